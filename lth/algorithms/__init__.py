@@ -1,0 +1,13 @@
+"""Algorithms: generators of rounds that know no files and no screens.
+
+A new algorithm is a file in this folder with `@algorithm(name, Settings, ...)` above a function (task, settings, past) -> rounds.
+"""
+import importlib
+import pkgutil
+
+from lth.algorithms.algorithm import ALGORITHMS, Algorithm
+
+for _module in pkgutil.iter_modules(__path__, f'{__name__}.'):
+    importlib.import_module(_module.name)
+
+__all__ = ['ALGORITHMS', 'Algorithm']

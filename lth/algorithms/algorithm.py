@@ -1,0 +1,38 @@
+"""The register of algorithms and what each declares beside its code."""
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lth.recipe import AlgorithmSettings, Training
+from lth.registry import Registry
+from lth.task import Task
+from lth.tickets import Round
+from lth.vectors import Layout
+
+Find = Callable[[Task, Any, Sequence[Round]], Iterator[Round]]
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """`find` yields the rounds after those in its third argument, the past. The rest is known before anything is trained:
+    `kept`, the prunable weights left in each round, and `check`, which raises an LthError for settings that cannot work out.
+    """
+
+    summary: str
+    settings: type[AlgorithmSettings]
+    find: Find
+    kept: Callable[[Layout, Any], list[int]]
+    check: Callable[[Any, Training, int], None]
+
+
+ALGORITHMS: Registry[Algorithm] = Registry('algorithm')
+
+
+def algorithm(name: str, settings: type[AlgorithmSettings], *, kept: Callable[[Layout, Any], list[int]],
+              check: Callable[[Any, Training, int], None]) -> Callable[[Find], Find]:
+    """A decorator that registers a generator of rounds; the first line of its docstring becomes its summary."""
+
+    def add(find: Find) -> Find:
+        ALGORITHMS.register(name)(Algorithm((find.__doc__ or '').partition('\n')[0], settings, find, kept, check))
+        return find
+    return add

@@ -1,0 +1,131 @@
+"""Iterative magnitude pruning with rewinding (Frankle & Carbin 2019, section 2; rewinding: Frankle et al. 2019).
+
+Train, prune the smallest weights that survive, set everything back to the rewind point, and repeat. Every round starts with a
+fresh optimizer at the rewind iteration, round 0 too, so the dense network and the tickets are trained alike.
+"""
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+import pydantic
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lth import masks
+from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS
+from lth.algorithms.algorithm import algorithm
+from lth.criteria import CRITERIA
+from lth.errors import LthError
+from lth.lengths import Length, Span
+from lth.recipe import AlgorithmSettings, Section, Training
+from lth.task import Task
+from lth.tickets import Round, Ticket, finetune, fresh
+from lth.vectors import Layout
+
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Rates(Section):
+    """The share of survivors that goes in a round, for each kind of layer."""
+
+    convolution: Rate
+    dense: Rate
+    output: Rate
+
+
+class Settings(AlgorithmSettings):
+    """`rounds` counts prunings: rounds 0 … N. With one rate for all, `rates` is a number; `global` ranks all layers together."""
+
+    name: Literal['magnitude']
+    rounds: int = Field(20, ge=0)
+    rates: Rate | Rates = 0.2
+    scope: Literal['layer', 'global'] = 'layer'
+    criterion: str = 'magnitude'
+    mask_1_action: str = 'rewind'
+    mask_0_action: str = 'zero'
+    rewind: Length = Span(0, 'iterations')
+    retrain: Literal['weight-rewinding', 'strategy-2'] = 'weight-rewinding'
+    shots: Literal['iterative', 'one-shot'] = 'iterative'
+
+    @pydantic.model_validator(mode='after')
+    def _fit_together(self) -> 'Settings':
+        if self.scope == 'global' and isinstance(self.rates, Rates):
+            raise ValueError('global pruning ranks all layers together: give one number as rates, such as `rates: 0.2`')
+        if self.shots == 'one-shot' and self.retrain == 'strategy-2':
+            raise ValueError('one-shot prunes the dense network only, so no training is carried on: leave out shots or retrain')
+        return self
+
+
+def ladder(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
+    """The exact kept counts of rounds 0 … N: of each prunable layer, or of all of them as one when ranked globally."""
+
+    slots = layout.prunable_slots
+    sizes = (layout.prunable,) if settings.scope == 'global' else tuple(slot.size for slot in slots)
+    rates = [settings.rates if isinstance(settings.rates, float) else getattr(settings.rates, slot.kind) for slot in slots]
+    counts = [sizes]
+    for _ in range(settings.rounds):
+        counts.append(tuple(masks.survivors(count, rate) for count, rate in zip(counts[-1], rates)))
+    return counts
+
+
+def _kept(layout: Layout, settings: Settings) -> list[int]:
+    return [sum(counts) for counts in ladder(layout, settings)]
+
+
+def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None:
+    for registry, name in ((CRITERIA, settings.criterion), (MASK_1_ACTIONS, settings.mask_1_action), (MASK_0_ACTIONS, settings.mask_0_action)):
+        registry.canonical(name)
+    end, rewind = training.length.steps(steps_per_epoch), settings.rewind.steps(steps_per_epoch)
+    if rewind >= end:
+        raise LthError(f'algorithm.rewind: {settings.rewind} (iteration {rewind}) is not before the end of training, {training.length} '
+                       f'(iteration {end}). Rewind to an earlier iteration or train longer.')
+
+
+@algorithm('magnitude', Settings, kept=_kept, check=_check)
+def find_ticket(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+    """Iterative magnitude pruning with rewinding (Frankle & Carbin 2019)."""
+
+    counts = ladder(task.network.layout, settings)
+    dense, last = (past[0], past[-1]) if past else (None, None)
+    for number in range(len(past), settings.rounds + 1):
+        ticket = _pruned(task, settings, number, counts[number], dense, last) if dense and last else _rewind_point(task, settings)
+        last = Round(number, ticket, finetune(task, ticket))
+        dense = dense or last
+        yield last
+
+
+def _rewind_point(task: Task, settings: Settings) -> Ticket:
+    """The dense network at the rewind iteration."""
+
+    start = fresh(task)
+    iteration = settings.rewind.steps(task.steps_per_epoch)
+    if iteration == 0:
+        return start
+    state = finetune(task, start, until=iteration)
+    return Ticket(start.mask, state.weights, state.buffers, iteration)
+
+
+def _pruned(task: Task, settings: Settings, number: int, counts: tuple[int, ...], dense: Round, last: Round) -> Ticket:
+    """The ticket of a round: the mask cut from trained weights, the weights sent back to where they start from."""
+
+    source = dense if settings.shots == 'one-shot' else last
+    mask = _cut(task, settings, number, counts, source, dense.ticket)
+    carried_on = settings.retrain == 'strategy-2' and number < settings.rounds
+    start = last.trained if carried_on else dense.ticket
+    weights, prunable = start.weights.clone(), task.network.layout.prunable
+    initial, final = dense.ticket.weights[:, :prunable], last.trained.weights[:, :prunable]
+    kept = final if carried_on else MASK_1_ACTIONS.find(settings.mask_1_action)(initial, final)
+    weights[:, :prunable] = torch.where(mask, kept, MASK_0_ACTIONS.find(settings.mask_0_action)(initial, final))
+    return Ticket(mask, weights, start.buffers, dense.ticket.iteration)
+
+
+def _cut(task: Task, settings: Settings, number: int, counts: tuple[int, ...], source: Round, rewind_point: Ticket) -> Tensor:
+    """The mask with exactly these counts, best scores first."""
+
+    layout, alive = task.network.layout, source.ticket.mask
+    prunable = layout.prunable
+    scores = CRITERIA.find(settings.criterion)(rewind_point.weights[:, :prunable], source.trained.weights[:, :prunable])
+    bounds = [(0, prunable)] if settings.scope == 'global' else [(slot.start, slot.stop) for slot in layout.prunable_slots]
+    parts = [masks.keep_best(scores[:, start:stop], alive[:, start:stop], count, seeds=task.seeds, salt=number * 10_000 + layer)
+             for layer, ((start, stop), count) in enumerate(zip(bounds, counts, strict=True))]
+    return torch.cat(parts, dim=1)

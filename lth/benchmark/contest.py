@@ -1,0 +1,192 @@
+"""The contest: contenders take turns, so that a machine that slows down slows them all; ratios are taken turn by turn."""
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from multiprocessing import connection
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from lth import engines, tickets
+from lth.benchmark.usual import usual_way
+from lth.errors import LthError
+from lth.lengths import Span
+from lth.plan import Plan, planned
+from lth.recipe import Raw
+from lth.task import State, Task
+from lth.tickets import trainable
+
+_TURN_SECONDS = 1.0
+_WARMUP_STEPS = 5
+
+
+class Contender(NamedTuple):
+    """Who takes part: `usual`, or an engine on a device with R replicates."""
+
+    engine: str
+    device: str
+    replicates: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One contender's result; times in ms per step of all replicates, ratio over the usual way per replicate, memory in MiB."""
+
+    engine: str
+    density: float
+    replicates: int
+    threads: int
+    ms_per_step: float
+    spread: float
+    ratio: float
+    peak_memory: float
+
+
+def contenders(device: str, plan: Plan) -> list[Contender]:
+    """The usual way and every engine that applies on this device."""
+
+    place = engines.chosen(device, threads=1).device
+    names = ['plain', 'cuda-graph'] if place.type == 'cuda' else ['plain']
+    stacks = [1, 16] if place.type == 'cuda' and plan.network.stackable else [1]
+    return [Contender('usual', str(place), 1), *(Contender(name, str(place), stack) for name in names for stack in stacks)]
+
+
+def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int) -> list[Row]:
+    """Times all contenders in turn, each in its own process with its own memory."""
+
+    context = multiprocessing.get_context('spawn')
+    entrants, pipes, processes = contenders(device, plan), [], []
+    try:
+        for entrant in entrants:
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_compete, args=(entrant, plan.recipe.dump(), datasets, threads, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            pipes.append(ours)
+            processes.append(process)
+            _answer(ours)
+        # Turn by turn, one at a time: the others wait and use no core.
+        laps = [[_lap(pipe) for pipe in pipes] for _ in range(turns)]
+        memory = [_ask(pipe, 'memory') for pipe in pipes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.join()
+    return [_row(entrant, threads, [lap[place] for lap in laps], [lap[0] for lap in laps], memory[place])
+            for place, entrant in enumerate(entrants)]
+
+
+def _row(entrant: Contender, threads: int, times: list[float], usual: list[float], memory: float) -> Row:
+    """Medians over turns; the spread is half the distance from fastest to slowest turn, as a share of the median."""
+
+    median = statistics.median(times)
+    ratio = statistics.median(entrant.replicates * theirs / ours for ours, theirs in zip(times, usual, strict=True))
+    return Row(entrant.engine, 1., entrant.replicates, threads, median, (max(times) - min(times)) / 2 / median, ratio, memory)
+
+
+def _lap(pipe: connection.Connection) -> float:
+    return _ask(pipe, 'go')
+
+
+def _ask(pipe: connection.Connection, question: str) -> float:
+    pipe.send(question)
+    return _answer(pipe)
+
+
+def _answer(pipe: connection.Connection) -> float:
+    try:
+        answer = pipe.recv()
+    except EOFError:
+        raise LthError('A contender ended unexpectedly; perhaps memory ran out.') from None
+    if isinstance(answer, str):
+        raise LthError(answer)
+    return float(answer)
+
+
+def _compete(entrant: Contender, recipe: Raw, datasets: Path, threads: int, pipe: connection.Connection) -> None:
+    """A contender's process: ready, then a turn of about a second whenever asked."""
+
+    try:
+        advance, wait = _prepared(entrant, recipe, datasets, threads)
+        steps = _WARMUP_STEPS
+        began = time.perf_counter()
+        advance(steps)
+        wait()
+        pace = (time.perf_counter() - began) / steps
+        advance(steps)
+        wait()
+        steps = max(3, round(_TURN_SECONDS / pace))
+        pipe.send(0.)
+        while True:
+            if pipe.recv() == 'memory':
+                pipe.send(_peak_memory())
+                continue
+            began = time.perf_counter()
+            advance(steps)
+            wait()
+            pipe.send(1000 * (time.perf_counter() - began) / steps)
+    except LthError as error:
+        pipe.send(str(error))
+    except EOFError:
+        pass
+
+
+def _prepared(entrant: Contender, recipe: Raw, datasets: Path, threads: int) -> tuple[Callable[[int], None], Callable[[], None]]:
+    """A function that trains that many steps, and one that waits until they are done."""
+
+    plan = planned(recipe, 'bench')
+    engine = engines.chosen(entrant.device, threads=threads)
+    if entrant.engine == 'plain':
+        engine = engines.Plain(engine.device)
+    training = plan.recipe.training.model_copy(update={'length': Span(1_000_000, 'iterations')})
+    data = plan.source.read(datasets)
+    task = replace(plan.task(data.to(engine.device), range(entrant.replicates), engine), training=training)
+    wait = torch.cuda.synchronize if engine.device.type == 'cuda' else _nothing
+    if entrant.engine == 'usual':
+        # What everybody runs: processor defaults included.
+        torch.set_flush_denormal(False)
+        steps = usual_way(replace(task, data=data))
+        return lambda count: _exhaust(steps, count), wait
+    return _engine_steps(task), wait
+
+
+def _engine_steps(task: Task) -> Callable[[int], None]:
+    """The engine through its contract, one stop per call."""
+
+    start = tickets.fresh(task)
+    state = State(start.weights, start.buffers)
+    wanted: list[int] = []
+
+    def stops() -> Iterator[int]:
+        at = 0
+        while True:
+            at += wanted[-1]
+            yield at
+    run = task.engine.run(task, state, trainable=trainable(task.network.layout, start.mask), stops=stops())  # type: ignore[arg-type]
+
+    def advance(steps: int) -> None:
+        wanted.append(steps)
+        next(run)
+    return advance
+
+
+def _exhaust(steps: Iterator[None], count: int) -> None:
+    for _ in range(count):
+        next(steps)
+
+
+def _nothing() -> None:
+    """The CPU has done a step when the call returns."""
+
+
+def _peak_memory() -> float:
+    """MiB: the most this process has held, on the GPU as well if it used one."""
+
+    unit = 1 if sys.platform == 'darwin' else 1024
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return (resident + (torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0)) / 2 ** 20

@@ -1,0 +1,30 @@
+"""The command line: one file per command, each parses, calls, saves and prints. The only importer of typer and rich.
+
+A new command is a file with a function, and a line here. What is slow to import is imported inside the commands, so that `--help` takes
+a moment only.
+"""
+import typer
+
+from lth import __version__
+from lth.cli.bench import bench
+from lth.cli.evaluate import evaluate
+from lth.cli.find_ticket import find_ticket
+from lth.cli.listing import listing
+
+app = typer.Typer(
+    name='lth', no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', add_completion=False,
+    help='The workbench for [bold]lottery tickets[/bold]: sparse subnetworks that train, from their initial weights, as well as the dense '
+         'network.\n\nStart here, it takes less than a minute and downloads nothing:\n\n'
+         '    lth find-ticket lenet-300-100 digits\n\n'
+         '    lth evaluate lenet-300-100-digits\n\nEvery command explains itself: [bold]lth find-ticket --help[/bold].')
+app.command('find-ticket')(find_ticket)
+app.command('evaluate')(evaluate)
+app.command('list')(listing)
+app.command('bench')(bench)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: bool = typer.Option(False, '--version', help='Print the version and leave.')) -> None:
+    if version:
+        print(f'lth {__version__}')
+        raise typer.Exit()

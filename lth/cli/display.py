@@ -1,0 +1,107 @@
+"""What a person sees while a run goes on: a live table on a terminal, a line per round and now and then elsewhere."""
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from lth.cli.options import err
+
+if TYPE_CHECKING:
+    from lth.plan import Plan
+    from lth.session import News
+
+_SECONDS_BETWEEN_LINES = 30.
+
+
+class Display:
+    """Takes news, shows how far each seed is and how much time is left; a context manager."""
+
+    def __init__(self, plan: 'Plan', seeds: Sequence[int]) -> None:
+        self._plan = plan
+        self._news: dict[int, News] = {}
+        self._accuracies: dict[int, tuple[float, float]] = {}
+        self._seeds = seeds
+        self._begun: dict[int, int] = {}
+        self._start = self._last_line = time.monotonic()
+        self._live = Live(console=err, get_renderable=self._table, refresh_per_second=4, transient=True) if err.is_terminal else None
+
+    def __enter__(self) -> 'Display':
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._live:
+            self._live.stop()
+
+    def tell(self, news: 'News') -> None:
+        """Takes news of some seeds."""
+
+        for position, seed in enumerate(news.seeds):
+            self._news[seed] = news
+            self._begun.setdefault(seed, self._done(seed))
+            if news.validation:
+                self._accuracies[seed] = news.validation[position], news.test[position]
+        now = time.monotonic()
+        if not self._live and (news.saved or now - self._last_line > _SECONDS_BETWEEN_LINES):
+            self._last_line = now
+            for position, seed in enumerate(news.seeds):
+                err.print(f'{self._line(seed, saved=news.saved)}  {self._clock()}', highlight=False, soft_wrap=True)
+
+    def _line(self, seed: int, *, saved: bool) -> str:
+        """One seed's whereabouts as plain text."""
+
+        news = self._news[seed]
+        density = self._plan.network.layout.density(self._plan.kept[news.number])
+        where = f'seed {seed}  round {news.number}/{len(self._plan.kept) - 1}  {density:.2%} of weights'
+        accuracy = f'  test {self._accuracies[seed][1]:.2%}' if seed in self._accuracies else ''
+        return where + ('  done' if saved else f'  epoch {self._epoch(news.step)}') + accuracy
+
+    def _table(self) -> Table:
+        """One seed a row, with a bar over all of its rounds."""
+
+        table = Table(box=None, pad_edge=False, title=f'{self._plan.recipe.model.name} on {self._plan.recipe.data.name}  {self._clock()}',
+                      title_justify='left')
+        for heading in ('seed', 'round', 'weights', 'epoch', '', 'validation', 'test'):
+            table.add_column(heading, justify='right' if heading else 'left')
+        for seed in self._seeds:
+            if seed not in self._news:
+                table.add_row(str(seed), '', '', '', 'waiting', '', '')
+                continue
+            news = self._news[seed]
+            density = self._plan.network.layout.density(self._plan.kept[news.number])
+            scores = [f'{share:.2%}' for share in self._accuracies.get(seed, ())] or ['', '']
+            table.add_row(str(seed), f'{news.number}/{len(self._plan.kept) - 1}', f'{density:.2%}', self._epoch(news.step),
+                          ProgressBar(self._total, self._done(seed), width=28), *scores)
+        return table
+
+    @property
+    def _total(self) -> int:
+        return self._plan.steps * len(self._plan.kept)
+
+    def _done(self, seed: int) -> int:
+        """Steps of the whole search that lie behind a seed."""
+
+        news = self._news[seed]
+        return news.number * self._plan.steps + min(news.step, self._plan.steps)
+
+    def _epoch(self, step: int) -> str:
+        return f'{step / self._plan.steps_per_epoch:.1f}/{self._plan.steps / self._plan.steps_per_epoch:.0f}'
+
+    def _clock(self) -> str:
+        """Time gone by, and time left at the pace so far."""
+
+        seconds = time.monotonic() - self._start
+        done = sum(self._done(seed) - self._begun[seed] for seed in self._news)
+        left = sum(self._total - (self._done(seed) if seed in self._news else 0) for seed in self._seeds)
+        return f'{_duration(seconds)} gone' + (f', about {_duration(seconds / done * left)} left' if done else '')
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'

@@ -1,0 +1,68 @@
+"""What several commands ask for alike, and how they end."""
+import functools
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, ParamSpec
+
+import typer
+from rich.console import Console
+
+from lth.errors import LthError
+
+P = ParamSpec('P')
+
+Model = Annotated[str, typer.Argument(help='A model: `lth list models` shows them.', show_default=False)]
+DatasetName = Annotated[str, typer.Argument(metavar='DATASET', help='A data set: `lth list datasets` shows them.', show_default=False)]
+Datasets = Annotated[Path, typer.Argument(
+    help='The folder where data sets lie, or are downloaded to.', envvar='LTH_DATASETS', file_okay=True)]
+RecipeName = Annotated[str | None, typer.Option('--recipe', metavar='FILE', help='Settings from a YAML file, or by name from `lth list recipes`.')]
+Overrides = Annotated[list[str] | None, typer.Option(
+    '--set', metavar='KEY=VALUE', help='Change one setting of the recipe, such as `training.optimizer.learning_rate=0.01`; may be repeated.')]
+Device = Annotated[str, typer.Option(help='Where to compute: auto, cpu, cuda, or one GPU of several as cuda:1.')]
+Threads = Annotated[int, typer.Option(min=1, help='CPU threads for each seed. Results are the same bits only for the same number.')]
+Json = Annotated[bool, typer.Option('--json', help='Print one JSON object to standard output, for programs to read.')]
+
+out = Console()
+err = Console(stderr=True)
+
+
+def explained(command: Callable[P, None]) -> Callable[P, None]:
+    """The command, ending as all do: 2 with a paragraph for the user's mistake, 130 when interrupted with how to go on."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except LthError as error:
+            err.print(f'[bold red]Error:[/] {_escaped(str(error))}', soft_wrap=True, highlight=False)
+            raise typer.Exit(2) from None
+        except KeyboardInterrupt:
+            again = _escaped(shlex.join(['lth', *sys.argv[1:]]))
+            err.print(f'Interrupted; whole rounds are kept. To go on, type:\n  {again}', soft_wrap=True, highlight=False)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader of our output has gone, as in `lth list models | head -1`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+    return wrapped
+
+
+def parsed_seeds(text: str) -> list[int]:
+    """`0-4`, `0,2,7` or a mixture, ascending and each once."""
+
+    seeds: set[int] = set()
+    for part in text.split(','):
+        match = re.fullmatch(r'\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*', part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last or last - first > 10_000:
+            raise LthError(f'--seeds: cannot read {text!r}: write numbers from 0 and ranges, such as 0-4 or 0,2,7.')
+        seeds.update(range(first, last + 1))
+    return sorted(seeds)
+
+
+def _escaped(text: str) -> str:
+    return text.replace('[', r'\[')

@@ -1,0 +1,65 @@
+"""Tables and JSON of runs, the same for every command that shows one."""
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from lth.cli.options import out
+from lth.reports import rounds
+from lth.runs import Run
+from lth.statistics import Interval
+
+
+def simple_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table whose first column is left-aligned, all others right."""
+
+    table = Table(title=title, title_justify='left', header_style='bold')
+    for position, heading in enumerate(headings):
+        table.add_column(heading, justify='right' if position else 'left', overflow='fold')
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:
+    """The final table of a run over these seeds, and where it lies."""
+
+    rows = rounds.table(run, seeds)
+    if as_json:
+        print(json.dumps(run_object(run, seeds, rows), indent=2))
+        return
+    out.print(simple_table(
+        title(run, seeds), ['round', 'weights left', 'kept', 'test accuracy', 'early stop', 'test accuracy there'],
+        [[str(row.number), f'{row.density:.2%}', f'{row.kept:,}', percent(row.test_accuracy), count(row.early_stop), percent(row.early_stop_accuracy)]
+         for row in rows]))
+    out.print('Early stop: the iteration of least validation loss, found afterwards.', highlight=False)
+    out.print(f'Run folder: {run.folder}', highlight=False, soft_wrap=True)
+
+
+def title(run: Run, seeds: Sequence[int]) -> str:
+    """What a table is about, and what its ± means."""
+
+    about = f'{run.recipe["model"]["name"]} on {run.recipe["data"]["name"]}'
+    return about + (f', mean ± 95% interval over {len(seeds)} seeds' if len(seeds) > 1 else f', seed {seeds[0]} (one seed: no interval)')
+
+
+def run_object(run: Run, seeds: Sequence[int], rows: Sequence[rounds.Row]) -> dict[str, Any]:
+    """The same table for programs; accuracies and densities are shares."""
+
+    return {'run': str(run.folder), 'model': run.recipe['model']['name'], 'dataset': run.recipe['data']['name'], 'seeds': list(seeds), 'rounds': [
+        {'round': row.number, 'kept': row.kept, 'density': row.density, 'test_accuracy': row.test_accuracy._asdict(),
+         'early_stop': row.early_stop._asdict(), 'early_stop_accuracy': row.early_stop_accuracy._asdict(),
+         'seeds': [outcome._asdict() for outcome in row.outcomes]} for row in rows]}
+
+
+def percent(value: Interval) -> str:
+    """An accuracy in percent, with its margin in points if there is one."""
+
+    return f'{value.mean:.2%}' + ('' if value.margin is None else f' ± {100 * value.margin:.2f}')
+
+
+def count(value: Interval) -> str:
+    """A mean count with its margin."""
+
+    return f'{value.mean:,.0f}' + ('' if value.margin is None else f' ± {value.margin:,.0f}')

@@ -1,0 +1,48 @@
+"""The engines: how a span of steps is executed. The only place that knows devices, vmap, autocast, capture and threads.
+
+The plain engine is the oracle of all others. A new engine is a file here whose class fulfils `task.Engine`, and a line in `chosen`.
+"""
+from collections.abc import Sequence
+
+import torch
+
+from lth.engines.graph import CudaGraph
+from lth.engines.plain import Plain
+from lth.errors import LthError
+from lth.network import Network
+from lth.task import Engine
+
+__all__ = ['CudaGraph', 'Plain', 'chosen', 'groups']
+
+
+def chosen(device: str, *, threads: int) -> Engine:
+    """The fastest engine of a device: `auto`, `cpu`, `cuda` or `cuda:1`. Pins the CPU's threads, since bits depend on their number."""
+
+    torch.set_num_threads(threads)
+    # Adam's second moments sink below 1e-38, where these processors compute 2-3 times slower; zero is as good there.
+    torch.set_flush_denormal(True)
+    place = _place(device)
+    return CudaGraph(place) if place.type == 'cuda' else Plain(place)
+
+
+def groups(engine: Engine, network: Network, seeds: Sequence[int]) -> list[tuple[int, ...]]:
+    """Which seeds train as one stack: all of them where stacking pays (dense layers on a GPU), else each alone."""
+
+    if engine.device.type == 'cuda' and network.stackable:
+        return [tuple(seeds)]
+    return [(seed,) for seed in seeds]
+
+
+def _place(device: str) -> torch.device:
+    name = device if device != 'auto' else 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        place = torch.device(name)
+    except RuntimeError:
+        place = torch.device('meta')
+    if place.type not in ('cpu', 'cuda'):
+        raise LthError(f'Unknown device {device!r}: choose auto, cpu, cuda, or one GPU of several as cuda:1.')
+    if place.type == 'cuda' and (place.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise LthError(f'--device {device}: there is no such GPU here, torch {torch.__version__} sees {found or "none"}. Use --device cpu, or '
+                       'install a torch build and a driver that match the card.')
+    return place

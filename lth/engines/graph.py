@@ -1,0 +1,122 @@
+"""The CUDA-graph engine: the whole step is captured once and replayed, with nothing to decide on the host.
+
+Step counter, order of the pictures, learning rates, losses and right answers are device tensors, so the host waits only where training is
+measured. `Replay` also runs without a GPU, step by step: that is how it is tested against the plain engine.
+"""
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from lth.engines.arithmetic import arithmetic
+from lth.engines.evaluation import score
+from lth.engines.program import Program
+from lth.task import Advance, Score, State, Task
+
+_WARMUP = 3
+# Small networks cost less than the launch of a graph, so one graph holds several of their steps.
+_SMALL, _STEPS_PER_GRAPH = 2_000_000, 10
+
+
+class CudaGraph:
+    """Captured steps on one GPU; a capture is kept for as long as the same task trains."""
+
+    name = 'cuda-graph'
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._last: tuple[Task, Replay] | None = None
+
+    def run(self, task: Task, state: State, *, trainable: Tensor, stops: Sequence[int]) -> Iterator[Advance]:
+        """Trains from the state, yielding at each stop."""
+
+        if self._last is None or self._last[0] is not task:
+            self._last = None  # frees the old graph's memory before the new one takes its own
+            self._last = (task, Replay(task, state))
+        yield from self._last[1].run(state, trainable=trainable, stops=stops)
+
+    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
+        """The replicates' scores on training-set pictures, or on the test set if None."""
+
+        return score(task, state, pictures)
+
+
+class Replay:
+    """The captured step of one task with the tensors it reads and writes."""
+
+    def __init__(self, task: Task, state: State) -> None:
+        device, seeds = state.weights.device, len(task.seeds)
+        self._task = task
+        self._rates = torch.as_tensor(task.learning_rates, dtype=torch.float32, device=device)
+        self._rate = torch.zeros((), device=device)
+        self._program = Program(task, state, rate=self._rate)
+        # Iteration, position in the epoch, column of the losses: (1,) each, counted up inside the graph.
+        self._counters = torch.zeros(3, 1, dtype=torch.int64, device=device)
+        self._losses = torch.zeros(seeds, task.steps, device=device)
+        self._correct = torch.zeros(seeds, task.steps, dtype=torch.int64, device=device)
+        self._graphs = self._captured() if device.type == 'cuda' else {}
+
+    def run(self, state: State, *, trainable: Tensor, stops: Sequence[int]) -> Iterator[Advance]:
+        """Trains from the state, yielding at each stop."""
+
+        self._program.load(state, trainable)
+        self._counters[0].fill_(state.step)
+        step = state.step
+        for stop in stops:
+            self._counters[2].zero_()
+            for start in self._starts(step, stop):
+                epoch, position = divmod(start, self._task.steps_per_epoch)
+                if position == 0 or start == state.step:
+                    self._program.batches.begin(epoch)
+                    self._counters[1].fill_(position)
+                self._advance(min(stop, (epoch + 1) * self._task.steps_per_epoch) - start)
+                self._task.watch(start, None)
+            losses, correct = (table[:, :stop - step].clone() for table in (self._losses, self._correct))
+            step = stop
+            yield Advance(self._program.state(step), losses, correct)
+
+    def tick(self) -> None:
+        """One step, everything it needs read from the device: what is captured."""
+
+        iteration, position, column = self._counters
+        self._rate.copy_(self._rates.index_select(0, iteration).squeeze(0))
+        losses, correct = self._program.step(self._program.batches.columns.index_select(0, position).squeeze(0))
+        self._losses.index_copy_(1, column, losses[:, None].to(self._losses.dtype))
+        self._correct.index_copy_(1, column, correct[:, None])
+        self._counters += 1
+
+    def _starts(self, step: int, stop: int) -> list[int]:
+        """The first steps of the stretches of one epoch each between here and the stop."""
+
+        whole = self._task.steps_per_epoch
+        return [step, *range((step // whole + 1) * whole, stop, whole)]
+
+    def _advance(self, steps: int) -> None:
+        """That many ticks, within one epoch."""
+
+        with arithmetic(self._task):
+            for size, graph in self._graphs.items():
+                for _ in range(steps // size):
+                    graph.replay()
+                steps %= size
+            for _ in range(steps if not self._graphs else 0):
+                self.tick()
+
+    def _captured(self) -> dict[int, torch.cuda.CUDAGraph]:
+        """Graphs of several steps and of one, the largest first. Warm-up steps train garbage: `load` overwrites it."""
+
+        small = self._program.weights.numel() < _SMALL
+        stream = torch.cuda.Stream(self._program.weights.device)
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream), arithmetic(self._task):
+            for _ in range(_WARMUP):
+                self._counters.zero_()
+                self.tick()
+        torch.cuda.current_stream().wait_stream(stream)
+        graphs = {}
+        for size in (_STEPS_PER_GRAPH, 1) if small else (1,):
+            graphs[size] = torch.cuda.CUDAGraph()
+            with arithmetic(self._task), torch.cuda.graph(graphs[size]):
+                for _ in range(size):
+                    self.tick()
+        return graphs

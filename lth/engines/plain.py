@@ -1,0 +1,45 @@
+"""The plain engine: eager torch, one step after the other. The oracle of all other engines."""
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lth.engines.arithmetic import arithmetic
+from lth.engines.evaluation import score
+from lth.engines.optimizers import set_rate
+from lth.engines.program import Program
+from lth.task import Advance, Score, State, Task
+
+
+@dataclass(frozen=True)
+class Plain:
+    """Flat vectors, torch.optim, the mask after the step, replicates by vmap; on any device."""
+
+    device: torch.device
+    name: str = 'plain'
+
+    def run(self, task: Task, state: State, *, trainable: Tensor, stops: Sequence[int]) -> Iterator[Advance]:
+        """Trains from the state, yielding at each stop."""
+
+        program = Program(task, state, rate=0.)
+        program.load(state, trainable)
+        step = state.step
+        for stop in stops:
+            losses = torch.empty(len(task.seeds), stop - step, device=self.device)
+            correct = torch.empty(len(task.seeds), stop - step, dtype=torch.int64, device=self.device)
+            with arithmetic(task):
+                for column, at in enumerate(range(step, stop)):
+                    epoch, position = divmod(at, task.steps_per_epoch)
+                    if position == 0 or at == state.step:
+                        program.batches.begin(epoch)
+                    set_rate(program.optimizer, float(task.learning_rates[at]))
+                    losses[:, column], correct[:, column] = program.step(program.batches.columns[position])
+                    task.watch(at, None)
+            step = stop
+            yield Advance(program.state(step), losses, correct)
+
+    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
+        """The replicates' scores on training-set pictures, or on the test set if None."""
+
+        return score(task, state, pictures)

@@ -1,0 +1,17 @@
+"""The one exception for what the user can mend; anything else that escapes is a bug of ours."""
+import difflib
+from collections.abc import Iterable
+
+
+class LthError(Exception):
+    """A user's mistake, told in one paragraph: what, where, the value, and how to mend it."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """The end of an error sentence: `, did you mean 'x'?`, or all the known words when none is near."""
+
+    names = sorted(known)
+    near = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.55)
+    if near:
+        return ', did you mean ' + ' or '.join(repr(name) for name in near) + '?'
+    return ' (known: ' + ', '.join(names) + ')'

@@ -1,0 +1,34 @@
+"""A length of training, in epochs or iterations, as people write it: `50 epochs`, `500 iterations`."""
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, PlainSerializer
+
+
+@dataclass(frozen=True)
+class Span:
+    """A number of epochs or iterations; only with the steps of an epoch is it a number of steps."""
+
+    amount: int
+    unit: Literal['epochs', 'iterations']
+
+    def steps(self, steps_per_epoch: int) -> int:
+        """The same length in optimizer steps."""
+
+        return self.amount * (steps_per_epoch if self.unit == 'epochs' else 1)
+
+    def __str__(self) -> str:
+        return f'{self.amount} {self.unit[:-1] if self.amount == 1 else self.unit}'
+
+
+def _parsed(value: Any) -> Span:
+    if isinstance(value, Span):
+        return value
+    match = re.fullmatch(r'\s*(\d+)\s*(epoch|iteration)s?\s*', value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("wants a length such as '50 epochs' or '500 iterations'")
+    return Span(int(match[1]), 'epochs' if match[2] == 'epoch' else 'iterations')
+
+
+Length = Annotated[Span, BeforeValidator(_parsed), PlainSerializer(str, return_type=str)]

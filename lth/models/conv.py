@@ -1,0 +1,30 @@
+"""Conv-n of Frankle & Carbin 2019 (section 3): pairs of 3×3 convolutions, then dense 256, 256, classes. No BatchNorm."""
+import itertools
+from collections import OrderedDict
+
+from torch import nn
+
+from lth.models.zoo import MODELS, Shape
+
+
+@MODELS.register('conv-2')
+def conv_2(shape: Shape, classes: int) -> nn.Module:
+    """One pair of 64 channels: 4,300,992 weights on CIFAR-10."""
+
+    return _conv(shape, classes, pairs=(64,))
+
+
+def _conv(shape: Shape, classes: int, *, pairs: tuple[int, ...]) -> nn.Module:
+    channels, height, width = shape
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for pair, (inputs, outputs) in enumerate(itertools.pairwise((channels, *pairs))):
+        for number, width_in in ((2 * pair + 1, inputs), (2 * pair + 2, outputs)):
+            layers[f'conv{number}'] = nn.Conv2d(width_in, outputs, 3, padding=1)
+            layers[f'relu{number}'] = nn.ReLU()
+        layers[f'pool{pair + 1}'] = nn.MaxPool2d(2)
+        height, width = height // 2, width // 2
+    return nn.Sequential(layers | OrderedDict(
+        flatten=nn.Flatten(),
+        dense1=nn.Linear(pairs[-1] * height * width, 256), relu_dense1=nn.ReLU(),
+        dense2=nn.Linear(256, 256), relu_dense2=nn.ReLU(),
+        output=nn.Linear(256, classes)))

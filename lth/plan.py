@@ -1,0 +1,89 @@
+"""A recipe made ready to run: every name resolved, every length and count checked, nothing touched yet."""
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lth.algorithms import ALGORITHMS, Algorithm
+from lth.datasets import DATASETS, Dataset, Source
+from lth.errors import LthError
+from lth.lengths import Span
+from lth.models import MODELS, settings_of
+from lth.network import Network
+from lth.recipe import Multistep, Raw, Recipe, Training, merged, validated
+from lth.task import Engine, Task, Watch, steps_per_epoch, unwatched
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done; `kept` counts the prunable weights left in each round."""
+
+    recipe: Recipe
+    source: Source
+    network: Network
+    algorithm: Algorithm
+    kept: list[int]
+    remarks: tuple[str, ...]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in an epoch."""
+
+        return steps_per_epoch(self.source.pictures[0], self.recipe.data, self.recipe.training)
+
+    @property
+    def steps(self) -> int:
+        """Iterations of one whole training."""
+
+        return self.recipe.training.length.steps(self.steps_per_epoch)
+
+    def task(self, data: Dataset, seeds: Sequence[int], engine: Engine, watch: Watch = unwatched) -> Task:
+        """The plan on real pictures."""
+
+        return Task(self.network, data, self.recipe.data, self.recipe.training, tuple(seeds), engine, watch)
+
+    def outline(self) -> dict[str, Any]:
+        """The plan in plain types, counts included."""
+
+        layout = self.network.layout
+        return {
+            'model': self.recipe.model.name, 'dataset': self.recipe.data.name, 'prunable': layout.prunable, 'weights': layout.weights,
+            'layers': [{'name': slot.name, 'shape': list(slot.shape), 'weights': slot.size, 'kind': slot.kind, 'prunable': slot.prunable}
+                       for slot in layout.slots if slot.kind != 'other'],
+            'rounds': [{'round': number, 'kept': count, 'density': layout.density(count)} for number, count in enumerate(self.kept)],
+            'iterations': self.steps, 'recipe': self.recipe.dump()}
+
+
+def planned(raw: Raw, origin: str, remarks: tuple[str, ...] = ()) -> Plan:
+    """The plan of a recipe as written; an LthError for whatever cannot work out. Reads and writes no files."""
+
+    name = DATASETS.canonical(_named(raw, 'data', origin))
+    model, algorithm = settings_of(_named(raw, 'model', origin)), ALGORITHMS.find(_named(raw, 'algorithm', origin))
+    source = DATASETS.find(name)
+    raw = merged({'data': source.settings}, raw)
+    raw['data']['name'], raw['model']['name'] = name, MODELS.canonical(raw['model']['name'])
+    recipe = validated(raw, origin, model=model, algorithm=algorithm.settings)
+    epoch = steps_per_epoch(source.pictures[0], recipe.data, recipe.training)
+    algorithm.check(recipe.algorithm, recipe.training, epoch)
+    network = Network.of(recipe.model, source.shape, source.classes, recipe.algorithm.keep_out)
+    kept = algorithm.kept(network.layout, recipe.algorithm)
+    return Plan(recipe, source, network, algorithm, kept, (*remarks, *_beyond(recipe.training, epoch)))
+
+
+def _named(raw: Raw, section: str, origin: str) -> str:
+    """The name that a section gives, without which nothing else in it can be understood."""
+
+    content = raw.get(section)
+    if not isinstance(content, dict) or not isinstance(content.get('name'), str):
+        raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: ...}}`; it is {content!r}.')
+    return str(content['name'])
+
+
+def _beyond(training: Training, epoch: int) -> list[str]:
+    """Remarks on parts of the schedule that training ends before."""
+
+    spans: list[tuple[str, Span]] = [('warm-up', training.warmup)]
+    if isinstance(training.schedule, Multistep):
+        spans += [('milestone', milestone) for milestone in training.schedule.milestones]
+    end = training.length.steps(epoch)
+    return [f'the {what} at {span} lies beyond the end of training, {training.length} (iteration {end})'
+            for what, span in spans if span.steps(epoch) >= end]

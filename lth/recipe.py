@@ -1,0 +1,221 @@
+"""The settings that decide a result: strictly validated, complete, comparable.
+
+A recipe has four sections: model, data, training, algorithm. The model's and the algorithm's settings are declared beside their
+code and handed in here. A new setting is a new field with a default, and every recipe on disk then shows it.
+"""
+import copy
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+from lth.errors import LthError, suggestion
+from lth.lengths import Length, Span
+
+Raw = dict[str, Any]
+S = TypeVar('S', bound='Section')
+_SLIPS = {'epoch': 'length', 'epochs': 'length', 'iterations': 'length', 'steps': 'length', 'lr': 'learning_rate', 'batch': 'batch_size',
+          'wd': 'weight_decay', 'batchsize': 'batch_size', 'gamma': 'factor', 'sparsity': 'rates', 'rate': 'rates'}
+
+
+class Section(BaseModel):
+    """Settings that belong together: unknown keys and wrong types are refused, values never change."""
+
+    model_config = ConfigDict(extra='forbid', strict=True, frozen=True)
+
+
+class ModelSettings(Section):
+    """Which network; its options are the keyword arguments of the model's function."""
+
+    name: str
+
+
+class AlgorithmSettings(Section):
+    """How subnetworks are found; every algorithm declares its own."""
+
+    name: str
+    keep_out: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+
+class DataSettings(Section):
+    """Which pictures, how many of them validate, and how they reach the network."""
+
+    name: str
+    validation: int = Field(5000, ge=1)
+    normalization: Literal['scale', 'standardize'] = 'scale'
+    crop: int = Field(0, ge=0, le=32)
+    flip: bool = False
+
+
+class Adam(Section):
+    """torch.optim.Adam on all weights together."""
+
+    name: Literal['adam']
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.999)
+    epsilon: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0., ge=0)
+
+
+class Sgd(Section):
+    """torch.optim.SGD on all weights together."""
+
+    name: Literal['sgd']
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    momentum: float = Field(0., ge=0, lt=1)
+    nesterov: bool = False
+    weight_decay: float = Field(0., ge=0)
+
+    @pydantic.model_validator(mode='after')
+    def _nesterov_has_momentum(self) -> 'Sgd':
+        if self.nesterov and not self.momentum:
+            raise ValueError('nesterov needs a momentum above 0')
+        return self
+
+
+class Constant(Section):
+    """The learning rate as it is."""
+
+    name: Literal['constant']
+
+
+class Multistep(Section):
+    """The learning rate times `factor` at each milestone."""
+
+    name: Literal['multistep']
+    milestones: Annotated[tuple[Length, ...], Field(strict=False)]
+    factor: float = Field(0.1, gt=0, lt=1)
+
+
+class Cosine(Section):
+    """Half a cosine from the learning rate to 0 over the whole length."""
+
+    name: Literal['cosine']
+    per: Literal['epoch', 'iteration'] = 'iteration'
+
+
+class Training(Section):
+    """How any network, dense or sparse, is trained."""
+
+    length: Length
+    batch_size: int = Field(ge=1)
+    optimizer: Annotated[Adam | Sgd, Field(discriminator='name')]
+    schedule: Annotated[Constant | Multistep | Cosine, Field(discriminator='name')] = Constant(name='constant')
+    warmup: Length = Span(0, 'iterations')
+    measure_every: Length = Span(1, 'epochs')
+    precision: Literal['fp32', 'tf32', 'bf16'] = 'fp32'
+
+    @pydantic.field_validator('length', 'measure_every')
+    @classmethod
+    def _positive(cls, span: Span) -> Span:
+        if span.amount < 1:
+            raise ValueError('wants at least 1')
+        return span
+
+
+class Recipe(Section):
+    """Everything that decides a result but the seed."""
+
+    source: str = ''
+    model: SerializeAsAny[ModelSettings]
+    data: DataSettings
+    training: Training
+    algorithm: SerializeAsAny[AlgorithmSettings]
+
+    def dump(self) -> Raw:
+        """Complete, defaults included, in plain YAML types."""
+
+        return self.model_dump(mode='json')
+
+
+def validated(raw: Raw, origin: str, *, model: type[ModelSettings], algorithm: type[AlgorithmSettings]) -> Recipe:
+    """The recipe, or an LthError that names every bad setting; `origin` says where they were written."""
+
+    exact: type[Recipe] = pydantic.create_model('Recipe', __base__=Recipe, model=(model, ...), algorithm=(algorithm, ...))
+    return checked(exact, raw, origin)
+
+
+def checked(section: type[S], raw: Raw, origin: str) -> S:
+    """One section, or an LthError that names every bad setting in it."""
+
+    try:
+        return section.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise LthError('\n'.join(_explained(section, raw, origin, detail) for detail in error.errors())) from None
+
+
+def merged(base: Raw, over: Mapping[str, Any]) -> Raw:
+    """`over` on top of `base`, section by section; a section whose `name` changes starts afresh."""
+
+    result = copy.deepcopy(base)
+    for key, value in over.items():
+        old = result.get(key)
+        together = isinstance(value, Mapping) and isinstance(old, dict)
+        if together and value.get('name', old.get('name')) == old.get('name', value.get('name')):
+            result[key] = merged(old, value)
+        else:
+            result[key] = copy.deepcopy(value)
+    return result
+
+
+def differences(one: Raw, other: Raw, path: str = '') -> list[str]:
+    """Every setting in which two complete recipes differ, as `training.batch_size: 60 / 128`."""
+
+    rows = []
+    for key in sorted(one.keys() | other.keys()):
+        mine, theirs, here = one.get(key), other.get(key), f'{path}{key}'
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            rows += differences(mine, theirs, f'{here}.')
+        elif mine != theirs:
+            rows.append(f'{here}: {mine} / {theirs}')
+    return rows
+
+
+def _explained(section: type[Section], raw: Raw, origin: str, detail: Any) -> str:
+    """One pydantic complaint as a sentence with the place, the value and the way out."""
+
+    known, path = _place(section, raw, detail['loc'])
+    where = ': '.join([origin, '.'.join(path[:-1])] if path[:-1] else [origin])
+    key = path[-1] if path else ''
+    if detail['type'] == 'extra_forbidden':
+        slip = _SLIPS.get(key)
+        return f'{where}: unknown key {key!r}' + (f', did you mean {slip!r}?' if slip in known else suggestion(key, known))
+    if detail['type'] == 'missing':
+        return f'{where}: the key {key!r} is missing: add it.'
+    message = detail['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
+    return f'{where}: {key}: {message[0].lower() + message[1:]}; it is {_shown(detail["input"])}.'
+
+
+def _place(section: type[Section], raw: Any, location: tuple[Any, ...]) -> tuple[set[str], list[str]]:
+    """The keys known at the place of an error, and its path without pydantic's union tags."""
+
+    path, fields = [], section.model_fields
+    known = set(fields)
+    for depth, part in enumerate(location):
+        if isinstance(raw, Mapping) and part not in raw and part == raw.get('name') and depth < len(location):
+            continue
+        if isinstance(part, str) and part.startswith(('function-', 'tuple[', 'constrained-')):
+            continue
+        path.append(str(part))
+        raw = raw[part] if isinstance(raw, Mapping) and part in raw or isinstance(raw, (list, tuple)) else None
+        inner = _section_of(fields[part].annotation, raw) if part in fields else None
+        fields = inner.model_fields if inner else {}
+        known = set(fields) or known
+    return known, path
+
+
+def _section_of(annotation: Any, raw: Any) -> type[Section] | None:
+    """The section class of a field, chosen by `name` where there are several."""
+
+    options = [one for one in getattr(annotation, '__args__', (annotation,)) if isinstance(one, type) and issubclass(one, Section)]
+    for option in options:
+        name = raw.get('name') if isinstance(raw, Mapping) else None
+        if len(options) == 1 or name in getattr(option.model_fields['name'].annotation, '__args__', ()):
+            return option
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + '...'

@@ -1,0 +1,40 @@
+"""The recipes that come with lth: one YAML file per model and data set, or per published setting.
+
+`MODEL-DATASET.yaml` is the default of that pair, `MODEL.yaml` of that model on any other data set. To add one, put a file here.
+"""
+from pathlib import Path
+
+from lth import files
+from lth.errors import LthError, suggestion
+from lth.recipe import Raw
+
+_FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """All recipes by name."""
+
+    return sorted(path.stem for path in _FOLDER.glob('*.yaml'))
+
+
+def find(name: str) -> tuple[Raw, str]:
+    """A recipe by its name here or by its file, and where it was found."""
+
+    path = Path(name)
+    if name in names():
+        path = _FOLDER / f'{name}.yaml'
+    elif not path.exists():
+        raise LthError(f'There is no recipe file {name!r}, and no recipe of that name{suggestion(name, names())}')
+    return files.read_yaml(path), str(path.name)
+
+
+def default(model: str, dataset: str) -> tuple[Raw, str, str | None]:
+    """The recipe of a pair, where it was found, and a remark if it was made for another data set; names as registered."""
+
+    for name in (f'{model}-{dataset}', model):
+        if name in names():
+            raw, origin = find(name)
+            remark = None if name != model else f'no published setting for {model} on {dataset}: took those of {origin}; see --dry-run'
+            return raw, origin, remark
+    raw, origin = find('default')
+    return raw, origin, f'no published setting for {model}: took those of {origin}; see --dry-run'

@@ -1,0 +1,54 @@
+"""Name -> thing, for everything that a user can name: models, data sets, criteria, actions, algorithms.
+
+Case, hyphens and underscores do not matter: `CIFAR-10`, `cifar_10` and `cifar10` are one name. To add a thing, decorate it
+with its registry's `register` in a file of its room.
+"""
+import re
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from lth.errors import LthError, suggestion
+
+T = TypeVar('T')
+
+
+class Registry(Generic[T]):
+    """The things of one kind by name; an unknown name is an LthError that lists the nearest."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._things: dict[str, T] = {}
+        self._names: dict[str, str] = {}
+
+    def register(self, name: str, *aliases: str) -> Callable[[T], T]:
+        """A decorator that makes the thing known as `name` and by its aliases; a name taken twice is an LthError."""
+
+        def add(thing: T) -> T:
+            for word in (name, *aliases):
+                if _key(word) in self._names:
+                    raise LthError(f'Two things want to be the {self.kind} {word!r}: rename one of them.')
+                self._names[_key(word)] = name
+            self._things[name] = thing
+            return thing
+        return add
+
+    def canonical(self, name: str) -> str:
+        """The one spelling under which things are stored and shown."""
+
+        if _key(name) not in self._names:
+            raise LthError(f'Unknown {self.kind} {name!r}{suggestion(name, self._things)}')
+        return self._names[_key(name)]
+
+    def find(self, name: str) -> T:
+        """The thing of that name or alias."""
+
+        return self._things[self.canonical(name)]
+
+    def names(self) -> list[str]:
+        """All names, in the order in which they are shown."""
+
+        return sorted(self._things)
+
+
+def _key(name: str) -> str:
+    return re.sub(r'[-_ ]', '', name.lower())

@@ -1,0 +1,1 @@
+"""What a run found, as rows of numbers; screens, tables and pages are made of them."""

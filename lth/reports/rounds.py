@@ -1,0 +1,54 @@
+"""The table of a run: a row per round, means and intervals over seeds."""
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from lth.runs import Run
+from lth.statistics import Interval, interval
+
+
+class Outcome(NamedTuple):
+    """One round of one seed: where it ended, and its early stop: the iteration of least validation loss, found afterwards."""
+
+    seed: int
+    kept: int
+    density: float
+    test_accuracy: float
+    early_stop: int
+    early_stop_accuracy: float
+
+
+class Row(NamedTuple):
+    """One round over seeds; accuracies are shares in [0, 1]."""
+
+    number: int
+    kept: int
+    density: float
+    test_accuracy: Interval
+    early_stop: Interval
+    early_stop_accuracy: Interval
+    outcomes: list[Outcome]
+
+
+def outcome(run: Run, seed: int, number: int) -> Outcome:
+    """What one round of one seed came to."""
+
+    header, rows = run.header(seed, number), run.metrics(seed, number)
+    stop = early_stop(rows)
+    return Outcome(seed, header['kept'], header['density'], rows[-1]['test_accuracy'], stop['iteration'], stop['test_accuracy'])
+
+
+def early_stop(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The measurement of least validation loss, the first of them if several are equal."""
+
+    return min(rows, key=lambda row: float(row['validation_loss']))
+
+
+def table(run: Run, seeds: Sequence[int]) -> list[Row]:
+    """A row for every round that at least one of these seeds has."""
+
+    rows = []
+    for number in range(max((run.rounds(seed) for seed in seeds), default=0)):
+        found = [outcome(run, seed, number) for seed in seeds if number < run.rounds(seed)]
+        rows.append(Row(number, found[0].kept, found[0].density, interval([one.test_accuracy for one in found]),
+                        interval([one.early_stop for one in found]), interval([one.early_stop_accuracy for one in found]), found))
+    return rows

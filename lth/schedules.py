@@ -1,0 +1,35 @@
+"""Learning rates as a table over steps, so that any engine on any device just looks them up.
+
+A new schedule is a section in recipe.py and a branch in `_factors`.
+"""
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lth.recipe import Constant, Cosine, Multistep, Training
+
+Rates = NDArray[np.float64]
+
+
+def learning_rates(training: Training, steps_per_epoch: int) -> Rates:
+    """The learning rate of every step of the whole training: (T,) float64, linear from 0 while warming up."""
+
+    steps = np.arange(training.length.steps(steps_per_epoch))
+    warmup = training.warmup.steps(steps_per_epoch)
+    ramp = np.minimum(1., steps / warmup) if warmup else np.ones(len(steps))
+    return training.optimizer.learning_rate * ramp * _factors(training.schedule, steps, steps_per_epoch)
+
+
+def _factors(schedule: Constant | Multistep | Cosine, steps: NDArray[np.int64], steps_per_epoch: int) -> Rates:
+    """What the schedule multiplies the learning rate by at each step."""
+
+    match schedule:
+        case Constant():
+            return np.ones(len(steps))
+        case Multistep():
+            passed = np.sum([steps >= milestone.steps(steps_per_epoch) for milestone in schedule.milestones], axis=0)
+            return np.asarray(schedule.factor ** np.broadcast_to(passed, len(steps)), dtype=np.float64)
+        case Cosine():
+            unit = steps_per_epoch if schedule.per == 'epoch' else 1
+            return (1 + np.cos(math.pi * (steps // unit) / (len(steps) / unit))) / 2

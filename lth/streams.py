@@ -1,0 +1,16 @@
+"""Randomness is data: every draw comes from a generator named by (seed, stream, numbers), never from a global one.
+
+Equal names give equal draws, whatever was drawn before, so a resumed run repeats the interrupted one and a network trained
+beside others sees what it would see alone. A new use of randomness takes a new stream name.
+"""
+import hashlib
+
+import torch
+
+
+def generator(seed: int, stream: str, *numbers: int) -> torch.Generator:
+    """A CPU generator for one use: the same for the same names on every machine and device."""
+
+    name = '/'.join(map(str, (seed, stream, *numbers)))
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, 'little') >> 1)

@@ -1,0 +1,127 @@
+"""What is trained, on what, how (Task); how far it is (State); what was measured on the way (Measurement)."""
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from lth.datasets import Dataset, sampling
+from lth.errors import LthError
+from lth.network import Buffers, Network
+from lth.recipe import DataSettings, Training
+from lth.schedules import Rates, learning_rates
+
+
+class Score(NamedTuple):
+    """Mean loss and share of right answers of each replicate: R numbers each."""
+
+    loss: tuple[float, ...]
+    accuracy: tuple[float, ...]
+
+
+class Measurement(NamedTuple):
+    """The scores at one iteration. Training scores are running ones since the measurement before; there are none at the start."""
+
+    iteration: int
+    train: Score | None
+    validation: Score
+    test: Score
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that training changes; R replicates, N numbers that train. An empty `optimizer` is a fresh one."""
+
+    weights: Tensor
+    buffers: Buffers
+    step: int = 0
+    optimizer: dict[str, Tensor] = field(default_factory=dict)
+    history: tuple[Measurement, ...] = ()
+
+    def to(self, device: torch.device) -> 'State':
+        """The same state, living on the device."""
+
+        return replace(self, weights=self.weights.to(device), buffers={name: buffer.to(device) for name, buffer in self.buffers.items()},
+                       optimizer={name: tensor.to(device) for name, tensor in self.optimizer.items()})
+
+
+class Advance(NamedTuple):
+    """Where an engine has come to: the state, and each step's training loss and right answers since the stop before: (R, steps)."""
+
+    state: State
+    losses: Tensor
+    correct: Tensor
+
+
+Watch = Callable[[int, Measurement | None], None]
+
+
+class Engine(Protocol):
+    """How a span of steps is executed. All engines see the same batches in the same order and agree to rounding."""
+
+    @property
+    def name(self) -> str:
+        """As recorded with the run."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where weights and pictures live."""
+
+    def run(self, task: 'Task', state: State, *, trainable: Tensor, stops: Sequence[int]) -> Iterator[Advance]:
+        """Trains from the state, yielding at each stop; weights outside `trainable` (R, N) keep their bits."""
+
+    def score(self, task: 'Task', state: State, pictures: Sequence[Tensor] | None) -> Score:
+        """The replicates' scores on the training-set pictures with these numbers, one (n,) each, or on the test set if None."""
+
+
+def unwatched(_step: int, _measurement: Measurement | None) -> None:
+    """Nobody looks on."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained, on what, how, by which engine; one replicate per seed."""
+
+    network: Network
+    data: Dataset
+    data_settings: DataSettings
+    training: Training
+    seeds: tuple[int, ...]
+    engine: Engine
+    watch: Watch = unwatched
+
+    @cached_property
+    def divisions(self) -> list[tuple[Tensor, Tensor]]:
+        """Each replicate's training and validation pictures, as numbers in the training set."""
+
+        return [sampling.division(len(self.data.train.labels), self.data_settings.validation, seed) for seed in self.seeds]
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in an epoch; a last, smaller one is left out, as its pictures come in other epochs."""
+
+        return steps_per_epoch(len(self.data.train.labels), self.data_settings, self.training)
+
+    @cached_property
+    def learning_rates(self) -> Rates:
+        """The learning rate of every step: (T,)."""
+
+        return learning_rates(self.training, self.steps_per_epoch)
+
+    @property
+    def steps(self) -> int:
+        """T: the iterations of one whole training."""
+
+        return self.training.length.steps(self.steps_per_epoch)
+
+
+def steps_per_epoch(pictures: int, data: DataSettings, training: Training) -> int:
+    """Whole batches in an epoch of `pictures` less those that validate, or an LthError if there is none."""
+
+    left = pictures - data.validation
+    if left < training.batch_size:
+        raise LthError(f'batch_size: {training.batch_size} is more than the {max(left, 0)} training pictures of {data.name} ({pictures} less '
+                       f'{data.validation} for validation). Choose a smaller batch (-b) or fewer validation pictures (data.validation).')
+    return left // training.batch_size

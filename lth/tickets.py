@@ -1,0 +1,55 @@
+"""Tickets and rounds: a mask with the weights it starts from, and what training made of them."""
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lth.network import Buffers
+from lth.task import State, Task
+from lth.training import train
+from lth.vectors import Layout
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A subnetwork: mask (R, P), weights (R, N) and buffers as they are before training, at an iteration of the schedule."""
+
+    mask: Tensor
+    weights: Tensor
+    buffers: Buffers
+    iteration: int
+
+
+@dataclass(frozen=True)
+class Round:
+    """A ticket and its training; round 0 is the dense network, and its ticket is the rewind point."""
+
+    number: int
+    ticket: Ticket
+    trained: State
+
+
+def fresh(task: Task) -> Ticket:
+    """The dense network of every seed as drawn, at iteration 0."""
+
+    weights = torch.stack([task.network.fresh(seed) for seed in task.seeds]).to(task.engine.device)
+    mask = torch.ones(len(weights), task.network.layout.prunable, dtype=torch.bool, device=weights.device)
+    return Ticket(mask, weights, _stacked(task.network.fresh_buffers(), len(weights), weights.device), 0)
+
+
+def finetune(task: Task, ticket: Ticket, *, until: int | None = None) -> State:
+    """The ticket trained under its mask, with a fresh optimizer, from its iteration to the end of the schedule (or `until`)."""
+
+    start = State(ticket.weights, ticket.buffers, ticket.iteration)
+    return train(task, start, until=task.steps if until is None else until, trainable=trainable(task.network.layout, ticket.mask))
+
+
+def trainable(layout: Layout, mask: Tensor) -> Tensor:
+    """Where training may change the vector: the kept weights and all that is never pruned: (R, P) -> (R, N)."""
+
+    return torch.cat([mask, mask.new_ones(len(mask), layout.size - layout.prunable)], dim=1)
+
+
+def _stacked(buffers: Mapping[str, Tensor], replicates: int, device: torch.device) -> Buffers:
+    return {name: buffer.to(device).expand(replicates, *buffer.shape).clone() for name, buffer in buffers.items()}

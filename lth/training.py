@@ -1,0 +1,67 @@
+"""The door to the engines: train a state up to an iteration, measuring on the way."""
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lth.errors import LthError
+from lth.task import Advance, Measurement, Score, State, Task
+
+
+def train(task: Task, state: State, *, until: int, trainable: Tensor) -> State:
+    """The state after iteration `until`; weights outside `trainable` (R, N) keep their value bit for bit, the given state is untouched.
+
+    Train, validation and test are measured at the start and every `measure_every`; measuring changes nothing. A loss that is not
+    finite is an LthError that names the seed, the step and the learning rate.
+    """
+
+    history = list(state.history)
+    if not history:
+        history.append(_measured(task, state, None))
+    stops = _stops(task, state.step, until)
+    for advance in task.engine.run(task, state, trainable=trainable, stops=stops):
+        _refuse_divergence(task, advance)
+        state = advance.state
+        history.append(_measured(task, state, _running(advance, task.training.batch_size)))
+    return replace(state, history=tuple(history))
+
+
+def accuracy(task: Task, state: State) -> tuple[float, ...]:
+    """The test accuracy of each replicate, measured now."""
+
+    return task.engine.score(task, state, None).accuracy
+
+
+def _stops(task: Task, start: int, until: int) -> Sequence[int]:
+    """Where to measure: every `measure_every` counted from iteration 0, and at the end."""
+
+    every = task.training.measure_every.steps(task.steps_per_epoch)
+    return sorted({*range((start // every + 1) * every, until, every), *([until] if until > start else [])})
+
+
+def _measured(task: Task, state: State, train_score: Score | None) -> Measurement:
+    validation = task.engine.score(task, state, [division[1] for division in task.divisions])
+    measurement = Measurement(state.step, train_score, validation, task.engine.score(task, state, None))
+    task.watch(state.step, measurement)
+    return measurement
+
+
+def _running(advance: Advance, batch_size: int) -> Score:
+    """Means over the steps since the last stop."""
+
+    accuracies = advance.correct.to(torch.float64).mean(1) / batch_size
+    return Score(tuple(advance.losses.to(torch.float64).mean(1).tolist()), tuple(accuracies.tolist()))
+
+
+def _refuse_divergence(task: Task, advance: Advance) -> None:
+    losses, span = advance.losses, advance.losses.shape[1]
+    if losses.isfinite().all() and advance.state.weights.isfinite().all():
+        return
+    # Weights that broke in the very last step have not shown in a loss yet: offset `span`.
+    offsets = [next(iter((~row.isfinite()).nonzero().flatten().tolist()), span) for row in losses]
+    replicate = min(range(len(offsets)), key=offsets.__getitem__)
+    step = advance.state.step - span + offsets[replicate]
+    rate = task.learning_rates[min(step, task.steps - 1)]
+    raise LthError(f'Training diverged: the loss of seed {task.seeds[replicate]} is no longer a finite number at iteration {step}, where the '
+                   f'learning rate is {rate:.3g}. Lower training.optimizer.learning_rate (-l) or add a warm-up (training.warmup).')
