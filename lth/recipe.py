@@ -151,8 +151,7 @@ def merged(base: Raw, over: Mapping[str, Any]) -> Raw:
     result = copy.deepcopy(base)
     for key, value in over.items():
         old = result.get(key)
-        together = isinstance(value, Mapping) and isinstance(old, dict)
-        if together and value.get('name', old.get('name')) == old.get('name', value.get('name')):
+        if isinstance(value, Mapping) and isinstance(old, dict) and _same_thing(old, value):
             result[key] = merged(old, value)
         else:
             result[key] = copy.deepcopy(value)
@@ -170,6 +169,10 @@ def differences(one: Raw, other: Raw, path: str = '') -> list[str]:
         elif mine != theirs:
             rows.append(f'{here}: {mine} / {theirs}')
     return rows
+
+
+def _same_thing(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return 'name' not in old or 'name' not in new or old['name'] == new['name']
 
 
 def _explained(section: type[Section], raw: Raw, origin: str, detail: Any) -> str:

@@ -174,10 +174,10 @@ class Past(Sequence[Round]):
 
     run: Run
     seeds: tuple[int, ...]
-    count: int
+    whole: int
 
     def __len__(self) -> int:
-        return self.count
+        return self.whole
 
     @overload
     def __getitem__(self, index: int) -> Round: ...
@@ -186,13 +186,13 @@ class Past(Sequence[Round]):
     def __getitem__(self, index: slice) -> Sequence[Round]: ...
 
     def __getitem__(self, index: int | slice) -> Round | Sequence[Round]:
-        numbers = range(self.count)[index]
+        numbers = range(self.whole)[index]
         if isinstance(numbers, range):
             return [self[number] for number in numbers]
         return _together([self.run.load(seed, numbers) for seed in self.seeds])
 
     def __iter__(self) -> Iterator[Round]:
-        return (self[number] for number in range(self.count))
+        return (self[number] for number in range(self.whole))
 
 
 def _together(alone: list[Round]) -> Round:

@@ -32,4 +32,4 @@ def _factors(schedule: Constant | Multistep | Cosine, steps: NDArray[np.int64], 
             return np.asarray(schedule.factor ** np.broadcast_to(passed, len(steps)), dtype=np.float64)
         case Cosine():
             unit = steps_per_epoch if schedule.per == 'epoch' else 1
-            return (1 + np.cos(math.pi * (steps // unit) / (len(steps) / unit))) / 2
+            return np.asarray((1 + np.cos(math.pi * (steps // unit) / (len(steps) / unit))) / 2, dtype=np.float64)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.recipe import Raw
 from lth.runs import Run
-from lth.task import Measurement
+from lth.task import Engine, Measurement
 
 _SECONDS_BETWEEN_NEWS = 0.2
 
@@ -67,6 +68,8 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], tell: Tell) -> Run:
     data = plan.source.read(place.datasets)
     with locks.held(place.folder):
         told = _recorded(run, _environment(engine.name, str(engine.device), place.threads), tell)
+        for seed in seeds:
+            told(News((seed,), min(run.rounds(seed), len(plan.kept) - 1), 0 if seed in open_seeds else plan.steps))
         stacks = _stacks(engines.groups(engine, plan.network, open_seeds), run)
         if len(stacks) == 1 or engine.device.type != 'cpu':
             for stack in stacks:
@@ -76,7 +79,7 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], tell: Tell) -> Run:
     return run
 
 
-def _search(plan: Plan, run: Run, engine: engines.Plain | engines.CudaGraph, data: Dataset, seeds: tuple[int, ...], tell: Tell) -> None:
+def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[int, ...], tell: Tell) -> None:
     """The missing rounds of some seeds, in this process."""
 
     past = run.past(seeds)
@@ -118,8 +121,7 @@ def _side_by_side(plan: Plan, place: Place, stacks: list[tuple[int, ...]], tell:
             while waiting and len(working) < room:
                 pipe, process = _started(plan.recipe.dump(), place, waiting.pop(0))
                 working[pipe] = process
-            for pipe in connection.wait(list(working)):
-                assert isinstance(pipe, connection.Connection)
+            for pipe in [pipe for pipe in working if pipe in connection.wait(list(working))]:
                 message = _received(pipe)
                 if isinstance(message, News):
                     tell(message)
@@ -154,7 +156,7 @@ def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], pipe: connection.Co
 
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         plan = planned(recipe, 'recipe.yaml')
         engine = engines.chosen(place.device, threads=place.threads)
@@ -163,6 +165,11 @@ def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], pipe: connection.Co
     except LthError as error:
         pipe.send(str(error))
     pipe.close()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)  # pylint: disable=protected-access # at once, in the middle of a step: whole rounds are on disk
 
 
 def _received(pipe: connection.Connection) -> Any:

@@ -9,7 +9,7 @@ class Interval(NamedTuple):
 
     mean: float
     margin: float | None
-    count: int
+    n: int
 
 
 def interval(values: Sequence[float]) -> Interval:
@@ -18,7 +18,7 @@ def interval(values: Sequence[float]) -> Interval:
     count = len(values)
     mean = math.fsum(values) / count
     if count == 1:
-        return Interval(mean, None, count)
+        return Interval(mean, None, 1)
     from scipy import stats  # pylint: disable=import-outside-toplevel # 0.7 s that a single seed does without
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1))
     return Interval(mean, float(stats.t.ppf(0.975, count - 1)) * spread / math.sqrt(count), count)

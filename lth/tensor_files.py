@@ -35,7 +35,7 @@ def read(path: Path) -> tuple[Header, dict[str, Tensor]]:
 
 def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
     try:
-        with safetensors.safe_open(path, framework='pt') as file:  # type: ignore[no-untyped-call]
+        with safetensors.safe_open(path, framework='pt') as file:
             metadata = file.metadata() or {}
             content = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}
     except OSError as error:

@@ -46,9 +46,9 @@ class Slot:
 
         part = flat[..., self.start:self.stop]
         if len(self.shape) != 4:
-            return part.unflatten(-1, self.shape) if self.shape else part.squeeze(-1)
+            return part.view(*flat.shape[:-1], *self.shape)
         out, inputs, height, width = self.shape
-        return part.unflatten(-1, (out, height, width, inputs)).movedim(-1, -3)
+        return part.view(*flat.shape[:-1], out, height, width, inputs).movedim(-1, -3)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The usual way, against which speed is measured: what a paper's repository does.
 
-A DataLoader over PIL pictures with torchvision transforms, the default optimizer, the gradient times the mask.
+A DataLoader over PIL pictures, torchvision's ToTensor and Normalize (with RandomCrop and flip where the recipe has them), the default
+optimizer, the gradient times the mask.
 """
 import copy
 from collections.abc import Callable, Iterator
@@ -26,8 +27,7 @@ class Pictures(Dataset[tuple[Any, int]]):
         settings = task.data_settings
         steps: list[Any] = [transforms.RandomCrop(task.network.shape[1:], settings.crop)] if settings.crop else []
         steps += [transforms.RandomHorizontalFlip()] if settings.flip else []
-        steps += [transforms.ToTensor()]
-        steps += [transforms.Normalize(task.data.mean, task.data.std)] if settings.normalization == 'standardize' else []
+        steps += [transforms.ToTensor(), transforms.Normalize(task.data.mean, task.data.std)]
         self._transform: Callable[[Any], Tensor] = transforms.Compose(steps)
 
     def __len__(self) -> int:
@@ -53,7 +53,7 @@ def usual_way(task: Task) -> Iterator[None]:
     while True:
         for images, labels in loader:
             optimizer.zero_grad()
-            F.cross_entropy(module(images.to(task.engine.device)), labels.to(task.engine.device)).backward()  # type: ignore[no-untyped-call]
+            F.cross_entropy(module(images.to(task.engine.device)), labels.to(task.engine.device)).backward()
             for name, parameter in module.named_parameters():
                 assert parameter.grad is not None
                 parameter.grad *= masks[name]

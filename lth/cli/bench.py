@@ -43,6 +43,6 @@ def bench(
         return
     out.print(simple_table(
         f'{plan.recipe.model.name} on {plan.recipe.data.name}, batch {plan.recipe.training.batch_size}, median of {turns} turns',
-        ['engine', 'density', 'replicates', 'threads', 'ms per step', 'spread', 'times the usual way', 'peak MiB'],
+        ['engine', 'density', 'R', 'threads', 'ms per step', 'spread', 'speed-up', 'peak MiB'],
         [[row.engine, f'{row.density:.0%}', str(row.replicates), str(row.threads), f'{row.ms_per_step:.3f}', f'± {row.spread:.0%}',
           f'{row.ratio:.2f}×', f'{row.peak_memory:,.0f}'] for row in rows]))

@@ -70,7 +70,6 @@ class Display:
             table.add_column(heading, justify='right' if heading else 'left')
         for seed in self._seeds:
             if seed not in self._news:
-                table.add_row(str(seed), '', '', '', 'waiting', '', '')
                 continue
             news = self._news[seed]
             density = self._plan.network.layout.density(self._plan.kept[news.number])

@@ -54,14 +54,14 @@ def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> N
     rows = []
     for number in sorted({one.round for one in found}):
         alike = [one for one in found if one.round == number]
-        each = {one.seed: f'{one.test_accuracy:.2%}' for one in alike}
-        rows.append([str(number), f'{alike[0].density:.2%}', f'{alike[0].kept:,}', percent(interval([one.test_accuracy for one in alike])),
+        each = {one.seed: f'{100 * one.test_accuracy:.2f}' for one in alike}
+        rows.append([str(number), f'{100 * alike[0].density:.2f}', f'{alike[0].kept:,}', percent(interval([one.test_accuracy for one in alike])),
                      *[each.get(seed, '') for seed in seeds if len(seeds) > 1]])
-    headings = ['round', 'weights left', 'kept', 'test accuracy', *[f'seed {seed}' for seed in seeds if len(seeds) > 1]]
+    headings = ['round', 'left %', 'kept', 'test %', *[f'seed {seed}' for seed in seeds if len(seeds) > 1]]
     out.print(simple_table(title(run, seeds), headings, rows))
     last = found[-1]
-    out.print(simple_table(f'Layers of seed {last.seed}, round {last.round}', ['layer', 'kept', 'of', 'left'], [
-        [layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{layer.kept / layer.weights:.2%}'] for layer in last.layers]))
+    out.print(simple_table(f'Layers of seed {last.seed}, round {last.round}', ['layer', 'kept', 'of', 'left %'], [
+        [layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}'] for layer in last.layers]))
     for one in found:
         if one.test_accuracy != one.recorded:
             err.print(f'Note: seed {one.seed}, round {one.round}: recorded {one.recorded:.2%}, measured {one.test_accuracy:.2%} now; another '

@@ -99,6 +99,6 @@ def _print_outline(plan: 'Plan', *, as_json: bool) -> None:
     out.print(simple_table('Layers', ['name', 'shape', 'weights', 'kind', 'pruned'], [
         [layer['name'], '×'.join(map(str, layer['shape'])), f'{layer["weights"]:,}', layer['kind'], 'yes' if layer['prunable'] else 'no']
         for layer in outline['layers']]))
-    out.print(simple_table(f'Rounds of {outline["iterations"]:,} iterations', ['round', 'kept', 'weights left'], [
-        [str(row['round']), f'{row["kept"]:,}', f'{row["density"]:.2%}'] for row in outline['rounds']]))
+    out.print(simple_table(f'Rounds of {outline["iterations"]:,} iterations', ['round', 'kept', 'left %'], [
+        [str(row['round']), f'{row["kept"]:,}', f'{100 * row["density"]:.2f}'] for row in outline['rounds']]))
     out.print(f'{outline["prunable"]:,} of {outline["weights"]:,} weights can be pruned; weights left count the others too.')

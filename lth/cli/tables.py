@@ -3,6 +3,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from lth.cli.options import out
@@ -14,7 +15,7 @@ from lth.statistics import Interval
 def simple_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A table whose first column is left-aligned, all others right."""
 
-    table = Table(title=title, title_justify='left', header_style='bold')
+    table = Table(title=title, title_justify='left', title_style='bold', box=box.SIMPLE_HEAD, pad_edge=False)
     for position, heading in enumerate(headings):
         table.add_column(heading, justify='right' if position else 'left', overflow='fold')
     for row in rows:
@@ -30,10 +31,10 @@ def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:
         print(json.dumps(run_object(run, seeds, rows), indent=2))
         return
     out.print(simple_table(
-        title(run, seeds), ['round', 'weights left', 'kept', 'test accuracy', 'early stop', 'test accuracy there'],
-        [[str(row.number), f'{row.density:.2%}', f'{row.kept:,}', percent(row.test_accuracy), count(row.early_stop), percent(row.early_stop_accuracy)]
+        title(run, seeds), ['round', 'left %', 'kept', 'test %', 'early stop', 'test % there'],
+        [[str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy), count(row.early_stop), percent(row.early_stop_accuracy)]
          for row in rows]))
-    out.print('Early stop: the iteration of least validation loss, found afterwards.', highlight=False)
+    out.print('left: share of all weights. early stop: the iteration of least validation loss, found afterwards.', highlight=False)
     out.print(f'Run folder: {run.folder}', highlight=False, soft_wrap=True)
 
 
@@ -56,7 +57,7 @@ def run_object(run: Run, seeds: Sequence[int], rows: Sequence[rounds.Row]) -> di
 def percent(value: Interval) -> str:
     """An accuracy in percent, with its margin in points if there is one."""
 
-    return f'{value.mean:.2%}' + ('' if value.margin is None else f' ± {100 * value.margin:.2f}')
+    return f'{100 * value.mean:.2f}' + ('' if value.margin is None else f' ± {100 * value.margin:.2f}')
 
 
 def count(value: Interval) -> str:

@@ -53,15 +53,23 @@ def _verify(folder: Path, files: Mapping[str, str]) -> None:
 def _download(dataset: Any, folder: Path, files: Mapping[str, str]) -> None:
     """Fetches what is missing, or says which files go where."""
 
+    made = [parent for parent in ((folder / next(iter(files))).parents) if not parent.exists()]
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             folder.mkdir(parents=True, exist_ok=True)
             dataset(folder, download=True)
     except (OSError, RuntimeError) as error:
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
         wanted = ', '.join(Path(file).name for file in files)
         place = (folder / next(iter(files))).parent
-        raise LthError(f'{dataset.__name__} is not in {folder.resolve()} and could not be downloaded there ({error}). Choose a folder that can be '
+        raise LthError(f'{dataset.__name__} is not in {folder.resolve()} and could not be downloaded there ({_one_line(error)}). Choose a folder that can be '
                        f'written, connect to the network, or put these files into {place}: {wanted}.') from None
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(str(error).split())
 
 
 def _split(dataset: Any) -> Split:

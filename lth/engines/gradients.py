@@ -1,6 +1,7 @@
-"""One backward pass of all replicates into one flat gradient."""
+"""One backward pass of all replicates, which leaves each parameter's gradient where its optimizer looks for it."""
 import copy
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -9,34 +10,49 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from lth.network import Buffers, Network
 
-Backward = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+class Backward(NamedTuple):
+    """`parameters`, views into the vector of weights in the order of its layout, and the pass (R, B, C, H, W), (R, B) -> losses (R,), right
+    answers (R,) that sets their `.grad` and updates the buffers.
+    """
+
+    parameters: list[Tensor]
+    run: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
-def backward_of(network: Network, weights: Tensor, gradient: Tensor, buffers: Buffers) -> Backward:
-    """A function (R, B, C, H, W), (R, B) -> losses (R,), right answers (R,), that fills `gradient` (R, N) and updates the buffers."""
+def backward_of(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
+    """The pass for these weights (R, N) and buffers (R, ...), in place."""
 
-    return (_single if len(weights) == 1 else _stacked)(network, weights, gradient, buffers)
+    return (_single if len(weights) == 1 else _stacked)(network, weights, buffers)
 
 
-def _single(network: Network, weights: Tensor, gradient: Tensor, buffers: Buffers) -> Backward:
-    """For one network, autograd accumulates right into the flat gradient."""
+def _single(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
+    """For one network: autograd hands over the gradients it made. One flat gradient would cost a pass to clear and one to add: 0.10 ms
+    of LeNet's 1.4.
+    """
 
-    module = network.bound(weights[0], gradient[0], {name: buffer[0] for name, buffer in buffers.items()})
+    module = network.bound(weights[0], {name: buffer[0] for name, buffer in buffers.items()})
+    named = dict(module.named_parameters())
+    parameters: list[Tensor] = [named[slot.name] for slot in network.layout.slots]
 
-    def backward(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        gradient.zero_()
+    def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        for parameter in parameters:
+            parameter.grad = None
         logits = module(images[0])
         loss = F.cross_entropy(logits.to(weights.dtype), labels[0])
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         return loss.detach()[None], (logits.detach().argmax(1) == labels[0]).sum()[None]
-    return backward
+    return Backward(parameters, run)
 
 
-def _stacked(network: Network, weights: Tensor, gradient: Tensor, buffers: Buffers) -> Backward:
+def _stacked(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
     """For several, vmap over the functional network; BatchNorm's buffers go in stacked and come back as an extra result."""
 
     module = copy.deepcopy(network.module).train()
-    gradients, parameters = network.layout.unpack(gradient), network.layout.unpack(weights)
+    parameters = network.layout.unpack(weights)
+    for parameter in parameters.values():
+        # Fused optimizers read memory in its order, so gradients must lie as the parameters do.
+        parameter.grad = torch.empty_like(parameter)
 
     def loss_of(named: Mapping[str, Tensor], state: Buffers, images: Tensor, labels: Tensor) -> tuple[Tensor, tuple[Tensor, Buffers]]:
         state = {name: buffer.clone() for name, buffer in state.items()}
@@ -45,12 +61,12 @@ def _stacked(network: Network, weights: Tensor, gradient: Tensor, buffers: Buffe
 
     stacked = vmap(grad_and_value(loss_of, has_aux=True))
 
-    def backward(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        named, (losses, (correct, state)) = stacked(parameters, buffers, images, labels)
-        with torch.no_grad():
-            for name, view in gradients.items():
-                view.copy_(named[name])
-            for name, buffer in buffers.items():
-                buffer.copy_(state[name])
+    def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        gradients, (losses, (correct, state)) = stacked(parameters, buffers, images, labels)
+        for name, parameter in parameters.items():
+            assert parameter.grad is not None
+            parameter.grad.copy_(gradients[name])
+        for name, buffer in buffers.items():
+            buffer.copy_(state[name])
         return losses, correct
-    return backward
+    return Backward(list(parameters.values()), run)

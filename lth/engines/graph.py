@@ -59,7 +59,7 @@ class Replay:
     def run(self, state: State, *, trainable: Tensor, stops: Sequence[int]) -> Iterator[Advance]:
         """Trains from the state, yielding at each stop."""
 
-        self._program.load(state, trainable)
+        self._program.load(state, trainable, fixed=True)
         self._counters[0].fill_(state.step)
         step = state.step
         for stop in stops:

@@ -1,33 +1,41 @@
-"""torch.optim on the one flat tensor of all replicates, its state as named tensors that can be taken out and put back."""
+"""torch.optim on views into one vector, its own tensors views too, so that all of its state can be taken out and put back as vectors."""
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from lth.recipe import Adam, Sgd
 
+Views = Callable[[Tensor], list[Tensor]]
 
-def optimizer_of(settings: Adam | Sgd, weights: Tensor, rate: float | Tensor) -> torch.optim.Optimizer:
-    """A fused optimizer of `weights` (R, N), whose `.grad` is set, at its start; a tensor as `rate` can change inside a captured graph."""
+
+@dataclass(frozen=True)
+class Optimizer:
+    """A fused optimizer of torch; `state` holds its vectors by name, each (R, N) but for the count of steps, one a parameter."""
+
+    stepper: torch.optim.Optimizer
+    state: dict[str, Tensor]
+
+    def set_rate(self, rate: float) -> None:
+        """The learning rate of the next step."""
+
+        self.stepper.param_groups[0]['lr'] = rate
+
+
+def optimizer_of(settings: Adam | Sgd, parameters: list[Tensor], weights: Tensor, views: Views, rate: float | Tensor) -> Optimizer:
+    """An optimizer at its start for `parameters`, which are the `views` of `weights` (R, N); a tensor as `rate` can change inside a graph."""
 
     # Every tensor of the state exists from the first step, so that a graph can be captured and a state loaded in place.
     if isinstance(settings, Adam):
-        adam = torch.optim.Adam([weights], rate, settings.betas, settings.epsilon, settings.weight_decay, fused=True, capturable=weights.is_cuda)
-        adam.state[weights] = {'step': torch.zeros((), device=weights.device),
-                               'exp_avg': torch.zeros_like(weights), 'exp_avg_sq': torch.zeros_like(weights)}
-        return adam
-    sgd = torch.optim.SGD([weights], rate, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov, fused=True)
-    if settings.momentum:
-        sgd.state[weights] = {'momentum_buffer': torch.zeros_like(weights)}
-    return sgd
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """The learning rate of the next step."""
-
-    optimizer.param_groups[0]['lr'] = rate
-
-
-def state_of(optimizer: torch.optim.Optimizer, weights: Tensor) -> dict[str, Tensor]:
-    """The optimizer's own tensors, by name."""
-
-    tensors: dict[str, Tensor] = optimizer.state[weights]
-    return tensors
+        stepper: torch.optim.Optimizer = torch.optim.Adam(parameters, rate, settings.betas, settings.epsilon, settings.weight_decay, fused=True,
+                                                          capturable=weights.is_cuda)
+        state = {'step': torch.zeros(len(parameters), device=weights.device),
+                 'exp_avg': torch.zeros_like(weights), 'exp_avg_sq': torch.zeros_like(weights)}
+    else:
+        stepper = torch.optim.SGD(parameters, rate, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov, fused=True)
+        state = {'momentum_buffer': torch.zeros_like(weights)} if settings.momentum else {}
+    parts = {name: tensor.unbind() if name == 'step' else views(tensor) for name, tensor in state.items()}
+    for position, parameter in enumerate(parameters):
+        stepper.state[parameter] = {name: part[position] for name, part in parts.items()}
+    return Optimizer(stepper, state)

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from lth.engines.arithmetic import arithmetic
 from lth.engines.evaluation import score
-from lth.engines.optimizers import set_rate
 from lth.engines.program import Program
 from lth.task import Advance, Score, State, Task
 
@@ -33,7 +32,7 @@ class Plain:
                     epoch, position = divmod(at, task.steps_per_epoch)
                     if position == 0 or at == state.step:
                         program.batches.begin(epoch)
-                    set_rate(program.optimizer, float(task.learning_rates[at]))
+                    program.optimizer.set_rate(float(task.learning_rates[at]))
                     losses[:, column], correct[:, column] = program.step(program.batches.columns[position])
                     task.watch(at, None)
             step = stop

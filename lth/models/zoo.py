@@ -17,9 +17,9 @@ MODELS: Registry[Model] = Registry('model')
 def settings_of(name: str) -> type[ModelSettings]:
     """The settings of a model: its name and its keyword-only arguments, validated by their annotations."""
 
-    options: dict[str, Any] = {
+    options: dict[str, Any] = {'name': (Literal[MODELS.canonical(name)], ...)} | {
         option.name: (option.annotation, option.default)
         for option in inspect.signature(MODELS.find(name)).parameters.values() if option.kind is option.KEYWORD_ONLY}
     exact: type[ModelSettings] = pydantic.create_model(
-        'ModelSettings', __base__=ModelSettings, name=(Literal[MODELS.canonical(name)], ...), **options)
+        'ModelSettings', __base__=ModelSettings, **options)
     return exact
