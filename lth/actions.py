@@ -1,7 +1,7 @@
 """What happens to weights after a prune: (start, final) -> the weights from which the next round trains.
 
-`start` is the rewind point, `final` the trained weights, both (R, P). Mask-1 actions are for kept weights, mask-0 actions for
-pruned ones (Zhou et al. 2019, sections 4 and 5). A new action is a function here with its name above it.
+`start` is the rewind point, `final` the trained weights, both (R, P). Mask-1 actions are for kept weights, mask-0
+actions for pruned ones (Zhou et al. 2019, sections 4 and 5). A new action is a function here with its name above it.
 """
 from collections.abc import Callable
 

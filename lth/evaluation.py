@@ -49,12 +49,14 @@ def place(path: str) -> Place:
                 continue
             below = start.relative_to(folder).parts
             try:
-                numbers = [int(part.removeprefix(word)) for part, word in zip(below, ('seed-', 'round-')) if part.startswith(word)]
+                numbers = [int(part.removeprefix(word))
+                           for part, word in zip(below, ('seed-', 'round-')) if part.startswith(word)]
             except ValueError:
                 numbers = []
             if len(numbers) == parts:
                 return Place(folder, *(numbers + [None, None])[:2])
-    raise LthError(f'{path} is no run: expected a folder with a recipe.yaml, RUN, RUN/seed-S or RUN/seed-S/round-NN, here or below ./runs.')
+    raise LthError(f'{path} is no run: expected a folder with a recipe.yaml, RUN, RUN/seed-S or RUN/seed-S/round-NN, '
+                   'here or below ./runs.')
 
 
 def opened(where: Place) -> tuple[Plan, Run]:
@@ -64,12 +66,14 @@ def opened(where: Place) -> tuple[Plan, Run]:
     plan = planned(recipe, str(where.folder / 'recipe.yaml'))
     run = Run(where.folder, plan.recipe.dump(), plan.network)
     if where.seed is not None and run.rounds(where.seed) <= (where.round or 0):
-        raise LthError(f'{where.folder} has no round {where.round or 0} of seed {where.seed}: its seeds are {run.seeds()}, '
-                       f'and seed {where.seed} has {run.rounds(where.seed)} rounds.')
+        raise LthError(f'{where.folder} has no round {where.round or 0} of seed {where.seed}: its seeds are '
+                       f'{run.seeds()}, and seed {where.seed} has {run.rounds(where.seed)} rounds.')
     return plan, run
 
 
-def evaluations(plan: Plan, run: Run, data: Dataset, engine: Engine, seeds: Sequence[int], number: int | None) -> Iterator[Evaluation]:
+def evaluations(
+        plan: Plan, run: Run, data: Dataset, engine: Engine, seeds: Sequence[int], number: int | None,
+) -> Iterator[Evaluation]:
     """Every round asked for, measured from its files."""
 
     for seed in seeds:

@@ -20,20 +20,23 @@ def read_yaml(path: Path) -> Raw:
     """The mapping in a YAML file; keys given twice and anything but a mapping are refused."""
 
     try:
-        content = parsed_yaml(path.read_text(encoding='utf-8'))
+        content = parsed_yaml(path.read_text(encoding='utf-8'), str(path))
     except OSError as error:
         raise LthError(f'Cannot read {path}: {error.strerror}.') from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LthError(f'{path} is not valid YAML: {error}') from None
+    except UnicodeDecodeError as error:
+        raise LthError(f'{path} is not text: {error}.') from None
     if not isinstance(content, dict):
         raise LthError(f'{path}: expected `key: value` lines, found {type(content).__name__}.')
     return content
 
 
-def parsed_yaml(text: str) -> Any:
-    """The value of a YAML text, with 1e-3 a number (YAML 1.1 would make it a string)."""
+def parsed_yaml(text: str, origin: str) -> Any:
+    """The value of a YAML text, with 1e-3 a number (YAML 1.1 would make it a string); `origin` is where it stands."""
 
-    return yaml.load(text, Loader=_Loader)
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        raise LthError(f'{origin}: not valid YAML: {" ".join(str(error).split())}') from None
 
 
 def dumped_yaml(value: Raw) -> str:
@@ -81,7 +84,8 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise LthError(f'Cannot read {path}: {error.strerror}.') from None
     except ValueError as error:
-        raise LthError(f'{path} is torn or not JSON ({error}): restore it, or delete it if it can be made again.') from None
+        raise LthError(
+            f'{path} is torn or not JSON ({error}): restore it, or delete it if it can be made again.') from None
 
 
 def unwritable(path: Path, error: OSError) -> str:
@@ -101,7 +105,7 @@ def _settle(folder: Path) -> None:
         os.close(descriptor)
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.SafeLoader):  # pylint: disable=too-many-ancestors # PyYAML builds its loader of seven parts
     """YAML's safe loader that refuses a key given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -110,8 +114,10 @@ class _Loader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f'the key {key!r} stands there twice', node.start_mark)
+                problem = f'the key {key!r} stands there twice'
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?\d+(\.\d*)?[eE][-+]?\d+$'), list('-+0123456789'))
+_Loader.add_implicit_resolver(
+    'tag:yaml.org,2002:float', re.compile(r'^[-+]?\d+(\.\d*)?[eE][-+]?\d+$'), list('-+0123456789'))

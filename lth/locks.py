@@ -17,8 +17,8 @@ _NAME = '.lock'
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process, or raises an LthError that names who does. The folder is made if need be, and leaves no trace
-    if nothing was put into it.
+    """Holds a folder for this process, or raises an LthError that names who does. The folder is made if need be, and
+    leaves no trace if nothing was put into it.
     """
 
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
@@ -48,7 +48,8 @@ def _locked(folder: Path) -> IO[str]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or 'another process'
-            raise LthError(f'{folder} is being written by {holder}. Wait for it, stop it, or choose another folder with --run.') from None
+            raise LthError(f'{folder} is being written by {holder}. Wait for it, stop it, or choose another folder '
+                           'with --run.') from None
         # A holder that went away may have removed the file between our open and our lock: then lock the new one.
         if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
             break

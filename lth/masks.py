@@ -1,7 +1,7 @@
 """Exact selection. A mask is a vector of bools over the prunable weights: True is kept.
 
-Counts are integers and always met: no thresholds, so ties cannot take one weight too many. Among equal scores those that win are
-drawn by a seeded permutation of their positions.
+Counts are integers and always met: no thresholds, so ties cannot take one weight too many. Among equal scores those
+that win are drawn by a seeded permutation of their positions.
 """
 from collections.abc import Sequence
 from fractions import Fraction
@@ -19,7 +19,7 @@ def survivors(count: int, rate: float) -> int:
 
 
 def keep_best(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int], salt: int = 0) -> Tensor:
-    """Keeps the `count` best-scored survivors: (R, P), (R, P) -> (R, P). Exact even when scores tie; never revives a weight.
+    """Keeps the `count` best-scored survivors: (R, P), (R, P) -> (R, P). Exact even when scores tie; revives no weight.
 
     Ties are broken by the seed of each replicate; `salt` tells draws of one seed apart (round, layer).
     """

@@ -19,7 +19,7 @@ Buffers = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Network:
-    """A structure and the layout of its vector. The module's own numbers are never used, except as the start of what is not drawn."""
+    """A structure and the layout of its vector. The module's own numbers are only the start of what is not drawn."""
 
     module: nn.Module
     layout: Layout
@@ -28,7 +28,9 @@ class Network:
     settings: ModelSettings
 
     @staticmethod
-    def of(settings: ModelSettings, shape: tuple[int, int, int], classes: int, keep_out: tuple[str, ...] = ()) -> 'Network':
+    def of(
+            settings: ModelSettings, shape: tuple[int, int, int], classes: int, keep_out: tuple[str, ...] = (),
+    ) -> 'Network':
         """The network that the settings name, for pictures of `shape` in `classes` classes."""
 
         options = {key: getattr(settings, key) for key in type(settings).model_fields if key != 'name'}
@@ -49,11 +51,12 @@ class Network:
         return not any(isinstance(layer, _ConvNd) for layer in self.module.modules()) and not self.fresh_buffers()
 
     def fresh(self, seed: int) -> Tensor:
-        """Initial weights: (N,). Weights are Gaussian Glorot, biases 0, all else (BatchNorm) as the module starts it."""
+        """Initial weights: (N,). Gaussian Glorot, biases 0, all else (BatchNorm) as the module starts it."""
 
         random = streams.generator(seed, 'weights')
         parameters = dict(self.module.named_parameters())
-        biases = {f'{name}.bias' for name, layer in self.module.named_modules() if isinstance(layer, (_ConvNd, nn.Linear))}
+        biases = {f'{name}.bias' for name, layer in self.module.named_modules()
+                  if isinstance(layer, (_ConvNd, nn.Linear))}
         drawn = {}
         # Drawn in module order, so that a layer kept out of pruning does not change the draw.
         for name, parameter in parameters.items():
@@ -95,7 +98,10 @@ class Network:
 
 
 def _channels_last_gradient(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """Turns the gradient behind a flattening to channels_last, as all before it is: pooling and ReLU are many times slower on a mixture."""
+    """Turns the gradient behind a flattening to channels_last, as all before it is.
+
+    Pooling and ReLU are many times slower on a mixture.
+    """
 
     features = inputs[0]
     if features.requires_grad and features.is_contiguous(memory_format=torch.channels_last):

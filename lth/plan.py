@@ -46,10 +46,12 @@ class Plan:
 
         layout = self.network.layout
         return {
-            'model': self.recipe.model.name, 'dataset': self.recipe.data.name, 'prunable': layout.prunable, 'weights': layout.weights,
-            'layers': [{'name': slot.name, 'shape': list(slot.shape), 'weights': slot.size, 'kind': slot.kind, 'prunable': slot.prunable}
-                       for slot in layout.slots if slot.kind != 'other'],
-            'rounds': [{'round': number, 'kept': count, 'density': layout.density(count)} for number, count in enumerate(self.kept)],
+            'model': self.recipe.model.name, 'dataset': self.recipe.data.name,
+            'prunable': layout.prunable, 'weights': layout.weights,
+            'layers': [{'name': slot.name, 'shape': list(slot.shape), 'weights': slot.size, 'kind': slot.kind,
+                        'prunable': slot.prunable} for slot in layout.slots if slot.kind != 'other'],
+            'rounds': [{'round': number, 'kept': count, 'density': layout.density(count)}
+                       for number, count in enumerate(self.kept)],
             'iterations': self.steps, 'recipe': self.recipe.dump()}
 
 
@@ -74,7 +76,8 @@ def _named(raw: Raw, section: str, origin: str) -> str:
 
     content = raw.get(section)
     if not isinstance(content, dict) or not isinstance(content.get('name'), str):
-        raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: ...}}`; it is {content!r}.')
+        raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: ...}}`; '
+                       f'it is {content!r}.')
     return str(content['name'])
 
 

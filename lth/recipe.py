@@ -1,7 +1,8 @@
 """The settings that decide a result: strictly validated, complete, comparable.
 
-A recipe has four sections: model, data, training, algorithm. The model's and the algorithm's settings are declared beside their
-code and handed in here. A new setting is a new field with a default, and every recipe on disk then shows it.
+A recipe has four sections: model, data, training, algorithm. The model's and the algorithm's settings are declared
+beside their code and handed in here. A new setting is a new field with a default, and every recipe on disk then shows
+it.
 """
 import copy
 from collections.abc import Mapping
@@ -15,8 +16,10 @@ from lth.lengths import Length, Span
 
 Raw = dict[str, Any]
 S = TypeVar('S', bound='Section')
-_SLIPS = {'epoch': 'length', 'epochs': 'length', 'iterations': 'length', 'steps': 'length', 'lr': 'learning_rate', 'batch': 'batch_size',
-          'wd': 'weight_decay', 'batchsize': 'batch_size', 'gamma': 'factor', 'sparsity': 'rates', 'rate': 'rates'}
+_SLIPS = {
+    'epoch': 'length', 'epochs': 'length', 'iterations': 'length', 'steps': 'length', 'lr': 'learning_rate',
+    'batch': 'batch_size', 'wd': 'weight_decay', 'batchsize': 'batch_size', 'gamma': 'factor', 'sparsity': 'rates',
+    'rate': 'rates'}
 
 
 class Section(BaseModel):
@@ -132,7 +135,8 @@ class Recipe(Section):
 def validated(raw: Raw, origin: str, *, model: type[ModelSettings], algorithm: type[AlgorithmSettings]) -> Recipe:
     """The recipe, or an LthError that names every bad setting; `origin` says where they were written."""
 
-    exact: type[Recipe] = pydantic.create_model('Recipe', __base__=Recipe, model=(model, ...), algorithm=(algorithm, ...))
+    exact: type[Recipe] = pydantic.create_model(
+        'Recipe', __base__=Recipe, model=(model, ...), algorithm=(algorithm, ...))
     return checked(exact, raw, origin)
 
 
@@ -183,7 +187,8 @@ def _explained(section: type[Section], raw: Raw, origin: str, detail: Any) -> st
     key = path[-1] if path else ''
     if detail['type'] == 'extra_forbidden':
         slip = _SLIPS.get(key)
-        return f'{where}: unknown key {key!r}' + (f', did you mean {slip!r}?' if slip in known else suggestion(key, known))
+        advice = f', did you mean {slip!r}?' if slip in known else suggestion(key, known)
+        return f'{where}: unknown key {key!r}{advice}'
     if detail['type'] == 'missing':
         return f'{where}: the key {key!r} is missing: add it.'
     message = detail['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
@@ -211,7 +216,8 @@ def _place(section: type[Section], raw: Any, location: tuple[Any, ...]) -> tuple
 def _section_of(annotation: Any, raw: Any) -> type[Section] | None:
     """The section class of a field, chosen by `name` where there are several."""
 
-    options = [one for one in getattr(annotation, '__args__', (annotation,)) if isinstance(one, type) and issubclass(one, Section)]
+    options = [one for one in getattr(annotation, '__args__', (annotation,))
+               if isinstance(one, type) and issubclass(one, Section)]
     for option in options:
         name = raw.get('name') if isinstance(raw, Mapping) else None
         if len(options) == 1 or name in getattr(option.model_fields['name'].annotation, '__args__', ()):

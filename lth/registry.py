@@ -1,7 +1,7 @@
 """Name -> thing, for everything that a user can name: models, data sets, criteria, actions, algorithms.
 
-Case, hyphens and underscores do not matter: `CIFAR-10`, `cifar_10` and `cifar10` are one name. To add a thing, decorate it
-with its registry's `register` in a file of its room.
+Case, hyphens and underscores do not matter: `CIFAR-10`, `cifar_10` and `cifar10` are one name. To add a thing, decorate
+it with its registry's `register` in a file of its room.
 """
 import re
 from collections.abc import Callable

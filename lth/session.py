@@ -1,6 +1,7 @@
 """One sitting at a run: rounds go to disk as they are found, seeds run side by side, news goes to whoever watches.
 
-On the CPU every seed is a process of one thread: stacking gains nothing there, and threads that wait for one another cost much.
+On the CPU every seed is a process of one thread: stacking gains nothing there, and threads that wait for one another
+cost much.
 """
 import contextlib
 import multiprocessing
@@ -43,7 +44,7 @@ class Place:
 
 
 class News(NamedTuple):
-    """How far some seeds are: in this round, at this iteration; with accuracies if measured, with `saved` if the round is on disk."""
+    """How far some seeds are: this round, this iteration; accuracies if measured, `saved` if the round is on disk."""
 
     seeds: tuple[int, ...]
     number: int
@@ -67,6 +68,7 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], tell: Tell) -> Run:
         return run
     data = plan.source.read(place.datasets)
     with locks.held(place.folder):
+        run.tidy()
         told = _recorded(run, _environment(engine.name, str(engine.device), place.threads), tell)
         for seed in seeds:
             told(News((seed,), min(run.rounds(seed), len(plan.kept) - 1), 0 if seed in open_seeds else plan.steps))
@@ -82,7 +84,7 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], tell: Tell) -> Run:
 def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[int, ...], tell: Tell) -> None:
     """The missing rounds of some seeds, in this process."""
 
-    past = run.past(seeds)
+    past = run.past(seeds, engine.device)
     number = len(past)
     latest = 0.
 
@@ -129,8 +131,9 @@ def _side_by_side(plan: Plan, place: Place, stacks: list[tuple[int, ...]], tell:
                 process = working.pop(pipe)
                 process.join()
                 if message is not None or process.exitcode:
-                    raise LthError(message or f'A worker process ended unexpectedly (exit code {process.exitcode}); perhaps memory ran out. '
-                                   'Whole rounds are kept: the same command goes on from there.')
+                    raise LthError(message or f'A worker process ended unexpectedly (exit code {process.exitcode}); '
+                                   'perhaps memory ran out. Whole rounds are kept: the same command goes on from '
+                                   'there.')
     finally:
         for process in working.values():
             process.kill()
@@ -202,8 +205,8 @@ def _cores() -> int:
 def _environment(engine: str, device: str, threads: int) -> Raw:
     """The entry of this session in environment.json."""
 
-    return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(), 'machine': platform.platform(),
-            'command': sys.argv, 'engine': engine, 'device': device, 'threads': threads,
+    return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
+            'machine': platform.platform(), 'command': sys.argv, 'engine': engine, 'device': device, 'threads': threads,
             'start': datetime.now().astimezone().isoformat(timespec='seconds'), 'seconds': 0., 'rounds': 0}
 
 

@@ -1,7 +1,7 @@
 """Randomness is data: every draw comes from a generator named by (seed, stream, numbers), never from a global one.
 
-Equal names give equal draws, whatever was drawn before, so a resumed run repeats the interrupted one and a network trained
-beside others sees what it would see alone. A new use of randomness takes a new stream name.
+Equal names give equal draws, whatever was drawn before, so a resumed run repeats the interrupted one and a network
+trained beside others sees what it would see alone. A new use of randomness takes a new stream name.
 """
 import hashlib
 

@@ -22,7 +22,7 @@ class Score(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """The scores at one iteration. Training scores are running ones since the measurement before; there are none at the start."""
+    """The scores at one iteration. Training scores are running ones since the measurement before; none at the start."""
 
     iteration: int
     train: Score | None
@@ -43,12 +43,13 @@ class State:
     def to(self, device: torch.device) -> 'State':
         """The same state, living on the device."""
 
-        return replace(self, weights=self.weights.to(device), buffers={name: buffer.to(device) for name, buffer in self.buffers.items()},
-                       optimizer={name: tensor.to(device) for name, tensor in self.optimizer.items()})
+        buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
+        optimizer = {name: tensor.to(device) for name, tensor in self.optimizer.items()}
+        return replace(self, weights=self.weights.to(device), buffers=buffers, optimizer=optimizer)
 
 
 class Advance(NamedTuple):
-    """Where an engine has come to: the state, and each step's training loss and right answers since the stop before: (R, steps)."""
+    """Where an engine has come to: the state; training losses and right answers since the stop before, (R, steps)."""
 
     state: State
     losses: Tensor
@@ -73,7 +74,7 @@ class Engine(Protocol):
         """Trains from the state, yielding at each stop; weights outside `trainable` (R, N) keep their bits."""
 
     def score(self, task: 'Task', state: State, pictures: Sequence[Tensor] | None) -> Score:
-        """The replicates' scores on the training-set pictures with these numbers, one (n,) each, or on the test set if None."""
+        """The replicates' scores on training-set pictures by number, one (n,) each, or on the test set if None."""
 
 
 def unwatched(_step: int, _measurement: Measurement | None) -> None:
@@ -96,7 +97,8 @@ class Task:
     def divisions(self) -> list[tuple[Tensor, Tensor]]:
         """Each replicate's training and validation pictures, as numbers in the training set."""
 
-        return [sampling.division(len(self.data.train.labels), self.data_settings.validation, seed) for seed in self.seeds]
+        pictures, validation = len(self.data.train.labels), self.data_settings.validation
+        return [sampling.division(pictures, validation, seed) for seed in self.seeds]
 
     @cached_property
     def steps_per_epoch(self) -> int:
@@ -122,6 +124,7 @@ def steps_per_epoch(pictures: int, data: DataSettings, training: Training) -> in
 
     left = pictures - data.validation
     if left < training.batch_size:
-        raise LthError(f'batch_size: {training.batch_size} is more than the {max(left, 0)} training pictures of {data.name} ({pictures} less '
-                       f'{data.validation} for validation). Choose a smaller batch (-b) or fewer validation pictures (data.validation).')
+        raise LthError(f'batch_size: {training.batch_size} is more than the {max(left, 0)} training pictures of '
+                       f'{data.name} ({pictures} less {data.validation} for validation). Choose a smaller batch (-b) '
+                       'or fewer validation pictures (data.validation).')
     return left // training.batch_size

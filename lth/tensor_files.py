@@ -1,4 +1,4 @@
-"""Tensors on disk as safetensors with a header that explains them; readable by `safetensors.torch.load_file` and nothing of ours."""
+"""Tensors on disk as safetensors with a header that explains them, readable by `safetensors.torch.load_file` alone."""
 import json
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,10 @@ def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
     except OSError as error:
         raise LthError(f'Cannot read {path}: {error}.') from None
     except safetensors.SafetensorError as error:
-        raise LthError(f'{path} is torn or not a safetensors file ({error}). Restore it from a copy; or delete the folder {path.parent} and '
-                       'all later rounds beside it, and the same command makes them again.') from None
+        raise LthError(f'{path} is torn or not a safetensors file ({error}). Restore it from a copy; or delete the '
+                       f'folder {path.parent} and all later rounds beside it, and the same command makes them '
+                       'again.') from None
     if _ENTRY not in metadata:
-        raise LthError(f'{path} was not written by lth: its header has no {_ENTRY!r} entry. Point to a file of a run folder.')
+        raise LthError(
+            f'{path} was not written by lth: its header has no {_ENTRY!r} entry. Point to a file of a run folder.')
     return json.loads(metadata[_ENTRY]), content

@@ -13,12 +13,18 @@ from lth.vectors import Layout
 
 @dataclass(frozen=True)
 class Ticket:
-    """A subnetwork: mask (R, P), weights (R, N) and buffers as they are before training, at an iteration of the schedule."""
+    """A subnetwork: mask (R, P), weights (R, N) and buffers before training, at an iteration of the schedule."""
 
     mask: Tensor
     weights: Tensor
     buffers: Buffers
     iteration: int
+
+    def to(self, device: torch.device) -> 'Ticket':
+        """The same ticket, living on the device."""
+
+        buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
+        return Ticket(self.mask.to(device), self.weights.to(device), buffers, self.iteration)
 
 
 @dataclass(frozen=True)
@@ -28,6 +34,11 @@ class Round:
     number: int
     ticket: Ticket
     trained: State
+
+    def to(self, device: torch.device) -> 'Round':
+        """The same round, living on the device."""
+
+        return Round(self.number, self.ticket.to(device), self.trained.to(device))
 
 
 def fresh(task: Task) -> Ticket:
@@ -39,10 +50,10 @@ def fresh(task: Task) -> Ticket:
 
 
 def finetune(task: Task, ticket: Ticket, *, until: int | None = None) -> State:
-    """The ticket trained under its mask, with a fresh optimizer, from its iteration to the end of the schedule (or `until`)."""
+    """The ticket trained under its mask, by a fresh optimizer, from its iteration to the schedule's end or `until`."""
 
-    start = State(ticket.weights, ticket.buffers, ticket.iteration)
-    return train(task, start, until=task.steps if until is None else until, trainable=trainable(task.network.layout, ticket.mask))
+    start, end = State(ticket.weights, ticket.buffers, ticket.iteration), task.steps if until is None else until
+    return train(task, start, until=end, trainable=trainable(task.network.layout, ticket.mask))
 
 
 def trainable(layout: Layout, mask: Tensor) -> Tensor:

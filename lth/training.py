@@ -10,10 +10,11 @@ from lth.task import Advance, Measurement, Score, State, Task
 
 
 def train(task: Task, state: State, *, until: int, trainable: Tensor) -> State:
-    """The state after iteration `until`; weights outside `trainable` (R, N) keep their value bit for bit, the given state is untouched.
+    """The state after iteration `until`; weights outside `trainable` (R, N) keep their value bit for bit.
 
-    Train, validation and test are measured at the start and every `measure_every`; measuring changes nothing. A loss that is not
-    finite is an LthError that names the seed, the step and the learning rate.
+    The given state is untouched. Train, validation and test are measured at the start and every `measure_every`;
+    measuring changes nothing. A loss that is not finite is an LthError that names the seed, the step and the learning
+    rate.
     """
 
     history = list(state.history)
@@ -63,5 +64,6 @@ def _refuse_divergence(task: Task, advance: Advance) -> None:
     replicate = min(range(len(offsets)), key=offsets.__getitem__)
     step = advance.state.step - span + offsets[replicate]
     rate = task.learning_rates[min(step, task.steps - 1)]
-    raise LthError(f'Training diverged: the loss of seed {task.seeds[replicate]} is no longer a finite number at iteration {step}, where the '
-                   f'learning rate is {rate:.3g}. Lower training.optimizer.learning_rate (-l) or add a warm-up (training.warmup).')
+    raise LthError(f'Training diverged: the loss of seed {task.seeds[replicate]} is no longer a finite number at '
+                   f'iteration {step}, where the learning rate is {rate:.3g}. Lower training.optimizer.learning_rate '
+                   '(-l) or add a warm-up (training.warmup).')

@@ -1,8 +1,8 @@
 """A network is a vector: named tensors <-> one flat vector, prunable weights first.
 
-The legend of shapes, here and everywhere: R replicates, N all numbers that train, P ≤ N prunable weights, B batch. Names exist only at
-the two borders, the `nn.Module` and the file; in between everything is a function of vectors. Convolution weights lie in the
-vector as (out, height, width, in), so their views are channels_last at no cost.
+The legend of shapes, here and everywhere: R replicates, N all numbers that train, P ≤ N prunable weights, B batch.
+Names exist only at the two borders, the `nn.Module` and the file; in between everything is a function of vectors.
+Convolution weights lie in the vector as (out, height, width, in), so their views are channels_last at no cost.
 """
 import fnmatch
 import math
@@ -53,14 +53,15 @@ class Slot:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where every tensor of a module lies: the prunable weights, then weights kept out of pruning, then all else that trains."""
+    """Where every tensor of a module lies: prunable weights, weights kept out of pruning, then all else that trains."""
 
     slots: tuple[Slot, ...]
 
     @staticmethod
     def of(module: nn.Module, keep_out: Sequence[str] = ()) -> 'Layout':
-        """The layout of a module. Prunable is every weight of every convolution and dense layer, found by walking the modules,
-        but for the layers in `keep_out`: `output` (the last one), a part of a dotted name (`shortcut`) or a pattern (`*.0.weight`).
+        """The layout of a module. Prunable is every weight of every convolution and dense layer, found by walking the
+        modules, but for the layers in `keep_out`: `output` (the last one), a part of a dotted name (`shortcut`) or a
+        pattern (`*.0.weight`).
         """
 
         kinds = _kinds(module)
@@ -69,7 +70,8 @@ class Layout:
         names = sorted(parameters, key=lambda name: (name not in kinds) * 2 + (name in kept_out))
         slots, start = [], 0
         for name in names:
-            slots.append(Slot(name, tuple(parameters[name].shape), start, kinds.get(name, 'other'), name in kinds and name not in kept_out))
+            prunable = name in kinds and name not in kept_out
+            slots.append(Slot(name, tuple(parameters[name].shape), start, kinds.get(name, 'other'), prunable))
             start = slots[-1].stop
         return Layout(tuple(slots))
 
@@ -136,9 +138,11 @@ def _kept_out(kinds: Mapping[str, Kind], patterns: Sequence[str]) -> set[str]:
 
     found: set[str] = set()
     for pattern in patterns:
-        names = {name for name, kind in kinds.items() if pattern == kind or pattern in name.split('.') or fnmatch.fnmatch(name, pattern)}
+        names = {name for name, kind in kinds.items()
+                 if pattern == kind or pattern in name.split('.') or fnmatch.fnmatch(name, pattern)}
         if not names:
-            raise LthError(f'keep_out: no layer matches {pattern!r}. The layers are: {", ".join(kinds)}; `output` means the last.')
+            raise LthError(f'keep_out: no layer matches {pattern!r}. The layers are: {", ".join(kinds)}; '
+                           '`output` means the last.')
         found |= names
     if len(found) == len(kinds):
         raise LthError(f'keep_out: {list(patterns)} keeps every layer out, so there is nothing to prune.')

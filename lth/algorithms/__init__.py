@@ -1,6 +1,7 @@
 """Algorithms: generators of rounds that know no files and no screens.
 
-A new algorithm is a file in this folder with `@algorithm(name, Settings, ...)` above a function (task, settings, past) -> rounds.
+A new algorithm is a file in this folder with `@algorithm(name, Settings, ...)` above a function
+(task, settings, past) -> rounds.
 """
 import importlib
 import pkgutil

@@ -14,8 +14,9 @@ Find = Callable[[Task, Any, Sequence[Round]], Iterator[Round]]
 
 @dataclass(frozen=True)
 class Algorithm:
-    """`find` yields the rounds after those in its third argument, the past. The rest is known before anything is trained:
-    `kept`, the prunable weights left in each round, and `check`, which raises an LthError for settings that cannot work out.
+    """`find` yields the rounds after those in its third argument, the past. The rest is known before anything is
+    trained: `kept`, the prunable weights left in each round, and `check`, which raises an LthError for settings that
+    cannot work out.
     """
 
     summary: str

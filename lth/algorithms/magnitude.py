@@ -1,7 +1,7 @@
 """Iterative magnitude pruning with rewinding (Frankle & Carbin 2019, section 2; rewinding: Frankle et al. 2019).
 
-Train, prune the smallest weights that survive, set everything back to the rewind point, and repeat. Every round starts with a
-fresh optimizer at the rewind iteration, round 0 too, so the dense network and the tickets are trained alike.
+Train, prune the smallest weights that survive, set everything back to the rewind point, and repeat. Every round starts
+with a fresh optimizer at the rewind iteration, round 0 too, so the dense network and the tickets are trained alike.
 """
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
@@ -34,7 +34,7 @@ class Rates(Section):
 
 
 class Settings(AlgorithmSettings):
-    """`rounds` counts prunings: rounds 0 … N. With one rate for all, `rates` is a number; `global` ranks all layers together."""
+    """`rounds` counts prunings: rounds 0 … N. One rate for all is a number; `global` ranks all layers together."""
 
     name: Literal['magnitude']
     rounds: int = Field(20, ge=0)
@@ -52,16 +52,17 @@ class Settings(AlgorithmSettings):
         if self.scope == 'global' and isinstance(self.rates, Rates):
             raise ValueError('global pruning ranks all layers together: give one number as rates, such as `rates: 0.2`')
         if self.shots == 'one-shot' and self.retrain == 'strategy-2':
-            raise ValueError('one-shot prunes the dense network only, so no training is carried on: leave out shots or retrain')
+            raise ValueError('one-shot prunes the dense network only, so no training is carried on: '
+                             'leave out shots or retrain')
         return self
 
 
 def ladder(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
-    """The exact kept counts of rounds 0 … N: of each prunable layer, or of all of them as one when ranked globally."""
+    """The exact kept counts of rounds 0 … N: of each prunable layer, or of all as one when ranked globally."""
 
-    slots = layout.prunable_slots
+    slots, rate_of = layout.prunable_slots, settings.rates
     sizes = (layout.prunable,) if settings.scope == 'global' else tuple(slot.size for slot in slots)
-    rates = [settings.rates if isinstance(settings.rates, float) else getattr(settings.rates, slot.kind) for slot in slots]
+    rates = [rate_of if isinstance(rate_of, float) else getattr(rate_of, slot.kind) for slot in slots]
     counts = [sizes]
     for _ in range(settings.rounds):
         counts.append(tuple(masks.survivors(count, rate) for count, rate in zip(counts[-1], rates)))
@@ -73,12 +74,13 @@ def _kept(layout: Layout, settings: Settings) -> list[int]:
 
 
 def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None:
-    for registry, name in ((CRITERIA, settings.criterion), (MASK_1_ACTIONS, settings.mask_1_action), (MASK_0_ACTIONS, settings.mask_0_action)):
-        registry.canonical(name)
+    CRITERIA.canonical(settings.criterion)
+    MASK_1_ACTIONS.canonical(settings.mask_1_action)
+    MASK_0_ACTIONS.canonical(settings.mask_0_action)
     end, rewind = training.length.steps(steps_per_epoch), settings.rewind.steps(steps_per_epoch)
     if rewind >= end:
-        raise LthError(f'algorithm.rewind: {settings.rewind} (iteration {rewind}) is not before the end of training, {training.length} '
-                       f'(iteration {end}). Rewind to an earlier iteration or train longer.')
+        raise LthError(f'algorithm.rewind: {settings.rewind} (iteration {rewind}) is not before the end of training, '
+                       f'{training.length} (iteration {end}). Rewind to an earlier iteration or train longer.')
 
 
 @algorithm('magnitude', Settings, kept=_kept, check=_check)
@@ -88,7 +90,8 @@ def find_ticket(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
     counts = ladder(task.network.layout, settings)
     dense, last = (past[0], past[-1]) if past else (None, None)
     for number in range(len(past), settings.rounds + 1):
-        ticket = _pruned(task, settings, number, counts[number], dense, last) if dense and last else _rewind_point(task, settings)
+        ticket = (_pruned(task, settings, number, counts[number], dense, last) if dense and last
+                  else _rewind_point(task, settings))
         last = Round(number, ticket, finetune(task, ticket))
         dense = dense or last
         yield last
@@ -119,13 +122,18 @@ def _pruned(task: Task, settings: Settings, number: int, counts: tuple[int, ...]
     return Ticket(mask, weights, start.buffers, dense.ticket.iteration)
 
 
-def _cut(task: Task, settings: Settings, number: int, counts: tuple[int, ...], source: Round, rewind_point: Ticket) -> Tensor:
+def _cut(
+        task: Task, settings: Settings, number: int, counts: tuple[int, ...], source: Round, rewind_point: Ticket,
+) -> Tensor:
     """The mask with exactly these counts, best scores first."""
 
     layout, alive = task.network.layout, source.ticket.mask
     prunable = layout.prunable
-    scores = CRITERIA.find(settings.criterion)(rewind_point.weights[:, :prunable], source.trained.weights[:, :prunable])
-    bounds = [(0, prunable)] if settings.scope == 'global' else [(slot.start, slot.stop) for slot in layout.prunable_slots]
-    parts = [masks.keep_best(scores[:, start:stop], alive[:, start:stop], count, seeds=task.seeds, salt=number * 10_000 + layer)
+    score = CRITERIA.find(settings.criterion)
+    scores = score(rewind_point.weights[:, :prunable], source.trained.weights[:, :prunable])
+    layers = [(slot.start, slot.stop) for slot in layout.prunable_slots]
+    bounds = [(0, prunable)] if settings.scope == 'global' else layers
+    salt = number * 10_000
+    parts = [masks.keep_best(scores[:, start:stop], alive[:, start:stop], count, seeds=task.seeds, salt=salt + layer)
              for layer, ((start, stop), count) in enumerate(zip(bounds, counts, strict=True))]
     return torch.cat(parts, dim=1)

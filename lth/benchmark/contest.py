@@ -1,4 +1,4 @@
-"""The contest: contenders take turns, so that a machine that slows down slows them all; ratios are taken turn by turn."""
+"""The contest: contenders take turns, so a machine that slows down slows them all; ratios are taken turn by turn."""
 import multiprocessing
 import resource
 import statistics
@@ -35,7 +35,7 @@ class Contender(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One contender's result; times in ms per step of all replicates, ratio over the usual way per replicate, memory in MiB."""
+    """One contender's result: ms per step of all replicates, ratio over the usual way per replicate, memory in MiB."""
 
     engine: str
     density: float
@@ -53,7 +53,8 @@ def contenders(device: str, plan: Plan) -> list[Contender]:
     place = engines.chosen(device, threads=1).device
     names = ['plain', 'cuda-graph'] if place.type == 'cuda' else ['plain']
     stacks = [1, 16] if place.type == 'cuda' and plan.network.stackable else [1]
-    return [Contender('usual', str(place), 1), *(Contender(name, str(place), stack) for name in names for stack in stacks)]
+    ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
+    return [Contender('usual', str(place), 1), *ours]
 
 
 def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int) -> list[Row]:
@@ -64,7 +65,8 @@ def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int
     try:
         for entrant in entrants:
             ours, theirs = context.Pipe()
-            process = context.Process(target=_compete, args=(entrant, plan.recipe.dump(), datasets, threads, theirs), daemon=True)
+            settings = (entrant, plan.recipe.dump(), datasets, threads, theirs)
+            process = context.Process(target=_compete, args=settings, daemon=True)
             process.start()
             theirs.close()
             pipes.append(ours)
@@ -86,7 +88,8 @@ def _row(entrant: Contender, threads: int, times: list[float], usual: list[float
 
     median = statistics.median(times)
     ratio = statistics.median(entrant.replicates * theirs / ours for ours, theirs in zip(times, usual, strict=True))
-    return Row(entrant.engine, 1., entrant.replicates, threads, median, (max(times) - min(times)) / 2 / median, ratio, memory)
+    spread = (max(times) - min(times)) / 2 / median
+    return Row(entrant.engine, 1., entrant.replicates, threads, median, spread, ratio, memory)
 
 
 def _lap(pipe: connection.Connection) -> float:
@@ -136,7 +139,9 @@ def _compete(entrant: Contender, recipe: Raw, datasets: Path, threads: int, pipe
         pass
 
 
-def _prepared(entrant: Contender, recipe: Raw, datasets: Path, threads: int) -> tuple[Callable[[int], None], Callable[[], None]]:
+def _prepared(
+        entrant: Contender, recipe: Raw, datasets: Path, threads: int,
+) -> tuple[Callable[[int], None], Callable[[], None]]:
     """A function that trains that many steps, and one that waits until they are done."""
 
     plan = planned(recipe, 'bench')
@@ -167,7 +172,8 @@ def _engine_steps(task: Task) -> Callable[[int], None]:
         while True:
             at += wanted[-1]
             yield at
-    run = task.engine.run(task, state, trainable=trainable(task.network.layout, start.mask), stops=stops())  # type: ignore[arg-type]
+    live = trainable(task.network.layout, start.mask)
+    run = task.engine.run(task, state, trainable=live, stops=stops())  # type: ignore[arg-type]
 
     def advance(steps: int) -> None:
         wanted.append(steps)

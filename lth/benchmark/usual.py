@@ -1,7 +1,7 @@
 """The usual way, against which speed is measured: what a paper's repository does.
 
-A DataLoader over PIL pictures, torchvision's ToTensor and Normalize (with RandomCrop and flip where the recipe has them), the default
-optimizer, the gradient times the mask.
+A DataLoader over PIL pictures, torchvision's ToTensor and Normalize (with RandomCrop and flip where the recipe has
+them), the default optimizer, the gradient times the mask.
 """
 import copy
 from collections.abc import Callable, Iterator
@@ -48,7 +48,8 @@ def usual_way(task: Task) -> Iterator[None]:
     if isinstance(settings, Adam):
         optimizer: torch.optim.Optimizer = torch.optim.Adam(module.parameters(), settings.learning_rate)
     else:
-        optimizer = torch.optim.SGD(module.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)
+        optimizer = torch.optim.SGD(
+            module.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)
     loader = DataLoader(Pictures(task), task.training.batch_size, shuffle=True, drop_last=True)
     while True:
         for images, labels in loader:

@@ -1,7 +1,7 @@
 """The command line: one file per command, each parses, calls, saves and prints. The only importer of typer and rich.
 
-A new command is a file with a function, and a line here. What is slow to import is imported inside the commands, so that `--help` takes
-a moment only.
+A new command is a file with a function, and a line here. What is slow to import is imported inside the commands, so
+that `--help` takes a moment only.
 """
 import typer
 
@@ -13,10 +13,12 @@ from lth.cli.listing import listing
 
 app = typer.Typer(
     name='lth', no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', add_completion=False,
-    help='The workbench for [bold]lottery tickets[/bold]: sparse subnetworks that train, from their initial weights, as well as the dense '
-         'network.\n\nStart here, it takes less than a minute and downloads nothing:\n\n'
+    help='The workbench for [bold]lottery tickets[/bold]: sparse subnetworks that train, from their initial weights, '
+         'as well as the dense network.\n\n'
+         'Start here, it takes less than a minute and downloads nothing:\n\n'
          '    lth find-ticket lenet-300-100 digits\n\n'
-         '    lth evaluate lenet-300-100-digits\n\nEvery command explains itself: [bold]lth find-ticket --help[/bold].')
+         '    lth evaluate lenet-300-100-digits\n\n'
+         'Every command explains itself: [bold]lth find-ticket --help[/bold].')
 app.command('find-ticket')(find_ticket)
 app.command('evaluate')(evaluate)
 app.command('list')(listing)

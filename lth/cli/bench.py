@@ -11,19 +11,20 @@ from lth.cli.planning import plan_of
 
 
 @explained
-def bench(
+def bench(  # pylint: disable=too-many-arguments # a command has as many as it has flags
         model: Model,
         dataset: DatasetName,
         datasets: Datasets = Path('datasets'),
         *,
         recipe: RecipeName = None,
         override: Overrides = None,
-        turns: Annotated[int, typer.Option(min=1, help='How often each contender takes its turn of about a second.')] = 9,
+        turns: Annotated[int, typer.Option(
+            min=1, help='How often each contender takes its turn of about a second.')] = 9,
         device: Device = 'auto',
         threads: Threads = 1,
         as_json: Json = False,
 ) -> None:
-    """Time a training step: the usual way (torch DataLoader, PIL transforms, default optimizer, gradient times mask) against our engines.
+    """Time a step: the usual way (DataLoader, PIL transforms, default optimizer, gradient times mask) against ours.
 
     All take turns in one run, each in a process of its own, so ratios hold on a busy machine where single times do not.
 
@@ -37,12 +38,13 @@ def bench(
     from lth.benchmark.contest import contest  # pylint: disable=import-outside-toplevel
     from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel
     rows = contest(plan, datasets, device, threads=threads, turns=turns)
+    name, data, batch_size = plan.recipe.model.name, plan.recipe.data.name, plan.recipe.training.batch_size
     if as_json:
-        print(json.dumps({'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name, 'batch_size': plan.recipe.training.batch_size,
-                          'turns': turns, 'rows': [asdict(row) for row in rows]}, indent=2))
+        print(json.dumps({'model': name, 'dataset': data, 'batch_size': batch_size, 'turns': turns,
+                          'rows': [asdict(row) for row in rows]}, indent=2))
         return
     out.print(simple_table(
-        f'{plan.recipe.model.name} on {plan.recipe.data.name}, batch {plan.recipe.training.batch_size}, median of {turns} turns',
+        f'{name} on {data}, batch {batch_size}, median of {turns} turns',
         ['engine', 'density', 'R', 'threads', 'ms per step', 'spread', 'speed-up', 'peak MiB'],
-        [[row.engine, f'{row.density:.0%}', str(row.replicates), str(row.threads), f'{row.ms_per_step:.3f}', f'± {row.spread:.0%}',
-          f'{row.ratio:.2f}×', f'{row.peak_memory:,.0f}'] for row in rows]))
+        [[row.engine, f'{row.density:.0%}', str(row.replicates), str(row.threads), f'{row.ms_per_step:.3f}',
+          f'± {row.spread:.0%}', f'{row.ratio:.2f}×', f'{row.peak_memory:,.0f}'] for row in rows]))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lth.session import News
 
 _SECONDS_BETWEEN_LINES = 30.
+_SECONDS_UNTIL_A_GUESS = 2.
 
 
 class Display:
@@ -26,15 +27,17 @@ class Display:
         self._accuracies: dict[int, tuple[float, float]] = {}
         self._seeds = seeds
         self._begun: dict[int, int] = {}
-        self._start = self._last_line = time.monotonic()
-        self._live = Live(console=err, get_renderable=self._table, refresh_per_second=4, transient=True) if err.is_terminal else None
+        self._start = self._pace_since = self._last_line = time.monotonic()
+        self._live = (Live(console=err, get_renderable=self._table, refresh_per_second=4, transient=True)
+                      if err.is_terminal else None)
 
     def __enter__(self) -> 'Display':
         if self._live:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._live:
             self._live.stop()
 
@@ -43,7 +46,9 @@ class Display:
 
         for position, seed in enumerate(news.seeds):
             self._news[seed] = news
-            self._begun.setdefault(seed, self._done(seed))
+            if seed not in self._begun:
+                self._begun[seed] = self._done(seed)
+                self._pace_since = time.monotonic()
             if news.validation:
                 self._accuracies[seed] = news.validation[position], news.test[position]
         now = time.monotonic()
@@ -64,8 +69,8 @@ class Display:
     def _table(self) -> Table:
         """One seed a row, with a bar over all of its rounds."""
 
-        table = Table(box=None, pad_edge=False, title=f'{self._plan.recipe.model.name} on {self._plan.recipe.data.name}  {self._clock()}',
-                      title_justify='left')
+        title = f'{self._plan.recipe.model.name} on {self._plan.recipe.data.name}  {self._clock()}'
+        table = Table(box=None, pad_edge=False, title=title, title_justify='left')
         for heading in ('seed', 'round', 'weights', 'epoch', '', 'validation', 'test'):
             table.add_column(heading, justify='right' if heading else 'left')
         for seed in self._seeds:
@@ -74,8 +79,9 @@ class Display:
             news = self._news[seed]
             density = self._plan.network.layout.density(self._plan.kept[news.number])
             scores = [f'{share:.2%}' for share in self._accuracies.get(seed, ())] or ['', '']
-            table.add_row(str(seed), f'{news.number}/{len(self._plan.kept) - 1}', f'{density:.2%}', self._epoch(news.step),
-                          ProgressBar(self._total, self._done(seed), width=28), *scores)
+            table.add_row(
+                str(seed), f'{news.number}/{len(self._plan.kept) - 1}', f'{density:.2%}', self._epoch(news.step),
+                ProgressBar(self._total, self._done(seed), width=28), *scores)
         return table
 
     @property
@@ -94,10 +100,12 @@ class Display:
     def _clock(self) -> str:
         """Time gone by, and time left at the pace so far."""
 
-        seconds = time.monotonic() - self._start
+        now = time.monotonic()
         done = sum(self._done(seed) - self._begun[seed] for seed in self._news)
         left = sum(self._total - (self._done(seed) if seed in self._news else 0) for seed in self._seeds)
-        return f'{_duration(seconds)} gone' + (f', about {_duration(seconds / done * left)} left' if done else '')
+        pace = now - self._pace_since
+        guess = f', about {_duration(pace / done * left)} left' if done and pace > _SECONDS_UNTIL_A_GUESS else ''
+        return f'{_duration(now - self._start)} gone{guess}'
 
 
 def _duration(seconds: float) -> str:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @explained
 def evaluate(
-        run: Annotated[str, typer.Argument(metavar='RUN', help='RUN, RUN/seed-S or RUN/seed-S/round-NN; a name below ./runs, or a path.')],
+        run: Annotated[str, typer.Argument(
+            metavar='RUN', help='RUN, RUN/seed-S or RUN/seed-S/round-NN; a name below ./runs, or a path.')],
         datasets: Datasets = Path('datasets'),
         *,
         device: Device = 'auto',
@@ -55,14 +56,17 @@ def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> N
     for number in sorted({one.round for one in found}):
         alike = [one for one in found if one.round == number]
         each = {one.seed: f'{100 * one.test_accuracy:.2f}' for one in alike}
-        rows.append([str(number), f'{100 * alike[0].density:.2f}', f'{alike[0].kept:,}', percent(interval([one.test_accuracy for one in alike])),
+        mean = percent(interval([one.test_accuracy for one in alike]))
+        rows.append([str(number), f'{100 * alike[0].density:.2f}', f'{alike[0].kept:,}', mean,
                      *[each.get(seed, '') for seed in seeds if len(seeds) > 1]])
     headings = ['round', 'left %', 'kept', 'test %', *[f'seed {seed}' for seed in seeds if len(seeds) > 1]]
     out.print(simple_table(title(run, seeds), headings, rows))
     last = found[-1]
     out.print(simple_table(f'Layers of seed {last.seed}, round {last.round}', ['layer', 'kept', 'of', 'left %'], [
-        [layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}'] for layer in last.layers]))
+        [layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}']
+        for layer in last.layers]))
     for one in found:
         if one.test_accuracy != one.recorded:
-            err.print(f'Note: seed {one.seed}, round {one.round}: recorded {one.recorded:.2%}, measured {one.test_accuracy:.2%} now; another '
-                      'device or number of threads rounds differently, a larger difference means other files.', highlight=False, soft_wrap=True)
+            err.print(f'Note: seed {one.seed}, round {one.round}: recorded {one.recorded:.2%}, measured '
+                      f'{one.test_accuracy:.2%} now; another device or number of threads rounds differently, '
+                      'a larger difference means other files.', highlight=False, soft_wrap=True)

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lth.cli.options import Datasets, Device, Json, Model, DatasetName, Overrides, RecipeName, Threads, err, explained, out, parsed_seeds
+from lth.cli.options import (
+    DatasetName, Datasets, Device, Json, Model, Overrides, RecipeName, Threads, err, explained, out, parsed_seeds)
 from lth.cli.planning import plan_of
 
 if TYPE_CHECKING:
@@ -23,23 +24,27 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
             help='Prune N times: rounds 0 (the dense network) to N, each trained and measured.')] = None,
         number_of_epochs: Annotated[int | None, typer.Option(
             '-e', '--number-of-epochs', metavar='N', show_default=False, help='Train each round for N epochs.')] = None,
-        batch_size: Annotated[int | None, typer.Option('-b', '--batch-size', show_default=False, metavar='N', help='Pictures in a batch.')] = None,
+        batch_size: Annotated[int | None, typer.Option(
+            '-b', '--batch-size', show_default=False, metavar='N', help='Pictures in a batch.')] = None,
         learning_rate: Annotated[float | None, typer.Option(
             '-l', '--learning-rate', show_default=False, metavar='RATE', help="The optimizer's learning rate.")] = None,
-        seeds: Annotated[str, typer.Option(metavar='SEEDS', help='Seeds, such as 0-4 or 0,2,7: each is a search of its own.')] = '0',
+        seeds: Annotated[str, typer.Option(
+            metavar='SEEDS', help='Seeds, such as 0-4 or 0,2,7: each is a search of its own.')] = '0',
         recipe: RecipeName = None,
         override: Overrides = None,
         run: Annotated[str | None, typer.Option(
-            '--run', metavar='NAME', help='The run folder: a name below ./runs, or a path.  [default: MODEL-DATASET]', show_default=False)] = None,
+            '--run', metavar='NAME', show_default=False,
+            help='The run folder: a name below ./runs, or a path.  [default: MODEL-DATASET]')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
         as_json: Json = False,
-        dry_run: Annotated[bool, typer.Option('--dry-run', help='Print all settings, layers and exact counts; touch neither data nor disk.')] = False,
+        dry_run: Annotated[bool, typer.Option(
+            '--dry-run', help='Print all settings, layers and exact counts; touch neither data nor disk.')] = False,
 ) -> None:
     """Find lottery tickets: train, prune the smallest weights, rewind the rest, repeat.
 
-    Settings come from the recipe of the model and data set (`--dry-run` shows it complete), then from the options here. The same
-    command again resumes a run that was interrupted, by whatever, and adds seeds that are new.
+    Settings come from the recipe of the model and data set (`--dry-run` shows it complete), then from the options here.
+    The same command again resumes a run that was interrupted, by whatever, and adds seeds that are new.
 
     [bold]Examples[/bold]
 
@@ -62,7 +67,8 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
 
     numbers = parsed_seeds(seeds)
     plan = plan_of(model, dataset, recipe, {
-        'algorithm.rounds': number_of_iterations, 'training.batch_size': batch_size, 'training.optimizer.learning_rate': learning_rate,
+        'algorithm.rounds': number_of_iterations, 'training.batch_size': batch_size,
+        'training.optimizer.learning_rate': learning_rate,
         'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [])
     for remark in plan.remarks:
         err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
@@ -97,8 +103,9 @@ def _print_outline(plan: 'Plan', *, as_json: bool) -> None:
         return
     out.print(dumped_yaml(outline['recipe']), highlight=False, markup=False)
     out.print(simple_table('Layers', ['name', 'shape', 'weights', 'kind', 'pruned'], [
-        [layer['name'], '×'.join(map(str, layer['shape'])), f'{layer["weights"]:,}', layer['kind'], 'yes' if layer['prunable'] else 'no']
-        for layer in outline['layers']]))
+        [layer['name'], '×'.join(map(str, layer['shape'])), f'{layer["weights"]:,}', layer['kind'],
+         'yes' if layer['prunable'] else 'no'] for layer in outline['layers']]))
     out.print(simple_table(f'Rounds of {outline["iterations"]:,} iterations', ['round', 'kept', 'left %'], [
         [str(row['round']), f'{row["kept"]:,}', f'{100 * row["density"]:.2f}'] for row in outline['rounds']]))
-    out.print(f'{outline["prunable"]:,} of {outline["weights"]:,} weights can be pruned; weights left count the others too.')
+    out.print(f'{outline["prunable"]:,} of {outline["weights"]:,} weights can be pruned; '
+              'weights left count the others too.')

@@ -1,10 +1,13 @@
 """`lth list`: what there is to choose from."""
 import json
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lth.cli.options import Json, explained, out
+
+if TYPE_CHECKING:
+    from lth.datasets import Source
 
 Kind = Literal['models', 'datasets', 'recipes', 'criteria', 'actions', 'algorithms']
 
@@ -40,19 +43,26 @@ def _rows(kind: Kind) -> list[tuple[str, str]]:
     match kind:
         case 'datasets':
             sources = {name: DATASETS.find(name) for name in DATASETS.names()}
-            return [(name, f'{source.summary}; {source.pictures[0]:,} + {source.pictures[1]:,} pictures of {"×".join(map(str, source.shape))} in '
-                     f'{source.classes} classes') for name, source in sources.items()]
+            return [(name, _described(source)) for name, source in sources.items()]
         case 'recipes':
             return [(name, str(recipes.find(name)[0].get('source', ''))) for name in recipes.names()]
         case 'algorithms':
             return [(name, ALGORITHMS.find(name).summary) for name in ALGORITHMS.names()]
         case 'actions':
-            return [(f'{name} ({registry.kind})', _summary(registry.find(name))) for registry in (MASK_1_ACTIONS, MASK_0_ACTIONS)
-                    for name in registry.names()]
+            return [(f'{name} ({registry.kind})', _summary(registry.find(name)))
+                    for registry in (MASK_1_ACTIONS, MASK_0_ACTIONS) for name in registry.names()]
         case 'models':
             return [(name, _summary(MODELS.find(name))) for name in MODELS.names()]
         case 'criteria':
             return [(name, _summary(CRITERIA.find(name))) for name in CRITERIA.names()]
+
+
+def _described(source: 'Source') -> str:
+    """A data set in one line."""
+
+    training, test = source.pictures
+    shape = '×'.join(map(str, source.shape))
+    return f'{source.summary}; {training:,} + {test:,} pictures of {shape} in {source.classes} classes'
 
 
 def _summary(thing: object) -> str:

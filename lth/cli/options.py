@@ -16,14 +16,18 @@ from lth.errors import LthError
 P = ParamSpec('P')
 
 Model = Annotated[str, typer.Argument(help='A model: `lth list models` shows them.', show_default=False)]
-DatasetName = Annotated[str, typer.Argument(metavar='DATASET', help='A data set: `lth list datasets` shows them.', show_default=False)]
+DatasetName = Annotated[str, typer.Argument(
+    metavar='DATASET', help='A data set: `lth list datasets` shows them.', show_default=False)]
 Datasets = Annotated[Path, typer.Argument(
     help='The folder where data sets lie, or are downloaded to.', envvar='LTH_DATASETS', file_okay=True)]
-RecipeName = Annotated[str | None, typer.Option('--recipe', metavar='FILE', help='Settings from a YAML file, or by name from `lth list recipes`.')]
+RecipeName = Annotated[str | None, typer.Option(
+    '--recipe', metavar='FILE', help='Settings from a YAML file, or by name from `lth list recipes`.')]
 Overrides = Annotated[list[str] | None, typer.Option(
-    '--set', metavar='KEY=VALUE', help='Change one setting of the recipe, such as `training.optimizer.learning_rate=0.01`; may be repeated.')]
+    '--set', metavar='KEY=VALUE',
+    help='Change one setting of the recipe, such as `training.optimizer.learning_rate=0.01`; may be repeated.')]
 Device = Annotated[str, typer.Option(help='Where to compute: auto, cpu, cuda, or one GPU of several as cuda:1.')]
-Threads = Annotated[int, typer.Option(min=1, help='CPU threads for each seed. Results are the same bits only for the same number.')]
+Threads = Annotated[int, typer.Option(
+    min=1, help='CPU threads for each seed. Results are the same bits only for the same number.')]
 Json = Annotated[bool, typer.Option('--json', help='Print one JSON object to standard output, for programs to read.')]
 
 out = Console()
@@ -31,7 +35,7 @@ err = Console(stderr=True)
 
 
 def explained(command: Callable[P, None]) -> Callable[P, None]:
-    """The command, ending as all do: 2 with a paragraph for the user's mistake, 130 when interrupted with how to go on."""
+    """The command, ending as all do: 2 with a paragraph for the user's mistake, 130 and how to go on if interrupted."""
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -42,7 +46,8 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(2) from None
         except KeyboardInterrupt:
             again = _escaped(shlex.join(['lth', *sys.argv[1:]]))
-            err.print(f'Interrupted; whole rounds are kept. To go on, type:\n  {again}', soft_wrap=True, highlight=False)
+            err.print(f'Interrupted; whole rounds are kept. To go on, type:\n  {again}',
+                      soft_wrap=True, highlight=False)
             raise typer.Exit(130) from None
         except BrokenPipeError:
             # The reader of our output has gone, as in `lth list models | head -1`.

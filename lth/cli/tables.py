@@ -12,10 +12,10 @@ from lth.runs import Run
 from lth.statistics import Interval
 
 
-def simple_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+def simple_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     """A table whose first column is left-aligned, all others right."""
 
-    table = Table(title=title, title_justify='left', title_style='bold', box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=caption, title_justify='left', title_style='bold', box=box.SIMPLE_HEAD, pad_edge=False)
     for position, heading in enumerate(headings):
         table.add_column(heading, justify='right' if position else 'left', overflow='fold')
     for row in rows:
@@ -32,9 +32,10 @@ def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:
         return
     out.print(simple_table(
         title(run, seeds), ['round', 'left %', 'kept', 'test %', 'early stop', 'test % there'],
-        [[str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy), count(row.early_stop), percent(row.early_stop_accuracy)]
-         for row in rows]))
-    out.print('left: share of all weights. early stop: the iteration of least validation loss, found afterwards.', highlight=False)
+        [[str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy),
+          count(row.early_stop), percent(row.early_stop_accuracy)] for row in rows]))
+    out.print('left: share of all weights. early stop: the iteration of least validation loss, found afterwards.',
+              highlight=False)
     out.print(f'Run folder: {run.folder}', highlight=False, soft_wrap=True)
 
 
@@ -42,16 +43,17 @@ def title(run: Run, seeds: Sequence[int]) -> str:
     """What a table is about, and what its ± means."""
 
     about = f'{run.recipe["model"]["name"]} on {run.recipe["data"]["name"]}'
-    return about + (f', mean ± 95% interval over {len(seeds)} seeds' if len(seeds) > 1 else f', seed {seeds[0]} (one seed: no interval)')
+    if len(seeds) > 1:
+        return f'{about}, mean ± 95% interval over {len(seeds)} seeds'
+    return f'{about}, seed {seeds[0]} (one seed: no interval)'
 
 
 def run_object(run: Run, seeds: Sequence[int], rows: Sequence[rounds.Row]) -> dict[str, Any]:
     """The same table for programs; accuracies and densities are shares."""
 
-    return {'run': str(run.folder), 'model': run.recipe['model']['name'], 'dataset': run.recipe['data']['name'], 'seeds': list(seeds), 'rounds': [
-        {'round': row.number, 'kept': row.kept, 'density': row.density, 'test_accuracy': row.test_accuracy._asdict(),
-         'early_stop': row.early_stop._asdict(), 'early_stop_accuracy': row.early_stop_accuracy._asdict(),
-         'seeds': [outcome._asdict() for outcome in row.outcomes]} for row in rows]}
+    return {
+        'run': str(run.folder), 'model': run.recipe['model']['name'], 'dataset': run.recipe['data']['name'],
+        'seeds': list(seeds), 'rounds': [_row_object(row) for row in rows]}
 
 
 def percent(value: Interval) -> str:
@@ -64,3 +66,10 @@ def count(value: Interval) -> str:
     """A mean count with its margin."""
 
     return f'{value.mean:,.0f}' + ('' if value.margin is None else f' ± {value.margin:,.0f}')
+
+
+def _row_object(row: rounds.Row) -> dict[str, Any]:
+    return {
+        'round': row.number, 'kept': row.kept, 'density': row.density, 'test_accuracy': row.test_accuracy._asdict(),
+        'early_stop': row.early_stop._asdict(), 'early_stop_accuracy': row.early_stop_accuracy._asdict(),
+        'seeds': [outcome._asdict() for outcome in row.outcomes]}

@@ -1,4 +1,4 @@
-"""Published data sets, downloaded by torchvision: files are looked for first, fetched if they are missing, and always verified.
+"""Published data sets, downloaded by torchvision: files are looked for, fetched if missing, and always verified.
 
 To add one, register a Source below with the checksums of the files that are read.
 """
@@ -15,11 +15,15 @@ from lth.datasets.source import DATASETS, Dataset, Source, Split
 from lth.errors import LthError
 
 _MNIST_FILES = {
-    'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb', 'train-labels-idx1-ubyte': 'a25bea736e30d166cdddb491f175f624',
-    't10k-images-idx3-ubyte': '2646ac647ad5339dbf082846283269ea', 't10k-labels-idx1-ubyte': '27ae3e4e09519cfbb04c329615203637'}
+    'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',
+    'train-labels-idx1-ubyte': 'a25bea736e30d166cdddb491f175f624',
+    't10k-images-idx3-ubyte': '2646ac647ad5339dbf082846283269ea',
+    't10k-labels-idx1-ubyte': '27ae3e4e09519cfbb04c329615203637'}
 _FASHION_FILES = {
-    'train-images-idx3-ubyte': 'f4a8712d7a061bf5bd6d2ca38dc4d50a', 'train-labels-idx1-ubyte': '9018921c3c673c538a1fc5bad174d6f9',
-    't10k-images-idx3-ubyte': '8181f5470baa50b63fa0f6fddb340f0a', 't10k-labels-idx1-ubyte': '15d484375f8d13e6eb1aabb0c3f46965'}
+    'train-images-idx3-ubyte': 'f4a8712d7a061bf5bd6d2ca38dc4d50a',
+    'train-labels-idx1-ubyte': '9018921c3c673c538a1fc5bad174d6f9',
+    't10k-images-idx3-ubyte': '8181f5470baa50b63fa0f6fddb340f0a',
+    't10k-labels-idx1-ubyte': '15d484375f8d13e6eb1aabb0c3f46965'}
 _CIFAR10_FILES = {
     'data_batch_1': 'c99cafc152244af753f735de768cd75f', 'data_batch_2': 'd4bba439e000b95fd0a9bffe97cbabec',
     'data_batch_3': '54ebc095f3ab1f0389bbae665268c751', 'data_batch_4': '634d18415352ddfa80567beed471001a',
@@ -27,10 +31,13 @@ _CIFAR10_FILES = {
     'batches.meta': '5ff9c542aee3614f3951f8cda6e48888'}
 
 
-def _read(folder: Path, *, name: str, files: Mapping[str, str], mean: tuple[float, ...], std: tuple[float, ...]) -> Dataset:
+def _read(
+        folder: Path, *, name: str, files: Mapping[str, str], mean: tuple[float, ...], std: tuple[float, ...],
+) -> Dataset:
     """Both splits of the data set `name` of torchvision, kept below `folder` as torchvision lays them out."""
 
-    from torchvision import datasets  # pylint: disable=import-outside-toplevel # 2 s that `list` and `--dry-run` do without
+    # Here, for it takes 2 s that `list` and `--dry-run` do without.
+    from torchvision import datasets  # pylint: disable=import-outside-toplevel
     _verify(folder, files)
     if not all((folder / file).exists() for file in files):
         _download(getattr(datasets, name), folder, files)
@@ -46,8 +53,8 @@ def _verify(folder: Path, files: Mapping[str, str]) -> None:
     for file, checksum in files.items():
         path = folder / file
         if path.exists() and (found := calculate_md5(path)) != checksum:
-            raise LthError(f'{path} is damaged: its MD5 is {found}, the published file has {checksum}. Delete it, and the same command '
-                           'fetches it anew; or put a good copy there.')
+            raise LthError(f'{path} is damaged: its MD5 is {found}, the published file has {checksum}. Delete it, and '
+                           'the same command fetches it anew; or put a good copy there.')
 
 
 def _download(dataset: Any, folder: Path, files: Mapping[str, str]) -> None:
@@ -64,8 +71,9 @@ def _download(dataset: Any, folder: Path, files: Mapping[str, str]) -> None:
                 parent.rmdir()
         wanted = ', '.join(Path(file).name for file in files)
         place = (folder / next(iter(files))).parent
-        raise LthError(f'{dataset.__name__} is not in {folder.resolve()} and could not be downloaded there ({_one_line(error)}). Choose a folder that can be '
-                       f'written, connect to the network, or put these files into {place}: {wanted}.') from None
+        raise LthError(f'{dataset.__name__} is not in {folder.resolve()} and could not be downloaded there '
+                       f'({_one_line(error)}). Choose a folder that can be written, connect to the network, or put '
+                       f'these files into {place}: {wanted}.') from None
 
 
 def _one_line(error: Exception) -> str:
@@ -90,7 +98,8 @@ DATASETS.register('mnist')(Source(
 
 DATASETS.register('fashion-mnist')(Source(
     summary='pictures of clothes (Xiao et al. 2017)', shape=(1, 28, 28), classes=10, pictures=(60_000, 10_000),
-    read=partial(_read, name='FashionMNIST', files=_below('FashionMNIST/raw', _FASHION_FILES), mean=(0.2860,), std=(0.3530,))))
+    read=partial(_read, name='FashionMNIST', files=_below('FashionMNIST/raw', _FASHION_FILES),
+                 mean=(0.2860,), std=(0.3530,))))
 
 DATASETS.register('cifar10')(Source(
     summary='natural pictures in colour (Krizhevsky 2009)', shape=(3, 32, 32), classes=10, pictures=(50_000, 10_000),

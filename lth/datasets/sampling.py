@@ -1,4 +1,4 @@
-"""Which pictures, in which order, seen how: every draw is a function of (seed, epoch), so any run can be repeated or joined late."""
+"""Pictures, their order and look: each draw is a function of (seed, epoch), so a run can be repeated or joined late."""
 import torch
 from torch import Tensor
 
@@ -46,7 +46,7 @@ def augmented(images: Tensor, starts: Tensor, mirrored: Tensor, *, padding: int)
 
 
 def normalized(images: Tensor, settings: DataSettings, mean: Tensor, std: Tensor) -> Tensor:
-    """uint8 pictures as float32 in [0, 1], or standardized by the data set's mean and std (C, 1, 1): (..., C, H, W) alike."""
+    """uint8 pictures as float32 in [0, 1] or standardized by the data set's mean and std (C, 1, 1): (..., C, H, W)."""
 
     scaled = images.to(torch.float32).div_(255)
     return scaled if settings.normalization == 'scale' else scaled.sub_(mean).div_(std)

@@ -1,6 +1,7 @@
 """The engines: how a span of steps is executed. The only place that knows devices, vmap, autocast, capture and threads.
 
-The plain engine is the oracle of all others. A new engine is a file here whose class fulfils `task.Engine`, and a line in `chosen`.
+The plain engine is the oracle of all others. A new engine is a file here whose class fulfils `task.Engine`, and a line
+in `chosen`.
 """
 from collections.abc import Sequence
 
@@ -16,7 +17,10 @@ __all__ = ['CudaGraph', 'Plain', 'chosen', 'groups']
 
 
 def chosen(device: str, *, threads: int) -> Engine:
-    """The fastest engine of a device: `auto`, `cpu`, `cuda` or `cuda:1`. Pins the CPU's threads, since bits depend on their number."""
+    """The fastest engine of a device: `auto`, `cpu`, `cuda` or `cuda:1`.
+
+    Pins the CPU's threads, since bits depend on their number.
+    """
 
     torch.set_num_threads(threads)
     # Adam's second moments sink below 1e-38, where these processors compute 2-3 times slower; zero is as good there.
@@ -43,6 +47,7 @@ def _place(device: str) -> torch.device:
         raise LthError(f'Unknown device {device!r}: choose auto, cpu, cuda, or one GPU of several as cuda:1.')
     if place.type == 'cuda' and (place.index or 0) >= torch.cuda.device_count():
         found = torch.cuda.device_count()
-        raise LthError(f'--device {device}: there is no such GPU here, torch {torch.__version__} sees {found or "none"}. Use --device cpu, or '
-                       'install a torch build and a driver that match the card.')
+        raise LthError(f'--device {device}: there is no such GPU here, torch {torch.__version__} sees '
+                       f'{found or "none"}. Use --device cpu, or install a torch build and a driver that match the '
+                       'card.')
     return place

@@ -1,4 +1,4 @@
-"""The precision a recipe asks for, while steps or measurements run: fp32, tf32 (NVIDIA's matrix units) or bf16 (autocast)."""
+"""A recipe's precision, while steps or measurements run: fp32, tf32 (NVIDIA's matrix units) or bf16 (autocast)."""
 import contextlib
 from collections.abc import Iterator
 

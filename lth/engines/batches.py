@@ -17,7 +17,8 @@ class Batches:
         self._rows = torch.zeros(shape, dtype=torch.int64, device=device)
         self._corners = torch.zeros((*shape, 2), dtype=torch.int64, device=device)
         self._flips = torch.zeros(shape, dtype=torch.bool, device=device)
-        self._mean, self._std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
+        self._mean, self._std = (
+            torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
         self._moving = task.data_settings.crop > 0 or task.data_settings.flip
         self.columns = torch.arange(self._count, device=device).view(task.steps_per_epoch, -1)
 
@@ -40,5 +41,8 @@ class Batches:
         if self._moving:
             starts, flips = self._corners.index_select(1, columns), self._flips.index_select(1, columns)
             padding = self._task.data_settings.crop
-            images = sampling.augmented(images.flatten(0, 1), starts.flatten(0, 1), flips.flatten(0, 1), padding=padding).view_as(images)
-        return sampling.normalized(images, self._task.data_settings, self._mean, self._std).to(self._dtype), train.labels[rows]
+            moved = sampling.augmented(
+                images.flatten(0, 1), starts.flatten(0, 1), flips.flatten(0, 1), padding=padding)
+            images = moved.view_as(images)
+        pictures = sampling.normalized(images, self._task.data_settings, self._mean, self._std).to(self._dtype)
+        return pictures, train.labels[rows]

@@ -13,7 +13,7 @@ _BATCH = 1000
 
 
 def score(task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
-    """The replicates' scores on the training-set pictures with these numbers, one (n,) each, or on the test set if None."""
+    """The replicates' scores on training-set pictures by their numbers, one (n,) each, or on the test set if None."""
 
     train, test = task.data.train, task.data.test
     rows: list[tuple[float, float]] = []
@@ -31,8 +31,9 @@ def score(task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
 def _score(task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split) -> tuple[float, float]:
     """Mean loss and share of right answers of one network; pictures are never augmented here."""
 
-    mean, std = (torch.tensor(values, device=weights.device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
-    loss, correct = (torch.zeros((), dtype=torch.float64, device=weights.device) for _ in range(2))
+    device = weights.device
+    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
+    loss, correct = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
     for images, labels in zip(split.images.split(_BATCH), split.labels.split(_BATCH), strict=True):
         with arithmetic(task):
             pictures = sampling.normalized(images, task.data_settings, mean, std).to(weights.dtype)

@@ -12,11 +12,13 @@ from lth.network import Buffers, Network
 
 
 class Backward(NamedTuple):
-    """`parameters`, views into the vector of weights in the order of its layout, and the pass (R, B, C, H, W), (R, B) -> losses (R,), right
-    answers (R,) that sets their `.grad` and updates the buffers.
+    """`parameters`: the vector of weights as an optimizer is to step it, each dense in memory. `views`: another vector
+    cut alike. `run`: the pass (R, B, C, H, W), (R, B) -> losses (R,), right answers (R,) that sets their `.grad` and
+    updates the buffers.
     """
 
     parameters: list[Tensor]
+    views: Callable[[Tensor], list[Tensor]]
     run: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -27,8 +29,8 @@ def backward_of(network: Network, weights: Tensor, buffers: Buffers) -> Backward
 
 
 def _single(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
-    """For one network: autograd hands over the gradients it made. One flat gradient would cost a pass to clear and one to add: 0.10 ms
-    of LeNet's 1.4.
+    """For one network: autograd hands over the gradients it made. One flat gradient would cost a pass to clear and one
+    to add: 0.10 ms of LeNet's 1.4.
     """
 
     module = network.bound(weights[0], {name: buffer[0] for name, buffer in buffers.items()})
@@ -42,19 +44,23 @@ def _single(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
         loss = F.cross_entropy(logits.to(weights.dtype), labels[0])
         loss.backward()
         return loss.detach()[None], (logits.detach().argmax(1) == labels[0]).sum()[None]
-    return Backward(parameters, run)
+    return Backward(parameters, lambda flat: list(network.layout.unpack(flat[0]).values()), run)
 
 
 def _stacked(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
-    """For several, vmap over the functional network; BatchNorm's buffers go in stacked and come back as an extra result."""
+    """For several, vmap over the functional network; BatchNorm's buffers go in stacked and come back as an extra
+    result. The vector is stepped whole: fused optimizers take a view with gaps, such as one layer of all replicates,
+    for dense, and are wrong without a word.
+    """
 
     module = copy.deepcopy(network.module).train()
     parameters = network.layout.unpack(weights)
-    for parameter in parameters.values():
-        # Fused optimizers read memory in its order, so gradients must lie as the parameters do.
-        parameter.grad = torch.empty_like(parameter)
+    weights.grad = torch.zeros_like(weights)
+    gradients = network.layout.unpack(weights.grad)
 
-    def loss_of(named: Mapping[str, Tensor], state: Buffers, images: Tensor, labels: Tensor) -> tuple[Tensor, tuple[Tensor, Buffers]]:
+    def loss_of(
+            named: Mapping[str, Tensor], state: Buffers, images: Tensor, labels: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, Buffers]]:
         state = {name: buffer.clone() for name, buffer in state.items()}
         logits = functional_call(module, {**named, **state}, (images,))
         return F.cross_entropy(logits.to(weights.dtype), labels), ((logits.argmax(1) == labels).sum(), state)
@@ -62,11 +68,10 @@ def _stacked(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
     stacked = vmap(grad_and_value(loss_of, has_aux=True))
 
     def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        gradients, (losses, (correct, state)) = stacked(parameters, buffers, images, labels)
-        for name, parameter in parameters.items():
-            assert parameter.grad is not None
-            parameter.grad.copy_(gradients[name])
+        named, (losses, (correct, state)) = stacked(parameters, buffers, images, labels)
+        for name, gradient in gradients.items():
+            gradient.copy_(named[name])
         for name, buffer in buffers.items():
             buffer.copy_(state[name])
         return losses, correct
-    return Backward(list(parameters.values()), run)
+    return Backward([weights], lambda flat: [flat], run)

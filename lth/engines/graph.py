@@ -1,7 +1,8 @@
 """The CUDA-graph engine: the whole step is captured once and replayed, with nothing to decide on the host.
 
-Step counter, order of the pictures, learning rates, losses and right answers are device tensors, so the host waits only where training is
-measured. `Replay` also runs without a GPU, step by step: that is how it is tested against the plain engine.
+Step counter, order of the pictures, learning rates, losses and right answers are device tensors, so the host waits only
+where training is measured. `Replay` also runs without a GPU, step by step: that is how it is tested against the plain
+engine.
 """
 from collections.abc import Iterator, Sequence
 

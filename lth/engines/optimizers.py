@@ -1,18 +1,16 @@
-"""torch.optim on views into one vector, its own tensors views too, so that all of its state can be taken out and put back as vectors."""
-from collections.abc import Callable
+"""torch.optim on views into one vector, its own tensors views too: its whole state comes out and goes in as vectors."""
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lth.engines.gradients import Backward
 from lth.recipe import Adam, Sgd
-
-Views = Callable[[Tensor], list[Tensor]]
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A fused optimizer of torch; `state` holds its vectors by name, each (R, N) but for the count of steps, one a parameter."""
+    """A fused optimizer of torch; `state` holds its vectors (R, N) by name, and a count of steps for each parameter."""
 
     stepper: torch.optim.Optimizer
     state: dict[str, Tensor]
@@ -23,19 +21,27 @@ class Optimizer:
         self.stepper.param_groups[0]['lr'] = rate
 
 
-def optimizer_of(settings: Adam | Sgd, parameters: list[Tensor], weights: Tensor, views: Views, rate: float | Tensor) -> Optimizer:
-    """An optimizer at its start for `parameters`, which are the `views` of `weights` (R, N); a tensor as `rate` can change inside a graph."""
+def optimizer_of(settings: Adam | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor) -> Optimizer:
+    """An optimizer at its start for the parameters of a pass, cut from `weights` (R, N).
+
+    A tensor as `rate` can change inside a graph.
+    """
+
+    parameters = backward.parameters
 
     # Every tensor of the state exists from the first step, so that a graph can be captured and a state loaded in place.
     if isinstance(settings, Adam):
-        stepper: torch.optim.Optimizer = torch.optim.Adam(parameters, rate, settings.betas, settings.epsilon, settings.weight_decay, fused=True,
-                                                          capturable=weights.is_cuda)
+        stepper: torch.optim.Optimizer = torch.optim.Adam(
+            parameters, rate, settings.betas, settings.epsilon, settings.weight_decay,
+            fused=True, capturable=weights.is_cuda)
         state = {'step': torch.zeros(len(parameters), device=weights.device),
                  'exp_avg': torch.zeros_like(weights), 'exp_avg_sq': torch.zeros_like(weights)}
     else:
-        stepper = torch.optim.SGD(parameters, rate, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov, fused=True)
+        stepper = torch.optim.SGD(
+            parameters, rate, settings.momentum, weight_decay=settings.weight_decay,
+            nesterov=settings.nesterov, fused=True)
         state = {'momentum_buffer': torch.zeros_like(weights)} if settings.momentum else {}
-    parts = {name: tensor.unbind() if name == 'step' else views(tensor) for name, tensor in state.items()}
+    parts = {name: tensor.unbind() if name == 'step' else backward.views(tensor) for name, tensor in state.items()}
     for position, parameter in enumerate(parameters):
         stepper.state[parameter] = {name: part[position] for name, part in parts.items()}
     return Optimizer(stepper, state)

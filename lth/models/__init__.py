@@ -1,7 +1,8 @@
 """The zoo: functions (shape, classes, *, options) -> nn.Module, by name.
 
-`shape` is (channels, height, width) of a picture. A new model is a function in a file of this folder, with its name above it; its
-options are keyword-only arguments with defaults. Weights are drawn by network.py, so a model only says its structure.
+`shape` is (channels, height, width) of a picture. A new model is a function in a file of this folder, with its name
+above it; its options are keyword-only arguments with defaults. Weights are drawn by network.py, so a model only says
+its structure.
 """
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""Conv-n of Frankle & Carbin 2019 (section 3): pairs of 3×3 convolutions, then dense 256, 256, classes. No BatchNorm."""
+"""Conv-n of Frankle & Carbin 2019 (section 3): pairs of 3×3 convolutions, dense 256, 256, classes. No BatchNorm."""
 import itertools
 from collections import OrderedDict
 

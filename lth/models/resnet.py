@@ -11,8 +11,9 @@ Shortcut = Literal['projection', 'identity']
 
 @MODELS.register('resnet20')
 def resnet20(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection') -> nn.Module:
-    """Three blocks a stage. `projection`: 1×1 convolutions where the size changes, 270,896 weights on CIFAR-10, the "ResNet-18" of
-    Frankle & Carbin 2019. `identity`: parameter-free shortcuts and no bias in the classifier, 268,336 weights, as in Rare Gems.
+    """Three blocks a stage. `projection`: 1×1 convolutions where the size changes, 270,896 weights on CIFAR-10, the
+    "ResNet-18" of Frankle & Carbin 2019. `identity`: parameter-free shortcuts and no bias in the classifier, 268,336
+    weights, as in Rare Gems.
     """
 
     return _ResNet(shape, classes, blocks=3, shortcut=shortcut)

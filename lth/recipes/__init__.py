@@ -1,6 +1,7 @@
 """The recipes that come with lth: one YAML file per model and data set, or per published setting.
 
-`MODEL-DATASET.yaml` is the default of that pair, `MODEL.yaml` of that model on any other data set. To add one, put a file here.
+`MODEL-DATASET.yaml` is the default of that pair, `MODEL.yaml` of that model on any other data set. To add one, put a
+file here.
 """
 from pathlib import Path
 
@@ -29,12 +30,12 @@ def find(name: str) -> tuple[Raw, str]:
 
 
 def default(model: str, dataset: str) -> tuple[Raw, str, str | None]:
-    """The recipe of a pair, where it was found, and a remark if it was made for another data set; names as registered."""
+    """The recipe of a pair, where it was found, and a remark if made for another data set; names as registered."""
 
     for name in (f'{model}-{dataset}', model):
         if name in names():
             raw, origin = find(name)
-            remark = None if name != model else f'no published setting for {model} on {dataset}: took those of {origin}; see --dry-run'
-            return raw, origin, remark
+            remark = f'no published setting for {model} on {dataset}: took those of {origin}; see --dry-run'
+            return raw, origin, remark if name == model else None
     raw, origin = find('default')
     return raw, origin, f'no published setting for {model}: took those of {origin}; see --dry-run'

@@ -1,13 +1,13 @@
 """The table of a run: a row per round, means and intervals over seeds."""
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lth.runs import Run
 from lth.statistics import Interval, interval
 
 
 class Outcome(NamedTuple):
-    """One round of one seed: where it ended, and its early stop: the iteration of least validation loss, found afterwards."""
+    """One round of one seed: its end, and its early stop: the iteration of least validation loss, found afterwards."""
 
     seed: int
     kept: int
@@ -33,14 +33,9 @@ def outcome(run: Run, seed: int, number: int) -> Outcome:
     """What one round of one seed came to."""
 
     header, rows = run.header(seed, number), run.metrics(seed, number)
-    stop = early_stop(rows)
-    return Outcome(seed, header['kept'], header['density'], rows[-1]['test_accuracy'], stop['iteration'], stop['test_accuracy'])
-
-
-def early_stop(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The measurement of least validation loss, the first of them if several are equal."""
-
-    return min(rows, key=lambda row: float(row['validation_loss']))
+    last, stop = rows[-1], next(row for row in rows if row['early_stop'])
+    return Outcome(seed, header['kept'], header['density'],
+                   last['test_accuracy'], stop['iteration'], stop['test_accuracy'])
 
 
 def table(run: Run, seeds: Sequence[int]) -> list[Row]:
@@ -49,6 +44,7 @@ def table(run: Run, seeds: Sequence[int]) -> list[Row]:
     rows = []
     for number in range(max((run.rounds(seed) for seed in seeds), default=0)):
         found = [outcome(run, seed, number) for seed in seeds if number < run.rounds(seed)]
-        rows.append(Row(number, found[0].kept, found[0].density, interval([one.test_accuracy for one in found]),
-                        interval([one.early_stop for one in found]), interval([one.early_stop_accuracy for one in found]), found))
+        rows.append(Row(
+            number, found[0].kept, found[0].density, interval([one.test_accuracy for one in found]),
+            interval([one.early_stop for one in found]), interval([one.early_stop_accuracy for one in found]), found))
     return rows

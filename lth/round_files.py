@@ -1,0 +1,156 @@
+"""The files of one round of one seed: written alone, and checked against their place and the network when read.
+
+    mask.safetensors   ticket.safetensors   trained.safetensors   metrics.jsonl
+
+A new fact about a round goes into `_header`; what every file must agree with its place on stands in `_checked`.
+"""
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lth import tensor_files
+from lth.errors import LthError
+from lth.network import Buffers, Network
+from lth.recipe import Raw
+from lth.task import Measurement, Score, State
+from lth.tensor_files import Header
+from lth.tickets import Round, Ticket
+
+_FORMAT = 1
+_Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class RoundFiles:
+    """The files of one round in its folder, `seed-S/round-NN` of a run of this recipe and network."""
+
+    folder: Path
+    recipe: Raw
+    network: Network
+    seed: int
+    number: int
+
+    def contents(self, found: Round, replicate: int) -> dict[str, bytes]:
+        """The files by name, for one replicate of a round; metrics.jsonl marks the early stop."""
+
+        layout, ticket, trained = self.network.layout, found.ticket, found.trained
+        header = self._header(found, replicate)
+        tensors = {
+            'mask': layout.unpack(ticket.mask[replicate]),
+            'ticket': layout.unpack(ticket.weights[replicate]) | _one(ticket.buffers, replicate),
+            'trained': layout.unpack(trained.weights[replicate]) | _one(trained.buffers, replicate)}
+        contents = {f'{name}.safetensors': tensor_files.encoded(named, header | {'holds': name})
+                    for name, named in tensors.items()}
+        rows = [_row(measurement, replicate) for measurement in trained.history]
+        stop = early_stop(rows)
+        lines = [json.dumps(row | {'early_stop': row is stop}) for row in rows]
+        return contents | {'metrics.jsonl': ('\n'.join(lines) + '\n').encode()}
+
+    def load(self) -> Round:
+        """The round, R = 1, every file checked against its place and the network."""
+
+        header, mask = self._checked('mask')
+        states = [self._checked(name)[1] for name in ('ticket', 'trained')]
+        (weights, buffers), (trained, trained_buffers) = (self._split(named) for named in states)
+        history = tuple(_measurement(row) for row in self.metrics())
+        ticket = Ticket(self.network.layout.pack(mask)[None], weights, buffers, header['iteration'])
+        state = State(trained, trained_buffers, history[-1].iteration, history=history)
+        return Round(self.number, ticket, state)
+
+    def header(self) -> Header:
+        """What the trained weights' file says of itself."""
+
+        return tensor_files.read_header(self.folder / 'trained.safetensors')
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The measurements, one a row."""
+
+        path = self.folder / 'metrics.jsonl'
+        try:
+            rows = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
+        except (OSError, ValueError) as error:
+            raise LthError(f'{path} is missing or torn ({error}). Restore it, or delete {path.parent} and all later '
+                           'rounds beside it, and the same command makes them again.') from None
+        if not rows:
+            raise LthError(f'{path} is empty. Delete {path.parent} and all later rounds beside it, and the same '
+                           'command makes them again.')
+        return rows
+
+    def _header(self, found: Round, replicate: int) -> Header:
+        layout = self.network.layout
+        kept = int(found.ticket.mask[replicate].sum())
+        return {'format': _FORMAT, 'model': self.recipe['model'], 'dataset': self.recipe['data']['name'],
+                'shape': self.network.shape, 'classes': self.network.classes, 'seed': self.seed, 'round': self.number,
+                'iteration': found.ticket.iteration, 'kept': kept, 'prunable': layout.prunable,
+                'weights': layout.weights, 'density': layout.density(kept),
+                'test_accuracy': found.trained.history[-1].test.accuracy[replicate]}
+
+    def _checked(self, name: str) -> tuple[Header, dict[str, Tensor]]:
+        """A file's header and tensors, once it is what its place says and fits the network."""
+
+        path = self.folder / f'{name}.safetensors'
+        header, tensors = tensor_files.read(path)
+        facts = {'format': _FORMAT, 'holds': name, 'seed': self.seed, 'round': self.number,
+                 'model': self.recipe['model']}
+        for key, value in facts.items():
+            if header.get(key) != value:
+                raise LthError(f'{path} does not belong there: its {key} is {header.get(key)!r}, expected {value!r}. '
+                               'Restore the right file.')
+        self._refuse_misfits(path, tensors, self._shapes(name))
+        return header, tensors
+
+    def _shapes(self, name: str) -> _Shapes:
+        """The tensors that a file must hold."""
+
+        layout = self.network.layout
+        if name == 'mask':
+            return {slot.name: slot.shape for slot in layout.prunable_slots}
+        buffers = {key: tuple(buffer.shape) for key, buffer in self.network.fresh_buffers().items()}
+        return {slot.name: slot.shape for slot in layout.slots} | buffers
+
+    def _refuse_misfits(self, path: Path, tensors: Mapping[str, Tensor], expected: _Shapes) -> None:
+        for name in sorted(expected.keys() | tensors.keys()):
+            shape = tuple(tensors[name].shape) if name in tensors else None
+            if shape != expected.get(name):
+                raise LthError(f'{path} does not fit {self.network.settings.name}: {name} is {shape or "absent"} '
+                               f'there, {expected.get(name) or "absent"} in the network. Restore the right file.')
+
+    def _split(self, named: dict[str, Tensor]) -> tuple[Tensor, Buffers]:
+        """A plain state dict as vector (1, N) and buffers (1, ...)."""
+
+        layout = self.network.layout
+        names = {slot.name for slot in layout.slots}
+        return layout.pack(named)[None], {name: tensor[None] for name, tensor in named.items() if name not in names}
+
+
+def early_stop(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The first row of least validation loss, found afterwards (Frankle & Carbin 2019, section 2)."""
+
+    return min(rows, key=lambda row: float(row['validation_loss']))
+
+
+def _one(buffers: Buffers, replicate: int) -> Buffers:
+    """The buffers of one replicate: (R, ...) -> (...)."""
+
+    return {name: buffer[replicate] for name, buffer in buffers.items()}
+
+
+def _row(measurement: Measurement, replicate: int) -> dict[str, Any]:
+    """A measurement of one replicate as a line of metrics.jsonl."""
+
+    row: dict[str, Any] = {'iteration': measurement.iteration}
+    for name in ('train', 'validation', 'test'):
+        score: Score | None = getattr(measurement, name)
+        row[f'{name}_loss'] = score.loss[replicate] if score else None
+        row[f'{name}_accuracy'] = score.accuracy[replicate] if score else None
+    return row
+
+
+def _measurement(row: dict[str, Any]) -> Measurement:
+    scores = {name: None if row[f'{name}_loss'] is None else Score((row[f'{name}_loss'],), (row[f'{name}_accuracy'],))
+              for name in ('train', 'validation', 'test')}
+    return Measurement(iteration=row['iteration'], **scores)  # type: ignore[arg-type]

@@ -1,0 +1,181 @@
+"""Iterative magnitude pruning: exact ladders, exact rewinds, and every setting's effect."""
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from lth import criteria
+from lth.actions import rewind, zero
+from lth.algorithms import ALGORITHMS
+from lth.algorithms.magnitude import Settings, find_ticket, ladder
+from lth.errors import LthError
+from lth.models import settings_of
+from lth.network import Network
+from lth.task import Task
+from lth.tickets import Round, finetune, fresh
+from tests.conftest import ADAM, SGD, task_of
+
+LENET = [80.04, 64.06, 51.28, 41.05, 32.87, 26.32, 21.07, 16.88, 13.52, 10.83, 8.68, 6.95, 5.57, 4.47, 3.58, 2.87, 2.31, 1.85, 1.49, 1.19]
+BY_KIND = {'convolution': 0.1, 'dense': 0.2, 'output': 0.1}
+
+
+def settings(**over: Any) -> Settings:
+    return Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'rates': 0.2} | over)
+
+
+def rounds(task: Task, **over: Any) -> list[Round]:
+    return list(find_ticket(task, settings(**over), ()))
+
+
+def densities(model: str, shape: tuple[int, int, int], **over: Any) -> list[float]:
+    chosen = settings(rounds=20, **over)
+    layout = Network.of(settings_of(model)(name=model), shape, 10, chosen.keep_out).layout
+    return [100 * layout.density(sum(counts)) for counts in ladder(layout, chosen)]
+
+
+def test_the_ladder_of_lenet_is_that_of_the_paper():
+    assert densities('lenet-300-100', (1, 28, 28), rates=BY_KIND)[1:] == pytest.approx(LENET, abs=0.02)
+
+
+def test_the_ladder_of_conv_2_is_that_of_the_paper():
+    found = densities('conv-2', (3, 32, 32), rates=BY_KIND)
+    assert [found[11], found[14]] == pytest.approx([8.81, 4.57], abs=0.02)
+
+
+def test_the_ladder_of_resnet20_is_that_of_the_paper():
+    found = densities('resnet20', (3, 32, 32), scope='global', keep_out=('output', 'shortcut'))
+    assert [found[number] for number in (4, 6, 7, 10)] == pytest.approx([41.66, 27.09, 21.91, 11.79], abs=0.02)
+
+
+@pytest.mark.parametrize('scope', ['layer', 'global'])
+@pytest.mark.parametrize('shots', ['iterative', 'one-shot'])
+def test_every_mask_keeps_exactly_the_planned_count_and_revives_nothing(scope, shots):
+    task = task_of(seeds=(0, 1), keep_out=('output',))
+    plan = settings(rounds=3, scope=scope, shots=shots)
+    found = list(find_ticket(task, plan, ()))
+    kept = ALGORITHMS.find('magnitude').kept(task.network.layout, plan)
+    assert [one.ticket.mask.sum(1).tolist() for one in found] == [[count, count] for count in kept]
+    for before, after in zip(found, found[1:]):
+        assert not (after.ticket.mask & ~before.ticket.mask).any()
+
+
+def test_layers_are_pruned_each_at_the_rate_of_its_kind():
+    task = task_of('conv-2', shape=(3, 8, 8))
+    masks = task.network.layout.unpack(rounds(task, rounds=1, rates={'convolution': 0.1, 'dense': 0.2, 'output': 0.5})[1].ticket.mask[0])
+    left = {name: int(mask.sum()) / mask.numel() for name, mask in masks.items()}
+    assert left == pytest.approx({'conv1.weight': 0.9, 'conv2.weight': 0.9, 'dense1.weight': 0.8, 'dense2.weight': 0.8, 'output.weight': 0.5}, abs=1e-3)
+
+
+def test_global_pruning_ranks_all_layers_together():
+    task = task_of()
+    dense, first = rounds(task, rounds=1, scope='global')
+    final = dense.trained.weights[0, :task.network.layout.prunable].abs()
+    assert final[first.ticket.mask[0]].min() >= final[~first.ticket.mask[0]].max()
+
+
+def test_the_smallest_survivors_of_the_last_training_go():
+    task = task_of()
+    _, first, second = rounds(task)
+    slot = task.network.layout.prunable_slots[0]
+    before, after = (one.ticket.mask[0, slot.start:slot.stop] for one in (first, second))
+    final = first.trained.weights[0, slot.start:slot.stop].abs()
+    assert final[after].min() >= final[before & ~after].max()
+
+
+@pytest.mark.parametrize('model', ['lenet-300-100', 'conv-2', 'resnet20'])
+@pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
+def test_after_a_rewind_every_live_number_equals_the_rewind_point_and_pruned_weights_are_exactly_zero(model, optimizer):
+    task = task_of(model, shape=(3, 8, 8), optimizer=optimizer, length='2 epochs')
+    prunable = task.network.layout.prunable
+    found = rounds(task, rounds=2, rewind='3 iterations')
+    start = found[0].ticket
+    assert start.iteration == 3 and not torch.equal(start.weights, fresh(task).weights)
+    for one in found[1:]:
+        mask = one.ticket.mask
+        assert torch.equal(one.ticket.weights[:, prunable:], start.weights[:, prunable:])
+        assert torch.equal(one.ticket.weights[:, :prunable][mask], start.weights[:, :prunable][mask])
+        assert one.ticket.weights[:, :prunable][~mask].abs().sum() == 0
+        assert all(torch.equal(one.ticket.buffers[name], buffer) for name, buffer in start.buffers.items())
+        assert one.trained.weights[:, :prunable][~mask].abs().sum() == 0
+        assert one.trained.history[0].iteration == 3
+
+
+def test_the_rewind_point_is_not_changed_by_any_number_of_rounds():
+    task = task_of('resnet20', shape=(3, 8, 8), length='1 epochs')
+    found = find_ticket(task, settings(rounds=3), ())
+    start = next(found).ticket
+    weights, buffers = start.weights.clone(), {name: buffer.clone() for name, buffer in start.buffers.items()}
+    assert len(list(found)) == 3
+    assert torch.equal(start.weights, weights) and all(torch.equal(start.buffers[name], buffer) for name, buffer in buffers.items())
+
+
+def test_without_a_rewind_tickets_start_from_the_initial_weights():
+    task = task_of()
+    assert torch.equal(rounds(task)[0].ticket.weights, fresh(task).weights)
+
+
+def test_a_ticket_found_on_disk_trains_to_the_same_weights():
+    task = task_of()
+    last = rounds(task)[-1]
+    assert torch.equal(finetune(task, last.ticket).weights, last.trained.weights)
+
+
+@pytest.mark.parametrize('over', [{}, {'shots': 'one-shot'}, {'retrain': 'strategy-2'}, {'scope': 'global', 'rewind': '2 iterations'}])
+def test_a_search_resumed_after_any_round_equals_one_that_was_never_stopped(over):
+    task = task_of(seeds=(0, 1), data={'flip': True})
+    whole = rounds(task, rounds=3, **over)
+    for stopped in (1, 2, 3):
+        rest = list(find_ticket(task, settings(rounds=3, **over), whole[:stopped]))
+        assert [one.number for one in rest] == list(range(stopped, 4))
+        for mine, theirs in zip(rest, whole[stopped:], strict=True):
+            assert torch.equal(mine.ticket.mask, theirs.ticket.mask) and torch.equal(mine.trained.weights, theirs.trained.weights)
+
+
+def test_one_shot_cuts_every_level_from_the_dense_network():
+    task = task_of()
+    found = rounds(task, shots='one-shot', scope='global')
+    final = found[0].trained.weights[0, :task.network.layout.prunable].abs()
+    for one in found[1:]:
+        assert final[one.ticket.mask[0]].min() >= final[~one.ticket.mask[0]].max()
+    assert not torch.equal(found[2].ticket.mask, rounds(task, scope='global')[2].ticket.mask)
+
+
+def test_strategy_2_carries_on_and_resets_only_at_the_end():
+    task = task_of('resnet20', shape=(3, 8, 8), length='1 epochs')
+    dense, middle, last = rounds(task, retrain='strategy-2')
+    prunable, mask = task.network.layout.prunable, middle.ticket.mask
+    assert torch.equal(middle.ticket.weights[:, :prunable][mask], dense.trained.weights[:, :prunable][mask])
+    assert torch.equal(middle.ticket.weights[:, prunable:], dense.trained.weights[:, prunable:])
+    assert torch.equal(middle.ticket.buffers['stem.1.running_mean'], dense.trained.buffers['stem.1.running_mean'])
+    assert middle.ticket.weights[:, :prunable][~mask].abs().sum() == 0
+    assert torch.equal(last.ticket.weights[:, :prunable][last.ticket.mask], dense.ticket.weights[:, :prunable][last.ticket.mask])
+
+
+def test_rewinding_past_the_end_is_a_mistake():
+    task = task_of()
+    with pytest.raises(LthError, match=r'algorithm.rewind: 3 epochs \(iteration 15\) is not before the end of training, 3 epochs'):
+        ALGORITHMS.find('magnitude').check(settings(rewind='3 epochs'), task.training, task.steps_per_epoch)
+
+
+@pytest.mark.parametrize(('key', 'kind'), [('criterion', 'criterion'), ('mask_1_action', 'mask-1 action'), ('mask_0_action', 'mask-0 action')])
+def test_a_misspelt_name_costs_a_second_not_a_night(key, kind):
+    task = task_of()
+    with pytest.raises(LthError, match=f"Unknown {kind} 'magnitud"):
+        ALGORITHMS.find('magnitude').check(settings(**{key: 'magnitudo'}), task.training, task.steps_per_epoch)
+
+
+def test_criterion_and_actions_by_hand():
+    initial, final = torch.tensor([[1., -2., 3.]]), torch.tensor([[-0.5, 4., 0.]])
+    assert criteria.magnitude(initial, final).tolist() == [[0.5, 4., 0.]]
+    assert rewind(initial, final).tolist() == initial.tolist() and zero(initial, final).tolist() == [[0., 0., 0.]]
+
+
+def test_memory_is_flat_over_twenty_rounds():
+    task = replace(task_of('conv-2', shape=(3, 16, 16), length='1 epochs'))
+    resident = []
+    for _ in find_ticket(task, settings(rounds=20), ()):
+        with open('/proc/self/statm', encoding='ascii') as file:
+            resident.append(int(file.read().split()[1]) * 4096 / 2 ** 20)
+    # A round of this network is 1.1 million numbers: 4.5 MiB for its weights, as much again for each vector of Adam's.
+    assert max(resident[8:]) - max(resident[4:8]) < 10

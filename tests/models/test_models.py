@@ -1,0 +1,45 @@
+"""The weights of the papers' networks, counted."""
+import pytest
+import torch
+
+from lth.models import MODELS, settings_of
+from lth.network import Network
+
+
+def network(name: str, shape: tuple[int, int, int], **options: str) -> Network:
+    return Network.of(settings_of(name)(name=name, **options), shape, 10)
+
+
+@pytest.mark.parametrize(('name', 'shape', 'options', 'weights'), [
+    ('lenet-300-100', (1, 28, 28), {}, 266_200),
+    ('conv-2', (3, 32, 32), {}, 4_300_992),
+    ('resnet20', (3, 32, 32), {'shortcut': 'projection'}, 270_896),
+    ('resnet20', (3, 32, 32), {'shortcut': 'identity'}, 268_336)])
+def test_weights_are_as_many_as_in_the_papers(name, shape, options, weights):
+    assert network(name, shape, **options).layout.weights == weights
+
+
+def test_the_convolutions_of_conv_2_have_their_share():
+    layout = network('conv-2', (3, 32, 32)).layout
+    assert sum(slot.size for slot in layout.slots if slot.kind == 'convolution') == 38_592
+
+
+def test_shortcuts_and_output_of_resnet20_are_those_the_paper_does_not_prune():
+    sizes = {slot.name: slot.size for slot in network('resnet20', (3, 32, 32)).layout.slots}
+    assert sum(size for name, size in sizes.items() if 'shortcut' in name and name.endswith('0.weight')) == 2_560
+    assert sizes['classifier.weight'] == 640
+
+
+@pytest.mark.parametrize('name', MODELS.names())
+@pytest.mark.parametrize('shape', [(1, 28, 28), (3, 32, 32), (1, 8, 8)])
+def test_every_model_takes_pictures_of_any_size_and_colour(name, shape):
+    found = network(name, shape)
+    assert found.logits(found.fresh(0), found.fresh_buffers(), torch.rand(2, *shape)).shape == (2, 10)
+
+
+def test_identity_shortcuts_have_no_weights_and_pass_every_second_pixel():
+    module = network('resnet20', (3, 32, 32), shortcut='identity').module
+    images = torch.rand(1, 16, 4, 4)
+    passed = module.blocks[3].shortcut(images)
+    assert passed.shape == (1, 32, 2, 2)
+    assert torch.equal(passed[:, 8:24], images[..., ::2, ::2]) and passed[:, :8].sum() == passed[:, 24:].sum() == 0

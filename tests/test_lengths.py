@@ -1,0 +1,23 @@
+"""Lengths as people write them."""
+import pydantic
+import pytest
+
+from lth.lengths import Length, Span
+
+ADAPTER = pydantic.TypeAdapter(Length)
+
+
+@pytest.mark.parametrize(('text', 'steps'), [('50 epochs', 500), ('1 epoch', 10), ('500 iterations', 500), ('0 iterations', 0)])
+def test_epochs_and_iterations_become_steps(text, steps):
+    assert ADAPTER.validate_python(text).steps(10) == steps
+
+
+@pytest.mark.parametrize('text', ['50', 50, '5 weeks', '-1 epochs', '1.5 epochs', None])
+def test_anything_else_is_refused(text):
+    with pytest.raises(pydantic.ValidationError, match="such as '50 epochs'"):
+        ADAPTER.validate_python(text)
+
+
+def test_it_is_written_as_it_is_read():
+    assert [str(Span(1, 'epochs')), str(Span(3, 'iterations'))] == ['1 epoch', '3 iterations']
+    assert ADAPTER.validate_python(str(Span(1, 'epochs'))) == Span(1, 'epochs')

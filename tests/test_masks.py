@@ -1,0 +1,83 @@
+"""Exact selection."""
+from fractions import Fraction
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import prune
+
+from lth import masks
+
+
+def alive(count: int, rows: int = 1) -> torch.Tensor:
+    return torch.ones(rows, count, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(('count', 'rate', 'left'), [(100, 0.2, 80), (10, 0.29, 8), (100, 0.29, 71), (7, 0.1, 7), (30, 0.1, 27), (1000, 0.7, 300)])
+def test_floor_of_rate_times_survivors_go_in_exact_decimal_arithmetic(count, rate, left):
+    assert masks.survivors(count, rate) == left
+
+
+def test_survivors_agree_with_rational_arithmetic_everywhere():
+    wrong = [(count, percent) for count in range(0, 400, 7) for percent in range(1, 100)
+             if masks.survivors(count, percent / 100) != count - (Fraction(percent, 100) * count).__floor__()]
+    assert not wrong
+
+
+def test_the_best_scores_are_kept():
+    mask = masks.keep_best(torch.tensor([[3., 1., 2., 5.]]), alive(4), 2, seeds=[0])
+    assert mask.tolist() == [[True, False, False, True]]
+
+
+@pytest.mark.parametrize('count', [0, 1, 17, 999, 1000])
+def test_the_count_is_exact_even_when_all_scores_tie(count):
+    assert masks.kept(masks.keep_best(torch.zeros(2, 1000), alive(1000, 2), count, seeds=[0, 1])) == [count, count]
+
+
+def test_ties_are_broken_by_seed_and_salt_and_by_nothing_else():
+    scores = torch.zeros(1, 200)
+    draw = {key: masks.keep_best(scores, alive(200), 100, seeds=[key[0]], salt=key[1]) for key in [(0, 0), (1, 0), (0, 1)]}
+    assert torch.equal(draw[0, 0], masks.keep_best(scores, alive(200), 100, seeds=[0], salt=0))
+    assert not torch.equal(draw[0, 0], draw[1, 0])
+    assert not torch.equal(draw[0, 0], draw[0, 1])
+
+
+def test_ties_at_the_border_only_decide_the_border():
+    scores = torch.tensor([[9., 5., 5., 5., 1.]])
+    mask = masks.keep_best(scores, alive(5), 3, seeds=[4])
+    assert mask[0, 0] and not mask[0, 4] and mask[0, 1:4].sum() == 2
+
+
+def test_a_pruned_weight_is_never_revived():
+    before = torch.tensor([[True, False, True, True]])
+    mask = masks.keep_best(torch.tensor([[1., 9., 2., 3.]]), before, 2, seeds=[0])
+    assert mask.tolist() == [[False, False, True, True]]
+
+
+def test_more_than_the_survivors_cannot_be_kept():
+    with pytest.raises(ValueError, match='cannot keep 3 of 2'):
+        masks.keep_best(torch.ones(1, 3), torch.tensor([[True, True, False]]), 3, seeds=[0])
+
+
+def test_a_score_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match='not a number'):
+        masks.keep_best(torch.tensor([[1., float('nan')]]), alive(2), 1, seeds=[0])
+
+
+def test_masks_equal_those_of_torch_prune_where_nothing_ties():
+    layer = nn.Linear(40, 30)
+    scores = layer.weight.detach().abs().reshape(1, -1).clone()
+    prune.l1_unstructured(layer, 'weight', amount=500)
+    mask = masks.keep_best(scores, alive(1200), 700, seeds=[0])
+    assert torch.equal(mask.view(30, 40), layer.weight_mask.bool())
+
+
+def test_global_masks_equal_those_of_torch_prune_round_after_round():
+    layers = [nn.Linear(30, 20), nn.Linear(20, 10)]
+    scores = torch.cat([layer.weight.detach().abs().flatten() for layer in layers])[None].clone()
+    mask = alive(800)
+    for goes, left in ((160, 640), (128, 512)):
+        prune.global_unstructured([(layer, 'weight') for layer in layers], prune.L1Unstructured, amount=goes)
+        mask = masks.keep_best(scores, mask, left, seeds=[0])
+        theirs = torch.cat([layer.weight_mask.flatten() for layer in layers])
+        assert torch.equal(mask[0], theirs.bool())

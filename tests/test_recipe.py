@@ -1,0 +1,96 @@
+"""Recipes are strict, complete and comparable."""
+import pytest
+
+from lth import recipes
+from lth.algorithms import ALGORITHMS
+from lth.errors import LthError
+from lth.models import settings_of
+from lth.recipe import Raw, differences, merged, validated
+
+
+def raw(**over: object) -> Raw:
+    base = {'model': {'name': 'lenet-300-100'}, 'data': {'name': 'mnist'}, 'algorithm': {'name': 'magnitude', 'rates': 0.2},
+            'training': {'length': '5 epochs', 'batch_size': 60, 'optimizer': {'name': 'adam', 'learning_rate': 0.001}}}
+    return merged(base, over)
+
+
+def check(recipe: Raw):
+    return validated(recipe, 'lenet.yaml', model=settings_of(recipe['model']['name']), algorithm=ALGORITHMS.find('magnitude').settings)
+
+
+def error(**over: object) -> str:
+    with pytest.raises(LthError) as caught:
+        check(raw(**over))
+    return str(caught.value)
+
+
+def test_a_dump_is_complete_and_reads_back_as_the_same():
+    recipe = check(raw())
+    assert recipe.dump()['training']['optimizer'] == {
+        'name': 'adam', 'learning_rate': 0.001, 'betas': [0.9, 0.999], 'epsilon': 1e-8, 'weight_decay': 0.}
+    assert check(recipe.dump()).dump() == recipe.dump()
+
+
+def test_an_unknown_key_names_the_nearest():
+    assert "lenet.yaml: training.optimizer: unknown key 'learning_rat', did you mean 'learning_rate'?" in error(
+        training={'optimizer': {'learning_rat': 1.}})
+
+
+def test_a_key_from_another_tool_names_ours():
+    assert error(training={'epoch': 5}) == "lenet.yaml: training: unknown key 'epoch', did you mean 'length'?"
+
+
+def test_a_setting_of_the_other_optimizer_is_unknown():
+    assert "unknown key 'momentum'" in error(training={'optimizer': {'momentum': 0.9}})
+
+
+def test_a_model_option_is_checked():
+    assert "model: unknown key 'shortcut'" in error(model={'shortcut': 'identity'})
+    assert "shortcut: it should be 'projection' or 'identity'; it is 'diagonal'" in error(model={'name': 'resnet20', 'shortcut': 'diagonal'})
+
+
+@pytest.mark.parametrize('rate', [0, 1, 1.5, -0.2])
+def test_a_rate_outside_zero_and_one_is_refused(rate):
+    assert f'it is {rate}' in error(algorithm={'rates': {'convolution': 0.1, 'dense': rate, 'output': 0.1}})
+
+
+@pytest.mark.parametrize(('where', 'value', 'says'), [
+    ('batch_size', 'many', "batch_size: it should be a valid integer; it is 'many'."), ('batch_size', 0, 'greater than or equal to 1; it is 0'),
+    ('length', '0 epochs', 'wants at least 1'), ('length', 50, "such as '50 epochs'"), ('precision', 'fp8', "it is 'fp8'")])
+def test_a_wrong_type_or_range_says_what_is_wanted_and_what_is_there(where, value, says):
+    assert says in error(training={where: value})
+
+
+def test_a_missing_key_is_named():
+    recipe = raw()
+    del recipe['training']['length']
+    with pytest.raises(LthError, match="lenet.yaml: training: the key 'length' is missing"):
+        check(recipe)
+
+
+def test_every_mistake_is_told_at_once():
+    assert error(training={'batch_size': 0, 'precision': 'x'}).count('\n') == 1
+
+
+def test_global_pruning_wants_one_rate():
+    assert 'give one number as rates' in error(algorithm={'scope': 'global', 'rates': {'convolution': 0.1, 'dense': 0.2, 'output': 0.1}})
+
+
+def test_nesterov_wants_momentum():
+    assert 'nesterov needs a momentum' in error(training={'optimizer': {'name': 'sgd', 'learning_rate': 0.1, 'nesterov': True}})
+
+
+def test_a_section_whose_name_changes_starts_afresh():
+    assert merged({'o': {'name': 'adam', 'betas': 1}}, {'o': {'name': 'sgd'}}) == {'o': {'name': 'sgd'}}
+    assert merged({'o': {'name': 'adam', 'betas': 1}}, {'o': {'x': 2}}) == {'o': {'name': 'adam', 'betas': 1, 'x': 2}}
+
+
+def test_differences_name_each_setting_with_both_values():
+    assert differences({'a': {'b': 1, 'c': 2}, 'd': 3}, {'a': {'b': 1, 'c': 4}}) == ['a.c: 2 / 4', 'd: 3 / None']
+
+
+@pytest.mark.parametrize('name', recipes.names())
+def test_every_recipe_that_comes_with_lth_is_valid(name):
+    content = recipes.find(name)[0]
+    recipe = check(merged({'model': {'name': 'conv-2'}, 'data': {'name': 'mnist'}}, content))
+    assert recipe.source and name in ('default', recipe.model.name, f'{recipe.model.name}-{recipe.data.name}')

@@ -1,0 +1,134 @@
+"""The run folder."""
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lth.algorithms.magnitude import Settings, find_ticket
+from lth.errors import LthError
+from lth.reports.rounds import table
+from lth.round_files import early_stop
+from lth.runs import Run
+from lth.tickets import Round
+from tests.conftest import task_of
+
+RECIPE = {'model': {'name': 'lenet-300-100'}, 'data': {'name': 'made-up'}, 'training': {'batch_size': 8}}
+
+
+@pytest.fixture(scope='module')
+def found() -> list[Round]:
+    task = task_of('resnet20', shape=(3, 8, 8), seeds=(0, 7), length='1 epochs')
+    return list(find_ticket(task, Settings(name='magnitude', rounds=1), ()))
+
+
+def saved(folder: Path, found: list[Round], seeds: tuple[int, ...] = (0, 7)) -> Run:
+    run = Run(folder / 'run', RECIPE, task_of('resnet20', shape=(3, 8, 8)).network)
+    for one in found:
+        run.save(one, seeds)
+    return run
+
+
+def test_what_is_read_is_what_was_written(tmp_path, found):
+    past = saved(tmp_path, found).past((0, 7), torch.device('cpu'))
+    assert len(past) == 2
+    for mine, theirs in zip(past, found, strict=True):
+        assert mine.number == theirs.number and mine.ticket.iteration == theirs.ticket.iteration
+        assert torch.equal(mine.ticket.mask, theirs.ticket.mask) and torch.equal(mine.ticket.weights, theirs.ticket.weights)
+        assert torch.equal(mine.trained.weights, theirs.trained.weights)
+        assert all(torch.equal(mine.ticket.buffers[name], theirs.ticket.buffers[name]) for name in theirs.ticket.buffers)
+
+
+def test_a_seed_trained_beside_others_is_stored_as_if_alone(tmp_path, found):
+    run = saved(tmp_path, found)
+    assert [path.name for path in sorted(run.folder.iterdir())] == ['recipe.yaml', 'seed-0', 'seed-7']
+    assert sorted(path.name for path in run.round_folder(7, 1).iterdir()) == [
+        'mask.safetensors', 'metrics.jsonl', 'ticket.safetensors', 'trained.safetensors']
+    assert torch.equal(run.load(7, 1).ticket.weights[0], found[1].ticket.weights[1])
+
+
+def test_files_load_into_a_plain_module_without_this_package(tmp_path, found):
+    run = saved(tmp_path, found)
+    module = task_of('resnet20', shape=(3, 8, 8)).network.module
+    missing = module.load_state_dict(load_file(run.round_folder(0, 1) / 'trained.safetensors'))
+    assert not missing.missing_keys and not missing.unexpected_keys
+    masks = load_file(run.round_folder(0, 1) / 'mask.safetensors')
+    assert all(mask.dtype == torch.bool and mask.shape == module.get_parameter(name).shape for name, mask in masks.items())
+    assert all(module.get_parameter(name)[~mask].abs().sum() == 0 for name, mask in masks.items())
+
+
+def test_the_header_explains_the_file(tmp_path, found):
+    header = saved(tmp_path, found).header(7, 1)
+    kept = int(found[1].ticket.mask[1].sum())
+    assert {key: header[key] for key in ('format', 'seed', 'round', 'kept', 'iteration', 'dataset', 'holds')} == {
+        'format': 1, 'seed': 7, 'round': 1, 'kept': kept, 'iteration': 0, 'dataset': 'made-up', 'holds': 'trained'}
+    assert header['density'] == kept / header['weights'] and header['test_accuracy'] == found[1].trained.history[-1].test.accuracy[1]
+
+
+def test_a_round_exists_only_under_its_final_name(tmp_path, found):
+    run = saved(tmp_path, found)
+    run.round_folder(0, 1).rename(run.round_folder(0, 1).with_suffix('.partial'))
+    assert (run.rounds(0), run.rounds(7), run.rounds(3)) == (1, 2, 0)
+    assert len(run.past((0, 7), torch.device('cpu'))) == 1 and run.seeds() == [0, 7]
+
+
+@pytest.mark.parametrize('name', ['mask.safetensors', 'ticket.safetensors', 'trained.safetensors', 'metrics.jsonl'])
+def test_a_torn_file_is_named_and_never_half_read(tmp_path, found, name):
+    run = saved(tmp_path, found)
+    path = run.round_folder(0, 1) / name
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(LthError, match=f'{name} is (missing or )?torn'):
+        run.load(0, 1)
+
+
+def test_a_file_of_another_place_is_refused(tmp_path, found):
+    run = saved(tmp_path, found)
+    other = run.round_folder(7, 1) / 'ticket.safetensors'
+    (run.round_folder(0, 1) / 'ticket.safetensors').write_bytes(other.read_bytes())
+    with pytest.raises(LthError, match='does not belong there: its seed is 7, expected 0'):
+        run.load(0, 1)
+
+
+def test_a_file_of_another_network_names_the_first_tensor_that_differs(tmp_path, found):
+    run = saved(tmp_path, found)
+    other = Run(run.folder, RECIPE, task_of('lenet-300-100').network)
+    with pytest.raises(LthError, match='does not fit lenet-300-100: blocks.0.main.0.weight is .* absent in the network'):
+        other.load(0, 1)
+
+
+def test_another_recipe_is_refused_with_the_differences(tmp_path, found):
+    run = saved(tmp_path, found)
+    Run(run.folder, RECIPE, run.network).refuse_foreign()
+    with pytest.raises(LthError, match=r'another recipe \(there / here\): training.batch_size: 8 / 16'):
+        Run(run.folder, {**RECIPE, 'training': {'batch_size': 16}}, run.network).refuse_foreign()
+
+
+def test_a_folder_with_something_else_in_it_is_refused(tmp_path, found):
+    (tmp_path / 'thesis.tex').write_text('')
+    with pytest.raises(LthError, match='is no run of lth'):
+        Run(tmp_path, RECIPE, task_of().network).refuse_foreign()
+
+
+def test_sessions_are_added_and_brought_up_to_date(tmp_path, found):
+    run = saved(tmp_path, found)
+    run.record({'start': 1, 'rounds': 1}, first=True)
+    run.record({'start': 1, 'rounds': 2}, first=False)
+    run.record({'start': 2, 'rounds': 1}, first=True)
+    assert json.loads((run.folder / 'environment.json').read_text()) == [{'start': 1, 'rounds': 2}, {'start': 2, 'rounds': 1}]
+
+
+def test_the_early_stop_is_the_first_of_least_validation_loss():
+    rows = [{'iteration': step, 'validation_loss': loss} for step, loss in [(0, 2.), (5, 0.5), (10, 0.4), (15, 0.4), (20, 0.6)]]
+    assert early_stop(rows)['iteration'] == 10
+
+
+def test_the_table_has_means_over_the_seeds_that_have_the_round(tmp_path, found):
+    run = saved(tmp_path, found)
+    for path in run.round_folder(7, 1).iterdir():
+        path.unlink()
+    run.round_folder(7, 1).rmdir()
+    first, second = table(run, [0, 7])
+    accuracies = found[0].trained.history[-1].test.accuracy
+    assert first.test_accuracy.mean == pytest.approx(sum(accuracies) / 2) and first.test_accuracy.n == 2
+    assert second.test_accuracy.n == 1 and second.test_accuracy.margin is None

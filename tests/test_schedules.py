@@ -1,0 +1,47 @@
+"""Learning rates, against torch.optim.lr_scheduler."""
+import numpy as np
+import pytest
+import torch
+
+from lth.recipe import Training
+from lth.schedules import learning_rates
+
+
+def training(**settings: object) -> Training:
+    return Training.model_validate({'length': '6 epochs', 'batch_size': 1, 'optimizer': {'name': 'sgd', 'learning_rate': 0.5}} | settings)
+
+
+def oracle(make, steps: int, every: int = 1) -> list[float]:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.5)
+    scheduler = make(optimizer)
+    rates = []
+    for step in range(steps):
+        rates.append(optimizer.param_groups[0]['lr'])
+        optimizer.step()
+        if (step + 1) % every == 0:
+            scheduler.step()
+    return rates
+
+
+def test_constant_is_constant():
+    assert learning_rates(training(), 5).tolist() == [0.5] * 30
+
+
+def test_multistep_equals_torch():
+    rates = learning_rates(training(schedule={'name': 'multistep', 'milestones': ['2 epochs', '17 iterations'], 'factor': 0.3}), 5)
+    assert np.allclose(rates, oracle(lambda opt: torch.optim.lr_scheduler.MultiStepLR(opt, [10, 17], 0.3), 30), rtol=1e-12)
+
+
+@pytest.mark.parametrize(('per', 'every', 'length'), [('iteration', 1, 30), ('epoch', 5, 6)])
+def test_cosine_equals_torch(per, every, length):
+    rates = learning_rates(training(schedule={'name': 'cosine', 'per': per}), 5)
+    assert np.allclose(rates, oracle(lambda opt: torch.optim.lr_scheduler.CosineAnnealingLR(opt, length), 30, every), rtol=1e-12)
+
+
+def test_warm_up_is_linear_from_zero_on_top_of_the_schedule():
+    rates = learning_rates(training(warmup='4 iterations', schedule={'name': 'multistep', 'milestones': ['2 iterations'], 'factor': 0.1}), 5)
+    assert np.allclose(rates[:6], [0, 0.125, 0.025, 0.0375, 0.05, 0.05])
+
+
+def test_lengths_count_epochs_or_iterations():
+    assert len(learning_rates(training(length='7 iterations'), 5)) == 7

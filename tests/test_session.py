@@ -1,0 +1,134 @@
+"""A run that is killed, interrupted, resumed and joined late, as processes of their own."""
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '6', '--run', './run']
+
+
+def begun(folder: Path, *more: str) -> 'subprocess.Popen[str]':
+    return subprocess.Popen([*COMMAND, *more], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def finished(folder: Path, *more: str) -> None:
+    done = subprocess.run([*COMMAND, *more], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    """Every file of the run but the record of its sessions, which tells when and how long."""
+
+    files = [path for path in (folder / 'run').rglob('*') if path.is_file() and path.name != 'environment.json']
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def children(process: int) -> list[int]:
+    listed = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(process)], capture_output=True, text=True, check=False).stdout.split()
+    return [int(child) for child in listed]
+
+
+def is_running(process: int) -> bool:
+    """Whether a process still computes; one that waits to be collected does not."""
+
+    try:
+        return Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
+    except OSError:
+        return False
+
+
+def waited(condition, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def rounds_on_disk(folder: Path) -> int:
+    return len(list((folder / 'run').glob('seed-*/round-??')))
+
+
+@pytest.fixture(scope='module')
+def never_killed(tmp_path_factory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp('whole')
+    finished(folder, '--seeds', '0-1')
+    return fingerprints(folder)
+
+
+@pytest.mark.timeout(250)
+@pytest.mark.xdist_group('session')
+def test_killed_at_any_instant_and_resumed_equals_never_killed_byte_for_byte(tmp_path, never_killed):
+    kills = 0
+    # Instants before the first round, in the middle of rounds and of writing: fractions of a second after each round appears.
+    for wait in (0., 0.013, 0.21, 0.043):
+        before = rounds_on_disk(tmp_path)
+        with begun(tmp_path, '--seeds', '0-1') as process:
+            waited(lambda: rounds_on_disk(tmp_path) > before or process.poll() is not None, 60)
+            time.sleep(wait)
+            kills += process.poll() is None
+            os.killpg(process.pid, signal.SIGKILL)
+    finished(tmp_path, '--seeds', '0-1')
+    assert kills >= 2
+    assert fingerprints(tmp_path) == never_killed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize('attempt', range(3))
+def test_killed_again_and_again_at_random_instants_equals_never_killed(tmp_path, never_killed, attempt):
+    for kill in range(12):
+        with begun(tmp_path, '--seeds', '0-1') as process:
+            # A spread of instants without a pattern, from the imports to the middle of the second seed.
+            time.sleep(1.5 + (attempt * 12 + kill) * 0.377 % 5)
+            os.killpg(process.pid, signal.SIGKILL)
+    finished(tmp_path, '--seeds', '0-1')
+    assert fingerprints(tmp_path) == never_killed
+
+
+@pytest.mark.xdist_group('session')
+def test_seeds_added_later_and_trained_alone_equal_seeds_trained_side_by_side(tmp_path, never_killed):
+    finished(tmp_path, '--seeds', '1')
+    finished(tmp_path, '--seeds', '0')
+    assert fingerprints(tmp_path) == never_killed
+
+
+@pytest.mark.xdist_group('session')
+@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGTERM])
+def test_no_worker_outlives_its_parent_however_it_died(tmp_path, how):
+    with begun(tmp_path, '--seeds', '0-1', '-e', '2000') as process:
+        assert waited(lambda: len(children(process.pid)) >= 3, 60)
+        workers = children(process.pid)
+        os.kill(process.pid, how)
+        process.wait()
+        assert waited(lambda: not any(is_running(worker) for worker in workers), 15)
+
+
+@pytest.mark.xdist_group('session')
+@pytest.mark.parametrize('seeds', ['0', '0-1'])
+def test_ctrl_c_stops_soon_keeps_whole_rounds_and_says_what_to_type(tmp_path, seeds):
+    with begun(tmp_path, '--seeds', seeds) as process:
+        assert waited(lambda: rounds_on_disk(tmp_path) >= 1, 60)
+        os.killpg(process.pid, signal.SIGINT)
+        began = time.monotonic()
+        _, told = process.communicate(timeout=30)
+        assert time.monotonic() - began < 4
+    assert process.returncode == 130
+    assert told.rstrip().endswith(f'lth find-ticket lenet-300-100 digits -i 4 -e 6 --run ./run --seeds {seeds}')
+    assert 'Traceback' not in told
+    assert rounds_on_disk(tmp_path) >= 1 and not (tmp_path / 'run' / '.lock').exists()
+
+
+@pytest.mark.xdist_group('session')
+def test_a_second_writer_is_refused(tmp_path):
+    with begun(tmp_path, '-e', '2000') as process:
+        assert waited(lambda: (tmp_path / 'run' / '.lock').exists(), 60)
+        second = subprocess.run([*COMMAND, '-e', '2000'], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert second.returncode == 2 and f'"process": {process.pid}' in second.stderr
+        process.kill()

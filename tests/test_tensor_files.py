@@ -1,0 +1,43 @@
+"""Tensors on disk."""
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lth import tensor_files
+from lth.errors import LthError
+
+
+def test_a_file_is_read_by_safetensors_alone(tmp_path):
+    mask = torch.tensor([[True, False], [True, True]])
+    (tmp_path / 'm.safetensors').write_bytes(tensor_files.encoded({'a.weight': mask}, {'seed': 3}))
+    assert torch.equal(load_file(tmp_path / 'm.safetensors')['a.weight'], mask)
+
+
+def test_equal_content_gives_equal_bytes():
+    header = {str(number): number for number in range(30)}
+    assert len({tensor_files.encoded({'b': torch.ones(2), 'a': torch.ones(3)}, header) for _ in range(20)}) == 1
+
+
+def test_permuted_views_are_stored_as_what_they_look_like(tmp_path):
+    view = torch.arange(6.).view(2, 3).t()
+    (tmp_path / 'v.safetensors').write_bytes(tensor_files.encoded({'v': view}, {}))
+    assert torch.equal(tensor_files.read(tmp_path / 'v.safetensors')[1]['v'], view)
+
+
+@pytest.mark.parametrize('keep', [0, 5, 60, -1])
+def test_a_torn_file_is_named(tmp_path, keep):
+    content = tensor_files.encoded({'a': torch.ones(100)}, {'seed': 1})
+    (tmp_path / 't.safetensors').write_bytes(content[:keep])
+    with pytest.raises(LthError, match='t.safetensors is torn'):
+        tensor_files.read(tmp_path / 't.safetensors')
+
+
+def test_a_foreign_file_is_named(tmp_path):
+    save_file({'a': torch.ones(1)}, tmp_path / 'f.safetensors')
+    with pytest.raises(LthError, match='f.safetensors was not written by lth'):
+        tensor_files.read(tmp_path / 'f.safetensors')
+
+
+def test_an_absent_file_is_named(tmp_path):
+    with pytest.raises(LthError, match='none.safetensors'):
+        tensor_files.read_header(tmp_path / 'none.safetensors')

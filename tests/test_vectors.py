@@ -1,0 +1,92 @@
+"""A network is a vector."""
+import pytest
+import torch
+from torch import nn
+
+from lth.errors import LthError
+from lth.models import MODELS
+from lth.vectors import Layout
+
+
+class Odd(nn.Module):
+    """What hand-written layer lists forget: groups, dilation, a 1×1 classifier, an unused name, a transposed and a 1-d convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grouped = nn.Conv2d(4, 8, 3, groups=4)
+        self.dilated = nn.Conv2d(8, 8, 3, dilation=2, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.up = nn.ConvTranspose2d(8, 6, 2)
+        self.line = nn.Conv1d(3, 5, 3)
+        self.classify = nn.Conv2d(6, 10, 1)
+
+
+def test_prunable_is_every_weight_of_every_convolution_and_dense_layer():
+    names = [slot.name for slot in Layout.of(Odd()).prunable_slots]
+    assert names == ['grouped.weight', 'dilated.weight', 'up.weight', 'line.weight', 'classify.weight']
+
+
+def test_the_last_layer_is_the_output_even_if_it_is_a_convolution():
+    kinds = {slot.name: slot.kind for slot in Layout.of(Odd()).slots}
+    assert kinds['classify.weight'] == 'output'
+    assert kinds['norm.weight'] == 'other'
+
+
+def test_prunable_weights_come_first_then_those_kept_out_then_the_rest():
+    layout = Layout.of(MODELS.find('resnet20')((3, 32, 32), 10), ('output', 'shortcut'))
+    order = [0 if slot.prunable else 1 if slot.kind != 'other' else 2 for slot in layout.slots]
+    assert order == sorted(order) and set(order) == {0, 1, 2}
+    assert [slot.start for slot in layout.slots] == [0, *[slot.stop for slot in layout.slots[:-1]]]
+
+
+def test_packing_and_unpacking_give_the_same_tensors_bit_for_bit():
+    module = Odd()
+    layout = Layout.of(module)
+    named = dict(module.named_parameters())
+    unpacked = layout.unpack(layout.pack(named))
+    assert unpacked.keys() == named.keys()
+    assert all(torch.equal(unpacked[name], named[name]) for name in named)
+
+
+def test_views_share_memory_with_the_vector_and_convolutions_are_channels_last():
+    layout = Layout.of(Odd())
+    flat = torch.zeros(2, layout.size)
+    view = layout.unpack(flat)['dilated.weight']
+    view[1] = 3.
+    assert flat[1].sum() == 3 * 8 * 8 * 9 and flat[0].sum() == 0
+    assert view[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_mask_unpacks_to_the_prunable_tensors_only():
+    layout = Layout.of(Odd(), ('classify',))
+    mask = torch.ones(layout.prunable, dtype=torch.bool)
+    assert 'classify.weight' not in layout.unpack(mask)
+    assert torch.equal(layout.pack(layout.unpack(mask)), mask)
+
+
+@pytest.mark.parametrize(('patterns', 'left_out'), [
+    (('output',), {'classify.weight'}), (('up',), {'up.weight'}), (('*d.weight',), {'grouped.weight', 'dilated.weight'})])
+def test_layers_are_kept_out_by_kind_part_of_name_or_pattern(patterns, left_out):
+    layout = Layout.of(Odd(), patterns)
+    assert {slot.name for slot in layout.slots if slot.kind != 'other' and not slot.prunable} == left_out
+
+
+def test_a_pattern_that_keeps_nothing_out_is_a_mistake():
+    with pytest.raises(LthError, match="no layer matches 'shortcut'"):
+        Layout.of(Odd(), ('shortcut',))
+
+
+def test_keeping_everything_out_is_a_mistake():
+    with pytest.raises(LthError, match='nothing to prune'):
+        Layout.of(Odd(), ('*',))
+
+
+def test_a_module_without_weights_to_prune_is_a_mistake():
+    with pytest.raises(LthError, match='no convolution and no dense layer'):
+        Layout.of(nn.Sequential(nn.BatchNorm2d(3)))
+
+
+def test_density_counts_weights_kept_out_in_both_parts():
+    layout = Layout.of(MODELS.find('resnet20')((3, 32, 32), 10), ('output', 'shortcut'))
+    assert (layout.prunable, layout.weights) == (267_696, 270_896)
+    assert layout.density(0) == 3_200 / 270_896
