@@ -1,10 +1,8 @@
-"""What tests share: small tasks on made-up pictures, the real data sets where they are at hand, and the command line in this process."""
+"""What tests share: small tasks on made-up pictures, real data sets where they are at hand, and the command line."""
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
-
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 import pytest
 import torch
@@ -41,8 +39,9 @@ def made_up(shape: tuple[int, int, int] = (1, 8, 8), pictures: int = 48) -> Data
     return Dataset(split, split, (0.4,) * shape[0], (0.2,) * shape[0])
 
 
-def task_of(model: str = 'lenet-300-100', *, seeds: tuple[int, ...] = (0,), shape: tuple[int, int, int] = (1, 8, 8), pictures: int = 48,
-            engine: Engine = CPU, keep_out: tuple[str, ...] = (), data: dict[str, Any] | None = None, **training: Any) -> Task:
+def task_of(model: str = 'lenet-300-100', *, seeds: tuple[int, ...] = (0,), shape: tuple[int, int, int] = (1, 8, 8),
+            pictures: int = 48, engine: Engine = CPU, keep_out: tuple[str, ...] = (),
+            data: dict[str, Any] | None = None, **training: Any) -> Task:
     """A task that takes a moment: 4 classes, batches of 8, 5 steps an epoch unless said otherwise."""
 
     exact = settings_of(model)
@@ -56,8 +55,10 @@ def start_of(task: Task, dtype: torch.dtype = torch.float32) -> State:
     """The fresh state of a task."""
 
     weights = torch.stack([task.network.fresh(seed) for seed in task.seeds]).to(task.engine.device, dtype)
-    buffers = {name: buffer.to(task.engine.device, dtype if buffer.is_floating_point() else buffer.dtype).expand(len(weights), *buffer.shape).clone()
-               for name, buffer in task.network.fresh_buffers().items()}
+    buffers = {}
+    for name, buffer in task.network.fresh_buffers().items():
+        one = buffer.to(task.engine.device, dtype if buffer.is_floating_point() else buffer.dtype)
+        buffers[name] = one.expand(len(weights), *buffer.shape).clone()
     return State(weights, buffers)
 
 

@@ -41,7 +41,8 @@ def test_a_folder_that_fails_half_way_leaves_no_trace(tmp_path, monkeypatch):
 
 
 def test_a_really_full_disk_leaves_whole_folders_only(tmp_path):
-    mounted = subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', str(tmp_path)], capture_output=True, check=False)
+    mount = ['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', str(tmp_path)]
+    mounted = subprocess.run(mount, capture_output=True, check=False)
     if mounted.returncode:
         pytest.skip('a small disk cannot be mounted here (needs root): the failing write is tested without it above')
     try:

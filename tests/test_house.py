@@ -25,7 +25,7 @@ def test_the_linter_has_nothing_to_say():
 
 
 def test_style_is_kept():
-    checked('pycodestyle', '--config=.pycodestyle', 'lth')
+    checked('pycodestyle', '--config=.pycodestyle', 'lth', 'tests')
 
 
 def test_links_in_documents_lead_somewhere():
@@ -39,13 +39,15 @@ def test_links_in_documents_lead_somewhere():
 
 def test_the_architecture_document_names_every_room():
     text = (ROOT / 'docs' / 'architecture.md').read_text()
-    rooms = {path.name for path in (ROOT / 'lth').iterdir() if (path.suffix == '.py' and path.stem != '__init__') or (path / '__init__.py').exists()}
+    rooms = {path.name for path in (ROOT / 'lth').iterdir()
+             if (path.suffix == '.py' and path.stem != '__init__') or (path / '__init__.py').exists()}
     assert {room for room in rooms if room not in text} == set()
 
 
 def test_top_level_dependencies_of_conda_and_pip_agree():
     wanted = set(re.findall(r"^    '([a-z-]+)[>=]", (ROOT / 'pyproject.toml').read_text(), re.MULTILINE))
-    runtime = wanted & {'numpy', 'pydantic', 'pyyaml', 'rich', 'safetensors', 'scikit-learn', 'scipy', 'typer', 'torchvision'}
+    runtime = wanted & {
+        'numpy', 'pydantic', 'pyyaml', 'rich', 'safetensors', 'scikit-learn', 'scipy', 'typer', 'torchvision'}
     conda = (ROOT / 'environment.linux-amd64.yaml').read_text()
     assert len(runtime) == 9
     assert {name for name in runtime if f'- {name}>=' not in conda} == set()

@@ -7,7 +7,8 @@ from lth.lengths import Length, Span
 ADAPTER = pydantic.TypeAdapter(Length)
 
 
-@pytest.mark.parametrize(('text', 'steps'), [('50 epochs', 500), ('1 epoch', 10), ('500 iterations', 500), ('0 iterations', 0)])
+@pytest.mark.parametrize(('text', 'steps'), [
+    ('50 epochs', 500), ('1 epoch', 10), ('500 iterations', 500), ('0 iterations', 0)])
 def test_epochs_and_iterations_become_steps(text, steps):
     assert ADAPTER.validate_python(text).steps(10) == steps
 

@@ -13,7 +13,8 @@ def alive(count: int, rows: int = 1) -> torch.Tensor:
     return torch.ones(rows, count, dtype=torch.bool)
 
 
-@pytest.mark.parametrize(('count', 'rate', 'left'), [(100, 0.2, 80), (10, 0.29, 8), (100, 0.29, 71), (7, 0.1, 7), (30, 0.1, 27), (1000, 0.7, 300)])
+@pytest.mark.parametrize(('count', 'rate', 'left'), [
+    (100, 0.2, 80), (10, 0.29, 8), (100, 0.29, 71), (7, 0.1, 7), (30, 0.1, 27), (1000, 0.7, 300)])
 def test_floor_of_rate_times_survivors_go_in_exact_decimal_arithmetic(count, rate, left):
     assert masks.survivors(count, rate) == left
 
@@ -36,7 +37,8 @@ def test_the_count_is_exact_even_when_all_scores_tie(count):
 
 def test_ties_are_broken_by_seed_and_salt_and_by_nothing_else():
     scores = torch.zeros(1, 200)
-    draw = {key: masks.keep_best(scores, alive(200), 100, seeds=[key[0]], salt=key[1]) for key in [(0, 0), (1, 0), (0, 1)]}
+    draw = {(seed, salt): masks.keep_best(scores, alive(200), 100, seeds=[seed], salt=salt)
+            for seed, salt in [(0, 0), (1, 0), (0, 1)]}
     assert torch.equal(draw[0, 0], masks.keep_best(scores, alive(200), 100, seeds=[0], salt=0))
     assert not torch.equal(draw[0, 0], draw[1, 0])
     assert not torch.equal(draw[0, 0], draw[0, 1])

@@ -7,7 +7,8 @@ from lth.models import settings_of
 from lth.network import Network
 
 
-def network(name: str = 'resnet20', shape: tuple[int, int, int] = (3, 32, 32), keep_out: tuple[str, ...] = ()) -> Network:
+def network(name: str = 'resnet20', shape: tuple[int, int, int] = (3, 32, 32),
+            keep_out: tuple[str, ...] = ()) -> Network:
     return Network.of(settings_of(name)(name=name), shape, 10, keep_out)
 
 

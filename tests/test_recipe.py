@@ -9,13 +9,16 @@ from lth.recipe import Raw, differences, merged, validated
 
 
 def raw(**over: object) -> Raw:
-    base = {'model': {'name': 'lenet-300-100'}, 'data': {'name': 'mnist'}, 'algorithm': {'name': 'magnitude', 'rates': 0.2},
-            'training': {'length': '5 epochs', 'batch_size': 60, 'optimizer': {'name': 'adam', 'learning_rate': 0.001}}}
+    optimizer = {'name': 'adam', 'learning_rate': 0.001}
+    base = {'model': {'name': 'lenet-300-100'}, 'data': {'name': 'mnist'},
+            'algorithm': {'name': 'magnitude', 'rates': 0.2},
+            'training': {'length': '5 epochs', 'batch_size': 60, 'optimizer': optimizer}}
     return merged(base, over)
 
 
 def check(recipe: Raw):
-    return validated(recipe, 'lenet.yaml', model=settings_of(recipe['model']['name']), algorithm=ALGORITHMS.find('magnitude').settings)
+    model = settings_of(recipe['model']['name'])
+    return validated(recipe, 'lenet.yaml', model=model, algorithm=ALGORITHMS.find('magnitude').settings)
 
 
 def error(**over: object) -> str:
@@ -46,7 +49,8 @@ def test_a_setting_of_the_other_optimizer_is_unknown():
 
 def test_a_model_option_is_checked():
     assert "model: unknown key 'shortcut'" in error(model={'shortcut': 'identity'})
-    assert "shortcut: it should be 'projection' or 'identity'; it is 'diagonal'" in error(model={'name': 'resnet20', 'shortcut': 'diagonal'})
+    assert "shortcut: it should be 'projection' or 'identity'; it is 'diagonal'" in error(
+        model={'name': 'resnet20', 'shortcut': 'diagonal'})
 
 
 @pytest.mark.parametrize('rate', [0, 1, 1.5, -0.2])
@@ -55,8 +59,11 @@ def test_a_rate_outside_zero_and_one_is_refused(rate):
 
 
 @pytest.mark.parametrize(('where', 'value', 'says'), [
-    ('batch_size', 'many', "batch_size: it should be a valid integer; it is 'many'."), ('batch_size', 0, 'greater than or equal to 1; it is 0'),
-    ('length', '0 epochs', 'wants at least 1'), ('length', 50, "such as '50 epochs'"), ('precision', 'fp8', "it is 'fp8'")])
+    ('batch_size', 'many', "batch_size: it should be a valid integer; it is 'many'."),
+    ('batch_size', 0, 'greater than or equal to 1; it is 0'),
+    ('length', '0 epochs', 'wants at least 1'),
+    ('length', 50, "such as '50 epochs'"),
+    ('precision', 'fp8', "it is 'fp8'")])
 def test_a_wrong_type_or_range_says_what_is_wanted_and_what_is_there(where, value, says):
     assert says in error(training={where: value})
 
@@ -73,11 +80,13 @@ def test_every_mistake_is_told_at_once():
 
 
 def test_global_pruning_wants_one_rate():
-    assert 'give one number as rates' in error(algorithm={'scope': 'global', 'rates': {'convolution': 0.1, 'dense': 0.2, 'output': 0.1}})
+    rates = {'convolution': 0.1, 'dense': 0.2, 'output': 0.1}
+    assert 'give one number as rates' in error(algorithm={'scope': 'global', 'rates': rates})
 
 
 def test_nesterov_wants_momentum():
-    assert 'nesterov needs a momentum' in error(training={'optimizer': {'name': 'sgd', 'learning_rate': 0.1, 'nesterov': True}})
+    optimizer = {'name': 'sgd', 'learning_rate': 0.1, 'nesterov': True}
+    assert 'nesterov needs a momentum' in error(training={'optimizer': optimizer})
 
 
 def test_a_section_whose_name_changes_starts_afresh():

@@ -35,9 +35,10 @@ def test_what_is_read_is_what_was_written(tmp_path, found):
     assert len(past) == 2
     for mine, theirs in zip(past, found, strict=True):
         assert mine.number == theirs.number and mine.ticket.iteration == theirs.ticket.iteration
-        assert torch.equal(mine.ticket.mask, theirs.ticket.mask) and torch.equal(mine.ticket.weights, theirs.ticket.weights)
+        assert torch.equal(mine.ticket.mask, theirs.ticket.mask)
+        assert torch.equal(mine.ticket.weights, theirs.ticket.weights)
         assert torch.equal(mine.trained.weights, theirs.trained.weights)
-        assert all(torch.equal(mine.ticket.buffers[name], theirs.ticket.buffers[name]) for name in theirs.ticket.buffers)
+        assert all(torch.equal(mine.ticket.buffers[name], buffer) for name, buffer in theirs.ticket.buffers.items())
 
 
 def test_a_seed_trained_beside_others_is_stored_as_if_alone(tmp_path, found):
@@ -54,7 +55,8 @@ def test_files_load_into_a_plain_module_without_this_package(tmp_path, found):
     missing = module.load_state_dict(load_file(run.round_folder(0, 1) / 'trained.safetensors'))
     assert not missing.missing_keys and not missing.unexpected_keys
     masks = load_file(run.round_folder(0, 1) / 'mask.safetensors')
-    assert all(mask.dtype == torch.bool and mask.shape == module.get_parameter(name).shape for name, mask in masks.items())
+    assert all(mask.dtype == torch.bool for mask in masks.values())
+    assert all(module.get_parameter(name).shape == mask.shape for name, mask in masks.items())
     assert all(module.get_parameter(name)[~mask].abs().sum() == 0 for name, mask in masks.items())
 
 
@@ -63,7 +65,8 @@ def test_the_header_explains_the_file(tmp_path, found):
     kept = int(found[1].ticket.mask[1].sum())
     assert {key: header[key] for key in ('format', 'seed', 'round', 'kept', 'iteration', 'dataset', 'holds')} == {
         'format': 1, 'seed': 7, 'round': 1, 'kept': kept, 'iteration': 0, 'dataset': 'made-up', 'holds': 'trained'}
-    assert header['density'] == kept / header['weights'] and header['test_accuracy'] == found[1].trained.history[-1].test.accuracy[1]
+    assert header['density'] == kept / header['weights']
+    assert header['test_accuracy'] == found[1].trained.history[-1].test.accuracy[1]
 
 
 def test_a_round_exists_only_under_its_final_name(tmp_path, found):
@@ -93,7 +96,8 @@ def test_a_file_of_another_place_is_refused(tmp_path, found):
 def test_a_file_of_another_network_names_the_first_tensor_that_differs(tmp_path, found):
     run = saved(tmp_path, found)
     other = Run(run.folder, RECIPE, task_of('lenet-300-100').network)
-    with pytest.raises(LthError, match='does not fit lenet-300-100: blocks.0.main.0.weight is .* absent in the network'):
+    says = 'does not fit lenet-300-100: blocks.0.main.0.weight is .* absent in the network'
+    with pytest.raises(LthError, match=says):
         other.load(0, 1)
 
 
@@ -104,7 +108,7 @@ def test_another_recipe_is_refused_with_the_differences(tmp_path, found):
         Run(run.folder, {**RECIPE, 'training': {'batch_size': 16}}, run.network).refuse_foreign()
 
 
-def test_a_folder_with_something_else_in_it_is_refused(tmp_path, found):
+def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
     (tmp_path / 'thesis.tex').write_text('')
     with pytest.raises(LthError, match='is no run of lth'):
         Run(tmp_path, RECIPE, task_of().network).refuse_foreign()
@@ -115,11 +119,13 @@ def test_sessions_are_added_and_brought_up_to_date(tmp_path, found):
     run.record({'start': 1, 'rounds': 1}, first=True)
     run.record({'start': 1, 'rounds': 2}, first=False)
     run.record({'start': 2, 'rounds': 1}, first=True)
-    assert json.loads((run.folder / 'environment.json').read_text()) == [{'start': 1, 'rounds': 2}, {'start': 2, 'rounds': 1}]
+    sessions = json.loads((run.folder / 'environment.json').read_text())
+    assert sessions == [{'start': 1, 'rounds': 2}, {'start': 2, 'rounds': 1}]
 
 
 def test_the_early_stop_is_the_first_of_least_validation_loss():
-    rows = [{'iteration': step, 'validation_loss': loss} for step, loss in [(0, 2.), (5, 0.5), (10, 0.4), (15, 0.4), (20, 0.6)]]
+    losses = {0: 2., 5: 0.5, 10: 0.4, 15: 0.4, 20: 0.6}
+    rows = [{'iteration': step, 'validation_loss': loss} for step, loss in losses.items()]
     assert early_stop(rows)['iteration'] == 10
 
 

@@ -2,13 +2,15 @@
 import numpy as np
 import pytest
 import torch
+from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
 from lth.recipe import Training
 from lth.schedules import learning_rates
 
 
 def training(**settings: object) -> Training:
-    return Training.model_validate({'length': '6 epochs', 'batch_size': 1, 'optimizer': {'name': 'sgd', 'learning_rate': 0.5}} | settings)
+    optimizer = {'name': 'sgd', 'learning_rate': 0.5}
+    return Training.model_validate({'length': '6 epochs', 'batch_size': 1, 'optimizer': optimizer} | settings)
 
 
 def oracle(make, steps: int, every: int = 1) -> list[float]:
@@ -28,18 +30,21 @@ def test_constant_is_constant():
 
 
 def test_multistep_equals_torch():
-    rates = learning_rates(training(schedule={'name': 'multistep', 'milestones': ['2 epochs', '17 iterations'], 'factor': 0.3}), 5)
-    assert np.allclose(rates, oracle(lambda opt: torch.optim.lr_scheduler.MultiStepLR(opt, [10, 17], 0.3), 30), rtol=1e-12)
+    schedule = {'name': 'multistep', 'milestones': ['2 epochs', '17 iterations'], 'factor': 0.3}
+    theirs = oracle(lambda optimizer: MultiStepLR(optimizer, [10, 17], 0.3), 30)
+    assert np.allclose(learning_rates(training(schedule=schedule), 5), theirs, rtol=1e-12)
 
 
 @pytest.mark.parametrize(('per', 'every', 'length'), [('iteration', 1, 30), ('epoch', 5, 6)])
 def test_cosine_equals_torch(per, every, length):
     rates = learning_rates(training(schedule={'name': 'cosine', 'per': per}), 5)
-    assert np.allclose(rates, oracle(lambda opt: torch.optim.lr_scheduler.CosineAnnealingLR(opt, length), 30, every), rtol=1e-12)
+    theirs = oracle(lambda optimizer: CosineAnnealingLR(optimizer, length), 30, every)
+    assert np.allclose(rates, theirs, rtol=1e-12)
 
 
 def test_warm_up_is_linear_from_zero_on_top_of_the_schedule():
-    rates = learning_rates(training(warmup='4 iterations', schedule={'name': 'multistep', 'milestones': ['2 iterations'], 'factor': 0.1}), 5)
+    schedule = {'name': 'multistep', 'milestones': ['2 iterations'], 'factor': 0.1}
+    rates = learning_rates(training(warmup='4 iterations', schedule=schedule), 5)
     assert np.allclose(rates[:6], [0, 0.125, 0.025, 0.0375, 0.05, 0.05])
 
 

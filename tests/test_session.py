@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '6', '--run', './run']
+COMMAND = [
+    sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '6', '--run', './run']
 
 
 def begun(folder: Path, *more: str) -> 'subprocess.Popen[str]':
-    return subprocess.Popen([*COMMAND, *more], cwd=folder, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen([*COMMAND, *more], cwd=folder, text=True, start_new_session=True,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def finished(folder: Path, *more: str) -> None:
@@ -29,8 +31,8 @@ def fingerprints(folder: Path) -> dict[str, str]:
 
 
 def children(process: int) -> list[int]:
-    listed = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(process)], capture_output=True, text=True, check=False).stdout.split()
-    return [int(child) for child in listed]
+    listed = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(process)], capture_output=True, text=True, check=False)
+    return [int(child) for child in listed.stdout.split()]
 
 
 def is_running(process: int) -> bool:
@@ -66,7 +68,7 @@ def never_killed(tmp_path_factory) -> dict[str, str]:
 @pytest.mark.xdist_group('session')
 def test_killed_at_any_instant_and_resumed_equals_never_killed_byte_for_byte(tmp_path, never_killed):
     kills = 0
-    # Instants before the first round, in the middle of rounds and of writing: fractions of a second after each round appears.
+    # Before the first round, in the middle of rounds and of writing: fractions of a second after each round appears.
     for wait in (0., 0.013, 0.21, 0.043):
         before = rounds_on_disk(tmp_path)
         with begun(tmp_path, '--seeds', '0-1') as process:

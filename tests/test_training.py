@@ -43,7 +43,8 @@ def test_the_loss_falls():
 def test_a_later_start_goes_on_in_the_schedule_and_in_the_data():
     task = task_of()
     whole = train(task, start_of(task), until=12, trainable=everything(task))
-    halves = train(task, train(task, start_of(task), until=7, trainable=everything(task)), until=12, trainable=everything(task))
+    half = train(task, start_of(task), until=7, trainable=everything(task))
+    halves = train(task, half, until=12, trainable=everything(task))
     assert torch.equal(whole.weights, halves.weights)
 
 
@@ -52,12 +53,14 @@ def test_the_given_state_is_left_as_it_was():
     start = start_of(task)
     weights, buffers = start.weights.clone(), {name: buffer.clone() for name, buffer in start.buffers.items()}
     train(task, start, until=3, trainable=everything(task))
-    assert torch.equal(start.weights, weights) and all(torch.equal(start.buffers[name], buffer) for name, buffer in buffers.items())
+    assert torch.equal(start.weights, weights)
+    assert all(torch.equal(start.buffers[name], buffer) for name, buffer in buffers.items())
 
 
 def test_a_loss_that_is_no_number_stops_and_names_seed_step_and_rate():
     task = task_of(seeds=(4,), optimizer={'name': 'sgd', 'learning_rate': 1e30})
-    with pytest.raises(LthError, match=r'seed 4 is no longer a finite number at iteration [1-5], where the learning rate is 1e\+30'):
+    says = r'seed 4 is no longer a finite number at iteration [1-5], where the learning rate is 1e\+30'
+    with pytest.raises(LthError, match=says):
         train(task, start_of(task), until=15, trainable=everything(task))
 
 

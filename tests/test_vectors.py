@@ -9,7 +9,9 @@ from lth.vectors import Layout
 
 
 class Odd(nn.Module):
-    """What hand-written layer lists forget: groups, dilation, a 1×1 classifier, an unused name, a transposed and a 1-d convolution."""
+    """What hand-written layer lists forget: groups, dilation, a 1×1 classifier, an unused name, a transposed and a
+    1-d convolution.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +67,9 @@ def test_a_mask_unpacks_to_the_prunable_tensors_only():
 
 
 @pytest.mark.parametrize(('patterns', 'left_out'), [
-    (('output',), {'classify.weight'}), (('up',), {'up.weight'}), (('*d.weight',), {'grouped.weight', 'dilated.weight'})])
+    (('output',), {'classify.weight'}),
+    (('up',), {'up.weight'}),
+    (('*d.weight',), {'grouped.weight', 'dilated.weight'})])
 def test_layers_are_kept_out_by_kind_part_of_name_or_pattern(patterns, left_out):
     layout = Layout.of(Odd(), patterns)
     assert {slot.name for slot in layout.slots if slot.kind != 'other' and not slot.prunable} == left_out

@@ -95,7 +95,7 @@ class Display:
         return news.number * self._plan.steps + min(news.step, self._plan.steps)
 
     def _epoch(self, step: int) -> str:
-        return f'{step / self._plan.steps_per_epoch:.1f}/{self._plan.steps / self._plan.steps_per_epoch:.0f}'
+        return f'{step / self._plan.steps_per_epoch:.1f}/{self._plan.steps / self._plan.steps_per_epoch:.3g}'
 
     def _clock(self) -> str:
         """Time gone by, and time left at the pace so far."""

@@ -8,6 +8,8 @@ import pytest
 import torch
 import yaml
 
+from lth import tensor_files
+
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
 
@@ -24,8 +26,8 @@ def test_help_shows_every_command_and_comes_at_once():
         done = subprocess.run([sys.executable, '-m', 'lth', '--help'], capture_output=True, text=True, check=True)
         took.append(time.monotonic() - began)
     assert all(command in done.stdout for command in ('find-ticket', 'evaluate', 'list', 'bench'))
-    modules = subprocess.run([sys.executable, '-c', 'import sys, lth.cli; print("torch" in sys.modules, "pydantic" in sys.modules)'],
-                             capture_output=True, text=True, check=True).stdout
+    code = 'import sys, lth.cli; print("torch" in sys.modules, "pydantic" in sys.modules)'
+    modules = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
     assert modules.split() == ['False', 'False'], f'slow imports in --help, which took {min(took):.2f} s'
 
 
@@ -41,8 +43,10 @@ def test_version(lth):
 
 def test_a_dry_run_tells_all_counts_and_touches_nothing(lth, tmp_path):
     outline = dry(lth)
-    assert (outline['model'], outline['dataset'], outline['prunable'], outline['weights']) == ('lenet-300-100', 'mnist', 266_200, 266_200)
-    assert outline['layers'][0] == {'name': 'dense1.weight', 'shape': [300, 784], 'weights': 235_200, 'kind': 'dense', 'prunable': True}
+    assert (outline['model'], outline['dataset']) == ('lenet-300-100', 'mnist')
+    assert (outline['prunable'], outline['weights']) == (266_200, 266_200)
+    assert outline['layers'][0] == {
+        'name': 'dense1.weight', 'shape': [300, 784], 'weights': 235_200, 'kind': 'dense', 'prunable': True}
     assert [row['round'] for row in outline['rounds']] == list(range(21))
     assert outline['rounds'][20]['density'] == pytest.approx(0.0119, abs=2e-4)
     assert outline['rounds'][1] == {'round': 1, 'kept': 213_060, 'density': 213_060 / 266_200}
@@ -52,12 +56,16 @@ def test_a_dry_run_tells_all_counts_and_touches_nothing(lth, tmp_path):
 
 def test_a_dry_run_for_people_shows_the_recipe_the_layers_and_the_rounds(lth):
     out = lth('find-ticket', 'resnet20', 'cifar10', '--dry-run').out
-    assert 'rewind: 500 iterations' in out and 'classifier.weight' in out and '267,696 of 270,896 weights can be pruned' in out
+    assert 'rewind: 500 iterations' in out and 'classifier.weight' in out
+    assert '267,696 of 270,896 weights can be pruned' in out
 
 
 @pytest.mark.parametrize(('arguments', 'section', 'key', 'value'), [
-    (['-i', '3'], 'algorithm', 'rounds', 3), (['-e', '7'], 'training', 'length', '7 epochs'), (['-b', '32'], 'training', 'batch_size', 32),
-    (['-l', '0.01'], 'training', 'optimizer', {'name': 'adam', 'learning_rate': 0.01, 'betas': [0.9, 0.999], 'epsilon': 1e-8, 'weight_decay': 0.}),
+    (['-i', '3'], 'algorithm', 'rounds', 3),
+    (['-e', '7'], 'training', 'length', '7 epochs'),
+    (['-b', '32'], 'training', 'batch_size', 32),
+    (['-l', '0.01'], 'training', 'optimizer', {
+        'name': 'adam', 'learning_rate': 0.01, 'betas': [0.9, 0.999], 'epsilon': 1e-8, 'weight_decay': 0.}),
     (['--set', 'training.length=300 iterations'], 'training', 'length', '300 iterations'),
     (['--set', 'algorithm.keep_out=[output]'], 'algorithm', 'keep_out', ['output']),
     (['--set', 'training.warmup=2 epochs'], 'training', 'warmup', '2 epochs'),
@@ -116,7 +124,8 @@ def test_metrics_have_a_line_per_measurement(lth, tmp_path):
     assert [row['iteration'] for row in rows] == [0, 15, 30, 42]
     assert [row['early_stop'] for row in rows].count(True) == 1
     assert rows[0]['train_loss'] is None and all(0 < row['train_accuracy'] <= 1 for row in rows[1:])
-    assert all(row[key] >= 0 for row in rows for key in ('validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy'))
+    measured = ('validation_loss', 'validation_accuracy', 'test_loss', 'test_accuracy')
+    assert all(row[key] >= 0 for row in rows for key in measured)
 
 
 def test_the_session_is_recorded(lth, tmp_path):
@@ -131,8 +140,10 @@ def test_evaluate_measures_what_was_recorded(lth):
     found = json.loads(lth('evaluate', 'lenet-300-100-digits', '--json').out)['evaluations']
     assert [one['round'] for one in found] == [0, 1]
     assert all(one['test_accuracy'] == one['recorded'] > 0.3 for one in found)
-    assert found[1]['layers'] == [{'name': 'dense1.weight', 'kept': 15_360, 'weights': 19_200}, {'name': 'dense2.weight', 'kept': 24_000, 'weights': 30_000},
-                                  {'name': 'output.weight', 'kept': 900, 'weights': 1_000}]
+    assert found[1]['layers'] == [
+        {'name': 'dense1.weight', 'kept': 15_360, 'weights': 19_200},
+        {'name': 'dense2.weight', 'kept': 24_000, 'weights': 30_000},
+        {'name': 'output.weight', 'kept': 900, 'weights': 1_000}]
 
 
 @pytest.mark.parametrize(('below', 'count'), [('', 4), ('/seed-1', 2), ('/seed-1/round-01', 1)])
@@ -148,15 +159,15 @@ def test_evaluate_takes_a_run_a_seed_or_a_round(lth, below, count):
 def test_evaluate_tells_when_files_do_not_give_what_was_recorded(lth, tmp_path):
     lth(*QUICK)
     rounds = tmp_path / 'runs/lenet-300-100-digits/seed-0/round-01'
-    from lth import tensor_files
     header, tensors = tensor_files.read(rounds / 'trained.safetensors')
     tensors['output.bias'] += torch.arange(10) * 100.
     (rounds / 'trained.safetensors').write_bytes(tensor_files.encoded(tensors, header))
     assert 'Note: seed 0, round 1: recorded' in lth('evaluate', 'lenet-300-100-digits').err
 
 
-@pytest.mark.parametrize(('kind', 'name'), [('models', 'resnet20'), ('datasets', 'cifar10'), ('recipes', 'lenet-300-100-mnist'), ('criteria', 'magnitude'),
-                                            ('actions', 'rewind'), ('algorithms', 'magnitude')])
+@pytest.mark.parametrize(('kind', 'name'), [
+    ('models', 'resnet20'), ('datasets', 'cifar10'), ('recipes', 'lenet-300-100-mnist'),
+    ('criteria', 'magnitude'), ('actions', 'rewind'), ('algorithms', 'magnitude')])
 def test_list_shows_names_with_a_summary(lth, kind, name):
     assert name in lth('list', kind).out
     rows = json.loads(lth('list', kind, '--json').out)

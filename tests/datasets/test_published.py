@@ -16,12 +16,15 @@ def offline(*_arguments: object, **_options: object) -> None:
 
 
 @pytest.mark.parametrize(('name', 'files'), [
-    ('mnist', MNIST), ('fashion-mnist', 'FashionMNIST/raw/t10k-labels-idx1-ubyte'), ('cifar10', 'cifar-10-batches-py/test_batch')])
+    ('mnist', MNIST),
+    ('fashion-mnist', 'FashionMNIST/raw/t10k-labels-idx1-ubyte'),
+    ('cifar10', 'cifar-10-batches-py/test_batch')])
 def test_a_real_data_set_is_what_its_source_says(name, files, real_data):
     source = DATASETS.find(name)
     data = source.read(real_data(files))
     assert data.train.images.dtype == torch.uint8 and data.train.images.is_contiguous()
-    assert [tuple(split.images.shape) for split in (data.train, data.test)] == [(count, *source.shape) for count in source.pictures]
+    shapes = [tuple(split.images.shape) for split in (data.train, data.test)]
+    assert shapes == [(count, *source.shape) for count in source.pictures]
     assert data.train.labels.bincount().numel() == data.test.labels.bincount().numel() == source.classes
     pixels = data.train.images[:20_000].double() / 255
     assert pixels.mean((0, 2, 3)).tolist() == pytest.approx(data.mean, abs=0.005)
@@ -40,7 +43,8 @@ def test_digits_are_always_there(tmp_path):
 
 def test_without_files_and_network_one_paragraph_says_which_files_go_where(tmp_path, monkeypatch):
     monkeypatch.setattr('torchvision.datasets.mnist.download_and_extract_archive', offline)
-    with pytest.raises(LthError, match='MNIST is not in .*no network.*put these files into .*MNIST/raw: train-images-idx3-ubyte, ') as caught:
+    says = 'MNIST is not in .*no network.*put these files into .*MNIST/raw: train-images-idx3-ubyte, '
+    with pytest.raises(LthError, match=says) as caught:
         DATASETS.find('mnist').read(tmp_path / 'data')
     assert '\n' not in str(caught.value)
     assert not list(tmp_path.iterdir())

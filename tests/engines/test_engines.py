@@ -16,6 +16,7 @@ from tests.conftest import ADAM, CPU, SGD, everything, start_of, task_of
 NESTEROV = SGD | {'nesterov': True}
 DECAYED = ADAM | {'weight_decay': 0.01}
 MOVING = {'crop': 2, 'flip': True, 'normalization': 'standardize'}
+EVERY_MODEL = [('lenet-300-100', (1, 8, 8), (0, 1)), ('conv-2', (3, 8, 8), (0,)), ('resnet20', (3, 8, 8), (0,))]
 
 
 def ran(task: Task, state: State, until: int, trainable: torch.Tensor | None = None) -> State:
@@ -26,17 +27,17 @@ def ran(task: Task, state: State, until: int, trainable: torch.Tensor | None = N
 
 
 def reference(task: Task, steps: int) -> dict[str, torch.Tensor]:
-    """The same training as anybody would write it: a module, separate parameters, torch.optim, float64, batches picked by hand."""
+    """The same training as anybody would write it: a module, its parameters, torch.optim, float64, batches by hand."""
 
     module = copy.deepcopy(task.network.module).double().train()
-    fresh = task.network.layout.unpack(task.network.fresh(0).double())
-    module.load_state_dict({**fresh, **{name: value for name, value in module.state_dict().items() if name not in fresh}})
+    module.load_state_dict(module.state_dict() | task.network.layout.unpack(task.network.fresh(0).double()))
     settings = task.training.optimizer.model_dump()
     rate, decay = settings['learning_rate'], settings['weight_decay']
     if settings['name'] == 'adam':
         optimizer = torch.optim.Adam(module.parameters(), rate, weight_decay=decay, foreach=False)
     else:
-        optimizer = torch.optim.SGD(module.parameters(), rate, settings['momentum'], weight_decay=decay, nesterov=settings['nesterov'], foreach=False)
+        optimizer = torch.optim.SGD(module.parameters(), rate, settings['momentum'], weight_decay=decay,
+                                    nesterov=settings['nesterov'], foreach=False)
     training = task.divisions[0][0]
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
     for step in range(steps):
@@ -64,7 +65,8 @@ def test_the_plain_engine_equals_torch_optim_in_float64(model, shape, data, opti
         assert torch.allclose(mine[name].double(), theirs.double(), rtol=1e-9, atol=1e-11), name
 
 
-@pytest.mark.parametrize(('model', 'shape', 'tolerance'), [('lenet-300-100', (1, 8, 8), 1e-12), ('conv-2', (3, 8, 8), 1e-12), ('resnet20', (3, 8, 8), 1e-9)])
+@pytest.mark.parametrize(('model', 'shape', 'tolerance'), [
+    ('lenet-300-100', (1, 8, 8), 1e-12), ('conv-2', (3, 8, 8), 1e-12), ('resnet20', (3, 8, 8), 1e-9)])
 def test_replicates_trained_together_see_what_they_would_see_alone(model, shape, tolerance):
     together = task_of(model, shape=shape, seeds=(3, 5), data=MOVING, optimizer=SGD)
     state = ran(together, start_of(together, torch.float64), 6)
@@ -76,11 +78,12 @@ def test_replicates_trained_together_see_what_they_would_see_alone(model, shape,
             assert torch.allclose(state.buffers[name][row].double(), buffer[0].double(), atol=tolerance)
 
 
-@pytest.mark.parametrize(('model', 'shape', 'seeds'), [('lenet-300-100', (1, 8, 8), (0, 1)), ('conv-2', (3, 8, 8), (0,)), ('resnet20', (3, 8, 8), (0,))])
+@pytest.mark.parametrize(('model', 'shape', 'seeds'), EVERY_MODEL)
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
 def test_the_step_of_the_graph_engine_equals_the_plain_one(model, shape, seeds, optimizer):
     schedule = {'name': 'multistep', 'milestones': ['4 iterations', '8 iterations'], 'factor': 0.5}
-    task = task_of(model, shape=shape, seeds=seeds, data=MOVING, optimizer=optimizer, schedule=schedule, warmup='3 iterations')
+    task = task_of(
+        model, shape=shape, seeds=seeds, data=MOVING, optimizer=optimizer, schedule=schedule, warmup='3 iterations')
     start = start_of(task)
     trainable = torch.rand(len(seeds), task.network.layout.size, generator=torch.Generator().manual_seed(0)) < 0.5
     mine, theirs = (list(runner(start, trainable=trainable, stops=[3, 12])) for runner in (
@@ -161,20 +164,23 @@ def test_scores_equal_a_plain_count_and_see_no_augmentation():
 def test_scoring_changes_neither_weights_nor_running_statistics():
     task = task_of('resnet20', shape=(3, 8, 8))
     state = start_of(task)
-    before = state.weights.clone(), {name: buffer.clone() for name, buffer in state.buffers.items()}
+    weights, buffers = state.weights.clone(), {name: buffer.clone() for name, buffer in state.buffers.items()}
     CPU.score(task, state, None)
-    assert torch.equal(state.weights, before[0]) and all(torch.equal(state.buffers[name], buffer) for name, buffer in before[1].items())
+    assert torch.equal(state.weights, weights)
+    assert all(torch.equal(state.buffers[name], buffer) for name, buffer in buffers.items())
 
 
 def test_running_statistics_train_and_the_stored_ones_do_not_change():
     task = task_of('resnet20', shape=(3, 8, 8))
     start = start_of(task)
     state = ran(task, start, 2)
-    assert state.buffers['stem.1.num_batches_tracked'].item() == 2 and start.buffers['stem.1.num_batches_tracked'].item() == 0
+    assert state.buffers['stem.1.num_batches_tracked'].item() == 2
+    assert start.buffers['stem.1.num_batches_tracked'].item() == 0
     assert start.buffers['stem.1.running_mean'].abs().sum() == 0 < state.buffers['stem.1.running_mean'].abs().sum()
 
 
-@pytest.mark.parametrize(('device', 'says'), [('gpu', 'Unknown device'), ('meta', 'Unknown device'), ('cuda:99', 'there is no such GPU here')])
+@pytest.mark.parametrize(('device', 'says'), [
+    ('gpu', 'Unknown device'), ('meta', 'Unknown device'), ('cuda:99', 'there is no such GPU here')])
 def test_a_device_that_is_not_there_is_an_error(device, says):
     with pytest.raises(LthError, match=says):
         engines.chosen(device, threads=1)
@@ -188,7 +194,7 @@ def test_dense_networks_stack_on_a_gpu_and_nothing_does_on_a_cpu():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an NVIDIA GPU')
-@pytest.mark.parametrize(('model', 'shape', 'seeds'), [('lenet-300-100', (1, 8, 8), (0, 1)), ('conv-2', (3, 8, 8), (0,)), ('resnet20', (3, 8, 8), (0,))])
+@pytest.mark.parametrize(('model', 'shape', 'seeds'), EVERY_MODEL)
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
 def test_captured_graphs_equal_the_plain_engine_on_the_same_gpu(model, shape, seeds, optimizer):
     graph = engines.chosen('cuda', threads=1)
