@@ -1,35 +1,78 @@
-"""Residual networks for CIFAR (He et al. 2016, section 4.2): 3×3 stem, three stages of 16, 32, 64 channels."""
+"""Residual networks of basic blocks for CIFAR: with 16, 32, 64 channels (He et al. 2016, section 4.2), and ResNet-18.
+
+A new depth or width is a function here with its name above it.
+"""
+from collections.abc import Sequence
 from typing import Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lth.models.zoo import MODELS, Shape
+from lth.models.zoo import MODELS, Norm, Shape, batch_norm
 
 Shortcut = Literal['projection', 'identity']
+_NARROW = (16, 32, 64)
 
 
 @MODELS.register('resnet20')
-def resnet20(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection') -> nn.Module:
+def resnet20(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
     """Three blocks a stage. `projection`: 1×1 convolutions where the size changes, 270,896 weights on CIFAR-10, the
     "ResNet-18" of Frankle & Carbin 2019. `identity`: parameter-free shortcuts and no bias in the classifier, 268,336
     weights, as in Rare Gems.
     """
 
-    return _ResNet(shape, classes, blocks=3, shortcut=shortcut)
+    return _ResNet(shape, classes, _NARROW, blocks=3, shortcut=shortcut, norm=norm)
+
+
+@MODELS.register('resnet32')
+def resnet32(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
+    """Five blocks a stage: 464,432 weights on CIFAR-10 with projection shortcuts."""
+
+    return _ResNet(shape, classes, _NARROW, blocks=5, shortcut=shortcut, norm=norm)
+
+
+@MODELS.register('resnet44')
+def resnet44(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
+    """Seven blocks a stage: 657,968 weights on CIFAR-10 with projection shortcuts."""
+
+    return _ResNet(shape, classes, _NARROW, blocks=7, shortcut=shortcut, norm=norm)
+
+
+@MODELS.register('resnet56')
+def resnet56(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
+    """Nine blocks a stage: 851,504 weights on CIFAR-10 with projection shortcuts."""
+
+    return _ResNet(shape, classes, _NARROW, blocks=9, shortcut=shortcut, norm=norm)
+
+
+@MODELS.register('resnet110')
+def resnet110(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
+    """Eighteen blocks a stage: 1,722,416 weights on CIFAR-10 with projection shortcuts."""
+
+    return _ResNet(shape, classes, _NARROW, blocks=18, shortcut=shortcut, norm=norm)
+
+
+@MODELS.register('resnet18')
+def resnet18(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
+    """The 18-layer network in its CIFAR form: 3×3 stem without pooling, 64 to 512 channels: 11,164,352 weights."""
+
+    return _ResNet(shape, classes, (64, 128, 256, 512), blocks=2, shortcut=shortcut, norm=norm)
 
 
 class _ResNet(nn.Module):
-    """Stem, stages, average pooling, classifier."""
+    """Stem, stages, average pooling, classifier; the picture is halved at the start of every stage but the first."""
 
-    def __init__(self, shape: Shape, classes: int, *, blocks: int, shortcut: Shortcut) -> None:
+    def __init__(
+            self, shape: Shape, classes: int, widths: Sequence[int], *, blocks: int, shortcut: Shortcut,
+            norm: Norm) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(shape[0], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.stem = nn.Sequential(
+            nn.Conv2d(shape[0], widths[0], 3, padding=1, bias=False), batch_norm(widths[0], norm), nn.ReLU())
         stages: list[nn.Module] = []
-        inputs = 16
-        for channels in (16, 32, 64):
-            for _ in range(blocks):
-                stages.append(_Block(inputs, channels, shortcut))
+        inputs = widths[0]
+        for stage, channels in enumerate(widths):
+            for block in range(blocks):
+                stages.append(_Block(inputs, channels, 2 if stage and not block else 1, shortcut, norm))
                 inputs = channels
         self.blocks = nn.Sequential(*stages)
         self.classifier = nn.Linear(inputs, classes, bias=shortcut == 'projection')
@@ -43,26 +86,24 @@ class _ResNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """Two 3×3 convolutions and a shortcut around them; halves the picture where the channels grow."""
+    """Two 3×3 convolutions and a shortcut around them."""
 
-    def __init__(self, inputs: int, channels: int, shortcut: Shortcut) -> None:
+    def __init__(self, inputs: int, channels: int, stride: int, shortcut: Shortcut, norm: Norm) -> None:
         super().__init__()
-        stride = channels // inputs
         self.main = nn.Sequential(
-            nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+            nn.Conv2d(inputs, channels, 3, stride, padding=1, bias=False), batch_norm(channels, norm), nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False), batch_norm(channels, norm))
         self.shortcut: nn.Module = nn.Identity()
-        if stride > 1:
-            self.shortcut = _projection(inputs, channels) if shortcut == 'projection' else _Padding(channels - inputs)
+        if stride > 1 and shortcut == 'projection':
+            projection = nn.Conv2d(inputs, channels, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(projection, batch_norm(channels, norm))
+        elif stride > 1:
+            self.shortcut = _Padding(channels - inputs)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, inputs, H, W) -> (B, channels, H / stride, W / stride)."""
 
         return F.relu(self.main(images) + self.shortcut(images))
-
-
-def _projection(inputs: int, channels: int) -> nn.Module:
-    return nn.Sequential(nn.Conv2d(inputs, channels, 1, 2, bias=False), nn.BatchNorm2d(channels))
 
 
 class _Padding(nn.Module):

@@ -39,9 +39,17 @@ def test_the_ladder_of_lenet_is_that_of_the_paper():
     assert densities('lenet-300-100', (1, 28, 28), rates=BY_KIND)[1:] == pytest.approx(LENET, abs=0.02)
 
 
-def test_the_ladder_of_conv_2_is_that_of_the_paper():
-    found = densities('conv-2', (3, 32, 32), rates=BY_KIND)
-    assert [found[11], found[14]] == pytest.approx([8.81, 4.57], abs=0.02)
+@pytest.mark.parametrize(('model', 'convolution', 'levels'), [
+    ('conv-2', 0.1, {11: 8.81, 14: 4.57}), ('conv-4', 0.1, {11: 11.06, 12: 9.18}),
+    ('conv-6', 0.15, {7: 26.61, 10: 15.29, 12: 10.62})])
+def test_the_ladders_of_the_convolution_networks_are_those_of_the_paper(model, convolution, levels):
+    found = densities(model, (3, 32, 32), rates=BY_KIND | {'convolution': convolution})
+    assert {number: found[number] for number in levels} == pytest.approx(levels, abs=0.02)
+
+
+def test_the_ladder_of_vgg19_is_that_of_the_paper():
+    found = densities('vgg19', (3, 32, 32), scope='global', keep_out=('output',))
+    assert [found[number] for number in (12, 15, 19)] == pytest.approx([6.90, 3.54, 1.47], abs=0.02)
 
 
 def test_the_ladder_of_resnet20_is_that_of_the_paper():

@@ -1,0 +1,54 @@
+"""VGG for CIFAR (Simonyan & Zisserman 2015), as Frankle & Carbin 2019 train it: 3×3 convolutions, one dense layer."""
+from collections import OrderedDict
+
+from torch import nn
+
+from lth.models.zoo import MODELS, Norm, Shape, batch_norm
+
+_Stages = tuple[tuple[int, ...], ...]
+
+
+@MODELS.register('vgg11')
+def vgg11(shape: Shape, classes: int, *, norm: Norm = 'affine') -> nn.Module:
+    """Eight convolutions: 9,222,848 weights on CIFAR-10."""
+
+    return _vgg(shape, classes, norm, ((64,), (128,), (256,) * 2, (512,) * 2, (512,) * 2))
+
+
+@MODELS.register('vgg13')
+def vgg13(shape: Shape, classes: int, *, norm: Norm = 'affine') -> nn.Module:
+    """Ten convolutions: 9,407,168 weights on CIFAR-10."""
+
+    return _vgg(shape, classes, norm, ((64,) * 2, (128,) * 2, (256,) * 2, (512,) * 2, (512,) * 2))
+
+
+@MODELS.register('vgg16')
+def vgg16(shape: Shape, classes: int, *, norm: Norm = 'affine') -> nn.Module:
+    """Thirteen convolutions: 14,715,584 weights on CIFAR-10."""
+
+    return _vgg(shape, classes, norm, ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3))
+
+
+@MODELS.register('vgg19')
+def vgg19(shape: Shape, classes: int, *, norm: Norm = 'affine') -> nn.Module:
+    """Sixteen convolutions: 20,024,000 weights on CIFAR-10."""
+
+    return _vgg(shape, classes, norm, ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4))
+
+
+def _vgg(shape: Shape, classes: int, norm: Norm, stages: _Stages) -> nn.Module:
+    """The stages, a pooling by 2 between them, the average over what is left of the picture."""
+
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    inputs, number = shape[0], 0
+    for stage, widths in enumerate(stages):
+        if stage:
+            layers[f'pool{stage}'] = nn.MaxPool2d(2)
+        for channels in widths:
+            number += 1
+            layers[f'conv{number}'] = nn.Conv2d(inputs, channels, 3, padding=1, bias=False)
+            layers[f'norm{number}'] = batch_norm(channels, norm)
+            layers[f'relu{number}'] = nn.ReLU()
+            inputs = channels
+    return nn.Sequential(layers | OrderedDict(
+        average=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), output=nn.Linear(inputs, classes)))
