@@ -1,5 +1,6 @@
 """The one exception for what the user can mend; anything else that escapes is a bug of ours."""
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -12,6 +13,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
     names = sorted(known)
     near = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.55)
+    near.sort(key=lambda name: -len(os.path.commonprefix([name, word.lower()])))
     if near:
         return ', did you mean ' + ' or '.join(repr(name) for name in near) + '?'
     return ' (known: ' + ', '.join(names) + ')'

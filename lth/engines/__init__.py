@@ -23,7 +23,7 @@ def chosen(device: str, *, threads: int) -> Engine:
     """
 
     torch.set_num_threads(threads)
-    # Adam's moments sink below 1e-38, where processors are slow: 1.97 ms for LeNet's step after 3,000 of them, not 1.33.
+    # Adam's moments sink below 1e-38, where processors are slow: 1.97 ms for LeNet's step after 3,000, not 1.33.
     torch.set_flush_denormal(True)
     place = _place(device)
     return CudaGraph(place) if place.type == 'cuda' else Plain(place)

@@ -1,5 +1,4 @@
 """MobileNetV2 (Sandler et al. 2018) in its CIFAR form: stride 1 in the stem and the second stage, not 2."""
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lth.models.zoo import MODELS, Norm, Shape, batch_norm
