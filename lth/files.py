@@ -2,6 +2,7 @@
 
 Whatever is wrong with a file (absent, torn, foreign, a full disk) becomes an LthError that names it.
 """
+import errno
 import json
 import os
 import re
@@ -35,7 +36,7 @@ def parsed_yaml(text: str, origin: str) -> Any:
 
     try:
         return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise LthError(f'{origin}: not valid YAML: {" ".join(str(error).split())}') from None
 
 
@@ -55,6 +56,7 @@ def write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+        _settle(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise LthError(unwritable(path, error)) from None
@@ -71,6 +73,7 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
             write(partial / name, content)
         os.rename(partial, folder)
         _settle(folder.parent)
+        _settle(folder.parent.parent)
     except (OSError, LthError) as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise error if isinstance(error, LthError) else LthError(unwritable(folder, error)) from None
@@ -91,8 +94,10 @@ def read_json(path: Path) -> Any:
 def unwritable(path: Path, error: OSError) -> str:
     """The paragraph for a file or folder that cannot be written."""
 
-    return (f'Cannot write {path}: {error.strerror or error}. Free some space or choose another place; every round '
-            'completed so far is safe, and the same command goes on from there.')
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    advice = 'Free some space' if full else 'Choose another place'
+    return (f'Cannot write {path}: {error.strerror or error}. {advice}; every round completed so far is safe, and the '
+            'same command goes on from there.')
 
 
 def _settle(folder: Path) -> None:

@@ -26,7 +26,7 @@ def _parsed(value: Any) -> Span:
     if isinstance(value, Span):
         return value
     match = re.fullmatch(r'\s*(\d+)\s*(epoch|iteration)s?\s*', value) if isinstance(value, str) else None
-    if match is None:
+    if match is None or len(match[1]) > 9:
         raise ValueError("wants a length such as '50 epochs' or '500 iterations'")
     return Span(int(match[1]), 'epochs' if match[2] == 'epoch' else 'iterations')
 

@@ -12,7 +12,7 @@ from typing import IO
 from lth.errors import LthError
 from lth.files import unwritable
 
-_NAME = '.lock'
+NAME = '.lock'
 
 
 @contextlib.contextmanager
@@ -23,15 +23,17 @@ def held(folder: Path) -> Iterator[None]:
 
     made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = _locked(folder)
-    except OSError as error:
-        raise LthError(unwritable(folder, error)) from None
-    try:
-        yield
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            file = _locked(folder)
+        except OSError as error:
+            raise LthError(unwritable(folder, error)) from None
+        try:
+            yield
+        finally:
+            (folder / NAME).unlink(missing_ok=True)
+            file.close()
     finally:
-        (folder / _NAME).unlink(missing_ok=True)
-        file.close()
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()
@@ -40,7 +42,7 @@ def held(folder: Path) -> Iterator[None]:
 def _locked(folder: Path) -> IO[str]:
     """The open lock file; the kernel lets go of it when this process ends."""
 
-    path = folder / _NAME
+    path = folder / NAME
     while True:
         file = open(path, 'a+', encoding='utf-8')  # pylint: disable=consider-using-with # held open as long as the lock
         try:

@@ -29,13 +29,6 @@ def keep_best(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int],
     return torch.stack(rows).to(mask.device)
 
 
-def kept(mask: Tensor) -> list[int]:
-    """How many weights each replicate keeps: (R, P) -> R integers."""
-
-    counts: list[int] = mask.sum(-1).tolist()
-    return counts
-
-
 def _keep_best(scores: Tensor, mask: Tensor, count: int, ties: torch.Generator) -> Tensor:
     alive = mask.nonzero().squeeze(-1)
     if not 0 <= count <= len(alive):

@@ -1,4 +1,5 @@
 """A recipe made ready to run: every name resolved, every length and count checked, nothing touched yet."""
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,12 +64,13 @@ def planned(raw: Raw, origin: str, remarks: tuple[str, ...] = ()) -> Plan:
     source = DATASETS.find(name)
     raw = merged({'data': source.settings}, raw)
     raw['data']['name'], raw['model']['name'] = name, MODELS.canonical(raw['model']['name'])
+    raw['algorithm']['name'] = ALGORITHMS.canonical(raw['algorithm']['name'])
     recipe = validated(raw, origin, model=model, algorithm=algorithm.settings)
     epoch = steps_per_epoch(source.pictures[0], recipe.data, recipe.training)
     algorithm.check(recipe.algorithm, recipe.training, epoch)
     network = Network.of(recipe.model, source.shape, source.classes, recipe.algorithm.keep_out)
     kept = algorithm.kept(network.layout, recipe.algorithm)
-    return Plan(recipe, source, network, algorithm, kept, (*remarks, *_beyond(recipe.training, epoch)))
+    return Plan(recipe, source, network, algorithm, kept, (*remarks, *_beyond(recipe.training, epoch), *_idle(kept)))
 
 
 def _named(raw: Raw, section: str, origin: str) -> str:
@@ -79,6 +81,13 @@ def _named(raw: Raw, section: str, origin: str) -> str:
         raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: ...}}`; '
                        f'it is {content!r}.')
     return str(content['name'])
+
+
+def _idle(kept: list[int]) -> list[str]:
+    """A remark on rounds that prune nothing, since the rate of so few weights is less than one."""
+
+    idle = [str(number) for number, (before, after) in enumerate(itertools.pairwise(kept), 1) if before == after]
+    return [f'nothing is left to prune in rounds {", ".join(idle)}: they only train again'] if idle else []
 
 
 def _beyond(training: Training, epoch: int) -> list[str]:

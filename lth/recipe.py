@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from lth.errors import LthError, suggestion
 from lth.lengths import Length, Span
+from lth.registry import folded
 
 Raw = dict[str, Any]
 S = TypeVar('S', bound='Section')
+_Share = Annotated[float, Field(ge=0, lt=1)]
 _SLIPS = {
     'epoch': 'length', 'epochs': 'length', 'iterations': 'length', 'steps': 'length', 'lr': 'learning_rate',
     'batch': 'batch_size', 'wd': 'weight_decay', 'batchsize': 'batch_size', 'gamma': 'factor', 'sparsity': 'rates',
@@ -25,7 +27,7 @@ _SLIPS = {
 class Section(BaseModel):
     """Settings that belong together: unknown keys and wrong types are refused, values never change."""
 
-    model_config = ConfigDict(extra='forbid', strict=True, frozen=True)
+    model_config = ConfigDict(extra='forbid', strict=True, frozen=True, allow_inf_nan=False)
 
 
 class ModelSettings(Section):
@@ -55,8 +57,8 @@ class Adam(Section):
     """torch.optim.Adam on all weights together."""
 
     name: Literal['adam']
-    learning_rate: float = Field(gt=0, allow_inf_nan=False)
-    betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.999)
+    learning_rate: float = Field(gt=0)
+    betas: Annotated[tuple[_Share, _Share], Field(strict=False)] = (0.9, 0.999)
     epsilon: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0., ge=0)
 
@@ -65,7 +67,7 @@ class Sgd(Section):
     """torch.optim.SGD on all weights together."""
 
     name: Literal['sgd']
-    learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(gt=0)
     momentum: float = Field(0., ge=0, lt=1)
     nesterov: bool = False
     weight_decay: float = Field(0., ge=0)
@@ -146,7 +148,8 @@ def checked(section: type[S], raw: Raw, origin: str) -> S:
     try:
         return section.model_validate(raw)
     except pydantic.ValidationError as error:
-        raise LthError('\n'.join(_explained(section, raw, origin, detail) for detail in error.errors())) from None
+        details = _telling(error.errors())
+        raise LthError('\n'.join(_explained(section, raw, origin, detail) for detail in details)) from None
 
 
 def merged(base: Raw, over: Mapping[str, Any]) -> Raw:
@@ -176,40 +179,50 @@ def differences(one: Raw, other: Raw, path: str = '') -> list[str]:
 
 
 def _same_thing(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return 'name' not in old or 'name' not in new or old['name'] == new['name']
+    return 'name' not in old or 'name' not in new or folded(str(old['name'])) == folded(str(new['name']))
+
+
+def _telling(details: list[Any]) -> list[Any]:
+    """The complaints without those of a union's other branch: `rates` may be a number or settings."""
+
+    told = [detail for detail in details if detail['type'] != 'model_type'
+            and not (detail['type'] == 'float_type' and isinstance(detail['input'], Mapping))]
+    return told or details
 
 
 def _explained(section: type[Section], raw: Raw, origin: str, detail: Any) -> str:
     """One pydantic complaint as a sentence with the place, the value and the way out."""
 
-    known, path = _place(section, raw, detail['loc'])
+    known, path = _place(section, raw, detail['loc'], missing=detail['type'] == 'missing')
     where = ': '.join([origin, '.'.join(path[:-1])] if path[:-1] else [origin])
-    key = path[-1] if path else ''
+    last = path[-1] if path else ''
     if detail['type'] == 'extra_forbidden':
-        slip = _SLIPS.get(key)
-        advice = f', did you mean {slip!r}?' if slip in known else suggestion(key, known)
-        return f'{where}: unknown key {key!r}{advice}'
+        slip = _SLIPS.get(last)
+        advice = f', did you mean {slip!r}?' if slip in known else suggestion(last, known)
+        return f'{where}: unknown key {last!r}{advice}'
     if detail['type'] == 'missing':
-        return f'{where}: the key {key!r} is missing: add it.'
+        return f'{where}: the key {last!r} is missing: add it.'
+    if detail['type'] == 'union_tag_invalid':
+        tag, tags = detail['ctx']['tag'], detail['ctx']['expected_tags'].replace("'", '').split(', ')
+        return f'{where}: {last}: unknown name {tag!r}{suggestion(tag, tags)}'
     message = detail['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
-    return f'{where}: {key}: {message[0].lower() + message[1:]}; it is {_shown(detail["input"])}.'
+    return f'{where}: {last}: {message[0].lower() + message[1:]}; it is {_shown(detail["input"])}.'
 
 
-def _place(section: type[Section], raw: Any, location: tuple[Any, ...]) -> tuple[set[str], list[str]]:
-    """The keys known at the place of an error, and its path without pydantic's union tags."""
+def _place(section: type[Section], raw: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[set[str], list[str]]:
+    """The keys known at the place of an error, and its path: what of pydantic's location stands in the recipe."""
 
-    path, fields = [], section.model_fields
-    known = set(fields)
-    for depth, part in enumerate(location):
-        if isinstance(raw, Mapping) and part not in raw and part == raw.get('name') and depth < len(location):
+    path, known = list[str](), set(section.model_fields)
+    inner: type[Section] | None = section
+    for position, part in enumerate(location):
+        there = part in raw if isinstance(raw, Mapping) else isinstance(raw, (list, tuple)) and part in range(len(raw))
+        if not there and not (missing and position == len(location) - 1):
             continue
-        if isinstance(part, str) and part.startswith(('function-', 'tuple[', 'constrained-')):
-            continue
+        known = set(inner.model_fields) if inner else known
         path.append(str(part))
-        raw = raw[part] if isinstance(raw, Mapping) and part in raw or isinstance(raw, (list, tuple)) else None
-        inner = _section_of(fields[part].annotation, raw) if part in fields else None
-        fields = inner.model_fields if inner else {}
-        known = set(fields) or known
+        raw = raw[part] if there else None
+        field = inner.model_fields.get(part) if inner and isinstance(part, str) else None
+        inner = _section_of(field.annotation, raw) if field else None
     return known, path
 
 

@@ -25,9 +25,9 @@ class Registry(Generic[T]):
 
         def add(thing: T) -> T:
             for word in (name, *aliases):
-                if _key(word) in self._names:
+                if folded(word) in self._names:
                     raise LthError(f'Two things want to be the {self.kind} {word!r}: rename one of them.')
-                self._names[_key(word)] = name
+                self._names[folded(word)] = name
             self._things[name] = thing
             return thing
         return add
@@ -35,9 +35,9 @@ class Registry(Generic[T]):
     def canonical(self, name: str) -> str:
         """The one spelling under which things are stored and shown."""
 
-        if _key(name) not in self._names:
+        if folded(name) not in self._names:
             raise LthError(f'Unknown {self.kind} {name!r}{suggestion(name, self._things)}')
-        return self._names[_key(name)]
+        return self._names[folded(name)]
 
     def find(self, name: str) -> T:
         """The thing of that name or alias."""
@@ -50,5 +50,7 @@ class Registry(Generic[T]):
         return sorted(self._things)
 
 
-def _key(name: str) -> str:
+def folded(name: str) -> str:
+    """What is left of a name when case, hyphens, underscores and spaces do not matter."""
+
     return re.sub(r'[-_ ]', '', name.lower())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lth import tensor_files
@@ -21,6 +22,9 @@ from lth.tensor_files import Header
 from lth.tickets import Round, Ticket
 
 _FORMAT = 1
+_SPLITS = ('train', 'validation', 'test')
+_KEYS = {'iteration', 'early_stop', *(f'{split}_{what}' for split in _SPLITS for what in ('loss', 'accuracy'))}
+_MEND = 'Restore it from a copy; or delete {} and all later rounds beside it, and the same command makes them again.'
 _Shapes = dict[str, tuple[int, ...]]
 
 
@@ -47,24 +51,26 @@ class RoundFiles:
                     for name, named in tensors.items()}
         rows = [_row(measurement, replicate) for measurement in trained.history]
         stop = early_stop(rows)
-        lines = [json.dumps(row | {'early_stop': row is stop}) for row in rows]
+        lines = [json.dumps(row | {'early_stop': row is stop}, allow_nan=False) for row in rows]
         return contents | {'metrics.jsonl': ('\n'.join(lines) + '\n').encode()}
 
     def load(self) -> Round:
-        """The round, R = 1, every file checked against its place and the network."""
+        """The round, R = 1, every file checked against its place, the network and the others."""
 
         header, mask = self._checked('mask')
         states = [self._checked(name)[1] for name in ('ticket', 'trained')]
         (weights, buffers), (trained, trained_buffers) = (self._split(named) for named in states)
         history = tuple(_measurement(row) for row in self.metrics())
         ticket = Ticket(self.network.layout.pack(mask)[None], weights, buffers, header['iteration'])
+        self._refuse_contradictions(header, ticket, trained)
         state = State(trained, trained_buffers, history[-1].iteration, history=history)
         return Round(self.number, ticket, state)
 
     def header(self) -> Header:
         """What the trained weights' file says of itself."""
 
-        return tensor_files.read_header(self.folder / 'trained.safetensors')
+        path = self.folder / 'trained.safetensors'
+        return self._placed(path, tensor_files.read_header(path))
 
     def metrics(self) -> list[dict[str, Any]]:
         """The measurements, one a row."""
@@ -72,13 +78,35 @@ class RoundFiles:
         path = self.folder / 'metrics.jsonl'
         try:
             rows = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
+            whole = all(isinstance(row, dict) and row.keys() == _KEYS for row in rows)
+            if not whole or len(rows) != self.header()['measurements']:
+                raise ValueError('not the lines that were written')
         except (OSError, ValueError) as error:
-            raise LthError(f'{path} is missing or torn ({error}). Restore it, or delete {path.parent} and all later '
-                           'rounds beside it, and the same command makes them again.') from None
-        if not rows:
-            raise LthError(f'{path} is empty. Delete {path.parent} and all later rounds beside it, and the same '
-                           'command makes them again.')
+            raise LthError(f'{path} is missing or torn ({error}). {_MEND.format(path.parent)}') from None
         return rows
+
+    def _placed(self, path: Path, header: Header) -> Header:
+        """The header, once it says what its place does."""
+
+        facts = {'format': _FORMAT, 'holds': path.stem, 'seed': self.seed, 'round': self.number,
+                 'model': self.recipe['model'], 'dataset': self.recipe['data']['name'],
+                 'shape': list(self.network.shape), 'classes': self.network.classes}
+        for key, value in facts.items():
+            if header.get(key) != value:
+                raise LthError(f'{path} does not belong there: its {key} is {header.get(key)!r}, expected {value!r}. '
+                               'Restore the right file.')
+        return header
+
+    def _refuse_contradictions(self, header: Header, ticket: Ticket, trained: Tensor) -> None:
+        """The mask keeps what the header says, and training left alone what the mask prunes."""
+
+        pruned = ~ticket.mask
+        before, after = (vector[:, :self.network.layout.prunable][pruned] for vector in (ticket.weights, trained))
+        if int(ticket.mask.sum()) != header['kept'] or not torch.equal(before, after):
+            raise LthError(f'The files in {self.folder} do not belong together: the mask keeps '
+                           f'{int(ticket.mask.sum())} weights, {header["kept"]} are recorded, or pruned weights differ '
+                           'between ticket.safetensors and '
+                           f'trained.safetensors. {_MEND.format(self.folder)}')
 
     def _header(self, found: Round, replicate: int) -> Header:
         layout = self.network.layout
@@ -87,6 +115,7 @@ class RoundFiles:
                 'shape': self.network.shape, 'classes': self.network.classes, 'seed': self.seed, 'round': self.number,
                 'iteration': found.ticket.iteration, 'kept': kept, 'prunable': layout.prunable,
                 'weights': layout.weights, 'density': layout.density(kept),
+                'measurements': len(found.trained.history),
                 'test_accuracy': found.trained.history[-1].test.accuracy[replicate]}
 
     def _checked(self, name: str) -> tuple[Header, dict[str, Tensor]]:
@@ -94,14 +123,10 @@ class RoundFiles:
 
         path = self.folder / f'{name}.safetensors'
         header, tensors = tensor_files.read(path)
-        facts = {'format': _FORMAT, 'holds': name, 'seed': self.seed, 'round': self.number,
-                 'model': self.recipe['model']}
-        for key, value in facts.items():
-            if header.get(key) != value:
-                raise LthError(f'{path} does not belong there: its {key} is {header.get(key)!r}, expected {value!r}. '
-                               'Restore the right file.')
         self._refuse_misfits(path, tensors, self._shapes(name))
-        return header, tensors
+        if name == 'mask' and any(mask.dtype != torch.bool for mask in tensors.values()):
+            raise LthError(f'{path} does not hold masks: they are tensors of bool. {_MEND.format(path.parent)}')
+        return self._placed(path, header), tensors
 
     def _shapes(self, name: str) -> _Shapes:
         """The tensors that a file must hold."""
@@ -143,7 +168,7 @@ def _row(measurement: Measurement, replicate: int) -> dict[str, Any]:
     """A measurement of one replicate as a line of metrics.jsonl."""
 
     row: dict[str, Any] = {'iteration': measurement.iteration}
-    for name in ('train', 'validation', 'test'):
+    for name in _SPLITS:
         score: Score | None = getattr(measurement, name)
         row[f'{name}_loss'] = score.loss[replicate] if score else None
         row[f'{name}_accuracy'] = score.accuracy[replicate] if score else None
@@ -152,5 +177,5 @@ def _row(measurement: Measurement, replicate: int) -> dict[str, Any]:
 
 def _measurement(row: dict[str, Any]) -> Measurement:
     scores = {name: None if row[f'{name}_loss'] is None else Score((row[f'{name}_loss'],), (row[f'{name}_accuracy'],))
-              for name in ('train', 'validation', 'test')}
+              for name in _SPLITS}
     return Measurement(iteration=row['iteration'], **scores)  # type: ignore[arg-type]

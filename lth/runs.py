@@ -19,7 +19,7 @@ from torch import Tensor
 from lth import files
 from lth.errors import LthError
 from lth.network import Network
-from lth.recipe import Raw, differences
+from lth.recipe import Raw
 from lth.round_files import RoundFiles
 from lth.task import State
 from lth.tensor_files import Header
@@ -34,21 +34,19 @@ class Run:
     recipe: Raw
     network: Network
 
-    def refuse_foreign(self) -> None:
-        """An LthError if the folder holds a run of another recipe, or something that is no run."""
+    def stored_recipe(self) -> Raw | None:
+        """The recipe in the folder, None if there is no run yet; an LthError if there is something that is no run."""
 
-        if not self.folder.exists():
-            return
         path = self.folder / 'recipe.yaml'
-        if not path.exists():
-            if any(not entry.name.startswith('.') for entry in self.folder.iterdir()):
-                raise LthError(f'{self.folder} is not empty and is no run of lth: it has no recipe.yaml. '
-                               'Choose another folder with --run.')
-            return
-        rows = differences(files.read_yaml(path), self.recipe)
-        if rows:
-            raise LthError(f'{self.folder} holds a run of another recipe (there / here): {"; ".join(rows)}. '
-                           'Choose another folder with --run, or ask for the settings it was begun with.')
+        if path.exists():
+            return files.read_yaml(path)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise LthError(f'{self.folder} is a file. Choose another folder with --run.')
+        entries = self.folder.iterdir() if self.folder.exists() else ()
+        if any(not entry.name.startswith('.') and entry.suffix != '.partial' for entry in entries):
+            raise LthError(f'{self.folder} is not empty and is no run of lth: it has no recipe.yaml. '
+                           'Choose another folder with --run.')
+        return None
 
     def seeds(self) -> list[int]:
         """The seeds with at least one whole round."""
@@ -81,14 +79,27 @@ class Run:
         if not (self.folder / 'recipe.yaml').exists():
             files.write(self.folder / 'recipe.yaml', files.dumped_yaml(self.recipe).encode())
         for replicate, seed in enumerate(seeds):
-            place = self._files(seed, found.number)
-            if not place.folder.exists():
-                files.write_folder(place.folder, place.contents(found, replicate))
+            self._put(self._files(seed, found.number), found, replicate)
+
+    def sessions(self) -> list[Raw]:
+        """The entries of environment.json."""
+
+        path = self.folder / 'environment.json'
+        entries = files.read_json(path) if path.exists() else []
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise LthError(f'{path} is not a list of sessions: restore it, or delete it; it only records where the run '
+                           'happened.')
+        return entries
+
+    def left_overs(self) -> list[Path]:
+        """What a session that was killed had begun to write."""
+
+        return [*self.folder.glob('*.partial'), *self.folder.glob('seed-*/*.partial')]
 
     def tidy(self) -> None:
-        """Clears away what a session that was killed had begun to write."""
+        """Clears left-overs away."""
 
-        for left_over in [*self.folder.glob('*.partial'), *self.folder.glob('seed-*/*.partial')]:
+        for left_over in self.left_overs():
             if left_over.is_dir():
                 shutil.rmtree(left_over)
             else:
@@ -97,9 +108,8 @@ class Run:
     def record(self, session: Raw, *, first: bool) -> None:
         """Adds a session to environment.json, or brings the last one up to date."""
 
-        path = self.folder / 'environment.json'
-        sessions = files.read_json(path) if path.exists() else []
-        files.write(path, json.dumps([*(sessions if first else sessions[:-1]), session], indent=2).encode())
+        before = self.sessions() if first else self.sessions()[:-1]
+        files.write(self.folder / 'environment.json', json.dumps([*before, session], indent=2).encode())
 
     def load(self, seed: int, number: int) -> Round:
         """One round of one seed, R = 1, every file checked against the network."""
@@ -115,6 +125,17 @@ class Run:
         """The measurements of a round, one a row."""
 
         return self._files(seed, number).metrics()
+
+    def _put(self, place: RoundFiles, found: Round, replicate: int) -> None:
+        """A round of one seed in its folder; one that is there already must be the same."""
+
+        contents = place.contents(found, replicate)
+        if not place.folder.exists():
+            files.write_folder(place.folder, contents)
+        elif any((place.folder / name).read_bytes() != content for name, content in contents.items()):
+            raise LthError(f'{place.folder} is there already and differs from the round just found: an earlier round '
+                           'was replaced, or it was made with other threads or on another device. Move it and the '
+                           'later rounds beside it away, and the same command makes them again.')
 
     def _files(self, seed: int, number: int) -> RoundFiles:
         return RoundFiles(self.round_folder(seed, number), self.recipe, self.network, seed, number)

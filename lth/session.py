@@ -4,29 +4,25 @@ On the CPU every seed is a process of one thread: stacking gains nothing there, 
 cost much.
 """
 import contextlib
-import multiprocessing
 import os
 import platform
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from multiprocessing import connection
+from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
-from lth import __version__, engines, locks
+from lth import __version__, engines, locks, workers
 from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.plan import Plan, planned
-from lth.recipe import Raw
+from lth.recipe import Raw, differences
 from lth.runs import Run
 from lth.task import Engine, Measurement
 
@@ -55,30 +51,46 @@ class News(NamedTuple):
 
 
 Tell = Callable[[News], None]
+Announce = Callable[[str], None]
 
 
-def search(plan: Plan, place: Place, seeds: Sequence[int], tell: Tell) -> Run:
-    """Does what is missing of the run, and nothing else; the rounds that are whole stay whatever stops it."""
+def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, tell: Tell) -> Run:
+    """Does what is missing of the run, and nothing else; the rounds that are whole stay whatever stops it. The choice
+    of engine is announced, all further news is told.
+    """
 
     engine = engines.chosen(place.device, threads=place.threads)
     run = Run(place.folder, plan.recipe.dump(), plan.network)
-    run.refuse_foreign()
-    open_seeds = [seed for seed in seeds if run.rounds(seed) < len(plan.kept)]
-    if not open_seeds:
+    _refuse_foreign(run)
+    if not _unfinished(plan, run, seeds):
+        _clear_up(run)
         return run
-    data = plan.source.read(place.datasets)
+    data = plan.source.read(place.datasets).to(engine.device)
     with locks.held(place.folder):
+        # Once more: another session may have come and gone while the data were read.
+        _refuse_foreign(run)
         run.tidy()
-        told = _recorded(run, _environment(engine.name, str(engine.device), place.threads), tell)
-        for seed in seeds:
-            told(News((seed,), min(run.rounds(seed), len(plan.kept) - 1), 0 if seed in open_seeds else plan.steps))
-        stacks = _stacks(engines.groups(engine, plan.network, open_seeds), run)
-        if len(stacks) == 1 or engine.device.type != 'cpu':
-            for stack in stacks:
-                _search(plan, run, engine, data.to(engine.device), stack, told)
-        else:
-            _side_by_side(plan, place, stacks, told)
+        run.sessions()
+        announce(f'Engine: {engine.name} on {engine.device}, threads for each seed: {place.threads}')
+        told = _recorded(run, _environment(engine, place.threads), tell)
+        _go_on(plan, run, engine, data, place=place, seeds=seeds, tell=told)
     return run
+
+
+def _go_on(
+        plan: Plan, run: Run, engine: Engine, data: Dataset, *, place: Place, seeds: Sequence[int], tell: Tell) -> None:
+    """The missing rounds: in this process if there is one stack or a GPU, else side by side."""
+
+    unfinished = _unfinished(plan, run, seeds)
+    for seed in seeds:
+        number, step = (run.rounds(seed), 0) if seed in unfinished else (len(plan.kept) - 1, plan.steps)
+        tell(News((seed,), number, step))
+    stacks = _stacks(engines.groups(engine, plan.network, unfinished), run)
+    if len(stacks) > 1 and engine.device.type == 'cpu':
+        _side_by_side(plan, place, stacks, tell)
+        return
+    for stack in stacks:
+        _search(plan, run, engine, data, stack, tell)
 
 
 def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[int, ...], tell: Tell) -> None:
@@ -103,6 +115,33 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
         number = found.number + 1
 
 
+def _clear_up(run: Run) -> None:
+    """Clears away what a session left that was killed behind its last round, unless another is at work here."""
+
+    if run.left_overs() or (run.folder / locks.NAME).exists():
+        with contextlib.suppress(LthError), locks.held(run.folder):
+            run.tidy()
+
+
+def _unfinished(plan: Plan, run: Run, seeds: Sequence[int]) -> list[int]:
+    return [seed for seed in seeds if run.rounds(seed) < len(plan.kept)]
+
+
+def _refuse_foreign(run: Run) -> None:
+    """An LthError if the folder holds a run of another recipe. Both are compared complete and under their proper names,
+    so a run goes on when a later version knows more settings; what merely cites a source does not count.
+    """
+
+    stored = run.stored_recipe()
+    if stored is None:
+        return
+    theirs = planned(stored, str(run.folder / 'recipe.yaml')).recipe.dump()
+    rows = differences(theirs | {'source': ''}, run.recipe | {'source': ''})
+    if rows:
+        raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}. '
+                       'Choose another folder with --run, or ask for the settings it was begun with.')
+
+
 def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]]:
     """The groups, split where seeds are not equally far."""
 
@@ -121,19 +160,12 @@ def _side_by_side(plan: Plan, place: Place, stacks: list[tuple[int, ...]], tell:
     try:
         while waiting or working:
             while waiting and len(working) < room:
-                pipe, process = _started(plan.recipe.dump(), place, waiting.pop(0))
-                working[pipe] = process
-            for pipe in [pipe for pipe in working if pipe in connection.wait(list(working))]:
-                message = _received(pipe)
-                if isinstance(message, News):
-                    tell(message)
-                    continue
-                process = working.pop(pipe)
-                process.join()
-                if message is not None or process.exitcode:
-                    raise LthError(message or f'A worker process ended unexpectedly (exit code {process.exitcode}); '
-                                   'perhaps memory ran out. Whole rounds are kept: the same command goes on from '
-                                   'there.')
+                receiver, sender = Pipe(duplex=False)
+                working[receiver] = workers.started(_work, plan.recipe.dump(), place, waiting.pop(0), sender)
+                sender.close()
+            ready = connection.wait(list(working))
+            for pipe in [pipe for pipe in working if pipe in ready]:
+                _listen(pipe, working, tell)
     finally:
         for process in working.values():
             process.kill()
@@ -141,25 +173,30 @@ def _side_by_side(plan: Plan, place: Place, stacks: list[tuple[int, ...]], tell:
             process.join()
 
 
-def _started(recipe: Raw, place: Place, seeds: tuple[int, ...]) -> tuple[connection.Connection, SpawnProcess]:
-    """A worker process for some seeds and the end of the pipe on which it tells its news."""
+def _listen(pipe: connection.Connection, working: dict[connection.Connection, SpawnProcess], tell: Tell) -> None:
+    """Passes one worker's news on; a worker that has ended leaves the list, or ends it all by its error."""
 
-    context = multiprocessing.get_context('spawn')
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_work, args=(recipe, place, seeds, sender), daemon=True)
-    # Ctrl-C reaches the whole terminal group: the worker is to leave it to this process, from its first moment on.
-    with _deaf_to_interrupts():
-        process.start()
-    sender.close()
-    return receiver, process
+    try:
+        message = pipe.recv()
+    except (EOFError, OSError):
+        message = None
+    if isinstance(message, News):
+        tell(message)
+        return
+    process = working.pop(pipe)
+    process.join()
+    if message is not None:
+        raise LthError(message)
+    if process.exitcode and process.exitcode < 0:
+        raise LthError(f'A worker process was ended by signal {-process.exitcode}; perhaps memory ran out. Whole '
+                       'rounds are kept: the same command goes on from there.')
+    if process.exitcode:
+        raise RuntimeError('a worker process failed; its traceback stands above')
 
 
 def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], pipe: connection.Connection) -> None:
-    """What a worker process does; it ends with its parent, however that ends."""
+    """What a worker process does."""
 
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:
         plan = planned(recipe, 'recipe.yaml')
         engine = engines.chosen(place.device, threads=place.threads)
@@ -170,44 +207,19 @@ def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], pipe: connection.Co
     pipe.close()
 
 
-def _end_with(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)  # pylint: disable=protected-access # at once, in the middle of a step: whole rounds are on disk
-
-
-def _received(pipe: connection.Connection) -> Any:
-    """News, or the text of an error, or None when the worker has ended."""
-
-    try:
-        return pipe.recv()
-    except (EOFError, OSError):
-        return None
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def _cores() -> int:
     """The cores this process may use."""
 
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def _environment(engine: str, device: str, threads: int) -> Raw:
+def _environment(engine: Engine, threads: int) -> Raw:
     """The entry of this session in environment.json."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
-            'machine': platform.platform(), 'command': sys.argv, 'engine': engine, 'device': device, 'threads': threads,
-            'start': datetime.now().astimezone().isoformat(timespec='seconds'), 'seconds': 0., 'rounds': 0}
+            'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
+            'threads': threads, 'start': datetime.now().astimezone().isoformat(timespec='seconds'),
+            'seconds': 0., 'rounds': 0}
 
 
 def _recorded(run: Run, session: Raw, tell: Tell) -> Tell:

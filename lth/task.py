@@ -1,5 +1,5 @@
 """What is trained, on what, how (Task); how far it is (State); what was measured on the way (Measurement)."""
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -70,7 +70,7 @@ class Engine(Protocol):
     def device(self) -> torch.device:
         """Where weights and pictures live."""
 
-    def run(self, task: 'Task', state: State, *, trainable: Tensor, stops: Sequence[int]) -> Iterator[Advance]:
+    def run(self, task: 'Task', state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Advance]:
         """Trains from the state, yielding at each stop; weights outside `trainable` (R, N) keep their bits."""
 
     def score(self, task: 'Task', state: State, pictures: Sequence[Tensor] | None) -> Score:

@@ -44,7 +44,11 @@ def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
         raise LthError(f'{path} is torn or not a safetensors file ({error}). Restore it from a copy; or delete the '
                        f'folder {path.parent} and all later rounds beside it, and the same command makes them '
                        'again.') from None
-    if _ENTRY not in metadata:
-        raise LthError(
-            f'{path} was not written by lth: its header has no {_ENTRY!r} entry. Point to a file of a run folder.')
-    return json.loads(metadata[_ENTRY]), content
+    try:
+        header = json.loads(metadata[_ENTRY])
+    except (KeyError, ValueError):
+        header = None
+    if not isinstance(header, dict):
+        raise LthError(f'{path} was not written by lth: its header has no {_ENTRY!r} entry that can be read. Point to '
+                       'a file of a run folder.')
+    return header, content

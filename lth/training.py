@@ -1,4 +1,5 @@
 """The door to the engines: train a state up to an iteration, measuring on the way."""
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -44,6 +45,9 @@ def _stops(task: Task, start: int, until: int) -> Sequence[int]:
 def _measured(task: Task, state: State, train_score: Score | None) -> Measurement:
     validation = task.engine.score(task, state, [division[1] for division in task.divisions])
     measurement = Measurement(state.step, train_score, validation, task.engine.score(task, state, None))
+    for seed, *losses in zip(task.seeds, validation.loss, measurement.test.loss):
+        if not all(math.isfinite(loss) for loss in losses):
+            raise _divergence(task, seed, state.step)
     task.watch(state.step, measurement)
     return measurement
 
@@ -62,8 +66,11 @@ def _refuse_divergence(task: Task, advance: Advance) -> None:
     # Weights that broke in the very last step have not shown in a loss yet: offset `span`.
     offsets = [next(iter((~row.isfinite()).nonzero().flatten().tolist()), span) for row in losses]
     replicate = min(range(len(offsets)), key=offsets.__getitem__)
-    step = advance.state.step - span + offsets[replicate]
+    raise _divergence(task, task.seeds[replicate], advance.state.step - span + offsets[replicate])
+
+
+def _divergence(task: Task, seed: int, step: int) -> LthError:
     rate = task.learning_rates[min(step, task.steps - 1)]
-    raise LthError(f'Training diverged: the loss of seed {task.seeds[replicate]} is no longer a finite number at '
-                   f'iteration {step}, where the learning rate is {rate:.3g}. Lower training.optimizer.learning_rate '
-                   '(-l) or add a warm-up (training.warmup).')
+    return LthError(f'Training diverged: the loss of seed {seed} is no longer a finite number at iteration {step}, '
+                    f'where the learning rate is {rate:.3g}. Lower training.optimizer.learning_rate (-l) or add a '
+                    'warm-up (training.warmup).')

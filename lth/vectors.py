@@ -17,6 +17,8 @@ from torch.nn.modules.conv import _ConvNd
 from lth.errors import LthError
 
 Kind = Literal['convolution', 'dense', 'output', 'other']
+# Words that a recipe may use for any network, whether it has such layers or not.
+_ROLES = ('output', 'shortcut')
 
 
 @dataclass(frozen=True)
@@ -134,13 +136,13 @@ def _kinds(module: nn.Module) -> dict[str, Kind]:
 
 
 def _kept_out(kinds: Mapping[str, Kind], patterns: Sequence[str]) -> set[str]:
-    """The weights that the patterns keep out of pruning; each pattern must find some, and some must be left."""
+    """The weights that the patterns keep out of pruning; each pattern must find some, and some be left."""
 
     found: set[str] = set()
     for pattern in patterns:
         names = {name for name, kind in kinds.items()
                  if pattern == kind or pattern in name.split('.') or fnmatch.fnmatch(name, pattern)}
-        if not names:
+        if not names and pattern not in _ROLES:
             raise LthError(f'keep_out: no layer matches {pattern!r}. The layers are: {", ".join(kinds)}; '
                            '`output` means the last.')
         found |= names

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from lth import tensor_files
 from lth.algorithms.magnitude import Settings, find_ticket
 from lth.errors import LthError
 from lth.reports.rounds import table
@@ -85,6 +86,75 @@ def test_a_torn_file_is_named_and_never_half_read(tmp_path, found, name):
         run.load(0, 1)
 
 
+@pytest.mark.parametrize('lines', [
+    lambda rows: rows[:-1], lambda rows: [*rows, rows[-1]], lambda rows: ['{"a": 1}'] * len(rows),
+    lambda rows: ['3'] * len(rows), lambda rows: []])
+def test_metrics_with_other_lines_than_were_written_are_torn(tmp_path, found, lines):
+    run = saved(tmp_path, found)
+    path = run.round_folder(0, 1) / 'metrics.jsonl'
+    path.write_text('\n'.join(lines(path.read_text().splitlines())))
+    with pytest.raises(LthError, match='metrics.jsonl is missing or torn'):
+        run.metrics(0, 1)
+
+
+@pytest.mark.parametrize('entry', ['xx', '[]', '{}', '3'])
+def test_a_header_that_is_not_ours_is_refused(tmp_path, found, entry):
+    run = saved(tmp_path, found)
+    path = run.round_folder(0, 1) / 'trained.safetensors'
+    save_file(load_file(path), path, {'lth': entry})
+    with pytest.raises(LthError, match='trained.safetensors (was not written by lth|does not belong there)'):
+        run.header(0, 1)
+
+
+@pytest.mark.parametrize('change', [lambda mask: mask.float(), lambda mask: torch.ones_like(mask)])
+def test_a_mask_that_is_none_or_not_the_recorded_one_is_refused(tmp_path, found, change):
+    run = saved(tmp_path, found)
+    path = run.round_folder(0, 1) / 'mask.safetensors'
+    header, masks = tensor_files.read(path)
+    path.write_bytes(tensor_files.encoded({name: change(mask) for name, mask in masks.items()}, header))
+    with pytest.raises(LthError, match='does not hold masks|do not belong together'):
+        run.load(0, 1)
+
+
+def test_training_that_touched_pruned_weights_is_noticed(tmp_path, found):
+    run = saved(tmp_path, found)
+    path = run.round_folder(0, 1) / 'trained.safetensors'
+    header, tensors = tensor_files.read(path)
+    path.write_bytes(tensor_files.encoded({name: tensor + 1 for name, tensor in tensors.items()}, header))
+    with pytest.raises(LthError, match='do not belong together'):
+        run.load(0, 1)
+
+
+def test_a_round_that_is_there_already_must_be_the_same(tmp_path, found):
+    run = saved(tmp_path, found)
+    run.save(found[1], (0, 7))
+    path = run.round_folder(7, 1) / 'metrics.jsonl'
+    path.write_text(path.read_text() + ' ')
+    with pytest.raises(LthError, match='is there already and differs'):
+        run.save(found[1], (0, 7))
+
+
+@pytest.mark.parametrize('content', ['[1', '', '3', '{}', '"x"', '[3]'])
+def test_a_record_of_sessions_that_is_none_is_refused(tmp_path, found, content):
+    run = saved(tmp_path, found)
+    (run.folder / 'environment.json').write_text(content)
+    with pytest.raises(LthError, match='environment.json'):
+        run.sessions()
+
+
+def test_left_overs_of_a_killed_session_are_no_foreign_files_and_are_cleared_away(tmp_path):
+    run = Run(tmp_path, RECIPE, task_of().network)
+    (tmp_path / 'recipe.yaml.123.partial').write_text('mod')
+    (tmp_path / 'seed-0').mkdir()
+    (tmp_path / 'seed-0' / 'round-00.partial').mkdir()
+    (tmp_path / '.lock').write_text('')
+    (tmp_path / 'seed-0').rename(tmp_path / '.seed')
+    assert run.stored_recipe() is None
+    (tmp_path / '.seed').rename(tmp_path / 'seed-0')
+    run.tidy()
+    assert sorted(path.name for path in tmp_path.rglob('*')) == ['.lock', 'seed-0']
+
+
 def test_a_file_of_another_place_is_refused(tmp_path, found):
     run = saved(tmp_path, found)
     other = run.round_folder(7, 1) / 'ticket.safetensors'
@@ -101,17 +171,10 @@ def test_a_file_of_another_network_names_the_first_tensor_that_differs(tmp_path,
         other.load(0, 1)
 
 
-def test_another_recipe_is_refused_with_the_differences(tmp_path, found):
-    run = saved(tmp_path, found)
-    Run(run.folder, RECIPE, run.network).refuse_foreign()
-    with pytest.raises(LthError, match=r'another recipe \(there / here\): training.batch_size: 8 / 16'):
-        Run(run.folder, {**RECIPE, 'training': {'batch_size': 16}}, run.network).refuse_foreign()
-
-
 def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
     (tmp_path / 'thesis.tex').write_text('')
     with pytest.raises(LthError, match='is no run of lth'):
-        Run(tmp_path, RECIPE, task_of().network).refuse_foreign()
+        Run(tmp_path, RECIPE, task_of().network).stored_recipe()
 
 
 def test_sessions_are_added_and_brought_up_to_date(tmp_path, found):

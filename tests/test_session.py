@@ -5,9 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
+from lth import session
+from lth.cli.planning import plan_of
+from lth.datasets import DATASETS, Dataset
+from lth.errors import LthError
 
 COMMAND = [
     sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '6', '--run', './run']
@@ -108,7 +115,7 @@ def test_no_worker_outlives_its_parent_however_it_died(tmp_path, how):
         assert waited(lambda: len(children(process.pid)) >= 3, 60)
         workers = children(process.pid)
         os.kill(process.pid, how)
-        process.wait()
+        assert process.wait() == (143 if how is signal.SIGTERM else -signal.SIGKILL)
         assert waited(lambda: not any(is_running(worker) for worker in workers), 15)
 
 
@@ -122,9 +129,29 @@ def test_ctrl_c_stops_soon_keeps_whole_rounds_and_says_what_to_type(tmp_path, se
         _, told = process.communicate(timeout=30)
         assert time.monotonic() - began < 4
     assert process.returncode == 130
+    assert 'Interrupted' in told
     assert told.rstrip().endswith(f'lth find-ticket lenet-300-100 digits -i 4 -e 6 --run ./run --seeds {seeds}')
     assert 'Traceback' not in told
     assert rounds_on_disk(tmp_path) >= 1 and not (tmp_path / 'run' / '.lock').exists()
+
+
+def test_a_run_of_another_recipe_that_came_while_the_data_were_read_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    place = session.Place(tmp_path / 'run', tmp_path)
+
+    def searched(batch_size: int, read: Callable[[Path], Dataset]) -> None:
+        settings = {'algorithm.rounds': 0, 'training.length': '1 epochs', 'training.batch_size': batch_size}
+        plan = plan_of('lenet-300-100', 'digits', None, settings, [])
+        plan = replace(plan, source=replace(plan.source, read=read))
+        session.search(plan, place, [0], lambda _: None, lambda _: None)
+
+    def overtaken(folder: Path) -> Dataset:
+        searched(30, DATASETS.find('digits').read)
+        return DATASETS.find('digits').read(folder)
+
+    with pytest.raises(LthError, match='training.batch_size: 30 / 60'):
+        searched(60, overtaken)
+    assert rounds_on_disk(tmp_path) == 1
 
 
 @pytest.mark.xdist_group('session')

@@ -76,8 +76,12 @@ def test_layers_are_kept_out_by_kind_part_of_name_or_pattern(patterns, left_out)
 
 
 def test_a_pattern_that_keeps_nothing_out_is_a_mistake():
-    with pytest.raises(LthError, match="no layer matches 'shortcut'"):
-        Layout.of(Odd(), ('shortcut',))
+    with pytest.raises(LthError, match="no layer matches 'shortcuts'"):
+        Layout.of(Odd(), ('shortcuts',))
+
+
+def test_shortcuts_may_be_kept_out_of_networks_that_have_none():
+    assert Layout.of(Odd(), ('shortcut',)) == Layout.of(Odd())
 
 
 def test_keeping_everything_out_is_a_mistake():

@@ -4,11 +4,12 @@ Train, prune the smallest weights that survive, set everything back to the rewin
 with a fresh optimizer at the rewind iteration, round 0 too, so the dense network and the tickets are trained alike.
 """
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import pydantic
 import torch
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from lth import masks
@@ -40,9 +41,9 @@ class Settings(AlgorithmSettings):
     rounds: int = Field(20, ge=0)
     rates: Rate | Rates = 0.2
     scope: Literal['layer', 'global'] = 'layer'
-    criterion: str = 'magnitude'
-    mask_1_action: str = 'rewind'
-    mask_0_action: str = 'zero'
+    criterion: Annotated[str, AfterValidator(CRITERIA.canonical)] = 'magnitude'
+    mask_1_action: Annotated[str, AfterValidator(MASK_1_ACTIONS.canonical)] = 'rewind'
+    mask_0_action: Annotated[str, AfterValidator(MASK_0_ACTIONS.canonical)] = 'zero'
     rewind: Length = Span(0, 'iterations')
     retrain: Literal['weight-rewinding', 'strategy-2'] = 'weight-rewinding'
     shots: Literal['iterative', 'one-shot'] = 'iterative'
@@ -74,9 +75,6 @@ def _kept(layout: Layout, settings: Settings) -> list[int]:
 
 
 def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None:
-    CRITERIA.canonical(settings.criterion)
-    MASK_1_ACTIONS.canonical(settings.mask_1_action)
-    MASK_0_ACTIONS.canonical(settings.mask_0_action)
     end, rewind = training.length.steps(steps_per_epoch), settings.rewind.steps(steps_per_epoch)
     if rewind >= end:
         raise LthError(f'algorithm.rewind: {settings.rewind} (iteration {rewind}) is not before the end of training, '
@@ -90,22 +88,22 @@ def find_ticket(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
     counts = ladder(task.network.layout, settings)
     dense, last = (past[0], past[-1]) if past else (None, None)
     for number in range(len(past), settings.rounds + 1):
-        ticket = (_pruned(task, settings, number, counts[number], dense, last) if dense and last
-                  else _rewind_point(task, settings))
-        last = Round(number, ticket, finetune(task, ticket))
-        dense = dense or last
+        if dense is None or last is None:
+            dense = last = _dense_round(task, settings)
+        else:
+            ticket = _pruned(task, settings, number, counts[number], dense, last)
+            last = Round(number, ticket, finetune(task, ticket))
         yield last
 
 
-def _rewind_point(task: Task, settings: Settings) -> Ticket:
-    """The dense network at the rewind iteration."""
+def _dense_round(task: Task, settings: Settings) -> Round:
+    """Round 0: the dense network trained up to the rewind point, its ticket, and on from there as every round is."""
 
     start = fresh(task)
-    iteration = settings.rewind.steps(task.steps_per_epoch)
-    if iteration == 0:
-        return start
-    state = finetune(task, start, until=iteration)
-    return Ticket(start.mask, state.weights, state.buffers, iteration)
+    before = finetune(task, start, until=settings.rewind.steps(task.steps_per_epoch))
+    ticket = Ticket(start.mask, before.weights, before.buffers, before.step)
+    trained = finetune(task, ticket)
+    return Round(0, ticket, replace(trained, history=(*before.history, *trained.history[1:])))
 
 
 def _pruned(task: Task, settings: Settings, number: int, counts: tuple[int, ...], dense: Round, last: Round) -> Ticket:

@@ -12,17 +12,19 @@ from typing import NamedTuple
 
 import torch
 
-from lth import engines, tickets
+from lth import engines, tickets, workers
 from lth.benchmark.usual import usual_way
 from lth.errors import LthError
 from lth.lengths import Span
 from lth.plan import Plan, planned
 from lth.recipe import Raw
-from lth.task import State, Task
+from lth.task import Advance, State, Task
 from lth.tickets import trainable
 
 _TURN_SECONDS = 1.0
 _WARMUP_STEPS = 5
+# Iterations after which an engine starts anew.
+_LONGEST = 100_000
 
 
 class Contender(NamedTuple):
@@ -60,20 +62,16 @@ def contenders(device: str, plan: Plan) -> list[Contender]:
 def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int) -> list[Row]:
     """Times all contenders in turn, each in its own process with its own memory."""
 
-    context = multiprocessing.get_context('spawn')
     entrants, pipes, processes = contenders(device, plan), [], []
     try:
         for entrant in entrants:
-            ours, theirs = context.Pipe()
-            settings = (entrant, plan.recipe.dump(), datasets, threads, theirs)
-            process = context.Process(target=_compete, args=settings, daemon=True)
-            process.start()
+            ours, theirs = multiprocessing.Pipe()
+            processes.append(workers.started(_compete, entrant, plan.recipe.dump(), datasets, threads, theirs))
             theirs.close()
             pipes.append(ours)
-            processes.append(process)
             _answer(ours)
         # Turn by turn, one at a time: the others wait and use no core.
-        laps = [[_lap(pipe) for pipe in pipes] for _ in range(turns)]
+        laps = [[_ask(pipe, 'go') for pipe in pipes] for _ in range(turns)]
         memory = [_ask(pipe, 'memory') for pipe in pipes]
     finally:
         for process in processes:
@@ -90,10 +88,6 @@ def _row(entrant: Contender, threads: int, times: list[float], usual: list[float
     ratio = statistics.median(entrant.replicates * theirs / ours for ours, theirs in zip(times, usual, strict=True))
     spread = (max(times) - min(times)) / 2 / median
     return Row(entrant.engine, 1., entrant.replicates, threads, median, spread, ratio, memory)
-
-
-def _lap(pipe: connection.Connection) -> float:
-    return _ask(pipe, 'go')
 
 
 def _ask(pipe: connection.Connection, question: str) -> float:
@@ -116,27 +110,25 @@ def _compete(entrant: Contender, recipe: Raw, datasets: Path, threads: int, pipe
 
     try:
         advance, wait = _prepared(entrant, recipe, datasets, threads)
-        steps = _WARMUP_STEPS
-        began = time.perf_counter()
-        advance(steps)
-        wait()
-        pace = (time.perf_counter() - began) / steps
-        advance(steps)
-        wait()
-        steps = max(3, round(_TURN_SECONDS / pace))
+        _timed(advance, wait, _WARMUP_STEPS)
+        pace = _timed(advance, wait, _WARMUP_STEPS)
+        steps = min(max(3, round(_TURN_SECONDS / pace)), _LONGEST // 2)
         pipe.send(0.)
         while True:
-            if pipe.recv() == 'memory':
-                pipe.send(_peak_memory())
-                continue
-            began = time.perf_counter()
-            advance(steps)
-            wait()
-            pipe.send(1000 * (time.perf_counter() - began) / steps)
+            pipe.send(_peak_memory() if pipe.recv() == 'memory' else 1000 * _timed(advance, wait, steps))
     except LthError as error:
         pipe.send(str(error))
-    except EOFError:
+    except (EOFError, BrokenPipeError):
         pass
+
+
+def _timed(advance: Callable[[int], None], wait: Callable[[], None], steps: int) -> float:
+    """Seconds a step."""
+
+    began = time.perf_counter()
+    advance(steps)
+    wait()
+    return (time.perf_counter() - began) / steps
 
 
 def _prepared(
@@ -148,7 +140,7 @@ def _prepared(
     engine = engines.chosen(entrant.device, threads=threads)
     if entrant.engine == 'plain':
         engine = engines.Plain(engine.device)
-    training = plan.recipe.training.model_copy(update={'length': Span(1_000_000, 'iterations')})
+    training = plan.recipe.training.model_copy(update={'length': Span(_LONGEST, 'iterations')})
     data = plan.source.read(datasets)
     task = replace(plan.task(data.to(engine.device), range(entrant.replicates), engine), training=training)
     wait = torch.cuda.synchronize if engine.device.type == 'cuda' else _nothing
@@ -164,18 +156,23 @@ def _engine_steps(task: Task) -> Callable[[int], None]:
     """The engine through its contract, one stop per call."""
 
     start = tickets.fresh(task)
-    state = State(start.weights, start.buffers)
+    live = trainable(task.network.layout, start.mask)
     wanted: list[int] = []
 
     def stops() -> Iterator[int]:
-        at = 0
-        while True:
-            at += wanted[-1]
-            yield at
-    live = trainable(task.network.layout, start.mask)
-    run = task.engine.run(task, state, trainable=live, stops=stops())  # type: ignore[arg-type]
+        while sum(wanted) <= task.steps:
+            yield sum(wanted)
+
+    def begun() -> Iterator[Advance]:
+        return task.engine.run(task, State(start.weights, start.buffers), trainable=live, stops=stops())
+
+    run = begun()
 
     def advance(steps: int) -> None:
+        nonlocal run
+        if sum(wanted) + steps > task.steps:
+            wanted.clear()
+            run = begun()
         wanted.append(steps)
         next(run)
     return advance

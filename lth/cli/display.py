@@ -41,14 +41,20 @@ class Display:
         if self._live:
             self._live.stop()
 
+    def announce(self, sentence: str) -> None:
+        """Prints a line that stays."""
+
+        err.print(sentence, highlight=False, soft_wrap=True)
+
     def tell(self, news: 'News') -> None:
         """Takes news of some seeds."""
 
         for position, seed in enumerate(news.seeds):
-            self._news[seed] = news
             if seed not in self._begun:
-                self._begun[seed] = self._done(seed)
+                self._begun[seed] = self._done(news)
                 self._pace_since = time.monotonic()
+            # Last: the table is drawn by a thread of its own.
+            self._news[seed] = news
             if news.validation:
                 self._accuracies[seed] = news.validation[position], news.test[position]
         now = time.monotonic()
@@ -81,17 +87,16 @@ class Display:
             scores = [f'{share:.2%}' for share in self._accuracies.get(seed, ())] or ['', '']
             table.add_row(
                 str(seed), f'{news.number}/{len(self._plan.kept) - 1}', f'{density:.2%}', self._epoch(news.step),
-                ProgressBar(self._total, self._done(seed), width=28), *scores)
+                ProgressBar(self._total, self._done(news), width=28), *scores)
         return table
 
     @property
     def _total(self) -> int:
         return self._plan.steps * len(self._plan.kept)
 
-    def _done(self, seed: int) -> int:
+    def _done(self, news: 'News') -> int:
         """Steps of the whole search that lie behind a seed."""
 
-        news = self._news[seed]
         return news.number * self._plan.steps + min(news.step, self._plan.steps)
 
     def _epoch(self, step: int) -> str:
@@ -101,8 +106,9 @@ class Display:
         """Time gone by, and time left at the pace so far."""
 
         now = time.monotonic()
-        done = sum(self._done(seed) - self._begun[seed] for seed in self._news)
-        left = sum(self._total - (self._done(seed) if seed in self._news else 0) for seed in self._seeds)
+        latest = dict(self._news)
+        done = sum(self._done(news) - self._begun[seed] for seed, news in latest.items())
+        left = self._total * len(self._seeds) - sum(map(self._done, latest.values()))
         pace = now - self._pace_since
         guess = f', about {_duration(pace / done * left)} left' if done and pace > _SECONDS_UNTIL_A_GUESS else ''
         return f'{_duration(now - self._start)} gone{guess}'

@@ -69,4 +69,5 @@ def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> N
         if one.test_accuracy != one.recorded:
             err.print(f'Note: seed {one.seed}, round {one.round}: recorded {one.recorded:.2%}, measured '
                       f'{one.test_accuracy:.2%} now; another device or number of threads rounds differently, '
-                      'a larger difference means other files.', highlight=False, soft_wrap=True)
+                      'a larger difference means other files, or a recipe.yaml that was edited.',
+                      highlight=False, soft_wrap=True)

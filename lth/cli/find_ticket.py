@@ -8,6 +8,7 @@ import typer
 from lth.cli.options import (
     DatasetName, Datasets, Device, Json, Model, Overrides, RecipeName, Threads, err, explained, out, parsed_seeds)
 from lth.cli.planning import plan_of
+from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.plan import Plan
@@ -81,15 +82,17 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
     from lth.cli.tables import print_run  # pylint: disable=import-outside-toplevel
     place = session.Place(_folder(run, plan), datasets, device, threads)
     with Display(plan, numbers) as display:
-        found = session.search(plan, place, numbers, display.tell)
+        found = session.search(plan, place, numbers, display.announce, display.tell)
     print_run(found, numbers, as_json=as_json)
 
 
 def _folder(name: str | None, plan: 'Plan') -> Path:
     """The run folder: a bare name lies below ./runs."""
 
-    chosen = name or f'{plan.recipe.model.name}-{plan.recipe.data.name}'
-    return Path(chosen) if '/' in chosen else Path('runs') / chosen
+    chosen = f'{plan.recipe.model.name}-{plan.recipe.data.name}' if name is None else name
+    if not chosen.strip():
+        raise LthError('--run: the name is empty. Give a name below ./runs, or a path.')
+    return Path(chosen) if '/' in chosen or chosen in ('.', '..') else Path('runs') / chosen
 
 
 def _print_outline(plan: 'Plan', *, as_json: bool) -> None:

@@ -1,12 +1,16 @@
 """What several commands ask for alike, and how they end."""
+import contextlib
 import functools
 import os
 import re
 import shlex
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, ParamSpec
+from types import FrameType
+from typing import Annotated, NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
@@ -30,8 +34,22 @@ Threads = Annotated[int, typer.Option(
     min=1, help='CPU threads for each seed. Results are the same bits only for the same number.')]
 Json = Annotated[bool, typer.Option('--json', help='Print one JSON object to standard output, for programs to read.')]
 
-out = Console()
-err = Console(stderr=True)
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as a cluster or `timeout` sends it: ends as Ctrl-C does."""
+
+
+class _Console(Console):
+    """rich's console, which leaves a closed pipe to us."""
+
+    def on_broken_pipe(self) -> None:
+        """Passes on that the reader of our output has gone."""
+
+        raise BrokenPipeError
+
+
+out = _Console()
+err = _Console(stderr=True)
 
 
 def explained(command: Callable[P, None]) -> Callable[P, None]:
@@ -40,20 +58,42 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with _heeding_termination():
+                command(*args, **kwargs)
+                sys.stdout.flush()
         except LthError as error:
-            err.print(f'[bold red]Error:[/] {_escaped(str(error))}', soft_wrap=True, highlight=False)
-            raise typer.Exit(2) from None
-        except KeyboardInterrupt:
+            _fail(str(error))
+        except KeyboardInterrupt as interruption:
             again = _escaped(shlex.join(['lth', *sys.argv[1:]]))
-            err.print(f'Interrupted; whole rounds are kept. To go on, type:\n  {again}',
-                      soft_wrap=True, highlight=False)
-            raise typer.Exit(130) from None
+            told = f'Interrupted. Whole rounds are kept. To go on, type:\n  {again}'
+            err.print(told, soft_wrap=True, highlight=False)
+            raise typer.Exit(143 if isinstance(interruption, _Terminated) else 130) from None
         except BrokenPipeError:
             # The reader of our output has gone, as in `lth list models | head -1`.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            _fail(f'{error.filename or "standard output"}: {error.strerror}.')
     return wrapped
+
+
+def _fail(paragraph: str) -> NoReturn:
+    err.print(f'[bold red]Error:[/] {_escaped(paragraph)}', soft_wrap=True, highlight=False)
+    raise typer.Exit(2) from None
+
+
+@contextlib.contextmanager
+def _heeding_termination() -> Iterator[None]:
+    def terminate(_signal: int, _frame: FrameType | None) -> None:
+        raise _Terminated
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def parsed_seeds(text: str) -> list[int]:

@@ -16,11 +16,12 @@ def plan_of(
     from lth.plan import planned  # pylint: disable=import-outside-toplevel
     from lth.recipe import merged  # pylint: disable=import-outside-toplevel
     raw, origin, remark = _found(model, dataset, recipe)
+    names = {'model': raw['model']['name'], 'data': raw['data']['name']}
     given = [_nested(key, value) for key, value in options.items() if value is not None]
     for setting in (*given, *map(_parsed, overrides)):
         raw = merged(raw, setting)
-    changed = given or overrides
-    return planned(raw, f'{origin} with the options given' if changed else origin, (remark,) if remark else ())
+    origin = f'{origin} with the options given' if given or overrides else origin
+    return planned(_named(raw, names, origin), origin, (remark,) if remark else ())
 
 
 def _found(model: str, dataset: str, recipe: str | None) -> tuple[dict[str, Any], str, str | None]:
@@ -29,15 +30,25 @@ def _found(model: str, dataset: str, recipe: str | None) -> tuple[dict[str, Any]
     from lth import recipes  # pylint: disable=import-outside-toplevel # as above
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
     from lth.models import MODELS  # pylint: disable=import-outside-toplevel # as above
-    from lth.recipe import merged  # pylint: disable=import-outside-toplevel # as above
-    model, dataset = MODELS.canonical(model), DATASETS.canonical(dataset)
-    raw, origin, remark = recipes.default(model, dataset) if recipe is None else (*recipes.find(recipe), None)
-    for section, name, registry in (('model', model, MODELS), ('data', dataset, DATASETS)):
+    names = {'model': MODELS.canonical(model), 'data': DATASETS.canonical(dataset)}
+    raw, origin, remark = recipes.default(*names.values()) if recipe is None else (*recipes.find(recipe), None)
+    return _named(raw, names, origin), origin, remark
+
+
+def _named(raw: dict[str, Any], names: Mapping[str, str], origin: str) -> dict[str, Any]:
+    """The recipe with the model and the data set that were asked for; an LthError if it is for others."""
+
+    from lth.registry import folded  # pylint: disable=import-outside-toplevel # as above
+    named = dict(raw)
+    for section, name in names.items():
         asked = raw.get(section) or {}
-        if isinstance(asked, dict) and 'name' in asked and registry.canonical(str(asked['name'])) != name:
+        if not isinstance(asked, dict):
+            raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: {name}}}`'
+                           f'; it is {asked!r}.')
+        if folded(str(asked.get('name', name))) != folded(name):
             raise LthError(f'{origin}: {section}: this recipe is for {asked["name"]!r}, but {name!r} was asked for.')
-        raw = merged(raw, {section: {'name': name}})
-    return raw, origin, remark
+        named[section] = {**asked, 'name': name}
+    return named
 
 
 def _parsed(override: str) -> dict[str, Any]:

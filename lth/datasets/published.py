@@ -4,8 +4,11 @@ To add one, register a Source below with the checksums of the files that are rea
 """
 import contextlib
 import io
+import tarfile
+import zlib
 from collections.abc import Mapping
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +68,7 @@ def _download(dataset: Any, folder: Path, files: Mapping[str, str]) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             folder.mkdir(parents=True, exist_ok=True)
             dataset(folder, download=True)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, zlib.error) as error:
         for parent in made:
             with contextlib.suppress(OSError):
                 parent.rmdir()

@@ -26,7 +26,11 @@ def chosen(device: str, *, threads: int) -> Engine:
     # Adam's moments sink below 1e-38, where processors are slow: 1.97 ms for LeNet's step after 3,000, not 1.33.
     torch.set_flush_denormal(True)
     place = _place(device)
-    return CudaGraph(place) if place.type == 'cuda' else Plain(place)
+    if place.type == 'cpu':
+        return Plain(place)
+    # Streams, captures and waits are the current device's.
+    torch.cuda.set_device(place)
+    return CudaGraph(place)
 
 
 def groups(engine: Engine, network: Network, seeds: Sequence[int]) -> list[tuple[int, ...]]:

@@ -4,7 +4,8 @@ Step counter, order of the pictures, learning rates, losses and right answers ar
 where training is measured. `Replay` also runs without a GPU, step by step: that is how it is tested against the plain
 engine.
 """
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ class CudaGraph:
         self.device = device
         self._last: tuple[Task, Replay] | None = None
 
-    def run(self, task: Task, state: State, *, trainable: Tensor, stops: Sequence[int]) -> Iterator[Advance]:
+    def run(self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Advance]:
         """Trains from the state, yielding at each stop."""
 
         if self._last is None or self._last[0] is not task:
@@ -57,7 +58,7 @@ class Replay:
         self._correct = torch.zeros(seeds, task.steps, dtype=torch.int64, device=device)
         self._graphs = self._captured() if device.type == 'cuda' else {}
 
-    def run(self, state: State, *, trainable: Tensor, stops: Sequence[int]) -> Iterator[Advance]:
+    def run(self, state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Advance]:
         """Trains from the state, yielding at each stop."""
 
         self._program.load(state, trainable, fixed=True)
@@ -109,7 +110,9 @@ class Replay:
         small = self._program.weights.numel() < _SMALL
         stream = torch.cuda.Stream(self._program.weights.device)
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream), arithmetic(self._task):
+        with torch.cuda.stream(stream), arithmetic(self._task), warnings.catch_warnings():
+            # Optimizers that are ready to be captured warn when they step before the capture, as they must here.
+            warnings.simplefilter('ignore', UserWarning)
             for _ in range(_WARMUP):
                 self._counters.zero_()
                 self.tick()
@@ -120,4 +123,13 @@ class Replay:
             with arithmetic(self._task), torch.cuda.graph(graphs[size]):
                 for _ in range(size):
                     self.tick()
+            self._refuse_empty(graphs[size], size)
         return graphs
+
+    def _refuse_empty(self, graph: torch.cuda.CUDAGraph, size: int) -> None:
+        """A capture on another stream or device would hold nothing, and training with it would do nothing, silently."""
+
+        self._counters.zero_()
+        graph.replay()
+        if self._counters.flatten().tolist() != [size] * 3:
+            raise RuntimeError(f'a captured graph of {size} steps counted {self._counters.flatten().tolist()}')

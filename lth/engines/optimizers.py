@@ -33,7 +33,7 @@ def optimizer_of(settings: Adam | Sgd, backward: Backward, weights: Tensor, rate
     if isinstance(settings, Adam):
         stepper: torch.optim.Optimizer = torch.optim.Adam(
             parameters, rate, settings.betas, settings.epsilon, settings.weight_decay,
-            fused=True, capturable=weights.is_cuda)
+            fused=True, capturable=weights.is_cuda and isinstance(rate, Tensor))
         state = {'step': torch.zeros(len(parameters), device=weights.device),
                  'exp_avg': torch.zeros_like(weights), 'exp_avg_sq': torch.zeros_like(weights)}
     else:

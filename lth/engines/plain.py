@@ -1,5 +1,5 @@
 """The plain engine: eager torch, one step after the other. The oracle of all other engines."""
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +18,7 @@ class Plain:
     device: torch.device
     name: str = 'plain'
 
-    def run(self, task: Task, state: State, *, trainable: Tensor, stops: Sequence[int]) -> Iterator[Advance]:
+    def run(self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Advance]:
         """Trains from the state, yielding at each stop."""
 
         program = Program(task, state, rate=0.)

@@ -111,6 +111,7 @@ def test_after_a_rewind_every_live_number_equals_the_rewind_point_and_pruned_wei
         assert all(torch.equal(one.ticket.buffers[name], buffer) for name, buffer in start.buffers.items())
         assert one.trained.weights[:, :prunable][~mask].abs().sum() == 0
         assert one.trained.history[0].iteration == 3
+    assert [one.iteration for one in found[0].trained.history] == [0, 3, 5, 10]
 
 
 def test_the_rewind_point_is_not_changed_by_any_number_of_rounds():

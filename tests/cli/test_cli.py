@@ -192,10 +192,25 @@ def test_list_shows_names_with_a_summary(lth, kind, name):
     ([*QUICK, '--set', 'data.validation=1437'], 'more than the 0 training pictures'),
     ([*QUICK, '--recipe', 'none.yaml'], "no recipe file 'none.yaml'"),
     ([*QUICK, '--recipe', 'resnet20-cifar10'], "is for 'resnet20'"),
+    ([*QUICK, '--set', 'training.optimizer.betas=[1.5, 0.9]'], 'less than 1; it is 1.5'),
+    ([*QUICK, '--set', 'training.optimizer.betas=[0.9]'], "betas: the key '1' is missing"),
+    ([*QUICK, '--set', 'algorithm.rates=[1]'], 'it is [1]'),
+    ([*QUICK, '--set', 'training.batch_size=' + '9' * 5000], 'not valid YAML'),
+    ([*QUICK, '--set', 'training.x=' + '[' * 3000], 'not valid YAML'),
+    ([*QUICK, '--set', 'training.length=9999999999999 iterations'], "such as '50 epochs'"),
+    ([*QUICK, '--set', 'training.optimizer.weight_decay=.inf'], 'finite number'),
+    ([*QUICK, '--set', 'training.schedule.name=cosinus'], "unknown name 'cosinus', did you mean 'cosine'?"),
+    ([*QUICK, '--set', 'algorithm.criterion=magnitudo'], "Unknown criterion 'magnitudo', did you mean 'magnitude'?"),
+    ([*QUICK, '--set', 'model.name=conv-2'], "this recipe is for 'conv-2', but 'lenet-300-100' was asked for"),
+    ([*QUICK, '--set', 'data.name=mnist'], "this recipe is for 'mnist', but 'digits' was asked for"),
+    ([*QUICK, '--run', ''], 'the name is empty'),
+    ([*QUICK, '--run', 'x' * 300], 'File name too long'),
+    ([*QUICK, '--recipe', 'x' * 300], 'File name too long'),
+    ([*QUICK, '-b', '1294', '-e', '1', '-l', '1e30'], 'no longer a finite number at iteration'),
     ([*QUICK, '--seeds', 'one'], "--seeds: cannot read 'one'"),
     ([*QUICK, '--seeds', '4-2'], "--seeds: cannot read '4-2'"),
     ([*QUICK, '--device', 'tpu'], "Unknown device 'tpu'"),
-    ([*QUICK, '--set', 'algorithm.keep_out=[shortcut]'], "no layer matches 'shortcut'"),
+    ([*QUICK, '--set', 'algorithm.keep_out=[shortcuts]'], "no layer matches 'shortcuts'"),
     ([*QUICK, '-l', '1e30', '--set', 'training.optimizer.name=adam'], 'no longer a finite number at iteration'),
     (['evaluate', 'nothing'], 'nothing is no run'),
     (['list', 'modles'], 'modles')])
@@ -220,6 +235,84 @@ def test_a_run_of_other_settings_in_the_same_folder_is_refused_and_left_alone(lt
     assert result.code == 2 and 'training.batch_size: 60 / 30' in result.err and '--run' in result.err
     assert {path: path.read_bytes() for path in tmp_path.rglob('*') if path.is_file()} == before
     assert lth(*QUICK, '-b', '30', '--run', 'other').code == 0 and (tmp_path / 'runs/other/recipe.yaml').exists()
+
+
+def test_spellings_sources_and_settings_that_are_new_do_not_make_a_run_foreign(lth, tmp_path):
+    first = lth(*QUICK)
+    path = tmp_path / 'runs/lenet-300-100-digits/recipe.yaml'
+    stored = yaml.safe_load(path.read_text())
+    stored['source'] = 'my thesis'
+    stored['algorithm']['criterion'] = 'large_final'
+    del stored['training']['precision']
+    path.write_text(yaml.safe_dump(stored))
+    again = lth('find-ticket', 'LeNet-300-100', 'digits', *QUICK[3:], '--set', 'algorithm.name=Magnitude')
+    assert again.code == 0
+    assert again.out == first.out
+
+
+def test_names_in_a_recipe_file_may_be_spelt_as_on_the_command_line(lth, tmp_path):
+    text = lth('find-ticket', 'resnet20', 'cifar10', '--dry-run', '--json', '--set', 'model.shortcut=identity')
+    recipe = json.loads(text.out)['recipe']
+    recipe['model']['name'], recipe['data']['name'] = 'ResNet-20', 'CIFAR-10'
+    (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(recipe))
+    found = json.loads(lth('find-ticket', 'resnet-20', 'cifar-10', '--recipe', 'mine.yaml', '--dry-run', '--json').out)
+    assert found['recipe']['model'] == {'name': 'resnet20', 'shortcut': 'identity', 'norm': 'affine'}
+    assert found['recipe']['data']['crop'] == 4
+
+
+def test_a_successful_run_touches_nothing_but_its_folder_and_says_which_engine_computes(lth, tmp_path):
+    (tmp_path / 'data').mkdir()
+    result = lth(*QUICK, 'data', '--threads', '2')
+    assert result.code == 0
+    assert 'Engine: plain on cpu, threads for each seed: 2' in result.err
+    assert torch.get_num_threads() == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['data', 'runs']
+    assert not list((tmp_path / 'data').iterdir())
+    assert [path.name for path in (tmp_path / 'runs').iterdir()] == ['lenet-300-100-digits']
+
+
+@pytest.mark.parametrize('how', ['argument', 'variable'])
+def test_the_data_folder_is_the_one_that_was_named(lth, tmp_path, monkeypatch, how):
+    file = tmp_path / 'there' / 'MNIST' / 'raw' / 't10k-labels-idx1-ubyte'
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b'?')
+    if how == 'variable':
+        monkeypatch.setenv('LTH_DATASETS', 'there')
+    result = lth('find-ticket', 'lenet-300-100', 'mnist', *(['there'] if how == 'argument' else []))
+    assert result.code == 2
+    assert 'there/MNIST/raw/t10k-labels-idx1-ubyte is damaged' in result.err
+
+
+def test_rounds_that_prune_nothing_are_remarked(lth):
+    result = lth(*QUICK, '--set', 'algorithm.rates=0.00001', '--dry-run')
+    assert 'nothing is left to prune in rounds 1' in result.err
+
+
+def test_evaluate_of_a_run_without_a_whole_round_says_so(lth, tmp_path):
+    lth(*QUICK)
+    (tmp_path / 'runs/lenet-300-100-digits/seed-0').rename(tmp_path / 'away')
+    result = lth('evaluate', 'lenet-300-100-digits')
+    assert result.code == 2
+    assert 'has no whole round yet' in result.err
+
+
+def test_a_file_in_the_place_of_the_run_folder_is_refused(lth, tmp_path):
+    (tmp_path / 'file').write_text('')
+    assert 'is a file' in lth(*QUICK, '--run', './file').err
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    listing = subprocess.run(f'{sys.executable} -m lth list models | head -c 0; exit ${{PIPESTATUS[0]}}', shell=True,
+                             executable='/bin/bash', capture_output=True, text=True, check=False)
+    assert (listing.returncode, listing.stderr) == (0, '')
+
+
+def test_output_that_cannot_be_written_is_an_error():
+    with open('/dev/full', 'w', encoding='utf-8') as full:
+        listing = subprocess.run([sys.executable, '-m', 'lth', 'list', 'models', '--json'], stdout=full,
+                                 stderr=subprocess.PIPE, text=True, check=False)
+    assert listing.returncode == 2
+    assert 'No space left on device' in listing.stderr
 
 
 def test_a_torn_round_is_named_on_resume(lth, tmp_path):
