@@ -11,17 +11,14 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
-from lth.errors import LthError, suggestion
+from lth import complaints
+from lth.errors import LthError
 from lth.lengths import Length, Span
 from lth.registry import folded
 
 Raw = dict[str, Any]
 S = TypeVar('S', bound='Section')
 _Share = Annotated[float, Field(ge=0, lt=1)]
-_SLIPS = {
-    'epoch': 'length', 'epochs': 'length', 'iterations': 'length', 'steps': 'length', 'lr': 'learning_rate',
-    'batch': 'batch_size', 'wd': 'weight_decay', 'batchsize': 'batch_size', 'gamma': 'factor', 'sparsity': 'rates',
-    'rate': 'rates'}
 
 
 class Section(BaseModel):
@@ -148,8 +145,7 @@ def checked(section: type[S], raw: Raw, origin: str) -> S:
     try:
         return section.model_validate(raw)
     except pydantic.ValidationError as error:
-        details = _telling(error.errors())
-        raise LthError('\n'.join(_explained(section, raw, origin, detail) for detail in details)) from None
+        raise LthError(complaints.told(section, raw, origin, error.errors())) from None
 
 
 def merged(base: Raw, over: Mapping[str, Any]) -> Raw:
@@ -180,64 +176,3 @@ def differences(one: Raw, other: Raw, path: str = '') -> list[str]:
 
 def _same_thing(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return 'name' not in old or 'name' not in new or folded(str(old['name'])) == folded(str(new['name']))
-
-
-def _telling(details: list[Any]) -> list[Any]:
-    """The complaints without those of a union's other branch: `rates` may be a number or settings."""
-
-    told = [detail for detail in details if detail['type'] != 'model_type'
-            and not (detail['type'] == 'float_type' and isinstance(detail['input'], Mapping))]
-    return told or details
-
-
-def _explained(section: type[Section], raw: Raw, origin: str, detail: Any) -> str:
-    """One pydantic complaint as a sentence with the place, the value and the way out."""
-
-    known, path = _place(section, raw, detail['loc'], missing=detail['type'] == 'missing')
-    where = ': '.join([origin, '.'.join(path[:-1])] if path[:-1] else [origin])
-    last = path[-1] if path else ''
-    if detail['type'] == 'extra_forbidden':
-        slip = _SLIPS.get(last)
-        advice = f', did you mean {slip!r}?' if slip in known else suggestion(last, known)
-        return f'{where}: unknown key {last!r}{advice}'
-    if detail['type'] == 'missing':
-        return f'{where}: the key {last!r} is missing: add it.'
-    if detail['type'] == 'union_tag_invalid':
-        tag, tags = detail['ctx']['tag'], detail['ctx']['expected_tags'].replace("'", '').split(', ')
-        return f'{where}: {last}: unknown name {tag!r}{suggestion(tag, tags)}'
-    message = detail['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
-    return f'{where}: {last}: {message[0].lower() + message[1:]}; it is {_shown(detail["input"])}.'
-
-
-def _place(section: type[Section], raw: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[set[str], list[str]]:
-    """The keys known at the place of an error, and its path: what of pydantic's location stands in the recipe."""
-
-    path, known = list[str](), set(section.model_fields)
-    inner: type[Section] | None = section
-    for position, part in enumerate(location):
-        there = part in raw if isinstance(raw, Mapping) else isinstance(raw, (list, tuple)) and part in range(len(raw))
-        if not there and not (missing and position == len(location) - 1):
-            continue
-        known = set(inner.model_fields) if inner else known
-        path.append(str(part))
-        raw = raw[part] if there else None
-        field = inner.model_fields.get(part) if inner and isinstance(part, str) else None
-        inner = _section_of(field.annotation, raw) if field else None
-    return known, path
-
-
-def _section_of(annotation: Any, raw: Any) -> type[Section] | None:
-    """The section class of a field, chosen by `name` where there are several."""
-
-    options = [one for one in getattr(annotation, '__args__', (annotation,))
-               if isinstance(one, type) and issubclass(one, Section)]
-    for option in options:
-        name = raw.get('name') if isinstance(raw, Mapping) else None
-        if len(options) == 1 or name in getattr(option.model_fields['name'].annotation, '__args__', ()):
-            return option
-    return None
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + '...'
