@@ -16,7 +16,7 @@ _SLIPS = {
 
 
 def told(section: type[BaseModel], raw: Any, origin: str, details: list[Any]) -> str:
-    """A line for every bad setting of a section, from pydantic's list of errors; `origin` is where they were written."""
+    """A line for every bad setting of a section, from pydantic's list of errors; `origin` is where they stand."""
 
     return '\n'.join(_explained(section, raw, origin, detail) for detail in _telling(details))
 
