@@ -108,6 +108,7 @@ class Replay:
         """Graphs of several steps and of one, the largest first. Warm-up steps train garbage: `load` overwrites it."""
 
         small = self._program.weights.numel() < _SMALL
+        long = min(self._task.steps, self._task.steps_per_epoch) >= _STEPS_PER_GRAPH
         stream = torch.cuda.Stream(self._program.weights.device)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream), arithmetic(self._task), warnings.catch_warnings():
@@ -118,7 +119,7 @@ class Replay:
                 self.tick()
         torch.cuda.current_stream().wait_stream(stream)
         graphs = {}
-        for size in (_STEPS_PER_GRAPH, 1) if small else (1,):
+        for size in (_STEPS_PER_GRAPH, 1) if small and long else (1,):
             graphs[size] = torch.cuda.CUDAGraph()
             with arithmetic(self._task), torch.cuda.graph(graphs[size]):
                 for _ in range(size):
