@@ -35,7 +35,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         override: Overrides = None,
         run: Annotated[str | None, typer.Option(
             '--run', metavar='NAME', show_default=False,
-            help='The run folder: a name below ./runs, or a path.  [default: MODEL-DATASET]')] = None,
+            help='The run folder: a name below ./runs, or a path; else MODEL-DATASET.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
         as_json: Json = False,
@@ -63,7 +63,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
 
         lth find-ticket lenet-300-100 mnist --set algorithm.shots=one-shot
 
-        lth find-ticket lenet-300-100 mnist --set algorithm.keep_out='[output]'
+        lth find-ticket lenet-300-100 mnist --set algorithm.keep_out='\\[output]'
     """
 
     numbers = parsed_seeds(seeds)

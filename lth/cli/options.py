@@ -19,11 +19,12 @@ from lth.errors import LthError
 
 P = ParamSpec('P')
 
-Model = Annotated[str, typer.Argument(help='A model: `lth list models` shows them.', show_default=False)]
+Model = Annotated[str, typer.Argument(
+    metavar='MODEL', help='A model: `lth list models` shows them.', show_default=False)]
 DatasetName = Annotated[str, typer.Argument(
     metavar='DATASET', help='A data set: `lth list datasets` shows them.', show_default=False)]
 Datasets = Annotated[Path, typer.Argument(
-    help='The folder where data sets lie, or are downloaded to.', envvar='LTH_DATASETS', file_okay=True)]
+    metavar='DATASETS', help='The folder where data sets lie, or are downloaded to.', envvar='LTH_DATASETS')]
 RecipeName = Annotated[str | None, typer.Option(
     '--recipe', metavar='FILE', help='Settings from a YAML file, or by name from `lth list recipes`.')]
 Overrides = Annotated[list[str] | None, typer.Option(

@@ -1,5 +1,6 @@
 """The command line, as a person or a program meets it."""
 import json
+import re
 import subprocess
 import sys
 import time
@@ -35,6 +36,12 @@ def test_help_shows_every_command_and_comes_at_once():
 def test_every_command_teaches_with_examples(lth, command):
     result = lth(command, '--help')
     assert result.code == 0 and f'lth {command} ' in result.out
+
+
+def test_examples_are_shown_as_they_are_typed(lth):
+    shown = lth('find-ticket', '--help').out
+    assert "keep_out='[output]'" in shown
+    assert re.search(r'find-ticket \[OPTIONS\] \W?MODEL\W? \W?DATASET\W? \[DATASETS\]', shown)
 
 
 def test_version(lth):
