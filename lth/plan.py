@@ -86,8 +86,8 @@ def _named(raw: Raw, section: str, origin: str) -> str:
 def _idle(kept: list[int]) -> list[str]:
     """A remark on rounds that prune nothing, since the rate of so few weights is less than one."""
 
-    idle = [str(number) for number, (before, after) in enumerate(itertools.pairwise(kept), 1) if before == after]
-    return [f'nothing is left to prune in rounds {", ".join(idle)}: they only train again'] if idle else []
+    idle = [number for number, (before, after) in enumerate(itertools.pairwise(kept), 1) if before == after]
+    return [f'{len(idle)} rounds from round {idle[0]} on prune nothing: they only train again'] if idle else []
 
 
 def _beyond(training: Training, epoch: int) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
 from lth import complaints
 from lth.errors import LthError
@@ -19,6 +19,12 @@ from lth.registry import folded
 Raw = dict[str, Any]
 S = TypeVar('S', bound='Section')
 _Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _listed(value: Any) -> Any:
+    """One word as a list of one."""
+
+    return [value] if isinstance(value, str) else value
 
 
 class Section(BaseModel):
@@ -37,7 +43,7 @@ class AlgorithmSettings(Section):
     """How subnetworks are found; every algorithm declares its own."""
 
     name: str
-    keep_out: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    keep_out: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_listed)] = ()
 
 
 class DataSettings(Section):

@@ -39,11 +39,9 @@ def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
             metadata = file.metadata() or {}
             content = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}
     except OSError as error:
-        raise LthError(f'Cannot read {path}: {error}.') from None
+        raise LthError(f'Cannot read {path} ({error.strerror or error}). {_mend(path)}') from None
     except safetensors.SafetensorError as error:
-        raise LthError(f'{path} is torn or not a safetensors file ({error}). Restore it from a copy; or delete the '
-                       f'folder {path.parent} and all later rounds beside it, and the same command makes them '
-                       'again.') from None
+        raise LthError(f'{path} is torn or not a safetensors file ({error}). {_mend(path)}') from None
     try:
         header = json.loads(metadata[_ENTRY])
     except (KeyError, ValueError):
@@ -52,3 +50,8 @@ def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
         raise LthError(f'{path} was not written by lth: its header has no {_ENTRY!r} entry that can be read. Point to '
                        'a file of a run folder.')
     return header, content
+
+
+def _mend(path: Path) -> str:
+    return (f'Restore it from a copy; or delete the folder {path.parent} and all later rounds beside it, and the same '
+            'command makes them again.')

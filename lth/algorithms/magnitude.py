@@ -99,8 +99,10 @@ def find_ticket(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
 def _dense_round(task: Task, settings: Settings) -> Round:
     """Round 0: the dense network trained up to the rewind point, its ticket, and on from there as every round is."""
 
-    start = fresh(task)
-    before = finetune(task, start, until=settings.rewind.steps(task.steps_per_epoch))
+    start, iteration = fresh(task), settings.rewind.steps(task.steps_per_epoch)
+    if iteration == 0:
+        return Round(0, start, finetune(task, start))
+    before = finetune(task, start, until=iteration)
     ticket = Ticket(start.mask, before.weights, before.buffers, before.step)
     trained = finetune(task, ticket)
     return Round(0, ticket, replace(trained, history=(*before.history, *trained.history[1:])))

@@ -77,8 +77,8 @@ class Display:
 
         title = f'{self._plan.recipe.model.name} on {self._plan.recipe.data.name}  {self._clock()}'
         table = Table(box=None, pad_edge=False, title=title, title_justify='left')
-        for heading in ('seed', 'round', 'weights', 'epoch', '', 'validation', 'test'):
-            table.add_column(heading, justify='right' if heading else 'left')
+        for heading in ('seed', 'round', 'weights', 'epoch', 'whole search', 'validation', 'test'):
+            table.add_column(heading, justify='left' if heading == 'whole search' else 'right')
         for seed in self._seeds:
             if seed not in self._news:
                 continue
@@ -100,7 +100,10 @@ class Display:
         return news.number * self._plan.steps + min(news.step, self._plan.steps)
 
     def _epoch(self, step: int) -> str:
-        return f'{step / self._plan.steps_per_epoch:.1f}/{self._plan.steps / self._plan.steps_per_epoch:.3g}'
+        epochs = self._plan.steps / self._plan.steps_per_epoch
+        if epochs < 1:
+            return f'{step}/{self._plan.steps} steps'
+        return f'{step / self._plan.steps_per_epoch:.1f}/{epochs:.3g}'
 
     def _clock(self) -> str:
         """Time gone by, and time left at the pace so far."""

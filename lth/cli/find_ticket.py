@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lth.cli.options import (
-    DatasetName, Datasets, Device, Json, Model, Overrides, RecipeName, Threads, err, explained, out, parsed_seeds)
+    DatasetName, Datasets, Device, Json, Model, Overrides, RecipeName, Threads, err, explained, parsed_seeds)
 from lth.cli.planning import plan_of
 from lth.errors import LthError
 
@@ -96,19 +96,19 @@ def _folder(name: str | None, plan: 'Plan') -> Path:
 
 
 def _print_outline(plan: 'Plan', *, as_json: bool) -> None:
-    """What would be done, all counts included."""
+    """What would be done, all counts included; for people a recipe that can be saved, with the counts as comments."""
 
-    from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
+    from lth.cli.tables import commented, simple_table  # pylint: disable=import-outside-toplevel # as above
     from lth.files import dumped_yaml  # pylint: disable=import-outside-toplevel # as above
     outline: dict[str, Any] = plan.outline()
     if as_json:
         print(json.dumps(outline, indent=2))
         return
-    out.print(dumped_yaml(outline['recipe']), highlight=False, markup=False)
-    out.print(simple_table('Layers', ['name', 'shape', 'weights', 'kind', 'pruned'], [
+    print(dumped_yaml(outline['recipe']))
+    print(commented(simple_table('Layers', ['name', 'shape', 'weights', 'kind', 'pruned'], [
         [layer['name'], '×'.join(map(str, layer['shape'])), f'{layer["weights"]:,}', layer['kind'],
-         'yes' if layer['prunable'] else 'no'] for layer in outline['layers']]))
-    out.print(simple_table(f'Rounds of {outline["iterations"]:,} iterations', ['round', 'kept', 'left %'], [
-        [str(row['round']), f'{row["kept"]:,}', f'{100 * row["density"]:.2f}'] for row in outline['rounds']]))
-    out.print(f'{outline["prunable"]:,} of {outline["weights"]:,} weights can be pruned; '
-              'weights left count the others too.')
+         'yes' if layer['prunable'] else 'no'] for layer in outline['layers']])))
+    print(commented(simple_table('Rounds', ['round', 'kept', 'left %'], [
+        [str(row['round']), f'{row["kept"]:,}', f'{100 * row["density"]:.2f}'] for row in outline['rounds']])))
+    print(f'# A round trains for {outline["iterations"]:,} iterations. {outline["prunable"]:,} of '
+          f'{outline["weights"]:,} weights can be pruned;\n# left % counts the others too.')

@@ -1,9 +1,11 @@
 """Tables and JSON of runs, the same for every command that shows one."""
+import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from rich import box
+from rich.console import Console
 from rich.table import Table
 
 from lth.cli.options import out
@@ -21,6 +23,15 @@ def simple_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def commented(table: Table) -> str:
+    """A table as lines of YAML comments."""
+
+    console = Console(width=100, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(table)
+    return ''.join(f'# {line.rstrip()}'.rstrip() + '\n' for line in capture.get().splitlines())
 
 
 def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:

@@ -93,6 +93,18 @@ def test_a_recipe_file_replaces_the_default(lth, tmp_path):
     assert dry(lth, '--recipe', 'mine.yaml')['recipe'] == recipe
 
 
+def test_a_dry_run_can_be_saved_and_given_back_as_a_recipe(lth, tmp_path):
+    (tmp_path / 'mine.yaml').write_text(lth('find-ticket', 'resnet20', 'cifar10', '--dry-run').out)
+    again = lth('find-ticket', 'resnet20', 'cifar10', '--recipe', 'mine.yaml', '--dry-run', '--json')
+    first = lth('find-ticket', 'resnet20', 'cifar10', '--dry-run', '--json')
+    assert again.code == 0, again.err
+    assert again.out == first.out
+
+
+def test_one_layer_to_keep_out_needs_no_brackets(lth):
+    assert dry(lth, '--set', 'algorithm.keep_out=output')['recipe']['algorithm']['keep_out'] == ['output']
+
+
 def test_a_pair_without_a_published_setting_says_which_settings_were_taken(lth):
     result = lth('find-ticket', 'conv-2', 'mnist', '--dry-run')
     assert 'no published setting for conv-2 on mnist: took those of conv-2.yaml' in result.err
@@ -292,7 +304,7 @@ def test_the_data_folder_is_the_one_that_was_named(lth, tmp_path, monkeypatch, h
 
 def test_rounds_that_prune_nothing_are_remarked(lth):
     result = lth(*QUICK, '--set', 'algorithm.rates=0.00001', '--dry-run')
-    assert 'nothing is left to prune in rounds 1' in result.err
+    assert '1 rounds from round 1 on prune nothing' in result.err
 
 
 def test_evaluate_of_a_run_without_a_whole_round_says_so(lth, tmp_path):
