@@ -137,16 +137,16 @@ def _prepared(
     """A function that trains that many steps, and one that waits until they are done."""
 
     plan = planned(recipe, 'bench')
-    engine = engines.chosen(entrant.device, threads=threads)
-    if entrant.engine == 'plain':
-        engine = engines.Plain(engine.device)
+    torch.set_num_threads(threads)
+    # The usual way has the processor and the allocator as they are by default; `chosen` changes both.
+    usual = entrant.engine == 'usual'
+    place = torch.device(entrant.device) if usual else engines.chosen(entrant.device, threads=threads).device
+    engine = engines.CudaGraph(place) if entrant.engine == 'cuda-graph' else engines.Plain(place)
     training = plan.recipe.training.model_copy(update={'length': Span(_LONGEST, 'iterations')})
     data = plan.source.read(datasets)
     task = replace(plan.task(data.to(engine.device), range(entrant.replicates), engine), training=training)
     wait = torch.cuda.synchronize if engine.device.type == 'cuda' else _nothing
-    if entrant.engine == 'usual':
-        # What everybody runs: processor defaults included.
-        torch.set_flush_denormal(False)
+    if usual:
         steps = usual_way(replace(task, data=data))
         return lambda count: _exhaust(steps, count), wait
     return _engine_steps(task), wait
