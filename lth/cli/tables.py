@@ -28,10 +28,9 @@ def simple_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[
 def commented(table: Table) -> str:
     """A table as lines of YAML comments."""
 
-    console = Console(width=100, file=io.StringIO())
-    with console.capture() as capture:
-        console.print(table)
-    return ''.join(f'# {line.rstrip()}'.rstrip() + '\n' for line in capture.get().splitlines())
+    text = io.StringIO()
+    Console(width=100, file=text).print(table)
+    return ''.join(f'# {line}'.rstrip() + '\n' for line in text.getvalue().splitlines())
 
 
 def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:
