@@ -1,13 +1,13 @@
 """The recipes that come with lth: one YAML file per model and data set, or per published setting.
 
-`MODEL-DATASET.yaml` is the default of that pair, `MODEL.yaml` of that model on any other data set. To add one, put a
-file here.
+`MODEL-DATASET.yaml` is the default of that pair, `MODEL.yaml` of that model on any other data set. A recipe with a `base`
+says only what differs from that one. To add one, put a file here.
 """
 from pathlib import Path
 
 from lth import files
 from lth.errors import LthError, suggestion
-from lth.recipe import Raw
+from lth.recipe import Raw, merged
 
 _FOLDER = Path(__file__).parent
 
@@ -19,14 +19,15 @@ def names() -> list[str]:
 
 
 def find(name: str) -> tuple[Raw, str]:
-    """A recipe by its name here or by its file, and where it was found."""
+    """A recipe by its name here or by its file, on top of its base if it names one, and where it was found."""
 
-    path = Path(name)
-    if name in names():
-        path = _FOLDER / f'{name}.yaml'
-    elif not path.exists():
-        raise LthError(f'There is no recipe file {name!r}, and no recipe of that name{suggestion(name, names())}')
-    return files.read_yaml(path), str(path.name)
+    raw, origin = _read(name)
+    if 'base' not in raw:
+        return raw, origin
+    base = raw.pop('base')
+    if base not in names():
+        raise LthError(f'{origin}: base: unknown recipe {base!r}{suggestion(str(base), names())}')
+    return _laid(raw, origin, find(base)[0]), origin
 
 
 def default(model: str, dataset: str) -> tuple[Raw, str, str | None]:
@@ -39,3 +40,20 @@ def default(model: str, dataset: str) -> tuple[Raw, str, str | None]:
             return raw, origin, remark if name == model else None
     raw, origin = find('default')
     return raw, origin, f'no published setting for {model}: took those of {origin}; see --dry-run'
+
+
+def _read(name: str) -> tuple[Raw, str]:
+    """A recipe as it is written."""
+
+    path = Path(name)
+    if name in names():
+        path = _FOLDER / f'{name}.yaml'
+    elif not path.exists():
+        raise LthError(f'There is no recipe file {name!r}, and no recipe of that name{suggestion(name, names())}')
+    return files.read_yaml(path), path.name
+
+
+def _laid(raw: Raw, origin: str, base: Raw) -> Raw:
+    """A recipe on top of another; it has the source that it gives, or says what it was laid over."""
+
+    return merged(base, {'source': f'{origin} over {base["source"]}', **raw})
