@@ -1,5 +1,6 @@
 """`lth list`: what there is to choose from."""
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -8,6 +9,7 @@ from lth.cli.options import Json, explained, out
 
 if TYPE_CHECKING:
     from lth.datasets import Source
+    from lth.recipes import Entry
 
 Kind = Literal['models', 'datasets', 'recipes', 'criteria', 'actions', 'algorithms']
 
@@ -16,25 +18,65 @@ Kind = Literal['models', 'datasets', 'recipes', 'criteria', 'actions', 'algorith
 def listing(kind: Annotated[Kind, typer.Argument(help='What to list.')], as_json: Json = False) -> None:
     """List models, data sets, recipes, mask criteria, actions or algorithms.
 
-    [bold]Example[/bold]
+    Recipes: those `for` a model and a data set are what `find-ticket` takes for that pair, a `variant` is taken by name
+    with `--recipe`, and a `fallback` serves where there is none for the pair.
+
+    [bold]Examples[/bold]
 
         lth list models
+
+        lth list recipes
     """
 
+    if kind == 'recipes':
+        _list_recipes(as_json=as_json)
+        return
     rows = _rows(kind)
     if as_json:
         print(json.dumps([{'name': name, 'summary': summary} for name, summary in rows], indent=2))
         return
-    width = max(len(name) for name, _ in rows)
-    for name, summary in rows:
-        out.print(f'{name:{width}}  {summary}', highlight=False, markup=False, soft_wrap=True)
+    _print_columns(rows)
 
 
-def _rows(kind: Kind) -> list[tuple[str, str]]:
-    """Names and one-line summaries."""
+def _list_recipes(*, as_json: bool) -> None:
+    """Recipes with what each is for."""
 
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth import recipes  # pylint: disable=import-outside-toplevel
+    entries = [recipes.entry(name) for name in recipes.names()]
+    if as_json:
+        print(json.dumps([{'name': entry.name, 'summary': entry.source, 'role': entry.role, 'model': entry.model,
+                           'dataset': entry.dataset} for entry in entries], indent=2))
+        return
+    _print_columns([(entry.name, _use(entry), entry.source) for entry in entries])
+
+
+def _use(entry: 'Entry') -> str:
+    """What a recipe is for, in a few words."""
+
+    match entry.role:
+        case 'default':
+            return f'for {entry.model} on {entry.dataset}'
+        case 'variant':
+            return 'variant'
+        case 'fallback':
+            family = 'model' if entry.name == 'default' else entry.name.removesuffix(f'-{entry.dataset}')
+            return f'fallback for {entry.model or f"any {family}"}'
+
+
+def _print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Rows whose columns begin one below the other."""
+
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        line = '  '.join(f'{text:{width}}' for text, width in zip(row, widths)).rstrip()
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _rows(kind: Literal['models', 'datasets', 'criteria', 'actions', 'algorithms']) -> list[tuple[str, str]]:
+    """Names and one-line summaries."""
+
+    # As above.
     from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS  # pylint: disable=import-outside-toplevel
     from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel
     from lth.criteria import CRITERIA  # pylint: disable=import-outside-toplevel
@@ -44,8 +86,6 @@ def _rows(kind: Kind) -> list[tuple[str, str]]:
         case 'datasets':
             sources = {name: DATASETS.find(name) for name in DATASETS.names()}
             return [(name, _described(source)) for name, source in sources.items()]
-        case 'recipes':
-            return [(name, str(recipes.find(name)[0].get('source', ''))) for name in recipes.names()]
         case 'algorithms':
             return [(name, ALGORITHMS.find(name).summary) for name in ALGORITHMS.names()]
         case 'actions':

@@ -6,6 +6,7 @@ model's name up to its first number, has files as a model has: `resnet-cifar10.y
 """
 import re
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from lth import files
 from lth.errors import LthError, suggestion
@@ -14,10 +15,29 @@ from lth.recipe import Raw, merged
 _FOLDER = Path(__file__).parent
 
 
+class Entry(NamedTuple):
+    """What a recipe is for: the default of its pair, a variant of it, or a fallback, which lacks one name or both."""
+
+    name: str
+    role: Literal['default', 'variant', 'fallback']
+    model: str | None
+    dataset: str | None
+    source: str
+
+
 def names() -> list[str]:
     """All recipes by name."""
 
     return sorted(path.stem for path in _FOLDER.glob('*.yaml'))
+
+
+def entry(name: str) -> Entry:
+    """What one of these recipes is for."""
+
+    raw, _ = find(name)
+    model, dataset = (raw.get(section, {}).get('name') for section in ('model', 'data'))
+    role: Literal['default', 'variant'] = 'default' if name == f'{model}-{dataset}' else 'variant'
+    return Entry(name, role if model and dataset else 'fallback', model, dataset, raw['source'])
 
 
 def find(name: str) -> tuple[Raw, str]:

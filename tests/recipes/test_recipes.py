@@ -1,0 +1,130 @@
+"""The recipes that come with lth say what the papers say, and every model finds one."""
+import functools
+
+import pytest
+
+from lth import recipes
+from lth.errors import LthError
+from lth.models import MODELS
+from lth.plan import Plan, planned
+from lth.recipe import merged
+
+STANDS_FOR = {'resnet': 'resnet32', 'vgg': 'vgg11', 'wide-resnet': 'wide-resnet28-2', 'default': 'lenet-300-100'}
+
+
+@functools.cache
+def plan(name: str) -> Plan:
+    """The plan of a recipe, with a model and a data set that a fallback would serve."""
+
+    family = name.removesuffix('-cifar10')
+    names = {'model': {'name': STANDS_FOR.get(family, family)}, 'data': {'name': 'fashion-mnist'}}
+    return planned(merged(names, recipes.find(name)[0]), name)
+
+
+@pytest.mark.parametrize('name', recipes.names())
+def test_every_recipe_can_be_planned_as_it_is_and_names_its_source(name):
+    assert plan(name).remarks == ()
+    assert plan(name).recipe.source
+
+
+@pytest.mark.parametrize('name', recipes.names())
+def test_a_name_tells_what_a_recipe_is_for(name):
+    entry = recipes.entry(name)
+    pair = f'{entry.model}-{entry.dataset}'
+    if entry.role == 'fallback':
+        assert not (entry.model and entry.dataset)
+        assert name.removesuffix(f'-{entry.dataset}') in (entry.model, *STANDS_FOR)
+    else:
+        assert name == pair if entry.role == 'default' else name.startswith(f'{pair}-')
+
+
+# Percent of weights left after so many prunings, and iterations of a training where ours are exactly the paper's.
+PRINTED = [
+    ('lenet-300-100-mnist', {1: 80.04, 10: 10.83, 20: 1.19}, None),
+    ('conv-2-cifar10', {11: 8.81, 14: 4.57}, None), ('conv-2-cifar10-dropout', {11: 8.81, 14: 4.57}, None),
+    ('conv-4-cifar10', {11: 11.06, 12: 9.18}, None), ('conv-4-cifar10-dropout', {11: 11.06, 12: 9.18}, None),
+    ('conv-6-cifar10', {7: 26.61, 12: 10.62}, None), ('conv-6-cifar10-dropout', {7: 26.61, 12: 10.62}, None),
+    ('resnet20-cifar10', {4: 41.66, 6: 27.09, 10: 11.79}, 30_000),
+    ('resnet20-cifar10-low', {4: 41.66, 10: 11.79}, 30_000), ('resnet20-cifar10-warmup', {6: 27.09}, 30_000),
+    ('vgg19-cifar10', {12: 6.90, 15: 3.54, 19: 1.47}, 112_480), ('vgg19-cifar10-low', {15: 3.54}, 112_480),
+    ('vgg19-cifar10-warmup', {19: 1.47}, 112_480), ('vgg19-cifar10-morcos', {19: 1.47}, 112_480),
+    # Renda et al. prune every layer: 1 / 0.8^7 = 4.77 and 1 / 0.8^10 = 9.31 are compressions that they print.
+    ('resnet20-cifar10-renda', {7: 100 / 4.77, 10: 100 / 9.31}, None),
+    ('resnet56-cifar10', {7: 100 / 4.77, 10: 100 / 9.31}, None),
+    ('resnet110-cifar10', {7: 100 / 4.77, 10: 100 / 9.31}, None), ('vgg16-cifar10', {10: 100 / 9.31}, None)]
+
+
+@pytest.mark.parametrize(('name', 'levels', 'iterations'), PRINTED)
+def test_the_levels_and_lengths_are_those_that_the_papers_print(name, levels, iterations):
+    found = plan(name)
+    for number, percent in levels.items():
+        assert 100 * found.network.layout.density(found.kept[number]) == pytest.approx(percent, abs=0.02)
+    assert iterations in (None, found.steps)
+
+
+@pytest.mark.parametrize(('name', 'rate', 'epochs'), [
+    ('conv-2-cifar10-dropout', 3e-4, 60), ('conv-4-cifar10-dropout', 2e-4, 75), ('conv-6-cifar10-dropout', 2e-4, 90)])
+def test_dropout_takes_its_own_learning_rate_and_three_times_as_long(name, rate, epochs):
+    recipe = plan(name).recipe.dump()
+    assert recipe['model']['dropout'] == 0.5
+    assert recipe['training']['optimizer']['learning_rate'] == rate
+    assert recipe['training']['length'] == f'{epochs} epochs'
+    assert 3 * plan(name.removesuffix('-dropout')).steps == plan(name).steps
+
+
+@pytest.mark.parametrize(('name', 'decay'), [
+    ('resnet20-cifar10-renda', 2e-4), ('resnet56-cifar10', 2e-4), ('resnet110-cifar10', 2e-4), ('vgg16-cifar10', 5e-4)])
+def test_the_networks_of_renda_et_al_share_their_schedule_and_rewind_after_12_epochs(name, decay):
+    recipe = plan(name).recipe.dump()
+    assert (recipe['training']['length'], recipe['training']['batch_size']) == ('182 epochs', 128)
+    assert recipe['training']['optimizer'] == {
+        'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': decay}
+    assert recipe['training']['schedule'] == {
+        'name': 'multistep', 'milestones': ['91 epochs', '136 epochs'], 'factor': 0.1}
+    assert (recipe['data']['crop'], recipe['data']['flip']) == (4, True)
+    assert (recipe['algorithm']['rewind'], recipe['algorithm']['keep_out']) == ('12 epochs', [])
+
+
+@pytest.mark.parametrize('name', ['vgg19-cifar10-morcos', 'vgg19-fashion-mnist'])
+def test_morcos_et_al_reset_to_one_epoch_in(name):
+    assert str(plan(name).recipe.dump()['algorithm']['rewind']) == '1 epoch'
+
+
+@pytest.mark.parametrize(('model', 'dataset', 'origin'), [
+    ('conv-4', 'cifar10', 'conv-4-cifar10.yaml'), ('conv-4', 'mnist', 'conv-4.yaml'),
+    ('resnet56', 'cifar10', 'resnet56-cifar10.yaml'), ('resnet18', 'cifar10', 'resnet-cifar10.yaml'),
+    ('resnet20', 'mnist', 'resnet.yaml'), ('vgg13', 'cifar10', 'vgg-cifar10.yaml'), ('vgg19', 'mnist', 'vgg.yaml'),
+    ('wide-resnet28-10', 'cifar10', 'wide-resnet-cifar10.yaml'), ('wide-resnet28-2', 'mnist', 'wide-resnet.yaml'),
+    ('mobilenet-v2', 'mnist', 'mobilenet-v2.yaml'), ('torchvision:resnet18', 'cifar10', 'default.yaml'),
+    ('../../etc/passwd:net', 'cifar10', 'default.yaml'), ('my.networks:resnet', 'my.data:all', 'default.yaml')])
+def test_a_pair_takes_the_nearest_recipe_and_says_so_if_it_is_not_its_own(model, dataset, origin):
+    _, found, remark = recipes.default(model, dataset)
+    assert found == origin
+    assert (remark is None) == (origin == f'{model}-{dataset}.yaml')
+    assert remark is None or remark.startswith(f'no published setting for {model} on {dataset}: took those of {origin}')
+
+
+@pytest.mark.parametrize('model', MODELS.names())
+def test_no_model_of_the_zoo_falls_to_what_suits_unknown_networks(model):
+    assert recipes.default(model, 'cifar10')[1] != 'default.yaml'
+
+
+@pytest.mark.parametrize('name', ['resnet', 'vgg', 'wide-resnet', 'mobilenet-v2'])
+def test_pictures_are_mirrored_on_cifar10_but_not_where_they_may_be_digits(name):
+    assert not plan(name).recipe.data.flip
+    assert plan(f'{name}-cifar10').recipe.data.flip
+
+
+def test_a_recipe_with_a_base_says_only_what_differs(tmp_path):
+    (tmp_path / 'mine.yaml').write_text('base: resnet20-cifar10-low\nalgorithm: {rounds: 3}\n')
+    raw, origin = recipes.find(str(tmp_path / 'mine.yaml'))
+    low = recipes.find('resnet20-cifar10-low')[0]
+    assert origin == 'mine.yaml'
+    assert raw == merged(low, {'algorithm': {'rounds': 3}, 'source': f'mine.yaml over {low["source"]}'})
+
+
+@pytest.mark.parametrize('base', ['resnet20-cifar10-lo', '[1]', 'mine.yaml'])
+def test_a_base_that_is_no_recipe_of_lth_is_refused(tmp_path, base):
+    (tmp_path / 'mine.yaml').write_text(f'base: {base}\n')
+    with pytest.raises(LthError, match='mine.yaml: base: unknown recipe'):
+        recipes.find(str(tmp_path / 'mine.yaml'))
