@@ -1,4 +1,4 @@
-"""From what was typed to a plan: the recipe of the pair or of a file, then the options, then `--set`."""
+"""From what was typed to a plan: the recipe of the pair, a file on top of it, then the options, then `--set`."""
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +25,14 @@ def plan_of(
 
 
 def _found(model: str, dataset: str, recipe: str | None) -> tuple[dict[str, Any], str, str | None]:
-    """The recipe of the pair or of a file, where it was found, and a remark; it names both, and no others."""
+    """The recipe of the pair or that asked for, where it was found, and a remark; it names both, and no others."""
 
     from lth import recipes  # pylint: disable=import-outside-toplevel # as above
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
     from lth.models import MODELS  # pylint: disable=import-outside-toplevel # as above
     names = {'model': MODELS.canonical(model), 'data': DATASETS.canonical(dataset)}
-    raw, origin, remark = recipes.default(*names.values()) if recipe is None else (*recipes.find(recipe), None)
+    pair = names['model'], names['data']
+    raw, origin, remark = recipes.default(*pair) if recipe is None else recipes.chosen(recipe, *pair)
     return _named(raw, names, origin), origin, remark
 
 

@@ -63,6 +63,19 @@ def default(model: str, dataset: str) -> tuple[Raw, str, str | None]:
     return raw, origin, None if name == candidates[0] else remark
 
 
+def chosen(name: str, model: str, dataset: str) -> tuple[Raw, str, str | None]:
+    """The recipe of that name or file, as `default` gives it; what a file without base leaves out is the pair's."""
+
+    raw, origin = _read(name)
+    if name in names() or 'base' in raw:
+        return *find(name), None
+    base, _, remark = default(model, dataset)
+    source = {'source': raw.get('source', '')}
+    if merged(base, raw) | source == raw | source:
+        return raw, origin, None
+    return _laid(raw, origin, base), origin, remark
+
+
 def _read(name: str) -> tuple[Raw, str]:
     """A recipe as it is written."""
 
