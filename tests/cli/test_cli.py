@@ -26,13 +26,13 @@ def test_help_shows_every_command_and_comes_at_once():
         began = time.monotonic()
         done = subprocess.run([sys.executable, '-m', 'lth', '--help'], capture_output=True, text=True, check=True)
         took.append(time.monotonic() - began)
-    assert all(command in done.stdout for command in ('find-ticket', 'evaluate', 'list', 'bench'))
+    assert all(command in done.stdout for command in ('find-ticket', 'evaluate', 'list', 'show', 'bench'))
     code = 'import sys, lth.cli; print("torch" in sys.modules, "pydantic" in sys.modules)'
     modules = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
     assert modules.split() == ['False', 'False'], f'slow imports in --help, which took {min(took):.2f} s'
 
 
-@pytest.mark.parametrize('command', ['find-ticket', 'evaluate', 'list', 'bench'])
+@pytest.mark.parametrize('command', ['find-ticket', 'evaluate', 'list', 'show', 'bench'])
 def test_every_command_teaches_with_examples(lth, command):
     result = lth(command, '--help')
     assert result.code == 0 and f'lth {command} ' in result.out

@@ -1,0 +1,89 @@
+"""`lth show` and `lth list recipes`: what there is, and one of it complete."""
+import json
+
+import pytest
+import yaml
+
+
+def shown(lth, name: str) -> dict:
+    result = lth('show', 'recipe', name, '--json')
+    assert result.code == 0, result.err
+    return json.loads(result.out)['recipe']
+
+
+def test_a_recipe_is_shown_complete_with_its_source_first(lth, tmp_path):
+    result = lth('show', 'recipe', 'conv-2-cifar10-dropout')
+    recipe = yaml.safe_load(result.out)
+    assert result.out.startswith('source: Frankle & Carbin 2019, section 3 and figure 6, with dropout\n')
+    assert recipe['model']['dropout'] == 0.5
+    assert recipe['training']['optimizer']['betas'] == [0.9, 0.999]
+    assert recipe == shown(lth, 'conv-2-cifar10-dropout')
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_shown_is_what_find_ticket_takes(lth):
+    dry = json.loads(lth('find-ticket', 'vgg16', 'cifar10', '--dry-run', '--json').out)
+    assert shown(lth, 'vgg16-cifar10') == dry['recipe']
+
+
+def test_a_variant_can_be_saved_and_given_back(lth, tmp_path):
+    (tmp_path / 'mine.yaml').write_text(lth('show', 'recipe', 'resnet20-cifar10-low').out)
+    pair = ('find-ticket', 'resnet20', 'cifar10', '--dry-run', '--json', '--recipe')
+    assert lth(*pair, 'mine.yaml').out == lth(*pair, 'resnet20-cifar10-low').out
+    assert shown(lth, 'mine.yaml') == shown(lth, 'resnet20-cifar10-low')
+
+
+@pytest.mark.parametrize('name', ['default', 'resnet', 'resnet-cifar10', 'conv-2'])
+def test_a_fallback_lacks_names_only_and_can_be_given_back(lth, tmp_path, name):
+    text = lth('show', 'recipe', name).out
+    recipe = yaml.safe_load(text)
+    assert recipe['training']['precision'] == 'fp32' and recipe['algorithm']['shots'] == 'iterative'
+    assert 'name' not in recipe['data'] or 'model' not in recipe
+    assert 'validation' not in recipe['data'], 'the data set says how many pictures validate'
+    (tmp_path / 'mine.yaml').write_text(text)
+    model, dataset = recipe.get('model', {'name': 'resnet18'})['name'], recipe['data'].get('name', 'digits')
+    given = lth('find-ticket', model, dataset, '--recipe', 'mine.yaml', '--dry-run', '--json')
+    assert given.code == 0, given.err
+    assert json.loads(given.out)['recipe']['training'] == recipe['training']
+
+
+def test_a_partial_file_is_shown_over_the_default_of_the_pair_that_it_names(lth, tmp_path):
+    (tmp_path / 'mine.yaml').write_text(
+        'model: {name: Conv-2}\ndata: {name: CIFAR-10}\ntraining: {length: 5 epochs}\n')
+    usual, mine = shown(lth, 'conv-2-cifar10'), shown(lth, 'mine.yaml')
+    assert mine.pop('source') == f'mine.yaml over {usual.pop("source")}'
+    usual['training']['length'] = '5 epochs'
+    assert mine == usual
+
+
+@pytest.mark.parametrize(('name', 'says'), [
+    ('resnet20-cifar10-lo', "no recipe file 'resnet20-cifar10-lo', and no recipe of that name, did you mean 'res"),
+    ('mine.yaml', 'mine.yaml does not name both a model and a data set'),
+    ('other.yaml', "Unknown model 'resnet21', did you mean"),
+    ('list.yaml', 'expected `key: value` lines, found list')])
+def test_what_cannot_be_shown_says_why(lth, tmp_path, name, says):
+    (tmp_path / 'mine.yaml').write_text('training: {length: 5 epochs}\n')
+    (tmp_path / 'other.yaml').write_text('model: {name: resnet21}\ndata: {name: cifar10}\n')
+    (tmp_path / 'list.yaml').write_text('- 1\n')
+    result = lth('show', 'recipe', name)
+    assert (result.code, result.out) == (2, '')
+    assert says in result.err
+
+
+def test_list_recipes_tells_pairs_from_variants_and_fallbacks(lth):
+    lines = {line.split()[0]: ' '.join(line.split()) for line in lth('list', 'recipes').out.splitlines()}
+    assert lines['conv-2-cifar10'].startswith('conv-2-cifar10 for conv-2 on cifar10 Frankle & Carbin 2019')
+    assert lines['resnet20-cifar10-low'].startswith('resnet20-cifar10-low variant Frankle & Carbin 2019')
+    assert lines['conv-2'].startswith('conv-2 fallback for conv-2 Frankle')
+    assert lines['resnet-cifar10'].startswith('resnet-cifar10 fallback for any resnet Renda')
+    assert lines['default'].startswith('default fallback for any model none published')
+
+
+def test_list_recipes_in_json_says_what_each_is_for(lth):
+    rows = {row.pop('name'): row for row in json.loads(lth('list', 'recipes', '--json').out)}
+    assert rows['vgg19-cifar10-warmup'] == {
+        'role': 'variant', 'model': 'vgg19', 'dataset': 'cifar10',
+        'summary': 'Frankle & Carbin 2019, section 4, warm-up over 10,000 iterations'}
+    assert [rows[name]['role'] for name in ('lenet-5-mnist', 'lenet-5', 'default')] == [
+        'default', 'fallback', 'fallback']
+    assert (rows['lenet-5']['model'], rows['lenet-5']['dataset']) == ('lenet-5', None)
