@@ -2,7 +2,7 @@
 
 A slip that many make, such as a key of another tool, is a line in `_SLIPS`.
 """
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -36,9 +36,7 @@ def _explained(section: type[BaseModel], raw: Any, origin: str, detail: Any) -> 
     where = ': '.join([origin, '.'.join(path[:-1])] if path[:-1] else [origin])
     last = path[-1] if path else ''
     if detail['type'] == 'extra_forbidden':
-        slip = _SLIPS.get(last)
-        advice = f', did you mean {slip!r}?' if slip in known else suggestion(last, known)
-        return f'{where}: unknown key {last!r}{advice}'
+        return f'{where}: unknown key {last!r}{_advice(last, known, section, raw)}'
     if detail['type'] == 'missing':
         return f'{where}: the key {last!r} is missing: add it.'
     if detail['type'] == 'union_tag_invalid':
@@ -46,6 +44,26 @@ def _explained(section: type[BaseModel], raw: Any, origin: str, detail: Any) -> 
         return f'{where}: {last}: unknown name {tag!r}{suggestion(tag, tags)}'
     message = detail['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
     return f'{where}: {last}: {message[0].lower() + message[1:]}; it is {_shown(detail["input"])}.'
+
+
+def _advice(word: str, known: set[str], section: type[BaseModel], raw: Any) -> str:
+    """The end of a complaint about an unknown key: what is meant here, or else stands elsewhere in the recipe."""
+
+    meant = _SLIPS.get(word, word)
+    if meant in known:
+        return f', did you mean {meant!r}?'
+    elsewhere = [path for path in _paths(section, raw) if path.split('.')[-1] == meant]
+    return f', did you mean {" or ".join(elsewhere)}?' if elsewhere else suggestion(word, known)
+
+
+def _paths(section: type[BaseModel], raw: Any, above: str = '') -> Iterator[str]:
+    """All settings of a section as dotted paths, those of the optimizer and the like that `raw` chooses."""
+
+    for key, field in section.model_fields.items():
+        content = raw.get(key) if isinstance(raw, Mapping) else None
+        yield above + key
+        if below := _section_of(field.annotation, content):
+            yield from _paths(below, content, f'{above}{key}.')
 
 
 def _place(

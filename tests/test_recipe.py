@@ -1,7 +1,6 @@
 """Recipes are strict, complete and comparable."""
 import pytest
 
-from lth import recipes
 from lth.algorithms import ALGORITHMS
 from lth.errors import LthError
 from lth.models import settings_of
@@ -98,10 +97,13 @@ def test_differences_name_each_setting_with_both_values():
     assert differences({'a': {'b': 1, 'c': 2}, 'd': 3}, {'a': {'b': 1, 'c': 4}}) == ['a.c: 2 / 4', 'd: 3 / None']
 
 
-@pytest.mark.parametrize('name', recipes.names())
-def test_every_recipe_that_comes_with_lth_is_valid(name):
-    content = recipes.find(name)[0]
-    recipe = check(merged({'model': {'name': 'conv-2'}, 'data': {'name': 'mnist'}}, content))
-    pair = f'{recipe.model.name}-{recipe.data.name}'
-    assert recipe.source
-    assert name in ('default', recipe.model.name) or name == pair or name.startswith(f'{pair}-')
+@pytest.mark.parametrize(('setting', 'says'), [
+    ({'lr': 0.1}, "unknown key 'lr', did you mean training.optimizer.learning_rate?"),
+    ({'learning_rate': 0.1}, "unknown key 'learning_rate', did you mean training.optimizer.learning_rate?"),
+    ({'epochs': 5}, "unknown key 'epochs', did you mean training.length?"),
+    ({'optimizer': {}}, "unknown key 'optimizer', did you mean training.optimizer?"),
+    ({'training': {'lr': 0.1}}, "training: unknown key 'lr', did you mean training.optimizer.learning_rate?"),
+    ({'training': {'rounds': 3}}, "training: unknown key 'rounds', did you mean algorithm.rounds?"),
+    ({'momentum': 0.9}, "unknown key 'momentum' (known: algorithm, data, model, source, training)")])
+def test_a_setting_in_the_wrong_place_names_the_right_one(setting, says):
+    assert error(**setting) == f'lenet.yaml: {says}'
