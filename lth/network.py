@@ -1,8 +1,8 @@
 """A module's structure as a pure function of its vector."""
 import copy
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,60 +11,65 @@ from torch.nn.modules.conv import _ConvNd
 
 from lth import models, streams
 from lth.errors import LthError
+from lth.initializers import INITIALIZERS
+from lth.models.zoo import OWN, Shape
 from lth.recipe import ModelSettings
-from lth.vectors import Layout, Slot
+from lth.vectors import Layout
 
 Buffers = dict[str, Tensor]
+# What a model's function or a layer raises when pictures do not fit it.
+_MISFITS = (RuntimeError, ValueError, TypeError, AssertionError, ArithmeticError)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A structure and the layout of its vector. The module's own numbers are only the start of what is not drawn."""
+    """A structure and the layout of its vector; `noisy` if it draws random numbers in training, as dropout does.
+
+    The module's own numbers are only the start of what is not drawn.
+    """
 
     module: nn.Module
     layout: Layout
-    shape: tuple[int, int, int]
+    shape: Shape
     classes: int
     settings: ModelSettings
+    noisy: bool = False
 
     @staticmethod
-    def of(
-            settings: ModelSettings, shape: tuple[int, int, int], classes: int, keep_out: tuple[str, ...] = (),
-    ) -> 'Network':
+    def of(settings: ModelSettings, shape: Shape, classes: int, keep_out: tuple[str, ...] = ()) -> 'Network':
         """The network that the settings name, for pictures of `shape` in `classes` classes."""
 
-        options = {key: getattr(settings, key) for key in type(settings).model_fields if key != 'name'}
-        with torch.random.fork_rng(devices=[]):
-            module = models.MODELS.find(settings.name)(shape, classes, **options)
+        module = _built(settings, shape, classes, seed=0)
+        layout = Layout.of(module, keep_out)
+        noisy = _tried(copy.deepcopy(module).train(), settings.name, shape, classes)
         module.eval()
-        try:
-            with torch.no_grad():
-                module(torch.zeros(1, *shape))
-        except RuntimeError as error:
-            raise LthError(f'{settings.name} does not fit pictures of shape {shape}: {error}') from None
-        return Network(module, Layout.of(module, keep_out), shape, classes, settings)
+        return Network(module, layout, shape, classes, settings, noisy)
 
     @property
     def stackable(self) -> bool:
         """Whether replicates pay as batched matrix products: dense layers only."""
 
-        return not any(isinstance(layer, _ConvNd) for layer in self.module.modules()) and not self.fresh_buffers()
+        convolves = any(isinstance(layer, _ConvNd) for layer in self.module.modules())
+        return not convolves and not self.noisy and not self.fresh_buffers()
 
     def fresh(self, seed: int) -> Tensor:
-        """Initial weights: (N,). Gaussian Glorot, biases 0, all else (BatchNorm) as the module starts it."""
+        """Initial weights: (N,). Convolution and dense weights by the initializer, their biases 0, all else (BatchNorm,
+        or everything if the initializer is `own`) as the module's code makes it.
+        """
 
-        random = streams.generator(seed, 'weights')
-        parameters = dict(self.module.named_parameters())
-        biases = {f'{name}.bias' for name, layer in self.module.named_modules()
-                  if isinstance(layer, (_ConvNd, nn.Linear))}
-        drawn = {}
+        initializer, random = self.settings.initializer, streams.generator(seed, 'weights')
+        module = _built(self.settings, self.shape, self.classes, seed=seed)
+        drawn = {name: parameter.detach() for name, parameter in module.named_parameters()}
+        if initializer == OWN:
+            return self.layout.pack(drawn)
+        slots = {slot.name: slot for slot in self.layout.slots}
+        biases = {f'{name}.bias' for name, layer in module.named_modules() if isinstance(layer, (_ConvNd, nn.Linear))}
         # Drawn in module order, so that a layer kept out of pruning does not change the draw.
-        for name, parameter in parameters.items():
-            slot = next(slot for slot in self.layout.slots if slot.name == name)
-            if slot.kind != 'other':
-                drawn[name] = _glorot_normal(slot, random)
-            else:
-                drawn[name] = torch.zeros(slot.shape) if name in biases else parameter.detach()
+        for name in drawn:
+            if slots[name].kind != 'other':
+                drawn[name] = INITIALIZERS.find(initializer)(slots[name], random)
+            elif name in biases:
+                drawn[name] = torch.zeros(slots[name].shape)
         return self.layout.pack(drawn)
 
     def fresh_buffers(self) -> Buffers:
@@ -85,9 +90,12 @@ class Network:
         """
 
         module = copy.deepcopy(self.module).train()
-        for name, view in self.layout.unpack(weights).items():
+        ours = {name: nn.Parameter(view) for name, view in self.layout.unpack(weights).items()}
+        first = {id(parameter): name for name, parameter in module.named_parameters()}
+        # Under all of its names, if layers share it.
+        for name, parameter in list(module.named_parameters(remove_duplicate=False)):
             owner, _, leaf = name.rpartition('.')
-            module.get_submodule(owner).register_parameter(leaf, nn.Parameter(view))
+            module.get_submodule(owner).register_parameter(leaf, ours[first[id(parameter)]])
         for name, buffer in buffers.items():
             owner, _, leaf = name.rpartition('.')
             setattr(module.get_submodule(owner), leaf, buffer)
@@ -108,9 +116,57 @@ def _channels_last_gradient(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> No
         features.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
 
 
-def _glorot_normal(slot: Slot, random: torch.Generator) -> Tensor:
-    """Gaussian with std √(2 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
+def _built(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) -> nn.Module:
+    """The module as its code makes it, its random numbers those of the seed; the global generator is left as it was."""
 
-    outputs, inputs, *kernel = slot.shape
-    field = math.prod(kernel)
-    return torch.randn(slot.shape, generator=random) * math.sqrt(2 / ((inputs + outputs) * field))
+    options = {key: getattr(settings, key) for key in type(settings).model_fields if key not in ('name', 'initializer')}
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(streams.number(seed, 'module'))
+        try:
+            module = models.MODELS.find(settings.name)(shape, classes, **options)
+        except _MISFITS as error:
+            raise LthError(f'{settings.name} cannot be built for pictures of shape {shape} in {classes} classes: '
+                           f'{_one_line(error)}') from None
+    if not isinstance(module, nn.Module):
+        raise LthError(f'{settings.name} returns {type(module).__name__}, expected a torch.nn.Module.')
+    return module
+
+
+def _tried(module: nn.Module, name: str, shape: Shape, classes: int) -> bool:
+    """Shows the module two black pictures in training: whether it drew random numbers, or an LthError if they misfit."""
+
+    entered: list[tuple[str, nn.Module, tuple[Any, ...]]] = []
+    for path, layer in module.named_modules():
+        if isinstance(layer, (_ConvNd, nn.Linear)):
+            layer.register_forward_pre_hook(
+                lambda layer, inputs, path=path: entered.append((path, layer, inputs)))  # type: ignore[misc]
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        before = torch.get_rng_state()
+        try:
+            logits = module(torch.zeros(2, *shape))
+        except _MISFITS as error:
+            raise LthError(f'{name} does not fit pictures of shape {shape}: {_misfit(error, entered)}') from None
+        noisy = not torch.equal(before, torch.get_rng_state())
+    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
+        got = f'shape {tuple(logits.shape)}' if isinstance(logits, Tensor) else type(logits).__name__
+        raise LthError(f'{name} gives {got} for 2 pictures, expected logits of shape (2, {classes}).')
+    return noisy
+
+
+def _misfit(error: Exception, entered: list[tuple[str, nn.Module, tuple[Any, ...]]]) -> str:
+    """Which layer wants other pictures, with both shapes."""
+
+    if not entered or not isinstance(entered[-1][2][0], Tensor):
+        return _one_line(error)
+    path, layer, (given, *_) = entered[-1]
+    wants = f'{layer.in_features} features' if isinstance(layer, nn.Linear) else f'{layer.in_channels} channels'
+    place = -1 if isinstance(layer, nn.Linear) else 1
+    if given.shape[place] == getattr(layer, 'in_features', getattr(layer, 'in_channels', None)):
+        return f'behind its layer {path!r}, which was given shape {tuple(given.shape)}: {_one_line(error)}'
+    colour = '; show grey pictures in colour with --set data.channels=3' if given.shape[1:2] == (1,) else ''
+    return (f'its layer {path!r} takes {wants}, and was given shape {tuple(given.shape)}. Choose pictures or a model '
+            f'that fit{colour}.')
+
+
+def _one_line(error: Exception) -> str:
+    return ' '.join(f'{type(error).__name__}: {error}'.split())

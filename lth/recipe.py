@@ -34,9 +34,10 @@ class Section(BaseModel):
 
 
 class ModelSettings(Section):
-    """Which network; its options are the keyword arguments of the model's function."""
+    """Which network, how its weights are drawn; its options are the keyword arguments of the model's function."""
 
     name: str
+    initializer: str = 'glorot-normal'
 
 
 class AlgorithmSettings(Section):
@@ -47,13 +48,25 @@ class AlgorithmSettings(Section):
 
 
 class DataSettings(Section):
-    """Which pictures, how many of them validate, and how they reach the network."""
+    """Which pictures, how many of them validate, how they are kept and how they reach the network."""
 
     name: str
     validation: int = Field(5000, ge=1)
+    size: int | None = Field(None, ge=1, le=4096)
+    channels: Literal[1, 3] | None = None
+    storage: Literal['auto', 'memory', 'stream'] = 'auto'
+    undecodable: Literal['refuse', 'skip'] = 'refuse'
     normalization: Literal['scale', 'standardize'] = 'scale'
+    resolution: int | None = Field(None, ge=1, le=4096)
     crop: int = Field(0, ge=0, le=32)
+    resized_crop: float | None = Field(None, gt=0, le=1)
     flip: bool = False
+
+    @pydantic.model_validator(mode='after')
+    def _one_way_to_crop(self) -> 'DataSettings':
+        if self.crop and self.resized_crop:
+            raise ValueError('crop moves pictures by pixels, resized_crop cuts and enlarges: leave one out')
+        return self
 
 
 class Adam(Section):

@@ -1,7 +1,7 @@
 """Name -> thing, for everything that a user can name: models, data sets, criteria, actions, algorithms.
 
 Case, hyphens and underscores do not matter: `CIFAR-10`, `cifar_10` and `cifar10` are one name. To add a thing, decorate
-it with its registry's `register` in a file of its room.
+it with its registry's `register` in a file of its room. A registry may also take `foreign` names, those with a colon.
 """
 import re
 from collections.abc import Callable
@@ -15,8 +15,9 @@ T = TypeVar('T')
 class Registry(Generic[T]):
     """The things of one kind by name; an unknown name is an LthError that lists the nearest."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, *, foreign: Callable[[str], T] | None = None) -> None:
         self.kind = kind
+        self._foreign = foreign
         self._things: dict[str, T] = {}
         self._names: dict[str, str] = {}
 
@@ -35,6 +36,8 @@ class Registry(Generic[T]):
     def canonical(self, name: str) -> str:
         """The one spelling under which things are stored and shown."""
 
+        if self._foreign and ':' in name:
+            return name
         if folded(name) not in self._names:
             raise LthError(f'Unknown {self.kind} {name!r}{suggestion(name, self._things)}')
         return self._names[folded(name)]
@@ -42,6 +45,8 @@ class Registry(Generic[T]):
     def find(self, name: str) -> T:
         """The thing of that name or alias."""
 
+        if self._foreign and ':' in name:
+            return self._foreign(name)
         return self._things[self.canonical(name)]
 
     def names(self) -> list[str]:

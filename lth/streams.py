@@ -11,6 +11,12 @@ import torch
 def generator(seed: int, stream: str, *numbers: int) -> torch.Generator:
     """A CPU generator for one use: the same for the same names on every machine and device."""
 
+    return torch.Generator().manual_seed(number(seed, stream, *numbers))
+
+
+def number(seed: int, stream: str, *numbers: int) -> int:
+    """63 bits for a generator that is not ours to make, such as the one that a module's dropout draws from."""
+
     name = '/'.join(map(str, (seed, stream, *numbers)))
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest, 'little') >> 1)
+    return int.from_bytes(digest, 'little') >> 1

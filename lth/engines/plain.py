@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lth.engines.arithmetic import arithmetic
 from lth.engines.evaluation import score
+from lth.engines.noise import noise
 from lth.engines.program import Program
 from lth.task import Advance, Score, State, Task
 
@@ -27,11 +28,12 @@ class Plain:
         for stop in stops:
             losses = torch.empty(len(task.seeds), stop - step, device=self.device)
             correct = torch.empty(len(task.seeds), stop - step, dtype=torch.int64, device=self.device)
-            with arithmetic(task):
+            with arithmetic(task), noise(task) as begin_noise:
                 for column, at in enumerate(range(step, stop)):
                     epoch, position = divmod(at, task.steps_per_epoch)
                     if position == 0 or at == state.step:
                         program.batches.begin(epoch)
+                    begin_noise(at)
                     program.optimizer.set_rate(float(task.learning_rates[at]))
                     losses[:, column], correct[:, column] = program.step(program.batches.columns[position])
                     task.watch(at, None)

@@ -1,28 +1,46 @@
 """The register of models, the settings that a model's signature declares, and the layers that families share."""
 import inspect
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
+from pydantic import AfterValidator
 from torch import nn
 
+from lth.errors import LthError
+from lth.initializers import INITIALIZERS
+from lth.models.foreign import foreign
 from lth.recipe import ModelSettings
 from lth.registry import Registry
 
 Shape = tuple[int, int, int]
 Norm = Literal['affine', 'plain']
 Model = Callable[..., nn.Module]
-MODELS: Registry[Model] = Registry('model')
+MODELS: Registry[Model] = Registry('model', foreign=foreign)
+OWN = 'own'
 
 
 def settings_of(name: str) -> type[ModelSettings]:
-    """The settings of a model: its name and its keyword-only arguments, validated by their annotations."""
+    """The settings of a model: its name, its initializer and its keyword-only arguments, validated by their
+    annotations. A foreign model's weights are drawn as its own code does, unless another initializer is chosen.
+    """
 
-    options: dict[str, Any] = {'name': (Literal[MODELS.canonical(name)], ...)} | {
-        option.name: (option.annotation, option.default)
-        for option in inspect.signature(MODELS.find(name)).parameters.values() if option.kind is option.KEYWORD_ONLY}
-    exact: type[ModelSettings] = pydantic.create_model('ModelSettings', __base__=ModelSettings, **options)
+    fixed: dict[str, Any] = {
+        'name': (Literal[MODELS.canonical(name)], ...),
+        'initializer': (Annotated[str, AfterValidator(_initializer)], OWN if ':' in name else 'glorot-normal')}
+    signature = inspect.signature(MODELS.find(name), eval_str=True)
+    options: dict[str, Any] = {
+        option.name: (Any if option.annotation is option.empty else option.annotation,
+                      ... if option.default is option.empty else option.default)
+        for option in signature.parameters.values() if option.kind is option.KEYWORD_ONLY}
+    if taken := fixed.keys() & options.keys():
+        raise LthError(f'{name}: its argument {min(taken)!r} is a setting of every model: give it another name.')
+    exact: type[ModelSettings] = pydantic.create_model('ModelSettings', __base__=ModelSettings, **fixed, **options)
     return exact
+
+
+def _initializer(name: str) -> str:
+    return OWN if name == OWN else INITIALIZERS.canonical(name)
 
 
 def batch_norm(channels: int, norm: Norm) -> nn.Module:

@@ -6,7 +6,7 @@ from lth.models import MODELS, settings_of
 from lth.network import Network
 
 
-def network(name: str, shape: tuple[int, int, int], **options: str) -> Network:
+def network(name: str, shape: tuple[int, int, int], **options: str | float) -> Network:
     return Network.of(settings_of(name)(name=name, **options), shape, 10)
 
 
@@ -30,6 +30,20 @@ def network(name: str, shape: tuple[int, int, int], **options: str) -> Network:
     ('mobilenet-v2', (3, 32, 32), {}, 2_261_824)])
 def test_weights_are_as_many_as_in_the_papers(name, shape, options, weights):
     assert network(name, shape, **options).layout.weights == weights
+
+
+def test_resnet50_has_the_weights_of_torchvisions():
+    ours = Network.of(settings_of('resnet50')(name='resnet50'), (3, 64, 64), 1000).layout
+    theirs = Network.of(settings_of('torchvision:resnet50')(name='torchvision:resnet50'), (3, 64, 64), 1000).layout
+    assert ours.weights == theirs.weights == 25_502_912
+    assert sorted(slot.shape for slot in ours.slots) == sorted(slot.shape for slot in theirs.slots)
+
+
+def test_dropout_stands_behind_the_hidden_dense_layers_of_conv_n_and_changes_no_weight():
+    plain, dropped = network('conv-2', (3, 32, 32)), network('conv-2', (3, 32, 32), dropout=0.5)
+    names = [name for name, _ in dropped.module.named_children()]
+    assert [names[names.index(name) - 1] for name in names if 'dropout' in name] == ['relu_dense1', 'relu_dense2']
+    assert torch.equal(plain.fresh(0), dropped.fresh(0)) and dropped.noisy and not plain.noisy
 
 
 def test_the_convolutions_of_conv_2_have_their_share():

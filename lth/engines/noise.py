@@ -1,0 +1,27 @@
+"""Random numbers that a module draws by itself in training, as dropout does: seeded anew for every step.
+
+So a step sees the same noise however training came to it, resumed or not, whatever else draws meanwhile.
+"""
+import contextlib
+from collections.abc import Callable, Iterator
+
+import torch
+
+from lth import streams
+from lth.task import Task
+
+
+@contextlib.contextmanager
+def noise(task: Task) -> Iterator[Callable[[int], None]]:
+    """What seeds the noise of a step, within a block; afterwards the global generators are as they were."""
+
+    if not task.network.noisy:
+        yield lambda _step: None
+        return
+    devices = [task.engine.device] if task.engine.device.type == 'cuda' else []
+    with torch.random.fork_rng(devices):
+        yield lambda step: _seed(task, step)
+
+
+def _seed(task: Task, step: int) -> None:
+    torch.manual_seed(streams.number(task.seeds[0], 'noise', step))

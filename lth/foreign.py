@@ -1,0 +1,46 @@
+"""What a user wrote, by name: `package.module:function`, or `path/to/file.py:function` from the folder of the moment."""
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from lth.errors import LthError, suggestion
+
+
+def load(name: str) -> Any:
+    """The function of that name; an LthError says what of it could not be found."""
+
+    place, _, attribute = name.rpartition(':')
+    module = _file(Path(place).resolve()) if place.endswith('.py') else _module(place)
+    if not callable(getattr(module, attribute, None)):
+        names = [word for word, thing in vars(module).items() if callable(thing) and not word.startswith('_')]
+        raise LthError(f'{name}: {place} has no function {attribute!r}{suggestion(attribute, names)}')
+    return getattr(module, attribute)
+
+
+@functools.cache
+def _file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise LthError(f'{path}: there is no such file. Write a path from here, such as networks/mine.py:function.')
+    spec = importlib.util.spec_from_file_location(f'{path.stem}_of_user', path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        raise LthError(f'{path} cannot be imported: {error}.') from None
+    return module
+
+
+def _module(name: str) -> ModuleType:
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m lth` has it, and the `lth` script has not
+    try:
+        return importlib.import_module(name)
+    except (ImportError, SyntaxError, ValueError) as error:
+        raise LthError(f'The module {name!r} cannot be imported: {error}. Write package.module:function for what '
+                       'Python can import, or path/to/file.py:function.') from None

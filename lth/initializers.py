@@ -1,0 +1,65 @@
+"""Initial weights of one convolution or dense layer: functions (slot, random) -> tensor of the slot's shape.
+
+A new initializer is a function here with its name above it.
+"""
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lth.registry import Registry
+from lth.vectors import Slot
+
+Initializer = Callable[[Slot, torch.Generator], Tensor]
+INITIALIZERS: Registry[Initializer] = Registry('initializer')
+
+
+@INITIALIZERS.register('glorot-normal', 'xavier-normal')
+def glorot_normal(slot: Slot, random: torch.Generator) -> Tensor:
+    """Gaussian with std √(2 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
+
+    fan_in, fan_out = _fans(slot)
+    return torch.randn(slot.shape, generator=random) * math.sqrt(2 / (fan_in + fan_out))
+
+
+@INITIALIZERS.register('kaiming-normal', 'he-normal')
+def kaiming_normal(slot: Slot, random: torch.Generator) -> Tensor:
+    """Gaussian with std √(2 / fan_in) (He et al. 2015)."""
+
+    return torch.randn(slot.shape, generator=random) * _kaiming_std(slot)
+
+
+@INITIALIZERS.register('kaiming-uniform', 'he-uniform')
+def kaiming_uniform(slot: Slot, random: torch.Generator) -> Tensor:
+    """Uniform with std √(2 / fan_in), so within ±√(6 / fan_in) (He et al. 2015)."""
+
+    bound = math.sqrt(3) * _kaiming_std(slot)
+    return torch.empty(slot.shape).uniform_(-bound, bound, generator=random)
+
+
+@INITIALIZERS.register('signed-constant')
+def signed_constant(slot: Slot, random: torch.Generator) -> Tensor:
+    """√(2 / fan_in) with a random sign (Ramanujan et al. 2020, section 3; Rare Gems)."""
+
+    signs = torch.randint(0, 2, slot.shape, generator=random) * 2 - 1
+    return signs * _kaiming_std(slot)
+
+
+@INITIALIZERS.register('unsigned-constant')
+def unsigned_constant(slot: Slot, _random: torch.Generator) -> Tensor:
+    """√(2 / fan_in) everywhere (Rare Gems)."""
+
+    return torch.full(slot.shape, _kaiming_std(slot))
+
+
+def _fans(slot: Slot) -> tuple[int, int]:
+    """Weights into one output and out of one input, as torch.nn.init counts them."""
+
+    outputs, inputs, *kernel = slot.shape
+    field = math.prod(kernel)
+    return inputs * field, outputs * field
+
+
+def _kaiming_std(slot: Slot) -> float:
+    return math.sqrt(2 / _fans(slot)[0])
