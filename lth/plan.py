@@ -2,10 +2,12 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lth.algorithms import ALGORITHMS, Algorithm
 from lth.datasets import DATASETS, Dataset, Source
+from lth.datasets.fitting import fitted
 from lth.errors import LthError
 from lth.lengths import Span
 from lth.models import MODELS, settings_of
@@ -24,6 +26,23 @@ class Plan:
     algorithm: Algorithm
     kept: list[int]
     remarks: tuple[str, ...]
+
+    @property
+    def streamed(self) -> bool:
+        """Whether pictures are read as they are needed, not kept in memory."""
+
+        return self.source.streamed(self.recipe.data)
+
+    @property
+    def capturable(self) -> bool:
+        """Whether a step needs nothing from the host."""
+
+        return not self.streamed and not self.network.noisy
+
+    def read(self, datasets: Path) -> Dataset:
+        """The pictures, from the folder where data sets lie or are put, in the shape that the recipe keeps them in."""
+
+        return fitted(self.source.read(datasets, self.recipe.data), self.source.kept(self.recipe.data))
 
     @property
     def steps_per_epoch(self) -> int:
@@ -68,7 +87,7 @@ def planned(raw: Raw, origin: str, remarks: tuple[str, ...] = ()) -> Plan:
     recipe = validated(raw, origin, model=model, algorithm=algorithm.settings)
     epoch = steps_per_epoch(source.pictures[0], recipe.data, recipe.training)
     algorithm.check(recipe.algorithm, recipe.training, epoch)
-    network = Network.of(recipe.model, source.shape, source.classes, recipe.algorithm.keep_out)
+    network = Network.of(recipe.model, source.shown(recipe.data), source.classes, recipe.algorithm.keep_out)
     kept = algorithm.kept(network.layout, recipe.algorithm)
     return Plan(recipe, source, network, algorithm, kept, (*remarks, *_beyond(recipe.training, epoch), *_idle(kept)))
 

@@ -59,20 +59,22 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
     of engine is announced, all further news is told.
     """
 
-    engine = engines.chosen(place.device, threads=place.threads)
+    engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
     run = Run(place.folder, plan.recipe.dump(), plan.network)
     _refuse_foreign(run)
     if not _unfinished(plan, run, seeds):
         _clear_up(run)
         return run
-    data = plan.source.read(place.datasets).to(engine.device)
+    data = plan.read(place.datasets).to(engine.device)
     with locks.held(place.folder):
         # Once more: another session may have come and gone while the data were read.
         _refuse_foreign(run)
         run.tidy()
-        run.sessions()
+        _refuse_other_reader(run, data)
         announce(f'Engine: {engine.name} on {engine.device}, threads for each seed: {place.threads}')
-        told = _recorded(run, _environment(engine, place.threads), tell)
+        if data.remark:
+            announce(data.remark)
+        told = _recorded(run, _environment(engine, data, place.threads), tell)
         _go_on(plan, run, engine, data, place=place, seeds=seeds, tell=told)
     return run
 
@@ -142,6 +144,16 @@ def _refuse_foreign(run: Run) -> None:
                        'Choose another folder with --run, or ask for the settings it was begun with.')
 
 
+def _refuse_other_reader(run: Run, data: Dataset) -> None:
+    """An LthError if pictures came to the run through another reader: not all decode to the same numbers."""
+
+    before = next((session['reader'] for session in reversed(run.sessions()) if 'reader' in session), data.reader)
+    if before != data.reader:
+        raise LthError(f'{run.folder} was begun with pictures from {before!r}, now they come from {data.reader!r}, which '
+                       'decodes them a little differently. Put the prepared files back or away, or choose another '
+                       'folder with --run.')
+
+
 def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]]:
     """The groups, split where seeds are not equally far."""
 
@@ -199,8 +211,8 @@ def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], pipe: connection.Co
 
     try:
         plan = planned(recipe, 'recipe.yaml')
-        engine = engines.chosen(place.device, threads=place.threads)
-        data = plan.source.read(place.datasets)
+        engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
+        data = plan.read(place.datasets)
         _search(plan, Run(place.folder, recipe, plan.network), engine, data, seeds, pipe.send)
     except LthError as error:
         pipe.send(str(error))
@@ -213,12 +225,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def _environment(engine: Engine, threads: int) -> Raw:
+def _environment(engine: Engine, data: Dataset, threads: int) -> Raw:
     """The entry of this session in environment.json."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'threads': threads, 'start': datetime.now().astimezone().isoformat(timespec='seconds'),
+            'threads': threads, 'reader': data.reader, 'start': datetime.now().astimezone().isoformat(timespec='seconds'),
             'seconds': 0., 'rounds': 0}
 
 

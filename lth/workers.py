@@ -20,6 +20,37 @@ def started(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
     return process
 
 
+def started_with_children(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
+    """A fresh process that may have children: it leads a group of its own, which ends with this process."""
+
+    process = multiprocessing.get_context('spawn').Process(target=_lead, args=(work, *arguments))
+    process.start()
+    return process
+
+
+def kill_with_children(process: SpawnProcess) -> None:
+    """Ends such a process and all that it started, if they have not ended yet."""
+
+    assert process.pid
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.join()
+
+
+def _lead(work: Callable[..., None], *arguments: Any) -> None:
+    os.setsid()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_end_group_with, args=(parent,), daemon=True).start()
+    work(*arguments)
+
+
+def _end_group_with(parent: BaseProcess) -> None:
+    parent.join()
+    os.killpg(0, signal.SIGKILL)
+
+
 def _work(work: Callable[..., None], *arguments: Any) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None

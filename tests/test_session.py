@@ -15,6 +15,7 @@ from lth import session
 from lth.cli.planning import plan_of
 from lth.datasets import DATASETS, Dataset
 from lth.errors import LthError
+from lth.recipe import DataSettings
 
 COMMAND = [
     sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '6', '--run', './run']
@@ -139,15 +140,15 @@ def test_a_run_of_another_recipe_that_came_while_the_data_were_read_is_refused(t
     monkeypatch.chdir(tmp_path)
     place = session.Place(tmp_path / 'run', tmp_path)
 
-    def searched(batch_size: int, read: Callable[[Path], Dataset]) -> None:
+    def searched(batch_size: int, read: Callable[[Path, DataSettings], Dataset]) -> None:
         settings = {'algorithm.rounds': 0, 'training.length': '1 epochs', 'training.batch_size': batch_size}
         plan = plan_of('lenet-300-100', 'digits', None, settings, [])
         plan = replace(plan, source=replace(plan.source, read=read))
         session.search(plan, place, [0], lambda _: None, lambda _: None)
 
-    def overtaken(folder: Path) -> Dataset:
+    def overtaken(folder: Path, settings: DataSettings) -> Dataset:
         searched(30, DATASETS.find('digits').read)
-        return DATASETS.find('digits').read(folder)
+        return DATASETS.find('digits').read(folder, settings)
 
     with pytest.raises(LthError, match='training.batch_size: 30 / 60'):
         searched(60, overtaken)

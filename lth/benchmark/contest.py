@@ -53,7 +53,7 @@ def contenders(device: str, plan: Plan) -> list[Contender]:
     """The usual way and every engine that applies on this device."""
 
     place = engines.chosen(device, threads=1).device
-    names = ['plain', 'cuda-graph'] if place.type == 'cuda' else ['plain']
+    names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
     stacks = [1, 16] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
     return [Contender('usual', str(place), 1), *ours]
@@ -143,7 +143,10 @@ def _prepared(
     place = torch.device(entrant.device) if usual else engines.chosen(entrant.device, threads=threads).device
     engine = engines.CudaGraph(place) if entrant.engine == 'cuda-graph' else engines.Plain(place)
     training = plan.recipe.training.model_copy(update={'length': Span(_LONGEST, 'iterations')})
-    data = plan.source.read(datasets)
+    data = plan.read(datasets)
+    if plan.streamed:
+        raise LthError('lth bench times pictures in memory: these are streamed. Choose a smaller data.size, or another '
+                       'data set.')
     task = replace(plan.task(data.to(engine.device), range(entrant.replicates), engine), training=training)
     wait = torch.cuda.synchronize if engine.device.type == 'cuda' else _nothing
     if usual:

@@ -21,11 +21,16 @@ class Pictures(Dataset[tuple[Any, int]]):
 
     def __init__(self, task: Task) -> None:
         from torchvision import transforms  # pylint: disable=import-outside-toplevel # 2 s that only the bench needs
-        numbers = task.divisions[0][0]
-        self._images = task.data.train.images[numbers].permute(0, 2, 3, 1).squeeze(-1).numpy()
+        numbers, images = task.divisions[0][0], task.data.train.images
+        assert isinstance(images, Tensor)
+        self._images = images[numbers].permute(0, 2, 3, 1).squeeze(-1).numpy()
         self._labels = task.data.train.labels[numbers].tolist()
         settings = task.data_settings
-        steps: list[Any] = [transforms.RandomCrop(task.network.shape[1:], settings.crop)] if settings.crop else []
+        shown = task.network.shape[1:]
+        cropped = settings.crop > 0 or task.data.shape[1:] != shown
+        steps: list[Any] = [transforms.RandomCrop(shown, settings.crop)] if cropped else []
+        if settings.resized_crop:
+            steps = [transforms.RandomResizedCrop(shown, (settings.resized_crop, 1))]
         steps += [transforms.RandomHorizontalFlip()] if settings.flip else []
         steps += [transforms.ToTensor(), transforms.Normalize(task.data.mean, task.data.std)]
         self._transform: Callable[[Any], Tensor] = transforms.Compose(steps)

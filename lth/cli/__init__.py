@@ -10,6 +10,7 @@ from lth.cli.bench import bench
 from lth.cli.evaluate import evaluate
 from lth.cli.find_ticket import find_ticket
 from lth.cli.listing import listing
+from lth.cli.prepare import prepare
 from lth.cli.showing import show
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
 app.command('find-ticket')(find_ticket)
 app.command('evaluate')(evaluate)
 app.command('list')(listing)
+app.command('prepare')(prepare)
 app.command('show')(show)
 app.command('bench')(bench)
 

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.live import Live
+from rich.progress import Progress
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
@@ -115,6 +116,36 @@ class Display:
         pace = now - self._pace_since
         guess = f', about {_duration(pace / done * left)} left' if done and pace > _SECONDS_UNTIL_A_GUESS else ''
         return f'{_duration(now - self._start)} gone{guess}'
+
+
+class Counting:
+    """How many of how many things are done: a bar on a terminal, a line now and then elsewhere; a context manager."""
+
+    def __init__(self, things: str) -> None:
+        self._things = things
+        self._start = self._last_line = time.monotonic()
+        self._bar = Progress(console=err, transient=True) if err.is_terminal else None
+        self._task = self._bar.add_task(things, total=None) if self._bar else None
+
+    def __enter__(self) -> 'Counting':
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def tell(self, done: int, total: int) -> None:
+        """Takes news."""
+
+        now = time.monotonic()
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total)
+        elif done == total or now - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._last_line = now
+            err.print(f'{done:,} of {total:,} {self._things}  {_duration(now - self._start)} gone', highlight=False)
 
 
 def _duration(seconds: float) -> str:

@@ -36,8 +36,8 @@ def evaluate(
     from lth import engines, evaluation  # pylint: disable=import-outside-toplevel
     where = evaluation.place(run)
     plan, opened = evaluation.opened(where)
-    engine = engines.chosen(device, threads=threads)
-    data = plan.source.read(datasets).to(engine.device)
+    engine = engines.chosen(device, threads=threads, capturable=plan.capturable)
+    data = plan.read(datasets).to(engine.device)
     seeds = opened.seeds() if where.seed is None else [where.seed]
     found = list(evaluation.evaluations(plan, opened, data, engine, seeds, where.round))
     if as_json:

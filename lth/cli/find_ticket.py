@@ -1,5 +1,6 @@
 """`lth find-ticket`: iterative magnitude pruning with rewinding."""
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -89,7 +90,8 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
 def _folder(name: str | None, plan: 'Plan') -> Path:
     """The run folder: a bare name lies below ./runs."""
 
-    chosen = f'{plan.recipe.model.name}-{plan.recipe.data.name}' if name is None else name
+    pair = f'{plan.recipe.model.name}-{plan.recipe.data.name}'
+    chosen = re.sub(r'[^\w.-]+', '-', pair) if name is None else name
     if not chosen.strip():
         raise LthError('--run: the name is empty. Give a name below ./runs, or a path.')
     return Path(chosen) if '/' in chosen or chosen in ('.', '..') else Path('runs') / chosen

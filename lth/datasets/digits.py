@@ -3,12 +3,14 @@ from pathlib import Path
 
 import torch
 
-from lth.datasets.source import DATASETS, Dataset, Source, Split
+from lth.datasets.register import DATASETS
+from lth.datasets.source import Dataset, Source, Split
+from lth.recipe import DataSettings
 
 _TEST = 360
 
 
-def _read(_folder: Path) -> Dataset:
+def _read(_folder: Path, _settings: DataSettings) -> Dataset:
     """The last 360 pictures are the test set: they come from other writers than most of the training pictures."""
 
     # Here, for it takes 1 s that only this data set needs.

@@ -2,20 +2,18 @@
 
 To add one, register a Source below with the checksums of the files that are read.
 """
-import contextlib
-import io
-import tarfile
-import zlib
 from collections.abc import Mapping
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lth.datasets.source import DATASETS, Dataset, Source, Split
-from lth.errors import LthError
+from lth.datasets.fetching import downloaded, verify
+from lth.datasets.fitting import dataset_of
+from lth.datasets.register import DATASETS
+from lth.datasets.source import Dataset, Source, Split
+from lth.recipe import DataSettings
 
 _MNIST_FILES = {
     'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',
@@ -34,61 +32,52 @@ _CIFAR10_FILES = {
     'batches.meta': '5ff9c542aee3614f3951f8cda6e48888'}
 
 
+_CIFAR100_FILES = {
+    'train': '16019d7e3df5f24257cddd939b257f8d', 'test': 'f0ef6b0ae62326f3e7ffdfab6717acfc',
+    'meta': '7973b15100ade9c7d40fb424638fde48'}
+_SVHN_FILES = {
+    'train_32x32.mat': 'e26dedcc434d2e4c54c9b2d4a06d8373', 'test_32x32.mat': 'eb5a983be6a315427106f1b164d9cef3'}
+# Of these the archives' checksums are published.
+_KMNIST_FILES = {
+    'train-images-idx3-ubyte.gz': 'bdb82020997e1d708af4cf47b453dcf7',
+    'train-labels-idx1-ubyte.gz': 'e144d726b3acfaa3e44228e80efcd344',
+    't10k-images-idx3-ubyte.gz': '5c965bf0a639b31b8f53240b1b52f4d7',
+    't10k-labels-idx1-ubyte.gz': '7320c461ea6c1c855c0b718fb2a4b134'}
+_Averages = tuple[tuple[float, ...], tuple[float, ...]]
+
+
 def _read(
-        folder: Path, *, name: str, files: Mapping[str, str], mean: tuple[float, ...], std: tuple[float, ...],
-) -> Dataset:
-    """Both splits of the data set `name` of torchvision, kept below `folder` as torchvision lays them out."""
+        folder: Path, _settings: DataSettings, *, name: str, files: Mapping[str, str],
+        averages: _Averages | None = None) -> Dataset:
+    """Both splits of the data set `name` of torchvision, kept below `folder` as torchvision lays them out; mean and
+    standard deviation are taken from the pictures unless given.
+    """
 
     # Here, for it takes 2 s that `list` and `--dry-run` do without.
     from torchvision import datasets  # pylint: disable=import-outside-toplevel
-    _verify(folder, files)
+    kind = getattr(datasets, name)
+    ways: list[dict[str, Any]] = [{'train': True}, {'train': False}]
+    if name == 'SVHN':
+        folder, ways = folder / 'svhn', [{'split': 'train'}, {'split': 'test'}]
+    verify(folder, files)
     if not all((folder / file).exists() for file in files):
-        _download(getattr(datasets, name), folder, files)
-        _verify(folder, files)
-    train, test = (getattr(datasets, name)(folder, train=train) for train in (True, False))
-    return Dataset(_split(train), _split(test), mean, std)
-
-
-def _verify(folder: Path, files: Mapping[str, str]) -> None:
-    """Refuses a file that is there but is not the published one."""
-
-    from torchvision.datasets.utils import calculate_md5  # pylint: disable=import-outside-toplevel # as above
-    for file, checksum in files.items():
-        path = folder / file
-        if path.exists() and (found := calculate_md5(path)) != checksum:
-            raise LthError(f'{path} is damaged: its MD5 is {found}, the published file has {checksum}. Delete it, and '
-                           'the same command fetches it anew; or put a good copy there.')
-
-
-def _download(dataset: Any, folder: Path, files: Mapping[str, str]) -> None:
-    """Fetches what is missing, or says which files go where."""
-
-    made = [parent for parent in ((folder / next(iter(files))).parents) if not parent.exists()]
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            folder.mkdir(parents=True, exist_ok=True)
-            dataset(folder, download=True)
-    except (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, zlib.error) as error:
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
-        wanted = ', '.join(Path(file).name for file in files)
-        place = (folder / next(iter(files))).parent
-        raise LthError(f'{dataset.__name__} is not in {folder.resolve()} and could not be downloaded there '
-                       f'({_one_line(error)}). Choose a folder that can be written, connect to the network, or put '
-                       f'these files into {place}: {wanted}.') from None
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join(str(error).split())
+        for way in ways:
+            downloaded(kind, folder, files, **way)
+        verify(folder, files)
+    train, test = (_split(kind(folder, **way)) for way in ways)
+    return Dataset(train, test, *averages) if averages else dataset_of(train, test)
 
 
 def _split(dataset: Any) -> Split:
     """The pictures of a torchvision data set, channels first."""
 
-    images = torch.as_tensor(dataset.data)
-    images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
-    return Split(images.contiguous(), torch.as_tensor(dataset.targets, dtype=torch.int64))
+    images, labels = torch.as_tensor(dataset.data), getattr(dataset, 'targets', None)
+    if labels is None:
+        # SVHN's channels come first already.
+        labels = dataset.labels
+    else:
+        images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
+    return Split(images.contiguous(), torch.as_tensor(labels, dtype=torch.int64))
 
 
 def _below(folder: str, files: Mapping[str, str]) -> dict[str, str]:
@@ -97,14 +86,26 @@ def _below(folder: str, files: Mapping[str, str]) -> dict[str, str]:
 
 DATASETS.register('mnist')(Source(
     summary='handwritten digits (LeCun et al. 1998)', shape=(1, 28, 28), classes=10, pictures=(60_000, 10_000),
-    read=partial(_read, name='MNIST', files=_below('MNIST/raw', _MNIST_FILES), mean=(0.1307,), std=(0.3081,))))
+    read=partial(_read, name='MNIST', files=_below('MNIST/raw', _MNIST_FILES), averages=((0.1307,), (0.3081,)))))
 
 DATASETS.register('fashion-mnist')(Source(
     summary='pictures of clothes (Xiao et al. 2017)', shape=(1, 28, 28), classes=10, pictures=(60_000, 10_000),
     read=partial(_read, name='FashionMNIST', files=_below('FashionMNIST/raw', _FASHION_FILES),
-                 mean=(0.2860,), std=(0.3530,))))
+                 averages=((0.2860,), (0.3530,)))))
 
 DATASETS.register('cifar10')(Source(
     summary='natural pictures in colour (Krizhevsky 2009)', shape=(3, 32, 32), classes=10, pictures=(50_000, 10_000),
     read=partial(_read, name='CIFAR10', files=_below('cifar-10-batches-py', _CIFAR10_FILES),
-                 mean=(0.4914, 0.4822, 0.4465), std=(0.2470, 0.2435, 0.2616))))
+                 averages=((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))))
+
+DATASETS.register('kmnist')(Source(
+    summary='cursive Japanese characters (Clanuwat et al. 2018)', shape=(1, 28, 28), classes=10,
+    pictures=(60_000, 10_000), read=partial(_read, name='KMNIST', files=_below('KMNIST/raw', _KMNIST_FILES))))
+
+DATASETS.register('cifar100')(Source(
+    summary='natural pictures in colour (Krizhevsky 2009)', shape=(3, 32, 32), classes=100, pictures=(50_000, 10_000),
+    read=partial(_read, name='CIFAR100', files=_below('cifar-100-python', _CIFAR100_FILES))))
+
+DATASETS.register('svhn')(Source(
+    summary='house numbers in colour (Netzer et al. 2011)', shape=(3, 32, 32), classes=10, pictures=(73_257, 26_032),
+    read=partial(_read, name='SVHN', files=_SVHN_FILES)))

@@ -1,4 +1,6 @@
 """Pictures, their order and look: each draw is a function of (seed, epoch), so a run can be repeated or joined late."""
+import math
+
 import torch
 from torch import Tensor
 
@@ -19,10 +21,15 @@ def order(training: Tensor, seed: int, epoch: int) -> Tensor:
     return training[torch.randperm(len(training), generator=streams.generator(seed, 'order', epoch))]
 
 
-def corners(count: int, settings: DataSettings, seed: int, epoch: int) -> Tensor:
-    """Where each crop starts in the padded picture: (count, 2), row and column from 0 to twice the padding."""
+def places(count: int, settings: DataSettings, seed: int, epoch: int, *, room: int) -> Tensor:
+    """Where each picture is cut: (count, 2) first row and column, from 0 to `room`; or, for resized crops, (count, 4)
+    first row, first column, height and width as shares of the picture.
+    """
 
-    return torch.randint(0, 2 * settings.crop + 1, (count, 2), generator=streams.generator(seed, 'crop', epoch))
+    random = streams.generator(seed, 'crop', epoch)
+    if settings.resized_crop:
+        return _boxes(count, settings.resized_crop, random)
+    return torch.randint(0, room + 1, (count, 2), generator=random)
 
 
 def flips(count: int, settings: DataSettings, seed: int, epoch: int) -> Tensor:
@@ -33,20 +40,63 @@ def flips(count: int, settings: DataSettings, seed: int, epoch: int) -> Tensor:
     return torch.rand(count, generator=streams.generator(seed, 'flip', epoch)) < 0.5
 
 
-def augmented(images: Tensor, starts: Tensor, mirrored: Tensor, *, padding: int) -> Tensor:
-    """Padded with black, cropped and mirrored in one gather: (B, C, H, W), (B, 2), (B,) -> (B, C, H, W)."""
+def augmented(images: Tensor, cuts: Tensor, mirrored: Tensor, *, padding: int, shown: tuple[int, int]) -> Tensor:
+    """Cut to `shown` rows and columns at `places`, and mirrored: (B, C, H, W), (B, 2 or 4), (B,) -> (B, C, *shown)."""
 
-    count, channels, height, width = images.shape
-    padded = torch.nn.functional.pad(images, (padding,) * 4)
-    rows = starts[:, :1] + torch.arange(height, device=images.device)
-    columns = torch.arange(width, device=images.device).expand(count, width)
-    columns = starts[:, 1:] + torch.where(mirrored[:, None], columns.flip(1), columns)
-    places = rows[:, None, :, None] * padded.shape[-1] + columns[:, None, None, :]
-    return padded.flatten(2).gather(2, places.expand(count, channels, height, width).flatten(2)).view_as(images)
+    return (_enlarged if cuts.shape[1] == 4 else _moved)(images, cuts, mirrored, padding, shown)
+
+
+def centered(images: Tensor, shown: tuple[int, int]) -> Tensor:
+    """The middle of pictures: (..., H, W) -> (..., *shown)."""
+
+    top, left = ((whole - part) // 2 for whole, part in zip(images.shape[-2:], shown, strict=True))
+    return images[..., top:top + shown[0], left:left + shown[1]]
 
 
 def normalized(images: Tensor, settings: DataSettings, mean: Tensor, std: Tensor) -> Tensor:
-    """uint8 pictures as float32 in [0, 1] or standardized by the data set's mean and std (C, 1, 1): (..., C, H, W)."""
+    """Pictures of 0 … 255 as float32 in [0, 1] or standardized by the data set's mean and std (C, 1, 1): (..., C, H, W)."""
 
     scaled = images.to(torch.float32).div_(255)
     return scaled if settings.normalization == 'scale' else scaled.sub_(mean).div_(std)
+
+
+def _moved(images: Tensor, starts: Tensor, mirrored: Tensor, padding: int, shown: tuple[int, int]) -> Tensor:
+    """Padded with black, cut and mirrored in one gather."""
+
+    height, width = shown
+    padded = torch.nn.functional.pad(images, (padding,) * 4)
+    rows = starts[:, :1] + torch.arange(height, device=images.device)
+    columns = torch.arange(width, device=images.device).expand(len(images), width)
+    columns = starts[:, 1:] + torch.where(mirrored[:, None], columns.flip(1), columns)
+    pixels = rows[:, None, :, None] * padded.shape[-1] + columns[:, None, None, :]
+    pixels = pixels.expand(len(images), images.shape[1], height, width)
+    return padded.flatten(2).gather(2, pixels.flatten(2)).view(pixels.shape)
+
+
+def _enlarged(images: Tensor, boxes: Tensor, mirrored: Tensor, _padding: int, shown: tuple[int, int]) -> Tensor:
+    """Boxes brought to one size, bilinear: float32 in 0 … 255."""
+
+    top, left, height, width = boxes.unbind(1)
+    zeros = torch.zeros_like(top)
+    across = torch.where(mirrored, -width, width)
+    # Coordinates run from -1 to 1 over a picture: output -> input.
+    affine = torch.stack([
+        torch.stack([across, zeros, 2 * left + width - 1], 1), torch.stack([zeros, height, 2 * top + height - 1], 1)], 1)
+    grid = torch.nn.functional.affine_grid(affine, [len(images), images.shape[1], *shown], align_corners=False)
+    pictures = images.to(torch.float32)
+    return torch.nn.functional.grid_sample(pictures, grid, padding_mode='border', align_corners=False)
+
+
+def _boxes(count: int, least: float, random: torch.Generator) -> Tensor:
+    """Boxes of `least` to all of the area and of ratios 3/4 to 4/3 (Szegedy et al. 2015), the first of ten draws that
+    fits; all of the picture if none does: (count, 4).
+    """
+
+    area = torch.empty(count, 10).uniform_(least, 1, generator=random)
+    ratio = torch.empty(count, 10).uniform_(math.log(3 / 4), math.log(4 / 3), generator=random).exp()
+    corner = torch.rand(count, 2, generator=random)
+    sides = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], 2)
+    fits = (sides <= 1).all(2)
+    first = fits.to(torch.uint8).argmax(1)
+    sides = torch.where(fits.any(1)[:, None], sides[torch.arange(count), first], torch.ones(2))
+    return torch.cat([corner * (1 - sides), sides], 1)

@@ -1,48 +1,116 @@
-"""Pictures in memory, and the register of where they come from."""
-from collections.abc import Callable
+"""Pictures in memory or streamed, and the register of where they come from."""
+import math
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
+from lth.errors import LthError
+from lth.recipe import DataSettings
 from lth.registry import Registry
+
+Shape = tuple[int, int, int]
+
+
+class Stream(Protocol):
+    """Pictures too many for memory, read as they are needed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, channels, height, width), as of a tensor."""
+
+    def batches(self, rows: Tensor, size: int) -> Iterator[Tensor]:
+        """The pictures with these numbers (m,), in this order, in batches of `size`: uint8 (B, C, H, W)."""
 
 
 class Split(NamedTuple):
     """Pictures (n, channels, height, width) as uint8 and their classes (n,) as int64."""
 
-    images: Tensor
+    images: Tensor | Stream
     labels: Tensor
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test pictures; the validation pictures are drawn from the training ones by each seed."""
+    """Training and test pictures; the validation pictures are drawn from the training ones by each seed.
+
+    `reader` tells who reads the pictures, since not all decode alike; `remark` what the user should know of it.
+    """
 
     train: Split
     test: Split
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    reader: str = 'memory'
+    remark: str = ''
+
+    @property
+    def shape(self) -> Shape:
+        """Channels, height and width of a picture as it is kept."""
+
+        _, channels, height, width = self.train.images.shape
+        return channels, height, width
 
     def to(self, device: torch.device) -> 'Dataset':
-        """The same data set, living on the device."""
+        """The same data set, living on the device; streams come batch by batch."""
 
-        moved = (Split(split.images.to(device), split.labels.to(device)) for split in (self.train, self.test))
+        moved = (Split(split.images.to(device) if isinstance(split.images, Tensor) else split.images,
+                       split.labels.to(device)) for split in (self.train, self.test))
         return replace(self, train=next(moved), test=next(moved))
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is known of a data set before a file is touched; `read` takes the folder where data lies or is put."""
+    """What is known of a data set before a picture is read.
+
+    `read` takes the folder where data lies or is put; pictures that are many and large enough can be streamed if the
+    source is `streamable`, and `prepare` then writes them once in a form that streams fast.
+    """
 
     summary: str
-    shape: tuple[int, int, int]
+    shape: Shape
     classes: int
     pictures: tuple[int, int]
-    read: Callable[[Path], Dataset]
+    read: Callable[[Path, DataSettings], Dataset]
     settings: dict[str, Any] = field(default_factory=dict)
+    streamable: bool = False
+    prepare: Callable[[Path, DataSettings, Callable[[int, int], None]], list[Path]] | None = None
+
+    def kept(self, settings: DataSettings) -> Shape:
+        """The shape in which pictures are kept, before any cropping."""
+
+        return kept_shape(self.shape, settings)
+
+    def shown(self, settings: DataSettings) -> Shape:
+        """The shape that the network sees; an LthError if pictures are too small to be cut to it."""
+
+        channels, height, width = self.kept(settings)
+        if settings.resolution is None:
+            return channels, height, width
+        if height != width or settings.resolution > height + 2 * settings.crop:
+            raise LthError(f'data.resolution: {settings.resolution} cannot be cut from pictures of {height}×{width} '
+                           'pixels: give square pictures at least as large (data.size), or a smaller resolution.')
+        return channels, settings.resolution, settings.resolution
+
+    def streamed(self, settings: DataSettings) -> bool:
+        """Whether pictures are streamed."""
+
+        return self.streamable and too_large(sum(self.pictures), self.kept(settings), settings)
 
 
-DATASETS: Registry[Source] = Registry('data set')
+def kept_shape(shape: Shape, settings: DataSettings) -> Shape:
+    """What the settings make of pictures of this shape."""
+
+    channels, height, width = shape
+    return settings.channels or channels, settings.size or height, settings.size or width
+
+
+def too_large(pictures: int, shape: Shape, settings: DataSettings) -> bool:
+    """Whether pictures are better streamed: if the recipe says so, else if they would fill a quarter of the memory."""
+
+    size, memory = pictures * math.prod(shape), os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    return settings.storage == 'stream' or (settings.storage == 'auto' and size > memory / 4)

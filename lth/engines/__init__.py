@@ -20,8 +20,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 __all__ = ['CudaGraph', 'Plain', 'chosen', 'groups']
 
 
-def chosen(device: str, *, threads: int) -> Engine:
-    """The fastest engine of a device: `auto`, `cpu`, `cuda` or `cuda:1`.
+def chosen(device: str, *, threads: int, capturable: bool = True) -> Engine:
+    """The fastest engine of a device: `auto`, `cpu`, `cuda` or `cuda:1`; for steps that can be captured, if nothing in
+    them comes from the host: no noise that is seeded for each step, no pictures that are streamed.
 
     Pins the CPU's threads, since bits depend on their number.
     """
@@ -31,11 +32,10 @@ def chosen(device: str, *, threads: int) -> Engine:
     torch.set_flush_denormal(True)
     _keep_freed_memory()
     place = _place(device)
-    if place.type == 'cpu':
-        return Plain(place)
-    # Streams, captures and waits are the current device's.
-    torch.cuda.set_device(place)
-    return CudaGraph(place)
+    if place.type == 'cuda':
+        # Streams, captures and waits are the current device's.
+        torch.cuda.set_device(place)
+    return CudaGraph(place) if place.type == 'cuda' and capturable else Plain(place)
 
 
 def groups(engine: Engine, network: Network, seeds: Sequence[int]) -> list[tuple[int, ...]]:

@@ -1,35 +1,42 @@
-"""The batches of an epoch, for all replicates, from pictures that live on the device."""
+"""The batches of an epoch: from pictures that live on the device, for all replicates, or streamed, for one."""
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
-from lth.datasets import sampling
+from lth.datasets import Stream, sampling
 from lth.task import Task
 
 
 class Batches:
-    """Order, crops and flips of one epoch at a time, in tensors that stay in place: what a captured graph reads."""
+    """Order, places and flips of one epoch at a time, in tensors that stay in place: what a captured graph reads."""
 
     def __init__(self, task: Task, dtype: torch.dtype) -> None:
-        device = task.engine.device
+        device, settings = task.engine.device, task.data_settings
         self._task, self._dtype = task, dtype
         self._count = task.steps_per_epoch * task.training.batch_size
         shape = (len(task.seeds), self._count)
         self._rows = torch.zeros(shape, dtype=torch.int64, device=device)
-        self._corners = torch.zeros((*shape, 2), dtype=torch.int64, device=device)
+        self._places = torch.zeros((*shape, 4 if settings.resized_crop else 2), device=device)
+        self._places = self._places if settings.resized_crop else self._places.to(torch.int64)
         self._flips = torch.zeros(shape, dtype=torch.bool, device=device)
         self._mean, self._std = (
             torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
-        self._moving = task.data_settings.crop > 0 or task.data_settings.flip
+        self._shown = task.network.shape[1:]
+        self._room = task.data.shape[1] - self._shown[0] + 2 * settings.crop
+        self._moving = self._room > 0 or settings.resized_crop is not None or settings.flip
+        self._stream: Iterator[Tensor] | None = None
         self.columns = torch.arange(self._count, device=device).view(task.steps_per_epoch, -1)
 
     def begin(self, epoch: int) -> None:
         """Draws an epoch, alike on every device."""
 
+        self._stream = None
         settings = self._task.data_settings
         for row, (seed, (training, _)) in enumerate(zip(self._task.seeds, self._task.divisions, strict=True)):
             self._rows[row].copy_(sampling.order(training, seed, epoch)[:self._count])
             if self._moving:
-                self._corners[row].copy_(sampling.corners(self._count, settings, seed, epoch))
+                self._places[row].copy_(sampling.places(self._count, settings, seed, epoch, room=self._room))
                 self._flips[row].copy_(sampling.flips(self._count, settings, seed, epoch))
 
     def at(self, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,12 +44,19 @@ class Batches:
 
         rows = self._rows.index_select(1, columns)
         train = self._task.data.train
-        images = train.images[rows]
+        images = train.images[rows] if isinstance(train.images, Tensor) else self._streamed(train.images, columns)
         if self._moving:
-            starts, flips = self._corners.index_select(1, columns), self._flips.index_select(1, columns)
+            places, flips = self._places.index_select(1, columns), self._flips.index_select(1, columns)
             padding = self._task.data_settings.crop
             moved = sampling.augmented(
-                images.flatten(0, 1), starts.flatten(0, 1), flips.flatten(0, 1), padding=padding)
-            images = moved.view_as(images)
+                images.flatten(0, 1), places.flatten(0, 1), flips.flatten(0, 1), padding=padding, shown=self._shown)
+            images = moved.view(*images.shape[:3], *self._shown)
         pictures = sampling.normalized(images, self._task.data_settings, self._mean, self._std).to(self._dtype)
         return pictures, train.labels[rows]
+
+    def _streamed(self, images: Stream, columns: Tensor) -> Tensor:
+        """The next batch of the one replicate; the first that is asked for in an epoch tells where to begin."""
+
+        if self._stream is None:
+            self._stream = images.batches(self._rows[0, int(columns[0]):].cpu(), len(columns))
+        return next(self._stream).to(self._rows.device)[None]

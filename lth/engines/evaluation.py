@@ -1,11 +1,11 @@
 """Loss and accuracy over many pictures: large batches, counters kept on the device, one wait at the end."""
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lth.datasets import Split, sampling
+from lth.datasets import Split, Stream, sampling
 from lth.engines.arithmetic import arithmetic
 from lth.task import Score, State, Task
 
@@ -15,30 +15,34 @@ _BATCH = 1000
 def score(task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
     """The replicates' scores on training-set pictures by their numbers, one (n,) each, or on the test set if None."""
 
-    train, test = task.data.train, task.data.test
+    split = task.data.test if pictures is None else task.data.train
     rows: list[tuple[float, float]] = []
     for replicate, weights in enumerate(state.weights):
-        split = test
-        if pictures is not None:
-            chosen = pictures[replicate].to(task.engine.device)
-            split = Split(train.images[chosen], train.labels[chosen])
+        chosen = torch.arange(len(split.labels)) if pictures is None else pictures[replicate]
         buffers = {name: buffer[replicate] for name, buffer in state.buffers.items()}
-        rows.append(_score(task, weights, buffers, split))
+        rows.append(_score(task, weights, buffers, split, chosen))
     return Score(*zip(*rows, strict=True))
 
 
 @torch.inference_mode()
-def _score(task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split) -> tuple[float, float]:
-    """Mean loss and share of right answers of one network; pictures are never augmented here."""
+def _score(task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, chosen: Tensor) -> tuple[float, float]:
+    """Mean loss and share of right answers of one network on some pictures; none is augmented here."""
 
     device = weights.device
     mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
     loss, correct = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
-    for images, labels in zip(split.images.split(_BATCH), split.labels.split(_BATCH), strict=True):
+    labels_of = split.labels[chosen.to(device)].split(_BATCH)
+    for images, labels in zip(_batches(split.images, chosen), labels_of, strict=True):
         with arithmetic(task):
-            pictures = sampling.normalized(images, task.data_settings, mean, std).to(weights.dtype)
+            shown = sampling.centered(images.to(device), task.network.shape[1:])
+            pictures = sampling.normalized(shown, task.data_settings, mean, std).to(weights.dtype)
             logits = task.network.logits(weights, buffers, pictures).to(weights.dtype)
         loss += F.cross_entropy(logits, labels, reduction='sum')
         correct += (logits.argmax(1) == labels).sum()
-    count = len(split.labels)
-    return float(loss) / count, float(correct) / count
+    return float(loss) / len(chosen), float(correct) / len(chosen)
+
+
+def _batches(images: Tensor | Stream, chosen: Tensor) -> Iterator[Tensor]:
+    if isinstance(images, Tensor):
+        return (images[rows.to(images.device)] for rows in chosen.split(_BATCH))
+    return images.batches(chosen, _BATCH)

@@ -7,7 +7,9 @@ import torch
 
 from lth.datasets import DATASETS
 from lth.errors import LthError
+from lth.recipe import DataSettings
 
+SETTINGS = DataSettings(name='any')
 MNIST = 'MNIST/raw/t10k-labels-idx1-ubyte'
 
 
@@ -21,7 +23,7 @@ def offline(*_arguments: object, **_options: object) -> None:
     ('cifar10', 'cifar-10-batches-py/test_batch')])
 def test_a_real_data_set_is_what_its_source_says(name, files, real_data):
     source = DATASETS.find(name)
-    data = source.read(real_data(files))
+    data = source.read(real_data(files), SETTINGS)
     assert data.train.images.dtype == torch.uint8 and data.train.images.is_contiguous()
     shapes = [tuple(split.images.shape) for split in (data.train, data.test)]
     assert shapes == [(count, *source.shape) for count in source.pictures]
@@ -33,7 +35,7 @@ def test_a_real_data_set_is_what_its_source_says(name, files, real_data):
 
 def test_digits_are_always_there(tmp_path):
     source = DATASETS.find('digits')
-    data = source.read(tmp_path)
+    data = source.read(tmp_path, SETTINGS)
     assert (len(data.train.labels), len(data.test.labels)) == source.pictures
     assert data.train.images.shape[1:] == source.shape and data.train.images.max() == 255
     assert (data.train.images / 255.).mean().item() == pytest.approx(data.mean[0], abs=1e-3)
@@ -45,7 +47,7 @@ def test_without_files_and_network_one_paragraph_says_which_files_go_where(tmp_p
     monkeypatch.setattr('torchvision.datasets.mnist.download_and_extract_archive', offline)
     says = 'MNIST is not in .*no network.*put these files into .*MNIST/raw: train-images-idx3-ubyte, '
     with pytest.raises(LthError, match=says) as caught:
-        DATASETS.find('mnist').read(tmp_path / 'data')
+        DATASETS.find('mnist').read(tmp_path / 'data', SETTINGS)
     assert '\n' not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
@@ -53,7 +55,7 @@ def test_without_files_and_network_one_paragraph_says_which_files_go_where(tmp_p
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(LthError, match='CIFAR10 is not in .*file/data'):
-        DATASETS.find('cifar10').read(tmp_path / 'file' / 'data')
+        DATASETS.find('cifar10').read(tmp_path / 'file' / 'data', SETTINGS)
 
 
 def test_a_damaged_file_is_named_and_left_alone(tmp_path, real_data):
@@ -63,7 +65,7 @@ def test_a_damaged_file_is_named_and_left_alone(tmp_path, real_data):
     content[5000] ^= 1
     damaged.write_bytes(content)
     with pytest.raises(LthError, match='t10k-labels-idx1-ubyte is damaged: its MD5 is .*Delete it'):
-        DATASETS.find('mnist').read(tmp_path)
+        DATASETS.find('mnist').read(tmp_path, SETTINGS)
     assert damaged.read_bytes() == bytes(content)
 
 
@@ -72,4 +74,4 @@ def test_truncated_pictures_are_damaged_not_missing(tmp_path):
     file.parent.mkdir()
     file.write_bytes(b'\x80\x02')
     with pytest.raises(LthError, match='data_batch_3 is damaged'):
-        DATASETS.find('cifar10').read(Path(tmp_path))
+        DATASETS.find('cifar10').read(Path(tmp_path), SETTINGS)

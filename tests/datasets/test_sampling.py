@@ -35,13 +35,46 @@ def test_half_of_the_pictures_are_flipped_if_asked_and_none_otherwise():
 
 
 def test_crops_start_anywhere_in_the_padding():
-    assert sorted(set(sampling.corners(2000, MOVING, 0, 0).flatten().tolist())) == list(range(9))
+    assert sorted(set(sampling.places(2000, MOVING, 0, 0, room=8).flatten().tolist())) == list(range(9))
+
+
+def test_resized_crops_have_the_area_and_ratio_of_the_recipe_and_lie_inside():
+    settings = DataSettings(name='x', resized_crop=0.2)
+    boxes = sampling.places(5000, settings, 0, 0, room=0)
+    (top, left, height, width) = boxes.unbind(1)
+    area, ratio = height * width, width / height
+    assert 0.2 - 1e-5 < area.min() < 0.22 and 0.95 < area.max() <= 1
+    assert 0.75 - 1e-5 < ratio.min() < 0.77 and 1.3 < ratio.max() < 4 / 3 + 1e-5
+    assert top.min() >= 0 and left.min() >= 0 and (top + height).max() <= 1 + 1e-6 and (left + width).max() <= 1 + 1e-6
+    assert torch.equal(boxes, sampling.places(5000, settings, 0, 0, room=0))
+
+
+def test_a_resized_crop_of_whole_pixels_is_those_pixels_and_mirrors_them():
+    images = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    boxes = torch.tensor([[2 / 8, 1 / 8, 4 / 8, 4 / 8]]).expand(2, 4)
+    found = sampling.augmented(images, boxes, torch.tensor([False, True]), padding=0, shown=(4, 4))
+    expected = images[:, :, 2:6, 1:5].float()
+    assert torch.allclose(found[0], expected[0], atol=1e-3) and torch.allclose(found[1], expected[1].flip(-1), atol=1e-3)
+
+
+def test_a_resized_crop_equals_torchvisions_without_antialiasing():
+    images = torch.randint(0, 256, (1, 3, 16, 16), dtype=torch.uint8)
+    boxes = torch.tensor([[3 / 16, 2 / 16, 7 / 16, 9 / 16]])
+    found = sampling.augmented(images, boxes, torch.tensor([False]), padding=0, shown=(12, 12))
+    theirs = transforms.functional.resized_crop(images.float(), 3, 2, 7, 9, [12, 12], antialias=False)
+    inner = (..., slice(1, -1), slice(1, -1))  # at its edge torchvision repeats the box's pixels, we go on to the next
+    assert torch.allclose(found[inner], theirs[inner], atol=1e-2)
+
+
+def test_the_middle_is_shown_where_nothing_moves():
+    images = torch.arange(36).view(1, 1, 6, 6)
+    assert sampling.centered(images, (2, 4)).flatten().tolist() == [13, 14, 15, 16, 19, 20, 21, 22]
 
 
 def test_crop_and_flip_equal_those_of_torchvision():
     images = torch.randint(0, 256, (3, 3, 8, 8), dtype=torch.uint8)
     starts, mirrored = torch.tensor([[0, 3], [4, 4], [8, 1]]), torch.tensor([False, True, True])
-    found = sampling.augmented(images, starts, mirrored, padding=4)
+    found = sampling.augmented(images, starts, mirrored, padding=4, shown=(8, 8))
     for image, (top, left), flip, mine in zip(images, starts.tolist(), mirrored, found):
         theirs = transforms.functional.crop(transforms.functional.pad(image, 4), top, left, 8, 8)
         assert torch.equal(mine, transforms.functional.hflip(theirs) if flip else theirs)

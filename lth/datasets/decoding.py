@@ -1,0 +1,129 @@
+"""Picture files as tensors: any format and size that Pillow reads, brought to one shape."""
+import contextlib
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from lth.errors import LthError
+
+_Shape = tuple[int, int, int]
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+# Pillow lets other threads run while it decodes.
+_THREADS = min(8, os.cpu_count() or 1)
+
+
+class Folder(NamedTuple):
+    """Picture files (n) and their classes (n,)."""
+
+    files: list[Path]
+    labels: Tensor
+
+
+def decoded(file: Path, shape: _Shape) -> Tensor | None:
+    """One picture as uint8 of this shape: its shorter side scaled to fit, its middle cut out; None if it is broken."""
+
+    channels, height, width = shape
+    try:
+        with Image.open(file) as picture:
+            # JPEG decodes at a half, quarter or eighth of its size where that suffices.
+            picture.draft('RGB' if channels == 3 else 'L', (width * 2, height * 2))
+            image = picture.convert('RGB' if channels == 3 else 'L')
+            scale = max(width / image.width, height / image.height)
+            if (image.width, image.height) != (width, height):
+                sides = max(width, round(image.width * scale)), max(height, round(image.height * scale))
+                image = image.resize(sides, Image.Resampling.BILINEAR)
+            left, top = (image.width - width) // 2, (image.height - height) // 2
+            pixels = np.array(image.crop((left, top, left + width, top + height)))
+    except _BROKEN:
+        return None
+    return torch.from_numpy(pixels).view(height, width, channels).permute(2, 0, 1).contiguous()
+
+
+def in_order(files: Iterable[Path], shape: _Shape) -> Iterator[Tensor | None]:
+    """The pictures one after the other, some decoded ahead by threads."""
+
+    files = iter(files)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        try:
+            ahead = deque(pool.submit(decoded, file, shape) for file in islice(files, 64 * _THREADS))
+            while ahead:
+                yield ahead.popleft().result()
+                ahead.extend(pool.submit(decoded, file, shape) for file in islice(files, 1))
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def broken(pictures: Sequence[Path], total: int) -> LthError:
+    """The mistake of pictures that do not decode, some of them named."""
+
+    named = ', '.join(map(str, pictures[:5])) + (', …' if len(pictures) > 5 else '')
+    return LthError(f'{len(pictures)} of {total} pictures cannot be decoded: {named}. Mend or delete them, or leave '
+                    'them out with --set data.undecodable=skip.')
+
+
+def all_decoded(
+        folder: Folder, shape: _Shape, undecodable: Literal['refuse', 'skip'], cache: Path) -> tuple[Tensor, Tensor]:
+    """All pictures that decode and their classes, decoded once: kept in a file below `cache` if it can be written."""
+
+    place = cache / f'{_fingerprint(folder, shape, undecodable)}.safetensors'
+    if place.exists():
+        # If torn, as by a crash of the machine, all is decoded again and the file replaced.
+        with contextlib.suppress(OSError, SafetensorError, KeyError):
+            kept = load_file(place)
+            return kept['images'], kept['labels']
+    images = torch.empty(len(folder.files), *shape, dtype=torch.uint8)
+    good = torch.ones(len(folder.files), dtype=torch.bool)
+    for row, image in enumerate(in_order(folder.files, shape)):
+        good[row] = image is not None
+        images[row] = 0 if image is None else image
+    if undecodable == 'refuse' and not good.all():
+        raise broken([file for file, fine in zip(folder.files, good.tolist()) if not fine], len(folder.files))
+    images, labels = (images, folder.labels) if good.all() else (images[good], folder.labels[good])
+    _keep(place, {'images': images, 'labels': labels.contiguous()})
+    return images, labels
+
+
+def that_decode(folder: Folder, shape: _Shape, cache: Path) -> Tensor:
+    """The numbers of the pictures that decode: all are tried once, and the answer kept below `cache`."""
+
+    place = cache / f'{_fingerprint(folder, shape, "numbers")}.safetensors'
+    if place.exists():
+        with contextlib.suppress(OSError, SafetensorError, KeyError):
+            return load_file(place)['numbers']
+    good = torch.tensor([image is not None for image in in_order(folder.files, shape)]).nonzero().flatten()
+    _keep(place, {'numbers': good})
+    return good
+
+
+def _keep(place: Path, tensors: dict[str, Tensor]) -> None:
+    """Writes a file that only spares time, and does without where nothing can be written."""
+
+    partial = place.with_name(f'{place.name}.{os.getpid()}.partial')
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        save_file(tensors, partial)
+        os.replace(partial, place)
+    except (OSError, SafetensorError):
+        partial.unlink(missing_ok=True)
+
+
+def _fingerprint(folder: Folder, shape: _Shape, undecodable: str) -> str:
+    """What changes if any file does."""
+
+    digest = hashlib.blake2b(f'{shape} {undecodable} {folder.labels.tolist()}'.encode(), digest_size=12)
+    for file in folder.files:
+        facts = file.stat()
+        digest.update(f'{file.resolve()} {facts.st_size} {facts.st_mtime_ns}\n'.encode())
+    return digest.hexdigest()

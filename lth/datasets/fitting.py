@@ -1,0 +1,72 @@
+"""Pictures in memory brought to another size or number of channels, and what is average in them."""
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lth.datasets.source import Dataset, Shape, Split
+
+_CHUNK_BYTES = 2 ** 24
+# Rec. 601 luma, as Pillow turns colour into grey.
+_LUMA = (0.299, 0.587, 0.114)
+
+
+def dataset_of(train: Split, test: Split) -> Dataset:
+    """A data set with the mean and standard deviation of its own training pictures."""
+
+    assert isinstance(train.images, Tensor)
+    return Dataset(train, test, *averages(train.images))
+
+
+def fitted(data: Dataset, shape: Shape) -> Dataset:
+    """The data set in pictures of this shape: the shorter side scaled to fit, the middle cut out; itself if all fits.
+    """
+
+    if data.shape == shape or not isinstance(data.train.images, Tensor) or not isinstance(data.test.images, Tensor):
+        return data
+    return dataset_of(Split(_fitted(data.train.images, shape), data.train.labels),
+                      Split(_fitted(data.test.images, shape), data.test.labels))
+
+
+def averages(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, in 0 … 1; a channel that never changes counts as 1: (n, C, H, W)."""
+
+    total, squares = (torch.zeros(images.shape[1], dtype=torch.float64) for _ in range(2))
+    for chunk in _chunks(images):
+        values = chunk.to(torch.float32) / 255
+        total += values.sum((0, 2, 3))
+        squares += values.square_().sum((0, 2, 3))
+    mean = total / (images.numel() / images.shape[1])
+    std = (squares / (images.numel() / images.shape[1]) - mean.square()).clamp_min(0).sqrt()
+    return tuple(mean.tolist()), tuple(torch.where(std > 1e-6, std, 1.).tolist())
+
+
+def _fitted(images: Tensor, shape: Shape) -> Tensor:
+    return torch.cat([_recoloured(_resized(chunk, shape[1:]), shape[0]) for chunk in _chunks(images)])
+
+
+def _chunks(images: Tensor) -> Sequence[Tensor]:
+    """The pictures some megabytes at a time."""
+
+    return torch.split(images, max(1, _CHUNK_BYTES // images[0].numel()))
+
+
+def _resized(images: Tensor, sides: tuple[int, int]) -> Tensor:
+    height, width = images.shape[-2:]
+    if (height, width) == sides:
+        return images
+    scale = max(sides[0] / height, sides[1] / width)
+    scaled = [max(sides[0], round(height * scale)), max(sides[1], round(width * scale))]
+    larger = F.interpolate(images.to(torch.float32), scaled, mode='bilinear', antialias=True)
+    top, left = (scaled[0] - sides[0]) // 2, (scaled[1] - sides[1]) // 2
+    return larger[..., top:top + sides[0], left:left + sides[1]].round().clamp_(0, 255).to(torch.uint8)
+
+
+def _recoloured(images: Tensor, channels: int) -> Tensor:
+    if images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return images.expand(-1, 3, -1, -1)
+    luma = torch.tensor(_LUMA).view(1, 3, 1, 1)
+    return (images * luma).sum(1, keepdim=True).round().to(torch.uint8)

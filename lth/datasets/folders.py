@@ -1,0 +1,132 @@
+"""Folders of pictures, one subfolder a class: in memory, decoded once, or streamed.
+
+    PATH/train/CLASS/…   PATH/test/CLASS/… (or val, validation)      or PATH/CLASS/…, of which a sixth is the test set
+"""
+import functools
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+
+from lth import streams
+from lth.datasets import decoding, prepared, streaming
+from lth.datasets.decoding import Folder
+from lth.datasets.fitting import dataset_of
+from lth.datasets.source import Dataset, Shape, Source, Split, kept_shape, too_large
+from lth.errors import LthError
+from lth.recipe import DataSettings
+
+_PICTURES = {'.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.tif', '.tiff'}
+_TESTS = ('test', 'val', 'validation')
+# A folder of larger pictures is kept at this side unless data.size says otherwise.
+_LARGEST = 224
+
+
+class Found(NamedTuple):
+    """A folder of training and test pictures in these classes, and the shape of the first picture."""
+
+    path: Path
+    classes: list[str]
+    train: Folder
+    test: Folder
+    shape: Shape
+
+
+@functools.cache
+def source(path: str) -> Source:
+    """The source of a folder, from the names of its files; none is read but the first picture."""
+
+    found = _found(Path(path).expanduser())
+    pictures = len(found.train.files), len(found.test.files)
+    return Source(f'pictures below {path}', found.shape, len(found.classes), pictures,
+                  partial(read, found=found), {'validation': max(1, pictures[0] // 10), 'normalization': 'standardize'},
+                  streamable=True, prepare=partial(prepare, found=found))
+
+
+def read(folder: Path, settings: DataSettings, *, found: Found) -> Dataset:
+    """The pictures at the size that the settings ask for."""
+
+    shape = kept_shape(found.shape, settings)
+    if too_large(len(found.train.files) + len(found.test.files), shape, settings):
+        return streaming.opened(f'folder:{found.path}', found.path, found.train, found.test, shape, settings, cache=folder / 'decoded')
+    return dataset_of(*(Split(*decoding.all_decoded(part, shape, settings.undecodable, folder / 'decoded'))
+                        for part in (found.train, found.test)))
+
+
+def prepare(folder: Path, settings: DataSettings, tell: Callable[[int, int], None], *, found: Found) -> list[Path]:
+    """Writes the pictures once in the form that FFCV streams, beside their folders."""
+
+    del folder
+    return prepared.written(found.path, found.train, found.test, kept_shape(found.shape, settings),
+                            settings.undecodable, tell)
+
+
+def listed(path: Path, classes: Sequence[str]) -> Folder:
+    """The picture files of these classes, in order."""
+
+    files, labels = list[Path](), list[int]()
+    for label, name in enumerate(classes):
+        below = sorted(Path(place) / file for place, _, names in os.walk(path / name) for file in names
+                       if Path(file).suffix.lower() in _PICTURES)
+        files += below
+        labels += [label] * len(below)
+    return Folder(files, torch.tensor(labels, dtype=torch.int64))
+
+
+def _found(path: Path) -> Found:
+    train_path = path / 'train' if (path / 'train').is_dir() else path
+    test_path = next((path / name for name in _TESTS if train_path != path and (path / name).is_dir()), None)
+    classes = _classes(train_path)
+    train = listed(train_path, classes)
+    if test_path is None:
+        train, test = _divided(train)
+    else:
+        if differing := sorted(set(_classes(test_path)) ^ set(classes)):
+            raise LthError(f'{path}: the classes differ between {train_path.name} and {test_path.name}: '
+                           f'{", ".join(differing[:5])}{", …" if len(differing) > 5 else ""} in one of them only. Give '
+                           'each class a subfolder in both.')
+        test = listed(test_path, classes)
+    for part, name in ((train, 'training'), (test, 'test')):
+        if not part.files:
+            raise LthError(f'folder:{path} has no {name} pictures: put them into {path}/train/CLASS and '
+                           f'{path}/test/CLASS, or all into {path}/CLASS.')
+    return Found(path, classes, train, test, _first_shape(train))
+
+
+def _classes(path: Path) -> list[str]:
+    try:
+        classes = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
+    except OSError as error:
+        raise LthError(f'folder:{path} cannot be read: {error.strerror}. Give a folder with one subfolder of pictures '
+                       'for each class.') from None
+    if len(classes) < 2:
+        raise LthError(f'folder:{path} has {len(classes)} subfolders, expected one of pictures for each class, at '
+                       'least two.')
+    return classes
+
+
+def _divided(folder: Folder) -> tuple[Folder, Folder]:
+    """Training and test pictures, a sixth of all, the same whenever it is asked."""
+
+    drawn = torch.randperm(len(folder.files), generator=streams.generator(0, 'test pictures'))
+    count = len(drawn) // 6
+    parts = [drawn[count:].sort().values, drawn[:count].sort().values]
+    train, test = (Folder([folder.files[row] for row in rows.tolist()], folder.labels[rows]) for rows in parts)
+    return train, test
+
+
+def _first_shape(folder: Folder) -> Shape:
+    """A square as large as the shorter side of the first picture that opens; grey if that picture is."""
+
+    for file in folder.files:
+        try:
+            with Image.open(file) as picture:
+                side = min(*picture.size, _LARGEST)
+                return (1 if picture.mode in ('1', 'L', 'LA', 'I', 'F', 'I;16') else 3), side, side
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+            continue
+    raise LthError(f'None of the {len(folder.files)} pictures can be opened, such as {folder.files[0]}.')

@@ -1,0 +1,87 @@
+"""ImageNet (Russakovsky et al. 2015), streamed, and Tiny-ImageNet (Le & Yang 2015), in memory."""
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from lth.datasets import decoding, folders, prepared, streaming
+from lth.datasets.decoding import Folder
+from lth.datasets.fetching import fetched
+from lth.datasets.fitting import dataset_of
+from lth.datasets.register import DATASETS
+from lth.datasets.source import Dataset, Source, Split, kept_shape
+from lth.errors import LthError
+from lth.recipe import DataSettings
+
+_SHAPE = (3, 256, 256)
+_PICTURES = (1_281_167, 50_000)
+_AVERAGES = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_TINY = 'tiny-imagenet-200'
+
+
+def _read(folder: Path, settings: DataSettings) -> Dataset:
+    """The prepared pictures, or the JPEG files if there are none."""
+
+    path, shape = folder / 'imagenet', kept_shape(_SHAPE, settings)
+    if prepared.opened(path, shape):
+        none = Folder([], torch.empty(0))
+        return streaming.opened('imagenet', path, none, none, shape, settings, cache=path, known=_AVERAGES)
+    train, test = _files(path)
+    return streaming.opened(
+        'imagenet', path, train, test, shape, settings, cache=folder / 'decoded', known=_AVERAGES)
+
+
+def _prepare(folder: Path, settings: DataSettings, tell: Callable[[int, int], None]) -> list[Path]:
+    path = folder / 'imagenet'
+    return prepared.written(path, *_files(path), kept_shape(_SHAPE, settings), settings.undecodable, tell)
+
+
+def _files(path: Path) -> tuple[Folder, Folder]:
+    parts = []
+    for name, count in zip(('train', 'val'), _PICTURES):
+        place = path / name
+        classes = sorted(entry.name for entry in place.iterdir() if entry.is_dir()) if place.is_dir() else []
+        part = folders.listed(place, classes)
+        if len(classes) != 1000 or len(part.files) != count:
+            raise LthError(f'{place} has {len(part.files)} pictures in {len(classes)} folders, ImageNet has {count} in '
+                           '1000. It must be fetched by hand from https://image-net.org; torchvision.datasets.ImageNet '
+                           f'unpacks the archives into such folders. For a part of it, use folder:{path}.')
+        parts.append(part)
+    return parts[0], parts[1]
+
+
+def _read_tiny(folder: Path, settings: DataSettings) -> Dataset:
+    """All pictures, decoded once; the published validation pictures are the test set, as the true one has no labels."""
+
+    path = fetched(folder, _TINY, f'http://cs231n.stanford.edu/{_TINY}.zip', '90528d7ca1a48142e341f4ef8d21d0de')
+    shape = kept_shape((3, 64, 64), settings)
+    train, test = (Split(*decoding.all_decoded(part, shape, settings.undecodable, folder / 'decoded'))
+                   for part in _tiny_files(path))
+    return dataset_of(train, test)
+
+
+def _tiny_files(path: Path) -> tuple[Folder, Folder]:
+    try:
+        classes = sorted((path / 'wnids.txt').read_text().split())
+        rows = [line.split('\t') for line in (path / 'val' / 'val_annotations.txt').read_text().splitlines()]
+        test = Folder([path / 'val' / 'images' / row[0] for row in rows],
+                      torch.tensor([classes.index(row[1]) for row in rows], dtype=torch.int64))
+    except (OSError, ValueError, IndexError) as error:
+        raise LthError(f'{path} is not Tiny-ImageNet as it is published: {error}. Delete it, and the same command '
+                       f'unpacks {_TINY}.zip anew.') from None
+    train = folders.listed(path / 'train', classes)
+    if missing := [file for file in test.files if not file.exists()] or (not train.files and [path / 'train']):
+        raise LthError(f'{path} is not whole: {missing[0]} is missing. Delete it, and the same command unpacks '
+                       f'{_TINY}.zip anew.')
+    return train, test
+
+
+DATASETS.register('imagenet', 'imagenet-1k', 'ilsvrc2012')(Source(
+    summary='photographs (Russakovsky et al. 2015), streamed; fetched by hand', shape=_SHAPE, classes=1000,
+    pictures=_PICTURES, read=_read, streamable=True, prepare=_prepare,
+    settings={'storage': 'stream', 'validation': 10_000, 'normalization': 'standardize', 'resolution': 224,
+              'resized_crop': 0.08, 'flip': True}))
+
+DATASETS.register('tiny-imagenet', 'tiny-imagenet-200')(Source(
+    summary='photographs (Le & Yang 2015), decoded once', shape=(3, 64, 64), classes=200, pictures=(100_000, 10_000),
+    read=_read_tiny, settings={'normalization': 'standardize'}))

@@ -1,0 +1,51 @@
+"""Data sets of the user's own code: a function without arguments, named `package.module:function`.
+
+It returns a Source, or two pairs, (images, labels) for training and for testing: uint8 (n, channels, height, width) or
+(n, height, width), and whole numbers from 0 (n,); tensors or arrays.
+"""
+import functools
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lth import foreign
+from lth.datasets.fitting import dataset_of
+from lth.datasets.source import Dataset, Source, Split
+from lth.errors import LthError
+from lth.recipe import DataSettings
+
+
+@functools.cache
+def source(name: str) -> Source:
+    """The source that the user's function gives."""
+
+    given = foreign.load(name)()
+    if isinstance(given, Source):
+        return given
+    try:
+        train, test = (_split(images, labels) for images, labels in given)
+    except (TypeError, ValueError) as error:
+        raise LthError(f'{name}: {error}. It should return ((images, labels), (images, labels)), for training and for '
+                       'testing: uint8 (n, channels, height, width) and whole numbers (n,).') from None
+    classes = int(train.labels.max()) + 1
+    if test.labels.max() >= classes or train.images.shape[1:] != test.images.shape[1:]:
+        raise LthError(f'{name}: training and test pictures differ: shapes {tuple(train.images.shape[1:])} and '
+                       f'{tuple(test.images.shape[1:])}, classes up to {classes - 1} and {int(test.labels.max())}.')
+
+    def read(_folder: Path, _settings: DataSettings) -> Dataset:
+        return dataset_of(train, test)
+    _, channels, height, width = train.images.shape
+    count = len(train.labels)
+    return Source(f'pictures of {name}', (channels, height, width), classes, (count, len(test.labels)), read,
+                  {'validation': max(1, count // 10)})
+
+
+def _split(images: Any, labels: Any) -> Split:
+    pictures, classes = torch.as_tensor(images), torch.as_tensor(labels)
+    pictures = pictures.unsqueeze(1) if pictures.ndim == 3 else pictures
+    if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
+        raise ValueError(f'images are {pictures.dtype} of shape {tuple(pictures.shape)}')
+    if classes.shape != (len(pictures),) or classes.is_floating_point() or len(classes) == 0 or classes.min() < 0:
+        raise ValueError(f'labels are {classes.dtype} of shape {tuple(classes.shape)} for {len(pictures)} images')
+    return Split(pictures.contiguous(), classes.to(torch.int64))

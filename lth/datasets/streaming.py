@@ -1,0 +1,76 @@
+"""Pictures that are decoded as they are needed: by FFCV where they were prepared, else file by file."""
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lth import streams
+from lth.datasets import decoding, prepared
+from lth.datasets.decoding import Folder
+from lth.datasets.fitting import averages
+from lth.datasets.source import Dataset, Shape, Split, Stream
+from lth.errors import LthError
+from lth.recipe import DataSettings
+
+# Enough to tell mean and standard deviation to a thousandth.
+_SAMPLE = 2000
+
+
+@dataclass(frozen=True)
+class FileStream:
+    """Picture files, decoded by threads ahead of who asks."""
+
+    files: list[Path]
+    picture: Shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, channels, height, width)."""
+
+        return len(self.files), *self.picture
+
+    def batches(self, rows: Tensor, size: int) -> Iterator[Tensor]:
+        """The pictures with these numbers, in batches of `size`."""
+
+        files = [self.files[row] for row in rows.tolist()]
+        batch: list[Tensor] = []
+        for number, image in enumerate(decoding.in_order(files, self.picture), 1):
+            if image is None:
+                raise decoding.broken([files[number - 1]], len(self.files))
+            batch.append(image)
+            if len(batch) == size or number == len(files):
+                yield torch.stack(batch)
+                batch = []
+
+
+def opened(
+        name: str, path: Path, train: Folder, test: Folder, shape: Shape, settings: DataSettings, *, cache: Path,
+        known: tuple[tuple[float, ...], tuple[float, ...]] | None = None,
+) -> Dataset:
+    """The pictures of a folder as streams, with their mean and standard deviation, of a sample unless `known`."""
+
+    ready = prepared.opened(path, shape, (len(train.files), len(test.files)))
+    if ready:
+        splits, reader, remark = ready, 'ffcv', f'Pictures: streamed by FFCV from {path}.'
+    else:
+        splits = _stream(train, shape, settings, cache), _stream(test, shape, settings, cache)
+        reader, remark = 'files', (
+            f'Pictures: decoded file by file from {path}, which takes several times as long as FFCV does '
+            f'(docs/performance.md): {prepared.advice(name)}')
+    mean, std = known or averages(_sample(splits[0].images))
+    return Dataset(*splits, mean, std, reader, remark)
+
+
+def _stream(folder: Folder, shape: Shape, settings: DataSettings, cache: Path) -> Split:
+    if settings.undecodable == 'refuse':
+        return Split(FileStream(folder.files, shape), folder.labels)
+    good = decoding.that_decode(folder, shape, cache)
+    return Split(FileStream([folder.files[row] for row in good.tolist()], shape), folder.labels[good])
+
+
+def _sample(images: Tensor | Stream) -> Tensor:
+    rows = torch.randperm(images.shape[0], generator=streams.generator(0, 'averages'))[:_SAMPLE]
+    assert not isinstance(images, Tensor)
+    return torch.cat([batch.clone() for batch in images.batches(rows.sort().values, 256)])
