@@ -1,4 +1,4 @@
-"""What a user wrote, by name: `package.module:function`, or `path/to/file.py:function` from the folder of the moment."""
+"""What a user wrote, by name: `package.module:function`, or `path/to/file.py:function` from the current folder."""
 import functools
 import importlib
 import importlib.util

@@ -119,7 +119,8 @@ def _channels_last_gradient(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> No
 def _built(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) -> nn.Module:
     """The module as its code makes it, its random numbers those of the seed; the global generator is left as it was."""
 
-    options = {key: getattr(settings, key) for key in type(settings).model_fields if key not in ('name', 'initializer')}
+    names = type(settings).model_fields.keys() - {'name', 'initializer'}
+    options = {name: getattr(settings, name) for name in names}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(streams.number(seed, 'module'))
         try:
@@ -133,7 +134,7 @@ def _built(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) ->
 
 
 def _tried(module: nn.Module, name: str, shape: Shape, classes: int) -> bool:
-    """Shows the module two black pictures in training: whether it drew random numbers, or an LthError if they misfit."""
+    """Shows the module two black pictures in training: whether it drew random numbers; an LthError if they misfit."""
 
     entered: list[tuple[str, nn.Module, tuple[Any, ...]]] = []
     for path, layer in module.named_modules():

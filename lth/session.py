@@ -149,9 +149,9 @@ def _refuse_other_reader(run: Run, data: Dataset) -> None:
 
     before = next((session['reader'] for session in reversed(run.sessions()) if 'reader' in session), data.reader)
     if before != data.reader:
-        raise LthError(f'{run.folder} was begun with pictures from {before!r}, now they come from {data.reader!r}, which '
-                       'decodes them a little differently. Put the prepared files back or away, or choose another '
-                       'folder with --run.')
+        raise LthError(f'{run.folder} was begun with pictures from {before!r}, now they come from {data.reader!r}, '
+                       'decoded a little differently. Put the prepared files back or away, or choose another folder '
+                       'with --run.')
 
 
 def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]]:
@@ -230,7 +230,8 @@ def _environment(engine: Engine, data: Dataset, threads: int) -> Raw:
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'threads': threads, 'reader': data.reader, 'start': datetime.now().astimezone().isoformat(timespec='seconds'),
+            'threads': threads, 'reader': data.reader,
+            'start': datetime.now().astimezone().isoformat(timespec='seconds'),
             'seconds': 0., 'rounds': 0}
 
 

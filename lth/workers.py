@@ -44,6 +44,7 @@ def _lead(work: Callable[..., None], *arguments: Any) -> None:
     assert parent is not None
     threading.Thread(target=_end_group_with, args=(parent,), daemon=True).start()
     work(*arguments)
+    os._exit(0)  # pylint: disable=protected-access # tidying up takes FFCV 5 s
 
 
 def _end_group_with(parent: BaseProcess) -> None:

@@ -31,6 +31,15 @@ class Folder(NamedTuple):
     labels: Tensor
 
 
+class Folders(NamedTuple):
+    """The training and test pictures below a path; `name` is what the user calls them."""
+
+    name: str
+    path: Path
+    train: Folder
+    test: Folder
+
+
 def decoded(file: Path, shape: _Shape) -> Tensor | None:
     """One picture as uint8 of this shape: its shorter side scaled to fit, its middle cut out; None if it is broken."""
 
@@ -116,7 +125,8 @@ def _keep(place: Path, tensors: dict[str, Tensor]) -> None:
         save_file(tensors, partial)
         os.replace(partial, place)
     except (OSError, SafetensorError):
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 def _fingerprint(folder: Folder, shape: _Shape, undecodable: str) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from lth import streams
 from lth.datasets import decoding, prepared, streaming
-from lth.datasets.decoding import Folder
+from lth.datasets.decoding import Folder, Folders
 from lth.datasets.fitting import dataset_of
 from lth.datasets.source import Dataset, Shape, Source, Split, kept_shape, too_large
 from lth.errors import LthError
@@ -27,12 +27,10 @@ _LARGEST = 224
 
 
 class Found(NamedTuple):
-    """A folder of training and test pictures in these classes, and the shape of the first picture."""
+    """Training and test pictures in these classes, and the shape of the first picture."""
 
-    path: Path
+    folders: Folders
     classes: list[str]
-    train: Folder
-    test: Folder
     shape: Shape
 
 
@@ -41,9 +39,9 @@ def source(path: str) -> Source:
     """The source of a folder, from the names of its files; none is read but the first picture."""
 
     found = _found(Path(path).expanduser())
-    pictures = len(found.train.files), len(found.test.files)
+    pictures = len(found.folders.train.files), len(found.folders.test.files)
     return Source(f'pictures below {path}', found.shape, len(found.classes), pictures,
-                  partial(read, found=found), {'validation': max(1, pictures[0] // 10), 'normalization': 'standardize'},
+                  partial(read, found=found), {'validation': max(1, pictures[0] // 10)},
                   streamable=True, prepare=partial(prepare, found=found))
 
 
@@ -51,18 +49,17 @@ def read(folder: Path, settings: DataSettings, *, found: Found) -> Dataset:
     """The pictures at the size that the settings ask for."""
 
     shape = kept_shape(found.shape, settings)
-    if too_large(len(found.train.files) + len(found.test.files), shape, settings):
-        return streaming.opened(f'folder:{found.path}', found.path, found.train, found.test, shape, settings, cache=folder / 'decoded')
-    return dataset_of(*(Split(*decoding.all_decoded(part, shape, settings.undecodable, folder / 'decoded'))
-                        for part in (found.train, found.test)))
+    parts, cache = (found.folders.train, found.folders.test), folder / 'decoded'
+    if too_large(sum(len(part.files) for part in parts), shape, settings):
+        return streaming.opened(found.folders, shape, settings, cache=cache)
+    train, test = (Split(*decoding.all_decoded(part, shape, settings.undecodable, cache)) for part in parts)
+    return dataset_of(train, test)
 
 
-def prepare(folder: Path, settings: DataSettings, tell: Callable[[int, int], None], *, found: Found) -> list[Path]:
+def prepare(_folder: Path, settings: DataSettings, tell: Callable[[int, int], None], *, found: Found) -> list[Path]:
     """Writes the pictures once in the form that FFCV streams, beside their folders."""
 
-    del folder
-    return prepared.written(found.path, found.train, found.test, kept_shape(found.shape, settings),
-                            settings.undecodable, tell)
+    return prepared.written(found.folders, kept_shape(found.shape, settings), settings.undecodable, tell)
 
 
 def listed(path: Path, classes: Sequence[str]) -> Folder:
@@ -94,7 +91,7 @@ def _found(path: Path) -> Found:
         if not part.files:
             raise LthError(f'folder:{path} has no {name} pictures: put them into {path}/train/CLASS and '
                            f'{path}/test/CLASS, or all into {path}/CLASS.')
-    return Found(path, classes, train, test, _first_shape(train))
+    return Found(Folders(f'folder:{path}', path, train, test), classes, _first_shape(train))
 
 
 def _classes(path: Path) -> list[str]:

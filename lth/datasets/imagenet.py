@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from lth.datasets import decoding, folders, prepared, streaming
-from lth.datasets.decoding import Folder
+from lth.datasets.decoding import Folder, Folders
 from lth.datasets.fetching import fetched
 from lth.datasets.fitting import dataset_of
 from lth.datasets.register import DATASETS
@@ -22,21 +22,18 @@ _TINY = 'tiny-imagenet-200'
 def _read(folder: Path, settings: DataSettings) -> Dataset:
     """The prepared pictures, or the JPEG files if there are none."""
 
-    path, shape = folder / 'imagenet', kept_shape(_SHAPE, settings)
-    if prepared.opened(path, shape):
-        none = Folder([], torch.empty(0))
-        return streaming.opened('imagenet', path, none, none, shape, settings, cache=path, known=_AVERAGES)
-    train, test = _files(path)
-    return streaming.opened(
-        'imagenet', path, train, test, shape, settings, cache=folder / 'decoded', known=_AVERAGES)
+    none, shape = Folder([], torch.empty(0)), kept_shape(_SHAPE, settings)
+    found = Folders('imagenet', folder / 'imagenet', none, none)
+    if prepared.opened(found, shape) is None:
+        found = _folders(folder / 'imagenet')
+    return streaming.opened(found, shape, settings, cache=folder / 'decoded', known=_AVERAGES)
 
 
 def _prepare(folder: Path, settings: DataSettings, tell: Callable[[int, int], None]) -> list[Path]:
-    path = folder / 'imagenet'
-    return prepared.written(path, *_files(path), kept_shape(_SHAPE, settings), settings.undecodable, tell)
+    return prepared.written(_folders(folder / 'imagenet'), kept_shape(_SHAPE, settings), settings.undecodable, tell)
 
 
-def _files(path: Path) -> tuple[Folder, Folder]:
+def _folders(path: Path) -> Folders:
     parts = []
     for name, count in zip(('train', 'val'), _PICTURES):
         place = path / name
@@ -45,9 +42,10 @@ def _files(path: Path) -> tuple[Folder, Folder]:
         if len(classes) != 1000 or len(part.files) != count:
             raise LthError(f'{place} has {len(part.files)} pictures in {len(classes)} folders, ImageNet has {count} in '
                            '1000. It must be fetched by hand from https://image-net.org; torchvision.datasets.ImageNet '
-                           f'unpacks the archives into such folders. For a part of it, use folder:{path}.')
+                           f'unpacks the archives into such folders. Prepared files are read by FFCV only. For a part '
+                           f'of it, use folder:{path}.')
         parts.append(part)
-    return parts[0], parts[1]
+    return Folders('imagenet', path, *parts)
 
 
 def _read_tiny(folder: Path, settings: DataSettings) -> Dataset:

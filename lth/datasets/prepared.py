@@ -4,6 +4,7 @@
 
 FFCV waits for ever when something breaks in one of its threads or processes, so all waiting here has an end.
 """
+import contextlib
 import functools
 import importlib.util
 import json
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from lth import files, workers
 from lth.datasets import decoding
-from lth.datasets.decoding import Folder
+from lth.datasets.decoding import Folders
 from lth.datasets.source import Shape, Split
 from lth.errors import LthError
 
@@ -33,6 +34,7 @@ _QUALITY = 95
 _INSTALL = "pip install 'lth[ffcv]' (the README names the system packages it needs)"
 
 Tell = Callable[[int, int], None]
+_Parts = list[tuple[Path, list[Path]]]
 
 
 class Place(NamedTuple):
@@ -61,15 +63,13 @@ class BetonStream:
         """The pictures with these numbers, in batches of `size`; each is to be used up before the next is taken."""
 
         from ffcv.loader.epoch_iterator import EpochIterator  # pylint: disable=import-outside-toplevel # 2 s
-        iterator = EpochIterator(_loader(self.file, size), self.numbers[rows].numpy().astype(np.uint64))
+        loader = _loader(self.file, size, torch.get_num_threads())
+        iterator = EpochIterator(loader, self.numbers[rows].numpy().astype(np.uint64))
         try:
             while (item := self._next(iterator)) is not None:
                 yield item[1][0].permute(0, 3, 1, 2)[:, :self.picture[0]]
         finally:
-            # Its thread must not read on in memory that is closed.
-            iterator.terminate_event.set()
-            iterator.join(_SECONDS_OF_PATIENCE)
-            iterator.close()
+            _end(iterator)
 
     def _next(self, iterator: Any) -> Any:
         began = time.monotonic()
@@ -83,19 +83,19 @@ class BetonStream:
                                    '. Delete the file and prepare it again with lth prepare.') from None
 
 
-def opened(path: Path, shape: Shape, counts: tuple[int, int] | None = None) -> tuple[Split, Split] | None:
-    """Training and test pictures of a prepared folder; None if it was not prepared at this shape or FFCV is missing.
+def opened(folders: Folders, shape: Shape) -> tuple[Split, Split] | None:
+    """Training and test pictures as prepared; None if they were not prepared at this shape or FFCV is missing.
 
-    An LthError if the files are torn, or made of another number of pictures than `counts`.
+    An LthError if the files are torn, or made of another number of pictures than there are, if any are, now.
     """
 
-    place = _place(path, shape)
+    place = _place(folders.path, shape)
     if not place.labels.exists() or importlib.util.find_spec('ffcv') is None:
         return None
     facts = files.read_json(place.labels)
     then = len(facts['train']['labels']), len(facts['test']['labels'])
-    there = counts or then
-    if there != then:
+    there = len(folders.train.files), len(folders.test.files)
+    if there not in (then, (0, 0)):
         raise LthError(f'{place.labels} is out of date: {then[0]} training and {then[1]} test pictures were prepared, '
                        f'there are {there[0]} and {there[1]} now. Prepare them again with lth prepare.')
     return _split(place.train, shape, facts['train']), _split(place.test, shape, facts['test'])
@@ -108,38 +108,40 @@ def advice(name: str) -> str:
     return f'{"" if installed else _INSTALL + ", then "}lth prepare {name} writes them once for FFCV'
 
 
-def written(path: Path, train: Folder, test: Folder, shape: Shape, undecodable: str, tell: Tell) -> list[Path]:
-    """Writes what `opened` reads; whole or not at all. `tell` hears how many pictures of how many are done."""
+def written(folders: Folders, shape: Shape, undecodable: str, tell: Tell) -> list[Path]:
+    """Writes what `opened` reads, whole or not at all. `tell` hears how many pictures of how many are done."""
 
     if importlib.util.find_spec('ffcv') is None:
         raise LthError(f'FFCV is not installed: {_INSTALL}.')
-    place, total = _place(path, shape), len(train.files) + len(test.files)
-    place.labels.unlink(missing_ok=True)
-    facts, done = dict[str, Any](), 0
-    for name, folder, file in (('train', train, place.train), ('test', test, place.test)):
-        partial = file.with_name(f'{file.name}.partial')
-        try:
-            broken = _write(partial, folder.files, shape, _counting(tell, done, total))
-            if undecodable == 'refuse' and broken:
-                raise decoding.broken([folder.files[row] for row in broken], len(folder.files))
-            os.replace(partial, file)
-        except OSError as error:
-            raise LthError(files.unwritable(file, error)) from None
-        finally:
+    place, parts = _place(folders.path, shape), {'train': folders.train, 'test': folders.test}
+    betons = dict(zip(parts, (place.train, place.test)))
+    partials = {name: file.with_name(f'{file.name}.partial') for name, file in betons.items()}
+    facts = {}
+    try:
+        place.labels.unlink(missing_ok=True)
+        broken = _write([(partials[name], part.files) for name, part in parts.items()], shape, tell)
+        files_of_broken = [part.files[row] for part, rows in zip(parts.values(), broken) for row in rows]
+        if undecodable == 'refuse' and files_of_broken:
+            raise decoding.broken(files_of_broken, sum(len(part.files) for part in parts.values()))
+        for (name, part), rows in zip(parts.items(), broken):
+            os.replace(partials[name], betons[name])
+            labels = part.labels.clone()
+            labels[rows] = -1
+            facts[name] = {'bytes': betons[name].stat().st_size, 'labels': labels.tolist()}
+        files.write(place.labels, json.dumps(facts).encode())
+    except OSError as error:
+        raise LthError(files.unwritable(place.train, error)) from None
+    finally:
+        for partial in partials.values():
             partial.unlink(missing_ok=True)
-        labels = folder.labels.clone()
-        labels[broken] = -1
-        facts[name] = {'bytes': file.stat().st_size, 'labels': labels.tolist()}
-        done += len(folder.files)
-    files.write(place.labels, json.dumps(facts).encode())
     return list(place)
 
 
 def _split(file: Path, shape: Shape, facts: dict[str, Any]) -> Split:
     there = file.stat().st_size if file.exists() else 0
     if there != facts['bytes']:
-        raise LthError(f'{file} is torn: it has {there} bytes, {facts["bytes"]} were written. Prepare it again with lth '
-                       'prepare.')
+        raise LthError(f'{file} is torn: it has {there} bytes, {facts["bytes"]} were written. Prepare it again with '
+                       'lth prepare.')
     labels = torch.tensor(facts['labels'], dtype=torch.int64)
     numbers = (labels >= 0).nonzero().flatten()
     return Split(BetonStream(file, shape, numbers), labels[numbers])
@@ -151,40 +153,55 @@ def _place(path: Path, shape: Shape) -> Place:
 
 
 @functools.lru_cache(maxsize=8)
-def _loader(file: Path, size: int) -> Any:
-    """FFCV's loader, compiled for batches of `size`."""
+def _loader(file: Path, size: int, threads: int) -> Any:
+    """FFCV's loader, compiled for batches of `size`. It would set torch's threads to its own: so they are as many."""
 
     # Here, for they take 3 s and are seldom needed.
     # pylint: disable=import-outside-toplevel
     from ffcv.fields.decoders import SimpleRGBImageDecoder
     from ffcv.loader import Loader, OrderOption
     from ffcv.transforms import ToTensor
-    return Loader(str(file), batch_size=size, num_workers=_THREADS, order=OrderOption.SEQUENTIAL, drop_last=False,
+    return Loader(str(file), batch_size=size, num_workers=threads, order=OrderOption.SEQUENTIAL, drop_last=False,
                   pipelines={'image': [SimpleRGBImageDecoder(), ToTensor()]})
 
 
-def _write(file: Path, pictures: Sequence[Path], shape: Shape, tell: Callable[[int], None]) -> list[int]:
-    """Writes one .beton file in a process with children of its own: the numbers of the pictures that do not decode."""
+def _end(iterator: Any) -> None:
+    """Lets FFCV's thread come to its end, for it must not read on in memory that is closed."""
 
-    context = get_context('spawn')
-    log = file.with_name(f'{file.name}.log')
-    done, broken = context.Value('q', 0), context.Array('b', len(pictures), lock=False)
-    process = workers.started_with_children(_work, str(file), str(log), list(pictures), shape, done, broken)
+    iterator.iter_ixes = iter(())
+    iterator.terminate_event.set()
+    began = time.monotonic()
+    while iterator.is_alive() and time.monotonic() - began < _SECONDS_OF_PATIENCE:
+        # It may be waiting to hand over a batch.
+        with contextlib.suppress(queue.Empty):
+            iterator.output_queue.get_nowait()
+        iterator.join(0.01)
+    iterator.close()
+
+
+def _write(parts: _Parts, shape: Shape, tell: Tell) -> list[list[int]]:
+    """Writes .beton files in a process with children of its own: the numbers of the pictures that do not decode."""
+
+    context, log = get_context('spawn'), parts[0][0].with_suffix('.log')
+    total = sum(len(pictures) for _, pictures in parts)
+    done, broken = context.Value('q', 0), [context.Array('b', len(pictures), lock=False) for _, pictures in parts]
+    process = workers.started_with_children(_work, parts, str(log), shape, done, broken)
     try:
         count, since = -1, time.monotonic()
         while process.is_alive():
             if done.value != count:
                 count, since = done.value, time.monotonic()
-                tell(count)
+                tell(count, total)
             if time.monotonic() - since > _SECONDS_OF_PATIENCE:
-                raise LthError(f'FFCV stands still at picture {count} of {len(pictures)} of {file}; perhaps memory or '
-                               'shared memory (/dev/shm) ran out. Try again with more, or fewer cores (taskset).')
+                raise LthError(f'FFCV stands still at picture {count} of {total}; perhaps memory or shared memory '
+                               '(/dev/shm) ran out. Try again with more, or with fewer cores (taskset).')
             process.join(0.1)
-        if process.exitcode or done.value != len(pictures):
+        if process.exitcode or done.value != total:
             said = log.read_text(errors='replace').strip().splitlines() if log.exists() else []
-            raise LthError(f'FFCV could not write {file}: its process ended with {process.exitcode} after {done.value} '
-                           f'of {len(pictures)} pictures. {said[-1] if said else "It said nothing."}')
-        return [row for row, bad in enumerate(broken) if bad]
+            raise LthError(f'FFCV could not write below {log.parent}: its process ended with {process.exitcode} after '
+                           f'{done.value} of {total} pictures. {said[-1] if said else "It said nothing."}')
+        tell(total, total)
+        return [[row for row, bad in enumerate(part) if bad] for part in broken]
     finally:
         workers.kill_with_children(process)
         log.unlink(missing_ok=True)
@@ -210,13 +227,8 @@ class _Pictures:
         return (image.expand(3, -1, -1).permute(1, 2, 0).contiguous().numpy(),)
 
 
-def _counting(tell: Tell, before: int, total: int) -> Callable[[int], None]:
-    return lambda count: tell(before + count, total)
-
-
-def _work(  # pylint: disable=too-many-arguments,too-many-positional-arguments # what a process needs it is sent
-        file: str, log: str, pictures: Sequence[Path], shape: Shape, done: 'Synchronized[int]', broken: Sequence[int],
-) -> None:
+def _work(
+        parts: _Parts, log: str, shape: Shape, done: 'Synchronized[int]', broken: Sequence[Sequence[int]]) -> None:
     """What the writing process does."""
 
     # FFCV draws a bar of its own. What else it says is told if it fails.
@@ -226,6 +238,7 @@ def _work(  # pylint: disable=too-many-arguments,too-many-positional-arguments #
     from ffcv.fields import RGBImageField  # pylint: disable=import-outside-toplevel # as in _loader
     from ffcv.writer import DatasetWriter  # pylint: disable=import-outside-toplevel
     torch.set_num_threads(1)
-    writer = DatasetWriter(file, {'image': RGBImageField(write_mode='jpg', jpeg_quality=_QUALITY)},
-                           num_workers=_THREADS)
-    writer.from_indexed_dataset(_Pictures(pictures, shape, done, broken))
+    for (file, pictures), bad in zip(parts, broken, strict=True):
+        field = RGBImageField(write_mode='jpg', jpeg_quality=_QUALITY)
+        writer = DatasetWriter(str(file), {'image': field}, num_workers=_THREADS)
+        writer.from_indexed_dataset(_Pictures(pictures, shape, done, bad))

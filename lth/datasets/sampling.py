@@ -41,7 +41,7 @@ def flips(count: int, settings: DataSettings, seed: int, epoch: int) -> Tensor:
 
 
 def augmented(images: Tensor, cuts: Tensor, mirrored: Tensor, *, padding: int, shown: tuple[int, int]) -> Tensor:
-    """Cut to `shown` rows and columns at `places`, and mirrored: (B, C, H, W), (B, 2 or 4), (B,) -> (B, C, *shown)."""
+    """Cut to `shown` at `places`, and mirrored: (B, C, H, W), (B, 2 or 4), (B,) -> (B, C, *shown)."""
 
     return (_enlarged if cuts.shape[1] == 4 else _moved)(images, cuts, mirrored, padding, shown)
 
@@ -54,7 +54,7 @@ def centered(images: Tensor, shown: tuple[int, int]) -> Tensor:
 
 
 def normalized(images: Tensor, settings: DataSettings, mean: Tensor, std: Tensor) -> Tensor:
-    """Pictures of 0 … 255 as float32 in [0, 1] or standardized by the data set's mean and std (C, 1, 1): (..., C, H, W)."""
+    """Pictures of 0 … 255 as float32 in [0, 1], or standardized by mean and std (C, 1, 1): (..., C, H, W)."""
 
     scaled = images.to(torch.float32).div_(255)
     return scaled if settings.normalization == 'scale' else scaled.sub_(mean).div_(std)
@@ -80,8 +80,8 @@ def _enlarged(images: Tensor, boxes: Tensor, mirrored: Tensor, _padding: int, sh
     zeros = torch.zeros_like(top)
     across = torch.where(mirrored, -width, width)
     # Coordinates run from -1 to 1 over a picture: output -> input.
-    affine = torch.stack([
-        torch.stack([across, zeros, 2 * left + width - 1], 1), torch.stack([zeros, height, 2 * top + height - 1], 1)], 1)
+    rows = [across, zeros, 2 * left + width - 1], [zeros, height, 2 * top + height - 1]
+    affine = torch.stack([torch.stack(row, 1) for row in rows], 1)
     grid = torch.nn.functional.affine_grid(affine, [len(images), images.shape[1], *shown], align_corners=False)
     pictures = images.to(torch.float32)
     return torch.nn.functional.grid_sample(pictures, grid, padding_mode='border', align_corners=False)

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.recipe import DataSettings
-from lth.registry import Registry
 
 Shape = tuple[int, int, int]
 

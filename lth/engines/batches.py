@@ -20,8 +20,8 @@ class Batches:
         self._places = torch.zeros((*shape, 4 if settings.resized_crop else 2), device=device)
         self._places = self._places if settings.resized_crop else self._places.to(torch.int64)
         self._flips = torch.zeros(shape, dtype=torch.bool, device=device)
-        self._mean, self._std = (
-            torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
+        self._averages = [
+            torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std)]
         self._shown = task.network.shape[1:]
         self._room = task.data.shape[1] - self._shown[0] + 2 * settings.crop
         self._moving = self._room > 0 or settings.resized_crop is not None or settings.flip
@@ -51,7 +51,7 @@ class Batches:
             moved = sampling.augmented(
                 images.flatten(0, 1), places.flatten(0, 1), flips.flatten(0, 1), padding=padding, shown=self._shown)
             images = moved.view(*images.shape[:3], *self._shown)
-        pictures = sampling.normalized(images, self._task.data_settings, self._mean, self._std).to(self._dtype)
+        pictures = sampling.normalized(images, self._task.data_settings, *self._averages).to(self._dtype)
         return pictures, train.labels[rows]
 
     def _streamed(self, images: Stream, columns: Tensor) -> Tensor:

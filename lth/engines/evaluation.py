@@ -25,7 +25,8 @@ def score(task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
 
 
 @torch.inference_mode()
-def _score(task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, chosen: Tensor) -> tuple[float, float]:
+def _score(
+        task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, chosen: Tensor) -> tuple[float, float]:
     """Mean loss and share of right answers of one network on some pictures; none is augmented here."""
 
     device = weights.device

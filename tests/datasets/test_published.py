@@ -1,11 +1,21 @@
 """Data sets in memory: the real ones where they are at hand, and what is said when they are not."""
+import gzip
+import hashlib
+import pickle
 import shutil
+import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import scipy.io
 import torch
+from PIL import Image
 
-from lth.datasets import DATASETS
+from lth.datasets import DATASETS, imagenet, published
 from lth.errors import LthError
 from lth.recipe import DataSettings
 
@@ -75,3 +85,114 @@ def test_truncated_pictures_are_damaged_not_missing(tmp_path):
     file.write_bytes(b'\x80\x02')
     with pytest.raises(LthError, match='data_batch_3 is damaged'):
         DATASETS.find('cifar10').read(Path(tmp_path), SETTINGS)
+
+
+def md5s(folder: Path) -> dict[str, str]:
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.md5(path.read_bytes()).hexdigest() for path in files}
+
+
+def cifar100(folder: Path) -> None:
+    (folder / 'cifar-100-python').mkdir()
+    for name in ('train', 'test'):
+        content = {'data': np.arange(5 * 3072, dtype=np.uint8).reshape(5, 3072), 'fine_labels': [0, 1, 2, 3, 99]}
+        (folder / 'cifar-100-python' / name).write_bytes(pickle.dumps(content))
+    (folder / 'cifar-100-python' / 'meta').write_bytes(pickle.dumps({'fine_label_names': [str(n) for n in range(100)]}))
+
+
+def svhn(folder: Path) -> None:
+    (folder / 'svhn').mkdir()
+    images = np.arange(5 * 3072, dtype=np.uint8).reshape(5, 3, 32, 32).transpose(2, 3, 1, 0)
+    for name in ('train', 'test'):
+        labels = np.array([[10], [1], [2], [3], [9]])
+        scipy.io.savemat(folder / 'svhn' / f'{name}_32x32.mat', {'X': images, 'y': labels})
+
+
+def kmnist(folder: Path) -> None:
+    raw = folder / 'KMNIST' / 'raw'
+    raw.mkdir(parents=True)
+    for name in ('train', 't10k'):
+        images = np.arange(5 * 784, dtype=np.uint8).tobytes()
+        for kind, content in (('images-idx3', b'\0\0\x08\x03\0\0\0\x05\0\0\0\x1c\0\0\0\x1c' + images),
+                              ('labels-idx1', b'\0\0\x08\x01\0\0\0\x05\x00\x01\x02\x03\x09')):
+            (raw / f'{name}-{kind}-ubyte').write_bytes(content)
+            (raw / f'{name}-{kind}-ubyte.gz').write_bytes(gzip.compress(content))
+
+
+@pytest.mark.parametrize(('make', 'name', 'shape', 'labels'), [
+    (cifar100, 'CIFAR100', (3, 32, 32), [0, 1, 2, 3, 99]), (svhn, 'SVHN', (3, 32, 32), [0, 1, 2, 3, 9]),
+    (kmnist, 'KMNIST', (1, 28, 28), [0, 1, 2, 3, 9])])
+def test_files_in_the_published_layout_are_read(
+        tmp_path, monkeypatch, make: Callable[[Path], None], name: str, shape: tuple[int, ...], labels: list[int]):
+    make(tmp_path)
+    kind = getattr(__import__('torchvision').datasets, name)
+    monkeypatch.setattr(kind, '_check_integrity', lambda _: True, raising=False)
+    monkeypatch.setattr('torchvision.datasets.cifar.check_integrity', lambda *_: True)
+    inner = tmp_path / 'svhn' if name == 'SVHN' else tmp_path
+    read: Callable[..., Any] = partial(published._read, name=name, files=md5s(inner))
+    data = read(tmp_path, SETTINGS)
+    assert data.train.images.shape == (5, *shape) and data.train.labels.tolist() == labels
+    assert data.test.images.flatten().tolist() == list(np.arange(data.test.images.numel()) % 256)
+    damaged = max((path for path in inner.rglob('*') if path.is_file()), key=lambda path: path.name)
+    damaged.write_bytes(damaged.read_bytes() + b'x')
+    with pytest.raises(LthError, match=f'{damaged.name} is damaged'):
+        read(tmp_path, SETTINGS)
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """The archive of a Tiny-ImageNet of three classes, and its checksum in the place of the published one."""
+
+    words, root = ['n03', 'n01', 'n02'], tmp_path / 'made' / 'tiny-imagenet-200'
+    for number, word in enumerate(words):
+        (root / 'train' / word / 'images').mkdir(parents=True)
+        for picture in range(2):
+            Image.new('RGB' if picture else 'L', (64, 64), 50 * number).save(
+                root / 'train' / word / 'images' / f'{word}_{picture}.JPEG')
+    (root / 'val' / 'images').mkdir(parents=True)
+    for number in range(4):
+        Image.new('RGB', (64, 64)).save(root / 'val' / 'images' / f'val_{number}.JPEG')
+    rows = [f'val_{number}.JPEG\t{words[number % 3]}\t0\t0\t62\t62' for number in (1, 0, 3, 2)]
+    (root / 'val' / 'val_annotations.txt').write_text('\n'.join(rows) + '\n')
+    (root / 'wnids.txt').write_text('\n'.join(words) + '\n')
+    (tmp_path / 'data').mkdir()
+    archive = tmp_path / 'data' / 'tiny-imagenet-200.zip'
+    with zipfile.ZipFile(archive, 'w') as file:
+        for path in sorted(root.rglob('*')):
+            file.write(path, path.relative_to(tmp_path / 'made'))
+    checksum = hashlib.md5(archive.read_bytes()).hexdigest()
+    fetched = imagenet.fetched
+    monkeypatch.setattr(imagenet, 'fetched', lambda folder, name, url, _: fetched(folder, name, url, checksum))
+    return tmp_path / 'data'
+
+
+def test_tiny_imagenet_is_unpacked_and_its_validation_classes_come_from_their_own_file(tiny):
+    data = DATASETS.find('tiny-imagenet').read(tiny, SETTINGS)
+    assert data.train.images.shape == (6, 3, 64, 64) and data.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert data.train.images[::2, 0, 0, 0].tolist() == [50, 100, 0]  # n01, n02, n03: the classes are sorted
+    assert data.test.labels.tolist() == [0, 2, 2, 1]
+    assert [path.name for path in sorted(tiny.iterdir())] == ['decoded', 'tiny-imagenet-200', 'tiny-imagenet-200.zip']
+
+
+@pytest.mark.parametrize(('change', 'says'), [
+    (lambda folder: (folder / 'tiny-imagenet-200' / 'val' / 'images' / 'val_2.JPEG').unlink(), 'val_2.JPEG is missing'),
+    (lambda folder: (folder / 'tiny-imagenet-200' / 'val' / 'val_annotations.txt').write_text('x\n'), 'is not Tiny-Im'),
+    (lambda folder: (folder / 'tiny-imagenet-200' / 'wnids.txt').unlink(), 'is not Tiny-ImageNet as it is published')])
+def test_a_tiny_imagenet_that_is_not_whole_is_told(tiny, change: Callable[[Path], object], says):
+    DATASETS.find('tiny-imagenet').read(tiny, SETTINGS)
+    change(tiny)
+    with pytest.raises(LthError, match=says):
+        DATASETS.find('tiny-imagenet').read(tiny, SETTINGS)
+
+
+def test_an_archive_with_another_checksum_is_refused_and_nothing_is_unpacked(tmp_path):
+    (tmp_path / 'tiny-imagenet-200.zip').write_bytes(b'no archive')
+    with pytest.raises(LthError, match='tiny-imagenet-200.zip is damaged: its MD5 is .* published file has 90528d7c'):
+        DATASETS.find('tiny-imagenet').read(tmp_path, SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ['tiny-imagenet-200.zip']
+
+
+def test_an_archive_that_cannot_be_fetched_is_told_with_its_address(tmp_path, monkeypatch):
+    monkeypatch.setattr('torchvision.datasets.utils.download_url', offline)
+    with pytest.raises(LthError, match='could not be fetched .*no network.*put tiny-imagenet-200.zip .http://cs231n'):
+        DATASETS.find('tiny-imagenet').read(tmp_path, SETTINGS)

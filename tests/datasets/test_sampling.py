@@ -54,7 +54,8 @@ def test_a_resized_crop_of_whole_pixels_is_those_pixels_and_mirrors_them():
     boxes = torch.tensor([[2 / 8, 1 / 8, 4 / 8, 4 / 8]]).expand(2, 4)
     found = sampling.augmented(images, boxes, torch.tensor([False, True]), padding=0, shown=(4, 4))
     expected = images[:, :, 2:6, 1:5].float()
-    assert torch.allclose(found[0], expected[0], atol=1e-3) and torch.allclose(found[1], expected[1].flip(-1), atol=1e-3)
+    assert torch.allclose(found[0], expected[0], atol=1e-3)
+    assert torch.allclose(found[1], expected[1].flip(-1), atol=1e-3)
 
 
 def test_a_resized_crop_equals_torchvisions_without_antialiasing():

@@ -44,7 +44,8 @@ def reference(task: Task, steps: int) -> dict[str, torch.Tensor]:
         epoch, position = divmod(step, task.steps_per_epoch)
         rows = sampling.order(training, 0, epoch)[position * 8:position * 8 + 8]
         count = task.steps_per_epoch * 8
-        starts = sampling.places(count, task.data_settings, 0, epoch, room=2 * task.data_settings.crop)[position * 8:position * 8 + 8]
+        starts = sampling.places(count, task.data_settings, 0, epoch, room=2 * task.data_settings.crop)
+        starts = starts[position * 8:position * 8 + 8]
         flips = sampling.flips(count, task.data_settings, 0, epoch)[position * 8:position * 8 + 8]
         images = sampling.augmented(task.data.train.images[rows], starts, flips, padding=task.data_settings.crop,
                                     shown=task.network.shape[1:])

@@ -135,8 +135,8 @@ def test_a_torchvision_model_takes_its_classes_from_the_data(mine):
 
 
 def test_grey_pictures_where_colour_is_needed_are_refused_with_both_shapes_and_the_way_out():
-    says = (r"torchvision:resnet18 does not fit pictures of shape \(1, 28, 28\): its layer 'conv1' takes 3 channels, and "
-            r'was given shape \(2, 1, 28, 28\).*--set data.channels=3')
+    says = (r"torchvision:resnet18 does not fit pictures of shape \(1, 28, 28\): its layer 'conv1' takes 3 channels, "
+            r'and was given shape \(2, 1, 28, 28\).*--set data.channels=3')
     with pytest.raises(LthError, match=says):
         network('torchvision:resnet18', (1, 28, 28))
 

@@ -1,0 +1,110 @@
+"""Data sets of the user's own code."""
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from lth.datasets import DATASETS
+from lth.datasets.fitting import averages, fitted
+from lth.errors import LthError
+from lth.recipe import DataSettings
+from tests.conftest import Result, made_up
+
+MINE = '''
+import numpy as np
+import torch
+from lth.datasets import Dataset, Source, Split
+
+GREY = np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8)
+LABELS = np.arange(40) % 4
+
+def arrays():
+    return (GREY, LABELS), (GREY[:8], LABELS[:8])
+
+def source():
+    split = Split(torch.from_numpy(GREY)[:, None], torch.from_numpy(LABELS))
+    return Source('mine', (1, 8, 8), 4, (40, 40), lambda folder, settings: Dataset(split, split, (0.5,), (0.5,)),
+                  {'validation': 8})
+
+def floats():
+    return (GREY / 255, LABELS), (GREY / 255, LABELS)
+
+def short():
+    return (GREY, LABELS[:3]), (GREY, LABELS)
+
+def nothing():
+    return None
+
+def more_classes_in_test():
+    return (GREY, LABELS), (GREY, LABELS + 1)
+'''
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / 'mine.py').write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    return str(tmp_path / 'mine.py')
+
+
+def test_two_pairs_of_arrays_are_a_data_set(mine):
+    source = DATASETS.find(f'{mine}:arrays')
+    assert (source.shape, source.classes, source.pictures) == ((1, 8, 8), 4, (40, 8))
+    assert source.settings == {'validation': 4}
+    data = source.read(Path(), DataSettings(name='mine'))
+    assert data.train.images.shape == (40, 1, 8, 8) and data.train.labels.dtype == torch.int64
+    assert data.mean[0] == pytest.approx(data.train.images.double().mean().item() / 255, abs=1e-6)
+
+
+@pytest.mark.parametrize('function', ['arrays', 'source'])
+def test_tickets_are_found_in_it(mine, lth: Callable[..., Result], function):
+    Path('mine.py').write_text(MINE)
+    result = lth('find-ticket', 'lenet-300-100', f'mine.py:{function}', '-i', '1', '-e', '1', '-b', '8')
+    assert result.code == 0, result.err
+    assert Path('runs', f'lenet-300-100-mine.py-{function}', 'seed-0', 'round-01').is_dir()
+    assert lth('evaluate', f'lenet-300-100-mine.py-{function}').code == 0
+
+
+@pytest.mark.parametrize(('function', 'says'), [
+    ('floats', r'images are torch.float64 of shape \(40, 1, 8, 8\)'),
+    ('short', r'labels are torch.int64 of shape \(3,\) for 40 images'),
+    ('nothing', r"should return \(\(images, labels\), \(images, labels\)\)"),
+    ('more_classes_in_test', 'training and test pictures differ: .* classes up to 3 and 4')])
+def test_what_is_wrong_with_it_is_told(mine, function, says):
+    with pytest.raises(LthError, match=says):
+        DATASETS.find(f'{mine}:{function}')
+
+
+def test_averages_equal_those_of_all_pixels_and_a_constant_channel_counts_as_one():
+    images = torch.randint(0, 256, (50, 3, 9, 7), dtype=torch.uint8)
+    images[:, 2] = 51
+    mean, std = averages(images)
+    pixels = images.double() / 255
+    assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-5)
+    assert std[:2] == pytest.approx(pixels.std((0, 2, 3), correction=0)[:2].tolist(), abs=1e-5) and std[2] == 1
+
+
+def test_pictures_are_brought_to_another_size_and_to_colour_or_grey():
+    data = made_up((1, 8, 8))
+    larger = fitted(data, (3, 16, 16))
+    assert larger.shape == (3, 16, 16) and larger.train.images.dtype == torch.uint8
+    assert torch.equal(larger.train.images[:, 0], larger.train.images[:, 2])
+    assert abs(larger.train.images.double().mean() - data.train.images.double().mean()) < 1
+    back = fitted(larger, (1, 16, 16))
+    assert torch.equal(back.train.images[:, 0], larger.train.images[:, 1])
+    assert fitted(data, (1, 8, 8)) is data
+
+
+def test_grey_digits_train_a_network_that_wants_colour(lth):
+    result = lth('find-ticket', 'torchvision:mobilenet_v3_small', 'digits', '-i', '1', '--set', 'data.channels=3',
+                 '--set', 'data.size=32', '--set', 'training.length=2 iterations', '-b', '8')
+    assert result.code == 0, result.err
+    assert Path('runs/torchvision-mobilenet_v3_small-digits/seed-0/round-01/mask.safetensors').exists()
+
+
+def test_a_resolution_larger_than_the_pictures_is_told(lth):
+    result = lth('find-ticket', 'lenet-5', 'digits', '--set', 'data.resolution=28', '--dry-run')
+    assert result.code == 2 and 'data.resolution: 28 cannot be cut from pictures of 8×8' in ' '.join(result.err.split())
