@@ -1,8 +1,6 @@
 """The contest: contenders take turns, so a machine that slows down slows them all; ratios are taken turn by turn."""
 import multiprocessing
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from lth import engines, tickets, workers
+from lth.benchmark.memory import peak_memory
 from lth.benchmark.usual import usual_way
 from lth.errors import LthError
 from lth.lengths import Span
@@ -115,7 +114,7 @@ def _compete(entrant: Contender, recipe: Raw, datasets: Path, threads: int, pipe
         steps = min(max(3, round(_TURN_SECONDS / pace)), _LONGEST // 2)
         pipe.send(0.)
         while True:
-            pipe.send(_peak_memory() if pipe.recv() == 'memory' else 1000 * _timed(advance, wait, steps))
+            pipe.send(peak_memory() if pipe.recv() == 'memory' else 1000 * _timed(advance, wait, steps))
     except LthError as error:
         pipe.send(str(error))
     except (EOFError, BrokenPipeError):
@@ -188,11 +187,3 @@ def _exhaust(steps: Iterator[None], count: int) -> None:
 
 def _nothing() -> None:
     """The CPU has done a step when the call returns."""
-
-
-def _peak_memory() -> float:
-    """MiB: the most this process has held, on the GPU as well if it used one."""
-
-    unit = 1 if sys.platform == 'darwin' else 1024
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return (resident + (torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0)) / 2 ** 20

@@ -28,3 +28,9 @@ def test_both_ways_learn_the_same_thing():
     number = task.divisions[0][0][3]
     expected = (task.data.train.images[number] / 255 - 0.4) / 0.2
     assert torch.allclose(picture, expected, atol=1e-6) and label == task.data.train.labels[number]
+
+
+def test_the_choice_of_a_mask_is_timed_without_pictures(lth):
+    rows = json.loads(lth('bench', 'resnet20', 'cifar10', '--masks', '--turns', '2', '--json').out)['rows']
+    assert [(row['scores'], row['weights']) for row in rows] == [('distinct', 267_696), ('all equal', 267_696)]
+    assert all(row['seconds'] > 0 for row in rows)
