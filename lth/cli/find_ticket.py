@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lth.cli.options import (
-    DatasetName, Datasets, Device, Json, Model, Overrides, RecipeName, Threads, err, explained, parsed_seeds)
+    DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads, err, explained, parsed_seeds)
 from lth.cli.planning import plan_of
 from lth.errors import LthError
 
@@ -37,6 +37,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         run: Annotated[str | None, typer.Option(
             '--run', metavar='NAME', show_default=False,
             help='The run folder: a name below ./runs, or a path; else MODEL-DATASET.')] = None,
+        precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
         as_json: Json = False,
@@ -70,8 +71,8 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
     numbers = parsed_seeds(seeds)
     plan = plan_of(model, dataset, recipe, {
         'algorithm.rounds': number_of_iterations, 'training.batch_size': batch_size,
-        'training.optimizer.learning_rate': learning_rate,
-        'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [])
+        'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
+        'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [], device)
     for remark in plan.remarks:
         err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
     if dry_run:

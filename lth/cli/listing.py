@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from lth.datasets import Source
     from lth.recipes import Entry
 
-Kind = Literal['models', 'datasets', 'recipes', 'criteria', 'actions', 'algorithms']
+Kind = Literal['models', 'datasets', 'recipes', 'criteria', 'actions', 'initializers', 'algorithms']
 
 
 @explained
 def listing(kind: Annotated[Kind, typer.Argument(help='What to list.')], as_json: Json = False) -> None:
-    """List models, data sets, recipes, mask criteria, actions or algorithms.
+    """List models, data sets, recipes, mask criteria, actions, initializers or algorithms.
+
+    Models are also `torchvision:NAME` for any classification network of torchvision, and functions of your own as
+    `package.module:function` or `path/to/file.py:function`; data sets are also `folder:PATH` and your own functions.
 
     Recipes: those `for` a model and a data set are what `find-ticket` takes for that pair, a `variant` is taken by name
     with `--recipe`, and a `fallback` serves where there is none for the pair.
@@ -81,6 +84,7 @@ def _rows(kind: Literal['models', 'datasets', 'criteria', 'actions', 'algorithms
     from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel
     from lth.criteria import CRITERIA  # pylint: disable=import-outside-toplevel
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel
+    from lth.initializers import INITIALIZERS  # pylint: disable=import-outside-toplevel
     from lth.models import MODELS  # pylint: disable=import-outside-toplevel
     match kind:
         case 'datasets':
@@ -93,6 +97,8 @@ def _rows(kind: Literal['models', 'datasets', 'criteria', 'actions', 'algorithms
                     for registry in (MASK_1_ACTIONS, MASK_0_ACTIONS) for name in registry.names()]
         case 'models':
             return [(name, _summary(MODELS.find(name))) for name in MODELS.names()]
+        case 'initializers':
+            return [(name, _summary(INITIALIZERS.find(name))) for name in INITIALIZERS.names()]
         case 'criteria':
             return [(name, _summary(CRITERIA.find(name))) for name in CRITERIA.names()]
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, NoReturn, ParamSpec
+from typing import Annotated, Literal, NoReturn, ParamSpec
 
 import typer
 from rich.console import Console
@@ -31,6 +31,9 @@ Overrides = Annotated[list[str] | None, typer.Option(
     '--set', metavar='KEY=VALUE',
     help='Change one setting of the recipe, such as `training.optimizer.learning_rate=0.01`; may be repeated.')]
 Device = Annotated[str, typer.Option(help='Where to compute: auto, cpu, cuda, or one GPU of several as cuda:1.')]
+Precision = Annotated[Literal['fp32', 'tf32', 'bf16'] | None, typer.Option(
+    show_default=False, help="Arithmetic of training: by default the recipe's, else fp32 on a CPU and, on a GPU, tf32 with "
+                             'convolutions and bf16 with BatchNorm.')]
 Threads = Annotated[int, typer.Option(
     min=1, help='CPU threads for each seed. Results are the same bits only for the same number.')]
 Json = Annotated[bool, typer.Option('--json', help='Print one JSON object to standard output, for programs to read.')]

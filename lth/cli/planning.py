@@ -9,10 +9,14 @@ if TYPE_CHECKING:
 
 
 def plan_of(
-        model: str, dataset: str, recipe: str | None, options: Mapping[str, Any], overrides: Sequence[str]) -> 'Plan':
-    """The plan for a model and a data set; `options` are dotted settings that have a flag, None if not given."""
+        model: str, dataset: str, recipe: str | None, options: Mapping[str, Any], overrides: Sequence[str],
+        device: str = 'auto') -> 'Plan':
+    """The plan for a model and a data set; `options` are dotted settings that have a flag, None if not given. Where
+    nothing gives a precision it is the device's.
+    """
 
     # Here and in the commands: torch takes 2 s to import, and `--help` must not wait for it.
+    from lth import engines  # pylint: disable=import-outside-toplevel
     from lth.plan import planned  # pylint: disable=import-outside-toplevel
     from lth.recipe import merged  # pylint: disable=import-outside-toplevel
     raw, origin, remark = _found(model, dataset, recipe)
@@ -21,7 +25,12 @@ def plan_of(
     for setting in (*given, *map(_parsed, overrides)):
         raw = merged(raw, setting)
     origin = f'{origin} with the options given' if given or overrides else origin
-    return planned(_named(raw, names, origin), origin, (remark,) if remark else ())
+    raw, remarks = _named(raw, names, origin), (remark,) if remark else ()
+    plan = planned(raw, origin, remarks)
+    if 'precision' in raw['training']:
+        return plan
+    precision = engines.precision(device, plan.network)
+    return planned(merged(raw, {'training': {'precision': precision}}), origin, remarks)
 
 
 def _found(model: str, dataset: str, recipe: str | None) -> tuple[dict[str, Any], str, str | None]:

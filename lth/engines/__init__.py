@@ -5,8 +5,10 @@ in `chosen`.
 """
 import ctypes
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.engines.graph import CudaGraph
 from lth.engines.plain import Plain
@@ -17,7 +19,7 @@ from lth.task import Engine
 # Names of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
-__all__ = ['CudaGraph', 'Plain', 'chosen', 'groups']
+__all__ = ['CudaGraph', 'Plain', 'chosen', 'groups', 'precision']
 
 
 def chosen(device: str, *, threads: int, capturable: bool = True) -> Engine:
@@ -36,6 +38,17 @@ def chosen(device: str, *, threads: int, capturable: bool = True) -> Engine:
         # Streams, captures and waits are the current device's.
         torch.cuda.set_device(place)
     return CudaGraph(place) if place.type == 'cuda' and capturable else Plain(place)
+
+
+def precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
+    """What a network is trained in on a device unless the recipe says otherwise. On a GPU: dense layers alone in fp32,
+    with convolutions in tf32, with BatchNorm, which takes roundings in its stride, in bf16. On a CPU always fp32.
+    """
+
+    if _place(device).type == 'cpu' or network.stackable:
+        return 'fp32'
+    normalized = any(isinstance(layer, _BatchNorm) for layer in network.module.modules())
+    return 'bf16' if normalized else 'tf32'
 
 
 def groups(engine: Engine, network: Network, seeds: Sequence[int]) -> list[tuple[int, ...]]:
