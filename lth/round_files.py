@@ -91,8 +91,10 @@ class RoundFiles:
         facts = {'format': _FORMAT, 'holds': path.stem, 'seed': self.seed, 'round': self.number,
                  'model': self.recipe['model'], 'dataset': self.recipe['data']['name'],
                  'shape': list(self.network.shape), 'classes': self.network.classes}
+        # A file of an earlier version may lack settings of the model that have come since, with their defaults.
+        model = {**facts['model'], **header['model']} if isinstance(header.get('model'), dict) else None
         for key, value in facts.items():
-            if header.get(key) != value:
+            if {**header, 'model': model}.get(key) != value:
                 raise LthError(f'{path} does not belong there: its {key} is {header.get(key)!r}, expected {value!r}. '
                                'Restore the right file.')
         return header

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lth.cli.options import DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads, explained, out
+from lth.cli.options import (
+    DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads, explained, out)
 from lth.cli.planning import plan_of
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def bench(  # pylint: disable=too-many-arguments # a command has as many as it h
             '--masks', help='Time the choice of a mask over all weights instead of a training step.')] = False,
         as_json: Json = False,
 ) -> None:
-    """Time a step: the usual way (DataLoader, PIL transforms, default optimizer, gradient times mask, fp32) against ours.
+    """Time a step: the usual way (DataLoader, PIL transforms, default optimizer, gradient times mask; fp32) and ours.
 
     All take turns in one run, each in a process of its own, so ratios hold on a busy machine where single times do not.
 

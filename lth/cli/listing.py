@@ -63,8 +63,9 @@ def _use(entry: 'Entry') -> str:
         case 'variant':
             return 'variant'
         case 'fallback':
-            family = 'model' if entry.name == 'default' else entry.name.removesuffix(f'-{entry.dataset}')
-            return f'fallback for {entry.model or f"any {family}"}'
+            family = entry.name.removesuffix(f'-{entry.dataset}').replace('default', 'model')
+            place = f' on {entry.dataset}' if entry.dataset else ''
+            return f'fallback for {entry.model or f"any {family}"}{place}'
 
 
 def _print_columns(rows: Sequence[Sequence[str]]) -> None:
@@ -76,7 +77,9 @@ def _print_columns(rows: Sequence[Sequence[str]]) -> None:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _rows(kind: Literal['models', 'datasets', 'criteria', 'actions', 'algorithms']) -> list[tuple[str, str]]:
+def _rows(
+        kind: Literal['models', 'datasets', 'criteria', 'actions', 'initializers', 'algorithms'],
+) -> list[tuple[str, str]]:
     """Names and one-line summaries."""
 
     # As above.

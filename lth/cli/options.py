@@ -32,7 +32,7 @@ Overrides = Annotated[list[str] | None, typer.Option(
     help='Change one setting of the recipe, such as `training.optimizer.learning_rate=0.01`; may be repeated.')]
 Device = Annotated[str, typer.Option(help='Where to compute: auto, cpu, cuda, or one GPU of several as cuda:1.')]
 Precision = Annotated[Literal['fp32', 'tf32', 'bf16'] | None, typer.Option(
-    show_default=False, help="Arithmetic of training: by default the recipe's, else fp32 on a CPU and, on a GPU, tf32 with "
+    show_default=False, help="Arithmetic of training: the recipe's, else fp32 on a CPU and, on a GPU, tf32 with "
                              'convolutions and bf16 with BatchNorm.')]
 Threads = Annotated[int, typer.Option(
     min=1, help='CPU threads for each seed. Results are the same bits only for the same number.')]

@@ -77,8 +77,7 @@ def _tiny_files(path: Path) -> tuple[Folder, Folder]:
 DATASETS.register('imagenet', 'imagenet-1k', 'ilsvrc2012')(Source(
     summary='photographs (Russakovsky et al. 2015), streamed; fetched by hand', shape=_SHAPE, classes=1000,
     pictures=_PICTURES, read=_read, streamable=True, prepare=_prepare,
-    settings={'storage': 'stream', 'validation': 10_000, 'normalization': 'standardize', 'resolution': 224,
-              'resized_crop': 0.08, 'flip': True}))
+    settings={'storage': 'stream', 'validation': 10_000, 'normalization': 'standardize', 'resolution': 224}))
 
 DATASETS.register('tiny-imagenet', 'tiny-imagenet-200')(Source(
     summary='photographs (Le & Yang 2015), decoded once', shape=(3, 64, 64), classes=200, pictures=(100_000, 10_000),

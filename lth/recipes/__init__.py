@@ -1,8 +1,9 @@
 """The recipes that come with lth: one YAML file per model and data set, or per published setting.
 
 `MODEL-DATASET.yaml` is the default of that pair, `MODEL.yaml` of that model on any other data set. A family, which is a
-model's name up to its first number, has files as a model has: `resnet-cifar10.yaml`, `resnet.yaml`. A recipe with a
-`base` says only what differs from that one. To add one, put a file here.
+model's name up to its first number, has files as a model has: `resnet-cifar10.yaml`, `resnet.yaml`; and what suits any
+model has them too: `default-imagenet.yaml`, `default.yaml`. A recipe with a `base` says only what differs from that
+one. To add one, put a file here.
 """
 import re
 from pathlib import Path
@@ -56,7 +57,7 @@ def default(model: str, dataset: str) -> tuple[Raw, str, str | None]:
     """The recipe of a pair, where it was found, and a remark if made for others; names as registered."""
 
     known, family = names(), re.split(r'-?\d', model)[0]
-    candidates = (f'{model}-{dataset}', f'{family}-{dataset}', model, family, 'default')
+    candidates = (f'{model}-{dataset}', f'{family}-{dataset}', f'default-{dataset}', model, family, 'default')
     name = next(candidate for candidate in candidates if candidate in known)
     raw, origin = find(name)
     remark = f'no published setting for {model} on {dataset}: took those of {origin}; see --dry-run'

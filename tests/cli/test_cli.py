@@ -275,7 +275,8 @@ def test_names_in_a_recipe_file_may_be_spelt_as_on_the_command_line(lth, tmp_pat
     recipe['model']['name'], recipe['data']['name'] = 'ResNet-20', 'CIFAR-10'
     (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(recipe))
     found = json.loads(lth('find-ticket', 'resnet-20', 'cifar-10', '--recipe', 'mine.yaml', '--dry-run', '--json').out)
-    assert found['recipe']['model'] == {'name': 'resnet20', 'shortcut': 'identity', 'norm': 'affine'}
+    assert found['recipe']['model'] == {
+        'name': 'resnet20', 'initializer': 'glorot-normal', 'shortcut': 'identity', 'norm': 'affine'}
     assert found['recipe']['data']['crop'] == 4
 
 

@@ -75,7 +75,7 @@ def test_list_recipes_tells_pairs_from_variants_and_fallbacks(lth):
     assert lines['conv-2-cifar10'].startswith('conv-2-cifar10 for conv-2 on cifar10 Frankle & Carbin 2019')
     assert lines['resnet20-cifar10-low'].startswith('resnet20-cifar10-low variant Frankle & Carbin 2019')
     assert lines['conv-2'].startswith('conv-2 fallback for conv-2 Frankle')
-    assert lines['resnet-cifar10'].startswith('resnet-cifar10 fallback for any resnet Renda')
+    assert lines['resnet-cifar10'].startswith('resnet-cifar10 fallback for any resnet on cifar10 Renda')
     assert lines['default'].startswith('default fallback for any model none published')
 
 

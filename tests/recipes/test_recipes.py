@@ -16,7 +16,7 @@ STANDS_FOR = {'resnet': 'resnet32', 'vgg': 'vgg11', 'wide-resnet': 'wide-resnet2
 def plan(name: str) -> Plan:
     """The plan of a recipe, with a model and a data set that a fallback would serve."""
 
-    family = name.removesuffix('-cifar10')
+    family = name.removesuffix(f'-{recipes.entry(name).dataset}')
     names = {'model': {'name': STANDS_FOR.get(family, family)}, 'data': {'name': 'fashion-mnist'}}
     return planned(merged(names, recipes.find(name)[0]), name)
 
@@ -96,6 +96,8 @@ def test_morcos_et_al_reset_to_one_epoch_in(name):
     ('resnet20', 'mnist', 'resnet.yaml'), ('vgg13', 'cifar10', 'vgg-cifar10.yaml'), ('vgg19', 'mnist', 'vgg.yaml'),
     ('wide-resnet28-10', 'cifar10', 'wide-resnet-cifar10.yaml'), ('wide-resnet28-2', 'mnist', 'wide-resnet.yaml'),
     ('mobilenet-v2', 'mnist', 'mobilenet-v2.yaml'), ('torchvision:resnet18', 'cifar10', 'default.yaml'),
+    ('resnet18', 'tiny-imagenet', 'resnet-tiny-imagenet.yaml'), ('resnet50', 'imagenet', 'resnet50-imagenet.yaml'),
+    ('vgg19', 'imagenet', 'default-imagenet.yaml'), ('torchvision:vit_b_16', 'imagenet', 'default-imagenet.yaml'),
     ('../../etc/passwd:net', 'cifar10', 'default.yaml'), ('my.networks:resnet', 'my.data:all', 'default.yaml')])
 def test_a_pair_takes_the_nearest_recipe_and_says_so_if_it_is_not_its_own(model, dataset, origin):
     _, found, remark = recipes.default(model, dataset)
