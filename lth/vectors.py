@@ -127,8 +127,10 @@ def _kinds(module: nn.Module) -> dict[str, Kind]:
     known = {id(parameter): name for name, parameter in module.named_parameters()}
     kinds: dict[str, Kind] = {}
     for layer in module.modules():
-        if isinstance(layer, (_ConvNd, nn.Linear)) and id(layer.weight) in known:
-            kinds[known[id(layer.weight)]] = 'convolution' if isinstance(layer, _ConvNd) else 'dense'
+        # An attention layer holds its three dense layers for queries, keys and values in one tensor.
+        weight = getattr(layer, 'in_proj_weight' if isinstance(layer, nn.MultiheadAttention) else 'weight', None)
+        if isinstance(layer, (_ConvNd, nn.Linear, nn.MultiheadAttention)) and id(weight) in known:
+            kinds[known[id(weight)]] = 'convolution' if isinstance(layer, _ConvNd) else 'dense'
     if not kinds:
         raise LthError(f'{type(module).__name__} has no convolution and no dense layer, so there is nothing to prune.')
     kinds[list(kinds)[-1]] = 'output'

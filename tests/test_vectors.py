@@ -98,3 +98,8 @@ def test_density_counts_weights_kept_out_in_both_parts():
     layout = Layout.of(MODELS.find('resnet20')((3, 32, 32), 10), ('output', 'shortcut'))
     assert (layout.prunable, layout.weights) == (267_696, 270_896)
     assert layout.density(0) == 3_200 / 270_896
+
+
+def test_the_projections_of_an_attention_layer_are_prunable():
+    sizes = {slot.name: slot.size for slot in Layout.of(nn.MultiheadAttention(8, 2)).prunable_slots}
+    assert sizes == {'in_proj_weight': 3 * 64, 'out_proj.weight': 64}
