@@ -224,9 +224,9 @@ def test_a_reader_of_ffcv_that_breaks_off_is_told_and_does_not_hang(flowers, tmp
 @pytest.mark.timeout(100)
 @pytest.mark.xdist_group('ffcv')
 def test_a_writer_of_ffcv_that_stands_still_or_dies_is_told_and_leaves_nothing(flowers, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepared, '_SECONDS_OF_PATIENCE', 3)
     found = folders.source(str(flowers))
     with monkeypatch.context() as patched:
+        patched.setattr(prepared, '_SECONDS_OF_PATIENCE', 3)
         patched.setattr(prepared, '_work', _stands_still)
         with pytest.raises(LthError, match='FFCV stands still at picture 0 of 39'):
             found.prepare(tmp_path, STREAM, lambda *_: None)
