@@ -29,9 +29,11 @@ def _file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f'{path.stem}_of_user', path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for what annotations name
     try:
         spec.loader.exec_module(module)
     except (ImportError, SyntaxError) as error:
+        del sys.modules[spec.name]
         raise LthError(f'{path} cannot be imported: {error}.') from None
     return module
 
@@ -41,6 +43,6 @@ def _module(name: str) -> ModuleType:
         sys.path.insert(0, os.getcwd())  # as `python -m lth` has it, and the `lth` script has not
     try:
         return importlib.import_module(name)
-    except (ImportError, SyntaxError, ValueError) as error:
+    except (ImportError, SyntaxError, ValueError, TypeError) as error:
         raise LthError(f'The module {name!r} cannot be imported: {error}. Write package.module:function for what '
                        'Python can import, or path/to/file.py:function.') from None

@@ -50,7 +50,13 @@ class Network:
         """Whether replicates pay as batched matrix products: dense layers only."""
 
         convolves = any(isinstance(layer, _ConvNd) for layer in self.module.modules())
-        return not convolves and not self.noisy and not self.fresh_buffers()
+        return not (convolves or self.noisy or self.own or dict(self.module.named_buffers()))
+
+    @property
+    def own(self) -> bool:
+        """Whether the user's own code runs in it, which may do what can be neither stacked nor captured."""
+
+        return ':' in self.settings.name and not self.settings.name.startswith('torchvision:')
 
     def fresh(self, seed: int) -> Tensor:
         """Initial weights: (N,). Convolution and dense weights by the initializer, their biases 0, all else (BatchNorm,
@@ -72,10 +78,11 @@ class Network:
                 drawn[name] = torch.zeros(slots[name].shape)
         return self.layout.pack(drawn)
 
-    def fresh_buffers(self) -> Buffers:
-        """Initial buffers, such as the running statistics of BatchNorm."""
+    def fresh_buffers(self, seed: int = 0) -> Buffers:
+        """Initial buffers, such as the running statistics of BatchNorm, or random features."""
 
-        return {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        module = self.module if seed == 0 else _built(self.settings, self.shape, self.classes, seed=seed)
+        return {name: buffer.clone() for name, buffer in module.named_buffers()}
 
     def logits(self, weights: Tensor, buffers: Mapping[str, Tensor], images: Tensor) -> Tensor:
         """The network as a function, in evaluation mode: (N,), {...}, (B, C, H, W) -> (B, classes)."""
@@ -130,6 +137,13 @@ def _built(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) ->
                            f'{_one_line(error)}') from None
     if not isinstance(module, nn.Module):
         raise LthError(f'{settings.name} returns {type(module).__name__}, expected a torch.nn.Module.')
+    for name, parameter in module.named_parameters():
+        if isinstance(parameter, nn.UninitializedParameter):
+            raise LthError(f'{settings.name}: {name} has no shape before pictures come: give the layer its size '
+                           'instead of a lazy one.')
+        if not parameter.requires_grad:
+            raise LthError(f'{settings.name}: {name} does not train (requires_grad=False), but all parameters do here: '
+                           'register it as a buffer.')
     return module
 
 
@@ -142,12 +156,16 @@ def _tried(module: nn.Module, name: str, shape: Shape, classes: int) -> bool:
             layer.register_forward_pre_hook(
                 lambda layer, inputs, path=path: entered.append((path, layer, inputs)))  # type: ignore[misc]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
-        before = torch.get_rng_state()
+        before, buffers = torch.get_rng_state(), {name: id(buffer) for name, buffer in module.named_buffers()}
         try:
             logits = module(torch.zeros(2, *shape))
         except _MISFITS as error:
             raise LthError(f'{name} does not fit pictures of shape {shape}: {_misfit(error, entered)}') from None
         noisy = not torch.equal(before, torch.get_rng_state())
+    replaced = [path for path, buffer in module.named_buffers() if buffers.get(path) != id(buffer)]
+    if replaced:
+        raise LthError(f'{name}: its buffer {replaced[0]} is replaced in forward, which would be lost: change it in '
+                       'place (buffer.copy_(...)).')
     if not isinstance(logits, Tensor) or logits.shape != (2, classes):
         got = f'shape {tuple(logits.shape)}' if isinstance(logits, Tensor) else type(logits).__name__
         raise LthError(f'{name} gives {got} for 2 pictures, expected logits of shape (2, {classes}).')

@@ -1,7 +1,7 @@
 """A recipe made ready to run: every name resolved, every length and count checked, nothing touched yet."""
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,20 @@ class Plan:
     def capturable(self) -> bool:
         """Whether a step needs nothing from the host."""
 
-        return not self.streamed and not self.network.noisy
+        return not (self.streamed or self.network.noisy or self.network.own)
 
     def read(self, datasets: Path) -> Dataset:
         """The pictures, from the folder where data sets lie or are put, in the shape that the recipe keeps them in."""
 
         return fitted(self.source.read(datasets, self.recipe.data), self.source.kept(self.recipe.data))
+
+    def on(self, data: Dataset) -> 'Plan':
+        """The plan for as many pictures as there really are: those that do not decode may have been left out."""
+
+        source = replace(self.source, pictures=(len(data.train.labels), len(data.test.labels)))
+        plan = replace(self, source=source)
+        self.algorithm.check(self.recipe.algorithm, self.recipe.training, plan.steps_per_epoch)
+        return plan
 
     @property
     def steps_per_epoch(self) -> int:
@@ -87,6 +95,7 @@ def planned(raw: Raw, origin: str, remarks: tuple[str, ...] = ()) -> Plan:
     recipe = validated(raw, origin, model=model, algorithm=algorithm.settings)
     epoch = steps_per_epoch(source.pictures[0], recipe.data, recipe.training)
     algorithm.check(recipe.algorithm, recipe.training, epoch)
+    source.streamed(recipe.data)  # refuses what cannot be
     network = Network.of(recipe.model, source.shown(recipe.data), source.classes, recipe.algorithm.keep_out)
     kept = algorithm.kept(network.layout, recipe.algorithm)
     return Plan(recipe, source, network, algorithm, kept, (*remarks, *_beyond(recipe.training, epoch), *_idle(kept)))

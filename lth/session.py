@@ -66,6 +66,7 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
         _clear_up(run)
         return run
     data = plan.read(place.datasets).to(engine.device)
+    plan = plan.on(data)
     with locks.held(place.folder):
         # Once more: another session may have come and gone while the data were read.
         _refuse_foreign(run)
@@ -213,7 +214,7 @@ def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], pipe: connection.Co
         plan = planned(recipe, 'recipe.yaml')
         engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
         data = plan.read(place.datasets)
-        _search(plan, Run(place.folder, recipe, plan.network), engine, data, seeds, pipe.send)
+        _search(plan.on(data), Run(place.folder, recipe, plan.network), engine, data, seeds, pipe.send)
     except LthError as error:
         pipe.send(str(error))
     pipe.close()

@@ -1,5 +1,4 @@
 """Tickets and rounds: a mask with the weights it starts from, and what training made of them."""
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -46,7 +45,9 @@ def fresh(task: Task) -> Ticket:
 
     weights = torch.stack([task.network.fresh(seed) for seed in task.seeds]).to(task.engine.device)
     mask = torch.ones(len(weights), task.network.layout.prunable, dtype=torch.bool, device=weights.device)
-    return Ticket(mask, weights, _stacked(task.network.fresh_buffers(), len(weights), weights.device), 0)
+    alone = [task.network.fresh_buffers(seed) for seed in task.seeds]
+    buffers = {name: torch.stack([one[name] for one in alone]).to(weights.device) for name in alone[0]}
+    return Ticket(mask, weights, buffers, 0)
 
 
 def finetune(task: Task, ticket: Ticket, *, until: int | None = None) -> State:
@@ -60,7 +61,3 @@ def trainable(layout: Layout, mask: Tensor) -> Tensor:
     """Where training may change the vector: the kept weights and all that is never pruned: (R, P) -> (R, N)."""
 
     return torch.cat([mask, mask.new_ones(len(mask), layout.size - layout.prunable)], dim=1)
-
-
-def _stacked(buffers: Mapping[str, Tensor], replicates: int, device: torch.device) -> Buffers:
-    return {name: buffer.to(device).expand(replicates, *buffer.shape).clone() for name, buffer in buffers.items()}

@@ -48,7 +48,7 @@ class Slot:
 
         part = flat[..., self.start:self.stop]
         if len(self.shape) != 4:
-            return part.view(*flat.shape[:-1], *self.shape)
+            return part.view((*flat.shape[:-1], *self.shape))
         out, inputs, height, width = self.shape
         return part.view(*flat.shape[:-1], out, height, width, inputs).movedim(-1, -3)
 
@@ -126,15 +126,29 @@ def _kinds(module: nn.Module) -> dict[str, Kind]:
 
     known = {id(parameter): name for name, parameter in module.named_parameters()}
     kinds: dict[str, Kind] = {}
-    for layer in module.modules():
-        # An attention layer holds its three dense layers for queries, keys and values in one tensor.
-        weight = getattr(layer, 'in_proj_weight' if isinstance(layer, nn.MultiheadAttention) else 'weight', None)
-        if isinstance(layer, (_ConvNd, nn.Linear, nn.MultiheadAttention)) and id(weight) in known:
+    for path, layer in module.named_modules():
+        for attribute in _weights_of(layer):
+            weight = getattr(layer, attribute)
+            if id(weight) not in known:
+                raise LthError(f'{type(module).__name__}: the weight of {path} is computed from others, as by '
+                               'weight_norm or a parametrization, so no mask can act on it. Take that off the layer.')
             kinds[known[id(weight)]] = 'convolution' if isinstance(layer, _ConvNd) else 'dense'
     if not kinds:
         raise LthError(f'{type(module).__name__} has no convolution and no dense layer, so there is nothing to prune.')
     kinds[list(kinds)[-1]] = 'output'
     return kinds
+
+
+def _weights_of(layer: nn.Module) -> tuple[str, ...]:
+    """The attributes that hold weights of convolutions or dense layers."""
+
+    if isinstance(layer, (_ConvNd, nn.Linear)):
+        return ('weight',)
+    if isinstance(layer, nn.MultiheadAttention):
+        # Its dense layers for queries, keys and values are one tensor, or three if their widths differ.
+        projections = ('in_proj_weight', 'q_proj_weight', 'k_proj_weight', 'v_proj_weight')
+        return tuple(name for name in projections if getattr(layer, name) is not None)
+    return ()
 
 
 def _kept_out(kinds: Mapping[str, Kind], patterns: Sequence[str]) -> set[str]:

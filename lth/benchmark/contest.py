@@ -61,6 +61,9 @@ def contenders(device: str, plan: Plan) -> list[Contender]:
 def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int) -> list[Row]:
     """Times all contenders in turn, each in its own process with its own memory."""
 
+    if plan.streamed:
+        raise LthError('lth bench times pictures in memory: these are streamed. Choose a smaller data.size, or another '
+                       'data set.')
     entrants, pipes, processes = contenders(device, plan), [], []
     try:
         for entrant in entrants:
@@ -143,9 +146,6 @@ def _prepared(
     engine = engines.CudaGraph(place) if entrant.engine == 'cuda-graph' else engines.Plain(place)
     training = plan.recipe.training.model_copy(update={'length': Span(_LONGEST, 'iterations')})
     data = plan.read(datasets)
-    if plan.streamed:
-        raise LthError('lth bench times pictures in memory: these are streamed. Choose a smaller data.size, or another '
-                       'data set.')
     task = replace(plan.task(data.to(engine.device), range(entrant.replicates), engine), training=training)
     wait = torch.cuda.synchronize if engine.device.type == 'cuda' else _nothing
     if usual:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 from lth import masks, streams
-from lth.benchmark.memory import peak_memory
+from lth.benchmark.memory import watched
 from lth.plan import Plan
 
 
@@ -16,7 +16,7 @@ class Choice(NamedTuple):
     scores: str
     weights: int
     seconds: float
-    extra_memory: float
+    extra_memory: float | None
 
 
 def selection(plan: Plan, *, turns: int) -> list[Choice]:
@@ -30,11 +30,10 @@ def selection(plan: Plan, *, turns: int) -> list[Choice]:
 
 
 def _choice(name: str, scores: torch.Tensor, alive: torch.Tensor, turns: int) -> Choice:
-    """The peak only ever rises, so the first choice tells what is wanted, and a later, smaller one nothing."""
-
-    before, times = peak_memory(), []
-    for _ in range(turns):
-        began = time.perf_counter()
-        masks.keep_best(scores, alive, round(0.8 * alive.shape[1]), seeds=[0])
-        times.append(time.perf_counter() - began)
-    return Choice(name, alive.shape[1], statistics.median(times), peak_memory() - before)
+    times = []
+    with watched() as extra:
+        for _ in range(turns):
+            began = time.perf_counter()
+            masks.keep_best(scores, alive, round(0.8 * alive.shape[1]), seeds=[0])
+            times.append(time.perf_counter() - began)
+        return Choice(name, alive.shape[1], statistics.median(times), extra())

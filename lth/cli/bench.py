@@ -75,4 +75,5 @@ def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:
     out.print(simple_table(
         f'Keeping 80% of the weights of {plan.recipe.model.name}, median of {turns} turns',
         ['scores', 'weights', 'seconds', 'extra MiB'],
-        [[row.scores, f'{row.weights:,}', f'{row.seconds:.3f}', f'{row.extra_memory:,.0f}'] for row in rows]))
+        [[row.scores, f'{row.weights:,}', f'{row.seconds:.3f}',
+          'unknown' if row.extra_memory is None else f'{row.extra_memory:,.0f}'] for row in rows]))

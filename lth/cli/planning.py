@@ -1,5 +1,6 @@
 """From what was typed to a plan: the recipe of the pair, a file on top of it, then the options, then `--set`."""
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lth.errors import LthError
@@ -29,8 +30,8 @@ def plan_of(
     plan = planned(raw, origin, remarks)
     if 'precision' in raw['training']:
         return plan
-    precision = engines.precision(device, plan.network)
-    return planned(merged(raw, {'training': {'precision': precision}}), origin, remarks)
+    training = plan.recipe.training.model_copy(update={'precision': engines.precision(device, plan.network)})
+    return replace(plan, recipe=plan.recipe.model_copy(update={'training': training}))
 
 
 def _found(model: str, dataset: str, recipe: str | None) -> tuple[dict[str, Any], str, str | None]:

@@ -17,6 +17,8 @@ def prepare(
         size: Annotated[int | None, typer.Option(
             min=1, metavar='PIXELS', show_default=False,
             help='Side of the pictures as they are kept; else as the data set has them (imagenet: 256).')] = None,
+        channels: Annotated[int | None, typer.Option(
+            metavar='1|3', show_default=False, help='Grey or colour; else as the data set has them.')] = None,
         undecodable: Annotated[str, typer.Option(
             metavar='refuse|skip', help='What to do about pictures that do not decode.')] = 'refuse',
         as_json: Json = False,
@@ -39,7 +41,7 @@ def prepare(
     source = DATASETS.find(dataset)
     if source.prepare is None:
         raise LthError(f'{dataset} lives in memory, so there is nothing to prepare: train on it as it is.')
-    asked = {'name': dataset, 'undecodable': undecodable} | ({'size': size} if size else {})
+    asked = {'name': dataset, 'undecodable': undecodable, 'size': size, 'channels': channels}
     settings = checked(DataSettings, merged(source.settings, asked), 'lth prepare')
     with Counting('pictures') as display:
         files = source.prepare(datasets, settings, display.tell)
@@ -48,7 +50,7 @@ def prepare(
         return
     for file in files:
         out.print(f'{file}  {file.stat().st_size / 2 ** 20:,.1f} MiB', highlight=False, soft_wrap=True)
-    stream = [] if settings.storage == 'stream' else ['--set data.storage=stream']
-    told = ' '.join([f'--set data.size={size}', *stream] if size else stream)
-    if told:
-        err.print(f'To train on them: lth find-ticket MODEL {dataset} {told}', highlight=False, soft_wrap=True)
+    wanted = {'size': size, 'channels': channels, 'storage': 'stream' if source.streams == 'large' else None,
+              'undecodable': 'skip' if undecodable == 'skip' else None}
+    told = ''.join(f' --set data.{key}={value}' for key, value in wanted.items() if value)
+    err.print(f'To train on them: lth find-ticket MODEL {dataset}{told}', highlight=False, soft_wrap=True)

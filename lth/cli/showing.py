@@ -57,6 +57,8 @@ def _fallback(raw: 'Raw', origin: str) -> 'Raw':
     named = {**raw, 'model': {'name': ''}, 'data': {**raw['data'], 'name': ''}}
     settings = ALGORITHMS.find(raw['algorithm']['name']).settings
     complete = validated(named, origin, model=ModelSettings, algorithm=settings).dump()
+    if 'precision' not in raw['training']:
+        del complete['training']['precision']  # the device's, where it will be used
     written = complete | {'model': raw.get('model'), 'data': raw['data']}
     return {section: content for section, content in written.items() if content}
 

@@ -48,16 +48,32 @@ def decoded(file: Path, shape: _Shape) -> Tensor | None:
         with Image.open(file) as picture:
             # JPEG decodes at a half, quarter or eighth of its size where that suffices.
             picture.draft('RGB' if channels == 3 else 'L', (width * 2, height * 2))
-            image = picture.convert('RGB' if channels == 3 else 'L')
+            image = _plain(picture).convert('RGB' if channels == 3 else 'L')
             scale = max(width / image.width, height / image.height)
             if (image.width, image.height) != (width, height):
                 sides = max(width, round(image.width * scale)), max(height, round(image.height * scale))
                 image = image.resize(sides, Image.Resampling.BILINEAR)
             left, top = (image.width - width) // 2, (image.height - height) // 2
             pixels = np.array(image.crop((left, top, left + width, top + height)))
-    except _BROKEN:
+    except _BROKEN as error:
+        if isinstance(error, OSError) and error.errno:
+            raise LthError(f'Cannot read {file}: {error.strerror}.') from None
         return None
     return torch.from_numpy(pixels).view(height, width, channels).permute(2, 0, 1).contiguous()
+
+
+def _plain(picture: Image.Image) -> Image.Image:
+    """The picture with 16 bits a pixel brought to 8, which Pillow would clip; a ValueError for what has no known range.
+    """
+
+    if picture.mode == 'F':
+        raise ValueError('pixels in floating point have no known range')
+    if not picture.mode.startswith('I'):
+        return picture
+    pixels = np.asarray(picture).astype(np.int64)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise ValueError('not 16 bits a pixel')
+    return Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
 
 
 def in_order(files: Iterable[Path], shape: _Shape) -> Iterator[Tensor | None]:
@@ -86,7 +102,7 @@ def all_decoded(
         folder: Folder, shape: _Shape, undecodable: Literal['refuse', 'skip'], cache: Path) -> tuple[Tensor, Tensor]:
     """All pictures that decode and their classes, decoded once: kept in a file below `cache` if it can be written."""
 
-    place = cache / f'{_fingerprint(folder, shape, undecodable)}.safetensors'
+    place = cache / f'{fingerprint(folder, shape, undecodable)}.safetensors'
     if place.exists():
         # If torn, as by a crash of the machine, all is decoded again and the file replaced.
         with contextlib.suppress(OSError, SafetensorError, KeyError):
@@ -107,7 +123,7 @@ def all_decoded(
 def that_decode(folder: Folder, shape: _Shape, cache: Path) -> Tensor:
     """The numbers of the pictures that decode: all are tried once, and the answer kept below `cache`."""
 
-    place = cache / f'{_fingerprint(folder, shape, "numbers")}.safetensors'
+    place = cache / f'{fingerprint(folder, shape, "numbers")}.safetensors'
     if place.exists():
         with contextlib.suppress(OSError, SafetensorError, KeyError):
             return load_file(place)['numbers']
@@ -129,11 +145,11 @@ def _keep(place: Path, tensors: dict[str, Tensor]) -> None:
             partial.unlink()
 
 
-def _fingerprint(folder: Folder, shape: _Shape, undecodable: str) -> str:
-    """What changes if any file does."""
+def fingerprint(folder: Folder, *facts: object) -> str:
+    """What changes if any file does, or another fact."""
 
-    digest = hashlib.blake2b(f'{shape} {undecodable} {folder.labels.tolist()}'.encode(), digest_size=12)
+    digest = hashlib.blake2b(f'{facts} {folder.labels.tolist()}'.encode(), digest_size=12)
     for file in folder.files:
-        facts = file.stat()
-        digest.update(f'{file.resolve()} {facts.st_size} {facts.st_mtime_ns}\n'.encode())
+        state = file.stat()
+        digest.update(f'{file.parent.name}/{file.name} {state.st_size} {state.st_mtime_ns}\n'.encode())
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """Files fetched once and verified: an archive is unpacked only if its checksum is the published one."""
 import contextlib
+import gzip
 import io
 import os
 import shutil
@@ -30,6 +31,16 @@ def verify(folder: Path, files: Mapping[str, str]) -> None:
                            'the same command fetches it anew; or put a good copy there.')
 
 
+def verify_unpacked(folder: Path, files: Mapping[str, str]) -> None:
+    """Refuses a file that differs from what its archive beside it holds."""
+
+    for file in files:
+        archive, unpacked = folder / file, folder / file.removesuffix('.gz')
+        if archive != unpacked and archive.exists() and gzip.decompress(archive.read_bytes()) != unpacked.read_bytes():
+            raise LthError(f'{unpacked} is damaged: it is not what {archive.name} holds. Delete it, and the same '
+                           'command unpacks it anew.')
+
+
 def downloaded(dataset: Any, folder: Path, files: Mapping[str, str], **options: Any) -> None:
     """Has a data set of torchvision fetch what is missing, or says which files go where."""
 
@@ -57,7 +68,7 @@ def fetched(folder: Path, name: str, url: str, checksum: str) -> Path:
         return folder / name
     archive = folder / f'{name}.zip'
     verify(folder, {archive.name: checksum})
-    unpacked = None
+    unpacked, new = None, not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.redirect_stdout(io.StringIO()):
@@ -72,6 +83,9 @@ def fetched(folder: Path, name: str, url: str, checksum: str) -> Path:
     finally:
         if unpacked:
             shutil.rmtree(unpacked, ignore_errors=True)
+        if new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # only if nothing came of it
     return folder / name
 
 

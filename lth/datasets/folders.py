@@ -13,9 +13,8 @@ import torch
 from PIL import Image
 
 from lth import streams
-from lth.datasets import decoding, prepared, streaming
+from lth.datasets import decoding, preparing, streaming
 from lth.datasets.decoding import Folder, Folders
-from lth.datasets.fitting import dataset_of
 from lth.datasets.source import Dataset, Shape, Source, Split, kept_shape, too_large
 from lth.errors import LthError
 from lth.recipe import DataSettings
@@ -42,7 +41,7 @@ def source(path: str) -> Source:
     pictures = len(found.folders.train.files), len(found.folders.test.files)
     return Source(f'pictures below {path}', found.shape, len(found.classes), pictures,
                   partial(read, found=found), {'validation': max(1, pictures[0] // 10)},
-                  streamable=True, prepare=partial(prepare, found=found))
+                  streams='large', decodes=True, prepare=partial(prepare, found=found))
 
 
 def read(folder: Path, settings: DataSettings, *, found: Found) -> Dataset:
@@ -53,13 +52,13 @@ def read(folder: Path, settings: DataSettings, *, found: Found) -> Dataset:
     if too_large(sum(len(part.files) for part in parts), shape, settings):
         return streaming.opened(found.folders, shape, settings, cache=cache)
     train, test = (Split(*decoding.all_decoded(part, shape, settings.undecodable, cache)) for part in parts)
-    return dataset_of(train, test)
+    return Dataset(train, test, *streaming.averages_of(train.images), reader='files')
 
 
 def prepare(_folder: Path, settings: DataSettings, tell: Callable[[int, int], None], *, found: Found) -> list[Path]:
     """Writes the pictures once in the form that FFCV streams, beside their folders."""
 
-    return prepared.written(found.folders, kept_shape(found.shape, settings), settings.undecodable, tell)
+    return preparing.written(found.folders, kept_shape(found.shape, settings), settings.undecodable, tell)
 
 
 def listed(path: Path, classes: Sequence[str]) -> Folder:
@@ -96,14 +95,18 @@ def _found(path: Path) -> Found:
 
 def _classes(path: Path) -> list[str]:
     try:
-        classes = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith('.'))
+        classes = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and _holds_pictures(entry))
     except OSError as error:
         raise LthError(f'folder:{path} cannot be read: {error.strerror}. Give a folder with one subfolder of pictures '
                        'for each class.') from None
     if len(classes) < 2:
-        raise LthError(f'folder:{path} has {len(classes)} subfolders, expected one of pictures for each class, at '
+        raise LthError(f'folder:{path} has {len(classes)} subfolders with pictures, expected one for each class, at '
                        'least two.')
     return classes
+
+
+def _holds_pictures(path: Path) -> bool:
+    return any(Path(name).suffix.lower() in _PICTURES for _, _, names in os.walk(path) for name in names)
 
 
 def _divided(folder: Folder) -> tuple[Folder, Folder]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from lth.datasets import decoding, folders, prepared, streaming
+from lth.datasets import decoding, folders, prepared, preparing, streaming
 from lth.datasets.decoding import Folder, Folders
 from lth.datasets.fetching import fetched
 from lth.datasets.fitting import dataset_of
@@ -24,13 +24,13 @@ def _read(folder: Path, settings: DataSettings) -> Dataset:
 
     none, shape = Folder([], torch.empty(0)), kept_shape(_SHAPE, settings)
     found = Folders('imagenet', folder / 'imagenet', none, none)
-    if prepared.opened(found, shape) is None:
+    if prepared.opened(found, shape, settings) is None:
         found = _folders(folder / 'imagenet')
     return streaming.opened(found, shape, settings, cache=folder / 'decoded', known=_AVERAGES)
 
 
 def _prepare(folder: Path, settings: DataSettings, tell: Callable[[int, int], None]) -> list[Path]:
-    return prepared.written(_folders(folder / 'imagenet'), kept_shape(_SHAPE, settings), settings.undecodable, tell)
+    return preparing.written(_folders(folder / 'imagenet'), kept_shape(_SHAPE, settings), settings.undecodable, tell)
 
 
 def _folders(path: Path) -> Folders:
@@ -76,9 +76,9 @@ def _tiny_files(path: Path) -> tuple[Folder, Folder]:
 
 DATASETS.register('imagenet', 'imagenet-1k', 'ilsvrc2012')(Source(
     summary='photographs (Russakovsky et al. 2015), streamed; fetched by hand', shape=_SHAPE, classes=1000,
-    pictures=_PICTURES, read=_read, streamable=True, prepare=_prepare,
-    settings={'storage': 'stream', 'validation': 10_000, 'normalization': 'standardize', 'resolution': 224}))
+    pictures=_PICTURES, read=_read, streams='always', decodes=True, prepare=_prepare,
+    settings={'validation': 10_000, 'normalization': 'standardize', 'resolution': 224}))
 
 DATASETS.register('tiny-imagenet', 'tiny-imagenet-200')(Source(
     summary='photographs (Le & Yang 2015), decoded once', shape=(3, 64, 64), classes=200, pictures=(100_000, 10_000),
-    read=_read_tiny, settings={'normalization': 'standardize'}))
+    read=_read_tiny, decodes=True, settings={'normalization': 'standardize'}))

@@ -2,14 +2,14 @@
 
 To add one, register a Source below with the checksums of the files that are read.
 """
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lth.datasets.fetching import downloaded, verify
+from lth.datasets.fetching import downloaded, verify, verify_unpacked
 from lth.datasets.fitting import dataset_of
 from lth.datasets.register import DATASETS
 from lth.datasets.source import Dataset, Source, Split
@@ -48,22 +48,22 @@ _Averages = tuple[tuple[float, ...], tuple[float, ...]]
 
 def _read(
         folder: Path, _settings: DataSettings, *, name: str, files: Mapping[str, str],
-        averages: _Averages | None = None) -> Dataset:
-    """Both splits of the data set `name` of torchvision, kept below `folder` as torchvision lays them out; mean and
-    standard deviation are taken from the pictures unless given.
+        averages: _Averages | None = None, ways: Sequence[Mapping[str, Any]] = ({'train': True}, {'train': False}),
+        below: str = '') -> Dataset:
+    """Both splits of the data set `name` of torchvision, got in these two `ways`, kept as torchvision lays them out;
+    mean and standard deviation are taken from the pictures unless given.
     """
 
     # Here, for it takes 2 s that `list` and `--dry-run` do without.
     from torchvision import datasets  # pylint: disable=import-outside-toplevel
-    kind = getattr(datasets, name)
-    ways: list[dict[str, Any]] = [{'train': True}, {'train': False}]
-    if name == 'SVHN':
-        folder, ways = folder / 'svhn', [{'split': 'train'}, {'split': 'test'}]
+    kind, folder = getattr(datasets, name), folder / below
     verify(folder, files)
-    if not all((folder / file).exists() for file in files):
+    # Of an archive what is in it is read.
+    if not all((folder / file.removesuffix('.gz')).exists() for file in files):
         for way in ways:
             downloaded(kind, folder, files, **way)
         verify(folder, files)
+    verify_unpacked(folder, files)
     train, test = (_split(kind(folder, **way)) for way in ways)
     return Dataset(train, test, *averages) if averages else dataset_of(train, test)
 
@@ -108,4 +108,4 @@ DATASETS.register('cifar100')(Source(
 
 DATASETS.register('svhn')(Source(
     summary='house numbers in colour (Netzer et al. 2011)', shape=(3, 32, 32), classes=10, pictures=(73_257, 26_032),
-    read=partial(_read, name='SVHN', files=_SVHN_FILES)))
+    read=partial(_read, name='SVHN', files=_SVHN_FILES, ways=({'split': 'train'}, {'split': 'test'}), below='svhn')))

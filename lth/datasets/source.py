@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -66,8 +66,8 @@ class Dataset:
 class Source:
     """What is known of a data set before a picture is read.
 
-    `read` takes the folder where data lies or is put; pictures that are many and large enough can be streamed if the
-    source is `streamable`, and `prepare` then writes them once in a form that streams fast.
+    `read` takes the folder where data lies or is put. Pictures are streamed never, if there are too many for memory, or
+    always; `prepare` then writes them once in a form that streams fast. `decodes`: they are files that may be broken.
     """
 
     summary: str
@@ -76,7 +76,8 @@ class Source:
     pictures: tuple[int, int]
     read: Callable[[Path, DataSettings], Dataset]
     settings: dict[str, Any] = field(default_factory=dict)
-    streamable: bool = False
+    streams: Literal['never', 'large', 'always'] = 'never'
+    decodes: bool = False
     prepare: Callable[[Path, DataSettings, Callable[[int, int], None]], list[Path]] | None = None
 
     def kept(self, settings: DataSettings) -> Shape:
@@ -90,15 +91,22 @@ class Source:
         channels, height, width = self.kept(settings)
         if settings.resolution is None:
             return channels, height, width
-        if height != width or settings.resolution > height + 2 * settings.crop:
+        if height != width or settings.resolution > height:
             raise LthError(f'data.resolution: {settings.resolution} cannot be cut from pictures of {height}×{width} '
                            'pixels: give square pictures at least as large (data.size), or a smaller resolution.')
         return channels, settings.resolution, settings.resolution
 
     def streamed(self, settings: DataSettings) -> bool:
-        """Whether pictures are streamed."""
+        """Whether pictures are streamed; an LthError for settings that this source cannot follow."""
 
-        return self.streamable and too_large(sum(self.pictures), self.kept(settings), settings)
+        possible = {'never': ('auto', 'memory'), 'large': ('auto', 'memory', 'stream'), 'always': ('auto', 'stream')}
+        if settings.storage not in possible[self.streams]:
+            raise LthError(f'data.storage: {settings.storage} is not for {settings.name}: choose one of '
+                           f'{", ".join(possible[self.streams])}.')
+        if settings.undecodable == 'skip' and not self.decodes:
+            raise LthError(f'data.undecodable: {settings.name} has no picture files to skip: leave it out.')
+        large = too_large(sum(self.pictures), self.kept(settings), settings)
+        return self.streams == 'always' or (self.streams == 'large' and large)
 
 
 def kept_shape(shape: Shape, settings: DataSettings) -> Shape:

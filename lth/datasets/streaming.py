@@ -50,7 +50,7 @@ def opened(
 ) -> Dataset:
     """The pictures as streams, with their mean and standard deviation, of a sample unless `known`."""
 
-    ready = prepared.opened(folders, shape)
+    ready = prepared.opened(folders, shape, settings)
     if ready:
         splits, reader = ready, 'ffcv'
         remark = f'Pictures: streamed by FFCV from {folders.path}, as many threads as --threads.'
@@ -58,8 +58,8 @@ def opened(
         splits = _stream(folders.train, shape, settings, cache), _stream(folders.test, shape, settings, cache)
         reader, remark = 'files', (
             f'Pictures: decoded file by file from {folders.path}; FFCV is 5 times as fast at 256 pixels, 13 times at '
-            f'32 (docs/performance.md): {prepared.advice(folders.name)}.')
-    mean, std = known or averages(_sample(splits[0].images))
+            f'32 (docs/performance.md): {prepared.advice(folders.name, settings)}.')
+    mean, std = known or averages_of(splits[0].images)
     return Dataset(*splits, mean, std, reader, remark)
 
 
@@ -70,7 +70,10 @@ def _stream(folder: Folder, shape: Shape, settings: DataSettings, cache: Path) -
     return Split(FileStream([folder.files[row] for row in good.tolist()], shape), folder.labels[good])
 
 
-def _sample(images: Tensor | Stream) -> Tensor:
-    rows = torch.randperm(images.shape[0], generator=streams.generator(0, 'averages'))[:_SAMPLE]
-    assert not isinstance(images, Tensor)
-    return torch.cat([batch.clone() for batch in images.batches(rows.sort().values, 256)])
+def averages_of(images: Tensor | Stream) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel in a sample, the same whether pictures are streamed or in memory."""
+
+    rows = torch.randperm(images.shape[0], generator=streams.generator(0, 'averages'))[:_SAMPLE].sort().values
+    if isinstance(images, Tensor):
+        return averages(images[rows])
+    return averages(torch.cat([batch.clone() for batch in images.batches(rows, 256)]))

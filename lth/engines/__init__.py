@@ -52,9 +52,9 @@ def precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
 
 
 def groups(engine: Engine, network: Network, seeds: Sequence[int]) -> list[tuple[int, ...]]:
-    """Which seeds train as one stack: all of them where stacking pays (dense layers on a GPU), else each alone."""
+    """Which seeds train as one stack: all where stacking pays (dense layers, captured on a GPU), else each alone."""
 
-    if engine.device.type == 'cuda' and network.stackable:
+    if isinstance(engine, CudaGraph) and network.stackable:
         return [tuple(seeds)]
     return [(seed,) for seed in seeds]
 

@@ -45,14 +45,20 @@ class Batches:
         rows = self._rows.index_select(1, columns)
         train = self._task.data.train
         images = train.images[rows] if isinstance(train.images, Tensor) else self._streamed(train.images, columns)
-        if self._moving:
-            places, flips = self._places.index_select(1, columns), self._flips.index_select(1, columns)
-            padding = self._task.data_settings.crop
-            moved = sampling.augmented(
-                images.flatten(0, 1), places.flatten(0, 1), flips.flatten(0, 1), padding=padding, shown=self._shown)
-            images = moved.view(*images.shape[:3], *self._shown)
-        pictures = sampling.normalized(images, self._task.data_settings, *self._averages).to(self._dtype)
+        # Rounded to bf16, a crop would lie half a pixel off.
+        with torch.autocast(rows.device.type, enabled=False):
+            images = self._moved(images, columns) if self._moving else images
+            pictures = sampling.normalized(images, self._task.data_settings, *self._averages).to(self._dtype)
         return pictures, train.labels[rows]
+
+    def _moved(self, images: Tensor, columns: Tensor) -> Tensor:
+        """Pictures cut and mirrored: (R, B, C, H, W) -> (R, B, C, *shown)."""
+
+        places, flips = self._places.index_select(1, columns), self._flips.index_select(1, columns)
+        moved = sampling.augmented(
+            images.flatten(0, 1), places.flatten(0, 1), flips.flatten(0, 1), padding=self._task.data_settings.crop,
+            shown=self._shown)
+        return moved.view(*images.shape[:3], *self._shown)
 
     def _streamed(self, images: Stream, columns: Tensor) -> Tensor:
         """The next batch of the one replicate; the first that is asked for in an epoch tells where to begin."""

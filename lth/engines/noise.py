@@ -24,4 +24,8 @@ def noise(task: Task) -> Iterator[Callable[[int], None]]:
 
 
 def _seed(task: Task, step: int) -> None:
-    torch.manual_seed(streams.number(task.seeds[0], 'noise', step))
+    # torch.manual_seed looks at every device: 87 µs instead of 1.
+    number = streams.number(task.seeds[0], 'noise', step)
+    torch.default_generator.manual_seed(number)
+    if task.engine.device.type == 'cuda':
+        torch.cuda.default_generators[task.engine.device.index or 0].manual_seed(number)

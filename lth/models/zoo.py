@@ -28,14 +28,22 @@ def settings_of(name: str) -> type[ModelSettings]:
     fixed: dict[str, Any] = {
         'name': (Literal[MODELS.canonical(name)], ...),
         'initializer': (Annotated[str, AfterValidator(_initializer)], OWN if ':' in name else 'glorot-normal')}
-    signature = inspect.signature(MODELS.find(name), eval_str=True)
+    model = MODELS.find(name)
+    try:
+        signature = inspect.signature(model, eval_str=True)
+    except NameError as error:
+        raise LthError(f'{name}: an annotation cannot be understood: {error}.') from None
     options: dict[str, Any] = {
         option.name: (Any if option.annotation is option.empty else option.annotation,
                       ... if option.default is option.empty else option.default)
         for option in signature.parameters.values() if option.kind is option.KEYWORD_ONLY}
     if taken := fixed.keys() & options.keys():
         raise LthError(f'{name}: its argument {min(taken)!r} is a setting of every model: give it another name.')
-    exact: type[ModelSettings] = pydantic.create_model('ModelSettings', __base__=ModelSettings, **fixed, **options)
+    try:
+        exact: type[ModelSettings] = pydantic.create_model('ModelSettings', __base__=ModelSettings, **fixed, **options)
+    except pydantic.errors.PydanticSchemaGenerationError as error:
+        raise LthError(f'{name}: an option has a type that no recipe can hold: {" ".join(str(error).split())[:200]}. '
+                       'Use numbers, strings, bools or lists of them.') from None
     return exact
 
 

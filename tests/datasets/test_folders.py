@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from lth import workers
-from lth.datasets import DATASETS, decoding, folders, prepared
+from lth.datasets import DATASETS, decoding, folders, prepared, preparing
 from lth.errors import LthError
 from lth.recipe import DataSettings
 from tests.conftest import Result
@@ -51,7 +51,7 @@ def test_a_folder_tells_its_classes_counts_and_shape_before_pictures_are_read(fl
 
 def test_pictures_are_what_pillow_reads_in_the_order_of_classes_and_names(flowers, tmp_path):
     data = DATASETS.find(f'folder:{flowers}').read(tmp_path, MEMORY)
-    assert data.train.labels.tolist() == [0] * 10 + [1] * 10 + [2] * 10 and data.reader == 'memory'
+    assert data.train.labels.tolist() == [0] * 10 + [1] * 10 + [2] * 10 and data.reader == 'files'
     with Image.open(flowers / 'train' / 'b' / '004.jpg') as image:
         expected = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     assert torch.equal(data.train.images[11], expected)
@@ -121,9 +121,10 @@ def test_broken_pictures_are_named_and_counted_or_left_out_as_asked(flowers, tmp
 
 
 @pytest.mark.parametrize(('change', 'says'), [
-    (lambda path: (path / 'test' / 'd').mkdir(), 'the classes differ between train and test: d in one of them only'),
-    (lambda path: [file.unlink() for file in (path / 'test').rglob('*.jpg')], 'has no test pictures'),
-    (lambda path: [shutil.rmtree(path / 'train' / name) for name in 'ab'], 'train has 1 subfolders, expected one')])
+    (lambda path: (path / 'test' / 'c').rename(path / 'test' / 'd'),
+     'the classes differ between train and test: c, d in one of them only'),
+    (lambda path: [file.unlink() for file in (path / 'test').rglob('*.jpg')], 'test has 0 subfolders with pictures'),
+    (lambda path: [shutil.rmtree(path / 'train' / name) for name in 'ab'], 'train has 1 subfolders with pictures, expected one')])
 def test_what_is_wrong_with_a_folder_is_told(flowers, change: Callable[[Path], object], says):
     change(flowers)
     with pytest.raises(LthError, match=says):
@@ -145,6 +146,42 @@ def test_a_stream_gives_the_pictures_of_memory_in_the_order_asked_for(flowers, t
     assert 'FFCV' in stream.remark and stream.reader == 'files'
 
 
+def test_sixteen_bits_a_pixel_become_eight_and_floating_point_is_not_guessed(tmp_path):
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    Image.fromarray(ramp).save(tmp_path / 'deep.png')
+    found = decoding.decoded(tmp_path / 'deep.png', (1, 16, 16))
+    assert found.flatten().tolist() == list(range(256))
+    Image.fromarray(ramp.astype(np.float32)).save(tmp_path / 'float.tiff')
+    assert decoding.decoded(tmp_path / 'float.tiff', (1, 16, 16)) is None
+
+
+def test_a_file_that_may_not_be_read_is_not_taken_for_a_broken_one(tmp_path):
+    (tmp_path / 'folder.jpg').mkdir()
+    with pytest.raises(LthError, match='Cannot read .*folder.jpg: Is a directory'):
+        decoding.decoded(tmp_path / 'folder.jpg', (1, 16, 16))
+
+
+def test_folders_without_pictures_are_no_classes(flowers, tmp_path):
+    (flowers / 'train' / 'runs').mkdir()
+    assert DATASETS.find(f'folder:{flowers}').classes == 3
+
+
+def test_steps_are_counted_without_the_pictures_that_were_left_out(flowers, lth):
+    for number in range(9):
+        (flowers / 'train' / 'abc'[number % 3] / f'{number:03d}.jpg').write_bytes(b'no picture')
+    assert run(lth, flowers, 'fewer', '--set', 'data.undecodable=skip', '-i', '0').code == 0
+    rows = Path('runs/fewer/seed-0/round-00/metrics.jsonl').read_text().splitlines()
+    assert json.loads(rows[-1])['iteration'] == 2 * ((21 - 3) // 6)
+
+
+@pytest.mark.parametrize(('setting', 'says'), [
+    ('data.storage=stream', 'data.storage: stream is not for digits: choose one of auto, memory'),
+    ('data.undecodable=skip', 'data.undecodable: digits has no picture files to skip')])
+def test_settings_that_a_data_set_cannot_follow_are_refused(lth, setting, says):
+    result = lth('find-ticket', 'lenet-5', 'digits', '--dry-run', '--set', 'data.size=28', '--set', setting)
+    assert result.code == 2 and says in ' '.join(result.err.split())
+
+
 def run(lth: Callable[..., Result], flowers: Path, name: str, *more: str) -> Result:
     return lth('find-ticket', 'conv-2', f'folder:{flowers}', '-i', '1', '-e', '2', '-b', '6', '--run', name, *more)
 
@@ -160,23 +197,46 @@ def test_training_on_streamed_files_equals_training_in_memory_bit_for_bit(flower
     assert (one / 'metrics.jsonl').read_text() == (other / 'metrics.jsonl').read_text()
 
 
+STREAMED = ('--set', 'data.storage=stream', '--set', 'data.undecodable=skip')
+
+
+@pytest.fixture(scope='module')
+def prepared_once(tmp_path_factory) -> Path:
+    """30 training pictures, one of them broken, and 9 test pictures, prepared."""
+
+    path: Path = tmp_path_factory.mktemp('once') / 'flowers'
+    pictures(path / 'train', 30)
+    pictures(path / 'test', 9)
+    (path / 'train' / 'b' / '001.jpg').write_bytes(b'no picture')
+    prepare = folders.source(str(path)).prepare
+    assert prepare is not None
+    heard: list[tuple[int, int]] = []
+    with pytest.raises(LthError, match='1 of 39 pictures cannot be decoded: .*train/b/001.jpg'):
+        prepare(path, STREAM, lambda *news: heard.append(news))
+    assert heard[-1] == (39, 39)
+    assert sorted(file.name for file in path.iterdir()) == ['test', 'train']
+    files = prepare(path, STREAM.model_copy(update={'undecodable': 'skip'}), lambda *_: None)
+    assert [file.name for file in files] == [
+        'train-3x16x16.beton', 'test-3x16x16.beton', 'prepared-3x16x16.json']
+    assert sorted(file.name for file in path.iterdir()) == sorted(['test', 'train', *(file.name for file in files)])
+    return path
+
+
+@pytest.fixture
+def ready(prepared_once: Path, tmp_path: Path) -> Path:
+    """A copy of the prepared folder."""
+
+    folders.source.cache_clear()
+    return Path(shutil.copytree(prepared_once, tmp_path / 'flowers', copy_function=shutil.copy2))
+
+
 @FFCV
 @pytest.mark.timeout(200)
 @pytest.mark.xdist_group('ffcv')
-def test_prepared_pictures_are_streamed_by_ffcv_with_the_same_labels_order_and_nearly_the_same_pixels(
-        flowers, lth, tmp_path):
-    (flowers / 'train' / 'b' / '001.jpg').write_bytes(b'no picture')
-    refused = lth('prepare', f'folder:{flowers}')
-    assert refused.code == 2 and '1 of 39 pictures cannot be decoded' in refused.err
-    assert not list(flowers.glob('*.beton*')) and not list(flowers.glob('*.partial*'))
-    result = lth('prepare', f'folder:{flowers}', '--undecodable', 'skip', '--json')
-    assert result.code == 0, result.err
-    assert [Path(file).name for file in json.loads(result.out)['files']] == [
-        'train-3x16x16.beton', 'test-3x16x16.beton', 'prepared-3x16x16.json']
-    source = DATASETS.find(f'folder:{flowers}')
-    skip = {'undecodable': 'skip'}
-    memory = source.read(tmp_path, MEMORY.model_copy(update=skip))
-    stream = source.read(tmp_path, STREAM.model_copy(update=skip))
+def test_ffcv_gives_the_same_labels_in_the_same_order_and_nearly_the_same_pixels(ready, tmp_path):
+    source = DATASETS.find(f'folder:{ready}')
+    memory, stream = (source.read(tmp_path, settings.model_copy(update={'undecodable': 'skip'}))
+                      for settings in (MEMORY, STREAM))
     assert stream.reader == 'ffcv' and torch.equal(stream.train.labels, memory.train.labels)
     rows = torch.randperm(29)
     for _ in range(2):
@@ -184,28 +244,70 @@ def test_prepared_pictures_are_streamed_by_ffcv_with_the_same_labels_order_and_n
         assert (found.float() - memory.train.images[rows].float()).abs().mean() < 4
     first = next(stream.train.images.batches(rows, 8)).clone()  # broken off after a batch
     assert torch.equal(first, found[:8])
-    trained = run(lth, flowers, 'ffcv', '--set', 'data.storage=stream', '--set', 'data.resized_crop=0.5')
-    assert trained.code == 0 and 'streamed by FFCV' in trained.err, trained.err
-    again = run(lth, flowers, 'again', '--set', 'data.storage=stream', '--set', 'data.resized_crop=0.5')
-    weights = [Path('runs', name, 'seed-0', 'round-01', 'trained.safetensors') for name in ('ffcv', 'again')]
-    assert again.code == 0 and weights[0].read_bytes() == weights[1].read_bytes()
-    beton = flowers / 'train-3x16x16.beton'
-    beton.write_bytes(beton.read_bytes()[:-10])
-    torn = run(lth, flowers, 'torn', '--set', 'data.storage=stream')
-    assert torn.code == 2 and 'train-3x16x16.beton is torn' in torn.err
-    (flowers / 'prepared-3x16x16.json').unlink()
-    (flowers / 'train' / 'b' / '001.jpg').write_bytes((flowers / 'train' / 'b' / '004.jpg').read_bytes())
-    other = run(
-        lth, flowers, 'ffcv', '--set', 'data.storage=stream', '--set', 'data.resized_crop=0.5', '--seeds', '0-1')
-    assert other.code == 2 and "begun with pictures from 'ffcv', now they come from 'files'" in other.err
 
 
 @FFCV
 @pytest.mark.timeout(200)
 @pytest.mark.xdist_group('ffcv')
-def test_a_reader_of_ffcv_that_breaks_off_is_told_and_does_not_hang(flowers, tmp_path, lth, monkeypatch):
-    assert lth('prepare', f'folder:{flowers}').code == 0
-    stream = DATASETS.find(f'folder:{flowers}').read(tmp_path, STREAM)
+def test_ffcv_leaves_torchs_threads_alone(ready, tmp_path):
+    data = DATASETS.find(f'folder:{ready}').read(tmp_path, STREAM.model_copy(update={'undecodable': 'skip'}))
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            list(data.train.images.batches(torch.arange(9), 4))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+@FFCV
+@pytest.mark.timeout(250)
+@pytest.mark.xdist_group('ffcv')
+def test_training_streamed_by_ffcv_repeats_alone_or_beside_another_seed_and_is_measured_alike(ready, lth):
+    once = run(lth, ready, 'once', *STREAMED, '--set', 'data.resized_crop=0.5')
+    assert once.code == 0 and 'streamed by FFCV' in once.err, once.err
+    both = run(lth, ready, 'both', *STREAMED, '--set', 'data.resized_crop=0.5', '--seeds', '0-1')
+    assert both.code == 0, both.err
+    weights = [Path('runs', name, 'seed-0', 'round-01', 'trained.safetensors') for name in ('once', 'both')]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    measured = lth('evaluate', 'once', '--json')
+    assert all(one['test_accuracy'] == one['recorded'] for one in json.loads(measured.out)['evaluations'])
+    (ready / 'prepared-3x16x16.json').unlink()
+    other = run(lth, ready, 'once', *STREAMED, '--set', 'data.resized_crop=0.5', '--seeds', '0-1')
+    assert other.code == 2 and "begun with pictures from 'ffcv', now they come from 'files'" in other.err
+
+
+def test_pictures_left_out_when_prepared_are_refused_unless_they_may_be_skipped(ready, tmp_path):
+    with pytest.raises(LthError, match='1 pictures did not decode when they were prepared. Train without them by'):
+        DATASETS.find(f'folder:{ready}').read(tmp_path, STREAM)
+
+
+@pytest.mark.parametrize(('change', 'says'), [
+    (lambda path: (path / 'train-3x16x16.beton').write_bytes(b'torn'), 'train-3x16x16.beton is torn'),
+    (lambda path: (path / 'train' / 'a' / '000.jpg').unlink(), 'out of date: picture files were changed'),
+    (lambda path: (path / 'train' / 'a' / '000.jpg').rename(path / 'train' / 'b' / '000.jpg'), 'out of date'),
+    (lambda path: Image.new('RGB', (9, 9)).save(path / 'test' / 'a' / '000.jpg'), 'out of date')])
+@FFCV
+def test_prepared_files_that_are_torn_or_out_of_date_are_refused(ready, tmp_path, change, says):
+    change(ready)
+    folders.source.cache_clear()
+    with pytest.raises(LthError, match=says):
+        DATASETS.find(f'folder:{ready}').read(tmp_path, STREAM.model_copy(update={'undecodable': 'skip'}))
+
+
+@FFCV
+def test_a_preparation_that_fails_leaves_the_one_before_as_it_was(ready, lth, monkeypatch):
+    monkeypatch.setattr(preparing, '_work', _dies)
+    assert lth('prepare', f'folder:{ready}').code == 2
+    assert len([file for file in ready.iterdir() if file.is_file()]) == 3
+
+
+@FFCV
+@pytest.mark.timeout(200)
+@pytest.mark.xdist_group('ffcv')
+def test_a_reader_of_ffcv_that_breaks_off_is_told_and_does_not_hang(ready, tmp_path, monkeypatch):
+    stream = DATASETS.find(f'folder:{ready}').read(tmp_path, STREAM.model_copy(update={'undecodable': 'skip'}))
     from ffcv.loader.epoch_iterator import EpochIterator  # pylint: disable=import-outside-toplevel
 
     def broken(*_arguments: object) -> None:
@@ -226,11 +328,11 @@ def test_a_reader_of_ffcv_that_breaks_off_is_told_and_does_not_hang(flowers, tmp
 def test_a_writer_of_ffcv_that_stands_still_or_dies_is_told_and_leaves_nothing(flowers, tmp_path, monkeypatch):
     found = folders.source(str(flowers))
     with monkeypatch.context() as patched:
-        patched.setattr(prepared, '_SECONDS_OF_PATIENCE', 3)
-        patched.setattr(prepared, '_work', _stands_still)
+        patched.setattr(preparing, '_SECONDS_OF_PATIENCE', 3)
+        patched.setattr(preparing, '_work', _stands_still)
         with pytest.raises(LthError, match='FFCV stands still at picture 0 of 39'):
             found.prepare(tmp_path, STREAM, lambda *_: None)
-    monkeypatch.setattr(prepared, '_work', _dies)
+    monkeypatch.setattr(preparing, '_work', _dies)
     with pytest.raises(LthError, match='its process ended with 7 after 0 of 39 pictures. the last words'):
         found.prepare(tmp_path, STREAM, lambda *_: None)
     assert sorted(path.name for path in flowers.iterdir()) == ['test', 'train']

@@ -106,5 +106,5 @@ def test_grey_digits_train_a_network_that_wants_colour(lth):
 
 
 def test_a_resolution_larger_than_the_pictures_is_told(lth):
-    result = lth('find-ticket', 'lenet-5', 'digits', '--set', 'data.resolution=28', '--dry-run')
+    result = lth('find-ticket', 'lenet-5', 'digits', '--set', 'data.resolution=28', '--set', 'data.crop=4', '--dry-run')
     assert result.code == 2 and 'data.resolution: 28 cannot be cut from pictures of 8×8' in ' '.join(result.err.split())

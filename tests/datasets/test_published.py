@@ -129,7 +129,8 @@ def test_files_in_the_published_layout_are_read(
     monkeypatch.setattr(kind, '_check_integrity', lambda _: True, raising=False)
     monkeypatch.setattr('torchvision.datasets.cifar.check_integrity', lambda *_: True)
     inner = tmp_path / 'svhn' if name == 'SVHN' else tmp_path
-    read: Callable[..., Any] = partial(published._read, name=name, files=md5s(inner))
+    kinds = {'below': 'svhn', 'ways': ({'split': 'train'}, {'split': 'test'})} if name == 'SVHN' else {}
+    read: Callable[..., Any] = partial(published._read, name=name, files=md5s(inner), **kinds)
     data = read(tmp_path, SETTINGS)
     assert data.train.images.shape == (5, *shape) and data.train.labels.tolist() == labels
     assert data.test.images.flatten().tolist() == list(np.arange(data.test.images.numel()) % 256)
@@ -196,3 +197,19 @@ def test_an_archive_that_cannot_be_fetched_is_told_with_its_address(tmp_path, mo
     monkeypatch.setattr('torchvision.datasets.utils.download_url', offline)
     with pytest.raises(LthError, match='could not be fetched .*no network.*put tiny-imagenet-200.zip .http://cs231n'):
         DATASETS.find('tiny-imagenet').read(tmp_path, SETTINGS)
+
+
+def test_archives_alone_are_unpacked_and_what_differs_from_its_archive_is_refused(tmp_path, monkeypatch):
+    kmnist(tmp_path)
+    raw = tmp_path / 'KMNIST' / 'raw'
+    archives = {name: checksum for name, checksum in md5s(tmp_path).items() if name.endswith('.gz')}
+    for file in raw.glob('*-ubyte'):
+        file.unlink()
+    resources = [(Path(name).name, checksum) for name, checksum in archives.items()]
+    monkeypatch.setattr('torchvision.datasets.KMNIST.resources', resources)
+    read = partial(published._read, name='KMNIST', files=archives)
+    assert read(tmp_path, SETTINGS).train.labels.tolist() == [0, 1, 2, 3, 9]
+    labels = raw / 'train-labels-idx1-ubyte'
+    labels.write_bytes(labels.read_bytes()[:-1] + b'\x08')
+    with pytest.raises(LthError, match='train-labels-idx1-ubyte is damaged: it is not what .* holds'):
+        read(tmp_path, SETTINGS)

@@ -8,8 +8,12 @@ import torch.nn.functional as F
 
 from lth import engines
 from lth.datasets import sampling
+from lth.engines.arithmetic import arithmetic
+from lth.engines.batches import Batches
 from lth.engines.graph import Replay
 from lth.errors import LthError
+from lth.models import settings_of
+from lth.network import Network
 from lth.task import State, Task
 from tests.conftest import ADAM, CPU, SGD, everything, start_of, task_of
 
@@ -208,3 +212,16 @@ def test_captured_graphs_equal_the_plain_engine_on_the_same_gpu(model, shape, se
     theirs = list(engines.Plain(graph.device).run(task, start, trainable=half, stops=[3, 28]))[-1]
     assert torch.allclose(mine.state.weights, theirs.state.weights, atol=2e-3 if model == 'resnet20' else 1e-5)
     assert torch.equal(mine.state.weights[~half], start.weights[~half])
+
+
+def test_pictures_are_cut_alike_in_every_precision():
+    data = {'resized_crop': 0.2, 'flip': True, 'resolution': 24}
+    batches = []
+    for precision in ('fp32', 'bf16'):
+        task = task_of('conv-2', shape=(3, 32, 32), data=data, precision=precision)
+        task = replace(task, network=Network.of(settings_of('conv-2')(name='conv-2'), (3, 24, 24), 4))
+        found = Batches(task, torch.float32)
+        found.begin(0)
+        with arithmetic(task):
+            batches.append(found.at(found.columns[0])[0])
+    assert torch.equal(*batches)

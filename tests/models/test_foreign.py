@@ -46,6 +46,37 @@ def fixed(shape, classes):
 
 def named(shape, classes, *, name='x'):
     return fixed(shape, classes)
+
+def lazy(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
+
+def frozen(shape, classes):
+    found = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.Linear(8, classes))
+    return found.requires_grad_(False)
+
+def normed(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(192, classes)))
+
+def typed(shape, classes, *, how: Odd = None):
+    return fixed(shape, classes)
+
+class Counting(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.scale, self.layer = nn.Parameter(torch.ones(())), nn.Linear(192, classes)
+        self.register_buffer('seen', torch.zeros(1))
+        self.register_buffer('drawn', torch.randn(3))
+
+    def forward(self, images):
+        if self.training:
+            self.seen = self.seen + len(images)
+        return self.scale * self.layer(images.flatten(1))
+
+class Counted(Counting):
+    def forward(self, images):
+        if self.training:
+            self.seen += len(images)
+        return self.scale * self.layer(images.flatten(1))
 '''
 
 
@@ -97,6 +128,13 @@ def test_a_foreign_model_is_drawn_by_its_own_code_and_the_seed_decides_all_of_it
     assert drawn.layout.unpack(drawn.fresh(0))['first.bias'].abs().sum() == 0
 
 
+def test_a_number_without_dimensions_trains_and_buffers_are_drawn_by_the_seed(mine):
+    found = network(f'{mine}:Counted')
+    assert found.layout.unpack(found.fresh(0))['scale'].shape == ()
+    assert not torch.equal(found.fresh_buffers(0)['drawn'], found.fresh_buffers(1)['drawn'])
+    assert torch.equal(found.fresh_buffers(1)['drawn'], found.fresh_buffers(1)['drawn'])
+
+
 @pytest.mark.parametrize(('function', 'says'), [
     ('od', r"has no function 'od', did you mean 'odd'"),
     ('two_heads', r'gives shape \(2, 8\) for 2 pictures, expected logits of shape \(2, 4\)'),
@@ -104,6 +142,9 @@ def test_a_foreign_model_is_drawn_by_its_own_code_and_the_seed_decides_all_of_it
     ('not_a_module', 'returns int, expected a torch.nn.Module'),
     ('fixed', r"does not fit pictures of shape \(3, 8, 8\): its layer '1' takes 784 features, and was given shape "
               r'\(2, 192\)'),
+    ('lazy', '1.weight has no shape before pictures come'), ('frozen', r'1.weight does not train \(requires_grad=False'),
+    ('normed', 'the weight of 1 is computed from others, as by weight_norm'),
+    ('typed', 'an option has a type that no recipe can hold'), ('Counting', 'its buffer seen is replaced in forward'),
     ('named', "its argument 'name' is a setting of every model")])
 def test_what_is_wrong_with_a_model_is_told(mine, function, says):
     with pytest.raises(LthError, match=says):
