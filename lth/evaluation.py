@@ -1,4 +1,5 @@
 """A run measured afresh from its files: what its numbers are worth is what its files give."""
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from lth import files
 from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.plan import Plan, planned
+from lth.recipe import Raw
 from lth.runs import Run
 from lth.task import Engine
 from lth.training import accuracy
@@ -63,7 +65,7 @@ def opened(where: Place) -> tuple[Plan, Run]:
     """A run and the plan it follows."""
 
     recipe = files.read_yaml(where.folder / 'recipe.yaml')
-    plan = planned(recipe, str(where.folder / 'recipe.yaml'))
+    plan = _planned(where.folder, recipe)
     run = Run(where.folder, plan.recipe.dump(), plan.network)
     if not run.seeds():
         raise LthError(f'{where.folder} has no whole round yet: let lth find-ticket finish at least one.')
@@ -71,6 +73,18 @@ def opened(where: Place) -> tuple[Plan, Run]:
         raise LthError(f'{where.folder} has no round {where.round or 0} of seed {where.seed}: its seeds are '
                        f'{run.seeds()}, and seed {where.seed} has {run.rounds(where.seed)} rounds.')
     return plan, run
+
+
+def _planned(folder: Path, recipe: Raw) -> Plan:
+    """The plan; names of the user's own code and folders count from where the run was begun."""
+
+    try:
+        return planned(recipe, str(folder / 'recipe.yaml'))
+    except LthError as error:
+        places = [session['directory'] for session in Run.sessions_in(folder) if 'directory' in session]
+        if not places or places[-1] == os.getcwd() or ':' not in f'{recipe["model"]["name"]}{recipe["data"]["name"]}':
+            raise
+        raise LthError(f'{error} The run was begun in {places[-1]}: evaluate it from there.') from None
 
 
 def evaluations(

@@ -1,9 +1,12 @@
 """What a user wrote, by name: `package.module:function`, or `path/to/file.py:function` from the current folder."""
+import contextlib
 import functools
 import importlib
 import importlib.util
 import os
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +25,20 @@ def load(name: str) -> Any:
     return getattr(module, attribute)
 
 
+@contextlib.contextmanager
+def guarded(name: str) -> Iterator[None]:
+    """Tells what the user's code raises in a block as a mistake in it: what and where."""
+
+    try:
+        yield
+    except LthError:
+        raise
+    except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught # it is not ours to know which
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        told = ' '.join(f'{type(error).__name__}: {error}'.split())
+        raise LthError(f'{name} raised {told} ({frame.filename}, line {frame.lineno}).') from None
+
+
 @functools.cache
 def _file(path: Path) -> ModuleType:
     if not path.is_file():
@@ -30,11 +47,12 @@ def _file(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for what annotations name
-    try:
-        spec.loader.exec_module(module)
-    except (ImportError, SyntaxError) as error:
-        del sys.modules[spec.name]
-        raise LthError(f'{path} cannot be imported: {error}.') from None
+    with guarded(f'{path}, when it is imported,'):
+        try:
+            spec.loader.exec_module(module)
+        except (ImportError, SyntaxError) as error:
+            del sys.modules[spec.name]
+            raise LthError(f'{path} cannot be imported: {error}.') from None
     return module
 
 

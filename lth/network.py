@@ -1,7 +1,10 @@
 """A module's structure as a pure function of its vector."""
 import copy
+import hashlib
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd
 
-from lth import models, streams
+from lth import foreign, models, streams
 from lth.errors import LthError
 from lth.initializers import INITIALIZERS
 from lth.models.zoo import OWN, Shape
@@ -51,6 +54,17 @@ class Network:
 
         convolves = any(isinstance(layer, _ConvNd) for layer in self.module.modules())
         return not (convolves or self.noisy or self.own or dict(self.module.named_buffers()))
+
+    @property
+    def fingerprint(self) -> str:
+        """What changes if the structure does, or the file of a model of the user's own."""
+
+        slots = [(slot.name, slot.shape, slot.prunable) for slot in self.layout.slots]
+        digest = hashlib.blake2b(repr(slots).encode(), digest_size=12)
+        if self.own:
+            file = inspect.getsourcefile(models.MODELS.find(self.settings.name))
+            digest.update(Path(file).read_bytes() if file else b'')
+        return digest.hexdigest()
 
     @property
     def own(self) -> bool:
@@ -130,11 +144,8 @@ def _built(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) ->
     options = {name: getattr(settings, name) for name in names}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(streams.number(seed, 'module'))
-        try:
+        with foreign.guarded(f'{settings.name}, built for pictures of shape {shape} in {classes} classes,'):
             module = models.MODELS.find(settings.name)(shape, classes, **options)
-        except _MISFITS as error:
-            raise LthError(f'{settings.name} cannot be built for pictures of shape {shape} in {classes} classes: '
-                           f'{_one_line(error)}') from None
     if not isinstance(module, nn.Module):
         raise LthError(f'{settings.name} returns {type(module).__name__}, expected a torch.nn.Module.')
     for name, parameter in module.named_parameters():
@@ -157,10 +168,11 @@ def _tried(module: nn.Module, name: str, shape: Shape, classes: int) -> bool:
                 lambda layer, inputs, path=path: entered.append((path, layer, inputs)))  # type: ignore[misc]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         before, buffers = torch.get_rng_state(), {name: id(buffer) for name, buffer in module.named_buffers()}
-        try:
-            logits = module(torch.zeros(2, *shape))
-        except _MISFITS as error:
-            raise LthError(f'{name} does not fit pictures of shape {shape}: {_misfit(error, entered)}') from None
+        with foreign.guarded(name):
+            try:
+                logits = module(torch.zeros(2, *shape))
+            except _MISFITS as error:
+                raise LthError(f'{name} does not fit pictures of shape {shape}: {_misfit(error, entered)}') from None
         noisy = not torch.equal(before, torch.get_rng_state())
     replaced = [path for path, buffer in module.named_buffers() if buffers.get(path) != id(buffer)]
     if replaced:

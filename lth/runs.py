@@ -84,7 +84,13 @@ class Run:
     def sessions(self) -> list[Raw]:
         """The entries of environment.json."""
 
-        path = self.folder / 'environment.json'
+        return self.sessions_in(self.folder)
+
+    @staticmethod
+    def sessions_in(folder: Path) -> list[Raw]:
+        """The entries of the environment.json of a run folder."""
+
+        path = folder / 'environment.json'
         entries = files.read_json(path) if path.exists() else []
         if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
             raise LthError(f'{path} is not a list of sessions: restore it, or delete it; it only records where the run '

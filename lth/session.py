@@ -71,11 +71,12 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
         # Once more: another session may have come and gone while the data were read.
         _refuse_foreign(run)
         run.tidy()
-        _refuse_other_reader(run, data)
+        session = _environment(plan, engine, data, place.threads)
+        _refuse_others(run, session)
         announce(f'Engine: {engine.name} on {engine.device}, threads for each seed: {place.threads}')
         if data.remark:
             announce(data.remark)
-        told = _recorded(run, _environment(engine, data, place.threads), tell)
+        told = _recorded(run, session, tell)
         _go_on(plan, run, engine, data, place=place, seeds=seeds, tell=told)
     return run
 
@@ -145,14 +146,19 @@ def _refuse_foreign(run: Run) -> None:
                        'Choose another folder with --run, or ask for the settings it was begun with.')
 
 
-def _refuse_other_reader(run: Run, data: Dataset) -> None:
-    """An LthError if pictures came to the run through another reader: not all decode to the same numbers."""
+def _refuse_others(run: Run, facts: Raw) -> None:
+    """An LthError if the run was begun with another network or other pictures, which no recipe can tell: the user's own
+    code or files have changed, or another reader decodes them a little differently.
+    """
 
-    before = next((session['reader'] for session in reversed(run.sessions()) if 'reader' in session), data.reader)
-    if before != data.reader:
-        raise LthError(f'{run.folder} was begun with pictures from {before!r}, now they come from {data.reader!r}, '
-                       'decoded a little differently. Put the prepared files back or away, or choose another folder '
-                       'with --run.')
+    before: Raw = {}
+    for session in run.sessions():
+        before |= session
+    for what, words in (('reader', 'another reader'), ('network', 'another network'), ('pictures', 'other pictures')):
+        if before.get(what, facts[what]) != facts[what]:
+            raise LthError(f'{run.folder} was begun with {words} ({what}: {before[what]} / {facts[what]}): what is '
+                           'added now would not belong to it. Put code, pictures and prepared files back as they were, '
+                           'or choose another folder with --run.')
 
 
 def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]]:
@@ -226,12 +232,13 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def _environment(engine: Engine, data: Dataset, threads: int) -> Raw:
+def _environment(plan: Plan, engine: Engine, data: Dataset, threads: int) -> Raw:
     """The entry of this session in environment.json."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'threads': threads, 'reader': data.reader,
+            'threads': threads, 'reader': data.reader, 'pictures': data.fingerprint,
+            'network': plan.network.fingerprint, 'directory': os.getcwd(),
             'start': datetime.now().astimezone().isoformat(timespec='seconds'),
             'seconds': 0., 'rounds': 0}
 

@@ -78,7 +78,8 @@ def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None
     end, rewind = training.length.steps(steps_per_epoch), settings.rewind.steps(steps_per_epoch)
     if rewind >= end:
         raise LthError(f'algorithm.rewind: {settings.rewind} (iteration {rewind}) is not before the end of training, '
-                       f'{training.length} (iteration {end}). Rewind to an earlier iteration or train longer.')
+                       f'{training.length} (iteration {end}). Rewind to an earlier iteration, such as '
+                       f'--set "algorithm.rewind={end // 50} iterations", or train longer.')
 
 
 @algorithm('magnitude', Settings, kept=_kept, check=_check)

@@ -62,8 +62,8 @@ def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int
     """Times all contenders in turn, each in its own process with its own memory."""
 
     if plan.streamed:
-        raise LthError('lth bench times pictures in memory: these are streamed. Choose a smaller data.size, or another '
-                       'data set.')
+        raise LthError('lth bench times pictures in memory: these are streamed. Use --set data.storage=memory if '
+                       'they fit, or a smaller data.size.')
     entrants, pipes, processes = contenders(device, plan), [], []
     try:
         for entrant in entrants:

@@ -92,16 +92,21 @@ def _rows(
     match kind:
         case 'datasets':
             sources = {name: DATASETS.find(name) for name in DATASETS.names()}
-            return [(name, _described(source)) for name, source in sources.items()]
+            own = [('folder:PATH', 'pictures in subfolders, one a class'),
+                   ('FILE.py:FUNCTION', 'a function of your own; or package.module:function')]
+            return [(name, _described(source)) for name, source in sources.items()] + own
         case 'algorithms':
             return [(name, ALGORITHMS.find(name).summary) for name in ALGORITHMS.names()]
         case 'actions':
             return [(f'{name} ({registry.kind})', _summary(registry.find(name)))
                     for registry in (MASK_1_ACTIONS, MASK_0_ACTIONS) for name in registry.names()]
         case 'models':
-            return [(name, _summary(MODELS.find(name))) for name in MODELS.names()]
+            own = [('torchvision:NAME', 'Any classification network of torchvision.models, untrained.'),
+                   ('FILE.py:FUNCTION', 'A function (shape, classes) of your own; or package.module:function.')]
+            return [(name, _summary(MODELS.find(name))) for name in MODELS.names()] + own
         case 'initializers':
-            return [(name, _summary(INITIALIZERS.find(name))) for name in INITIALIZERS.names()]
+            return [(name, _summary(INITIALIZERS.find(name))) for name in INITIALIZERS.names()] + [
+                ('own', "As the model's own code draws them: the default of models that are not lth's.")]
         case 'criteria':
             return [(name, _summary(CRITERIA.find(name))) for name in CRITERIA.names()]
 

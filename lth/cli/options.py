@@ -52,8 +52,9 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-out = _Console()
-err = _Console(stderr=True)
+# A colon is part of many a name here, and no smiley.
+out = _Console(emoji=False)
+err = _Console(emoji=False, stderr=True)
 
 
 def explained(command: Callable[P, None]) -> Callable[P, None]:
@@ -69,7 +70,7 @@ def explained(command: Callable[P, None]) -> Callable[P, None]:
             _fail(str(error))
         except KeyboardInterrupt as interruption:
             again = _escaped(shlex.join(['lth', *sys.argv[1:]]))
-            told = f'Interrupted. Whole rounds are kept. To go on, type:\n  {again}'
+            told = f'Interrupted. What is whole is kept. To go on, type:\n  {again}'
             err.print(told, soft_wrap=True, highlight=False)
             raise typer.Exit(143 if isinstance(interruption, _Terminated) else 130) from None
         except BrokenPipeError:

@@ -90,12 +90,12 @@ def in_order(files: Iterable[Path], shape: _Shape) -> Iterator[Tensor | None]:
             pool.shutdown(cancel_futures=True)
 
 
-def broken(pictures: Sequence[Path], total: int) -> LthError:
+def broken(pictures: Sequence[Path], total: int, skip: str = '--set data.undecodable=skip') -> LthError:
     """The mistake of pictures that do not decode, some of them named."""
 
     named = ', '.join(map(str, pictures[:5])) + (', …' if len(pictures) > 5 else '')
     return LthError(f'{len(pictures)} of {total} pictures cannot be decoded: {named}. Mend or delete them, or leave '
-                    'them out with --set data.undecodable=skip.')
+                    f'them out with {skip}.')
 
 
 def all_decoded(
@@ -139,6 +139,7 @@ def _keep(place: Path, tensors: dict[str, Tensor]) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, partial)
+        partial.chmod(0o644)  # also for whom the data are shared with
         os.replace(partial, place)
     except (OSError, SafetensorError):
         with contextlib.suppress(OSError):

@@ -37,6 +37,8 @@ class Found(NamedTuple):
 def source(path: str) -> Source:
     """The source of a folder, from the names of its files; none is read but the first picture."""
 
+    if not path.strip():
+        raise LthError('folder: names no folder: write folder:PATH, such as folder:./flowers.')
     found = _found(Path(path).expanduser())
     pictures = len(found.folders.train.files), len(found.folders.test.files)
     return Source(f'pictures below {path}', found.shape, len(found.classes), pictures,
@@ -82,9 +84,10 @@ def _found(path: Path) -> Found:
         train, test = _divided(train)
     else:
         if differing := sorted(set(_classes(test_path)) ^ set(classes)):
+            lacking = [f'{name} only in {(train_path if name in classes else test_path).name}' for name in differing]
             raise LthError(f'{path}: the classes differ between {train_path.name} and {test_path.name}: '
-                           f'{", ".join(differing[:5])}{", …" if len(differing) > 5 else ""} in one of them only. Give '
-                           'each class a subfolder in both.')
+                           f'{", ".join(lacking[:5])}{", …" if len(differing) > 5 else ""}. Give each class a '
+                           'subfolder with pictures in both.')
         test = listed(test_path, classes)
     for part, name in ((train, 'training'), (test, 'test')):
         if not part.files:

@@ -16,11 +16,16 @@ from lth.errors import LthError
 from lth.recipe import DataSettings
 
 
+_MOST_CLASSES = 100_000
+
+
 @functools.cache
 def source(name: str) -> Source:
     """The source that the user's function gives."""
 
-    given = foreign.load(name)()
+    function = foreign.load(name)
+    with foreign.guarded(f'{name}, called without arguments,'):
+        given = function()
     if isinstance(given, Source):
         return given
     try:
@@ -29,6 +34,9 @@ def source(name: str) -> Source:
         raise LthError(f'{name}: {error}. It should return ((images, labels), (images, labels)), for training and for '
                        'testing: uint8 (n, channels, height, width) and whole numbers (n,).') from None
     classes = int(train.labels.max()) + 1
+    if empty := sorted(set(range(classes)) - set(train.labels.tolist())):
+        raise LthError(f'{name}: {len(empty)} of the classes 0 … {classes - 1} have no training picture, such as '
+                       f'{empty[0]}: number the classes from 0 without gaps.')
     if test.labels.max() >= classes or train.images.shape[1:] != test.images.shape[1:]:
         raise LthError(f'{name}: training and test pictures differ: shapes {tuple(train.images.shape[1:])} and '
                        f'{tuple(test.images.shape[1:])}, classes up to {classes - 1} and {int(test.labels.max())}.')
@@ -46,6 +54,8 @@ def _split(images: Any, labels: Any) -> Split:
     pictures = pictures.unsqueeze(1) if pictures.ndim == 3 else pictures
     if pictures.dtype != torch.uint8 or pictures.ndim != 4 or pictures.shape[1] not in (1, 3):
         raise ValueError(f'images are {pictures.dtype} of shape {tuple(pictures.shape)}')
-    if classes.shape != (len(pictures),) or classes.is_floating_point() or len(classes) == 0 or classes.min() < 0:
+    if classes.shape != (len(pictures),) or classes.is_floating_point() or len(classes) == 0:
         raise ValueError(f'labels are {classes.dtype} of shape {tuple(classes.shape)} for {len(pictures)} images')
+    if classes.min() < 0 or classes.max() >= _MOST_CLASSES:
+        raise ValueError(f'labels lie between {int(classes.min())} and {int(classes.max())}, which number no classes')
     return Split(pictures.contiguous(), classes.to(torch.int64))

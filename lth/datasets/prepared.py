@@ -141,8 +141,11 @@ def _loader(file: Path, size: int, threads: int) -> Any:
     from ffcv.fields.decoders import SimpleRGBImageDecoder
     from ffcv.loader import Loader, OrderOption
     from ffcv.transforms import ToTensor
-    return Loader(str(file), batch_size=size, num_workers=threads, order=OrderOption.SEQUENTIAL, drop_last=False,
-                  pipelines={'image': [SimpleRGBImageDecoder(), ToTensor()]})
+    try:
+        return Loader(str(file), batch_size=size, num_workers=threads, order=OrderOption.SEQUENTIAL, drop_last=False,
+                      pipelines={'image': [SimpleRGBImageDecoder(), ToTensor()]})
+    except (AssertionError, ValueError, KeyError) as error:
+        raise LthError(f'FFCV cannot read {file}: {error}. Prepare it again with lth prepare.') from None
 
 
 def _end(iterator: Any) -> None:

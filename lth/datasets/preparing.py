@@ -40,12 +40,14 @@ def written(folders: Folders, shape: Shape, undecodable: str, tell: Tell) -> lis
     where = place(folders.path, shape)
     partials = [file.with_name(f'{file.name}.partial') for file in (where.train, where.test)]
     with locks.held(folders.path):
+        for left_over in folders.path.glob('*.beton.partial*'):
+            left_over.unlink()
         try:
             parts = list(zip(partials, (folders.train.files, folders.test.files)))
             broken = _write(parts, shape, tell)
             unread = [pictures[row] for (_, pictures), rows in zip(parts, broken) for row in rows]
             if undecodable == 'refuse' and unread:
-                raise decoding.broken(unread, sum(len(pictures) for _, pictures in parts))
+                raise decoding.broken(unread, sum(len(pictures) for _, pictures in parts), '--undecodable skip')
             _put(folders, where, partials, broken)
         except OSError as error:
             raise LthError(files.unwritable(where.train, error)) from None
@@ -73,7 +75,7 @@ def _put(folders: Folders, where: Place, partials: Sequence[Path], broken: Seque
 def _write(parts: _Parts, shape: Shape, tell: Tell) -> list[list[int]]:
     """Writes .beton files in a process with children of its own: the numbers of the pictures that do not decode."""
 
-    context, log = get_context('spawn'), parts[0][0].with_suffix('.log')
+    context, log = get_context('spawn'), parts[0][0].with_suffix('.partial.log')
     total = sum(len(pictures) for _, pictures in parts)
     done, broken = context.Value('q', 0), [context.Array('b', len(pictures), lock=False) for _, pictures in parts]
     process = workers.started_with_children(_work, parts, str(log), shape, done, broken)

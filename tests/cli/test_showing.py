@@ -37,14 +37,14 @@ def test_a_variant_can_be_saved_and_given_back(lth, tmp_path):
 def test_a_fallback_lacks_names_only_and_can_be_given_back(lth, tmp_path, name):
     text = lth('show', 'recipe', name).out
     recipe = yaml.safe_load(text)
-    assert recipe['training']['precision'] == 'fp32' and recipe['algorithm']['shots'] == 'iterative'
+    assert 'precision' not in recipe['training'] and recipe['algorithm']['shots'] == 'iterative'
     assert 'name' not in recipe['data'] or 'model' not in recipe
     assert 'validation' not in recipe['data'], 'the data set says how many pictures validate'
     (tmp_path / 'mine.yaml').write_text(text)
     model, dataset = recipe.get('model', {'name': 'resnet18'})['name'], recipe['data'].get('name', 'digits')
     given = lth('find-ticket', model, dataset, '--recipe', 'mine.yaml', '--dry-run', '--json')
     assert given.code == 0, given.err
-    assert json.loads(given.out)['recipe']['training'] == recipe['training']
+    assert json.loads(given.out)['recipe']['training'].items() >= recipe['training'].items()
 
 
 def test_a_partial_file_is_shown_over_the_default_of_the_pair_that_it_names(lth, tmp_path):

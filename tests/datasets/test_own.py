@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lth.datasets import DATASETS
+from lth import foreign
+from lth.datasets import DATASETS, own
 from lth.datasets.fitting import averages, fitted
 from lth.errors import LthError
 from lth.recipe import DataSettings
@@ -34,11 +35,30 @@ def floats():
 def short():
     return (GREY, LABELS[:3]), (GREY, LABELS)
 
+def gaps():
+    return (GREY, LABELS % 2 * 100), (GREY, LABELS)
+
+def negative():
+    return (GREY, np.arange(40) - 1), (GREY, LABELS)
+
+def raising():
+    return {}['x']
+
+def leaving():
+    raise SystemExit(0)
+
 def nothing():
     return None
 
 def more_classes_in_test():
     return (GREY, LABELS), (GREY, LABELS + 1)
+'''
+
+NET = '''
+from torch import nn
+
+def net(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
 '''
 
 
@@ -71,6 +91,9 @@ def test_tickets_are_found_in_it(mine, lth: Callable[..., Result], function):
 @pytest.mark.parametrize(('function', 'says'), [
     ('floats', r'images are torch.float64 of shape \(40, 1, 8, 8\)'),
     ('short', r'labels are torch.int64 of shape \(3,\) for 40 images'),
+    ('gaps', 'classes 0 … 100 have no training picture, such as 1'), ('negative', 'labels lie between -1 and 38'),
+    ('raising', r"mine.py:raising, called without arguments, raised KeyError: 'x' .*mine.py, line "),
+    ('leaving', 'raised SystemExit: 0'),
     ('nothing', r"should return \(\(images, labels\), \(images, labels\)\)"),
     ('more_classes_in_test', 'training and test pictures differ: .* classes up to 3 and 4')])
 def test_what_is_wrong_with_it_is_told(mine, function, says):
@@ -108,3 +131,31 @@ def test_grey_digits_train_a_network_that_wants_colour(lth):
 def test_a_resolution_larger_than_the_pictures_is_told(lth):
     result = lth('find-ticket', 'lenet-5', 'digits', '--set', 'data.resolution=28', '--set', 'data.crop=4', '--dry-run')
     assert result.code == 2 and 'data.resolution: 28 cannot be cut from pictures of 8×8' in ' '.join(result.err.split())
+
+
+def test_a_run_is_not_continued_with_other_pictures_or_another_network(mine, lth):
+    Path('mine.py').write_text(MINE)
+    Path('net.py').write_text(NET)
+    command = ('find-ticket', 'net.py:net', 'mine.py:arrays', '-i', '1', '-e', '1', '-b', '8', '--run', 'r')
+    assert lth(*command).code == 0
+    Path('net.py').write_text(NET + '# another\n')
+    result = lth(*command, '--seeds', '0-1')
+    assert result.code == 2 and 'was begun with another network' in ' '.join(result.err.split())
+    Path('net.py').write_text(NET)
+    foreign._file.cache_clear()
+    own.source.cache_clear()
+    Path('mine.py').write_text(MINE.replace('% 4', '% 4 ^ 1'))
+    result = lth(*command, '--seeds', '0-1')
+    assert result.code == 2 and 'was begun with other pictures' in ' '.join(result.err.split())
+
+
+def test_a_run_of_ones_own_code_can_be_measured_from_where_it_was_begun_and_says_so_elsewhere(mine, lth, monkeypatch):
+    Path('mine.py').write_text(MINE)
+    command = ('find-ticket', 'lenet-300-100', 'mine.py:arrays', '-i', '0', '-e', '1', '-b', '8', '--run', 'r')
+    assert lth(*command).code == 0
+    own.source.cache_clear()
+    here = Path.cwd()
+    (here / 'elsewhere').mkdir()
+    monkeypatch.chdir(here / 'elsewhere')
+    result = lth('evaluate', '../runs/r')
+    assert result.code == 2 and f'The run was begun in {here}: evaluate it from there.' in result.err

@@ -140,9 +140,8 @@ def test_a_number_without_dimensions_trains_and_buffers_are_drawn_by_the_seed(mi
     ('two_heads', r'gives shape \(2, 8\) for 2 pictures, expected logits of shape \(2, 4\)'),
     ('no_layers', 'no convolution and no dense layer, so there is nothing to prune'),
     ('not_a_module', 'returns int, expected a torch.nn.Module'),
-    ('fixed', r"does not fit pictures of shape \(3, 8, 8\): its layer '1' takes 784 features, and was given shape "
-              r'\(2, 192\)'),
-    ('lazy', '1.weight has no shape before pictures come'), ('frozen', r'1.weight does not train \(requires_grad=False'),
+    ('fixed', r"does not fit pictures of shape \(3, 8, 8\): its layer '1' takes 784 features, and was given"),
+    ('lazy', '1.weight has no shape before pictures come'), ('frozen', r'1.weight does not train .requires_grad=False'),
     ('normed', 'the weight of 1 is computed from others, as by weight_norm'),
     ('typed', 'an option has a type that no recipe can hold'), ('Counting', 'its buffer seen is replaced in forward'),
     ('named', "its argument 'name' is a setting of every model")])
