@@ -56,6 +56,19 @@ class Advance(NamedTuple):
     correct: Tensor
 
 
+class Parametrization(Protocol):
+    """What is learned instead of the weights themselves, such as scores: L numbers for each replicate."""
+
+    def weights(self, learned: Tensor, out: Tensor | None = None) -> Tensor:
+        """The weights with which the network runs: (R, L) -> (R, N); into `out` if given, which held such weights."""
+
+    def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor) -> None:
+        """The gradient for the optimizer, from that of the loss by the weights: (R, L), (R, N) -> into (R, L)."""
+
+    def project(self, learned: Tensor) -> None:
+        """Brings what was learned back to where it may be, in place, after each step."""
+
+
 Watch = Callable[[int, Measurement | None], None]
 
 
@@ -70,8 +83,12 @@ class Engine(Protocol):
     def device(self) -> torch.device:
         """Where weights and pictures live."""
 
-    def run(self, task: 'Task', state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Advance]:
-        """Trains from the state, yielding at each stop; weights outside `trainable` (R, N) keep their bits."""
+    def run(
+            self, task: 'Task', state: State, *, trainable: Tensor, stops: Iterable[int],
+            parametrization: Parametrization | None = None) -> Iterator[Advance]:
+        """Trains from the state, yielding at each stop; what lies outside `trainable` (R, N) keeps its bits. With a
+        parametrization `state.weights` and `trainable` are of what is learned, (R, L).
+        """
 
     def score(self, task: 'Task', state: State, pictures: Sequence[Tensor] | None) -> Score:
         """The replicates' scores on training-set pictures by number, one (n,) each, or on the test set if None."""

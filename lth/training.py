@@ -7,11 +7,14 @@ import torch
 from torch import Tensor
 
 from lth.errors import LthError
-from lth.task import Advance, Measurement, Score, State, Task
+from lth.task import Advance, Measurement, Parametrization, Score, State, Task
 
 
-def train(task: Task, state: State, *, until: int, trainable: Tensor) -> State:
-    """The state after iteration `until`; weights outside `trainable` (R, N) keep their value bit for bit.
+def train(
+        task: Task, state: State, *, until: int, trainable: Tensor, parametrization: Parametrization | None = None,
+) -> State:
+    """The state after iteration `until`; weights outside `trainable` (R, N) keep their value bit for bit. With a
+    parametrization the state's weights and `trainable` are of what is learned instead, (R, L), such as scores.
 
     The given state is untouched. Train, validation and test are measured at the start and every `measure_every`;
     measuring changes nothing. A loss that is not finite is an LthError that names the seed, the step and the learning
@@ -20,13 +23,25 @@ def train(task: Task, state: State, *, until: int, trainable: Tensor) -> State:
 
     history = list(state.history)
     if not history:
-        history.append(_measured(task, state, None))
+        history.append(measured(task, _shown(state, parametrization)))
     stops = _stops(task, state.step, until)
-    for advance in task.engine.run(task, state, trainable=trainable, stops=stops):
+    for advance in task.engine.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization):
         _refuse_divergence(task, advance)
-        state = advance.state
-        history.append(_measured(task, state, _running(advance, task.training.batch_size)))
+        state, score = advance.state, _running(advance, task.training.batch_size)
+        history.append(measured(task, _shown(state, parametrization), score))
     return replace(state, history=tuple(history))
+
+
+def measured(task: Task, state: State, train_score: Score | None = None) -> Measurement:
+    """Validation and test, measured now; told to whoever watches."""
+
+    validation = task.engine.score(task, state, [division[1] for division in task.divisions])
+    measurement = Measurement(state.step, train_score, validation, task.engine.score(task, state, None))
+    for seed, *losses in zip(task.seeds, validation.loss, measurement.test.loss):
+        if not all(math.isfinite(loss) for loss in losses):
+            raise _divergence(task, seed, state.step)
+    task.watch(state.step, measurement)
+    return measurement
 
 
 def accuracy(task: Task, state: State) -> tuple[float, ...]:
@@ -42,14 +57,10 @@ def _stops(task: Task, start: int, until: int) -> Sequence[int]:
     return sorted({*range((start // every + 1) * every, until, every), *([until] if until > start else [])})
 
 
-def _measured(task: Task, state: State, train_score: Score | None) -> Measurement:
-    validation = task.engine.score(task, state, [division[1] for division in task.divisions])
-    measurement = Measurement(state.step, train_score, validation, task.engine.score(task, state, None))
-    for seed, *losses in zip(task.seeds, validation.loss, measurement.test.loss):
-        if not all(math.isfinite(loss) for loss in losses):
-            raise _divergence(task, seed, state.step)
-    task.watch(state.step, measurement)
-    return measurement
+def _shown(state: State, parametrization: Parametrization | None) -> State:
+    """The state with the weights that the network runs with."""
+
+    return replace(state, weights=parametrization.weights(state.weights)) if parametrization else state
 
 
 def _running(advance: Advance, batch_size: int) -> Score:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lth.engines.arithmetic import arithmetic
 from lth.engines.evaluation import score
 from lth.engines.program import Program
-from lth.task import Advance, Score, State, Task
+from lth.task import Advance, Parametrization, Score, State, Task
 
 _WARMUP = 3
 # Small networks cost less than the launch of a graph, so one graph holds several of their steps.
@@ -27,15 +27,17 @@ class CudaGraph:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._last: tuple[Task, Replay] | None = None
+        self._last: tuple[Task, Parametrization | None, Replay] | None = None
 
-    def run(self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Advance]:
+    def run(
+            self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
+            parametrization: Parametrization | None = None) -> Iterator[Advance]:
         """Trains from the state, yielding at each stop."""
 
-        if self._last is None or self._last[0] is not task:
+        if self._last is None or self._last[0] is not task or self._last[1] is not parametrization:
             self._last = None  # frees the old graph's memory before the new one takes its own
-            self._last = (task, Replay(task, state))
-        yield from self._last[1].run(state, trainable=trainable, stops=stops)
+            self._last = (task, parametrization, Replay(task, state, parametrization))
+        yield from self._last[2].run(state, trainable=trainable, stops=stops)
 
     def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
         """The replicates' scores on training-set pictures, or on the test set if None."""
@@ -46,12 +48,12 @@ class CudaGraph:
 class Replay:
     """The captured step of one task with the tensors it reads and writes."""
 
-    def __init__(self, task: Task, state: State) -> None:
+    def __init__(self, task: Task, state: State, parametrization: Parametrization | None = None) -> None:
         device, seeds = state.weights.device, len(task.seeds)
         self._task = task
         self._rates = torch.as_tensor(task.learning_rates, dtype=torch.float32, device=device)
         self._rate = torch.zeros((), device=device)
-        self._program = Program(task, state, rate=self._rate)
+        self._program = Program(task, state, parametrization, rate=self._rate)
         # Iteration, position in the epoch, column of the losses: (1,) each, counted up inside the graph.
         self._counters = torch.zeros(3, 1, dtype=torch.int64, device=device)
         self._losses = torch.zeros(seeds, task.steps, device=device)
@@ -107,9 +109,9 @@ class Replay:
     def _captured(self) -> dict[int, torch.cuda.CUDAGraph]:
         """Graphs of several steps and of one, the largest first. Warm-up steps train garbage: `load` overwrites it."""
 
-        small = self._program.weights.numel() < _SMALL
+        small = self._program.learned.numel() < _SMALL
         long = min(self._task.steps, self._task.steps_per_epoch) >= _STEPS_PER_GRAPH
-        stream = torch.cuda.Stream(self._program.weights.device)
+        stream = torch.cuda.Stream(self._program.learned.device)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream), arithmetic(self._task), warnings.catch_warnings():
             # Optimizers that are ready to be captured warn when they step before the capture, as they must here.

@@ -9,7 +9,7 @@ from lth.engines.arithmetic import arithmetic
 from lth.engines.evaluation import score
 from lth.engines.noise import noise
 from lth.engines.program import Program
-from lth.task import Advance, Score, State, Task
+from lth.task import Advance, Parametrization, Score, State, Task
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,12 @@ class Plain:
     device: torch.device
     name: str = 'plain'
 
-    def run(self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Advance]:
+    def run(
+            self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
+            parametrization: Parametrization | None = None) -> Iterator[Advance]:
         """Trains from the state, yielding at each stop."""
 
-        program = Program(task, state, rate=0.)
+        program = Program(task, state, parametrization, rate=0.)
         program.load(state, trainable)
         step = state.step
         for stop in stops:

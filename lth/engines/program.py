@@ -3,32 +3,41 @@ import torch
 from torch import Tensor
 
 from lth.engines.batches import Batches
-from lth.engines.gradients import backward_of
+from lth.engines.gradients import Backward, backward_of
+from lth.engines.hold import Hold
 from lth.engines.optimizers import optimizer_of
-from lth.task import State, Task
-
-_INTEGERS = {4: torch.int32, 8: torch.int64}
+from lth.task import Parametrization, State, Task
 
 
 class Program:
-    """The tensors of a span of training, and the step on them."""
+    """The tensors of a span of training, and the step on them. `learned` is the vector of weights, (R, N), or what a
+    parametrization makes weights of, (R, L).
+    """
 
-    def __init__(self, task: Task, state: State, *, rate: float | Tensor) -> None:
+    def __init__(
+            self, task: Task, state: State, parametrization: Parametrization | None = None, *, rate: float | Tensor,
+    ) -> None:
         self.batches = Batches(task, state.weights.dtype)
-        self.weights = state.weights.clone()
+        self.learned = state.weights.clone()
         self._buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
-        self._backward = backward_of(task.network, self.weights, self._buffers)
-        self.optimizer = optimizer_of(task.training.optimizer, self._backward, self.weights, rate)
-        self._bits = self.weights.view(_INTEGERS[self.weights.element_size()])
-        self._live, self._held = torch.empty_like(self._bits), torch.empty_like(self._bits)
-        self._masked = self._holding = True
+        self._parametrization = parametrization
+        self._weights = parametrization.weights(self.learned) if parametrization else self.learned
+        self._backward = backward_of(task.network, self._weights, self._buffers)
+        stepped = self._backward
+        if parametrization:
+            self.learned.grad = torch.zeros_like(self.learned)
+            self._flat = torch.zeros_like(self._weights)
+            stepped = Backward([self.learned], lambda flat: [flat], stepped.run)
+        self.optimizer = optimizer_of(task.training.optimizer, stepped, self.learned, rate)
+        self._hold = Hold(self.learned)
+        self._network = task.network
 
     def load(self, state: State, trainable: Tensor, *, fixed: bool = False) -> None:
-        """Starts from a state, leaving the state's own tensors alone; weights outside `trainable` (R, N) will keep
-        their bits. Once the step is captured it is `fixed`: it then does all it may ever have to.
+        """Starts from a state, leaving the state's own tensors alone; what lies outside `trainable` (R, L) will keep
+        its bits. Once the step is captured it is `fixed`.
         """
 
-        self.weights.copy_(state.weights)
+        self.learned.copy_(state.weights)
         for name, buffer in self._buffers.items():
             buffer.copy_(state.buffers[name])
         for name, tensor in self.optimizer.state.items():
@@ -36,22 +45,21 @@ class Program:
                 tensor.copy_(state.optimizer[name])
             else:
                 tensor.zero_()
-        self._live.copy_(trainable).neg_()
-        self._held.copy_(self._bits).bitwise_and_(~self._live)
-        self._masked = fixed or not bool(trainable.all())
-        self._holding = fixed or bool(self._held.any())
+        self._hold.begin(trainable, fixed=fixed)
 
     def step(self, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Trains on the batch in these columns (B,) of the epoch: losses (R,), right answers (R,)."""
 
+        if self._parametrization:
+            self._parametrization.weights(self.learned, self._weights)
         losses, correct = self._backward.run(*self.batches.at(columns))
+        if self._parametrization:
+            assert self.learned.grad is not None
+            self._parametrization.gradient(self.learned, self._gradient(), self.learned.grad)
         self.optimizer.stepper.step()
-        # The mask: pruned weights get their old bits back, whatever the optimizer did.
-        # For LeNet 0.09 ms, where torch.where takes 1.0 ms.
-        if self._masked:
-            self._bits.bitwise_and_(self._live)
-        if self._holding:
-            self._bits.bitwise_or_(self._held)
+        if self._parametrization:
+            self._parametrization.project(self.learned)
+        self._hold.restore()
         return losses, correct
 
     def state(self, step: int) -> State:
@@ -59,4 +67,14 @@ class Program:
 
         optimizer = {name: tensor.clone() for name, tensor in self.optimizer.state.items()}
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        return State(self.weights.clone(), buffers, step, optimizer)
+        return State(self.learned.clone(), buffers, step, optimizer)
+
+    def _gradient(self) -> Tensor:
+        """The gradient of the weights as one vector, that of what is not prunable left out: (R, N)."""
+
+        if self._weights.grad is not None:
+            return self._weights.grad
+        for slot, parameter in zip(self._network.layout.prunable_slots, self._backward.parameters):
+            assert parameter.grad is not None
+            slot.view(self._flat[0]).copy_(parameter.grad)
+        return self._flat
