@@ -64,6 +64,19 @@ class Plan:
 
         return self.recipe.training.length.steps(self.steps_per_epoch)
 
+    @property
+    def total_steps(self) -> int:
+        """Iterations of the whole search of one seed."""
+
+        return self.steps * len(self.kept) if self.algorithm.restarts else self.steps
+
+    def behind(self, number: int, step: int) -> int:
+        """Iterations of the search that lie behind a seed at this iteration of round `number`."""
+
+        if self.algorithm.restarts:
+            return number * self.steps + min(step, self.steps)
+        return max(step, number * self.steps // len(self.kept))
+
     def task(self, data: Dataset, seeds: Sequence[int], engine: Engine, watch: Watch = unwatched) -> Task:
         """The plan on real pictures."""
 
@@ -97,7 +110,7 @@ def planned(raw: Raw, origin: str, remarks: tuple[str, ...] = ()) -> Plan:
     algorithm.check(recipe.algorithm, recipe.training, epoch)
     source.streamed(recipe.data)  # refuses what cannot be
     network = Network.of(recipe.model, source.shown(recipe.data), source.classes, recipe.algorithm.keep_out)
-    kept = algorithm.kept(network.layout, recipe.algorithm)
+    kept = algorithm.kept(network.layout, recipe.algorithm, recipe.training, epoch)
     return Plan(recipe, source, network, algorithm, kept, (*remarks, *_beyond(recipe.training, epoch), *_idle(kept)))
 
 

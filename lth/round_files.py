@@ -19,7 +19,7 @@ from lth.network import Buffers, Network
 from lth.recipe import Raw
 from lth.task import Measurement, Score, State
 from lth.tensor_files import Header
-from lth.tickets import Round, Ticket
+from lth.tickets import Round, Search, Ticket
 
 _FORMAT = 1
 _SPLITS = ('train', 'validation', 'test')
@@ -47,6 +47,7 @@ class RoundFiles:
             'mask': layout.unpack(ticket.mask[replicate]),
             'ticket': layout.unpack(ticket.weights[replicate]) | _one(ticket.buffers, replicate),
             'trained': layout.unpack(trained.weights[replicate]) | _one(trained.buffers, replicate)}
+        tensors |= self._search_files(found.search, replicate) if found.search else {}
         contents = {f'{name}.safetensors': tensor_files.encoded(named, header | {'holds': name})
                     for name, named in tensors.items()}
         rows = [_row(measurement, replicate) for measurement in trained.history]
@@ -64,7 +65,7 @@ class RoundFiles:
         ticket = Ticket(self.network.layout.pack(mask)[None], weights, buffers, header['iteration'])
         self._refuse_contradictions(header, ticket, trained)
         state = State(trained, trained_buffers, history[-1].iteration, history=history)
-        return Round(self.number, ticket, state)
+        return Round(self.number, ticket, state, self._search())
 
     def header(self) -> Header:
         """What the trained weights' file says of itself."""
@@ -84,6 +85,25 @@ class RoundFiles:
         except (OSError, ValueError) as error:
             raise LthError(f'{path} is missing or torn ({error}). {_MEND.format(path.parent)}') from None
         return rows
+
+    def _search_files(self, search: Search, replicate: int) -> dict[str, dict[str, Tensor]]:
+        """Scores by parameter; the optimizer's vectors, and its count of steps if it has one."""
+
+        vectors = {name: tensor if name == 'step' else tensor[replicate] for name, tensor in search.optimizer.items()}
+        scores = {'scores': self.network.layout.unpack(search.scores[replicate])}
+        return scores | ({'optimizer': vectors} if vectors else {})
+
+    def _search(self) -> Search | None:
+        """The scores of a round that has some."""
+
+        if not (self.folder / 'scores.safetensors').exists():
+            return None
+        scores = self.network.layout.pack(self._checked('scores')[1])[None]
+        path = self.folder / 'optimizer.safetensors'
+        header, vectors = tensor_files.read(path) if path.exists() else ({}, {})
+        if vectors:
+            self._placed(path, header)
+        return Search(scores, {name: vector if name == 'step' else vector[None] for name, vector in vectors.items()})
 
     def _placed(self, path: Path, header: Header) -> Header:
         """The header, once it says what its place does."""
@@ -134,7 +154,7 @@ class RoundFiles:
         """The tensors that a file must hold."""
 
         layout = self.network.layout
-        if name == 'mask':
+        if name in ('mask', 'scores'):
             return {slot.name: slot.shape for slot in layout.prunable_slots}
         buffers = {key: tuple(buffer.shape) for key, buffer in self.network.fresh_buffers().items()}
         return {slot.name: slot.shape for slot in layout.slots} | buffers

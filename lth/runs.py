@@ -23,7 +23,7 @@ from lth.recipe import Raw
 from lth.round_files import RoundFiles
 from lth.task import State
 from lth.tensor_files import Header
-from lth.tickets import Round, Ticket
+from lth.tickets import Round, Search, Ticket
 
 
 @dataclass(frozen=True)
@@ -186,4 +186,14 @@ def _together(alone: list[Round]) -> Round:
                     buffers([one.buffers for one in tickets]), tickets[0].iteration)
     trained = State(torch.cat([one.weights for one in states]),
                     buffers([one.buffers for one in states]), states[0].step)
-    return Round(alone[0].number, ticket, trained)
+    searches = [one.search for one in alone if one.search]
+    if not searches:
+        return Round(alone[0].number, ticket, trained)
+    search = Search(torch.cat([one.scores for one in searches]), _joined([one.optimizer for one in searches]))
+    return Round(alone[0].number, ticket, trained, search)
+
+
+def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Optimizers' states as one; a count of steps is one for all."""
+
+    return {name: parts[0][name] if name == 'step' else torch.cat([part[name] for part in parts]) for name in parts[0]}

@@ -18,13 +18,14 @@ from typing import NamedTuple
 
 import torch
 
-from lth import __version__, engines, locks, workers
+from lth import __version__, engines, files, locks, workers
 from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.recipe import Raw, differences
 from lth.runs import Run
 from lth.task import Engine, Measurement
+from lth.tickets import Round
 
 _SECONDS_BETWEEN_NEWS = 0.2
 
@@ -100,8 +101,10 @@ def _go_on(
 def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[int, ...], tell: Tell) -> None:
     """The missing rounds of some seeds, in this process."""
 
-    past = run.past(seeds, engine.device)
+    past: Sequence[Round] = run.past(seeds, engine.device)
     number = len(past)
+    if plan.algorithm.sourced:
+        past = [_source(plan, seeds, engine), *past]
     latest = 0.
 
     def watch(step: int, measurement: Measurement | None) -> None:
@@ -117,6 +120,16 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
         run.save(found, seeds)
         tell(News(seeds, found.number, found.trained.step, test=found.trained.history[-1].test.accuracy, saved=True))
         number = found.number + 1
+
+
+def _source(plan: Plan, seeds: tuple[int, ...], engine: Engine) -> Round:
+    """The round of another run that this one starts from; both have the same network."""
+
+    settings = plan.recipe.dump()['algorithm']
+    folder = Path(settings['source'])
+    recipe = planned(files.read_yaml(folder / 'recipe.yaml'), str(folder / 'recipe.yaml')).recipe.dump()
+    number: int = settings['round']
+    return Run(folder, recipe, plan.network).past(seeds, engine.device)[number]
 
 
 def _clear_up(run: Run) -> None:

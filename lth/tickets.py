@@ -27,17 +27,34 @@ class Ticket:
 
 
 @dataclass(frozen=True)
+class Search:
+    """How far scores are: (R, P), and the optimizer's state that goes on with them."""
+
+    scores: Tensor
+    optimizer: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> 'Search':
+        """The same, living on the device."""
+
+        return Search(self.scores.to(device), {name: tensor.to(device) for name, tensor in self.optimizer.items()})
+
+
+@dataclass(frozen=True)
 class Round:
-    """A ticket and its training; round 0 is the dense network, and its ticket is the rewind point."""
+    """A ticket and its training; round 0 is the dense network, and its ticket is the rewind point. Where scores were
+    trained, `search` holds them, and `trained` the weights in force under them.
+    """
 
     number: int
     ticket: Ticket
     trained: State
+    search: Search | None = None
 
     def to(self, device: torch.device) -> 'Round':
         """The same round, living on the device."""
 
-        return Round(self.number, self.ticket.to(device), self.trained.to(device))
+        search = self.search.to(device) if self.search else None
+        return Round(self.number, self.ticket.to(device), self.trained.to(device), search)
 
 
 def fresh(task: Task) -> Ticket:

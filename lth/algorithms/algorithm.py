@@ -15,25 +15,31 @@ Find = Callable[[Task, Any, Sequence[Round]], Iterator[Round]]
 @dataclass(frozen=True)
 class Algorithm:
     """`find` yields the rounds after those in its third argument, the past. The rest is known before anything is
-    trained: `kept`, the prunable weights left in each round, and `check`, which raises an LthError for settings that
-    cannot work out.
+    trained: `kept`, the prunable weights left in each round, `check`, which raises an LthError for settings that cannot
+    work out, whether each round `restarts` training or all rounds are parts of one, and whether it is `sourced`: its
+    past then begins with the round of another run that its settings name.
     """
 
     summary: str
     settings: type[AlgorithmSettings]
     find: Find
-    kept: Callable[[Layout, Any], list[int]]
+    kept: Callable[[Layout, Any, Training, int], list[int]]
     check: Callable[[Any, Training, int], None]
+    restarts: bool = True
+    sourced: bool = False
 
 
 ALGORITHMS: Registry[Algorithm] = Registry('algorithm')
 
 
-def algorithm(name: str, settings: type[AlgorithmSettings], *, kept: Callable[[Layout, Any], list[int]],
-              check: Callable[[Any, Training, int], None]) -> Callable[[Find], Find]:
+def algorithm(
+        name: str, settings: type[AlgorithmSettings], *, kept: Callable[[Layout, Any, Training, int], list[int]],
+        check: Callable[[Any, Training, int], None], restarts: bool = True, sourced: bool = False,
+) -> Callable[[Find], Find]:
     """A decorator that registers a generator of rounds; the first line of its docstring becomes its summary."""
 
     def add(find: Find) -> Find:
-        ALGORITHMS.register(name)(Algorithm((find.__doc__ or '').partition('\n')[0], settings, find, kept, check))
+        summary = (find.__doc__ or '').partition('\n')[0]
+        ALGORITHMS.register(name)(Algorithm(summary, settings, find, kept, check, restarts, sourced))
         return find
     return add

@@ -70,7 +70,7 @@ def ladder(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
     return counts
 
 
-def _kept(layout: Layout, settings: Settings) -> list[int]:
+def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
     return [sum(counts) for counts in ladder(layout, settings)]
 
 

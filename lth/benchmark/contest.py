@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 
 from lth import engines, tickets, workers
+from lth.algorithms.gem_miner import Rounded
 from lth.benchmark.memory import peak_memory
 from lth.benchmark.usual import usual_way
 from lth.errors import LthError
@@ -27,11 +28,12 @@ _LONGEST = 100_000
 
 
 class Contender(NamedTuple):
-    """Who takes part: `usual`, or an engine on a device with R replicates."""
+    """Who takes part: `usual`, or an engine on a device with R replicates, training weights or scores."""
 
     engine: str
     device: str
     replicates: int
+    scores: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,23 +50,24 @@ class Row:
     peak_memory: float
 
 
-def contenders(device: str, plan: Plan) -> list[Contender]:
-    """The usual way and every engine that applies on this device."""
+def contenders(device: str, plan: Plan, *, scores: bool) -> list[Contender]:
+    """The usual way and every engine that applies on this device; also with scores trained in place of the weights."""
 
     place = engines.chosen(device, threads=1).device
     names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
     stacks = [1, 16] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
-    return [Contender('usual', str(place), 1), *ours]
+    mining = [one._replace(scores=True) for one in ours if scores]
+    return [Contender('usual', str(place), 1), *ours, *mining]
 
 
-def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int) -> list[Row]:
+def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int, scores: bool = False) -> list[Row]:
     """Times all contenders in turn, each in its own process with its own memory."""
 
     if plan.streamed:
         raise LthError('lth bench times pictures in memory: these are streamed. Use --set data.storage=memory if '
                        'they fit, or a smaller data.size.')
-    entrants, pipes, processes = contenders(device, plan), [], []
+    entrants, pipes, processes = contenders(device, plan, scores=scores), [], []
     try:
         for entrant in entrants:
             ours, theirs = multiprocessing.Pipe()
@@ -89,7 +92,8 @@ def _row(entrant: Contender, threads: int, times: list[float], usual: list[float
     median = statistics.median(times)
     ratio = statistics.median(entrant.replicates * theirs / ours for ours, theirs in zip(times, usual, strict=True))
     spread = (max(times) - min(times)) / 2 / median
-    return Row(entrant.engine, 1., entrant.replicates, threads, median, spread, ratio, memory)
+    name = entrant.engine + ('-scores' if entrant.scores else '')
+    return Row(name, 1., entrant.replicates, threads, median, spread, ratio, memory)
 
 
 def _ask(pipe: connection.Connection, question: str) -> float:
@@ -151,14 +155,17 @@ def _prepared(
     if usual:
         steps = usual_way(replace(task, data=data))
         return lambda count: _exhaust(steps, count), wait
-    return _engine_steps(task), wait
+    return _engine_steps(task, scores=entrant.scores), wait
 
 
-def _engine_steps(task: Task) -> Callable[[int], None]:
+def _engine_steps(task: Task, *, scores: bool) -> Callable[[int], None]:
     """The engine through its contract, one stop per call."""
 
     start = tickets.fresh(task)
-    live = trainable(task.network.layout, start.mask)
+    learned, live = start.weights, trainable(task.network.layout, start.mask)
+    rounded = Rounded(start.weights, 1e-4) if scores else None
+    if rounded:
+        learned, live = torch.full_like(start.mask, 0.6, dtype=torch.float32), start.mask
     wanted: list[int] = []
 
     def stops() -> Iterator[int]:
@@ -166,7 +173,8 @@ def _engine_steps(task: Task) -> Callable[[int], None]:
             yield sum(wanted)
 
     def begun() -> Iterator[Advance]:
-        return task.engine.run(task, State(start.weights, start.buffers), trainable=live, stops=stops())
+        state = State(learned, start.buffers)
+        return task.engine.run(task, state, trainable=live, stops=stops(), parametrization=rounded)
 
     run = begun()
 

@@ -8,7 +8,9 @@ import typer
 from lth import __version__
 from lth.cli.bench import bench
 from lth.cli.evaluate import evaluate
+from lth.cli.find_gem import find_gem
 from lth.cli.find_ticket import find_ticket
+from lth.cli.finetune import finetune
 from lth.cli.listing import listing
 from lth.cli.prepare import prepare
 from lth.cli.showing import show
@@ -22,6 +24,8 @@ app = typer.Typer(
          '    lth evaluate lenet-300-100-digits\n\n'
          'Every command explains itself: [bold]lth find-ticket --help[/bold].')
 app.command('find-ticket')(find_ticket)
+app.command('find-gem')(find_gem)
+app.command('finetune')(finetune)
 app.command('evaluate')(evaluate)
 app.command('list')(listing)
 app.command('prepare')(prepare)

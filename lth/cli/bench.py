@@ -2,7 +2,7 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -27,6 +27,8 @@ def bench(  # pylint: disable=too-many-arguments # a command has as many as it h
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
+        algorithm: Annotated[Literal['magnitude', 'gem-miner'], typer.Option(
+            help='What is trained: weights; or besides them scores, as Gem-Miner does.')] = 'magnitude',
         masks: Annotated[bool, typer.Option(
             '--masks', help='Time the choice of a mask over all weights instead of a training step.')] = False,
         as_json: Json = False,
@@ -39,6 +41,8 @@ def bench(  # pylint: disable=too-many-arguments # a command has as many as it h
 
         lth bench lenet-300-100 mnist
 
+        lth bench resnet20 cifar10 --algorithm gem-miner
+
         lth bench resnet50 imagenet --masks
     """
 
@@ -49,7 +53,7 @@ def bench(  # pylint: disable=too-many-arguments # a command has as many as it h
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth.benchmark.contest import contest  # pylint: disable=import-outside-toplevel
     from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel
-    rows = contest(plan, datasets, device, threads=threads, turns=turns)
+    rows = contest(plan, datasets, device, threads=threads, turns=turns, scores=algorithm == 'gem-miner')
     name, data, batch_size = plan.recipe.model.name, plan.recipe.data.name, plan.recipe.training.batch_size
     if as_json:
         print(json.dumps({'model': name, 'dataset': data, 'batch_size': batch_size, 'turns': turns,

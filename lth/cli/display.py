@@ -93,12 +93,12 @@ class Display:
 
     @property
     def _total(self) -> int:
-        return self._plan.steps * len(self._plan.kept)
+        return self._plan.total_steps
 
     def _done(self, news: 'News') -> int:
         """Steps of the whole search that lie behind a seed."""
 
-        return news.number * self._plan.steps + min(news.step, self._plan.steps)
+        return self._plan.behind(news.number, news.step)
 
     def _epoch(self, step: int) -> str:
         epochs = self._plan.steps / self._plan.steps_per_epoch

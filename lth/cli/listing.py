@@ -62,6 +62,8 @@ def _use(entry: 'Entry') -> str:
             return f'for {entry.model} on {entry.dataset}'
         case 'variant':
             return 'variant'
+        case 'gem':
+            return f'gem in {entry.model or "any model"} on {entry.dataset or "any data set"}'
         case 'fallback':
             family = entry.name.removesuffix(f'-{entry.dataset}').replace('default', 'model')
             place = f' on {entry.dataset}' if entry.dataset else ''

@@ -36,6 +36,19 @@ Precision = Annotated[Literal['fp32', 'tf32', 'bf16'] | None, typer.Option(
                              'convolutions and bf16 with BatchNorm.')]
 Threads = Annotated[int, typer.Option(
     min=1, help='CPU threads for each seed. Results are the same bits only for the same number.')]
+Epochs = Annotated[int | None, typer.Option(
+    '-e', '--number-of-epochs', metavar='N', show_default=False, help='Train each round, or the scores, for N epochs.')]
+BatchSize = Annotated[int | None, typer.Option(
+    '-b', '--batch-size', metavar='N', show_default=False, help='Pictures in a batch.')]
+LearningRate = Annotated[float | None, typer.Option(
+    '-l', '--learning-rate', metavar='RATE', show_default=False, help="The optimizer's learning rate.")]
+Seeds = Annotated[str, typer.Option(
+    metavar='SEEDS', help='Seeds, such as 0-4 or 0,2,7: each is a search of its own.')]
+RunName = Annotated[str | None, typer.Option(
+    '--run', metavar='NAME', show_default=False,
+    help='The run folder: a name below ./runs, or a path; else named after model and data set.')]
+DryRun = Annotated[bool, typer.Option(
+    '--dry-run', help='Print all settings, layers and exact counts; touch neither data nor disk.')]
 Json = Annotated[bool, typer.Option('--json', help='Print one JSON object to standard output, for programs to read.')]
 
 

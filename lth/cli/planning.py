@@ -12,20 +12,49 @@ if TYPE_CHECKING:
 def plan_of(
         model: str, dataset: str, recipe: str | None, options: Mapping[str, Any], overrides: Sequence[str],
         device: str = 'auto') -> 'Plan':
-    """The plan for a model and a data set; `options` are dotted settings that have a flag, None if not given. Where
+    """The plan of a search for tickets; `options` are dotted settings that have a flag, None if not given. Where
     nothing gives a precision it is the device's.
     """
 
     # Here and in the commands: torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import engines  # pylint: disable=import-outside-toplevel
-    from lth.plan import planned  # pylint: disable=import-outside-toplevel
-    from lth.recipe import merged  # pylint: disable=import-outside-toplevel
-    raw, origin, remark = _found(model, dataset, recipe)
-    names = {'model': raw['model']['name'], 'data': raw['data']['name']}
-    given = [_nested(key, value) for key, value in options.items() if value is not None]
-    for setting in (*given, *map(_parsed, overrides)):
-        raw = merged(raw, setting)
-    origin = f'{origin} with the options given' if given or overrides else origin
+    from lth import recipes  # pylint: disable=import-outside-toplevel
+    pair = _pair(model, dataset)
+    found = recipes.default(*pair) if recipe is None else recipes.chosen(recipe, recipes.default(*pair))
+    return _planned(found, pair, options, overrides, device)
+
+
+def gem_plan_of(
+        model: str, dataset: str, recipe: str | None, options: Mapping[str, Any], overrides: Sequence[str],
+        device: str = 'auto') -> 'Plan':
+    """The plan of a search for a gem; the options give `algorithm.density`."""
+
+    from lth import recipes  # pylint: disable=import-outside-toplevel # as above
+    pair = _pair(model, dataset)
+    usual = recipes.gem(*pair, options['algorithm.density'])
+    found = usual if recipe is None else recipes.chosen(recipe, usual)
+    return _planned(found, pair, options, overrides, device)
+
+
+def _pair(model: str, dataset: str) -> tuple[str, str]:
+    """Both names as they are registered."""
+
+    from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
+    from lth.models import MODELS  # pylint: disable=import-outside-toplevel # as above
+    return MODELS.canonical(model), DATASETS.canonical(dataset)
+
+
+def _planned(
+        found: tuple[dict[str, Any], str, str | None], pair: tuple[str, str], options: Mapping[str, Any],
+        overrides: Sequence[str], device: str) -> 'Plan':
+    """A recipe, where it was found and a remark; then the options, then `--set`."""
+
+    from lth import engines  # pylint: disable=import-outside-toplevel # as above
+    from lth.plan import planned  # pylint: disable=import-outside-toplevel # as above
+    raw, origin, remark = found
+    names = {'model': pair[0], 'data': pair[1]}
+    written = _named(raw, names, origin)
+    raw = overridden(written, options, overrides)
+    origin = f'{origin} with the options given' if raw != written else origin
     raw, remarks = _named(raw, names, origin), (remark,) if remark else ()
     plan = planned(raw, origin, remarks)
     if 'precision' in raw['training']:
@@ -34,16 +63,14 @@ def plan_of(
     return replace(plan, recipe=plan.recipe.model_copy(update={'training': training}))
 
 
-def _found(model: str, dataset: str, recipe: str | None) -> tuple[dict[str, Any], str, str | None]:
-    """The recipe of the pair or that asked for, where it was found, and a remark; it names both, and no others."""
+def overridden(raw: dict[str, Any], options: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A recipe with the dotted settings that were given, and those of `--set`, on top."""
 
-    from lth import recipes  # pylint: disable=import-outside-toplevel # as above
-    from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
-    from lth.models import MODELS  # pylint: disable=import-outside-toplevel # as above
-    names = {'model': MODELS.canonical(model), 'data': DATASETS.canonical(dataset)}
-    pair = names['model'], names['data']
-    raw, origin, remark = recipes.default(*pair) if recipe is None else recipes.chosen(recipe, *pair)
-    return _named(raw, names, origin), origin, remark
+    from lth.recipe import merged  # pylint: disable=import-outside-toplevel # as above
+    given = [_nested(key, value) for key, value in options.items() if value is not None]
+    for setting in (*given, *map(_parsed, overrides)):
+        raw = merged(raw, setting)
+    return raw
 
 
 def _named(raw: dict[str, Any], names: Mapping[str, str], origin: str) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 `MODEL-DATASET.yaml` is the default of that pair, `MODEL.yaml` of that model on any other data set. A family, which is a
 model's name up to its first number, has files as a model has: `resnet-cifar10.yaml`, `resnet.yaml`; and what suits any
-model has them too: `default-imagenet.yaml`, `default.yaml`. A recipe with a `base` says only what differs from that
+model has them too: `default-imagenet.yaml`, `default.yaml`. `gem-MODEL-DATASET-PERCENT.yaml` and `gem.yaml` are for
+gems. A recipe with a `base` says only what differs from that
 one. To add one, put a file here.
 """
+import math
 import re
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,10 +19,12 @@ _FOLDER = Path(__file__).parent
 
 
 class Entry(NamedTuple):
-    """What a recipe is for: the default of its pair, a variant of it, or a fallback, which lacks one name or both."""
+    """What a recipe is for: the default of its pair, a variant of it, a fallback, which lacks one name or both, or a
+    gem.
+    """
 
     name: str
-    role: Literal['default', 'variant', 'fallback']
+    role: Literal['default', 'variant', 'fallback', 'gem']
     model: str | None
     dataset: str | None
     source: str
@@ -37,6 +41,8 @@ def entry(name: str) -> Entry:
 
     raw, _ = find(name)
     model, dataset = (raw.get(section, {}).get('name') for section in ('model', 'data'))
+    if name.startswith('gem'):
+        return Entry(name, 'gem', model, dataset, raw['source'])
     role: Literal['default', 'variant'] = 'default' if name == f'{model}-{dataset}' else 'variant'
     return Entry(name, role if model and dataset else 'fallback', model, dataset, raw['source'])
 
@@ -64,13 +70,29 @@ def default(model: str, dataset: str) -> tuple[Raw, str, str | None]:
     return raw, origin, None if name == candidates[0] else remark
 
 
-def chosen(name: str, model: str, dataset: str) -> tuple[Raw, str, str | None]:
-    """The recipe of that name or file, as `default` gives it; what a file without base leaves out is the pair's."""
+def gem(model: str, dataset: str, density: float) -> tuple[Raw, str, str | None]:
+    """The recipe of a gem, as `default` gives it: that of the pair whose density is nearest, as a ratio."""
+
+    known = [name for name in names() if re.fullmatch(f'gem-{re.escape(model)}-{re.escape(dataset)}-[0-9.]+', name)]
+    if not known:
+        raw, origin = find('gem')
+        return raw, origin, f'no published setting for a gem in {model} on {dataset}: took those of {origin}'
+    name = min(known, key=lambda name: abs(math.log(float(name.rpartition('-')[2]) / 100 / density)))
+    raw, origin = find(name)
+    percent = name.rpartition('-')[2]
+    if math.isclose(float(percent) / 100, density):
+        return raw, origin, None
+    return raw, origin, f'no published setting for {100 * density:.4g}%: took those of {percent}%, the nearest'
+
+
+def chosen(name: str, usual: tuple[Raw, str, str | None]) -> tuple[Raw, str, str | None]:
+    """The recipe of that name or file, as `default` gives it; what a file without base leaves out is the `usual` one's.
+    """
 
     raw, origin = _read(name)
     if name in names() or 'base' in raw:
         return *find(name), None
-    base, _, remark = default(model, dataset)
+    base, _, remark = usual
     source = {'source': raw.get('source', '')}
     if merged(base, raw) | source == raw | source:
         return raw, origin, None

@@ -63,7 +63,7 @@ def test_every_mask_keeps_exactly_the_planned_count_and_revives_nothing(scope, s
     task = task_of(seeds=(0, 1), keep_out=('output',))
     plan = settings(rounds=3, scope=scope, shots=shots)
     found = list(find_ticket(task, plan, ()))
-    kept = ALGORITHMS.find('magnitude').kept(task.network.layout, plan)
+    kept = ALGORITHMS.find('magnitude').kept(task.network.layout, plan, task.training, task.steps_per_epoch)
     assert [one.ticket.mask.sum(1).tolist() for one in found] == [[count, count] for count in kept]
     for before, after in zip(found, found[1:]):
         assert not (after.ticket.mask & ~before.ticket.mask).any()

@@ -12,9 +12,10 @@ MEASURED = {'density', 'replicates', 'threads', 'ms_per_step', 'ratio', 'spread'
 
 @pytest.mark.timeout(200)
 def test_the_usual_way_and_the_plain_engine_take_turns_and_are_compared(lth):
-    result = lth('bench', 'lenet-300-100', 'digits', '--turns', '2', '--device', 'cpu', '--json')
+    result = lth(
+        'bench', 'lenet-300-100', 'digits', '--turns', '2', '--device', 'cpu', '--algorithm', 'gem-miner', '--json')
     rows = json.loads(result.out)['rows']
-    assert [row['engine'] for row in rows] == ['usual', 'plain']
+    assert [row['engine'] for row in rows] == ['usual', 'plain', 'plain-scores']
     assert all(MEASURED <= row.keys() for row in rows)
     assert rows[0]['ratio'] == 1
     assert all(row['ms_per_step'] > 0 and row['peak_memory'] > 50 and row['threads'] == 1 for row in rows)

@@ -11,6 +11,7 @@ import yaml
 
 from lth import tensor_files
 
+COMMANDS = ('find-ticket', 'find-gem', 'finetune', 'evaluate', 'list', 'show', 'prepare', 'bench')
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
 
@@ -26,13 +27,13 @@ def test_help_shows_every_command_and_comes_at_once():
         began = time.monotonic()
         done = subprocess.run([sys.executable, '-m', 'lth', '--help'], capture_output=True, text=True, check=True)
         took.append(time.monotonic() - began)
-    assert all(command in done.stdout for command in ('find-ticket', 'evaluate', 'list', 'show', 'bench'))
+    assert all(command in done.stdout for command in COMMANDS)
     code = 'import sys, lth.cli; print("torch" in sys.modules, "pydantic" in sys.modules)'
     modules = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
     assert modules.split() == ['False', 'False'], f'slow imports in --help, which took {min(took):.2f} s'
 
 
-@pytest.mark.parametrize('command', ['find-ticket', 'evaluate', 'list', 'show', 'bench'])
+@pytest.mark.parametrize('command', COMMANDS)
 def test_every_command_teaches_with_examples(lth, command):
     result = lth(command, '--help')
     assert result.code == 0 and f'lth {command} ' in result.out

@@ -9,7 +9,9 @@ from lth.models import MODELS
 from lth.plan import Plan, planned
 from lth.recipe import merged
 
-STANDS_FOR = {'resnet': 'resnet32', 'vgg': 'vgg11', 'wide-resnet': 'wide-resnet28-2', 'default': 'lenet-300-100'}
+STANDS_FOR = {
+    'gem': 'lenet-5', 'resnet': 'resnet32', 'vgg': 'vgg11', 'wide-resnet': 'wide-resnet28-2',
+    'default': 'lenet-300-100'}
 
 
 @functools.cache
@@ -31,7 +33,10 @@ def test_every_recipe_can_be_planned_as_it_is_and_names_its_source(name):
 def test_a_name_tells_what_a_recipe_is_for(name):
     entry = recipes.entry(name)
     pair = f'{entry.model}-{entry.dataset}'
-    if entry.role == 'fallback':
+    if entry.role == 'gem':
+        percent = name.removeprefix(f'gem-{pair}-')
+        assert name == 'gem' or float(percent) == pytest.approx(100 * plan(name).recipe.dump()['algorithm']['density'])
+    elif entry.role == 'fallback':
         assert not (entry.model and entry.dataset)
         assert name.removesuffix(f'-{entry.dataset}') in (entry.model, *STANDS_FOR)
     else:

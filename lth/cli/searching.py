@@ -1,0 +1,73 @@
+"""What the commands that search for subnetworks do alike: show the plan, or carry it out and print what was found."""
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lth.cli.options import err, parsed_seeds
+from lth.errors import LthError
+
+if TYPE_CHECKING:
+    from lth.plan import Plan
+
+
+class Way(NamedTuple):
+    """Where and how a search runs, and what is printed."""
+
+    datasets: Path
+    run: str | None
+    seeds: str
+    device: str
+    threads: int
+    as_json: bool
+    dry_run: bool
+
+
+def carried_out(plan: 'Plan', way: Way, *, suffix: str = '') -> None:
+    """Searches and prints the result, or with `dry_run` what would be done. The run folder is MODEL-DATASET and the
+    suffix unless it was named.
+    """
+
+    numbers = parsed_seeds(way.seeds)
+    for remark in plan.remarks:
+        err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
+    if way.dry_run:
+        _print_outline(plan, as_json=way.as_json)
+        return
+    # torch takes 2 s to import, and `--help` must not wait for it.
+    from lth import session  # pylint: disable=import-outside-toplevel
+    from lth.cli.display import Display  # pylint: disable=import-outside-toplevel
+    from lth.cli.tables import print_run  # pylint: disable=import-outside-toplevel
+    place = session.Place(_folder(way.run, plan, suffix), way.datasets, way.device, way.threads)
+    with Display(plan, numbers) as display:
+        found = session.search(plan, place, numbers, display.announce, display.tell)
+    print_run(found, numbers, as_json=way.as_json)
+
+
+def _folder(name: str | None, plan: 'Plan', suffix: str) -> Path:
+    """The run folder: a bare name lies below ./runs."""
+
+    pair = f'{plan.recipe.model.name}-{plan.recipe.data.name}{suffix}'
+    chosen = re.sub(r'[^\w.-]+', '-', pair) if name is None else name
+    if not chosen.strip():
+        raise LthError('--run: the name is empty. Give a name below ./runs, or a path.')
+    return Path(chosen) if '/' in chosen or chosen in ('.', '..') else Path('runs') / chosen
+
+
+def _print_outline(plan: 'Plan', *, as_json: bool) -> None:
+    """What would be done, all counts included; for people a recipe that can be saved, with the counts as comments."""
+
+    from lth.cli.tables import commented, simple_table  # pylint: disable=import-outside-toplevel # as above
+    from lth.files import dumped_yaml  # pylint: disable=import-outside-toplevel # as above
+    outline: dict[str, Any] = plan.outline()
+    if as_json:
+        print(json.dumps(outline, indent=2))
+        return
+    print(dumped_yaml(outline['recipe']))
+    print(commented(simple_table('Layers', ['name', 'shape', 'weights', 'kind', 'pruned'], [
+        [layer['name'], '×'.join(map(str, layer['shape'])), f'{layer["weights"]:,}', layer['kind'],
+         'yes' if layer['prunable'] else 'no'] for layer in outline['layers']])))
+    print(commented(simple_table('Rounds', ['round', 'kept', 'left %'], [
+        [str(row['round']), f'{row["kept"]:,}', f'{100 * row["density"]:.2f}'] for row in outline['rounds']])))
+    print(f'# A round trains for {outline["iterations"]:,} iterations. {outline["prunable"]:,} of '
+          f'{outline["weights"]:,} weights can be pruned;\n# left % counts the others too.')

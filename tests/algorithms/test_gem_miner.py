@@ -1,0 +1,190 @@
+"""Gem-Miner: exact counts, the straight-through gradient, frozen scores, untouched weights, a planted ticket."""
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.func import functional_call
+
+from lth.algorithms.gem_miner import Rounded, Settings, find_gem, kept_counts
+from lth.datasets import Dataset, Split, sampling
+from lth.errors import LthError
+from lth.models import settings_of
+from lth.network import Network
+from lth.recipe import Training
+from lth.task import State, Task
+from lth.tickets import Round, fresh
+from tests.conftest import CPU, SGD, task_of
+
+FLAT = '''
+from torch import nn
+
+def flat(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+'''
+MOMENTUM = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9}
+
+
+def settings(**over: Any) -> Settings:
+    finetune = {'length': '1 epochs', 'batch_size': 8, 'optimizer': SGD}
+    return Settings.model_validate(
+        {'name': 'gem-miner', 'density': 0.1, 'freeze_every': '2 epochs', 'finetune': finetune} | over)
+
+
+def mined(task: Task, past: Sequence[Round] = (), **over: Any) -> list[Round]:
+    return list(find_gem(task, settings(**over), past))
+
+
+def mining(model: str = 'lenet-300-100', **over: Any) -> Task:
+    task = task_of(model, optimizer=MOMENTUM, length='8 epochs', **over)
+    network = Network.of(settings_of(model)(name=model, initializer='signed-constant'), task.network.shape, 4)
+    return replace(task, network=network)
+
+
+# The table of the published schedule: percent, freeze period in epochs, events, weights kept of ResNet-20's 268,336.
+@pytest.mark.parametrize(('percent', 'period', 'events', 'kept'), [
+    (0.59, 5, 29, 1_580), (0.59, 8, 18, 1_581), (1.44, 5, 29, 3_861), (3.72, 5, 29, 9_977), (20, 5, 29, 53_660),
+    (50, 8, 18, 134_161)])
+def test_the_ladder_of_freeze_events_is_that_of_the_published_schedule(percent, period, events, kept):
+    exact = settings_of('resnet20')(name='resnet20', shortcut='identity', norm='plain')
+    layout = Network.of(exact, (3, 32, 32), 10).layout
+    training = Training.model_validate({'length': '150 epochs', 'batch_size': 128, 'optimizer': SGD})
+    counts = kept_counts(layout, settings(density=percent / 100, freeze_every=f'{period} epochs'), training, 351)
+    assert layout.prunable == counts[0] == 268_336
+    assert (len(counts) - 1, counts[-1]) == (events, kept)
+
+
+def test_a_step_follows_the_straight_through_gradient_and_the_penalty():
+    task, penalty = mining(), 0.03
+    layout, count = task.network.layout, task.network.layout.prunable
+    weights = fresh(task).weights.double()
+    scores = torch.rand(1, count, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    trainable = torch.rand(1, count, generator=torch.Generator().manual_seed(2)) < 0.7
+    scores[~trainable] = 0.
+    advance = next(iter(CPU.run(task, State(scores, {}), trainable=trainable, stops=[1],
+                                parametrization=Rounded(weights, penalty))))
+    rows = sampling.order(task.divisions[0][0], 0, 0)[:8]
+    pictures = sampling.normalized(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
+    factor = (scores > 0.5).double().requires_grad_()
+    effective = torch.cat([weights[:, :count] * factor, weights[:, count:]], 1)
+    logits = functional_call(task.network.module, layout.unpack(effective[0]), (pictures.double(),))
+    loss = F.cross_entropy(logits, task.data.train.labels[rows])
+    loss.backward()
+    expected = torch.where(trainable, (scores - 0.1 * (factor.grad + 2 * penalty * scores)).clamp(0, 1), scores)
+    assert torch.allclose(advance.state.weights, expected, rtol=1e-12, atol=1e-14)
+    assert float(advance.losses) == pytest.approx(loss.item(), rel=1e-6)
+    below = trainable & (scores < 0.5)
+    assert (advance.state.weights[below] > scores[below]).any()  # scores under one half are still taught
+
+
+@pytest.mark.parametrize('model', ['lenet-300-100', 'conv-2'])
+def test_two_seeds_mined_together_find_what_they_find_alone(model):
+    def scores(seeds: tuple[int, ...]) -> torch.Tensor:
+        task = mining(model, seeds=seeds)
+        start, weights = torch.full((len(seeds), task.network.layout.prunable), 0.6), fresh(task).weights.double()
+        state = State(start.double(), {})
+        trainable = torch.ones_like(start, dtype=torch.bool)
+        return list(CPU.run(task, state, trainable=trainable, stops=[6], parametrization=Rounded(weights, 0.)))[0].state
+    together, alone = scores((0, 5)), scores((5,))
+    assert torch.allclose(together.weights[1], alone.weights[0], atol=1e-12)
+
+
+def test_each_event_keeps_the_exact_count_and_frozen_scores_stay_frozen():
+    task = mining()
+    found = mined(task)
+    counts = kept_counts(task.network.layout, settings(), task.training, task.steps_per_epoch)
+    assert [int(one.ticket.mask.sum()) for one in found] == counts and len(counts) == 4
+    for before, after in zip(found, found[1:]):
+        assert not (after.ticket.mask & ~before.ticket.mask).any()
+        assert after.search.scores[~after.ticket.mask].abs().max() == 0
+        gone = before.ticket.mask & ~after.ticket.mask
+        assert before.search.scores[gone].max() <= before.search.scores[after.ticket.mask].min()
+
+
+def test_thousands_of_scores_tied_at_zero_leave_the_exact_count():
+    found = mined(mining(), penalty=30.)
+    assert [int(one.ticket.mask.sum()) for one in found] == kept_counts(
+        mining().network.layout, settings(), mining().training, mining().steps_per_epoch)
+    assert (found[0].search.scores == 0).sum() > 10_000
+
+
+@pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
+def test_the_search_leaves_the_weights_untouched_bit_for_bit(model):
+    task = mining(model, shape=(3, 8, 8), data={'crop': 1, 'flip': True})
+    start, found = fresh(task), mined(task)
+    count = task.network.layout.prunable
+    for one in found:
+        mask = one.ticket.mask
+        assert torch.equal(one.ticket.weights[:, :count][mask], start.weights[:, :count][mask])
+        assert not one.ticket.weights[:, :count][~mask].any()
+        assert torch.equal(one.trained.weights[:, count:], start.weights[:, count:])
+    assert torch.equal(found[-1].trained.weights, found[-1].ticket.weights)
+
+
+def test_the_final_mask_is_all_that_is_active_or_what_is_in_force_as_asked():
+    task = mining()
+    active, in_force = (mined(task, penalty=0.01, final_mask=mask)[-1] for mask in ('active', 'in-force'))
+    assert torch.equal(in_force.ticket.mask, active.ticket.mask & (active.search.scores > 0.5))
+    assert 0 < in_force.ticket.mask.sum() < active.ticket.mask.sum()
+
+
+def test_a_search_goes_on_from_any_event_as_if_never_stopped():
+    task = mining()
+    whole = mined(task)
+    for number in (1, 2, 3):
+        again = mined(task, whole[:number])
+        assert [one.number for one in again] == list(range(number, 4))
+        assert torch.equal(again[-1].search.scores, whole[-1].search.scores)
+        assert again[-1].trained.history == whole[-1].trained.history
+
+
+def test_the_penalty_draws_scores_to_zero():
+    small, large = (mined(mining(), penalty=penalty)[0].search.scores.mean() for penalty in (0., 0.05))
+    assert large < small - 0.1
+
+
+@pytest.mark.parametrize(('scores', 'mean', 'spread'), [
+    ('uniform', 0.5, 0.2887), ('half', 0.5, 0.), ('bernoulli', 0.5, 0.5), ('bimodal', 0.5, 0.4564),
+    ('skew', 1 / 6, 0.1409)])
+def test_scores_start_from_the_distribution_asked_for(scores, mean, spread):
+    task = mining()
+    first = replace(task, training=task.training.model_copy(update={'optimizer': task.training.optimizer.model_copy(
+        update={'learning_rate': 1e-30})}))
+    found = mined(first, scores=scores, penalty=0.)[0].search.scores
+    assert found.mean().item() == pytest.approx(mean, abs=0.01) and found.min() >= 0 and found.max() <= 1
+    assert found.std().item() == pytest.approx(spread, abs=0.01)
+
+
+def test_a_layer_is_never_emptied_silently():
+    with pytest.raises(LthError, match=r'would leave no weight in (dense2|output|dense1).weight \(seed 0\)'):
+        mined(mining(), density=0.00002)
+
+
+def planted(task: Task) -> tuple[Dataset, Task, torch.Tensor]:
+    """A network of one dense layer per class in which only the weights of four pixels carry a signal."""
+
+    labels = torch.arange(400) % 4
+    images = torch.randint(0, 256, (400, 1, 8, 8), generator=torch.Generator().manual_seed(3))
+    for label in range(4):
+        images[labels == label, 0, 0, 2 * label] = 255
+        images[labels != label, 0, 0, 2 * label] = 0
+    split = Split(images.to(torch.uint8), labels)
+    data = Dataset(split, split, (0.5,), (0.3,))
+    signal = torch.zeros(4, 64, dtype=torch.bool)
+    signal[torch.arange(4), torch.arange(4) * 2] = True
+    return data, replace(task, data=data), signal
+
+
+def test_a_planted_ticket_is_found(tmp_path, monkeypatch):
+    (tmp_path / 'flat.py').write_text(FLAT)
+    monkeypatch.chdir(tmp_path)
+    name = 'flat.py:flat'
+    network = Network.of(settings_of(name)(name=name, initializer='unsigned-constant'), (1, 8, 8), 4)
+    task = replace(task_of(optimizer=MOMENTUM, length='12 epochs', pictures=400), network=network)
+    _, task, signal = planted(task)
+    found = mined(task, density=4 / 256, penalty=1e-4)[-1]
+    kept = found.ticket.mask.view(4, 64)
+    assert int(kept.sum()) <= 4 and (kept & signal).sum() >= 3
+    assert found.trained.history[-1].test.accuracy[0] > 0.7
