@@ -83,6 +83,13 @@ def kept_counts(layout: Layout, settings: Settings, training: Training, steps_pe
     counts = [layout.prunable]
     for _ in range(count):
         counts.append(counts[-1] - math.ceil(rate * counts[-1]))
+    layers = len(layout.prunable_slots)
+    if counts[-1] < layers:
+        least = layers / layout.prunable
+        raise LthError(
+            f'algorithm.density: {settings.density:.6g} keeps {counts[-1]} of {layout.prunable} weights, but each of '
+            f'the {layers} layers, such as {layout.prunable_slots[0].name}, needs one: give a density of at least '
+            f'{least:.2g} (--sparsity {100 * least:.2g}).')
     return counts
 
 

@@ -24,7 +24,7 @@ def finetune(  # pylint: disable=too-many-arguments # a command has as many as i
         number_of_epochs: Epochs = None,
         learning_rate: LearningRate = None,
         round_: Annotated[int | None, typer.Option(
-            '--round', metavar='N', show_default=False, help='The round whose ticket is trained.')] = None,
+            '--round', min=0, metavar='N', show_default=False, help='The round whose ticket is trained.')] = None,
         override: Overrides = None,
         to: Annotated[str | None, typer.Option(
             '--run', metavar='NAME', show_default=False, help='The new run folder; else RUN-finetuned.')] = None,

@@ -158,8 +158,12 @@ def test_scores_start_from_the_distribution_asked_for(scores, mean, spread):
 
 
 def test_a_layer_is_never_emptied_silently():
+    task = mining()
+    few = 4 / task.network.layout.prunable
     with pytest.raises(LthError, match=r'would leave no weight in (dense2|output|dense1).weight \(seed 0\)'):
-        mined(mining(), density=0.00002)
+        mined(task, density=few)
+    with pytest.raises(LthError, match='keeps 1 of 49600 weights, .* 3 layers, such as dense1.weight, needs one'):
+        mined(task, density=1.5 / task.network.layout.prunable)
 
 
 def planted(task: Task) -> tuple[Dataset, Task, torch.Tensor]:
