@@ -1,6 +1,7 @@
 """The files of one round of one seed: written alone, and checked against their place and the network when read.
 
     mask.safetensors   ticket.safetensors   trained.safetensors   metrics.jsonl
+    scores.safetensors   optimizer.safetensors: where scores were trained
 
 A new fact about a round goes into `_header`; what every file must agree with its place on stands in `_checked`.
 """
@@ -65,7 +66,7 @@ class RoundFiles:
         ticket = Ticket(self.network.layout.pack(mask)[None], weights, buffers, header['iteration'])
         self._refuse_contradictions(header, ticket, trained)
         state = State(trained, trained_buffers, history[-1].iteration, history=history)
-        return Round(self.number, ticket, state, self._search())
+        return Round(self.number, ticket, state, self._search(header))
 
     def header(self) -> Header:
         """What the trained weights' file says of itself."""
@@ -93,16 +94,19 @@ class RoundFiles:
         scores = {'scores': self.network.layout.unpack(search.scores[replicate])}
         return scores | ({'optimizer': vectors} if vectors else {})
 
-    def _search(self) -> Search | None:
-        """The scores of a round that has some."""
+    def _search(self, header: Header) -> Search | None:
+        """The scores of a round that has some, as its header says."""
 
-        if not (self.folder / 'scores.safetensors').exists():
+        if not header.get('search'):
             return None
         scores = self.network.layout.pack(self._checked('scores')[1])[None]
+        if 'optimizer' not in header['search']:
+            return Search(scores, {})
         path = self.folder / 'optimizer.safetensors'
-        header, vectors = tensor_files.read(path) if path.exists() else ({}, {})
-        if vectors:
-            self._placed(path, header)
+        own, vectors = tensor_files.read(path)
+        self._placed(path, own)
+        if any(name != 'step' and vector.shape != scores.shape[1:] for name, vector in vectors.items()):
+            raise LthError(f'{path} does not fit the scores beside it. {_MEND.format(self.folder)}')
         return Search(scores, {name: vector if name == 'step' else vector[None] for name, vector in vectors.items()})
 
     def _placed(self, path: Path, header: Header) -> Header:
@@ -136,7 +140,7 @@ class RoundFiles:
         return {'format': _FORMAT, 'model': self.recipe['model'], 'dataset': self.recipe['data']['name'],
                 'shape': self.network.shape, 'classes': self.network.classes, 'seed': self.seed, 'round': self.number,
                 'iteration': found.ticket.iteration, 'kept': kept, 'prunable': layout.prunable,
-                'weights': layout.weights, 'density': layout.density(kept),
+                'weights': layout.weights, 'density': layout.density(kept), 'search': _search_names(found.search),
                 'measurements': len(found.trained.history),
                 'test_accuracy': found.trained.history[-1].test.accuracy[replicate]}
 
@@ -172,6 +176,12 @@ class RoundFiles:
         layout = self.network.layout
         names = {slot.name for slot in layout.slots}
         return layout.pack(named)[None], {name: tensor[None] for name, tensor in named.items() if name not in names}
+
+
+def _search_names(search: Search | None) -> list[str]:
+    """Which files of a search a round has."""
+
+    return [] if search is None else ['scores', 'optimizer'] if search.optimizer else ['scores']
 
 
 def early_stop(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

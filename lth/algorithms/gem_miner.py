@@ -93,6 +93,13 @@ def kept_counts(layout: Layout, settings: Settings, training: Training, steps_pe
     return counts
 
 
+def drops(epochs: int) -> list[int]:
+    """The epochs at which the learning rate drops when a gem is finetuned for so many, as the paper's code has it."""
+
+    published = {100: [50, 80], 150: [80, 120], 160: [80, 120], 200: [100, 150], 300: [150, 250]}
+    return published.get(epochs, [epochs // 2, epochs * 2 // 3])
+
+
 def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None:
     if settings.freeze_every.amount < 1 or not events(settings, training, steps_per_epoch):
         raise LthError(f'algorithm.freeze_every: scores never freeze, as {settings.freeze_every} is not before the end '
@@ -132,20 +139,24 @@ def _going_on(last: Round, mask: Tensor) -> State:
 
 
 def _frozen(task: Task, last: Round, count: int, number: int) -> Tensor:
-    """The mask with exactly `count` scores still active, the smallest of all layers gone; an LthError if a layer would
-    be left with none.
-    """
+    """The mask with exactly `count` scores still active, the smallest of all layers gone."""
 
     assert last.search is not None
     mask = masks.keep_best(last.search.scores, last.ticket.mask, count, seeds=task.seeds, salt=number * 10_000)
+    _refuse_empty_layers(task, mask, f'Freezing scores at round {number}')
+    return mask
+
+
+def _refuse_empty_layers(task: Task, mask: Tensor, what: str) -> None:
+    """An LthError if a layer has no weight left, which cuts the network in two."""
+
     for name, part in task.network.layout.unpack(mask).items():
         alive = part.flatten(1).sum(1)
         if (alive == 0).any():
             seed = task.seeds[int(alive.argmin())]
-            raise LthError(f'Freezing scores at round {number} would leave no weight in {name} (seed {seed}), and so '
-                           'cut the network in two. Lower algorithm.penalty, which draws scores to 0, keep more '
-                           f'weights, or keep the layer out: --set algorithm.keep_out={name}.')
-    return mask
+            raise LthError(f'{what} leaves no weight in {name} (seed {seed}), and so cuts the network in two. Lower '
+                           'algorithm.penalty, which draws scores to 0, or the learning rate; keep more weights; or '
+                           f'keep the layer out: --set algorithm.keep_out={name}.')
 
 
 def _round(
@@ -156,6 +167,7 @@ def _round(
     """
 
     in_force = trained.weights > 0.5
+    _refuse_empty_layers(task, mask & in_force, f'Rounding scores in round {number}')
     if whole:
         mask = mask & in_force if settings.final_mask == 'in-force' else mask
         in_force = mask
@@ -181,7 +193,8 @@ def _drawn(scores: Scores, count: int, seed: int) -> Tensor:
         case 'uniform':
             return torch.rand(count, generator=random)
         case 'half':
-            return torch.full((count,), 0.5)
+            # Just above, for at exactly one half no weight would take part, and no score be taught.
+            return torch.full((count,), 0.5 + torch.finfo(torch.float32).eps)
         case 'bernoulli':
             return torch.randint(0, 2, (count,), generator=random).to(torch.float32)
         case 'bimodal':

@@ -7,7 +7,7 @@ import typer
 from lth.cli.options import (
     BatchSize, DatasetName, Datasets, Device, DryRun, Epochs, Json, LearningRate, Model, Overrides, Precision,
     RecipeName, RunName, Seeds, Threads, err, explained)
-from lth.cli.planning import gem_plan_of
+from lth.cli.planning import gem_plan_of, gem_schedule
 from lth.cli.searching import Way, carried_out
 from lth.errors import LthError
 
@@ -58,11 +58,16 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         raise LthError(f'--density {density}: the share of the weights that is kept lies above 0, at most at 1.')
     kept = float(repr(sparsity) + 'e-2') if sparsity is not None else density
     assert kept is not None
+    length = None if number_of_epochs is None else f'{number_of_epochs} epochs'
     plan = gem_plan_of(model, dataset, recipe, {
-        'algorithm.density': kept, 'training.batch_size': batch_size, 'training.optimizer.learning_rate': learning_rate,
-        'training.precision': precision,
-        'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [], device)
-    layout = plan.network.layout
-    err.print(f'Keeps {100 * plan.kept[-1] / layout.prunable:.4g}% of {layout.prunable:,} weights: {plan.kept[-1]:,}, '
+        'algorithm.density': kept, 'training.batch_size': batch_size,
+        'training.optimizer.learning_rate': learning_rate, 'training.precision': precision, 'training.length': length,
+        'algorithm.finetune.length': length,
+        'algorithm.finetune.schedule': None if number_of_epochs is None else gem_schedule(number_of_epochs),
+    }, override or [], device)
+    settings, prunable = plan.recipe.dump()['algorithm'], plan.network.layout.prunable
+    most = 'at most ' if settings['final_mask'] == 'in-force' else ''
+    err.print(f'Keeps {most}{100 * plan.kept[-1] / prunable:.4g}% of {prunable:,} weights: {most}{plan.kept[-1]:,}, '
               f'after {len(plan.kept) - 1} freeze events.', highlight=False, soft_wrap=True)
-    carried_out(plan, Way(datasets, run, seeds, device, threads, as_json, dry_run), suffix=f'-gem-{100 * kept:.6g}')
+    way = Way(datasets, run, seeds, device, threads, as_json, dry_run)
+    carried_out(plan, way, suffix=f'-gem-{100 * settings["density"]:.6g}')

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lth.cli.options import Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Threads, explained
-from lth.cli.planning import overridden
+from lth.cli.planning import gem_schedule, overridden
 from lth.cli.searching import Way, carried_out
 from lth.errors import LthError
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @explained
-def finetune(  # pylint: disable=too-many-arguments # a command has as many as it has flags
+def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
         run: Annotated[str, typer.Argument(
             metavar='RUN', help='RUN, RUN/seed-S or RUN/seed-S/round-NN; a name below ./runs, or a path. Without a '
                                 'round the last one.')],
@@ -48,15 +48,35 @@ def finetune(  # pylint: disable=too-many-arguments # a command has as many as i
     where = evaluation.place(run)
     plan, source = evaluation.opened(where)
     seeds = source.seeds() if where.seed is None else [where.seed]
-    number = where.round if where.round is not None else round_
-    number = min(source.rounds(seed) for seed in seeds) - 1 if number is None else number
-    raw = _recipe(plan, source, seeds, number, {
-        'training.optimizer.learning_rate': learning_rate,
-        'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [])
+    number = _number(plan, source, seeds, where.round, round_)
+    options: dict[str, Any] = {'training.optimizer.learning_rate': learning_rate}
+    if number_of_epochs is not None:
+        options['training.length'] = f'{number_of_epochs} epochs'
+        if 'finetune' in plan.recipe.dump()['algorithm']:
+            options['training.schedule'] = gem_schedule(number_of_epochs)
+    raw = _recipe(plan, source, seeds, number, options, override or [])
     from lth.plan import planned  # pylint: disable=import-outside-toplevel # as above
-    beside = f'{where.folder}-finetuned' + (f'-round-{number:02d}' if number < source.rounds(seeds[0]) - 1 else '')
-    way = Way(datasets, to or beside, ','.join(map(str, seeds)), device, threads, as_json, dry_run)
-    carried_out(planned(raw, f'{run} to be finetuned'), way)
+    chosen = planned(raw, f'{run} to be finetuned')
+    iteration = source.header(seeds[0], number)['iteration']
+    if iteration >= chosen.steps:
+        raise LthError(f'The ticket starts at iteration {iteration} of its schedule, which ends at {chosen.steps}: '
+                       'nothing would be trained. Train for more epochs (-e counts from iteration 0).')
+    beside = f'{where.folder}-finetuned' + ('' if where.seed is None else f'-seed-{where.seed}')
+    beside += f'-round-{number:02d}' if number < len(plan.kept) - 1 else ''
+    carried_out(chosen, Way(datasets, to or beside, ','.join(map(str, seeds)), device, threads, as_json, dry_run))
+
+
+def _number(plan: 'Plan', source: 'Run', seeds: list[int], placed: int | None, asked: int | None) -> int:
+    """The round to finetune: the one that was named, else the last, if the search is complete."""
+
+    if placed is not None and asked not in (None, placed):
+        raise LthError(f'--round {asked}: the run was given as its round {placed}. Leave one out.')
+    number = placed if placed is not None else asked
+    if number is None and any(source.rounds(seed) < len(plan.kept) for seed in seeds):
+        done = min(source.rounds(seed) for seed in seeds)
+        raise LthError(f'{source.folder} is not complete: {done} of {len(plan.kept)} rounds are there. Let the search '
+                       f'go on, or choose one of them, such as --round {done - 1}.')
+    return len(plan.kept) - 1 if number is None else number
 
 
 def _recipe(
@@ -73,7 +93,8 @@ def _recipe(
                        f'{sorted(kept)}: finetune one seed at a time, as RUN/seed-S.')
     raw = plan.recipe.dump()
     keep_out = raw['algorithm']['keep_out']
-    raw['training'] = raw['algorithm'].get('finetune', raw['training'])
+    precision = raw['training']['precision']
+    raw['training'] = raw['algorithm'].get('finetune', raw['training']) | {'precision': precision}
     raw['algorithm'] = {'name': 'finetune', 'keep_out': keep_out, 'source': str(source.folder), 'round': number,
                         'kept': kept.pop()}
     raw['source'] = f'{source.folder}, round {number}'

@@ -35,6 +35,13 @@ def gem_plan_of(
     return _planned(found, pair, options, overrides, device)
 
 
+def gem_schedule(epochs: int) -> dict[str, Any]:
+    """How the learning rate drops when a gem is finetuned for so many epochs."""
+
+    from lth.algorithms.gem_miner import drops  # pylint: disable=import-outside-toplevel # as above
+    return {'name': 'multistep', 'milestones': [f'{epoch} epochs' for epoch in drops(epochs)]}
+
+
 def _pair(model: str, dataset: str) -> tuple[str, str]:
     """Both names as they are registered."""
 

@@ -82,6 +82,7 @@ def gem(model: str, dataset: str, density: float) -> tuple[Raw, str, str | None]
     percent = name.rpartition('-')[2]
     if math.isclose(float(percent) / 100, density):
         return raw, origin, None
+    raw['algorithm'].pop('final_mask', None)  # what was published for one sparsity alone
     return raw, origin, f'no published setting for {100 * density:.4g}%: took those of {percent}%, the nearest'
 
 

@@ -88,10 +88,9 @@ def test_a_search_that_was_stopped_after_any_event_goes_on_byte_for_byte(lth, mo
         save(self, one, seeds)
         if one.number == 0:
             raise KeyboardInterrupt
-    monkeypatch.setattr(session.Run, 'save', stopping)
-    assert lth(*GEM, '--run', 'half').code == 130
-    monkeypatch.undo()
-    monkeypatch.chdir(Path.cwd())
+    with monkeypatch.context() as patched:
+        patched.setattr(session.Run, 'save', stopping)
+        assert lth(*GEM, '--run', 'half').code == 130
     found(lth, 'half')
     for path in Path('runs/whole/seed-0').rglob('*.*'):
         if path.is_file():
@@ -103,7 +102,7 @@ def test_a_ticket_is_finetuned_as_it_was_trained_when_it_was_found(lth):
     result = lth('finetune', 'ticket/seed-0/round-01')
     assert result.code == 0, result.err
     ours, theirs = (load_file(f'runs/{run}/trained.safetensors') for run in (
-        'ticket-finetuned-round-01/seed-0/round-00', 'ticket/seed-0/round-01'))
+        'ticket-finetuned-seed-0-round-01/seed-0/round-00', 'ticket/seed-0/round-01'))
     assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
@@ -111,9 +110,46 @@ def test_what_cannot_be_finetuned_is_told(lth):
     assert 'is no run' in lth('finetune', 'nowhere').err
     found(lth, 'gem')
     assert 'has no round 7 of all seeds [0]' in ' '.join(lth('finetune', 'gem', '--round', '7').err.split())
+    assert '--round 1: the run was given as its round 0' in lth('finetune', 'gem/seed-0/round-00', '--round', '1').err
     shutil.rmtree('runs/gem/seed-0/round-02')
     result = lth('finetune', 'gem', '-e', '1')
-    assert result.code == 0 and 'left %' in result.out
+    assert result.code == 2 and 'is not complete: 2 of 3 rounds are there' in ' '.join(result.err.split())
+    assert lth('finetune', 'gem', '-e', '1', '--round', '1').code == 0 and Path('runs/gem-finetuned-round-01').is_dir()
+
+
+def test_a_ticket_that_starts_behind_the_end_of_its_training_is_refused(lth):
+    rewound = ('-i', '1', '-e', '2', '--set', 'algorithm.rewind=1 epochs', '--run', 'late')
+    assert lth('find-ticket', 'lenet-300-100', 'digits', *rewound).code == 0
+    result = lth('finetune', 'late', '-e', '1')
+    assert result.code == 2 and 'nothing would be trained' in ' '.join(result.err.split())
+
+
+def test_epochs_of_a_search_are_those_of_its_finetuning_with_the_published_drops(lth):
+    def finetuning(*more: str) -> dict:
+        result = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--dry-run', '--json', *more)
+        recipe: dict = json.loads(result.out)['recipe']['algorithm']['finetune']
+        return recipe
+    assert finetuning()['schedule']['milestones'] == ['80 epochs', '120 epochs']
+    longer, other = finetuning('-e', '200'), finetuning('-e', '30')
+    assert (longer['length'], longer['schedule']['milestones']) == ('200 epochs', ['100 epochs', '150 epochs'])
+    assert (other['length'], other['schedule']['milestones']) == ('30 epochs', ['15 epochs', '20 epochs'])
+
+
+def test_the_final_mask_of_a_neighbouring_sparsity_is_not_taken_over(lth):
+    def mask(percent: str) -> str:
+        result = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', percent, '--dry-run', '--json')
+        return str(json.loads(result.out)['recipe']['algorithm']['final_mask'])
+    assert (mask('20'), mask('10')) == ('in-force', 'active')
+
+
+@pytest.mark.parametrize('name', ['scores', 'optimizer'])
+def test_a_search_whose_files_are_missing_is_not_continued(lth, name):
+    found(lth, 'gem')
+    shutil.rmtree('runs/gem/seed-0/round-02')
+    Path(f'runs/gem/seed-0/round-01/{name}.safetensors').unlink()
+    result = lth(*GEM, '--run', 'gem')
+    assert result.code == 2 and f'{name}.safetensors' in result.err
+    assert 'makes them again' in ' '.join(result.err.split())
 
 
 def test_a_partial_recipe_lies_over_the_published_one(lth):
