@@ -17,8 +17,8 @@ from lth.cli.showing import show
 
 app = typer.Typer(
     name='lth', no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', add_completion=False,
-    help='The workbench for [bold]lottery tickets[/bold]: sparse subnetworks that train, from their initial weights, '
-         'as well as the dense network.\n\n'
+    help='The workbench for [bold]lottery tickets[/bold] and [bold]rare gems[/bold]: sparse subnetworks that train, '
+         'from their initial weights, as well as the dense network.\n\n'
          'Start here, it takes less than a minute and downloads nothing:\n\n'
          '    lth find-ticket lenet-300-100 digits\n\n'
          '    lth evaluate lenet-300-100-digits\n\n'
