@@ -8,6 +8,12 @@ class LthError(Exception):
     """A user's mistake, told in one paragraph: what, where, the value, and how to mend it."""
 
 
+def one_line(error: BaseException) -> str:
+    """Another exception with its kind, for the middle of a paragraph."""
+
+    return ' '.join(f'{type(error).__name__}: {error}'.split())
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The end of an error sentence: `, did you mean 'x'?`, or all the known words when none is near."""
 

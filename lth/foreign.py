@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lth.errors import LthError, suggestion
+from lth.errors import LthError, one_line, suggestion
 
 
 def load(name: str) -> Any:
@@ -35,8 +35,7 @@ def guarded(name: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught # it is not ours to know which
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        told = ' '.join(f'{type(error).__name__}: {error}'.split())
-        raise LthError(f'{name} raised {told} ({frame.filename}, line {frame.lineno}).') from None
+        raise LthError(f'{name} raised {one_line(error)} ({frame.filename}, line {frame.lineno}).') from None
 
 
 @functools.cache

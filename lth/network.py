@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn.modules.conv import _ConvNd
 
 from lth import foreign, models, streams
-from lth.errors import LthError
+from lth.errors import LthError, one_line
 from lth.initializers import INITIALIZERS
 from lth.models.zoo import OWN, Shape
 from lth.recipe import ModelSettings
@@ -188,16 +188,12 @@ def _misfit(error: Exception, entered: list[tuple[str, nn.Module, tuple[Any, ...
     """Which layer wants other pictures, with both shapes."""
 
     if not entered or not isinstance(entered[-1][2][0], Tensor):
-        return _one_line(error)
+        return one_line(error)
     path, layer, (given, *_) = entered[-1]
     wants = f'{layer.in_features} features' if isinstance(layer, nn.Linear) else f'{layer.in_channels} channels'
     place = -1 if isinstance(layer, nn.Linear) else 1
     if given.shape[place] == getattr(layer, 'in_features', getattr(layer, 'in_channels', None)):
-        return f'behind its layer {path!r}, which was given shape {tuple(given.shape)}: {_one_line(error)}'
+        return f'behind its layer {path!r}, which was given shape {tuple(given.shape)}: {one_line(error)}'
     colour = '; show grey pictures in colour with --set data.channels=3' if given.shape[1:2] == (1,) else ''
     return (f'its layer {path!r} takes {wants}, and was given shape {tuple(given.shape)}. Choose pictures or a model '
             f'that fit{colour}.')
-
-
-def _one_line(error: Exception) -> str:
-    return ' '.join(f'{type(error).__name__}: {error}'.split())
