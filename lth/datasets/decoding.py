@@ -49,8 +49,8 @@ def decoded(file: Path, shape: _Shape) -> Tensor | None:
             # JPEG decodes at a half, quarter or eighth of its size where that suffices.
             picture.draft('RGB' if channels == 3 else 'L', (width * 2, height * 2))
             image = _plain(picture).convert('RGB' if channels == 3 else 'L')
-            scale = max(width / image.width, height / image.height)
             if (image.width, image.height) != (width, height):
+                scale = max(width / image.width, height / image.height)
                 sides = max(width, round(image.width * scale)), max(height, round(image.height * scale))
                 image = image.resize(sides, Image.Resampling.BILINEAR)
             left, top = (image.width - width) // 2, (image.height - height) // 2
@@ -103,11 +103,8 @@ def all_decoded(
     """All pictures that decode and their classes, decoded once: kept in a file below `cache` if it can be written."""
 
     place = cache / f'{fingerprint(folder, shape, undecodable)}.safetensors'
-    if place.exists():
-        # If torn, as by a crash of the machine, all is decoded again and the file replaced.
-        with contextlib.suppress(OSError, SafetensorError, KeyError):
-            kept = load_file(place)
-            return kept['images'], kept['labels']
+    if kept := _remembered(place, 'images', 'labels'):
+        return kept['images'], kept['labels']
     images = torch.empty(len(folder.files), *shape, dtype=torch.uint8)
     good = torch.ones(len(folder.files), dtype=torch.bool)
     for row, image in enumerate(in_order(folder.files, shape)):
@@ -124,12 +121,20 @@ def that_decode(folder: Folder, shape: _Shape, cache: Path) -> Tensor:
     """The numbers of the pictures that decode: all are tried once, and the answer kept below `cache`."""
 
     place = cache / f'{fingerprint(folder, shape, "numbers")}.safetensors'
-    if place.exists():
-        with contextlib.suppress(OSError, SafetensorError, KeyError):
-            return load_file(place)['numbers']
+    if kept := _remembered(place, 'numbers'):
+        return kept['numbers']
     good = torch.tensor([image is not None for image in in_order(folder.files, shape)]).nonzero().flatten()
     _keep(place, {'numbers': good})
     return good
+
+
+def _remembered(place: Path, *names: str) -> dict[str, Tensor] | None:
+    """What `_keep` wrote; None if it is not there, or torn, as by a crash of the machine: it is then made again."""
+
+    with contextlib.suppress(OSError, SafetensorError):
+        kept = load_file(place)
+        return kept if kept.keys() >= set(names) else None
+    return None
 
 
 def _keep(place: Path, tensors: dict[str, Tensor]) -> None:

@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lth.datasets import sampling
 from lth.datasets.source import Dataset, Shape, Split
 
 _CHUNK_BYTES = 2 ** 24
@@ -59,8 +60,7 @@ def _resized(images: Tensor, sides: tuple[int, int]) -> Tensor:
     scale = max(sides[0] / height, sides[1] / width)
     scaled = [max(sides[0], round(height * scale)), max(sides[1], round(width * scale))]
     larger = F.interpolate(images.to(torch.float32), scaled, mode='bilinear', antialias=True)
-    top, left = (scaled[0] - sides[0]) // 2, (scaled[1] - sides[1]) // 2
-    return larger[..., top:top + sides[0], left:left + sides[1]].round().clamp_(0, 255).to(torch.uint8)
+    return sampling.centered(larger, sides).round().clamp_(0, 255).to(torch.uint8)
 
 
 def _recoloured(images: Tensor, channels: int) -> Tensor:

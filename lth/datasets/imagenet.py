@@ -23,9 +23,8 @@ def _read(folder: Path, settings: DataSettings) -> Dataset:
     """The prepared pictures, or the JPEG files if there are none."""
 
     none, shape = Folder([], torch.empty(0)), kept_shape(_SHAPE, settings)
-    found = Folders('imagenet', folder / 'imagenet', none, none)
-    if prepared.opened(found, shape, settings) is None:
-        found = _folders(folder / 'imagenet')
+    path = folder / 'imagenet'
+    found = Folders('imagenet', path, none, none) if prepared.ready(path, shape) else _folders(path)
     return streaming.opened(found, shape, settings, cache=folder / 'decoded', known=_AVERAGES)
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lth import files
-from lth.datasets.decoding import Folder, Folders, fingerprint
+from lth.datasets.decoding import Folders, fingerprint
 from lth.datasets.source import Shape, Split
 from lth.errors import LthError
 from lth.recipe import DataSettings
@@ -87,19 +87,25 @@ def opened(folders: Folders, shape: Shape, settings: DataSettings) -> tuple[Spli
     files, where there are any, have changed since.
     """
 
-    where = place(folders.path, shape)
-    if not where.labels.exists() or not installed():
+    if not ready(folders.path, shape):
         return None
+    where = place(folders.path, shape)
     facts = files.read_json(where.labels)
-    parts = ((where.train, folders.train, facts['train']), (where.test, folders.test, facts['test']))
-    if any(folder.files and fingerprint(folder) != known['fingerprint'] for _, folder, known in parts):
+    parts = ((folders.train, facts['train']), (folders.test, facts['test']))
+    if any(folder.files and fingerprint(folder) != known['fingerprint'] for folder, known in parts):
         raise LthError(f'{where.labels} is out of date: picture files were changed, added or taken away since. Prepare '
                        'them again with lth prepare.')
-    missing = sum(known['labels'].count(-1) for _, _, known in parts)
+    missing = sum(known['labels'].count(-1) for _, known in parts)
     if missing and settings.undecodable == 'refuse':
         raise LthError(f'{where.labels}: {missing} pictures did not decode when they were prepared. Train without them '
                        'by --set data.undecodable=skip, or mend them and prepare again.')
-    return _split(*parts[0], shape), _split(*parts[1], shape)
+    return _split(where.train, facts['train'], shape), _split(where.test, facts['test'], shape)
+
+
+def ready(path: Path, shape: Shape) -> bool:
+    """Whether a folder was prepared at this shape, and FFCV is there to read it."""
+
+    return place(path, shape).labels.exists() and installed()
 
 
 def installed() -> bool:
@@ -116,7 +122,7 @@ def advice(name: str, settings: DataSettings) -> str:
     return f'{"" if installed() else INSTALL + ", then "}lth prepare {name}{options} writes them once for FFCV'
 
 
-def _split(file: Path, _folder: Folder, facts: dict[str, Any], shape: Shape) -> Split:
+def _split(file: Path, facts: dict[str, Any], shape: Shape) -> Split:
     there = file.stat().st_size if file.exists() else 0
     if there != facts['bytes']:
         raise LthError(f'{file} is torn: it has {there} bytes, {facts["bytes"]} were written. Prepare it again with '
