@@ -49,15 +49,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         lth find-gem resnet20 cifar10 --density 0.0144 --set algorithm.penalty=1e-4
     """
 
-    if (sparsity is None) == (density is None):
-        raise LthError('Give either --sparsity, the percent of the weights that are kept, such as --sparsity 0.59, or '
-                       '--density, the same as a share, such as --density 0.0059.')
-    if sparsity is not None and not 0 < sparsity <= 100:
-        raise LthError(f'--sparsity {sparsity}: the percent of the weights that are kept lies above 0, at most at 100.')
-    if density is not None and not 0 < density <= 1:
-        raise LthError(f'--density {density}: the share of the weights that is kept lies above 0, at most at 1.')
-    kept = float(repr(sparsity) + 'e-2') if sparsity is not None else density
-    assert kept is not None
+    kept = _share(sparsity, density)
     length = None if number_of_epochs is None else f'{number_of_epochs} epochs'
     plan = gem_plan_of(model, dataset, recipe, {
         'algorithm.density': kept, 'training.batch_size': batch_size,
@@ -71,3 +63,18 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
               f'after {len(plan.kept) - 1} freeze events.', highlight=False, soft_wrap=True)
     way = Way(datasets, run, seeds, device, threads, as_json, dry_run)
     carried_out(plan, way, suffix=f'-gem-{100 * settings["density"]:.6g}')
+
+
+def _share(sparsity: float | None, density: float | None) -> float:
+    """The share of the weights that is kept, from the one of the two options that was given."""
+
+    if (sparsity is None) == (density is None):
+        raise LthError('Give either --sparsity, the percent of the weights that are kept, such as --sparsity 0.59, or '
+                       '--density, the same as a share, such as --density 0.0059.')
+    if sparsity is not None and not 0 < sparsity <= 100:
+        raise LthError(f'--sparsity {sparsity}: the percent of the weights that are kept lies above 0, at most at 100.')
+    if density is not None and not 0 < density <= 1:
+        raise LthError(f'--density {density}: the share of the weights that is kept lies above 0, at most at 1.')
+    share = density if sparsity is None else float(f'{sparsity!r}e-2')
+    assert share is not None
+    return share
