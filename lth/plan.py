@@ -37,7 +37,7 @@ class Plan:
     def capturable(self) -> bool:
         """Whether a step needs nothing from the host."""
 
-        return not (self.streamed or self.network.noisy or self.network.own)
+        return not (self.streamed or self.network.noisy or self.network.own or self.algorithm.noisy)
 
     def read(self, datasets: Path) -> Dataset:
         """The pictures, from the folder where data sets lie or are put, in the shape that the recipe keeps them in."""
@@ -68,14 +68,14 @@ class Plan:
     def total_steps(self) -> int:
         """Iterations of the whole search of one seed."""
 
-        return self.steps * len(self.kept) if self.algorithm.restarts else self.steps
+        return {'each': self.steps * len(self.kept), 'throughout': self.steps, 'never': 0}[self.algorithm.trains]
 
     def behind(self, number: int, step: int) -> int:
         """Iterations of the search that lie behind a seed at this iteration of round `number`."""
 
-        if self.algorithm.restarts:
+        if self.algorithm.trains == 'each':
             return number * self.steps + min(step, self.steps)
-        return max(step, number * self.steps // len(self.kept))
+        return min(self.total_steps, max(step, number * self.steps // len(self.kept)))
 
     def task(self, data: Dataset, seeds: Sequence[int], engine: Engine, watch: Watch = unwatched) -> Task:
         """The plan on real pictures."""

@@ -1,7 +1,7 @@
 """The register of algorithms and what each declares beside its code."""
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lth.recipe import AlgorithmSettings, Training
 from lth.registry import Registry
@@ -10,14 +10,17 @@ from lth.tickets import Round
 from lth.vectors import Layout
 
 Find = Callable[[Task, Any, Sequence[Round]], Iterator[Round]]
+Trains = Literal['each', 'throughout', 'never']
+Finds = Literal['tickets', 'gems', 'nothing new']
 
 
 @dataclass(frozen=True)
 class Algorithm:
     """`find` yields the rounds after those in its third argument, the past. The rest is known before anything is
     trained: `kept`, the prunable weights left in each round, `check`, which raises an LthError for settings that cannot
-    work out, whether each round `restarts` training or all rounds are parts of one, and whether it is `sourced`: its
-    past then begins with the round of another run that its settings name.
+    work out, whether it trains in `each` round anew, `throughout` all rounds as parts of one training, or `never`, what
+    it `finds`, whether it is `noisy`, drawing anew for every step, and whether it is `sourced`: its past then begins
+    with the round of another run that its settings name.
     """
 
     summary: str
@@ -25,7 +28,9 @@ class Algorithm:
     find: Find
     kept: Callable[[Layout, Any, Training, int], list[int]]
     check: Callable[[Any, Training, int], None]
-    restarts: bool = True
+    trains: Trains = 'each'
+    finds: Finds = 'tickets'
+    noisy: bool = False
     sourced: bool = False
 
 
@@ -34,12 +39,13 @@ ALGORITHMS: Registry[Algorithm] = Registry('algorithm')
 
 def algorithm(
         name: str, settings: type[AlgorithmSettings], *, kept: Callable[[Layout, Any, Training, int], list[int]],
-        check: Callable[[Any, Training, int], None], restarts: bool = True, sourced: bool = False,
+        check: Callable[[Any, Training, int], None], trains: Trains = 'each', finds: Finds = 'tickets',
+        noisy: bool = False, sourced: bool = False,
 ) -> Callable[[Find], Find]:
     """A decorator that registers a generator of rounds; the first line of its docstring becomes its summary."""
 
     def add(find: Find) -> Find:
         summary = (find.__doc__ or '').partition('\n')[0]
-        ALGORITHMS.register(name)(Algorithm(summary, settings, find, kept, check, restarts, sourced))
+        ALGORITHMS.register(name)(Algorithm(summary, settings, find, kept, check, trains, finds, noisy, sourced))
         return find
     return add

@@ -30,7 +30,7 @@ def _check(_settings: Settings, _training: Training, _steps_per_epoch: int) -> N
     """All that can be wrong is wrong with the source."""
 
 
-@algorithm('finetune', Settings, kept=_kept, check=_check, sourced=True)
+@algorithm('finetune', Settings, kept=_kept, check=_check, finds='nothing new', sourced=True)
 def finetuned(task: Task, _settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """A ticket or gem of another run, trained from its own weights under its mask; the past begins with its round."""
 

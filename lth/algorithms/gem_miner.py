@@ -106,7 +106,7 @@ def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None
                        f'of training, {training.length}. Freeze earlier or train longer.')
 
 
-@algorithm('gem-miner', Settings, kept=kept_counts, check=_check, restarts=False)
+@algorithm('gem-miner', Settings, kept=kept_counts, check=_check, trains='throughout', finds='gems')
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Trained scores on untrained weights, frozen step by step until a rare gem is left (Sreenivasan et al. 2022)."""
 

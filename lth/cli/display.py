@@ -88,7 +88,7 @@ class Display:
             scores = [f'{share:.2%}' for share in self._accuracies.get(seed, ())] or ['', '']
             table.add_row(
                 str(seed), f'{news.number}/{len(self._plan.kept) - 1}', f'{density:.2%}', self._epoch(news.step),
-                ProgressBar(self._total, self._done(news), width=28), *scores)
+                ProgressBar(max(1, self._total), self._done(news), width=28), *scores)
         return table
 
     @property

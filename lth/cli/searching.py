@@ -69,6 +69,7 @@ def _print_outline(plan: 'Plan', *, as_json: bool) -> None:
          'yes' if layer['prunable'] else 'no'] for layer in outline['layers']])))
     print(commented(simple_table('Rounds', ['round', 'kept', 'left %'], [
         [str(row['round']), f'{row["kept"]:,}', f'{100 * row["density"]:.2f}'] for row in outline['rounds']])))
-    span = 'A round trains' if plan.algorithm.restarts else 'All rounds together train'
+    span = {'each': 'A round trains', 'throughout': 'All rounds together train',
+            'never': 'Nothing is trained in the search; what it finds is finetuned'}[plan.algorithm.trains]
     print(f'# {span} for {outline["iterations"]:,} iterations. {outline["prunable"]:,} of '
           f'{outline["weights"]:,} weights can be pruned;\n# left % counts the others too.')
