@@ -134,7 +134,4 @@ def _cut(
     scores = score(rewind_point.weights[:, :prunable], source.trained.weights[:, :prunable])
     layers = [(slot.start, slot.stop) for slot in layout.prunable_slots]
     bounds = [(0, prunable)] if settings.scope == 'global' else layers
-    salt = number * 10_000
-    parts = [masks.keep_best(scores[:, start:stop], alive[:, start:stop], count, seeds=task.seeds, salt=salt + layer)
-             for layer, ((start, stop), count) in enumerate(zip(bounds, counts, strict=True))]
-    return torch.cat(parts, dim=1)
+    return masks.keep_best_of_each(scores, alive, bounds, counts, seeds=task.seeds, salt=number * 10_000)
