@@ -59,8 +59,10 @@ class Advance(NamedTuple):
 class Parametrization(Protocol):
     """What is learned instead of the weights themselves, such as scores: L numbers for each replicate."""
 
-    def weights(self, learned: Tensor, out: Tensor | None = None) -> Tensor:
-        """The weights with which the network runs: (R, L) -> (R, N); into `out` if given, which held such weights."""
+    def weights(self, learned: Tensor, step: int, out: Tensor | None = None) -> Tensor:
+        """The weights with which the network runs in a step: (R, L) -> (R, N); into `out` if given, which held such
+        weights. Only what draws anew for every step, and so is never captured, looks at `step`.
+        """
 
     def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor) -> None:
         """The gradient for the optimizer, from that of the loss by the weights: (R, L), (R, N) -> into (R, L)."""
@@ -114,8 +116,8 @@ class Task:
     def divisions(self) -> list[tuple[Tensor, Tensor]]:
         """Each replicate's training and validation pictures, as numbers in the training set."""
 
-        pictures, validation = len(self.data.train.labels), self.data_settings.validation
-        return [sampling.division(pictures, validation, seed) for seed in self.seeds]
+        pictures = len(self.data.train.labels)
+        return [sampling.division(pictures, self.data_settings, seed) for seed in self.seeds]
 
     @cached_property
     def steps_per_epoch(self) -> int:
@@ -139,9 +141,9 @@ class Task:
 def steps_per_epoch(pictures: int, data: DataSettings, training: Training) -> int:
     """Whole batches in an epoch of `pictures` less those that validate, or an LthError if there is none."""
 
-    left = pictures - data.validation
+    left = sampling.trained(pictures, data)
     if left < training.batch_size:
-        raise LthError(f'batch_size: {training.batch_size} is more than the {max(left, 0)} training pictures of '
+        raise LthError(f'batch_size: {training.batch_size} is more than the {left} training pictures of '
                        f'{data.name} ({pictures} less {data.validation} for validation). Choose a smaller batch (-b) '
                        'or fewer validation pictures (data.validation).')
     return left // training.batch_size

@@ -60,7 +60,7 @@ def _stops(task: Task, start: int, until: int) -> Sequence[int]:
 def _shown(state: State, parametrization: Parametrization | None) -> State:
     """The state with the weights that the network runs with."""
 
-    return replace(state, weights=parametrization.weights(state.weights)) if parametrization else state
+    return replace(state, weights=parametrization.weights(state.weights, state.step)) if parametrization else state
 
 
 def _running(advance: Advance, batch_size: int) -> Score:

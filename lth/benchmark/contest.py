@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 
 from lth import engines, tickets, workers
-from lth.algorithms.gem_miner import Rounded
+from lth.algorithms.regularizers import Penalty
+from lth.algorithms.straight_through import Rounded
 from lth.benchmark.memory import peak_memory
 from lth.benchmark.usual import usual_way
 from lth.errors import LthError
@@ -163,7 +164,7 @@ def _engine_steps(task: Task, *, scores: bool) -> Callable[[int], None]:
 
     start = tickets.fresh(task)
     learned, live = start.weights, trainable(task.network.layout, start.mask)
-    rounded = Rounded(start.weights, 1e-4) if scores else None
+    rounded = Rounded(start.weights, Penalty(1e-4)) if scores else None
     if rounded:
         learned, live = torch.full_like(start.mask, 0.6, dtype=torch.float32), start.mask
     wanted: list[int] = []

@@ -37,7 +37,7 @@ class Plain:
                         program.batches.begin(epoch)
                     begin_noise(at)
                     program.optimizer.set_rate(float(task.learning_rates[at]))
-                    losses[:, column], correct[:, column] = program.step(program.batches.columns[position])
+                    losses[:, column], correct[:, column] = program.step(program.batches.columns[position], at)
                     task.watch(at, None)
             step = stop
             yield Advance(program.state(step), losses, correct)

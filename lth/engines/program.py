@@ -21,7 +21,7 @@ class Program:
         self.learned = state.weights.clone()
         self._buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
         self._parametrization = parametrization
-        self._weights = parametrization.weights(self.learned) if parametrization else self.learned
+        self._weights = parametrization.weights(self.learned, state.step) if parametrization else self.learned
         self._backward = backward_of(task.network, self._weights, self._buffers)
         stepped = self._backward
         if parametrization:
@@ -47,11 +47,11 @@ class Program:
                 tensor.zero_()
         self._hold.begin(trainable, fixed=fixed)
 
-    def step(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, columns: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
         """Trains on the batch in these columns (B,) of the epoch: losses (R,), right answers (R,)."""
 
         if self._parametrization:
-            self._parametrization.weights(self.learned, self._weights)
+            self._parametrization.weights(self.learned, step, self._weights)
         losses, correct = self._backward.run(*self.batches.at(columns))
         if self._parametrization:
             assert self.learned.grad is not None

@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from lth.algorithms.gem_miner import Rounded, Settings, find_gem, kept_counts
-from lth.datasets import Dataset, Split, sampling
+from lth.algorithms.gem_miner import Settings, find_gem, kept_counts
+from lth.algorithms.regularizers import Penalty
+from lth.algorithms.straight_through import Rounded
+from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models import settings_of
 from lth.network import Network
@@ -18,12 +20,6 @@ from lth.task import State, Task
 from lth.tickets import Round, Search, fresh
 from tests.conftest import CPU, SGD, task_of
 
-FLAT = '''
-from torch import nn
-
-def flat(shape, classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
-'''
 MOMENTUM = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9}
 
 
@@ -64,7 +60,7 @@ def test_a_step_follows_the_straight_through_gradient_and_the_penalty():
     trainable = torch.rand(1, count, generator=torch.Generator().manual_seed(2)) < 0.7
     scores[~trainable] = 0.
     advance = next(iter(CPU.run(task, State(scores, {}), trainable=trainable, stops=[1],
-                                parametrization=Rounded(weights, penalty))))
+                                parametrization=Rounded(weights, Penalty(penalty)))))
     rows = sampling.order(task.divisions[0][0], 0, 0)[:8]
     pictures = sampling.normalized(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
     factor = (scores > 0.5).double().requires_grad_()
@@ -86,7 +82,8 @@ def test_two_seeds_mined_together_find_what_they_find_alone(model):
         start, weights = torch.full((len(seeds), task.network.layout.prunable), 0.6), fresh(task).weights.double()
         state = State(start.double(), {})
         trainable = torch.ones_like(start, dtype=torch.bool)
-        return list(CPU.run(task, state, trainable=trainable, stops=[6], parametrization=Rounded(weights, 0.)))[0].state
+        rounded = Rounded(weights, Penalty(0.))
+        return next(iter(CPU.run(task, state, trainable=trainable, stops=[6], parametrization=rounded))).state
     together, alone = scores((0, 5)), scores((5,))
     assert torch.allclose(together.weights[1], alone.weights[0], atol=1e-12)
 
@@ -172,31 +169,3 @@ def test_a_layer_is_never_emptied_silently():
         mined(task, density=few)
     with pytest.raises(LthError, match='keeps 1 of 49600 weights, .* 3 layers, such as dense1.weight, needs one'):
         mined(task, density=1.5 / task.network.layout.prunable)
-
-
-def planted(task: Task) -> tuple[Dataset, Task, torch.Tensor]:
-    """A network of one dense layer per class in which only the weights of four pixels carry a signal."""
-
-    labels = torch.arange(400) % 4
-    images = torch.randint(0, 256, (400, 1, 8, 8), generator=torch.Generator().manual_seed(3))
-    for label in range(4):
-        images[labels == label, 0, 0, 2 * label] = 255
-        images[labels != label, 0, 0, 2 * label] = 0
-    split = Split(images.to(torch.uint8), labels)
-    data = Dataset(split, split, (0.5,), (0.3,))
-    signal = torch.zeros(4, 64, dtype=torch.bool)
-    signal[torch.arange(4), torch.arange(4) * 2] = True
-    return data, replace(task, data=data), signal
-
-
-def test_a_planted_ticket_is_found(tmp_path, monkeypatch):
-    (tmp_path / 'flat.py').write_text(FLAT)
-    monkeypatch.chdir(tmp_path)
-    name = 'flat.py:flat'
-    network = Network.of(settings_of(name)(name=name, initializer='unsigned-constant'), (1, 8, 8), 4)
-    task = replace(task_of(optimizer=MOMENTUM, length='12 epochs', pictures=400), network=network)
-    _, task, signal = planted(task)
-    found = mined(task, density=4 / 256, penalty=1e-4)[-1]
-    kept = found.ticket.mask.view(4, 64)
-    assert int(kept.sum()) <= 4 and (kept & signal).sum() >= 3
-    assert found.trained.history[-1].test.accuracy[0] > 0.7

@@ -1,0 +1,62 @@
+"""Optimisation on the hypercube without freezing (Sreenivasan et al. 2022, "Rare Gems"; `hc` in the paper's code)."""
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from lth import masks
+from lth.algorithms import scores
+from lth.algorithms.algorithm import algorithm
+from lth.algorithms.regularizers import Exponents, Penalty, Regularizer
+from lth.algorithms.scores import Saved, Way
+from lth.algorithms.starts import Start, start_of
+from lth.algorithms.straight_through import Multiplied, Rounded
+from lth.recipe import Training
+from lth.task import Task
+from lth.tickets import Round
+from lth.vectors import Layout
+
+
+class Settings(Saved):
+    """Scores are rounded in `every-step`, or multiplied as they are and rounded `at-end`; the rest as in Gem-Miner."""
+
+    name: Literal['hypercube']
+    penalty: float = Field(1e-4, ge=0)
+    regularizer: Regularizer = 'l2'
+    exponents: Exponents = (1., 1.)
+    scores: Start = 'uniform'
+    rounding: Literal['every-step', 'at-end'] = 'every-step'
+
+
+def _kept(layout: Layout, settings: Settings, training: Training, steps_per_epoch: int) -> list[int]:
+    rounds = len(scores.ends(settings.save_every, training, steps_per_epoch))
+    return [*[layout.prunable] * (rounds - 1), scores.kept_count(layout, settings.density)]
+
+
+def _check(settings: Settings, _training: Training, _steps_per_epoch: int) -> None:
+    scores.check_span('save_every', settings.save_every)
+
+
+@algorithm('hypercube', Settings, kept=_kept, check=_check, trains='throughout', finds='gems')
+def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+    """Trained scores on untrained weights as in Gem-Miner, none frozen; the largest are kept (Sreenivasan et al. 2022).
+    """
+
+    layout = task.network.layout
+    counts = _kept(layout, settings, task.training, task.steps_per_epoch)
+    penalty = Penalty(settings.penalty, settings.regularizer, settings.exponents)
+    parametrization = Rounded if settings.rounding == 'every-step' else Multiplied
+
+    def found(number: int, mask: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
+        if number + 1 < len(counts):
+            return mask, trained > 0.5
+        best = scores.best(trained, mask, counts[-1], task, number, settings.keep)
+        return best, best
+
+    yield from scores.searched(task, Way(
+        ends=scores.ends(settings.save_every, task.training, task.steps_per_epoch),
+        start=scores.drawn(task, lambda random: start_of(settings.scores, layout.prunable, random)),
+        parametrization=lambda _, weights: parametrization(weights, penalty),
+        active=lambda _, last: last.ticket.mask, found=found, dressed=masks.applied,
+        may_sink=settings.rounding == 'at-end' or settings.keep == 'smallest'), past)

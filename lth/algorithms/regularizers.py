@@ -1,0 +1,60 @@
+"""What draws scores p to where they should be: λ times a sum over all of them, added to the loss.
+
+Each is given by its derivative by p, for each score alone; with exponents a and b where it has some. A new regularizer
+is a function here and its name in `REGULARIZERS` and `Regularizer`.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+Regularizer = Literal['l2', 'l1', 'l1-l2', 'variance']
+Exponent = Annotated[float, Field(ge=1, le=100)]
+Exponents = Annotated[tuple[Exponent, Exponent], Field(strict=False)]
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """λ, the regularizer, and the exponents of `variance`."""
+
+    factor: float
+    regularizer: Regularizer = 'l2'
+    exponents: tuple[float, float] = (1., 1.)
+
+    def add_gradient(self, scores: Tensor, gradient: Tensor) -> None:
+        """Adds the penalty's gradient by the scores to that of the loss, in place: (R, P), (R, P)."""
+
+        if self.factor:
+            slope, scale = REGULARIZERS[self.regularizer](scores, *self.exponents)
+            gradient.add_(slope, alpha=scale * self.factor)
+
+
+def _l2(scores: Tensor, _a: float, _b: float) -> tuple[Tensor, float]:
+    """Σ p² (Rare Gems)."""
+
+    return scores, 2.
+
+
+def _l1(scores: Tensor, _a: float, _b: float) -> tuple[Tensor, float]:
+    """Σ |p|."""
+
+    return scores.sign(), 1.
+
+
+def _l1_l2(scores: Tensor, _a: float, _b: float) -> tuple[Tensor, float]:
+    """Σ |p| + p²."""
+
+    return scores.sign().add_(scores, alpha=2), 1.
+
+
+def _variance(scores: Tensor, a: float, b: float) -> tuple[Tensor, float]:
+    """Σ pᵃ(1 - p)ᵇ, which draws scores to 0 or 1."""
+
+    rest = 1 - scores
+    return a * scores ** (a - 1) * rest ** b - b * scores ** a * rest ** (b - 1), 1.
+
+
+REGULARIZERS: dict[Regularizer, Callable[[Tensor, float, float], tuple[Tensor, float]]] = {
+    'l2': _l2, 'l1': _l1, 'l1-l2': _l1_l2, 'variance': _variance}

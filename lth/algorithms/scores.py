@@ -1,0 +1,131 @@
+"""Subnetworks found by training a score for each weight, while the weights stay as they were drawn.
+
+What such algorithms share: their settings, and the search itself, cut into rounds so that it can be stopped and resumed
+at each. A new one declares its settings on top of `Scored` and yields from `searched` with a `Way` of its own.
+"""
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lth import masks, streams
+from lth.algorithms.collapse import refuse_empty_layers, refuse_too_few
+from lth.errors import LthError
+from lth.lengths import Length, Span
+from lth.recipe import AlgorithmSettings, Training
+from lth.task import Parametrization, State, Task
+from lth.tickets import Round, Search, Ticket, fresh
+from lth.training import measured, train
+from lth.vectors import Layout
+
+Keep = Literal['largest', 'smallest']
+SINK = 'Lower algorithm.penalty or the weight decay, which draw scores to 0, or the learning rate'
+
+
+class Scored(AlgorithmSettings):
+    """`density` is the share of prunable weights kept at last, `finetune` how they are trained once they are found.
+    `keep` ranks scores upside down if it is `smallest`, which must find nothing good.
+    """
+
+    density: Annotated[float, Field(gt=0, le=1)]
+    keep: Keep = 'largest'
+    finetune: Training
+
+
+class Saved(Scored):
+    """Besides, `save_every` cuts the search into rounds, at whose ends it can be resumed."""
+
+    save_every: Length = Span(5, 'epochs')
+
+
+@dataclass(frozen=True)
+class Way:
+    """How an algorithm searches. `ends`: the iterations at which its rounds end. `start`: scores (R, P).
+
+    `parametrization` gives that of a round from the drawn weights (R, N). `active` tells where scores train in a round,
+    after the one before. `found` gives from a round's number, that mask and the scores the mask that is saved and the
+    one that is in force. `dressed` puts weights under a mask: (R, P), (R, N) -> (R, N).
+    """
+
+    ends: Sequence[int]
+    start: Tensor
+    parametrization: Callable[[int, Tensor], Parametrization]
+    active: Callable[[int, Round], Tensor]
+    found: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
+    dressed: Callable[[Tensor, Tensor], Tensor]
+    may_sink: bool = False
+
+
+def searched(task: Task, way: Way, past: Sequence[Round]) -> Iterator[Round]:
+    """The rounds after those of the past. In the last the network in force is what was found, measured as it is."""
+
+    start = fresh(task)
+    last = past[-1] if past else None
+    for number in range(len(past), len(way.ends)):
+        if last is None:
+            active, state = start.mask, State(way.start.to(start.weights), start.buffers)
+        else:
+            assert last.search is not None
+            active = way.active(number, last)
+            # Scores that are frozen take no part and have no penalty: 0.
+            state = State(last.search.scores * active, last.trained.buffers, last.trained.step, last.search.optimizer)
+        parametrization = way.parametrization(number, start.weights)
+        trained = train(task, state, until=way.ends[number], trainable=active, parametrization=parametrization)
+        last = _round(task, way, number, active, start, trained)
+        yield last
+
+
+def _round(task: Task, way: Way, number: int, active: Tensor, start: Ticket, trained: State) -> Round:
+    """What is saved: the mask, the untouched weights under it, and the network in force."""
+
+    layout = task.network.layout
+    mask, in_force = way.found(number, active, trained.weights)
+    refuse_empty_layers(task, mask, f'The mask of round {number}', SINK)
+    if not way.may_sink:
+        refuse_empty_layers(task, in_force, f'Rounding scores in round {number}', SINK)
+    state = State(way.dressed(in_force, start.weights), trained.buffers, trained.step, history=trained.history)
+    if number + 1 == len(way.ends):
+        last = trained.history[-1]
+        # In place of the network in force before, so that one iteration has one line.
+        state = replace(state, history=(*trained.history[:-1], measured(task, state, last.train)))
+    ticket = Ticket(mask, way.dressed(mask, start.weights), start.buffers, 0)
+    return Round(number, ticket, state, Search(trained.weights, trained.optimizer))
+
+
+def best(scores: Tensor, mask: Tensor, count: int, task: Task, number: int, keep: Keep) -> Tensor:
+    """Exactly `count` of the mask, of all layers together: those with the largest scores or, upside down, the smallest.
+    """
+
+    ranked = scores if keep == 'largest' else -scores
+    return masks.keep_best(ranked, mask, count, seeds=task.seeds, salt=number * 10_000)
+
+
+def kept_count(layout: Layout, density: float) -> int:
+    """⌊density · P⌋; an LthError if a layer must be empty."""
+
+    refuse_too_few(layout, density, functools.partial(masks.portion, layout.prunable))
+    return masks.portion(layout.prunable, density)
+
+
+def ends(every: Length, training: Training, steps_per_epoch: int) -> list[int]:
+    """The iterations at which rounds end: each such span, and the end of training."""
+
+    step, end = every.steps(steps_per_epoch), training.length.steps(steps_per_epoch)
+    return [*range(step, end, step), end]
+
+
+def check_span(name: str, span: Span) -> None:
+    """An LthError if a span that is to be repeated is empty."""
+
+    if span.amount < 1:
+        raise LthError(f'algorithm.{name}: {span} is no length: give at least 1 epoch or 1 iteration.')
+
+
+def drawn(task: Task, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
+    """The scores of every seed at the start: (R, P)."""
+
+    return torch.stack([draw(streams.generator(seed, 'scores')) for seed in task.seeds])

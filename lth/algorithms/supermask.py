@@ -1,0 +1,62 @@
+"""Supermasks (Zhou et al. 2019, "Deconstructing Lottery Tickets", section 5): masks that are drawn anew for every step,
+with trained probabilities.
+"""
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lth import masks
+from lth.algorithms import scores
+from lth.algorithms.algorithm import algorithm
+from lth.algorithms.scores import Saved, Way
+from lth.algorithms.straight_through import Bernoulli, scales
+from lth.recipe import Training
+from lth.task import Task
+from lth.tickets import Round
+from lth.vectors import Layout
+
+
+class Settings(Saved):
+    """With `rescale` the weights of a layer are multiplied by their number over the ones in its mask, at last too."""
+
+    name: Literal['supermask']
+    rescale: bool = False
+
+
+def _kept(layout: Layout, settings: Settings, training: Training, steps_per_epoch: int) -> list[int]:
+    rounds = len(scores.ends(settings.save_every, training, steps_per_epoch))
+    return [*[layout.prunable] * (rounds - 1), scores.kept_count(layout, settings.density)]
+
+
+def _check(settings: Settings, _training: Training, _steps_per_epoch: int) -> None:
+    scores.check_span('save_every', settings.save_every)
+
+
+@algorithm('supermask', Settings, kept=_kept, check=_check, trains='throughout', finds='gems', noisy=True)
+def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+    """Trained probabilities of masks drawn anew for every step; the most probable weights are kept (Zhou et al. 2019).
+    """
+
+    layout = task.network.layout
+    counts = _kept(layout, settings, task.training, task.steps_per_epoch)
+
+    def found(number: int, mask: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
+        if number + 1 < len(counts):
+            return mask, trained >= 0
+        best = scores.best(trained, mask, counts[-1], task, number, settings.keep)
+        return best, best
+
+    def dressed(mask: Tensor, weights: Tensor) -> Tensor:
+        vector = masks.applied(mask, weights)
+        for name, factor in scales(layout, mask).items() if settings.rescale else ():
+            slot = next(slot for slot in layout.prunable_slots if slot.name == name)
+            vector[:, slot.start:slot.stop] *= factor
+        return vector
+
+    yield from scores.searched(task, Way(
+        ends=scores.ends(settings.save_every, task.training, task.steps_per_epoch),
+        start=torch.zeros(len(task.seeds), layout.prunable),
+        parametrization=lambda _, weights: Bernoulli(weights, layout, task.seeds, settings.rescale),
+        active=lambda _, last: last.ticket.mask, found=found, dressed=dressed, may_sink=True), past)

@@ -1,0 +1,149 @@
+"""What all algorithms that train scores have in common: exact counts, untouched weights, resuming, a planted ticket."""
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from lth.algorithms import ALGORITHMS
+from lth.algorithms.edge_popup import Global, levels
+from lth.errors import LthError
+from lth.recipe import Training
+from lth.task import Task
+from lth.tickets import Round, fresh
+from tests.algorithms.planting import planted
+from tests.algorithms.test_gem_miner import mining
+from tests.conftest import SGD
+
+FINETUNE = {'length': '1 epochs', 'batch_size': 8, 'optimizer': SGD}
+EVERY = {
+    'gem-miner': {'freeze_every': '2 epochs'}, 'hypercube': {'save_every': '3 epochs'},
+    'edge-popup': {'save_every': '3 epochs'}, 'global-edge-popup': {'shrink_every': '2 epochs'},
+    'supermask': {'save_every': '3 epochs'}}
+VARIANTS = [
+    *EVERY.items(), ('hypercube', {'save_every': '3 epochs', 'rounding': 'at-end'}),
+    ('global-edge-popup', {'save_every': '3 epochs', 'penalty': 1e-4}),
+    ('supermask', {'save_every': '3 epochs', 'rescale': True})]
+
+
+def settings_of(name: str, **over: Any) -> Any:
+    return ALGORITHMS.find(name).settings.model_validate(
+        {'name': name, 'density': 0.1, 'finetune': FINETUNE} | EVERY[name] | over)
+
+
+def found(task: Task, name: str, past: Sequence[Round] = (), **over: Any) -> list[Round]:
+    return list(ALGORITHMS.find(name).find(task, settings_of(name, **over), past))
+
+
+def counted(task: Task, name: str, **over: Any) -> list[int]:
+    return ALGORITHMS.find(name).kept(
+        task.network.layout, settings_of(name, **over), task.training, task.steps_per_epoch)
+
+
+@pytest.mark.parametrize(('name', 'over'), VARIANTS)
+@pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
+def test_every_round_keeps_the_count_it_was_planned_to_and_leaves_the_weights_as_drawn(model, name, over):
+    task = mining(model, shape=(3, 8, 8))
+    rounds, start, count = found(task, name, **over), fresh(task).weights, task.network.layout.prunable
+    assert [int(one.ticket.mask.sum()) for one in rounds] == counted(task, name, **over)
+    assert int(rounds[-1].ticket.mask.sum()) == pytest.approx(0.1 * count, abs=8)
+    for one in rounds if not over.get('rescale') else ():
+        mask = one.ticket.mask
+        assert torch.equal(one.ticket.weights[:, :count], torch.where(mask, start[:, :count], 0.))
+        assert torch.equal(one.ticket.weights[:, count:], start[:, count:])
+    last = rounds[-1]
+    assert torch.equal(last.trained.weights, last.ticket.weights)
+    assert len({row.iteration for row in last.trained.history}) == len(last.trained.history)
+
+
+@pytest.mark.parametrize(('name', 'over'), VARIANTS)
+def test_a_search_goes_on_from_any_round_as_if_never_stopped(name, over):
+    task = mining()
+    whole = found(task, name, **over)
+    for number in range(1, len(whole)):
+        again = found(task, name, whole[:number], **over)
+        assert torch.equal(again[-1].search.scores, whole[-1].search.scores)
+        assert torch.equal(again[-1].ticket.mask, whole[-1].ticket.mask)
+        assert again[-1].trained.history == whole[-1].trained.history
+
+
+@pytest.mark.parametrize('name', sorted(EVERY))
+def test_two_seeds_searched_together_find_what_they_find_alone(name):
+    together, alone = (found(mining(seeds=seeds), name)[0].search.scores[-1] for seeds in ((0, 5), (5,)))
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', sorted(EVERY))
+def test_the_same_seed_finds_the_same_and_another_seed_another(name):
+    one, again, other = (found(mining(seeds=(seed,)), name)[-1].ticket.mask for seed in (3, 3, 4))
+    assert torch.equal(one, again) and not torch.equal(one, other)
+
+
+@pytest.mark.parametrize(('name', 'over'), [
+    ('gem-miner', {'freeze_every': '2 epochs'}), ('hypercube', {'penalty': 0.01}), ('edge-popup', {}),
+    ('global-edge-popup', {'shrink_every': None}), ('global-edge-popup', {}), ('supermask', {})])
+def test_a_planted_ticket_is_found_and_upside_down_it_is_not(name, over):
+    rate = 20. if name == 'supermask' else 0.1
+    task, signal = planted(optimizer={'name': 'sgd', 'learning_rate': rate, 'momentum': 0.9}, length='12 epochs')
+    if name in ('edge-popup', 'hypercube', 'supermask'):
+        over = {'save_every': '6 epochs'} | over
+    masks = [found(task, name, density=4 / 256, keep=keep, **over)[-1].ticket.mask.view(4, 64)
+             for keep in ('largest', 'smallest')]
+    assert [int((mask & signal).sum()) >= 3 for mask in masks] == [True, False]
+
+
+@pytest.mark.parametrize('name', ['hypercube', 'edge-popup', 'global-edge-popup', 'supermask'])
+def test_a_density_that_leaves_a_layer_empty_is_refused_with_the_least_that_is_possible(name):
+    task = mining()
+    with pytest.raises(LthError, match=r'keeps 1 of 49600 weights, .* 3 layers, .* at least 6.1e-05 \(--sparsity'):
+        counted(task, name, density=1.5 / task.network.layout.prunable)
+    assert counted(task, name, density=6.1e-05)[-1] == 3
+
+
+def test_edge_popup_keeps_the_same_share_of_every_layer():
+    task = mining()
+    masks = task.network.layout.unpack(found(task, 'edge-popup')[-1].ticket.mask)
+    assert all(mask.float().mean().item() == pytest.approx(0.1, abs=1 / mask.numel()) for mask in masks.values())
+
+
+# E = 8, T = 2: K = 4; in epoch e the share in force is 0.1^(⌊(e + 1)/2⌋ / 4); 5 iterations an epoch.
+def test_the_share_in_force_shrinks_in_the_published_steps():
+    training = Training.model_validate({'length': '8 epochs', 'batch_size': 8, 'optimizer': SGD})
+    settings = Global.model_validate({'name': 'global-edge-popup', 'density': 0.1, 'finetune': FINETUNE,
+                                      'shrink_every': '2 epochs'})
+    share_in_epoch = {}
+    begin = 0
+    for level in levels(settings, training, 5):
+        share_in_epoch |= {epoch: level.density for epoch in range(begin // 5, level.end // 5)}
+        begin = level.end
+    assert share_in_epoch == {epoch: pytest.approx(0.1 ** ((epoch + 1) // 2 / 4)) for epoch in range(8)}
+
+
+def test_the_penalty_of_global_edge_popup_draws_scores_to_zero():
+    small, large = (found(mining(), 'global-edge-popup', penalty=penalty)[-1].search.scores.abs().mean()
+                    for penalty in (0., 0.05))
+    assert large < small * 0.8
+
+
+@pytest.mark.parametrize('name', ['hypercube', 'edge-popup', 'global-edge-popup', 'supermask'])
+def test_a_span_of_nothing_is_refused(name):
+    key = 'shrink_every' if name == 'global-edge-popup' else 'save_every'
+    task = mining()
+    with pytest.raises(LthError, match=f'algorithm.{key}: 0 epochs is no length'):
+        ALGORITHMS.find(name).check(settings_of(name, **{key: '0 epochs'}), task.training, task.steps_per_epoch)
+
+
+def test_a_search_whose_scores_all_sink_is_stopped_and_the_layer_named():
+    with pytest.raises(LthError, match='Rounding scores in round 0 leaves no weight in dense1.weight .*penalty'):
+        found(mining(), 'hypercube', penalty=30.)
+
+
+def test_supermasks_rescaled_carry_their_layers_factor():
+    task = mining()
+    start, gem = fresh(task).weights, found(task, 'supermask', rescale=True)[-1].ticket
+    for slot in task.network.layout.prunable_slots:
+        part = slice(slot.start, slot.stop)
+        kept = gem.mask[0, part]
+        factor = slot.size / int(kept.sum())
+        assert torch.allclose(gem.weights[0, part][kept], start[0, part][kept] * factor)

@@ -1,0 +1,121 @@
+"""What scores make of weights, and the gradients passed straight through, against autograd in float64."""
+import math
+
+import pytest
+import torch
+
+from lth.algorithms.regularizers import REGULARIZERS, Penalty
+from lth.algorithms.straight_through import Bernoulli, Multiplied, Rounded, Top
+from tests.conftest import task_of
+
+NONE = Penalty(0.)
+RANDOM = torch.Generator().manual_seed(5)
+FORMULAS = {
+    'l2': lambda p: p ** 2, 'l1': lambda p: p.abs(), 'l1-l2': lambda p: p.abs() + p ** 2,
+    'variance': lambda p: p ** 2 * (1 - p) ** 3}
+
+
+def drawn(rows: int = 2, count: int = 12, extra: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Frozen weights (R, N), scores (R, P) in [0, 1] and a gradient (R, N)."""
+
+    weights = torch.randn(rows, count + extra, generator=RANDOM, dtype=torch.float64)
+    scores = torch.rand(rows, count, generator=RANDOM, dtype=torch.float64)
+    return weights, scores, torch.randn(rows, count + extra, generator=RANDOM, dtype=torch.float64)
+
+
+@pytest.mark.parametrize('name', sorted(REGULARIZERS))
+def test_a_regularizer_adds_the_gradient_of_its_formula(name):
+    _, scores, _ = drawn()
+    scores.requires_grad_()
+    (0.3 * FORMULAS[name](scores)).sum().backward()
+    gradient = torch.ones_like(scores)
+    Penalty(0.3, name, (2., 3.)).add_gradient(scores.detach(), gradient)
+    assert torch.allclose(gradient, 1 + scores.grad, atol=1e-12)
+
+
+@pytest.mark.parametrize('name', sorted(REGULARIZERS))
+def test_a_regularizer_is_finite_at_the_ends_of_the_range(name):
+    gradient = torch.zeros(1, 2)
+    Penalty(0.3, name).add_gradient(torch.tensor([[0., 1.]]), gradient)
+    assert gradient.isfinite().all()
+
+
+def test_rounded_scores_are_taught_as_if_they_were_the_factor():
+    weights, scores, gradient = drawn()
+    rounded, out = Rounded(weights, NONE), torch.empty_like(scores)
+    assert torch.equal(rounded.weights(scores, 0)[:, :12], torch.where(scores > 0.5, weights[:, :12], 0.))
+    assert torch.equal(rounded.weights(scores, 0)[:, 12:], weights[:, 12:])
+    rounded.gradient(scores, gradient, out)
+    assert torch.equal(out, gradient[:, :12] * weights[:, :12])
+    rounded.project(scores.mul_(3).sub_(1))
+    assert scores.min() == 0 and scores.max() == 1
+
+
+def test_multiplied_scores_have_the_true_gradient():
+    weights, scores, gradient = drawn()
+    multiplied, out = Multiplied(weights, NONE), torch.empty_like(scores)
+    leaf = scores.clone().requires_grad_()
+    (torch.cat([weights[:, :12] * leaf, weights[:, 12:]], 1) * gradient).sum().backward()
+    multiplied.gradient(scores, gradient, out)
+    assert torch.allclose(out, leaf.grad)
+    assert torch.allclose(multiplied.weights(scores, 0)[:, :12], scores * weights[:, :12])
+
+
+@pytest.mark.parametrize('smallest', [False, True])
+def test_the_largest_absolute_scores_of_each_part_take_part_or_upside_down_the_smallest(smallest):
+    weights, scores, gradient = drawn()
+    scores = scores - 0.5
+    top, out = Top(weights, NONE, [(0, 5), (5, 12)], (2, 3), smallest), torch.empty_like(scores)
+    for _ in range(3):
+        effective = top.weights(scores, 0)
+        for (start, stop), count in (((0, 5), 2), ((5, 12), 3)):
+            for row in range(2):
+                chosen = scores[row, start:stop].abs().argsort(descending=not smallest)[:count]
+                expected = torch.zeros(stop - start, dtype=torch.float64)
+                expected[chosen] = weights[row, start:stop][chosen]
+                assert torch.equal(effective[row, start:stop], expected)
+        assert torch.equal(effective[:, 12:], weights[:, 12:])
+        scores = scores + 0.01 * torch.randn(scores.shape, generator=RANDOM, dtype=torch.float64)
+    top.gradient(scores, gradient, out)
+    assert torch.allclose(out, gradient[:, :12] * weights[:, :12] * scores.sign())
+
+
+def test_the_edge_is_exact_wherever_the_one_of_the_step_before_lay():
+    weights, scores = torch.randn(1, 5000, generator=RANDOM), torch.randn(1, 5000, generator=RANDOM)
+    top = Top(weights, NONE, [(0, 5000)], (700,))
+    for scale in (1., 1.001, 0.999, 3., 1e-6, 0., 1.):
+        effective = top.weights(scores * scale, 0)
+        assert int((effective != 0).sum()) == (700 if scale else 5000)  # all tied: all take part
+
+
+def test_a_mask_is_drawn_with_the_probabilities_of_the_scores_anew_for_every_step_and_seed():
+    task = task_of()
+    count, layout = task.network.layout.prunable, task.network.layout
+    weights = torch.ones(2, layout.size)
+    bernoulli = Bernoulli(weights, layout, (0, 1), False)
+    scores = torch.full((2, count), math.log(3.))  # σ = 3/4
+    one, other = (bernoulli.weights(scores, step)[:, :count] for step in (4, 5))
+    assert one.mean().item() == pytest.approx(0.75, abs=0.01)
+    assert not torch.equal(one, other) and not torch.equal(one[0], one[1])
+    assert torch.equal(one, bernoulli.weights(scores, 4)[:, :count])
+    alone = Bernoulli(weights[:1], layout, (1,), False).weights(scores[1:], 4)[:, :count]
+    assert torch.equal(alone[0], one[1])
+
+
+@pytest.mark.parametrize('rescale', [False, True])
+def test_a_probability_is_taught_through_the_draw_and_the_factor_of_its_layer(rescale):
+    task = task_of()
+    count, layout = task.network.layout.prunable, task.network.layout
+    weights, scores, gradient = (torch.randn(1, size, generator=RANDOM) for size in (layout.size, count, layout.size))
+    bernoulli, out = Bernoulli(weights, layout, (0,), rescale), torch.empty(1, count)
+    effective = bernoulli.weights(scores, 3)
+    bernoulli.gradient(scores, gradient, out)
+    for slot in layout.prunable_slots:
+        part = slice(slot.start, slot.stop)
+        ones = (effective[0, part] != 0).sum()
+        factor = slot.size / ones if rescale else torch.tensor(1.)
+        kept = effective[0, part] != 0
+        assert torch.allclose(effective[0, part][kept], (weights[0, part] * factor)[kept])
+        leaf = scores[0, part].clone().requires_grad_()
+        (leaf.sigmoid() * weights[0, part] * factor * gradient[0, part]).sum().backward()
+        assert torch.allclose(out[0, part], leaf.grad, atol=1e-6)
