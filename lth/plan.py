@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lth.algorithms import ALGORITHMS, Algorithm
-from lth.datasets import DATASETS, Dataset, Source
+from lth.datasets import DATASETS, Dataset, Source, sampling
 from lth.datasets.fitting import fitted
 from lth.errors import LthError
 from lth.lengths import Span
@@ -42,7 +42,11 @@ class Plan:
     def read(self, datasets: Path) -> Dataset:
         """The pictures, from the folder where data sets lie or are put, in the shape that the recipe keeps them in."""
 
-        return fitted(self.source.read(datasets, self.recipe.data), self.source.kept(self.recipe.data))
+        data = fitted(self.source.read(datasets, self.recipe.data), self.source.kept(self.recipe.data))
+        if self.recipe.data.labels == 'true':
+            return data
+        return replace(data, train=data.train._replace(
+            labels=sampling.relabelled(data.train.labels, self.source.classes)))
 
     def on(self, data: Dataset) -> 'Plan':
         """The plan for as many pictures as there really are: those that do not decode may have been left out."""
@@ -111,7 +115,8 @@ def planned(raw: Raw, origin: str, remarks: tuple[str, ...] = ()) -> Plan:
     source.streamed(recipe.data)  # refuses what cannot be
     network = Network.of(recipe.model, source.shown(recipe.data), source.classes, recipe.algorithm.keep_out)
     kept = algorithm.kept(network.layout, recipe.algorithm, recipe.training, epoch)
-    return Plan(recipe, source, network, algorithm, kept, (*remarks, *_beyond(recipe.training, epoch), *_idle(kept)))
+    remarks = (*remarks, *_beyond(recipe.training, epoch), *(_idle(kept) if algorithm.trains == 'each' else ()))
+    return Plan(recipe, source, network, algorithm, kept, remarks)
 
 
 def _named(raw: Raw, section: str, origin: str) -> str:

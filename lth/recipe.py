@@ -52,6 +52,8 @@ class DataSettings(Section):
 
     name: str
     validation: int = Field(5000, ge=1)
+    share: float = Field(1., gt=0, le=1)
+    labels: Literal['true', 'random'] = 'true'
     size: int | None = Field(None, ge=1, le=4096)
     channels: Literal[1, 3] | None = None
     storage: Literal['auto', 'memory', 'stream'] = 'auto'

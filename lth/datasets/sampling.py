@@ -1,5 +1,6 @@
 """Pictures, their order and look: each draw is a function of (seed, epoch), so a run can be repeated or joined late."""
 import math
+from fractions import Fraction
 
 import torch
 from torch import Tensor
@@ -8,11 +9,26 @@ from lth import streams
 from lth.recipe import DataSettings
 
 
-def division(pictures: int, validation: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Numbers of the training and of the validation pictures, ascending; drawn once per seed."""
+def division(pictures: int, settings: DataSettings, seed: int) -> tuple[Tensor, Tensor]:
+    """Numbers of the training and of the validation pictures, ascending; drawn once per seed. Of the training pictures
+    a share, if the recipe wants no more.
+    """
 
     drawn = torch.randperm(pictures, generator=streams.generator(seed, 'validation'))
-    return drawn[validation:].sort().values, drawn[:validation].sort().values
+    end = settings.validation + trained(pictures, settings)
+    return drawn[settings.validation:end].sort().values, drawn[:settings.validation].sort().values
+
+
+def trained(pictures: int, settings: DataSettings) -> int:
+    """How many of so many pictures are trained on: those that do not validate, or a share of them."""
+
+    return int(Fraction(repr(settings.share)) * max(0, pictures - settings.validation))
+
+
+def relabelled(labels: Tensor, classes: int) -> Tensor:
+    """Random classes in place of the true ones, alike for all seeds (Su et al. 2020, section 3.1): (n,) -> (n,)."""
+
+    return torch.randint(0, classes, labels.shape, generator=streams.generator(0, 'labels')).to(labels)
 
 
 def order(training: Tensor, seed: int, epoch: int) -> Tensor:

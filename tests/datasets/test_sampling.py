@@ -1,5 +1,6 @@
 """Which pictures, in which order, seen how."""
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torchvision import transforms
@@ -12,14 +13,14 @@ MOVING = DataSettings(name='x', validation=10, crop=4, flip=True)
 
 
 def test_training_and_validation_pictures_share_none_and_leave_none_out():
-    training, validation = sampling.division(100, 10, 0)
+    training, validation = sampling.division(100, PLAIN, 0)
     assert len(validation) == 10
     assert sorted([*training.tolist(), *validation.tolist()]) == list(range(100))
 
 
 def test_the_division_is_fixed_by_the_seed():
-    assert torch.equal(sampling.division(100, 10, 0)[1], sampling.division(100, 10, 0)[1])
-    assert not torch.equal(sampling.division(100, 10, 0)[1], sampling.division(100, 10, 1)[1])
+    assert torch.equal(sampling.division(100, PLAIN, 0)[1], sampling.division(100, PLAIN, 0)[1])
+    assert not torch.equal(sampling.division(100, PLAIN, 0)[1], sampling.division(100, PLAIN, 1)[1])
 
 
 def test_each_epoch_has_every_picture_once_in_an_order_of_its_own():
@@ -89,3 +90,17 @@ def test_scaling_and_standardizing_equal_to_tensor_and_normalize_bit_for_bit():
     standardized = DataSettings(name='x', normalization='standardize')
     assert torch.equal(sampling.normalized(picture, standardized, mean, std),
                        transforms.Normalize(mean.flatten().tolist(), std.flatten().tolist())(theirs))
+
+
+def test_a_share_of_the_training_pictures_leaves_the_validation_pictures_as_they_are():
+    whole, half = (sampling.division(100, DataSettings(name='any', validation=10, share=share), 3)
+                   for share in (1., 0.5))
+    assert torch.equal(whole[1], half[1]) and len(half[0]) == 45
+    assert set(half[0].tolist()) < set(whole[0].tolist())
+
+
+def test_random_labels_are_of_all_classes_alike_and_repeat():
+    labels = torch.zeros(10_000, dtype=torch.int64)
+    drawn = sampling.relabelled(labels, 4)
+    assert torch.equal(drawn, sampling.relabelled(labels, 4)) and not labels.any()
+    assert torch.bincount(drawn, minlength=4).tolist() == pytest.approx([2500] * 4, rel=0.1)
