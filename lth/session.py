@@ -5,24 +5,19 @@ cost much.
 """
 import contextlib
 import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
-from lth import __version__, engines, files, locks, workers
+from lth import engines, locks, provenance, sequels, workers
 from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.plan import Plan, planned
-from lth.recipe import Raw, differences
+from lth.recipe import Raw
 from lth.runs import Run
 from lth.task import Engine, Measurement
 from lth.tickets import Round
@@ -62,7 +57,7 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
 
     engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
     run = Run(place.folder, plan.recipe.dump(), plan.network)
-    _refuse_foreign(run)
+    provenance.refuse_foreign(run)
     if not _unfinished(plan, run, seeds):
         _clear_up(run)
         return run
@@ -70,10 +65,10 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
     plan = plan.on(data)
     with locks.held(place.folder):
         # Once more: another session may have come and gone while the data were read.
-        _refuse_foreign(run)
+        provenance.refuse_foreign(run)
         run.tidy()
-        session = _environment(plan, engine, data, place.threads)
-        _refuse_others(run, session)
+        session = provenance.environment(plan, engine, data, place.threads)
+        provenance.refuse_others(run, session)
         announce(f'Engine: {engine.name} on {engine.device}, threads for each seed: {place.threads}')
         if data.remark:
             announce(data.remark)
@@ -104,7 +99,7 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
     past: Sequence[Round] = run.past(seeds, engine.device)
     number = len(past)
     if plan.algorithm.sourced:
-        past = [_source(plan, seeds, engine), *past]
+        past = [*sequels.past_of(plan, run.folder, seeds, engine), *past]
     latest = 0.
 
     def watch(step: int, measurement: Measurement | None) -> None:
@@ -122,16 +117,6 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
         number = found.number + 1
 
 
-def _source(plan: Plan, seeds: tuple[int, ...], engine: Engine) -> Round:
-    """The round of another run that this one starts from; both have the same network."""
-
-    settings = plan.recipe.dump()['algorithm']
-    folder = Path(settings['source'])
-    recipe = planned(files.read_yaml(folder / 'recipe.yaml'), str(folder / 'recipe.yaml')).recipe.dump()
-    number: int = settings['round']
-    return Run(folder, recipe, plan.network).past(seeds, engine.device)[number]
-
-
 def _clear_up(run: Run) -> None:
     """Clears away what a session left that was killed behind its last round, unless another is at work here."""
 
@@ -142,36 +127,6 @@ def _clear_up(run: Run) -> None:
 
 def _unfinished(plan: Plan, run: Run, seeds: Sequence[int]) -> list[int]:
     return [seed for seed in seeds if run.rounds(seed) < len(plan.kept)]
-
-
-def _refuse_foreign(run: Run) -> None:
-    """An LthError if the folder holds a run of another recipe. Both are compared complete and under their proper names,
-    so a run goes on when a later version knows more settings; what merely cites a source does not count.
-    """
-
-    stored = run.stored_recipe()
-    if stored is None:
-        return
-    theirs = planned(stored, str(run.folder / 'recipe.yaml')).recipe.dump()
-    rows = differences(theirs | {'source': ''}, run.recipe | {'source': ''})
-    if rows:
-        raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}. '
-                       'Choose another folder with --run, or ask for the settings it was begun with.')
-
-
-def _refuse_others(run: Run, facts: Raw) -> None:
-    """An LthError if the run was begun with another network or other pictures, which no recipe can tell: the user's own
-    code or files have changed, or another reader decodes them a little differently.
-    """
-
-    before: Raw = {}
-    for session in run.sessions():
-        before |= session
-    for what, words in (('reader', 'another reader'), ('network', 'another network'), ('pictures', 'other pictures')):
-        if before.get(what, facts[what]) != facts[what]:
-            raise LthError(f'{run.folder} was begun with {words} ({what}: {before[what]} / {facts[what]}): what is '
-                           'added now would not belong to it. Put code, pictures and prepared files back as they were, '
-                           'or choose another folder with --run.')
 
 
 def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]]:
@@ -243,17 +198,6 @@ def _cores() -> int:
     """The cores this process may use."""
 
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-
-
-def _environment(plan: Plan, engine: Engine, data: Dataset, threads: int) -> Raw:
-    """The entry of this session in environment.json."""
-
-    return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
-            'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'threads': threads, 'reader': data.reader, 'pictures': data.fingerprint,
-            'network': plan.network.fingerprint, 'directory': os.getcwd(),
-            'start': datetime.now().astimezone().isoformat(timespec='seconds'),
-            'seconds': 0., 'rounds': 0}
 
 
 def _recorded(run: Run, session: Raw, tell: Tell) -> Tell:

@@ -1,25 +1,27 @@
-"""What was found, trained from its own weights under its mask: a run of one round for each seed."""
+"""What was found, trained from its own weights under its mask, or a control of it: a run of one round for each seed."""
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from lth.algorithms.algorithm import algorithm
+from lth.controls import CONTROLS, controlled
 from lth.recipe import AlgorithmSettings, Training
 from lth.task import Task
-from lth.tickets import Round, finetune
+from lth.tickets import Round, finetune, fresh
 from lth.vectors import Layout
 
 
 class Settings(AlgorithmSettings):
-    """`source` is the run folder, from the current folder, `round` the one of its rounds whose ticket is trained, and
-    `kept` the number of weights that the ticket keeps.
+    """`source` is the folder of the run, from this run's own, `round` the one of its rounds whose ticket is trained,
+    `kept` the number of weights that are trained, and `control` what is changed of the ticket before.
     """
 
     name: Literal['finetune']
     source: str
     round: int = Field(ge=0)
     kept: int = Field(ge=0)
+    control: Annotated[str, AfterValidator(CONTROLS.canonical)] = 'original'
 
 
 def _kept(_layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
@@ -31,9 +33,13 @@ def _check(_settings: Settings, _training: Training, _steps_per_epoch: int) -> N
 
 
 @algorithm('finetune', Settings, kept=_kept, check=_check, finds='nothing new', sourced=True)
-def finetuned(task: Task, _settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
-    """A ticket or gem of another run, trained from its own weights under its mask; the past begins with its round."""
+def finetuned(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+    """A ticket or gem of another run, trained from its own weights under its mask; the past begins with that run's
+    round 0 and the round that is meant.
+    """
 
-    source, *done = past
+    first, source, *done = past
     if not done:
-        yield Round(0, source.ticket, finetune(task, source.ticket))
+        origin = first.ticket if first.ticket.mask.all() else fresh(task)
+        ticket = controlled(settings.control, task, origin, source.ticket)
+        yield Round(0, ticket, finetune(task, ticket))

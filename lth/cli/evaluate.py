@@ -33,9 +33,9 @@ def evaluate(
     """
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import engines, evaluation  # pylint: disable=import-outside-toplevel
-    where = evaluation.place(run)
-    plan, opened = evaluation.opened(where)
+    from lth import engines, evaluation, opening  # pylint: disable=import-outside-toplevel
+    where = opening.place(run)
+    plan, opened = opening.opened(where)
     engine = engines.chosen(device, threads=threads, capturable=plan.capturable)
     data = plan.read(datasets).to(engine.device)
     seeds = opened.seeds() if where.seed is None else [where.seed]

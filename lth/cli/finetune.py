@@ -1,17 +1,22 @@
 """`lth finetune`: train what was found."""
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lth.cli.options import Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Threads, explained
+from lth.cli.options import (
+    BatchSize, Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Threads, explained)
 from lth.cli.planning import gem_schedule, overridden
-from lth.cli.searching import Way, carried_out
+from lth.cli.searching import Way, carried_out, run_folder
 from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.plan import Plan
-    from lth.runs import Run
+    from lth.sequels import Source
+
+# What an optimizer of another kind starts with: a learning rate that does for most, and SGD its usual momentum.
+_OPTIMIZERS: dict[str, dict[str, Any]] = {
+    'adam': {'name': 'adam', 'learning_rate': 1e-3}, 'sgd': {'name': 'sgd', 'learning_rate': 0.01, 'momentum': 0.9}}
 
 
 @explained
@@ -22,7 +27,14 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         datasets: Datasets = Path('datasets'),
         *,
         number_of_epochs: Epochs = None,
+        batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
+        optimizer: Annotated[Literal['adam', 'sgd'] | None, typer.Option(
+            show_default=False, help='Another optimizer than the recipe has: adam (rate 0.001) or sgd (rate 0.01, '
+                                     'momentum 0.9), with -l at another rate.')] = None,
+        dataset: Annotated[str | None, typer.Option(
+            metavar='DATASET', show_default=False, help='Train on other pictures than those it was found on. Where '
+                                                        'their classes differ the output layer is drawn anew.')] = None,
         round_: Annotated[int | None, typer.Option(
             '--round', min=0, metavar='N', show_default=False, help='The round whose ticket is trained.')] = None,
         override: Overrides = None,
@@ -42,60 +54,53 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         lth finetune lenet-300-100-mnist-gem-5
 
         lth finetune lenet-300-100-mnist/seed-0/round-07 -e 20
+
+        lth finetune lenet-300-100-mnist-gem-5 --dataset fashion-mnist --optimizer adam
     """
 
-    from lth import evaluation  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    where = evaluation.place(run)
-    plan, source = evaluation.opened(where)
-    seeds = source.seeds() if where.seed is None else [where.seed]
-    number = _number(plan, source, seeds, where.round, round_)
-    options: dict[str, Any] = {'training.optimizer.learning_rate': learning_rate}
-    if number_of_epochs is not None:
-        options['training.length'] = f'{number_of_epochs} epochs'
-        if 'finetune' in plan.recipe.dump()['algorithm']:
-            options['training.schedule'] = gem_schedule(number_of_epochs)
-    raw = _recipe(plan, source, seeds, number, options, override or [])
+    from lth import opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth.sequels import Source  # pylint: disable=import-outside-toplevel # as above
+    where = opening.place(run)
+    plan, opened = opening.opened(where)
+    seeds = opened.seeds() if where.seed is None else [where.seed]
+    source = Source(plan, opened, seeds, opening.round_of(plan, opened, seeds, where.round, round_))
+    beside = opening.beside(where, plan, source.number, 'finetuned' + (f'-{dataset}' if dataset else ''))
+    folder = beside if to is None else run_folder(to, '')
+    options = {'training.optimizer': _OPTIMIZERS[optimizer] if optimizer else None,
+               'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size,
+               **lengths(source, number_of_epochs)}
+    chosen = finetuning(source, folder, options, override or [], dataset)
+    carried_out(chosen, Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run))
+
+
+def finetuning(
+        source: 'Source', folder: Path, options: dict[str, Any], overrides: list[str], dataset: str | None = None,
+) -> 'Plan':
+    """The plan of a run in `folder` that trains the source's tickets, on other pictures if a data set is given."""
+
+    from dataclasses import replace  # pylint: disable=import-outside-toplevel # beside the plan that it is for
+
+    from lth import sequels  # pylint: disable=import-outside-toplevel # as above
+    from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
     from lth.plan import planned  # pylint: disable=import-outside-toplevel # as above
-    chosen = planned(raw, f'{run} to be finetuned')
-    iteration = source.header(seeds[0], number)['iteration']
-    if iteration >= chosen.steps:
-        raise LthError(f'The ticket starts at iteration {iteration} of its schedule, which ends at {chosen.steps}: '
+    name = None if dataset is None else DATASETS.canonical(dataset)
+    raw = overridden(sequels.recipe_of(source, folder, dataset=name), options, overrides)
+    plan = planned(raw, f'{source.run.folder} to be finetuned')
+    if anew := sequels.redrawn(source.plan.network, plan.network):
+        plan = replace(plan, remarks=(*plan.remarks, f'classes differ ({source.plan.network.classes} / '
+                                      f'{plan.network.classes}), so the output layer is drawn anew: '
+                                      f'{", ".join(anew)}'))
+    iteration = source.run.header(source.seeds[0], source.number)['iteration']
+    if iteration >= plan.steps:
+        raise LthError(f'The ticket starts at iteration {iteration} of its schedule, which ends at {plan.steps}: '
                        'nothing would be trained. Train for more epochs (-e counts from iteration 0).')
-    beside = f'{where.folder}-finetuned' + ('' if where.seed is None else f'-seed-{where.seed}')
-    beside += f'-round-{number:02d}' if number < len(plan.kept) - 1 else ''
-    carried_out(chosen, Way(datasets, to or beside, ','.join(map(str, seeds)), device, threads, as_json, dry_run))
+    return plan
 
 
-def _number(plan: 'Plan', source: 'Run', seeds: list[int], placed: int | None, asked: int | None) -> int:
-    """The round to finetune: the one that was named, else the last, if the search is complete."""
+def lengths(source: 'Source', epochs: int | None) -> dict[str, Any]:
+    """The settings that another number of epochs changes: a gem's learning rate drops where the paper's code has it."""
 
-    if placed is not None and asked not in (None, placed):
-        raise LthError(f'--round {asked}: the run was given as its round {placed}. Leave one out.')
-    number = placed if placed is not None else asked
-    if number is None and any(source.rounds(seed) < len(plan.kept) for seed in seeds):
-        done = min(source.rounds(seed) for seed in seeds)
-        raise LthError(f'{source.folder} is not complete: {done} of {len(plan.kept)} rounds are there. Let the search '
-                       f'go on, or choose one of them, such as --round {done - 1}.')
-    return len(plan.kept) - 1 if number is None else number
-
-
-def _recipe(
-        plan: 'Plan', source: 'Run', seeds: list[int], number: int, options: dict[str, Any], overrides: list[str],
-) -> dict[str, Any]:
-    """The recipe of the source with its way to finetune, on top of that the options."""
-
-    if any(source.rounds(seed) <= number for seed in seeds):
-        raise LthError(f'{source.folder} has no round {number} of all seeds {seeds}: let the search go on, or choose '
-                       'an earlier round.')
-    kept = {source.header(seed, number)['kept'] for seed in seeds}
-    if len(kept) > 1:
-        raise LthError(f'The tickets of round {number} of {source.folder} keep different numbers of weights, '
-                       f'{sorted(kept)}: finetune one seed at a time, as RUN/seed-S.')
-    raw = plan.recipe.dump()
-    keep_out = raw['algorithm']['keep_out']
-    precision = raw['training']['precision']
-    raw['training'] = raw['algorithm'].get('finetune', raw['training']) | {'precision': precision}
-    raw['algorithm'] = {'name': 'finetune', 'keep_out': keep_out, 'source': str(source.folder), 'round': number,
-                        'kept': kept.pop()}
-    raw['source'] = f'{source.folder}, round {number}'
-    return overridden(raw, options, overrides)
+    if epochs is None:
+        return {}
+    schedule = {'training.schedule': gem_schedule(epochs)} if source.plan.algorithm.finds == 'gems' else {}
+    return {'training.length': f'{epochs} epochs', **schedule}

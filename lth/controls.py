@@ -1,0 +1,215 @@
+"""Sanity checks of a ticket or gem: the same with one respect changed, each proving that it changed just that.
+
+A control is a function (task, origin, ticket) -> ticket, where `origin` is the dense network that the ticket was cut
+from, with the claims it makes (Frankle & Carbin 2019, section 4; Su et al. 2020; Frankle et al. 2021). A new one is a
+function here with its name, claims and words above it.
+"""
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lth import layer_counts, masks, streams
+from lth.errors import LthError
+from lth.registry import Registry
+from lth.task import Task
+from lth.tickets import Ticket
+from lth.vectors import Layout
+
+Change = Callable[[Task, Ticket, Ticket], Ticket]
+Claim = Literal['mask kept', 'layer counts kept', 'count kept', 'mask differs', 'weights differ', 'values kept',
+                'same distribution', 'all kept', 'weights kept']
+# A chance in a million that weights of one distribution are taken for those of two.
+_UNLIKELY = 1e-6
+
+
+@dataclass(frozen=True)
+class Control:
+    """A change with what it claims; `summary` is its first sentence."""
+
+    change: Change
+    claims: tuple[Claim, ...]
+    summary: str
+
+
+class Changes(NamedTuple):
+    """What really changed in one seed: found by comparing, never by trusting. `positions` counts weights that were kept
+    and are not any more, `weights` and `signs` those kept in both that differ; `values_kept`: the same numbers in each
+    layer, perhaps elsewhere; `distribution`: the p-value that a layer's new weights are of another distribution than
+    the dense network's layer (Kolmogorov-Smirnov, times layers); `emptied`: layers without a weight.
+    """
+
+    kept: int
+    layer_counts_kept: bool
+    positions: int
+    weights: int
+    signs: int
+    values_kept: bool
+    distribution: float
+    emptied: tuple[str, ...]
+
+
+CONTROLS: Registry[Control] = Registry('check')
+
+
+def control(name: str, *claims: Claim) -> Callable[[Change], Change]:
+    """A decorator that registers a change with its claims."""
+
+    def add(change: Change) -> Change:
+        CONTROLS.register(name)(Control(change, claims, ' '.join((change.__doc__ or '').split('\n\n')[0].split())))
+        return change
+    return add
+
+
+def controlled(name: str, task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+    """The changed ticket of every seed; an LthError if the change is not what the control claims."""
+
+    chosen = CONTROLS.find(name)
+    changed = chosen.change(task, origin, ticket)
+    for seed, one in zip(task.seeds, changes(task.network.layout, origin, ticket, changed), strict=True):
+        for claim in chosen.claims:
+            if not _holds(claim, one, ticket, task.network.layout):
+                raise LthError(f'The check {name} would prove nothing of seed {seed}, since its claim "{claim}" does '
+                               f'not hold: {_shown(one)}. Leave it out, or check a sparser round.')
+    return changed
+
+
+def changes(layout: Layout, origin: Ticket, before: Ticket, after: Ticket) -> list[Changes]:
+    """What differs between two tickets of the same seeds, one of them a change of the other."""
+
+    return [_changes(layout, *(part[row] for part in (
+        origin.weights, before.mask, before.weights, after.mask, after.weights))) for row in range(len(before.mask))]
+
+
+@control('original', 'mask kept', 'weights kept')
+def original(_task: Task, _origin: Ticket, ticket: Ticket) -> Ticket:
+    """Nothing is changed."""
+
+    return ticket
+
+
+@control('reinit', 'mask kept', 'weights differ', 'same distribution')
+def reinit(task: Task, _origin: Ticket, ticket: Ticket) -> Ticket:
+    """The same mask, weights drawn anew by the same initializer."""
+
+    drawn = [task.network.fresh(streams.number(seed, 'reinit')) for seed in task.seeds]
+    return replace(ticket, weights=masks.applied(ticket.mask, torch.stack(drawn).to(ticket.weights)))
+
+
+@control('shuffle-mask', 'layer counts kept', 'mask differs')
+def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+    """The mask shuffled within each layer, the weights as they were drawn there."""
+
+    rows = [_within_layers(task.network.layout, mask, seed, 'shuffle-mask')
+            for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
+    return _masked(origin, ticket, torch.stack(rows))
+
+
+@control('permute-mask', 'count kept', 'mask differs')
+def permute_mask(task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+    """The mask permuted over the whole network, the weights as they were drawn there."""
+
+    rows = [mask[torch.randperm(len(mask), generator=streams.generator(seed, 'permute-mask')).to(mask.device)]
+            for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
+    return _masked(origin, ticket, torch.stack(rows))
+
+
+@control('shuffle-weights', 'mask kept', 'weights differ', 'values kept')
+def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket) -> Ticket:
+    """The same mask, its weights shuffled within each layer."""
+
+    weights = ticket.weights.clone()
+    for row, seed in enumerate(task.seeds):
+        for slot in task.network.layout.prunable_slots:
+            kept = ticket.mask[row, slot.start:slot.stop]
+            random = streams.generator(seed, 'shuffle-weights', slot.start)
+            values = weights[row, slot.start:slot.stop][kept]
+            weights[row, slot.start:slot.stop][kept] = values[torch.randperm(len(values), generator=random).to(
+                values.device)]
+    return replace(ticket, weights=weights)
+
+
+@control('smart-ratio', 'count kept', 'mask differs')
+def smart_ratio(task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+    """A random mask of the same count, spread over layers by smart ratio, the weights as they were drawn there."""
+
+    return _random(task, origin, ticket, layer_counts.smart_ratio)
+
+
+@control('erk', 'count kept', 'mask differs')
+def erk(task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+    """A random mask of the same count, spread over layers by ERK, the weights as they were drawn there."""
+
+    return _random(task, origin, ticket, layer_counts.erk)
+
+
+@control('dense', 'all kept')
+def dense(_task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+    """All weights as they were drawn: the dense network, trained in the same way."""
+
+    return _masked(origin, ticket, torch.ones_like(ticket.mask))
+
+
+def _random(task: Task, origin: Ticket, ticket: Ticket, spread: layer_counts.LayerCounts) -> Ticket:
+    slots, rows = task.network.layout.prunable_slots, []
+    for mask, seed in zip(ticket.mask, task.seeds, strict=True):
+        counts = spread(slots, int(mask.sum()))
+        rows.append(masks.spread([slot.size for slot in slots], counts, seeds=[streams.number(seed, 'control')]))
+    return _masked(origin, ticket, torch.cat(rows).to(ticket.mask.device))
+
+
+def _within_layers(layout: Layout, mask: Tensor, seed: int, stream: str) -> Tensor:
+    """A mask shuffled within each layer: (P,) -> (P,)."""
+
+    return torch.cat([
+        mask[slot.start:slot.stop][torch.randperm(slot.size, generator=streams.generator(seed, stream, slot.start)).to(
+            mask.device)] for slot in layout.prunable_slots])
+
+
+def _masked(origin: Ticket, ticket: Ticket, mask: Tensor) -> Ticket:
+    """The origin's weights under another mask."""
+
+    return replace(ticket, mask=mask, weights=masks.applied(mask, origin.weights))
+
+
+def _changes(
+        layout: Layout, origin: Tensor, mask: Tensor, weights: Tensor, new_mask: Tensor, new_weights: Tensor,
+) -> Changes:
+    count = len(mask)
+    both, layers = mask & new_mask, layout.prunable_slots
+    old, new = weights[:count], new_weights[:count]
+    parts = [slice(slot.start, slot.stop) for slot in layers]
+    values = [torch.equal(old[part][mask[part]].sort().values, new[part][new_mask[part]].sort().values)
+              for part in parts]
+    return Changes(
+        int(new_mask.sum()), all(int(mask[part].sum()) == int(new_mask[part].sum()) for part in parts),
+        int((mask & ~new_mask).sum()), int((old != new)[both].sum()), int((old.sign() != new.sign())[both].sum()),
+        all(values), min(1., len(parts) * min(_unlike(new[part][new_mask[part]], origin[part]) for part in parts)),
+        tuple(slot.name for slot, part in zip(layers, parts, strict=True) if not new_mask[part].any()))
+
+
+def _unlike(sample: Tensor, layer: Tensor) -> float:
+    """The p-value that a sample is of another distribution than the weights of a layer."""
+
+    # 1 s to import, which most runs do without.
+    from scipy import stats  # pylint: disable=import-outside-toplevel
+    if not len(sample):
+        return 1.
+    return float(stats.ks_2samp(sample.cpu().numpy(), layer.cpu().numpy(), method='asymp').pvalue)
+
+
+def _holds(claim: Claim, found: Changes, ticket: Ticket, layout: Layout) -> bool:
+    kept = int(ticket.mask[0].sum())
+    return {
+        'mask kept': found.positions == 0 and found.kept == kept, 'mask differs': found.positions > 0,
+        'layer counts kept': found.layer_counts_kept, 'count kept': found.kept == kept,
+        'weights differ': found.weights > 0, 'weights kept': found.weights == 0, 'values kept': found.values_kept,
+        'same distribution': ticket.iteration > 0 or found.distribution > _UNLIKELY,
+        'all kept': found.kept == layout.prunable}[claim]
+
+
+def _shown(found: Changes) -> str:
+    return (f'{found.positions} positions, {found.weights} weights and {found.signs} signs differ; {found.kept} '
+            'weights are kept')

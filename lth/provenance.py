@@ -1,0 +1,56 @@
+"""Where a run is from, and what may be added to it: rounds of the same recipe, network, pictures and sources only."""
+import os
+import platform
+import sys
+from datetime import datetime
+
+import torch
+
+from lth import __version__
+from lth.datasets import Dataset
+from lth.errors import LthError
+from lth.plan import Plan, planned
+from lth.recipe import Raw, differences
+from lth.runs import Run
+from lth.task import Engine
+
+
+def refuse_foreign(run: Run) -> None:
+    """An LthError if the folder holds a run of another recipe. Both are compared complete and under their proper names,
+    so a run goes on when a later version knows more settings; what merely cites a source does not count.
+    """
+
+    stored = run.stored_recipe()
+    if stored is None:
+        return
+    theirs = planned(stored, str(run.folder / 'recipe.yaml')).recipe.dump()
+    rows = differences(theirs | {'source': ''}, run.recipe | {'source': ''})
+    if rows:
+        raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}. '
+                       'Choose another folder with --run, or ask for the settings it was begun with.')
+
+
+def refuse_others(run: Run, facts: Raw) -> None:
+    """An LthError if the run was begun with another network or other pictures, which no recipe can tell: the user's own
+    code or files have changed, or another reader decodes them a little differently.
+    """
+
+    before: Raw = {}
+    for session in run.sessions():
+        before |= session
+    for what, words in (('reader', 'another reader'), ('network', 'another network'), ('pictures', 'other pictures')):
+        if before.get(what, facts[what]) != facts[what]:
+            raise LthError(f'{run.folder} was begun with {words} ({what}: {before[what]} / {facts[what]}): what is '
+                           'added now would not belong to it. Put code, pictures and prepared files back as they were, '
+                           'or choose another folder with --run.')
+
+
+def environment(plan: Plan, engine: Engine, data: Dataset, threads: int) -> Raw:
+    """The entry of this session in environment.json."""
+
+    return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
+            'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
+            'threads': threads, 'reader': data.reader, 'pictures': data.fingerprint,
+            'network': plan.network.fingerprint, 'directory': os.getcwd(),
+            'start': datetime.now().astimezone().isoformat(timespec='seconds'),
+            'seconds': 0., 'rounds': 0}

@@ -1,0 +1,130 @@
+"""Runs that start from a round of another run: how they are trained, and that round, made to fit where it goes."""
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lth import files, masks, recipes, streams
+from lth.errors import LthError
+from lth.network import Network
+from lth.plan import Plan, planned
+from lth.recipe import Raw
+from lth.runs import Run
+from lth.task import Engine
+from lth.tickets import Round, Ticket
+from lth.vectors import Slot
+
+
+class Source(NamedTuple):
+    """The round of a run from which another starts, and the seeds that are meant."""
+
+    plan: Plan
+    run: Run
+    seeds: Sequence[int]
+    number: int
+
+    @property
+    def kept(self) -> int:
+        """The prunable weights that its tickets keep, at most."""
+
+        return max(int(self.run.header(seed, self.number)['kept']) for seed in self.seeds)
+
+
+def recipe_of(
+        source: Source, folder: Path, *, control: str = 'original', searched: Path | None = None,
+        dataset: str | None = None) -> Raw:
+    """The recipe of a run in `folder` that finetunes the source's tickets under a control: a gem as its recipe says, a
+    ticket as it was trained. They may be those of the same round of another run, `searched`, and go to another data
+    set.
+    """
+
+    raw = source.plan.recipe.dump()
+    where = searched or source.run.folder
+    keep_out, precision = raw['algorithm']['keep_out'], raw['training']['precision']
+    raw['training'] = raw['algorithm'].get('finetune', raw['training']) | {'precision': precision}
+    raw['algorithm'] = {
+        'name': 'finetune', 'keep_out': keep_out, 'source': os.path.relpath(where, folder), 'round': source.number,
+        'kept': source.plan.network.layout.prunable if control == 'dense' else source.kept, 'control': control}
+    raw['source'] = f'{where}, round {source.number}'
+    if dataset is not None:
+        raw['data'] = {**recipes.default(raw['model']['name'], dataset)[0].get('data', {}), 'name': dataset}
+    return raw
+
+
+def past_of(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> list[Round]:
+    """The first round of the run from which the run in `folder` starts, and the one that is meant, made to fit."""
+
+    settings = plan.recipe.dump()['algorithm']
+    where = Path(os.path.normpath(folder / settings['source']))
+    theirs = planned(files.read_yaml(where / 'recipe.yaml'), str(where / 'recipe.yaml'))
+    past = Run(where, theirs.recipe.dump(), theirs.network).past(seeds, engine.device)
+    if settings['round'] >= len(past):
+        raise LthError(f'{where} has no round {settings["round"]} of all seeds {list(seeds)}, and this run starts from '
+                       'it. Let that search go on first.')
+    return [fitted(past[number], theirs.network, plan.network, seeds) for number in (0, settings['round'])]
+
+
+def redrawn(theirs: Network, ours: Network) -> list[str]:
+    """The parameters of the output layer that must be drawn anew, since classes differ; an LthError if another layer
+    does not fit.
+    """
+
+    mine = {slot.name: slot.shape for slot in ours.layout.slots}
+    outputs = {slot.name.rpartition('.')[0] for slot in theirs.layout.slots if slot.kind == 'output'}
+    differing = [slot.name for slot in theirs.layout.slots if mine.get(slot.name) != slot.shape]
+    for name in differing:
+        if name.rpartition('.')[0] not in outputs:
+            raise LthError(
+                f'A ticket found on pictures of {_shown(theirs.shape)} does not fit pictures of {_shown(ours.shape)}: '
+                f'{name} is {_sides(theirs, name)} there and {_sides(ours, name)} here. Show the new pictures in the '
+                f'old shape: --set data.size={theirs.shape[1]} --set data.channels={theirs.shape[0]}.')
+    return differing
+
+
+def fitted(one: Round, theirs: Network, ours: Network, seeds: Sequence[int]) -> Round:
+    """The round in a network for other classes, or itself if nothing differs. The new output layer is drawn by each
+    seed; where the old one was pruned it keeps as many weights, at random, or all that it has.
+    """
+
+    anew = redrawn(theirs, ours)
+    if not anew:
+        return one
+    rows = [_fitted(one.ticket, row, theirs, ours, seed, anew) for row, seed in enumerate(seeds)]
+    mask, weights = (torch.stack(part) for part in zip(*rows, strict=True))
+    ticket = Ticket(mask, weights, one.ticket.buffers, one.ticket.iteration)
+    return Round(one.number, ticket, replace(one.trained, weights=weights, history=()))
+
+
+def _fitted(
+        ticket: Ticket, row: int, theirs: Network, ours: Network, seed: int, anew: Sequence[str],
+) -> tuple[Tensor, Tensor]:
+    """Mask (P,) and weights (N,) of one seed in the other network."""
+
+    device = ticket.mask.device
+    drawn = ours.layout.unpack(ours.fresh(streams.number(seed, 'output')).to(device))
+    old_mask, old_weights = theirs.layout.unpack(ticket.mask[row]), theirs.layout.unpack(ticket.weights[row])
+    kept = {slot.name: _redrawn_mask(slot, old_mask[slot.name], seed).to(device) if slot.name in anew
+            else old_mask[slot.name] for slot in ours.layout.prunable_slots}
+    weights = {name: drawn[name] if name in anew else old_weights[name] for name in old_weights}
+    packed = ours.layout.pack({name: weights[name] * kept[name] if name in kept else weights[name] for name in weights})
+    return ours.layout.pack(kept), packed
+
+
+def _redrawn_mask(slot: Slot, old: Tensor, seed: int) -> Tensor:
+    """As many weights as the old output layer keeps, at random: bool of the slot's shape."""
+
+    count = slot.size if bool(old.all()) else min(slot.size, int(old.sum()))
+    return masks.spread([slot.size], [count], seeds=[streams.number(seed, 'output')])[0].view(slot.shape)
+
+
+def _sides(network: Network, name: str) -> str:
+    shapes = {slot.name: slot.shape for slot in network.layout.slots}
+    return '×'.join(map(str, shapes[name])) if name in shapes else 'absent'
+
+
+def _shown(shape: Sequence[int]) -> str:
+    return '×'.join(map(str, shape))
