@@ -1,21 +1,27 @@
 """`lth find-gem`: a subnetwork that is good before any of its weights was trained."""
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lth.cli.options import (
-    BatchSize, DatasetName, Datasets, Device, DryRun, Epochs, Json, LearningRate, Model, Overrides, Precision,
-    RecipeName, RunName, Seeds, Threads, err, explained)
-from lth.cli.planning import gem_plan_of, gem_schedule
-from lth.cli.searching import Way, carried_out
-from lth.errors import LthError
+    BatchSize, Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Precision, RecipeName, RunName, Seeds,
+    Threads, err, explained, parsed_seeds)
+from lth.cli.planning import Found, gem_plan_of, gem_recipe_of, gem_schedule
+from lth.cli.searching import Way, carried_out, pair_name, run_folder, searched
+from lth.errors import LthError, suggestion
+
+if TYPE_CHECKING:
+    from lth.plan import Plan
 
 
 @explained
 def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
-        model: Model,
-        dataset: DatasetName,
+        model: Annotated[str | None, typer.Argument(
+            metavar='MODEL', help='A model: `lth list models` shows them.', show_default=False)] = None,
+        dataset: Annotated[str | None, typer.Argument(
+            metavar='DATASET', help='A data set: `lth list datasets` shows them.', show_default=False)] = None,
         datasets: Datasets = Path('datasets'),
         *,
         sparsity: Annotated[float | None, typer.Option(
@@ -23,10 +29,20 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
             help='Percent of the weights that are KEPT, as in Rare Gems: 0.59 keeps 59 of 10,000.')] = None,
         density: Annotated[float | None, typer.Option(
             metavar='SHARE', show_default=False, help='The same as a share: 0.0059.')] = None,
+        algorithm: Annotated[str | None, typer.Option(
+            metavar='NAME', show_default=False,
+            help='gem-miner (if none is given), edge-popup, global-edge-popup, hypercube, supermask; or, training '
+                 'nothing: snip, grasp, synflow, magnitude, smart-ratio, random.')] = None,
+        config: Annotated[Path | None, typer.Option(
+            metavar='FILE', show_default=False,
+            help='Settings as rare-gems users have them (.yml); MODEL, DATASET and --sparsity may then be left '
+                 'out.')] = None,
         number_of_epochs: Epochs = None,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
         seeds: Seeds = '0',
+        finetune: Annotated[bool, typer.Option(
+            '--finetune', help='Train what was found, too, as its recipe says.')] = False,
         recipe: RecipeName = None,
         override: Overrides = None,
         run: RunName = None,
@@ -36,45 +52,136 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
-    """Find a rare gem by Gem-Miner: train scores, not weights; freeze the smallest until the wanted number is left.
+    """Find a rare gem: by Gem-Miner, which trains scores, not weights, and freezes the smallest until the wanted number
+    is left; or by another algorithm.
 
-    Whole freeze events are kept: the same command again resumes a search that was interrupted, by whatever.
+    What is whole is kept, such as freeze events: the same command again resumes a search that was interrupted.
 
     [bold]Examples[/bold]
 
-        lth find-gem lenet-300-100 mnist --sparsity 5
+        lth find-gem lenet-300-100 mnist --sparsity 5 --finetune
 
         lth find-gem resnet20 cifar10 --sparsity 0.59 --dry-run
 
-        lth find-gem resnet20 cifar10 --density 0.0144 --set algorithm.penalty=1e-4
+        lth find-gem conv-2 cifar10 --density 0.05 --algorithm edge-popup
+
+        lth find-gem lenet-300-100 mnist --sparsity 5 --algorithm random --set algorithm.layers=erk
+
+        lth find-gem --config resnet20_quantized_iter_hc.yml
     """
 
-    kept = _share(sparsity, density)
-    length = None if number_of_epochs is None else f'{number_of_epochs} epochs'
-    plan = gem_plan_of(model, dataset, recipe, {
+    kept = _share(sparsity, density, needed=config is None)
+    name = _algorithm(algorithm)
+    if config is not None:
+        found, pair = _configured(config, model, dataset, name, recipe)
+    elif model is None or dataset is None:
+        raise LthError('Name a MODEL and a DATASET, such as `lth find-gem lenet-300-100 mnist --sparsity 5`, or give a '
+                       'file of rare-gems settings with --config.')
+    else:
+        assert kept is not None
+        found, pair = gem_recipe_of(model, dataset, recipe, kept, name), (model, dataset)
+    plan = gem_plan_of(found, pair, {
         'algorithm.density': kept, 'training.batch_size': batch_size,
-        'training.optimizer.learning_rate': learning_rate, 'training.precision': precision, 'training.length': length,
-        'algorithm.finetune.length': length,
-        'algorithm.finetune.schedule': None if number_of_epochs is None else gem_schedule(number_of_epochs),
-    }, override or [], device)
-    settings, prunable = plan.recipe.dump()['algorithm'], plan.network.layout.prunable
-    most = 'at most ' if settings['final_mask'] == 'in-force' else ''
-    err.print(f'Keeps {most}{100 * plan.kept[-1] / prunable:.4g}% of {prunable:,} weights: {most}{plan.kept[-1]:,}, '
-              f'after {len(plan.kept) - 1} freeze events.', highlight=False, soft_wrap=True)
-    way = Way(datasets, run, seeds, device, threads, as_json, dry_run)
-    carried_out(plan, way, suffix=f'-gem-{100 * settings["density"]:.6g}')
+        'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
+        **_lengths(found, number_of_epochs)}, override or [], device)
+    err.print(_promise(plan), highlight=False, soft_wrap=True)
+    folder = run_folder(run, f'{pair_name(plan)}-{_suffix(plan)}')
+    way = Way(folder, datasets, seeds, device, threads, as_json, dry_run)
+    if finetune and not dry_run:
+        _found_and_finetuned(plan, way)
+    else:
+        carried_out(plan, way)
 
 
-def _share(sparsity: float | None, density: float | None) -> float:
+def _found_and_finetuned(plan: 'Plan', way: Way) -> None:
+    """Both runs, each with its table; for programs one object."""
+
+    from lth import opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth.cli.finetune import finetuning  # pylint: disable=import-outside-toplevel # as above
+    from lth.cli.tables import print_run, run_object  # pylint: disable=import-outside-toplevel # as above
+    from lth.sequels import Source  # pylint: disable=import-outside-toplevel # as above
+    numbers = parsed_seeds(way.seeds)
+    run = searched(plan, way)
+    if not way.as_json:
+        print_run(run, numbers, as_json=False)
+    last = len(plan.kept) - 1
+    folder = opening.beside(opening.Place(run.folder, None, None), plan, last, 'finetuned')
+    trained = searched(finetuning(Source(plan, run, numbers, last), folder, {}, []), way._replace(folder=folder))
+    if way.as_json:
+        print(json.dumps({'found': run_object(run, numbers), 'finetuned': run_object(trained, numbers)}, indent=2))
+    else:
+        print_run(trained, numbers, as_json=False)
+
+
+def _share(sparsity: float | None, density: float | None, *, needed: bool) -> float | None:
     """The share of the weights that is kept, from the one of the two options that was given."""
 
-    if (sparsity is None) == (density is None):
+    if (sparsity is None) == (density is None) and (needed or sparsity is not None):
         raise LthError('Give either --sparsity, the percent of the weights that are kept, such as --sparsity 0.59, or '
                        '--density, the same as a share, such as --density 0.0059.')
     if sparsity is not None and not 0 < sparsity <= 100:
         raise LthError(f'--sparsity {sparsity}: the percent of the weights that are kept lies above 0, at most at 100.')
     if density is not None and not 0 < density <= 1:
         raise LthError(f'--density {density}: the share of the weights that is kept lies above 0, at most at 1.')
-    share = density if sparsity is None else float(f'{sparsity!r}e-2')
-    assert share is not None
-    return share
+    return density if sparsity is None else float(f'{sparsity!r}e-2')
+
+
+def _algorithm(name: str | None) -> str | None:
+    """The algorithm's name as it is registered; `magnitude` is that of the untrained weights here."""
+
+    from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth.registry import folded  # pylint: disable=import-outside-toplevel # as above
+    if name is None:
+        return None
+    gems = {folded(known): known for known in ALGORITHMS.names() if ALGORITHMS.find(known).finds == 'gems'}
+    gems['magnitude'] = 'magnitude-at-init'
+    if folded(name) not in gems:
+        raise LthError(f'--algorithm: unknown algorithm {name!r}{suggestion(name, gems.values())}')
+    return gems[folded(name)]
+
+
+def _configured(
+        config: Path, model: str | None, dataset: str | None, algorithm: str | None, recipe: str | None,
+) -> tuple[Found, tuple[str, str]]:
+    """The recipe of rare-gems settings, for the model and data set that were named or else are theirs."""
+
+    from lth import files, rare_gems  # pylint: disable=import-outside-toplevel # as above
+    if recipe is not None or algorithm is not None:
+        raise LthError('--config says the algorithm and every setting: leave out --recipe and --algorithm, and change '
+                       'single settings with --set.')
+    converted = rare_gems.converted(files.read_yaml(config), config.name)
+    for remark in converted.remarks:
+        err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
+    raw = converted.recipe
+    pair = model or str(raw['model']['name']), dataset or str(raw['data']['name'])
+    for section, name in zip(('model', 'data'), pair, strict=True):
+        raw[section] |= {'name': name}
+    return (raw, config.name, None), pair
+
+
+def _lengths(found: Found, epochs: int | None) -> dict[str, Any]:
+    """The settings that another number of epochs changes: of the search, and of the training of what it finds."""
+
+    if epochs is None:
+        return {}
+    section = 'algorithm.finetune' if 'finetune' in found[0]['algorithm'] else 'training'
+    return {'training.length': f'{epochs} epochs', f'{section}.length': f'{epochs} epochs',
+            f'{section}.schedule': gem_schedule(epochs)}
+
+
+def _promise(plan: 'Plan') -> str:
+    """What will be kept, in words and with the count."""
+
+    prunable, kept = plan.network.layout.prunable, plan.kept[-1]
+    most = 'at most ' if getattr(plan.recipe.algorithm, 'final_mask', '') == 'in-force' else ''
+    events = f', after {len(plan.kept) - 1} freeze events' if plan.recipe.algorithm.name == 'gem-miner' else ''
+    return f'Keeps {most}{100 * kept / prunable:.4g}% of {prunable:,} weights: {most}{kept:,}{events}.'
+
+
+def _suffix(plan: 'Plan') -> str:
+    """What tells the run folder of a gem from others of the pair."""
+
+    settings = plan.recipe.algorithm
+    share = getattr(settings, 'density', plan.kept[-1] / plan.network.layout.prunable)
+    name = 'gem' if settings.name == 'gem-miner' else settings.name
+    return f'{name}-{100 * share:.6g}'

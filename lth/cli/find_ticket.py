@@ -8,7 +8,7 @@ from lth.cli.options import (
     BatchSize, DatasetName, Datasets, Device, DryRun, Epochs, Json, LearningRate, Model, Overrides, Precision,
     RecipeName, RunName, Seeds, Threads, explained)
 from lth.cli.planning import plan_of
-from lth.cli.searching import Way, carried_out
+from lth.cli.searching import Way, carried_out, pair_name, run_folder
 
 
 @explained
@@ -61,4 +61,4 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         'algorithm.rounds': number_of_iterations, 'training.batch_size': batch_size,
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
         'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [], device)
-    carried_out(plan, Way(datasets, run, seeds, device, threads, as_json, dry_run))
+    carried_out(plan, Way(run_folder(run, pair_name(plan)), datasets, seeds, device, threads, as_json, dry_run))

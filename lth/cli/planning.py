@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from lth.plan import Plan
 
 
+# A recipe, where it was found, and a remark if it was made for others.
+Found = tuple[dict[str, Any], str, str | None]
+
+
 def plan_of(
         model: str, dataset: str, recipe: str | None, options: Mapping[str, Any], overrides: Sequence[str],
         device: str = 'auto') -> 'Plan':
@@ -23,16 +27,21 @@ def plan_of(
     return _planned(found, pair, options, overrides, device)
 
 
-def gem_plan_of(
-        model: str, dataset: str, recipe: str | None, options: Mapping[str, Any], overrides: Sequence[str],
-        device: str = 'auto') -> 'Plan':
-    """The plan of a search for a gem; the options give `algorithm.density`."""
+def gem_recipe_of(
+        model: str, dataset: str, recipe: str | None, density: float, algorithm: str | None) -> Found:
+    """The recipe of a search for a gem: that of the pair, density and algorithm, and the one that was asked for."""
 
     from lth import recipes  # pylint: disable=import-outside-toplevel # as above
-    pair = _pair(model, dataset)
-    usual = recipes.gem(*pair, options['algorithm.density'])
-    found = usual if recipe is None else recipes.chosen(recipe, usual)
-    return _planned(found, pair, options, overrides, device)
+    usual = recipes.gem(*_pair(model, dataset), density, algorithm or 'gem-miner')
+    return usual if recipe is None else recipes.chosen(recipe, usual)
+
+
+def gem_plan_of(
+        found: Found, pair: tuple[str, str], options: Mapping[str, Any], overrides: Sequence[str],
+        device: str = 'auto') -> 'Plan':
+    """The plan of a search for a gem by a recipe for the pair, with the options on top."""
+
+    return _planned(found, _pair(*pair), options, overrides, device)
 
 
 def gem_schedule(epochs: int) -> dict[str, Any]:
@@ -51,9 +60,9 @@ def _pair(model: str, dataset: str) -> tuple[str, str]:
 
 
 def _planned(
-        found: tuple[dict[str, Any], str, str | None], pair: tuple[str, str], options: Mapping[str, Any],
-        overrides: Sequence[str], device: str) -> 'Plan':
-    """A recipe, where it was found and a remark; then the options, then `--set`."""
+        found: Found, pair: tuple[str, str], options: Mapping[str, Any], overrides: Sequence[str], device: str,
+) -> 'Plan':
+    """A recipe; then the options, then `--set`."""
 
     from lth import engines  # pylint: disable=import-outside-toplevel # as above
     from lth.plan import planned  # pylint: disable=import-outside-toplevel # as above
@@ -77,6 +86,18 @@ def overridden(raw: dict[str, Any], options: Mapping[str, Any], overrides: Seque
     given = [_nested(key, value) for key, value in options.items() if value is not None]
     for setting in (*given, *map(_parsed, overrides)):
         raw = merged(raw, setting)
+    # Again where `--set` began a section afresh, such as another optimizer, and did not give the setting itself.
+    for key, value in options.items():
+        if value is not None and _found(raw, key) is None:
+            raw = merged(raw, _nested(key, value))
+    return raw
+
+
+def _found(raw: Any, key: str) -> Any:
+    """The setting at a dotted key, None if there is none."""
+
+    for part in key.split('.'):
+        raw = raw.get(part) if isinstance(raw, dict) else None
     return raw
 
 

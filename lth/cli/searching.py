@@ -9,13 +9,14 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.plan import Plan
+    from lth.runs import Run
 
 
 class Way(NamedTuple):
     """Where and how a search runs, and what is printed."""
 
+    folder: Path
     datasets: Path
-    run: str | None
     seeds: str
     device: str
     threads: int
@@ -23,35 +24,49 @@ class Way(NamedTuple):
     dry_run: bool
 
 
-def carried_out(plan: 'Plan', way: Way, *, suffix: str = '') -> None:
-    """Searches and prints the result, or with `dry_run` what would be done. The run folder is MODEL-DATASET and the
-    suffix unless it was named.
-    """
+def carried_out(plan: 'Plan', way: Way) -> None:
+    """Searches and prints the result, or with `dry_run` what would be done."""
 
     numbers = parsed_seeds(way.seeds)
-    for remark in plan.remarks:
-        err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
     if way.dry_run:
+        _remark(plan)
         _print_outline(plan, as_json=way.as_json)
         return
+    from lth.cli.tables import print_run  # pylint: disable=import-outside-toplevel # as below
+    print_run(searched(plan, way), numbers, as_json=way.as_json)
+
+
+def searched(plan: 'Plan', way: Way) -> 'Run':
+    """The run, complete, with a display while it goes on."""
+
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth import session  # pylint: disable=import-outside-toplevel
     from lth.cli.display import Display  # pylint: disable=import-outside-toplevel
-    from lth.cli.tables import print_run  # pylint: disable=import-outside-toplevel
-    place = session.Place(_folder(way.run, plan, suffix), way.datasets, way.device, way.threads)
+    numbers = parsed_seeds(way.seeds)
+    _remark(plan)
+    place = session.Place(way.folder, way.datasets, way.device, way.threads)
     with Display(plan, numbers) as display:
-        found = session.search(plan, place, numbers, display.announce, display.tell)
-    print_run(found, numbers, as_json=way.as_json)
+        return session.search(plan, place, numbers, display.announce, display.tell)
 
 
-def _folder(name: str | None, plan: 'Plan', suffix: str) -> Path:
-    """The run folder: a bare name lies below ./runs."""
+def run_folder(name: str | None, usual: str) -> Path:
+    """The run folder that was named, else the usual one: a bare name lies below ./runs."""
 
-    pair = f'{plan.recipe.model.name}-{plan.recipe.data.name}{suffix}'
-    chosen = re.sub(r'[^\w.-]+', '-', pair) if name is None else name
+    chosen = re.sub(r'[^\w.-]+', '-', usual) if name is None else name
     if not chosen.strip():
         raise LthError('--run: the name is empty. Give a name below ./runs, or a path.')
     return Path(chosen) if '/' in chosen or chosen in ('.', '..') else Path('runs') / chosen
+
+
+def pair_name(plan: 'Plan') -> str:
+    """MODEL-DATASET."""
+
+    return f'{plan.recipe.model.name}-{plan.recipe.data.name}'
+
+
+def _remark(plan: 'Plan') -> None:
+    for remark in plan.remarks:
+        err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
 
 
 def _print_outline(plan: 'Plan', *, as_json: bool) -> None:

@@ -36,14 +36,13 @@ def commented(table: Table) -> str:
 def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:
     """The final table of a run over these seeds, and where it lies."""
 
-    rows = rounds.table(run, seeds)
     if as_json:
-        print(json.dumps(run_object(run, seeds, rows), indent=2))
+        print(json.dumps(run_object(run, seeds), indent=2))
         return
     out.print(simple_table(
         title(run, seeds), ['round', 'left %', 'kept', 'test %', 'early stop', 'test % there'],
         [[str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy),
-          count(row.early_stop), percent(row.early_stop_accuracy)] for row in rows]))
+          count(row.early_stop), percent(row.early_stop_accuracy)] for row in rounds.table(run, seeds)]))
     out.print('left: share of all weights. early stop: the iteration of least validation loss, found afterwards.',
               highlight=False)
     out.print(f'Run folder: {run.folder}', highlight=False, soft_wrap=True)
@@ -58,12 +57,12 @@ def title(run: Run, seeds: Sequence[int]) -> str:
     return f'{about}, seed {seeds[0]} (one seed: no interval)'
 
 
-def run_object(run: Run, seeds: Sequence[int], rows: Sequence[rounds.Row]) -> dict[str, Any]:
+def run_object(run: Run, seeds: Sequence[int]) -> dict[str, Any]:
     """The same table for programs; accuracies and densities are shares."""
 
     return {
         'run': str(run.folder), 'model': run.recipe['model']['name'], 'dataset': run.recipe['data']['name'],
-        'seeds': list(seeds), 'rounds': [_row_object(row) for row in rows]}
+        'seeds': list(seeds), 'rounds': [_row_object(row) for row in rounds.table(run, seeds)]}
 
 
 def percent(value: Interval) -> str:

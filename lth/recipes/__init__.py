@@ -3,7 +3,8 @@
 `MODEL-DATASET.yaml` is the default of that pair, `MODEL.yaml` of that model on any other data set. A family, which is a
 model's name up to its first number, has files as a model has: `resnet-cifar10.yaml`, `resnet.yaml`; and what suits any
 model has them too: `default-imagenet.yaml`, `default.yaml`. `gem-MODEL-DATASET-PERCENT.yaml` and `gem.yaml` are for
-gems. A recipe with a `base` says only what differs from that
+gems by Gem-Miner, `gem-ALGORITHM.yaml` says what other algorithms that train scores do differently, and
+`gem-at-init.yaml` serves those that train nothing. A recipe with a `base` says only what differs from that
 one. To add one, put a file here.
 """
 import math
@@ -16,6 +17,7 @@ from lth.errors import LthError, suggestion
 from lth.recipe import Raw, merged
 
 _FOLDER = Path(__file__).parent
+_AT_INIT = 'gem-at-init'
 
 
 class Entry(NamedTuple):
@@ -70,9 +72,18 @@ def default(model: str, dataset: str) -> tuple[Raw, str, str | None]:
     return raw, origin, None if name == candidates[0] else remark
 
 
-def gem(model: str, dataset: str, density: float) -> tuple[Raw, str, str | None]:
-    """The recipe of a gem, as `default` gives it: that of the pair whose density is nearest, as a ratio."""
+def gem(model: str, dataset: str, density: float, algorithm: str) -> tuple[Raw, str, str | None]:
+    """The recipe of a gem, as `default` gives it: that of the pair whose density is nearest, as a ratio; for another
+    algorithm than Gem-Miner with what that one's recipe says laid over it.
+    """
 
+    raw, origin, remark = _mined(model, dataset, density)
+    if algorithm == raw['algorithm']['name']:
+        return raw, origin, remark
+    return *_by(algorithm, raw), None
+
+
+def _mined(model: str, dataset: str, density: float) -> tuple[Raw, str, str | None]:
     known = [name for name in names() if re.fullmatch(f'gem-{re.escape(model)}-{re.escape(dataset)}-[0-9.]+', name)]
     if not known:
         raw, origin = find('gem')
@@ -84,6 +95,24 @@ def gem(model: str, dataset: str, density: float) -> tuple[Raw, str, str | None]
         return raw, origin, None
     raw['algorithm'].pop('final_mask', None)  # what was published for one sparsity alone
     return raw, origin, f'no published setting for {100 * density:.4g}%: took those of {percent}%, the nearest'
+
+
+def _by(algorithm: str, mined: Raw) -> tuple[Raw, str]:
+    """The recipe of another algorithm, with model and data as Gem-Miner has them for the pair. One that trains scores
+    finetunes as Gem-Miner does; for one that trains nothing `training` is how its gem is trained.
+    """
+
+    name = f'gem-{algorithm}'
+    if name in names():
+        own, _ = _read(name)
+        settings = {**own['algorithm'], 'finetune': mined['algorithm']['finetune']}
+        training = merged(mined['training'], own.get('training', {}))
+        return {**mined, 'source': own['source'], 'training': training, 'algorithm': settings}, f'{name}.yaml'
+    own, _ = _read(_AT_INIT)
+    # BatchNorm without scale and shift is for weights that are not trained.
+    model = {key: value for key, value in mined['model'].items() if key != 'norm'} | own['model']
+    return {**mined, 'source': own['source'], 'model': model, 'training': own['training'],
+            'algorithm': {'name': algorithm}}, f'{_AT_INIT}.yaml'
 
 
 def chosen(name: str, usual: tuple[Raw, str, str | None]) -> tuple[Raw, str, str | None]:
