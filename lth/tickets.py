@@ -1,10 +1,11 @@
 """Tickets and rounds: a mask with the weights it starts from, and what training made of them."""
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lth.network import Buffers
+from lth.network import Buffers, Network
 from lth.task import State, Task
 from lth.training import train
 from lth.vectors import Layout
@@ -60,10 +61,16 @@ class Round:
 def fresh(task: Task) -> Ticket:
     """The dense network of every seed as drawn, at iteration 0."""
 
-    weights = torch.stack([task.network.fresh(seed) for seed in task.seeds]).to(task.engine.device)
-    mask = torch.ones(len(weights), task.network.layout.prunable, dtype=torch.bool, device=weights.device)
-    alone = [task.network.fresh_buffers(seed) for seed in task.seeds]
-    buffers = {name: torch.stack([one[name] for one in alone]).to(weights.device) for name in alone[0]}
+    return drawn(task.network, task.seeds, task.engine.device)
+
+
+def drawn(network: Network, seeds: Sequence[int], device: torch.device) -> Ticket:
+    """The dense network of these seeds as it is drawn, at iteration 0."""
+
+    weights = torch.stack([network.fresh(seed) for seed in seeds]).to(device)
+    mask = torch.ones(len(weights), network.layout.prunable, dtype=torch.bool, device=device)
+    alone = [network.fresh_buffers(seed) for seed in seeds]
+    buffers = {name: torch.stack([one[name] for one in alone]).to(device) for name in alone[0]}
     return Ticket(mask, weights, buffers, 0)
 
 

@@ -13,6 +13,7 @@ from lth.cli.find_ticket import find_ticket
 from lth.cli.finetune import finetune
 from lth.cli.listing import listing
 from lth.cli.prepare import prepare
+from lth.cli.sanity_check import sanity_check
 from lth.cli.showing import show
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app.command('find-ticket')(find_ticket)
 app.command('find-gem')(find_gem)
 app.command('finetune')(finetune)
 app.command('evaluate')(evaluate)
+app.command('sanity-check')(sanity_check)
 app.command('list')(listing)
 app.command('prepare')(prepare)
 app.command('show')(show)

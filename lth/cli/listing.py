@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from lth.datasets import Source
     from lth.recipes import Entry
 
-Kind = Literal['models', 'datasets', 'recipes', 'criteria', 'actions', 'initializers', 'algorithms']
+Kind = Literal['models', 'datasets', 'recipes', 'criteria', 'actions', 'initializers', 'algorithms', 'checks']
 
 
 @explained
 def listing(kind: Annotated[Kind, typer.Argument(help='What to list.')], as_json: Json = False) -> None:
-    """List models, data sets, recipes, mask criteria, actions, initializers or algorithms.
+    """List models, data sets, recipes, mask criteria, actions, initializers, algorithms or sanity checks.
 
     Models are also `torchvision:NAME` for any classification network of torchvision, and functions of your own as
     `package.module:function` or `path/to/file.py:function`; data sets are also `folder:PATH` and your own functions.
@@ -80,7 +80,7 @@ def _print_columns(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _rows(
-        kind: Literal['models', 'datasets', 'criteria', 'actions', 'initializers', 'algorithms'],
+        kind: Literal['models', 'datasets', 'criteria', 'actions', 'initializers', 'algorithms', 'checks'],
 ) -> list[tuple[str, str]]:
     """Names and one-line summaries."""
 
@@ -109,6 +109,9 @@ def _rows(
         case 'initializers':
             return [(name, _summary(INITIALIZERS.find(name))) for name in INITIALIZERS.names()] + [
                 ('own', "As the model's own code draws them: the default of models that are not lth's.")]
+        case 'checks':
+            from lth import checks  # pylint: disable=import-outside-toplevel # as above
+            return list(checks.known().items())
         case 'criteria':
             return [(name, _summary(CRITERIA.find(name))) for name in CRITERIA.names()]
 

@@ -1,0 +1,127 @@
+"""Sanity checks of what a run found: each a change, finetuned exactly like the original, on the same seeds and order.
+
+Controls change the ticket itself (`controls.py`); searches repeat the whole search under a condition in which it must
+not find anything as good, and finetune what that finds. Each check is a run of its own in one folder, so all of them
+resume, and `lth evaluate` reads them. A new search is a line in `SEARCHES` and a branch in `_searched`.
+"""
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lth import sequels
+from lth.controls import CONTROLS
+from lth.errors import LthError, suggestion
+from lth.plan import Plan, planned
+from lth.recipe import Raw, merged
+from lth.sequels import Source
+
+SEARCHES = {
+    'invert-scores': 'A whole new search that keeps the smallest scores where it kept the largest.',
+    'random-labels': 'A whole new search on pictures with random labels (Su et al. 2020).',
+    'half-data': 'A whole new search on half of the training pictures, as long as before (Su et al. 2020).'}
+_BASE = ('original', 'dense')
+_EPOCHS = re.compile(r'(\d+) epochs?')
+
+
+class Step(NamedTuple):
+    """One run that the checks need, in order."""
+
+    what: str
+    plan: Plan
+    folder: Path
+
+
+def known() -> dict[str, str]:
+    """Every check with what it does."""
+
+    controls = {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in _BASE}
+    return controls | SEARCHES
+
+
+def chosen(names: Sequence[str] | None, source: Source) -> tuple[list[str], list[str]]:
+    """The checks to do and why others are left out: those that were named, else all that apply to the run. An LthError
+    for a name that is none, or a check that cannot be done.
+    """
+
+    done, left_out = [], []
+    for name in known() if names is None else names:
+        if name not in known():
+            raise LthError(f'--checks: unknown check {name!r}{suggestion(name, known())}')
+        reason = _impossible(name, source)
+        if reason is None:
+            done.append(name)
+        elif names is None:
+            left_out.append(f'{name} is left out: {reason}')
+        else:
+            raise LthError(f'--checks {name}: {reason}.')
+    return done, left_out
+
+
+def refuse_unfit(source: Source) -> None:
+    """An LthError if the run has nothing that could be checked."""
+
+    folder, settings = source.run.folder, source.plan.recipe.dump()['algorithm']
+    if source.plan.algorithm.sourced:
+        raise LthError(f'{folder} is a run that trains what another found: check that one, '
+                       f'{folder / settings["source"]}, and it is finetuned anew beside its controls.')
+    if source.kept == source.plan.network.layout.prunable:
+        last = len(source.plan.kept) - 1
+        raise LthError(f'Round {source.number} of {folder} is the dense network: there is no mask to be checked. '
+                       + (f'Choose a later round, such as --round {last}.' if last > source.number else
+                          'Search for a sparser one first.'))
+
+
+def steps(source: Source, folder: Path, names: Sequence[str], options: Callable[[Raw], Raw]) -> Iterator[Step]:
+    """The runs of the checks, those of the original and the dense network first; `options` changes how they finetune.
+    """
+
+    for name in (*_BASE, *names):
+        searched = None
+        if name in SEARCHES:
+            searched = folder / f'{name}-search'
+            yield Step(f'{name}: searching', planned(_searched(name, source), name), searched)
+        raw = sequels.recipe_of(source, folder / name, control=name if name not in SEARCHES else 'original',
+                                searched=searched)
+        yield Step(name, planned(options(raw), name), folder / name)
+
+
+def _impossible(name: str, source: Source) -> str | None:
+    """Why a check cannot be done with a run, None if it can."""
+
+    settings = source.plan.recipe.dump()['algorithm']
+    algorithm = settings['name']
+    blind = source.plan.algorithm.trains == 'never' and algorithm not in ('snip', 'grasp')
+    if name in ('random-labels', 'half-data') and blind:
+        return f'{algorithm} looks at no pictures'
+    if name == 'invert-scores' and 'keep' not in settings and settings.get('criterion') != 'magnitude':
+        return f'{algorithm} ranks nothing that could be turned round'
+    return None
+
+
+def _searched(name: str, source: Source) -> Raw:
+    """The recipe of the search under the condition of a check."""
+
+    raw = source.plan.recipe.dump()
+    raw['source'] = f'{source.run.folder}, {name}'
+    if 'rounds' in raw['algorithm']:
+        raw['algorithm']['rounds'] = source.number
+    if name == 'random-labels':
+        return merged(raw, {'data': {'labels': 'random'}})
+    if name == 'half-data':
+        return merged(_in_iterations(raw, source.plan.steps_per_epoch), {'data': {'share': raw['data']['share'] / 2}})
+    inverted = {'keep': 'smallest'} if 'keep' in raw['algorithm'] else {'criterion': 'small_final'}
+    return merged(raw, {'algorithm': inverted})
+
+
+def _in_iterations(raw: Raw, steps_per_epoch: int) -> Raw:
+    """A search whose lengths do not change with the number of pictures."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: part if key == 'finetune' else changed(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [changed(part) for part in value]
+        match = _EPOCHS.fullmatch(value) if isinstance(value, str) else None
+        return f'{int(match[1]) * steps_per_epoch} iterations' if match else value
+    return raw | {section: changed(raw[section]) for section in ('training', 'algorithm')}

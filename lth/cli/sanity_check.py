@@ -1,0 +1,166 @@
+"""`lth sanity-check`: try to disprove what was found."""
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lth.cli.options import (
+    Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Threads, err, explained, out, parsed_seeds)
+from lth.cli.planning import overridden
+from lth.cli.searching import Way, run_folder, searched
+from lth.errors import LthError
+
+if TYPE_CHECKING:
+    from lth.checks import Step
+    from lth.opening import Place
+    from lth.plan import Plan
+    from lth.runs import Run
+    from lth.sequels import Source
+    from lth.verdicts import Outcome, Report
+
+_USUAL_SEEDS = 3
+
+
+@explained
+def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
+        run: Annotated[str, typer.Argument(
+            metavar='RUN', help='RUN, RUN/seed-S or RUN/seed-S/round-NN, of a ticket or a gem. Without a round the '
+                                'last one.')],
+        datasets: Datasets = Path('datasets'),
+        *,
+        checks: Annotated[str | None, typer.Option(
+            metavar='NAMES', show_default=False,
+            help='Which, such as reinit,shuffle-mask; else all that apply to the run. `lth list checks` tells '
+                 'them.')] = None,
+        seeds: Annotated[str | None, typer.Option(
+            metavar='SEEDS', show_default=False, help='Seeds of the run, such as 0-4; else its first three.')] = None,
+        round_: Annotated[int | None, typer.Option(
+            '--round', min=0, metavar='N', show_default=False, help='The round that is checked.')] = None,
+        number_of_epochs: Epochs = None,
+        learning_rate: LearningRate = None,
+        override: Overrides = None,
+        to: Annotated[str | None, typer.Option(
+            '--run', metavar='NAME', show_default=False, help='The folder of the checks; else RUN-checks.')] = None,
+        device: Device = 'auto',
+        threads: Threads = 1,
+        as_json: Json = False,
+        dry_run: DryRun = False,
+) -> None:
+    """Try to disprove a ticket or gem: change one thing at a time, finetune each exactly like the original, compare.
+
+    Each check is a run of its own below RUN-checks, on the same seeds and data order, and proves that it changed what
+    it claims. The same command resumes. `-e`, `-l` and `--set` change how all of them are finetuned.
+
+    [bold]Examples[/bold]
+
+        lth sanity-check lenet-300-100-mnist-gem-5
+
+        lth sanity-check lenet-300-100-mnist/seed-0/round-07 --checks reinit,shuffle-mask
+
+        lth sanity-check resnet20-cifar10-gem-0.59 --seeds 0-4 --dry-run
+    """
+
+    from lth import checks as rooms  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth import opening, verdicts  # pylint: disable=import-outside-toplevel # as above
+    from lth.cli.finetune import lengths  # pylint: disable=import-outside-toplevel # as above
+    where = opening.place(run)
+    source = _source(where, *opening.opened(where), seeds, round_)
+    rooms.refuse_unfit(source)
+    names, left_out = rooms.chosen(None if checks is None else [name.strip() for name in checks.split(',')], source)
+    folder = opening.beside(where, source.plan, source.number, 'checks') if to is None else run_folder(to, '')
+    options = {'training.optimizer.learning_rate': learning_rate, **lengths(source, number_of_epochs)}
+    steps = list(rooms.steps(source, folder, names, lambda raw: overridden(raw, options, override or [])))
+    for remark in left_out:
+        err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
+    if dry_run:
+        _print_steps(steps, source, as_json=as_json)
+        return
+    runs: dict[str, Run] = {}
+    way = Way(folder, datasets, ','.join(map(str, source.seeds)), device, threads, as_json, dry_run)
+    for number, step in enumerate(steps, 1):
+        err.print(f'{number} of {len(steps)}: {step.what}', highlight=False)
+        runs[step.what] = searched(step.plan, way._replace(folder=step.folder))
+    _told(verdicts.report(source, names, runs.__getitem__), source, folder, as_json=as_json)
+
+
+def _source(where: 'Place', plan: 'Plan', run: 'Run', asked: str | None, round_: int | None) -> 'Source':
+    """The round and the seeds to be checked; an LthError if the run lacks one of them."""
+
+    from lth import opening  # pylint: disable=import-outside-toplevel # as above
+    from lth.sequels import Source  # pylint: disable=import-outside-toplevel # as above
+    has = run.seeds() if where.seed is None else [where.seed]
+    seeds = has[:_USUAL_SEEDS] if asked is None else parsed_seeds(asked)
+    if missing := sorted(set(seeds) - set(has)):
+        raise LthError(f'--seeds {asked}: {run.folder} has no seed {missing[0]}, its seeds are {has}. Add it with the '
+                       'command of the search and all seeds, or choose among these.')
+    if len(seeds) == 1:
+        err.print('Note: with one seed no interval can be given and nothing be decided; three or more would. Add them '
+                  'with the command of the search, such as --seeds 0-2.', highlight=False, soft_wrap=True)
+    return Source(plan, run, seeds, opening.round_of(plan, run, seeds, where.round, round_))
+
+
+def _told(report: 'Report', source: 'Source', folder: Path, *, as_json: bool) -> None:
+    """The report on disk, and on the screen."""
+
+    from lth import files, verdicts  # pylint: disable=import-outside-toplevel # as above
+    thing = 'gem' if source.plan.algorithm.finds == 'gems' else 'ticket'
+    content = json.dumps(verdicts.as_object(report, source, thing), indent=2)
+    files.write(folder / 'checks.json', content.encode())
+    if as_json:
+        print(content)
+        return
+    _print_table(report, source, thing)
+    for one in report.checks:
+        out.print(f'{one.check} {verdicts.sentence(one, thing)}.', highlight=False, soft_wrap=True)
+    out.print(f'{verdicts.dense_sentence(report, thing)}.', highlight=False, soft_wrap=True)
+    out.print(f'Report: {folder / "checks.json"}', highlight=False, soft_wrap=True)
+
+
+def _print_table(report: 'Report', source: 'Source', thing: str) -> None:
+    from lth.cli.tables import percent, simple_table  # pylint: disable=import-outside-toplevel # as above
+    recipe, layout = source.plan.recipe, source.plan.network.layout
+    count = len(source.seeds)
+    over = f'mean ± 95% interval over {count} seeds' if count > 1 else 'one seed: no interval'
+    caption = (f'{recipe.model.name} on {recipe.data.name}, {thing} of {source.kept:,} weights '
+               f'({100 * layout.density(source.kept):.2f}% kept), {over}')
+    rows = [[f'the {thing}', percent(report.original), '', '', ''], *map(_row, [*report.checks, report.dense])]
+    out.print(simple_table(caption, ['finetuned', 'test %', f'{thing} better by', 'p', 'what was changed'], rows))
+
+
+def _row(one: 'Outcome') -> list[str]:
+    from lth.cli.tables import percent  # pylint: disable=import-outside-toplevel # as above
+    p = '' if one.comparison.p is None else f'{one.comparison.p:.2g}'
+    return [one.check, percent(one.accuracy), percent(one.comparison.difference), p, _changed(one)]
+
+
+def _changed(one: 'Outcome') -> str:
+    """The changes of all seeds in a few words."""
+
+    def spread(values: Sequence[int]) -> str:
+        return f'{min(values):,}' if min(values) == max(values) else f'{min(values):,}–{max(values):,}'
+    if one.check == 'dense':
+        return 'all weights kept'
+    words = [f'{spread([change.positions for change in one.changes])} positions']
+    if any(change.weights for change in one.changes):
+        words.append(f'{spread([change.weights for change in one.changes])} weights')
+    if all(change.layer_counts_kept for change in one.changes):
+        words.append('counts of layers kept')
+    if emptied := sorted({name for change in one.changes for name in change.emptied}):
+        words.append(f'emptied {", ".join(emptied)}')
+    return ', '.join(words)
+
+
+def _print_steps(steps: Sequence['Step'], source: 'Source', *, as_json: bool) -> None:
+    """What would be run, with its iterations."""
+
+    from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
+    rows: list[dict[str, Any]] = [
+        {'step': step.what, 'folder': str(step.folder), 'kept': step.plan.kept[-1],
+         'iterations': step.plan.total_steps} for step in steps]
+    if as_json:
+        print(json.dumps({'seeds': list(source.seeds), 'steps': rows}, indent=2))
+        return
+    out.print(simple_table(f'Seeds {list(source.seeds)}, iterations of each seed', ['step', 'kept', 'iterations'], [
+        [row['step'], f'{row["kept"]:,}', f'{row["iterations"]:,}'] for row in rows]))

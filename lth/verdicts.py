@@ -1,0 +1,116 @@
+"""What came of sanity checks: accuracies, paired differences with their intervals, and a verdict in words for each."""
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+
+from lth.controls import Changes, changes
+from lth.runs import Run
+from lth.sequels import Source
+from lth.statistics import Comparison, Interval, Verdict, interval, paired, verdict
+from lth.tickets import drawn
+
+# What is beaten, and whether it is one thing or several.
+_WORDS = {
+    'reinit': ('re-initialised weights', 'do'), 'shuffle-mask': ('its shuffled mask', 'does'),
+    'permute-mask': ('its mask permuted over the network', 'does'), 'shuffle-weights': ('its shuffled weights', 'do'),
+    'smart-ratio': ('a random mask by smart ratio', 'does'), 'erk': ('a random mask by ERK', 'does'),
+    'invert-scores': ('what the inverted search finds', 'does'),
+    'random-labels': ('what is found on random labels', 'does'),
+    'half-data': ('what is found on half the data', 'does')}
+
+
+class Outcome(NamedTuple):
+    """A check: test accuracy over seeds, how much better the original is, and what really was changed, seed by seed."""
+
+    check: str
+    accuracies: list[float]
+    accuracy: Interval
+    comparison: Comparison
+    verdict: Verdict
+    changes: list[Changes]
+
+
+class Report(NamedTuple):
+    """All checks of a run, the original and the dense network beside them."""
+
+    original: Interval
+    accuracies: list[float]
+    dense: Outcome
+    checks: list[Outcome]
+
+
+def report(source: Source, names: Sequence[str], opened: Callable[[str], Run]) -> Report:
+    """What came of the checks, all read from the files of their runs."""
+
+    accuracies = [_accuracy(opened('original'), seed) for seed in source.seeds]
+    outcomes = {name: _outcome(source, name, accuracies, opened) for name in ('dense', *names)}
+    return Report(interval(accuracies), accuracies, outcomes.pop('dense'), list(outcomes.values()))
+
+
+def sentence(outcome: Outcome, thing: str) -> str:
+    """The verdict in words."""
+
+    words, verb = _WORDS[outcome.check]
+    mean, margin, count = outcome.comparison.difference
+    if margin is None:
+        return (f'undecided: the {thing} is {_points(mean)} points better than {words}, n = 1: with one seed no '
+                'interval can be given')
+    amount = f'{_points(mean)} ± {100 * margin:.1f}'
+    if outcome.verdict == 'fails' and mean + margin < 0:
+        return f'fails: {words} {verb} better, {amount} points, n = {count}'
+    return {
+        'survives': f'survives: the {thing} beats {words} by {amount} points, n = {count}',
+        'fails': f'fails: {words} {verb} as well, {amount} points, n = {count}',
+        'undecided': f'undecided: against {words} {amount} points, n = {count}: more seeds would tell',
+    }[outcome.verdict]
+
+
+def dense_sentence(found: Report, thing: str) -> str:
+    """How the dense network compares, trained in the same way."""
+
+    mean, margin, count = found.dense.comparison.difference
+    spread = '' if margin is None else f' ± {100 * margin:.1f}'
+    return (f'dense: {100 * found.dense.accuracy.mean:.2f}% trained in the same way; the {thing} is '
+            f'{100 * abs(mean):.1f}{spread} points {"above" if mean > 0 else "below"} it, n = {count}')
+
+
+def as_object(found: Report, source: Source, thing: str) -> dict[str, Any]:
+    """The report in plain types; accuracies are shares, differences original minus control."""
+
+    return {'run': str(source.run.folder), 'round': source.number, 'kept': source.kept, 'seeds': list(source.seeds),
+            'original': {**found.original._asdict(), 'accuracies': found.accuracies},
+            'dense': _outcome_object(found.dense) | {'sentence': dense_sentence(found, thing)},
+            'checks': [_outcome_object(one) | {'sentence': sentence(one, thing)} for one in found.checks]}
+
+
+def _outcome_object(one: Outcome) -> dict[str, Any]:
+    return {'check': one.check, 'accuracy': one.accuracy._asdict(), 'accuracies': one.accuracies,
+            'difference': one.comparison.difference._asdict(), 'p': one.comparison.p,
+            'verdict': one.verdict, 'changes': [change._asdict() for change in one.changes]}
+
+
+def _outcome(source: Source, name: str, originals: Sequence[float], opened: Callable[[str], Run]) -> Outcome:
+    run = opened(name)
+    accuracies = [_accuracy(run, seed) for seed in source.seeds]
+    comparison = paired(originals, accuracies)
+    return Outcome(name, accuracies, interval(accuracies), comparison, verdict(comparison),
+                   [_changed(source, opened('original'), run, seed) for seed in source.seeds])
+
+
+def _accuracy(run: Run, seed: int) -> float:
+    return float(run.header(seed, 0)['test_accuracy'])
+
+
+def _changed(source: Source, original: Run, run: Run, seed: int) -> Changes:
+    """What really differs between the tickets that were trained, from their files."""
+
+    first = source.run.load(seed, 0).ticket
+    if not first.mask.all():
+        first = drawn(source.plan.network, [seed], torch.device('cpu'))
+    before, after = original.load(seed, 0).ticket, run.load(seed, 0).ticket
+    return changes(source.plan.network.layout, first, before, after)[0]
+
+
+def _points(share: float) -> str:
+    return f'{100 * share:.1f}'.replace('-', '−')
