@@ -3,6 +3,7 @@
 Counts are integers and always met: no thresholds, so ties cannot take one weight too many. Among equal scores those
 that win are drawn by a seeded permutation of their positions.
 """
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -14,9 +15,22 @@ from lth import streams
 
 
 def survivors(count: int, rate: float) -> int:
-    """How many of `count` stay when floor(rate · count) go, the rate taken as the decimal number that was written."""
+    """How many of `count` stay when floor(rate · count) go."""
 
-    return count - int(Fraction(repr(rate)) * count)
+    return count - portion(count, rate)
+
+
+def portion(count: int, share: float) -> int:
+    """floor(share · count), the share taken as the decimal number that was written."""
+
+    return int(Fraction(repr(share)) * count)
+
+
+def least_share(count: int, wanted: int) -> float:
+    """The smallest share of two digits of which `portion` makes at least `wanted` of `count`."""
+
+    unit = Fraction(10) ** (math.floor(math.log10(wanted / count)) - 1)
+    return float(math.ceil(Fraction(wanted, count) / unit) * unit)
 
 
 def keep_best(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int], salt: int = 0) -> Tensor:
@@ -28,6 +42,24 @@ def keep_best(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int],
     rows = [_keep_best(row, alive, count, streams.generator(seed, 'ties', salt))
             for row, alive, seed in zip(scores.cpu(), mask.cpu(), seeds, strict=True)]
     return torch.stack(rows).to(mask.device)
+
+
+def spread(sizes: Sequence[int], counts: Sequence[int], *, seeds: Sequence[int]) -> Tensor:
+    """Keeps exactly `counts` weights of layers of these sizes, at random positions of each: -> (R, P). Each replicate's
+    seed draws its own.
+    """
+
+    return torch.stack([
+        torch.cat([_drawn(size, count, streams.generator(seed, 'mask', layer))
+                   for layer, (size, count) in enumerate(zip(sizes, counts, strict=True))])
+        for seed in seeds])
+
+
+def applied(mask: Tensor, weights: Tensor) -> Tensor:
+    """Weights with the pruned ones 0: (R, P), (R, N) -> (R, N)."""
+
+    count = mask.shape[1]
+    return torch.cat([weights[:, :count] * mask, weights[:, count:]], 1)
 
 
 def _keep_best(scores: Tensor, mask: Tensor, count: int, ties: torch.Generator) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lth import masks, streams
 from lth.algorithms.algorithm import algorithm
+from lth.algorithms.collapse import refuse_empty_layers, refuse_too_few
 from lth.errors import LthError
 from lth.lengths import Length, Span
 from lth.recipe import AlgorithmSettings, Training
@@ -23,6 +24,7 @@ from lth.training import measured, train
 from lth.vectors import Layout
 
 Scores = Literal['uniform', 'half', 'bernoulli', 'bimodal', 'skew']
+_MEND = 'Lower algorithm.penalty, which draws scores to 0, or the learning rate'
 
 
 class Settings(AlgorithmSettings):
@@ -83,13 +85,7 @@ def kept_counts(layout: Layout, settings: Settings, training: Training, steps_pe
     counts = [layout.prunable]
     for _ in range(count):
         counts.append(counts[-1] - math.ceil(rate * counts[-1]))
-    layers = len(layout.prunable_slots)
-    if counts[-1] < layers:
-        least = layers / layout.prunable
-        raise LthError(
-            f'algorithm.density: {settings.density:.6g} keeps {counts[-1]} of {layout.prunable} weights, but each of '
-            f'the {layers} layers, such as {layout.prunable_slots[0].name}, needs one: give a density of at least '
-            f'{least:.2g} (--sparsity {100 * least:.2g}).')
+    refuse_too_few(layout, counts[-1], settings.density)
     return counts
 
 
@@ -143,20 +139,8 @@ def _frozen(task: Task, last: Round, count: int, number: int) -> Tensor:
 
     assert last.search is not None
     mask = masks.keep_best(last.search.scores, last.ticket.mask, count, seeds=task.seeds, salt=number * 10_000)
-    _refuse_empty_layers(task, mask, f'Freezing scores at round {number}')
+    refuse_empty_layers(task, mask, f'Freezing scores at round {number}', _MEND)
     return mask
-
-
-def _refuse_empty_layers(task: Task, mask: Tensor, what: str) -> None:
-    """An LthError if a layer has no weight left, which cuts the network in two."""
-
-    for name, part in task.network.layout.unpack(mask).items():
-        alive = part.flatten(1).sum(1)
-        if (alive == 0).any():
-            seed = task.seeds[int(alive.argmin())]
-            raise LthError(f'{what} leaves no weight in {name} (seed {seed}), and so cuts the network in two. Lower '
-                           'algorithm.penalty, which draws scores to 0, or the learning rate; keep more weights; or '
-                           f'keep the layer out: --set algorithm.keep_out={name}.')
 
 
 def _round(
@@ -167,22 +151,15 @@ def _round(
     """
 
     in_force = trained.weights > 0.5
-    _refuse_empty_layers(task, mask & in_force, f'Rounding scores in round {number}')
+    refuse_empty_layers(task, mask & in_force, f'Rounding scores in round {number}', _MEND)
     if whole:
         mask = mask & in_force if settings.final_mask == 'in-force' else mask
         in_force = mask
-    state = State(_under(start.weights, mask & in_force), trained.buffers, trained.step, history=trained.history)
+    state = State(masks.applied(mask & in_force, start.weights), trained.buffers, trained.step, history=trained.history)
     if whole:
         state = State(state.weights, state.buffers, state.step, history=(*state.history, measured(task, state)))
-    ticket = Ticket(mask, _under(start.weights, mask), start.buffers, 0)
+    ticket = Ticket(mask, masks.applied(mask, start.weights), start.buffers, 0)
     return Round(number, ticket, state, Search(trained.weights, trained.optimizer))
-
-
-def _under(weights: Tensor, mask: Tensor) -> Tensor:
-    """Weights with the pruned ones 0: (R, N), (R, P) -> (R, N)."""
-
-    count = mask.shape[1]
-    return torch.cat([weights[:, :count] * mask, weights[:, count:]], 1)
 
 
 def _drawn(scores: Scores, count: int, seed: int) -> Tensor:
