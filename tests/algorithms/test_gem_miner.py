@@ -9,21 +9,16 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from lth.algorithms.gem_miner import Rounded, Settings, find_gem, kept_counts
-from lth.datasets import Dataset, Split, sampling
+from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models import settings_of
 from lth.network import Network
 from lth.recipe import Training
 from lth.task import State, Task
 from lth.tickets import Round, Search, fresh
+from tests import planted
 from tests.conftest import CPU, SGD, task_of
 
-FLAT = '''
-from torch import nn
-
-def flat(shape, classes):
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
-'''
 MOMENTUM = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9}
 
 
@@ -174,29 +169,11 @@ def test_a_layer_is_never_emptied_silently():
         mined(task, density=1.5 / task.network.layout.prunable)
 
 
-def planted(task: Task) -> tuple[Dataset, Task, torch.Tensor]:
-    """A network of one dense layer per class in which only the weights of four pixels carry a signal."""
-
-    labels = torch.arange(400) % 4
-    images = torch.randint(0, 256, (400, 1, 8, 8), generator=torch.Generator().manual_seed(3))
-    for label in range(4):
-        images[labels == label, 0, 0, 2 * label] = 255
-        images[labels != label, 0, 0, 2 * label] = 0
-    split = Split(images.to(torch.uint8), labels)
-    data = Dataset(split, split, (0.5,), (0.3,))
-    signal = torch.zeros(4, 64, dtype=torch.bool)
-    signal[torch.arange(4), torch.arange(4) * 2] = True
-    return data, replace(task, data=data), signal
-
-
 def test_a_planted_ticket_is_found(tmp_path, monkeypatch):
-    (tmp_path / 'flat.py').write_text(FLAT)
     monkeypatch.chdir(tmp_path)
-    name = 'flat.py:flat'
-    network = Network.of(settings_of(name)(name=name, initializer='unsigned-constant'), (1, 8, 8), 4)
-    task = replace(task_of(optimizer=MOMENTUM, length='12 epochs', pictures=400), network=network)
-    _, task, signal = planted(task)
-    found = mined(task, density=4 / 256, penalty=1e-4)[-1]
+    network = planted.network(tmp_path, 'flat', 'unsigned-constant')
+    task = task_of(optimizer=MOMENTUM, length='12 epochs', pictures=400)
+    found = mined(replace(task, network=network, data=planted.pictures()), density=4 / 256, penalty=1e-4)[-1]
     kept = found.ticket.mask.view(4, 64)
-    assert int(kept.sum()) <= 4 and (kept & signal).sum() >= 3
+    assert int(kept.sum()) <= 4 and (kept & planted.SIGNAL).sum() >= 3
     assert found.trained.history[-1].test.accuracy[0] > 0.7
