@@ -2,9 +2,9 @@
 
 `MODEL-DATASET.yaml` is the default of that pair, `MODEL.yaml` of that model on any other data set. A family, which is a
 model's name up to its first number, has files as a model has: `resnet-cifar10.yaml`, `resnet.yaml`; and what suits any
-model has them too: `default-imagenet.yaml`, `default.yaml`. `gem-MODEL-DATASET-PERCENT.yaml` and `gem.yaml` are for
-gems. A recipe with a `base` says only what differs from that
-one. To add one, put a file here.
+model has them too: `default-imagenet.yaml`, `default.yaml`. `gem-MODEL-DATASET-PERCENT.yaml`, `gem.yaml` and, for
+gems that are chosen before anything is trained, `gem-at-init.yaml` are for gems. A recipe with a `base` says only what
+differs from that one. To add one, put a file here.
 """
 import math
 import re
