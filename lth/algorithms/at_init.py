@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from lth import masks
 from lth.algorithms.collapse import refuse_empty_layers, refuse_too_few
@@ -131,7 +131,6 @@ def losses_of(
     """
 
     module = task.network.bound(weights.clone(), {name: buffer.clone() for name, buffer in buffers.items()})
-    named = dict(module.named_parameters())
     drawn = Batches(task, weights.dtype)
     drawn.begin(0)
     pictures = [drawn.at(columns) for columns in drawn.columns[:batches]]
@@ -141,7 +140,14 @@ def losses_of(
         with noise(task) as begin_noise:
             begin_noise(number)
             return F.cross_entropy(module(images[0]) / temperature, labels[0])
-    return [named[slot.name] for slot in task.network.layout.prunable_slots], loss_at
+    return prunable(task.network.layout, module), loss_at
+
+
+def prunable(layout: Layout, module: nn.Module) -> Sequence[Tensor]:
+    """The prunable parameters of a module, as they lie in the vector."""
+
+    named = dict(module.named_parameters())
+    return [named[slot.name] for slot in layout.prunable_slots]
 
 
 def mean_gradient(layout: Layout, parameters: Sequence[Tensor], loss_at: LossAt, *, batches: int) -> Tensor:

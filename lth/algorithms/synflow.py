@@ -45,13 +45,13 @@ def counts(prunable: int, settings: Settings) -> list[int]:
 def scores(task: Task, weights: Tensor, buffers: Buffers) -> Tensor:
     """|w| · ∂R/∂|w| of one network in evaluation mode, in double precision: (N,) -> (P,)."""
 
-    network = task.network
-    absolute = weights.double().abs().requires_grad_()
+    layout, absolute = task.network.layout, weights.double().abs()
     double = {name: buffer.double() if buffer.is_floating_point() else buffer for name, buffer in buffers.items()}
-    ones = torch.ones(1, *network.shape, dtype=absolute.dtype, device=absolute.device)
-    flow = network.logits(absolute, double, ones).sum()
-    (gradient,) = torch.autograd.grad(flow, absolute)
-    return (absolute.detach() * gradient)[:network.layout.prunable]
+    module = task.network.bound(absolute, double).eval()
+    parameters = at_init.prunable(layout, module)
+    flow = module(torch.ones(1, *task.network.shape, dtype=absolute.dtype, device=absolute.device)).sum()
+    gradient = at_init.packed(layout, torch.autograd.grad(flow, parameters, materialize_grads=True))
+    return absolute[:layout.prunable] * gradient
 
 
 def _mask(task: Task, settings: Settings, start: Ticket) -> Tensor:
