@@ -44,6 +44,15 @@ def keep_best(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int],
     return torch.stack(rows).to(mask.device)
 
 
+def keep_worst(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int], salt: int = 0) -> Tensor:
+    """Keeps the `count` survivors that are left when the best-scored others are taken away, so that the two have nothing
+    in common, also where scores tie.
+    """
+
+    others = int(mask[0].sum()) - count
+    return mask & ~keep_best(scores, mask, others, seeds=seeds, salt=salt)
+
+
 def keep_best_of_each(
         scores: Tensor, mask: Tensor, bounds: Sequence[tuple[int, int]], counts: Sequence[int], *,
         seeds: Sequence[int], salt: int = 0) -> Tensor:

@@ -1,13 +1,22 @@
 """No layer is emptied silently: without a weight in one of its layers a network is cut in two."""
+import functools
 import itertools
 import math
 from collections.abc import Callable
 
 from torch import Tensor
 
+from lth import masks
 from lth.errors import LthError
 from lth.task import Task
 from lth.vectors import Layout
+
+
+def kept_count(layout: Layout, density: float) -> int:
+    """⌊density · P⌋; an LthError if a layer must be empty."""
+
+    refuse_too_few(layout, density, functools.partial(masks.portion, layout.prunable))
+    return masks.portion(layout.prunable, density)
 
 
 def refuse_too_few(layout: Layout, density: float, counted: Callable[[float], int]) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from lth import masks
 from lth.algorithms import scores
 from lth.algorithms.algorithm import algorithm
+from lth.algorithms.collapse import kept_count
 from lth.algorithms.regularizers import Penalty
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.straight_through import Top
@@ -63,7 +64,7 @@ def levels(settings: Global, training: Training, steps_per_epoch: int) -> list[L
 
 
 def _kept_of_layers(layout: Layout, settings: Layerwise) -> tuple[int, ...]:
-    return uniform(layout.prunable_slots, scores.kept_count(layout, settings.density))
+    return uniform(layout.prunable_slots, kept_count(layout, settings.density))
 
 
 def _kept_layerwise(layout: Layout, settings: Layerwise, training: Training, steps_per_epoch: int) -> list[int]:
@@ -72,7 +73,7 @@ def _kept_layerwise(layout: Layout, settings: Layerwise, training: Training, ste
 
 
 def _kept(layout: Layout, settings: Global, training: Training, steps_per_epoch: int) -> list[int]:
-    least = scores.kept_count(layout, settings.density)
+    least = kept_count(layout, settings.density)
     shares = [level.density for level in levels(settings, training, steps_per_epoch)]
     return [max(least, int(share * layout.prunable)) if share > settings.density else least for share in shares]
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from lth import masks
 from lth.algorithms import scores
 from lth.algorithms.algorithm import algorithm
+from lth.algorithms.collapse import kept_count
 from lth.algorithms.regularizers import Exponents, Penalty, Regularizer
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.starts import Start, start_of
@@ -31,7 +32,7 @@ class Settings(Saved):
 
 def _kept(layout: Layout, settings: Settings, training: Training, steps_per_epoch: int) -> list[int]:
     rounds = len(scores.ends(settings.save_every, training, steps_per_epoch))
-    return [*[layout.prunable] * (rounds - 1), scores.kept_count(layout, settings.density)]
+    return [*[layout.prunable] * (rounds - 1), kept_count(layout, settings.density)]
 
 
 def _check(settings: Settings, _training: Training, _steps_per_epoch: int) -> None:

@@ -3,7 +3,6 @@
 What such algorithms share: their settings, and the search itself, cut into rounds so that it can be stopped and resumed
 at each. A new one declares its settings on top of `Scored` and yields from `searched` with a `Way` of its own.
 """
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -13,14 +12,13 @@ from pydantic import Field
 from torch import Tensor
 
 from lth import masks, streams
-from lth.algorithms.collapse import refuse_empty_layers, refuse_too_few
+from lth.algorithms.collapse import refuse_empty_layers
 from lth.errors import LthError
 from lth.lengths import Length, Span
 from lth.recipe import AlgorithmSettings, Training
 from lth.task import Parametrization, State, Task
 from lth.tickets import Round, Search, Ticket, fresh
 from lth.training import measured, train
-from lth.vectors import Layout
 
 Keep = Literal['largest', 'smallest']
 SINK = 'Lower algorithm.penalty or the weight decay, which draw scores to 0, or the learning rate'
@@ -100,15 +98,8 @@ def best(scores: Tensor, mask: Tensor, count: int, task: Task, number: int, keep
     """Exactly `count` of the mask, of all layers together: those with the largest scores or, upside down, the smallest.
     """
 
-    ranked = scores if keep == 'largest' else -scores
-    return masks.keep_best(ranked, mask, count, seeds=task.seeds, salt=number * 10_000)
-
-
-def kept_count(layout: Layout, density: float) -> int:
-    """⌊density · P⌋; an LthError if a layer must be empty."""
-
-    refuse_too_few(layout, density, functools.partial(masks.portion, layout.prunable))
-    return masks.portion(layout.prunable, density)
+    chosen = masks.keep_best if keep == 'largest' else masks.keep_worst
+    return chosen(scores, mask, count, seeds=task.seeds, salt=number * 10_000)
 
 
 def ends(every: Length, training: Training, steps_per_epoch: int) -> list[int]:

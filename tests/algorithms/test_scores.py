@@ -12,9 +12,9 @@ from lth.errors import LthError
 from lth.recipe import Training
 from lth.task import Task
 from lth.tickets import Round, fresh
-from tests.algorithms.planting import planted
+from tests import planted
 from tests.algorithms.test_gem_miner import mining
-from tests.conftest import SGD
+from tests.conftest import SGD, task_of
 
 FINETUNE = {'length': '1 epochs', 'batch_size': 8, 'optimizer': SGD}
 EVERY = {
@@ -83,14 +83,17 @@ def test_the_same_seed_finds_the_same_and_another_seed_another(name):
 @pytest.mark.parametrize(('name', 'over'), [
     ('gem-miner', {'freeze_every': '2 epochs'}), ('hypercube', {'penalty': 0.01}), ('edge-popup', {}),
     ('global-edge-popup', {'shrink_every': None}), ('global-edge-popup', {}), ('supermask', {})])
-def test_a_planted_ticket_is_found_and_upside_down_it_is_not(name, over):
+def test_a_planted_ticket_is_found_and_upside_down_it_is_not(tmp_path, monkeypatch, name, over):
     rate = 20. if name == 'supermask' else 0.1
-    task, signal = planted(optimizer={'name': 'sgd', 'learning_rate': rate, 'momentum': 0.9}, length='12 epochs')
+    monkeypatch.chdir(tmp_path)
+    optimizer = {'name': 'sgd', 'learning_rate': rate, 'momentum': 0.9}
+    task = replace(task_of(optimizer=optimizer, length='12 epochs', pictures=400), data=planted.pictures(),
+                   network=planted.network(tmp_path, 'flat', 'unsigned-constant'))
     if name in ('edge-popup', 'hypercube', 'supermask'):
         over = {'save_every': '6 epochs'} | over
     masks = [found(task, name, density=4 / 256, keep=keep, **over)[-1].ticket.mask.view(4, 64)
              for keep in ('largest', 'smallest')]
-    assert [int((mask & signal).sum()) >= 3 for mask in masks] == [True, False]
+    assert [int((mask & planted.SIGNAL).sum()) >= 3 for mask in masks] == [True, False]
 
 
 @pytest.mark.parametrize('name', ['hypercube', 'edge-popup', 'global-edge-popup', 'supermask'])

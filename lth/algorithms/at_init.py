@@ -1,0 +1,160 @@
+"""Pruning at initialisation: what the algorithms share that choose a mask before any weight was trained.
+
+Each makes one round of exactly ⌊density · P⌋ weights, all as they were drawn. The recipe's `training` is how these are
+trained afterwards; its first batches are also those that scores are measured on.
+"""
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from lth import masks
+from lth.algorithms.collapse import kept_count, refuse_empty_layers
+from lth.engines.batches import Batches
+from lth.engines.noise import noise
+from lth.errors import LthError
+from lth.network import Buffers
+from lth.recipe import AlgorithmSettings, Training
+from lth.task import State, Task
+from lth.tickets import Round, Ticket, fresh
+from lth.training import measured
+from lth.vectors import Layout
+
+_MEND = 'Choose random or smart-ratio, which keep some of every layer'
+Score = Callable[[Task, Tensor, Buffers], Tensor]
+LossAt = Callable[[int], Tensor]
+
+
+class Sparse(AlgorithmSettings):
+    """`density` is the share of prunable weights kept."""
+
+    density: Annotated[float, Field(gt=0, le=1)]
+
+
+class Ranked(Sparse):
+    """`keep: smallest` ranks upside down, and keeps what is otherwise the last to be kept: a sanity check."""
+
+    keep: Literal['largest', 'smallest'] = 'largest'
+
+
+class Measured(Ranked):
+    """`batches` are those that scores are measured on."""
+
+    batches: int = Field(1, ge=1)
+
+
+def kept(layout: Layout, settings: Sparse, _training: Training, _steps_per_epoch: int) -> list[int]:
+    """The count of the one round."""
+
+    return [counted(layout, settings)]
+
+
+def counted(layout: Layout, settings: Sparse) -> int:
+    """⌊density · P⌋, or an LthError if that is less than one for each layer."""
+
+    return kept_count(layout, settings.density)
+
+
+def unchecked(_settings: Sparse, _training: Training, _steps_per_epoch: int) -> None:
+    """All that can be wrong is told by the counts."""
+
+
+def check_batches(settings: Measured, training: Training, steps_per_epoch: int) -> None:
+    """An LthError if there are not so many batches."""
+
+    if settings.batches > steps_per_epoch:
+        raise LthError(f'algorithm.batches: {settings.batches} is more than the {steps_per_epoch} batches of '
+                       f'{training.batch_size} in an epoch. Take fewer, or smaller ones (-b).')
+
+
+def gem(task: Task, settings: Sparse, start: Ticket, mask: Tensor) -> Round:
+    """The one round: the drawn weights under the mask (R, P), and how good they are untrained. A mask that leaves a
+    layer empty is an LthError.
+    """
+
+    refuse_empty_layers(task, mask, f'Choosing weights by {settings.name}', _MEND)
+    state = State(masks.applied(mask, start.weights), start.buffers)
+    state = replace(state, history=(measured(task, state),))
+    return Round(0, Ticket(mask, state.weights, start.buffers, 0), state)
+
+
+def ranked(task: Task, settings: Ranked, scores: Tensor) -> Tensor:
+    """The mask of the best of all layers together: (R, P) -> (R, P)."""
+
+    count = counted(task.network.layout, settings)
+    return cut(task, settings, scores, torch.ones_like(scores, dtype=torch.bool), count)
+
+
+def cut(task: Task, settings: Ranked, scores: Tensor, mask: Tensor, count: int, *, salt: int = 0) -> Tensor:
+    """The mask with `count` survivors left: the best scored, or those that are left when the best are taken away, so
+    that both have nothing in common where there is room for both, also where scores tie.
+    """
+
+    for seed, row in zip(task.seeds, scores):
+        if not row.isfinite().all():
+            raise LthError(f'Scores by {settings.name} of seed {seed} are not finite numbers: the untrained network '
+                           'overflows. Choose another model.initializer, or data.normalization=standardize.')
+    chosen = masks.keep_best if settings.keep == 'largest' else masks.keep_worst
+    return chosen(scores, mask, count, seeds=task.seeds, salt=salt)
+
+
+def random_gem(task: Task, settings: Sparse, counts: Sequence[int]) -> Round:
+    """The one round, of so many weights of each layer at random."""
+
+    start, sizes = fresh(task), [slot.size for slot in task.network.layout.prunable_slots]
+    return gem(task, settings, start, masks.spread(sizes, counts, seeds=task.seeds).to(start.mask.device))
+
+
+def seed_by_seed(task: Task, start: Ticket, score: Score) -> Tensor:
+    """Scores (R, P) from those of each seed alone, given a task of one seed, weights (N,) and buffers."""
+
+    rows = []
+    for row, seed in enumerate(task.seeds):
+        buffers = {name: buffer[row] for name, buffer in start.buffers.items()}
+        rows.append(score(replace(task, seeds=(seed,)), start.weights[row], buffers))
+    return torch.stack(rows)
+
+
+def losses_of(
+        task: Task, weights: Tensor, buffers: Buffers, *, batches: int, temperature: float = 1.,
+) -> tuple[Sequence[Tensor], LossAt]:
+    """The prunable parameters of one network in training mode as leaves, and the loss on each of its first batches, of
+    the same pictures and noise whenever it is asked for. Weights and buffers are left alone.
+    """
+
+    module = task.network.bound(weights.clone(), {name: buffer.clone() for name, buffer in buffers.items()})
+    drawn = Batches(task, weights.dtype)
+    drawn.begin(0)
+    pictures = [drawn.at(columns) for columns in drawn.columns[:batches]]
+
+    def loss_at(number: int) -> Tensor:
+        images, labels = pictures[number]
+        with noise(task) as begin_noise:
+            begin_noise(number)
+            return F.cross_entropy(module(images[0]) / temperature, labels[0])
+    return prunable(task.network.layout, module), loss_at
+
+
+def prunable(layout: Layout, module: nn.Module) -> Sequence[Tensor]:
+    """The prunable parameters of a module, as they lie in the vector."""
+
+    named = dict(module.named_parameters())
+    return [named[slot.name] for slot in layout.prunable_slots]
+
+
+def mean_gradient(layout: Layout, parameters: Sequence[Tensor], loss_at: LossAt, *, batches: int) -> Tensor:
+    """The gradient of the mean loss of the first batches by the prunable weights: (P,)."""
+
+    gradients = [packed(layout, torch.autograd.grad(loss_at(number), parameters, materialize_grads=True))
+                 for number in range(batches)]
+    return torch.stack(gradients).mean(0)
+
+
+def packed(layout: Layout, tensors: Sequence[Tensor]) -> Tensor:
+    """One tensor for each prunable parameter as a vector: (P,)."""
+
+    return layout.pack({slot.name: tensor for slot, tensor in zip(layout.prunable_slots, tensors, strict=True)})

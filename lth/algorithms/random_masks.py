@@ -1,0 +1,38 @@
+"""Random masks: the baseline that chooses how many weights each layer keeps, and nothing else."""
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
+
+from lth.algorithms import at_init
+from lth.algorithms.algorithm import algorithm
+from lth.layer_counts import LAYER_COUNTS
+from lth.recipe import Training
+from lth.task import Task
+from lth.tickets import Round
+from lth.vectors import Layout
+
+
+class Settings(at_init.Sparse):
+    """`layers` is how the weights that are kept are spread over the layers."""
+
+    name: Literal['random']
+    layers: Annotated[str, AfterValidator(LAYER_COUNTS.canonical)] = 'uniform'
+
+
+def layer_counts(layout: Layout, settings: Settings) -> tuple[int, ...]:
+    """How many weights each layer keeps, ⌊density · P⌋ in all."""
+
+    return LAYER_COUNTS.find(settings.layers)(layout.prunable_slots, at_init.counted(layout, settings))
+
+
+def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
+    return [sum(layer_counts(layout, settings))]
+
+
+@algorithm('random', Settings, kept=_kept, check=at_init.unchecked, trains='never', finds='gems')
+def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+    """Weights at random, spread over the layers uniformly, by ERK or in equal numbers."""
+
+    if not past:
+        yield at_init.random_gem(task, settings, layer_counts(task.network.layout, settings))

@@ -1,0 +1,45 @@
+"""Smart ratio (Su et al. 2020, "Sanity-checking pruning methods: random tickets can win the jackpot").
+
+Random masks that look at no weight and no picture, whose layers get sparser with depth.
+"""
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from lth.algorithms import at_init
+from lth.algorithms.algorithm import algorithm
+from lth.layer_counts import published_smart_ratio
+from lth.recipe import Training
+from lth.task import Task
+from lth.tickets import Round
+from lth.vectors import Layout
+
+
+class Settings(at_init.Sparse):
+    """`classifier` is the density of the last layer; in the others it also falls as 1 / l^decay, for VGG with 2. Counts
+    are rounded down in each layer, so a few weights fewer than density · P are kept.
+    """
+
+    name: Literal['smart-ratio']
+    classifier: Annotated[float, Field(gt=0, le=1)] = 0.3
+    decay: int = Field(0, ge=0, le=9)
+
+
+def layer_counts(layout: Layout, settings: Settings) -> tuple[int, ...]:
+    """How many weights each layer keeps."""
+
+    return published_smart_ratio(
+        layout.prunable_slots, settings.density, classifier=settings.classifier, decay=settings.decay)
+
+
+def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
+    return [sum(layer_counts(layout, settings))]
+
+
+@algorithm('smart-ratio', Settings, kept=_kept, check=at_init.unchecked, trains='never', finds='gems')
+def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+    """Weights at random, sparser with depth, the classifier's density fixed (Su et al. 2020)."""
+
+    if not past:
+        yield at_init.random_gem(task, settings, layer_counts(task.network.layout, settings))

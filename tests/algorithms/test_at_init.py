@@ -1,0 +1,425 @@
+"""Pruning at initialisation: scores against hand-written ones, exact counts, planted tickets, seeds."""
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.func import functional_call
+
+from lth.algorithms import ALGORITHMS, at_init, grasp, snip, synflow
+from lth.datasets import sampling
+from lth.errors import LthError
+from lth.models import settings_of
+from lth.network import Network
+from lth.recipe import checked
+from lth.task import State, Task
+from lth.tickets import Round, finetune, fresh
+from tests import planted
+from tests.conftest import CPU, SGD, everything, start_of, task_of
+
+# The places of the planted paths in the vector: of weights (16, 64), then (4, 16).
+PATHS = [64 * unit + 2 * unit for unit in range(4)] + [1024 + 16 * unit + unit for unit in range(4)]
+RANKED = ['snip', 'grasp', 'synflow', 'magnitude-at-init']
+ALL = [*RANKED, 'random', 'smart-ratio']
+TINY = '''
+from torch import nn
+
+def tanh(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, classes))
+
+def relu(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, classes))
+
+def normed(shape, classes):
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, bias=False), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 8, 3, bias=False), nn.MaxPool2d(2),
+        nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(32, classes, bias=False))
+
+def dead(shape, classes):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, classes))
+    for parameter in net.parameters():
+        nn.init.zeros_(parameter)
+    return net
+
+def huge(shape, classes):
+    net = tanh(shape, classes)
+    nn.init.constant_(net[1].weight, 10.)
+    nn.init.constant_(net[3].weight, 3e38)
+    return net
+'''
+
+
+def settings(name: str, **over: Any) -> Any:
+    raw = {'name': name, 'density': 0.2} | ({'iterations': 5} if name == 'synflow' else {}) | over
+    return checked(ALGORITHMS.find(name).settings, raw, 'test')
+
+
+def found(task: Task, name: str, past: Sequence[Round] = (), **over: Any) -> list[Round]:
+    return list(ALGORITHMS.find(name).find(task, settings(name, **over), past))
+
+
+def mask_of(task: Task, name: str, **over: Any) -> torch.Tensor:
+    return found(task, name, **over)[0].ticket.mask
+
+
+@pytest.fixture(name='tiny')
+def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Tasks on small networks of TINY, by the function's name."""
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'tiny.py').write_text(TINY)
+
+    def task(function: str, shape: tuple[int, int, int] = (1, 2, 3), seeds: tuple[int, ...] = (0,)) -> Task:
+        name = f'tiny.py:{function}'
+        whole = task_of(shape=shape, seeds=seeds)
+        return replace(whole, network=Network.of(settings_of(name)(name=name), shape, 4))
+    return task
+
+
+# --- Scores against an independent reckoning ---
+
+def weights_of(task: Task, seed: int = 5) -> torch.Tensor:
+    """Random numbers for all that trains, biases too, in double precision: (N,)."""
+
+    return torch.randn(task.network.layout.size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def batch_of(task: Task, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """A batch of epoch 0 as numpy has it: (B, inputs), (B,)."""
+
+    rows = sampling.order(task.divisions[0][0], task.seeds[0], 0)[8 * number:8 * number + 8]
+    images = task.data.train.images[rows].numpy().astype(np.float32) / np.float32(255)
+    return images.reshape(8, -1).astype(np.float64), task.data.train.labels[rows].numpy()
+
+
+def gradient_by_hand(
+        vector: np.ndarray, batches: list[tuple[np.ndarray, np.ndarray]], temperature: float) -> np.ndarray:
+    """∂L/∂(W1, W2) of the tanh network of 6, 5, 4 units, by the chain rule written out: (N,) -> (P,)."""
+
+    first, second = vector[:30].reshape(5, 6), vector[30:50].reshape(4, 5)
+    total = np.zeros(50)
+    for images, labels in batches:
+        hidden = np.tanh(images @ first.T + vector[50:55])
+        logits = (hidden @ second.T + vector[55:59]) / temperature
+        share = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        error = (share - np.eye(4)[labels]) / temperature / len(labels)
+        before = (error @ second) * (1 - hidden ** 2)
+        total += np.concatenate([(before.T @ images).ravel(), (error.T @ hidden).ravel()]) / len(batches)
+    return total
+
+
+@pytest.mark.parametrize('batches', [1, 3])
+def test_snip_is_that_of_a_gradient_written_out_by_hand(tiny, batches):
+    task = tiny('tanh')
+    weights = weights_of(task)
+    expected = np.abs(weights.numpy()[:50] * gradient_by_hand(
+        weights.numpy(), [batch_of(task, number) for number in range(batches)], 1.))
+    scores = snip.scores(task, weights, {}, batches=batches)
+    assert np.allclose(scores.numpy(), expected, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize(('batches', 'temperature'), [(1, 1.), (1, 200.), (3, 1.)])
+def test_grasp_is_that_of_finite_differences_of_a_gradient_written_out_by_hand(tiny, batches, temperature):
+    task = tiny('tanh')
+    weights = weights_of(task)
+    vector, pictures = weights.numpy(), [batch_of(task, number) for number in range(batches)]
+    gradient = gradient_by_hand(vector, pictures, temperature)
+    step = np.zeros_like(vector)
+    step[:50] = gradient / np.linalg.norm(gradient) * 1e-5
+    slopes = [gradient_by_hand(vector + sign * step, pictures, temperature) for sign in (1, -1)]
+    product = (slopes[0] - slopes[1]) / 2e-5 * np.linalg.norm(gradient)
+    scores = grasp.scores(task, weights, {}, batches=batches, temperature=temperature).numpy()
+    assert np.allclose(scores, vector[:50] * product, rtol=1e-5, atol=1e-8 * np.abs(scores).max())
+
+
+def test_a_weight_with_a_high_grasp_score_is_one_without_which_gradients_shrink(tiny):
+    task = tiny('tanh')
+    weights = weights_of(task)
+    scores, pictures = grasp.scores(task, weights, {}, temperature=1.).numpy(), [batch_of(task, 0)]
+    flow = [np.square(gradient_by_hand(weights.numpy(), pictures, 1.)).sum()]
+    for weight in (scores.argmax(), scores.argmin()):
+        less = weights.numpy().copy()
+        less[weight] *= 0.99
+        flow.append(np.square(gradient_by_hand(less, pictures, 1.)).sum())
+    assert flow[1] < flow[0] < flow[2]
+
+
+def flow_by_hand(vector: np.ndarray) -> np.ndarray:
+    """SynFlow's scores of the ReLU network of 6, 5, 4 units, on absolute weights and biases: (N,) -> (P,)."""
+
+    vector = np.abs(vector)
+    first, second = vector[:30].reshape(5, 6), vector[30:50].reshape(4, 5)
+    hidden = first.sum(1) + vector[50:55]
+    return np.concatenate([(first * second.sum(0)[:, None]).ravel(), (second * hidden).ravel()])
+
+
+def test_synflow_is_that_of_the_network_written_out_by_hand(tiny):
+    task = tiny('relu')
+    weights = weights_of(task)
+    assert np.allclose(synflow.scores(task, weights, {}).numpy(), flow_by_hand(weights.numpy()), rtol=1e-12)
+
+
+def test_synflow_cuts_what_is_smallest_again_and_again(tiny):
+    task = tiny('relu')
+    exact = settings('synflow', density=0.3, iterations=7)
+    vector = fresh(task).weights[0].double().numpy().copy()
+    alive = np.ones(50, dtype=bool)
+    for count in [int(50 * 0.3 ** (number / 7)) for number in range(1, 7)] + [15]:
+        vector[:50] *= alive
+        scores = np.where(alive, flow_by_hand(vector), -1.)
+        alive = np.isin(np.arange(50), np.argsort(scores)[-count:])
+    assert mask_of(task, 'synflow', density=0.3, iterations=7)[0].tolist() == alive.tolist()
+    assert synflow.counts(50, exact)[-1] == 15
+    assert not np.array_equal(alive, mask_of(task, 'synflow', density=0.3, iterations=1)[0].numpy())
+
+
+def test_synaptic_flow_is_conserved_from_layer_to_layer(tiny):
+    task = tiny('normed', (1, 8, 8))
+    buffers = task.network.fresh_buffers()
+    scores = synflow.scores(task, fresh(task).weights[0], buffers)
+    sums = [float(part.sum()) for part in task.network.layout.unpack(scores).values()]
+    assert len(sums) == 3 and sums == pytest.approx([sums[0]] * 3, rel=1e-12)
+
+
+def test_snip_and_grasp_of_a_residual_network_are_those_of_finite_differences():
+    task = task_of('resnet20', shape=(3, 8, 8))
+    layout, module = task.network.layout, task.network.module
+    start = start_of(task, torch.float64)
+    weights, buffers = start.weights[0], {name: buffer[0] for name, buffer in start.buffers.items()}
+    rows = sampling.order(task.divisions[0][0], 0, 0)[:8]
+    pictures = sampling.normalized(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
+
+    def loss(vector: torch.Tensor) -> torch.Tensor:
+        module.train()
+        state = {name: buffer.clone() for name, buffer in buffers.items()}
+        logits = functional_call(module, {**layout.unpack(vector), **state}, (pictures.double(),))
+        module.eval()
+        return F.cross_entropy(logits, task.data.train.labels[rows])
+
+    def slope(vector: torch.Tensor) -> torch.Tensor:
+        leaf = vector.clone().requires_grad_()
+        found_slope = torch.autograd.grad(loss(leaf), leaf)[0]
+        return torch.where(torch.arange(layout.size) < layout.prunable, found_slope, 0.)
+
+    scores = snip.scores(task, weights, buffers)
+    for weight in scores.topk(5).indices.tolist() + [0, 1000, layout.prunable - 1]:
+        step = torch.zeros_like(weights)
+        step[weight] = 1e-6 * weights[weight]
+        assert float(scores[weight]) == pytest.approx(abs(float(loss(weights + step) - loss(weights - step))) / 2e-6,
+                                                      rel=1e-3, abs=1e-8)
+    gradient = slope(weights)
+    step = 1e-7 * gradient / gradient.norm()
+    product = (slope(weights + step) - slope(weights - step)) / 2e-7 * gradient.norm()
+    expected = (weights * product)[:layout.prunable]
+    ours = grasp.scores(task, weights, buffers, temperature=1.)
+    assert (ours - expected).norm() < 1e-3 * expected.norm()
+
+
+def test_scores_are_measured_on_the_pictures_and_the_noise_of_the_first_training_steps():
+    task = task_of('conv-2', shape=(3, 8, 8), data={'crop': 2, 'flip': True}, optimizer=SGD, seeds=(3,))
+    network = Network.of(settings_of('conv-2')(name='conv-2', dropout=0.5), (3, 8, 8), 4)
+    task = replace(task, network=network)
+    start = start_of(task)
+    _, loss_at = at_init.losses_of(task, start.weights[0], {}, batches=2)
+    nothing = torch.zeros_like(everything(task))
+    advance = next(iter(CPU.run(task, State(start.weights, {}), trainable=nothing, stops=[2])))
+    assert [loss_at(1).item(), loss_at(0).item(), loss_at(1).item()] == pytest.approx(
+        advance.losses[0, [1, 0, 1]].tolist(), rel=1e-6)
+
+
+# --- Counts, masks and what is saved ---
+
+@pytest.mark.parametrize('name', RANKED + ['random'])
+@pytest.mark.parametrize('density', [0.29, 0.05, 1.])
+def test_exactly_the_share_that_was_written_is_kept(name, density):
+    task = task_of()
+    expected = {0.29: 14_384, 0.05: 2_480, 1.: 49_600}[density]
+    ahead = ALGORITHMS.find(name).kept(task.network.layout, settings(name, density=density), task.training, 5)
+    assert ahead == [expected]
+    assert int(mask_of(task, name, density=density).sum()) == expected
+
+
+@pytest.mark.parametrize('name', RANKED)
+@pytest.mark.parametrize('keep', ['largest', 'smallest'])
+def test_a_dead_network_whose_scores_all_tie_keeps_the_exact_count_by_the_seeds_order(tiny, name, keep):
+    masks = mask_of(tiny('dead', seeds=(0, 1)), name, density=0.5, keep=keep)
+    assert masks.sum(1).tolist() == [25, 25]
+    assert not torch.equal(masks[0], masks[1])
+
+
+def test_many_equal_weights_are_cut_exactly():
+    task = task_of()
+    task = replace(task, network=Network.of(
+        settings_of('lenet-300-100')(name='lenet-300-100', initializer='unsigned-constant'), (1, 8, 8), 4))
+    # Weights are √(2/64), √(2/300), √(2/100): 19,200 of the first kind, 400 of the last, 30,000 that tie for the rest.
+    kept = task.network.layout.unpack(mask_of(task, 'magnitude-at-init', density=0.5))
+    assert [int(part.sum()) for part in kept.values()] == [19_200, 5_200, 400]
+
+
+@pytest.mark.parametrize('name', ['snip', 'grasp', 'magnitude-at-init'])
+@pytest.mark.parametrize('function', ['relu', 'dead'])
+def test_upside_down_keeps_other_weights_and_at_one_half_all_others(tiny, name, function):
+    task = tiny(function)
+    largest, smallest = (mask_of(task, name, density=0.5, keep=keep) for keep in ('largest', 'smallest'))
+    assert torch.equal(largest, ~smallest)
+
+
+def test_synflow_upside_down_takes_away_what_carries_most(tiny):
+    task = tiny('relu')
+    scores = synflow.scores(task, fresh(task).weights[0], {})
+    smallest = mask_of(task, 'synflow', density=0.5, iterations=1, keep='smallest')[0]
+    assert scores[smallest].max() <= scores[~smallest].min()
+    assert not (smallest & mask_of(task, 'synflow', density=0.5, iterations=1)[0]).any()
+
+
+@pytest.mark.parametrize('layers', ['uniform', 'erk', 'balanced'])
+def test_random_masks_keep_as_many_of_each_layer_as_they_are_told(layers):
+    task = task_of(seeds=(0, 1))
+    expected = {'uniform': [1_920, 3_000, 40], 'erk': [2_014, 2_213, 733], 'balanced': [2_280, 2_280, 400]}[layers]
+    kept = task.network.layout.unpack(mask_of(task, 'random', density=0.1, layers=layers))
+    if layers == 'erk':
+        # ∝ 364, 400, 104, but the output layer has only 400: 4,560 over 764.
+        expected = [round(4_560 * 364 / 764), round(4_560 * 400 / 764), 400]
+    assert [part.flatten(1).sum(1).tolist() for part in kept.values()] == [[count, count] for count in expected]
+
+
+def test_smart_ratio_keeps_what_was_published_for_resnet20_at_every_seed():
+    task = task_of('resnet20', shape=(3, 8, 8), seeds=(0, 1))
+    exact = settings_of('resnet20')(name='resnet20', shortcut='identity', norm='plain')
+    task = replace(task, network=Network.of(exact, (3, 8, 8), 10))
+    ahead = ALGORITHMS.find('smart-ratio').kept(
+        task.network.layout, settings('smart-ratio', density=0.0059), task.training, 5)
+    mask = mask_of(task, 'smart-ratio', density=0.0059)
+    assert ahead == [1_574] and mask.sum(1).tolist() == [1_574, 1_574]
+    assert task.network.layout.unpack(mask)['classifier.weight'].flatten(1).sum(1).tolist() == [192, 192]
+
+
+@pytest.mark.parametrize('name', ALL)
+@pytest.mark.parametrize(('model', 'density'), [('conv-2', 0.1), ('resnet20', 0.2)])
+def test_the_one_round_is_the_drawn_weights_under_the_mask_measured_untrained(name, model, density):
+    task = task_of(model, shape=(3, 8, 8), data={'crop': 1, 'flip': True})
+    start, (only,) = fresh(task), found(task, name, density=density)
+    count, mask = task.network.layout.prunable, only.ticket.mask
+    assert only.number == 0 and only.ticket.iteration == 0 and only.trained.step == 0 and only.search is None
+    assert torch.equal(only.ticket.weights[:, :count], torch.where(mask, start.weights[:, :count], 0.))
+    assert torch.equal(only.ticket.weights[:, count:], start.weights[:, count:])
+    assert torch.equal(only.trained.weights, only.ticket.weights)
+    for name_, buffer in start.buffers.items():
+        assert torch.equal(only.ticket.buffers[name_], buffer) and torch.equal(only.trained.buffers[name_], buffer)
+    assert only.trained.history == (only.trained.history[0],)
+    assert only.trained.history[0].test == CPU.score(task, only.trained, None)
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_what_was_found_trains_and_keeps_its_mask(name):
+    task = task_of('resnet20', shape=(3, 8, 8), optimizer=SGD, length='1 epochs')
+    ticket = found(task, name)[0].ticket
+    trained = finetune(task, ticket).weights[:, :task.network.layout.prunable]
+    assert not trained[~ticket.mask].any()
+    assert not torch.equal(trained, ticket.weights[:, :task.network.layout.prunable])
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_a_search_that_is_done_does_nothing_more(name):
+    task = task_of()
+    assert not found(task, name, found(task, name))
+
+
+@pytest.mark.parametrize('name', ALL)
+@pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
+def test_seeds_together_find_what_they_find_alone_and_another_seed_another_mask(name, model):
+    def masks(*seeds: int) -> torch.Tensor:
+        return mask_of(task_of(model, shape=(3, 8, 8), seeds=seeds, data={'flip': True}), name)
+    together = masks(0, 5)
+    assert torch.equal(together, torch.cat([masks(0), masks(5)]))
+    assert not torch.equal(together[0], together[1])
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_layers_that_are_kept_out_are_not_chosen_among(name):
+    task = task_of(keep_out=('dense2',))
+    mask = mask_of(task, name, density=0.25)
+    assert mask.shape == (1, 19_600) and int(mask.sum()) == 4_900
+
+
+# --- Planted tickets ---
+
+def on_planted(folder: Path, function: str, initializer: str = 'own') -> Task:
+    task = task_of(optimizer=SGD, pictures=400, batch_size=200, data={'normalization': 'standardize'})
+    return replace(task, network=planted.network(folder, function, initializer), data=planted.pictures())
+
+
+def test_snip_finds_the_weights_that_carry_a_planted_signal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task = on_planted(tmp_path, 'flat', 'unsigned-constant')
+    (only,) = found(task, 'snip', density=4 / 256)
+    assert torch.equal(only.ticket.mask.view(4, 64), planted.SIGNAL)
+    assert only.trained.history[0].test.accuracy[0] > 0.99
+
+
+def test_grasp_keeps_planted_weights_at_odds_with_the_signal_and_drops_them_where_they_agree(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    # Without a weight that agrees with the labels the loss grows and gradients with it; GraSP wants them large.
+    against = on_planted(tmp_path, 'against')
+    assert torch.equal(mask_of(against, 'grasp', density=4 / 256).view(4, 64), planted.SIGNAL)
+    agreeing = on_planted(tmp_path, 'flat', 'unsigned-constant')
+    assert not mask_of(agreeing, 'grasp', density=0.5).view(4, 64)[planted.SIGNAL].any()
+
+
+def test_synflow_finds_the_paths_planted_in_the_weights_for_it_sees_no_pictures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = mask_of(on_planted(tmp_path, 'paths'), 'synflow', density=0.0074)[0]
+    assert kept.nonzero().flatten().tolist() == sorted(PATHS)
+
+
+def test_magnitude_at_init_finds_the_largest_weights_also_one_that_leads_nowhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = mask_of(on_planted(tmp_path, 'paths'), 'magnitude-at-init', density=0.0083)[0]
+    assert kept.nonzero().flatten().tolist() == sorted([*PATHS, 15 * 64 + 63])
+
+
+# --- Mistakes ---
+
+def test_a_layer_that_is_emptied_is_told_with_the_seed_and_what_to_do():
+    task = task_of(seeds=(7,))
+    with pytest.raises(LthError, match=r'by magnitude-at-init leaves no weight in (dense..weight) \(seed 7\)'
+                                       r'.*Choose random .*keep_out=\1'):
+        found(task, 'magnitude-at-init', density=4 / 49_600)
+
+
+@pytest.mark.parametrize('name', RANKED + ['random'])
+def test_a_density_of_fewer_weights_than_layers_is_refused_before_anything_is_read(name):
+    layout = task_of().network.layout
+    with pytest.raises(LthError, match='keeps 2 of 49600 weights, .* 3 layers, such as dense1.weight, .* 6.1e-05'):
+        ALGORITHMS.find(name).kept(layout, settings(name, density=0.00005), task_of().training, 5)
+
+
+@pytest.mark.parametrize('name', ['snip', 'grasp'])
+def test_more_batches_than_an_epoch_has_are_refused(name):
+    check = ALGORITHMS.find(name).check
+    check(settings(name, batches=5), task_of().training, 5)
+    with pytest.raises(LthError, match='algorithm.batches: 6 is more than the 5 batches of 8 in an epoch'):
+        check(settings(name, batches=6), task_of().training, 5)
+
+
+def test_scores_that_overflow_are_told_with_the_seed(tiny):
+    with pytest.raises(LthError, match='Scores by snip of seed 0 are not finite numbers'):
+        found(tiny('huge'), 'snip', density=0.5)
+
+
+@pytest.mark.parametrize(('name', 'setting', 'value'), [
+    ('snip', 'density', 0.), ('random', 'density', 1.1), ('synflow', 'keep', 'best'), ('grasp', 'batches', 0),
+    ('grasp', 'temperature', 0.), ('synflow', 'iterations', 0), ('smart-ratio', 'classifier', 0.)])
+def test_settings_that_make_no_sense_are_refused(name, setting, value):
+    with pytest.raises(LthError, match=f'test: {setting}'):
+        settings(name, **{setting: value})
+
+
+def test_a_way_to_spread_weights_is_known_by_any_spelling_and_stored_by_one():
+    assert settings('random', layers='ERK').layers == 'erk'
+    with pytest.raises(LthError, match="'erkk', did you mean 'erk'"):
+        settings('random', layers='erkk')

@@ -1,0 +1,60 @@
+"""Planted tickets: networks and pictures in which a few known weights are all that matters."""
+from pathlib import Path
+
+import torch
+
+from lth.datasets import Dataset, Split
+from lth.models import settings_of
+from lth.network import Network
+
+# `flat` is as its initializer draws it. The others have weights of their own. `against`: those of the signal are
+# negative, all others positive. `paths`: a strong path for each class through a hidden unit of its own, and one strong
+# weight into a unit from which little goes on.
+MODELS = '''
+import torch
+from torch import nn
+
+def flat(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
+def against(shape, classes):
+    net = flat(shape, classes)
+    with torch.no_grad():
+        net[1].weight.fill_(0.1)
+        net[1].weight[torch.arange(4), torch.arange(4) * 2] = -0.1
+    return net
+
+def paths(shape, classes):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 16, bias=False), nn.ReLU(), nn.Linear(16, classes, bias=False))
+    with torch.no_grad():
+        net[1].weight.uniform_(-0.01, 0.01)
+        net[3].weight.uniform_(-0.01, 0.01)
+        net[1].weight[torch.arange(4), torch.arange(4) * 2] = -0.5
+        net[3].weight[torch.arange(4), torch.arange(4)] = 0.5
+        net[1].weight[15, 63] = 2.
+    return net
+'''
+SIGNAL = torch.zeros(4, 64, dtype=torch.bool)
+SIGNAL[torch.arange(4), torch.arange(4) * 2] = True
+
+
+def network(folder: Path, function: str, initializer: str) -> Network:
+    """One of the networks above, for pictures of 1×8×8 in four classes; `folder` is the current one."""
+
+    (folder / 'planted_models.py').write_text(MODELS)
+    name = f'planted_models.py:{function}'
+    return Network.of(settings_of(name)(name=name, initializer=initializer), (1, 8, 8), 4)
+
+
+def pictures() -> Dataset:
+    """Noise, but for one pixel for each class, white in its pictures and black in all others: of a network with one
+    dense layer, the weights in SIGNAL carry all that can be known.
+    """
+
+    labels = torch.arange(400) % 4
+    images = torch.randint(0, 256, (400, 1, 8, 8), generator=torch.Generator().manual_seed(3))
+    for label in range(4):
+        images[labels == label, 0, 0, 2 * label] = 255
+        images[labels != label, 0, 0, 2 * label] = 0
+    split = Split(images.to(torch.uint8), labels)
+    return Dataset(split, split, (0.5,), (0.3,))
