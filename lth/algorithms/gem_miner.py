@@ -93,13 +93,6 @@ def kept_counts(layout: Layout, settings: Settings, training: Training, steps_pe
     return counts
 
 
-def drops(epochs: int) -> list[int]:
-    """The epochs at which the learning rate drops when a gem is finetuned for so many, as the paper's code has it."""
-
-    published = {100: [50, 80], 150: [80, 120], 160: [80, 120], 200: [100, 150], 300: [150, 250]}
-    return published.get(epochs, [epochs // 2, epochs * 2 // 3])
-
-
 def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None:
     if settings.freeze_every.amount < 1 or not events(settings, training, steps_per_epoch):
         raise LthError(f'algorithm.freeze_every: scores never freeze, as {settings.freeze_every} is not before the end '
