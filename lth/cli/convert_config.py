@@ -21,14 +21,14 @@ def convert_config(
         as_json: Json = False) -> None:
     """Convert rare-gems settings to a recipe: every setting that decides a result, to be saved and changed.
 
-    What a recipe cannot say is told beside it: keys that are not needed here, seeds, the folder of the pictures. What
-    would give another result than there is refused, all of it at once.
+    What a recipe cannot say is told beside it: keys that are not needed, seeds, the folder of the pictures. What would
+    give another result than there is refused, all of it at once.
 
     [bold]Examples[/bold]
 
         lth convert-config resnet20_sparsity_0_59.yml
 
-        lth convert-config resnet20_sparsity_0_59.yml > mine.yaml && lth show recipe mine.yaml
+        lth convert-config resnet20_sparsity_0_59.yml > mine.yaml
     """
 
     # As in planning.py: `--help` must not wait.

@@ -39,12 +39,12 @@ def kind_of(given: Given) -> str:
 def algorithm(kind: str, given: Given) -> _PARTS:
     """The sections training and algorithm."""
 
-    epochs = given.whole('epochs', least=1)
-    training, settings = _KINDS[kind](given, epochs)
+    training, settings = _KINDS[kind](given)
     return training, settings | kept_out(given)
 
 
-def _gem_miner(given: Given, epochs: int) -> _PARTS:
+def _gem_miner(given: Given) -> _PARTS:
+    epochs = _epochs(given)
     if 'hc_quantized' in given and not given.truth('hc_quantized'):
         given.complain('hc_quantized', 'is not offered: hc_iter rounds scores at every step. Write True, or algo: hc.')
     every = _period(given, epochs)
@@ -55,7 +55,8 @@ def _gem_miner(given: Given, epochs: int) -> _PARTS:
         **_score_start(given), 'final_mask': final, **_keep(given), 'finetune': finetuned(given, epochs)}
 
 
-def _hypercube(given: Given, epochs: int) -> _PARTS:
+def _hypercube(given: Given) -> _PARTS:
+    epochs = _epochs(given)
     density = _target(given)
     given.remark('hc ends in rare-gems with whatever scores are above one half; here target_sparsity decides, and the '
                  f'best {100 * density:g}% are kept')
@@ -65,18 +66,21 @@ def _hypercube(given: Given, epochs: int) -> _PARTS:
         **_keep(given), 'finetune': finetuned(given, epochs)}
 
 
-def _edge_popup(given: Given, epochs: int) -> _PARTS:
+def _edge_popup(given: Given) -> _PARTS:
+    epochs = _epochs(given)
     if _penalty(given)['penalty']:
         given.complain('regularization', 'is not offered with ep: leave it out, or take algo: global_ep.')
     return searched(given, epochs), {
         'name': 'edge-popup', 'density': _kept_share(given), **_keep(given), 'finetune': finetuned(given, epochs)}
 
 
-def _global_edge_popup(given: Given, epochs: int) -> _PARTS:
+def _global_edge_popup(given: Given) -> _PARTS:
+    epochs = _epochs(given)
     return searched(given, epochs), _global(given, epochs, _density(given, 1 - _removed(given), 1))
 
 
-def _gradual_edge_popup(given: Given, epochs: int) -> _PARTS:
+def _gradual_edge_popup(given: Given) -> _PARTS:
+    epochs = _epochs(given)
     every = _period(given, epochs)
     density = _density(given, 1 - _removed(given), epochs // every)
     return searched(given, epochs), _global(given, epochs, density) | {'shrink_every': f'{every} epochs'}
@@ -90,51 +94,55 @@ def _global(given: Given, epochs: int, density: float) -> Raw:
             'finetune': finetuned(given, epochs)}
 
 
-def _magnitude(given: Given, epochs: int) -> _PARTS:
+def _magnitude(given: Given) -> _PARTS:
     """A round trains for iter_period epochs, and for `epochs` where there is none."""
 
-    length = given.whole('iter_period', least=1) if 'iter_period' in given else epochs
+    length = given.whole('iter_period', least=1) if 'iter_period' in given else _epochs(given)
     rate = given.number('prune_rate', above=0, below=1) if 'prune_rate' in given else _RATE
     return searched(given, length), {
-        'name': 'magnitude', 'rounds': _rounds(given, rate, epochs // length), 'rates': rate, 'scope': 'global',
+        'name': 'magnitude', 'rounds': _rounds(given, rate, length), 'rates': rate, 'scope': 'global',
         'rewind': f'{given.whole("imp_rewind_iter", least=0)} iterations'}
 
 
-def _rounds(given: Given, rate: float, trainings: int) -> int:
-    """Prunings: as many as are given, or are left of `epochs` behind the dense round, else the fewest that reach the
-    target.
+def _rounds(given: Given, rate: float, length: int) -> int:
+    """Prunings: as many as are given, or the fewest that reach the target; without one, `epochs` are those of all
+    rounds, the dense one too.
     """
 
     if 'imp_rounds' in given:
         return given.whole('imp_rounds', least=0, default=0)
-    if 'target_sparsity' not in given and trainings > 1:
-        return trainings - 1
+    if 'target_sparsity' not in given and 'epochs' in given and _epochs(given) >= 2 * length:
+        return _epochs(given) // length - 1
     # A target is a rounded figure: 1.44% is what 19 prunings by a fifth leave, 1.4412%.
     return math.ceil(math.log(_target(given)) / math.log(1 - rate) - 0.02)
 
 
-def _dense(given: Given, epochs: int) -> _PARTS:
-    return searched(given, epochs), {'name': 'magnitude', 'rounds': 0}
+def _dense(given: Given) -> _PARTS:
+    return searched(given, _epochs(given)), {'name': 'magnitude', 'rounds': 0}
 
 
-def _smart_ratio(given: Given, epochs: int) -> _PARTS:
+def _smart_ratio(given: Given) -> _PARTS:
     removed = given.number('smart_ratio', above=0, below=1)
     density = float(1 - Decimal(repr(removed))) if 0 < removed < 1 else 1.
     if not given.truth('random_subnet'):
         given.remark('smart_ratio asks for a random subnetwork: rare-gems wants random_subnet: True beside it')
-    return finetuned(given, epochs), {'name': 'smart-ratio', 'density': density}
+    return finetuned(given, _epochs(given)), {'name': 'smart-ratio', 'density': density}
 
 
-def _random(given: Given, epochs: int) -> _PARTS:
+def _random(given: Given) -> _PARTS:
     by_rate = given.text('algo').lower() in ('', 'ep') and 'target_sparsity' not in given
     density = _kept_share(given) if by_rate else _target(given)
-    return finetuned(given, epochs), {'name': 'random', 'density': density, 'layers': 'uniform'}
+    return finetuned(given, _epochs(given)), {'name': 'random', 'density': density, 'layers': 'uniform'}
 
 
 _KINDS = {
     'hc_iter': _gem_miner, 'hc': _hypercube, 'ep': _edge_popup, 'global_ep': _global_edge_popup,
     'global_ep_iter': _gradual_edge_popup, 'imp': _magnitude, 'training': _dense, 'smart_ratio': _smart_ratio,
     'random_subnet': _random}
+
+
+def _epochs(given: Given) -> int:
+    return given.whole('epochs', least=1)
 
 
 def _period(given: Given, epochs: int) -> int:

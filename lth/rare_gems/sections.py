@@ -20,9 +20,9 @@ class _Network(NamedTuple):
     differs: str = ''
 
 
-_BIAS = 'its classifier has a bias, 0 in the search, which trains in finetuning'
+_BIAS = 'its classifier has a bias, which starts at 0, is never pruned, and trains when weights do'
 _SHORTCUTS = 'its projection shortcuts, 2,776,576 weights, are pruned and counted here, and neither in rare-gems'
-_BIASES = 'its layers have biases, 0 in the search, which train in finetuning'
+_BIASES = 'its layers have biases, which start at 0, are never pruned, and train when weights do'
 _NETWORKS = {
     'resnet20': _Network('resnet20', {'shortcut': 'identity'}, 'stem.0.weight'),
     'resnet32': _Network('resnet32', {'shortcut': 'identity'}, 'stem.0.weight'),
@@ -31,8 +31,7 @@ _NETWORKS = {
     'ResNet50': _Network('resnet50', {}, '0.0.weight', differs=f'{_SHORTCUTS}; {_BIAS}'),
     'ResNet101': _Network(
         'torchvision:resnet101', {}, 'conv1.weight', norm=False,
-        differs=f'{_SHORTCUTS}; BatchNorm has scale and shift, 1 and 0 in the search, which train in finetuning, and '
-                'so has its classifier a bias'),
+        differs=f'{_SHORTCUTS}; {_BIAS}, as do scale and shift of its BatchNorm'),
     'vgg16': _Network('vgg16', {}, 'conv1.weight', differs=_BIAS),
     'tinyvgg16': _Network('vgg16', {}, 'conv1.weight', differs=_BIAS),
     'MobileNetV2': _Network('mobilenet-v2', {}, '0.weight', differs=_BIAS),
