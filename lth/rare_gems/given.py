@@ -9,6 +9,8 @@ from lth.rare_gems.keys import KNOWN, MISSPELT, REFUSED, TAKEN
 from lth.registry import folded
 
 T = TypeVar('T')
+_HUGE = 1e300
+_MOST = 999_999_999
 
 
 class Given:
@@ -32,7 +34,8 @@ class Given:
     def complain(self, key: str, why: str) -> None:
         """A mistake in the value of a key, once for each."""
 
-        complaint = f'{key}: {self._raw.get(key, TAKEN.get(key))!r} {why}'
+        value = repr(self._raw.get(key, TAKEN.get(key)))
+        complaint = f'{key}: {value if len(value) <= 80 else value[:77] + "..."} {why}'
         if complaint not in self.complaints:
             self.complaints.append(complaint)
 
@@ -49,7 +52,7 @@ class Given:
         """A number between bounds."""
 
         value = self._value(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_HUGE < value < _HUGE:
             self.complain(key, 'is not a number.')
         elif not (above < value < below and least <= value <= most):
             self.complain(key, f'must be {_bounds(above, least, most, below)}.')
@@ -71,8 +74,8 @@ class Given:
             return usual
         if not _is_whole(value):
             self.complain(key, 'is not a whole number.')
-        elif value < least:
-            self.complain(key, f'must be at least {least}.')
+        elif not least <= value <= _MOST:
+            self.complain(key, f'must be at least {least} and at most {_MOST:,}.')
         else:
             return int(value)
         return usual

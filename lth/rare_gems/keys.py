@@ -68,8 +68,7 @@ _CHECKS = 'this is no search: measure what was found with `lth evaluate RUN`'
 REFUSED: dict[str, Refusal] = {
     'bias': Refusal(_off, 'biases are neither pruned nor counted here: leave it out'),
     'scale_fan': Refusal(
-        _off, 'weights are drawn by their fan alone, not by the share of it that is kept: write False, which in a '
-              'network with BatchNorm changes the classifier only', KINDS),
+        _off, 'weights are drawn by their whole fan, not by the share of it that is kept: write False'),
     'mode': Refusal(_unless('fan_in'), 'weights are drawn by fan_in: leave it out'),
     'nonlinearity': Refusal(_unless('relu'), 'weights are drawn for relu: leave it out'),
     'conv_type': Refusal(_unless('SubnetConv', 'DenseConv'), 'layers are masked as SubnetConv does: leave it out'),

@@ -360,6 +360,8 @@ def test_a_key_that_is_not_offered_is_no_harm_where_it_has_no_part(over, key):
 
 @pytest.mark.parametrize(('over', 'says'), [
     ({'lr': 'abc'}, "lr: 'abc' is not a number."), ({'lr': True}, 'lr: True is not a number.'),
+    ({'lr': 10 ** 400}, f'lr: 1{"0" * 76}... is not a number.'),
+    ({'epochs': 10 ** 9}, 'epochs: 1000000000 must be at least 1 and at most'),
     ({'lr': 0}, 'lr: 0 must be above 0.'), ({'lr': float('nan')}, 'lr: nan is not a number.'),
     ({'wd': -1}, 'wd: -1 must be at least 0.'), ({'momentum': 1}, 'momentum: 1 must be at least 0 and below 1.'),
     ({'nesterov': True, 'momentum': 0}, 'nesterov: True needs a momentum above 0.'),
@@ -367,7 +369,7 @@ def test_a_key_that_is_not_offered_is_no_harm_where_it_has_no_part(over, key):
     ({'lmbda': -1e-4}, 'lmbda: -0.0001 must be at least 0.'),
     ({'target_sparsity': 0}, 'target_sparsity: 0 must be above 0 and at most 100.'),
     ({'target_sparsity': 101}, 'target_sparsity: 101 must be above 0 and at most 100.'),
-    ({'epochs': 1.5}, 'epochs: 1.5 is not a whole number.'), ({'epochs': 0}, 'epochs: 0 must be at least 1.'),
+    ({'epochs': 1.5}, 'epochs: 1.5 is not a whole number.'), ({'epochs': 0}, 'epochs: 0 must be at least 1'),
     ({'batch_size': '128'}, "batch_size: '128' is not a whole number."),
     ({'iter_period': 150}, 'iter_period: 150 is not before the end, epochs: 150: nothing would ever be removed.'),
     ({'algo': 'global_ep_iter', 'iter_period': 200}, 'iter_period: 200 is not before the end, epochs: 150'),
@@ -393,7 +395,7 @@ def test_a_key_that_is_not_offered_is_no_harm_where_it_has_no_part(over, key):
     ({'dataset': 'Caltech101'}, 'give its pictures as a folder'), ({'dataset': 'CIFAR'}, "did you mean 'CIFAR10'"),
     ({'algo': 'pt'}, "algo: 'pt' is not offered: what it does is not documented"),
     ({'algo': 'pt_hack'}, "algo: 'pt_hack' is not offered: what it does is not documented"),
-    ({'algo': 'gm'}, "algo: 'gm' is not known"), ({'seed': -1}, 'seed: -1 must be at least 0.'),
+    ({'algo': 'gm'}, "algo: 'gm' is not known"), ({'seed': -1}, 'seed: -1 must be at least 0 and at most 999,999,999.'),
     ({'data': 3}, 'data: 3 is not a text.'), ({'arch': None}, "the key 'arch' is missing"),
     ({'dataset': None}, "the key 'dataset' is missing: add it, such as `dataset: CIFAR10`.")])
 def test_a_value_that_cannot_be_is_told_in_one_line_with_its_key(over, says):
