@@ -17,9 +17,9 @@ def one_line(error: BaseException) -> str:
 def suggestion(word: str, known: Iterable[str]) -> str:
     """The end of an error sentence: `, did you mean 'x'?`, or all the known words when none is near."""
 
-    names = sorted(known)
+    names = {name.lower(): name for name in sorted(known)}
     near = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.55)
     near.sort(key=lambda name: -len(os.path.commonprefix([name, word.lower()])))
     if near:
-        return ', did you mean ' + ' or '.join(repr(name) for name in near) + '?'
-    return ' (known: ' + ', '.join(names) + ')'
+        return ', did you mean ' + ' or '.join(repr(names[name]) for name in near) + '?'
+    return ' (known: ' + ', '.join(names.values()) + ')'

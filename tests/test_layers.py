@@ -13,7 +13,7 @@ LAYERS = {
     'masks': 2, 'layer_counts': 2, 'criteria': 2, 'actions': 2, 'schedules': 2, 'models': 2, 'datasets': 2,
     'initializers': 2,
     'registry': 1, 'recipe': 1, 'recipes': 1, 'vectors': 1, 'lengths': 1, 'streams': 1, 'files': 1, 'tensor_files': 1,
-    'locks': 1, 'workers': 1, 'foreign': 1, 'complaints': 1, 'errors': 0, '__init__': 0}
+    'rare_gems': 1, 'locks': 1, 'workers': 1, 'foreign': 1, 'complaints': 1, 'errors': 0, '__init__': 0}
 ALLOWED_IN_SEVEN = {('reports', 'runs'), ('reports', 'statistics'), ('runs', 'round_files')}
 
 

@@ -60,13 +60,6 @@ def _ladder(weights: int, density: float, events_: int) -> list[int]:
     return counts
 
 
-def drops(epochs: int) -> list[int]:
-    """The epochs at which the learning rate drops when a gem is finetuned for so many, as the paper's code has it."""
-
-    published = {100: [50, 80], 150: [80, 120], 160: [80, 120], 200: [100, 150], 300: [150, 250]}
-    return published.get(epochs, [epochs // 2, epochs * 2 // 3])
-
-
 def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None:
     scores.check_span('freeze_every', settings.freeze_every)
     if not events(settings, training, steps_per_epoch):

@@ -7,6 +7,7 @@ import typer
 
 from lth import __version__
 from lth.cli.bench import bench
+from lth.cli.convert_config import convert_config
 from lth.cli.evaluate import evaluate
 from lth.cli.find_gem import find_gem
 from lth.cli.find_ticket import find_ticket
@@ -32,6 +33,7 @@ app.command('sanity-check')(sanity_check)
 app.command('list')(listing)
 app.command('prepare')(prepare)
 app.command('show')(show)
+app.command('convert-config')(convert_config)
 app.command('bench')(bench)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lth.cli.options import (
-    BatchSize, Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Precision, RecipeName, RunName, Seeds,
+    BatchSize, Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Precision, RecipeName, RunName,
     Threads, err, explained, parsed_seeds)
 from lth.cli.planning import Found, gem_plan_of, gem_recipe_of, gem_schedule
 from lth.cli.searching import Way, carried_out, pair_name, run_folder, searched
@@ -14,6 +14,7 @@ from lth.errors import LthError, suggestion
 
 if TYPE_CHECKING:
     from lth.plan import Plan
+    from lth.rare_gems import Conversion
 
 
 @explained
@@ -40,7 +41,9 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         number_of_epochs: Epochs = None,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
-        seeds: Seeds = '0',
+        seeds: Annotated[str | None, typer.Option(
+            metavar='SEEDS', show_default=False,
+            help='Seeds, such as 0-4 or 0,2,7: each is a search of its own. Else 0, or as --config has it.')] = None,
         finetune: Annotated[bool, typer.Option(
             '--finetune', help='Train what was found, too, as its recipe says.')] = False,
         recipe: RecipeName = None,
@@ -73,7 +76,11 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
     kept = _share(sparsity, density, needed=config is None)
     name = _algorithm(algorithm)
     if config is not None:
-        found, pair = _configured(config, model, dataset, name, recipe)
+        conversion = _conversion(config, name, recipe)
+        found, pair = _configured(conversion, config.name, model, dataset)
+        seeds = ','.join(map(str, conversion.seeds)) if seeds is None else seeds
+        if conversion.datasets and conversion.datasets.is_dir() and datasets == Path('datasets'):
+            datasets = conversion.datasets
     elif model is None or dataset is None:
         raise LthError('Name a MODEL and a DATASET, such as `lth find-gem lenet-300-100 mnist --sparsity 5`, or give a '
                        'file of rare-gems settings with --config.')
@@ -86,7 +93,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         **_lengths(found, number_of_epochs)}, override or [], device)
     err.print(_promise(plan), highlight=False, soft_wrap=True)
     folder = run_folder(run, f'{pair_name(plan)}-{_suffix(plan)}')
-    way = Way(folder, datasets, seeds, device, threads, as_json, dry_run)
+    way = Way(folder, datasets, seeds or '0', device, threads, as_json, dry_run)
     if finetune and not dry_run:
         _found_and_finetuned(plan, way)
     else:
@@ -140,10 +147,8 @@ def _algorithm(name: str | None) -> str | None:
     return gems[folded(name)]
 
 
-def _configured(
-        config: Path, model: str | None, dataset: str | None, algorithm: str | None, recipe: str | None,
-) -> tuple[Found, tuple[str, str]]:
-    """The recipe of rare-gems settings, for the model and data set that were named or else are theirs."""
+def _conversion(config: Path, algorithm: str | None, recipe: str | None) -> 'Conversion':
+    """Rare-gems settings as a recipe."""
 
     from lth import files, rare_gems  # pylint: disable=import-outside-toplevel # as above
     if recipe is not None or algorithm is not None:
@@ -151,12 +156,21 @@ def _configured(
                        'single settings with --set.')
     converted = rare_gems.converted(files.read_yaml(config), config.name)
     for remark in converted.remarks:
-        err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
-    raw = converted.recipe
+        err.print(f'Note: {remark}.', highlight=False, markup=False, soft_wrap=True)
+    return converted
+
+
+def _configured(
+        conversion: 'Conversion', origin: str, model: str | None, dataset: str | None) -> tuple[Found, tuple[str, str]]:
+    """The recipe for the model and data set that were named, or else are its own."""
+
+    from lth.recipe import merged  # pylint: disable=import-outside-toplevel # as above
+    raw = conversion.recipe
     pair = model or str(raw['model']['name']), dataset or str(raw['data']['name'])
-    for section, name in zip(('model', 'data'), pair, strict=True):
-        raw[section] |= {'name': name}
-    return (raw, config.name, None), pair
+    # The options of another model are not those of this one; pictures are shown alike.
+    raw = merged(raw, {'model': {'name': pair[0]}})
+    raw['data']['name'] = pair[1]
+    return (raw, origin, None), pair
 
 
 def _lengths(found: Found, epochs: int | None) -> dict[str, Any]:

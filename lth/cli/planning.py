@@ -7,6 +7,7 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.plan import Plan
+    from lth.rare_gems import Conversion
 
 
 # A recipe, where it was found, and a remark if it was made for others.
@@ -44,10 +45,18 @@ def gem_plan_of(
     return _planned(found, _pair(*pair), options, overrides, device)
 
 
+def converted_plan(conversion: 'Conversion', device: str = 'auto') -> 'Plan':
+    """The plan of converted rare-gems settings."""
+
+    raw, origin = conversion.recipe, conversion.recipe['source']
+    pair = _pair(raw['model']['name'], raw['data']['name'])
+    return _planned((raw, origin, None), pair, {}, [], device)
+
+
 def gem_schedule(epochs: int) -> dict[str, Any]:
     """How the learning rate drops when a gem is finetuned for so many epochs."""
 
-    from lth.algorithms.gem_miner import drops  # pylint: disable=import-outside-toplevel # as above
+    from lth.rare_gems import drops  # pylint: disable=import-outside-toplevel # as above
     return {'name': 'multistep', 'milestones': [f'{epoch} epochs' for epoch in drops(epochs)]}
 
 

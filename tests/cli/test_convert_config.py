@@ -1,0 +1,73 @@
+"""`lth convert-config`: rare-gems settings as a recipe, complete, with what should be known beside it."""
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.rare_gems.test_rare_gems import SAMPLE
+
+
+@pytest.fixture
+def written(tmp_path: Path):
+    """Writes the published sample with other values as gem.yml."""
+
+    def write(**over: object) -> str:
+        (tmp_path / 'gem.yml').write_text(yaml.safe_dump(SAMPLE | over, sort_keys=False))
+        return 'gem.yml'
+    return write
+
+
+def test_the_published_sample_is_shown_as_the_published_recipe(lth, written, tmp_path):
+    result = lth('convert-config', written())
+    assert result.code == 0
+    ours = yaml.safe_load(result.out)
+    theirs = yaml.safe_load(lth('show', 'recipe', 'gem-resnet20-cifar10-0.59').out)
+    assert ours.pop('source') == 'gem.yml (rare-gems settings)' and theirs.pop('source')
+    assert ours == theirs
+    assert result.out.endswith('# --seeds 42\n')
+    assert 'Note: not needed here: ' in result.err and 'Note: not given, so as rare-gems has it: ' in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ['gem.yml']
+
+
+def test_what_is_printed_is_a_recipe_that_can_be_given_back(lth, written, tmp_path):
+    (tmp_path / 'mine.yaml').write_text(lth('convert-config', written(data='/pictures')).out)
+    assert '# --seeds 42; pictures in /pictures' in (tmp_path / 'mine.yaml').read_text()
+    command = ('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--recipe', 'mine.yaml', '--dry-run', '--json')
+    result = lth(*command)
+    assert result.code == 0, result.err
+    assert json.loads(result.out)['rounds'][-1]['kept'] == 1580
+
+
+def test_programs_read_recipe_remarks_seeds_and_folder(lth, written):
+    told = json.loads(lth('convert-config', written(seed=3, data='/pictures'), '--json').out)
+    assert told['recipe'] == yaml.safe_load(lth('convert-config', 'gem.yml').out)
+    assert (told['seeds'], told['datasets']) == ([3], '/pictures')
+    assert told['remarks'][-1].startswith('not needed here: name, ')
+
+
+def test_a_recipe_that_cannot_be_carried_out_is_shown_as_converted_and_says_why(lth, written):
+    result = lth('convert-config', written(algo='imp', iter_period=2, imp_rewind_iter=5000))
+    recipe = yaml.safe_load(result.out)
+    assert result.code == 0
+    assert recipe['algorithm']['rewind'] == '5000 iterations' and 'validation' not in recipe['data']
+    assert 'Note: this recipe cannot be carried out as it is: algorithm.rewind: 5000 iterations' in result.err
+
+
+@pytest.mark.parametrize(('text', 'says'), [
+    ('- algo\n', 'gem.yml: expected `key: value` lines, found list'), ('a: b: c\n', 'gem.yml: not valid YAML'),
+    ('algo: ep\nalgo: hc\n', "the key 'algo' stands there twice"),
+    ('arch: resnet20\ndataset: CIFAR10\nweight_decay: 5e-4\nlr: abc\n',
+     "gem.yml: unknown key 'weight_decay' (0.0005), did you mean 'wd'? rare-gems reads nothing of that name.\n"
+     "gem.yml: lr: 'abc' is not a number.")])
+def test_what_cannot_be_converted_is_refused_in_one_paragraph(lth, tmp_path, text, says):
+    (tmp_path / 'gem.yml').write_text(text)
+    result = lth('convert-config', 'gem.yml')
+    assert (result.code, result.out) == (2, '')
+    assert result.err.startswith('Error: ') and says in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ['gem.yml']
+
+
+def test_a_file_that_is_not_there_is_told(lth):
+    result = lth('convert-config', 'gem.yml')
+    assert result.code == 2 and 'Cannot read gem.yml: No such file or directory.' in result.err

@@ -1,0 +1,439 @@
+"""Rare-gems settings become recipes that mean the same, and nothing in them is left out in silence."""
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lth import recipes
+from lth.errors import LthError
+from lth.files import parsed_yaml
+from lth.plan import planned
+from lth.rare_gems import Conversion, converted, drops
+from lth.rare_gems.keys import KINDS, MISSPELT, NOT_NEEDED, REFUSED, TAKEN
+from lth.recipe import Raw, differences
+
+# As published for ResNet-20 on CIFAR-10.
+SAMPLE = {
+    'algo': 'hc_iter', 'iter_period': 5, 'arch': 'resnet20', 'dataset': 'CIFAR10', 'name': 'resnet20_quantized_iter_hc',
+    'optimizer': 'sgd', 'lr': 0.1, 'lr_policy': 'cosine_lr', 'fine_tune_lr': 0.01,
+    'fine_tune_lr_policy': 'multistep_lr', 'epochs': 150, 'wd': 0.0, 'momentum': 0.9, 'batch_size': 128,
+    'conv_type': 'SubnetConv', 'bn_type': 'NonAffineBatchNorm', 'freeze_weights': True, 'prune_type': 'BottomK',
+    'target_sparsity': 0.59, 'unflag_before_finetune': True, 'init': 'signed_constant', 'score_init': 'unif',
+    'scale_fan': False, 'round': 'naive', 'noise': True, 'noise_ratio': 0, 'hc_quantized': True,
+    'quantize_threshold': 0.5, 'regularization': 'L2', 'lmbda': 0.0001, 'workers': 4, 'gpu': 0,
+    'checkpoint_at_prune': False, 'skip_sanity_checks': False}
+NAMES = '''
+    algo iter_period arch dataset name subfolder optimizer lr lr_policy lr_gamma gamma milestones fine_tune_optimizer
+    fine_tune_lr fine_tune_lr_policy fine_tune_wd epochs wd momentum nesterov batch_size conv_type bn_type bias
+    freeze_weights prune_type prune_rate override_prune_rate target_sparsity unflag_before_finetune init score_init
+    scale_fan mode nonlinearity first_layer_dense last_layer_dense round noise noise_ratio num_test hc_quantized
+    quantize_threshold bottom_k_on_forward project_freq rewind_to_epoch rewind_score regularization lmbda alpha
+    alpha_prime label_smoothing width width_mult hidden_size random_subnet smart_ratio sr_version weight_training
+    dense_training shuffle reinit chg_mask chg_weight mixed_precision seed trial_num fixed_init seed_fixed_init trainer
+    use_full_data data workers num_workers gpu no_cuda multiprocessing_distributed world_size rank dist_backend
+    checkpoint_at_prune ckpt_at_fixed_epochs save_model save_every ckpt_interval pretrained pretrained2 resume load_ckpt
+    drop_bottom_half_weights skip_fine_tune skip_sanity_checks only_sanity sanity_folder invert_sanity_check evaluate
+    evaluate_only compare_rounding lr_adjust hc_warmup hc_period mode_connect imp_rewind_iter imp_no_rewind imp_rounds
+    imp_resume_round log_dir log_interval print_freq results_filename run_idx weight_decay iter_ep transfer_learning
+    datasets'''.split()
+
+
+def conversion(**over: Any) -> Conversion:
+    """The sample with other values; a value of None leaves its key out."""
+
+    return converted({key: value for key, value in (SAMPLE | over).items() if value is not None}, 'mine.yml')
+
+
+def recipe(**over: Any) -> Raw:
+    return conversion(**over).recipe
+
+
+def complaints(**over: Any) -> list[str]:
+    with pytest.raises(LthError) as caught:
+        conversion(**over)
+    return str(caught.value).splitlines()
+
+
+def test_the_published_sample_is_the_published_recipe():
+    ours = planned(recipe(), 'mine.yml').recipe.dump()
+    theirs = planned(recipes.find('gem-resnet20-cifar10-0.59')[0], 'gem-resnet20-cifar10-0.59').recipe.dump()
+    assert differences(ours | {'source': ''}, theirs | {'source': ''}) == []
+    assert ours['source'] == 'mine.yml (rare-gems settings)'
+
+
+def test_the_published_sample_keeps_as_many_weights_as_there():
+    assert planned(recipe(), 'mine.yml').kept[-1] == 1580
+
+
+def test_every_known_key_is_in_exactly_one_class():
+    assert sorted((*TAKEN, *NOT_NEEDED, *REFUSED, *MISSPELT)) == sorted(NAMES)
+
+
+def test_the_document_names_every_key_that_is_taken_over_refused_or_misspelt():
+    text = (Path(__file__).parents[2] / 'docs' / 'gems.md').read_text().split('## Rare-gems settings')[1]
+    assert [key for key in (*TAKEN, *REFUSED, *MISSPELT) if f'`{key}' not in text] == []
+
+
+def test_refusals_name_kinds_that_there_are():
+    assert all(kinds <= KINDS for _, _, kinds in REFUSED.values())
+
+
+def test_a_file_is_read_as_yaml_reads_it(tmp_path):
+    text = ''.join(f'{key}: {value}\n' for key, value in SAMPLE.items()) + 'fine_tune_wd: 1e-4\n'
+    assert converted(parsed_yaml(text, 'mine.yml'), 'mine.yml').recipe == recipe()
+
+
+def test_keys_without_a_part_are_named_once_in_one_sentence():
+    told = [remark for remark in conversion(save_every=10).remarks if remark.startswith('not needed here: ')]
+    assert len(told) == 1
+    assert told[0].removeprefix('not needed here: ').split(', ') == [
+        'name', 'conv_type', 'freeze_weights', 'prune_type', 'scale_fan', 'round', 'noise', 'noise_ratio',
+        'quantize_threshold', 'workers', 'gpu', 'checkpoint_at_prune', 'skip_sanity_checks', 'save_every']
+
+
+@pytest.mark.parametrize('key', NOT_NEEDED)
+def test_a_key_that_is_not_needed_changes_nothing_and_is_named(key):
+    changed = conversion(**{key: 3})
+    assert changed.recipe == recipe()
+    assert any(remark.startswith('not needed here: ') and key in remark.split(': ')[1].split(', ')
+               for remark in changed.remarks)
+
+
+def test_what_a_file_leaves_out_is_as_published_and_told():
+    found = converted({'algo': 'hc_iter', 'arch': 'resnet20', 'dataset': 'CIFAR10'}, 'mine.yml')
+    training, algorithm = found.recipe['training'], found.recipe['algorithm']
+    assert training['optimizer'] == {
+        'name': 'sgd', 'learning_rate': 0.001, 'weight_decay': 5e-4, 'momentum': 0.9, 'nesterov': False}
+    assert (training['length'], training['batch_size'], training['schedule']) == (
+        '10 epochs', 64, {'name': 'constant'})
+    assert (algorithm['density'], algorithm['freeze_every'], algorithm['penalty']) == (0.005, '5 epochs', 0.)
+    assert (algorithm['finetune']['optimizer']['learning_rate'], algorithm['final_mask']) == (0.01, 'in-force')
+    assert any('lr 0.001, lr_policy constant_lr, epochs 10' in remark for remark in found.remarks)
+
+
+def test_the_seed_is_that_of_the_trial():
+    assert conversion().seeds == (42,)
+    assert conversion(seed=7).seeds == (7,)
+    third = conversion(seed=7, trial_num=3)
+    assert third.seeds == (9,)
+    assert any('for all of them --seeds 7-9' in remark for remark in third.remarks)
+
+
+def test_the_folder_of_the_pictures_is_taken_over():
+    assert conversion().datasets is None
+    assert conversion(data='/data/sets').datasets == Path('/data/sets')
+
+
+@pytest.mark.parametrize(('over', 'expected'), [
+    ({'target_sparsity': 20}, {'density': 0.2}), ({'target_sparsity': 1e-5}, {'density': 1e-7}),
+    ({'target_sparsity': 100}, {'density': 1.}), ({'iter_period': 8}, {'freeze_every': '8 epochs'}),
+    ({'lmbda': 0.003}, {'penalty': 0.003}), ({'unflag_before_finetune': False}, {'final_mask': 'in-force'}),
+    ({'score_init': 'half'}, {'scores': 'half'}), ({'score_init': 'bern'}, {'scores': 'bernoulli'}),
+    ({'score_init': 'bimodal'}, {'scores': 'bimodal'}), ({'score_init': 'skew'}, {'scores': 'skew'}),
+    ({'regularization': 'L1'}, {'regularizer': 'l1'}), ({'regularization': 'L1_L2'}, {'regularizer': 'l1-l2'}),
+    ({'regularization': 'var_red_1', 'alpha': 2}, {'regularizer': 'variance', 'exponents': [2., 1.]}),
+    ({'regularization': False}, {'penalty': 0.}), ({'invert_sanity_check': True}, {'keep': 'smallest'}),
+    ({'first_layer_dense': True, 'last_layer_dense': True}, {'keep_out': ['stem.0.weight', 'output']})])
+def test_a_setting_of_the_search_is_taken_over(over, expected):
+    usual = recipe()['algorithm']
+    changed = recipe(**over)['algorithm']
+    assert {key: value for key, value in changed.items() if usual.get(key) != value} == expected
+    assert usual.keys() <= changed.keys()
+
+
+def test_a_rate_of_its_own_is_the_density_that_it_ends_in():
+    found = recipe(override_prune_rate=True, prune_rate=0.162215)
+    assert found['algorithm']['density'] == pytest.approx(0.0059, rel=1e-4)
+    assert planned(found, 'mine.yml').kept[-1] == 1580
+
+
+@pytest.mark.parametrize(('over', 'place', 'expected'), [
+    ({'epochs': 88}, ('training', 'length'), '88 epochs'), ({'batch_size': 512}, ('training', 'batch_size'), 512),
+    ({'lr': 0.5}, ('training', 'optimizer', 'learning_rate'), 0.5),
+    ({'wd': 0.001}, ('training', 'optimizer', 'weight_decay'), 0.001),
+    ({'momentum': 0.5}, ('training', 'optimizer', 'momentum'), 0.5),
+    ({'momentum': 0.5}, ('algorithm', 'finetune', 'optimizer', 'momentum'), 0.5),
+    ({'nesterov': True}, ('training', 'optimizer', 'nesterov'), True),
+    ({'optimizer': 'adam', 'lr': 0.01}, ('training', 'optimizer'),
+     {'name': 'adam', 'learning_rate': 0.01, 'weight_decay': 0.}),
+    ({'fine_tune_optimizer': 'adam'}, ('algorithm', 'finetune', 'optimizer'),
+     {'name': 'adam', 'learning_rate': 0.01, 'weight_decay': 1e-4}),
+    ({'fine_tune_lr': 0.05}, ('algorithm', 'finetune', 'optimizer', 'learning_rate'), 0.05),
+    ({'fine_tune_wd': 0}, ('algorithm', 'finetune', 'optimizer', 'weight_decay'), 0.),
+    ({'lr_policy': 'constant_lr'}, ('training', 'schedule'), {'name': 'constant'}),
+    ({'lr_policy': 'multistep_lr', 'gamma': 0.2}, ('training', 'schedule'),
+     {'name': 'multistep', 'milestones': ['80 epochs', '120 epochs'], 'factor': 0.2}),
+    ({'lr_policy': 'multistep_lr', 'lr_gamma': 0.3, 'milestones': [30, 60]}, ('training', 'schedule'),
+     {'name': 'multistep', 'milestones': ['30 epochs', '60 epochs'], 'factor': 0.3}),
+    ({'fine_tune_lr_policy': 'cosine_lr'}, ('algorithm', 'finetune', 'schedule'), {'name': 'cosine', 'per': 'epoch'}),
+    ({'epochs': 300}, ('algorithm', 'finetune', 'schedule', 'milestones'), ['150 epochs', '250 epochs']),
+    ({'mixed_precision': True}, ('training', 'precision'), 'bf16'),
+    ({'init': 'unsigned_constant'}, ('model', 'initializer'), 'unsigned-constant'),
+    ({'init': 'kaiming_normal'}, ('model', 'initializer'), 'kaiming-normal'),
+    ({'init': 'kaiming_uniform'}, ('model', 'initializer'), 'kaiming-uniform'),
+    ({'init': 'xavier_normal'}, ('model', 'initializer'), 'glorot-normal'),
+    ({'bn_type': 'AffineBatchNorm'}, ('model', 'norm'), 'affine')])
+def test_a_setting_of_network_or_training_is_taken_over(over, place, expected):
+    found: Any = recipe(**over)
+    planned(found, 'mine.yml')
+    for key in place:
+        found = found[key]
+    assert found == expected
+
+
+@pytest.mark.parametrize(('epochs', 'expected'), [
+    (100, [50, 80]), (150, [80, 120]), (160, [80, 120]), (200, [100, 150]), (300, [150, 250]), (90, [45, 60])])
+def test_finetuning_drops_where_it_does_there(epochs, expected):
+    assert drops(epochs) == expected
+
+
+# The weights that rare-gems counts, or ours where it forgets some.
+@pytest.mark.parametrize(('arch', 'dataset', 'name', 'weights'), [
+    ('resnet20', 'CIFAR10', 'resnet20', 268_336), ('resnet32', 'CIFAR10', 'resnet32', 461_872),
+    ('cResNet18', 'CIFAR10', 'resnet18', 11_164_352),
+    ('TinyResNet18', 'TinyImageNet', 'resnet18', 11_164_352 + 190 * 512),
+    ('vgg16', 'CIFAR10', 'vgg16', 14_715_584), ('tinyvgg16', 'TinyImageNet', 'vgg16', 14_715_584 + 190 * 512),
+    ('MobileNetV2', 'CIFAR10', 'mobilenet-v2', 2_261_824),
+    ('WideResNet28', 'CIFAR100', 'wide-resnet28-2', 1_463_984 + 90 * 128), ('Conv2', 'CIFAR10', 'conv-2', 4_300_992),
+    ('Conv4', 'CIFAR10', 'conv-4', 2_425_024), ('Conv6', 'CIFAR10', 'conv-6', 2_261_184),
+    ('ResNet50', 'ImageNet', 'resnet50', 25_502_912),
+    ('ResNet101', 'FfcvImageNet', 'torchvision:resnet101', 44_442_816)])
+def test_every_network_is_one_of_ours_with_the_weights_that_it_has_there(arch, dataset, name, weights):
+    found = conversion(arch=arch, dataset=dataset, first_layer_dense=True)
+    plan = planned(found.recipe, 'mine.yml')
+    assert plan.recipe.model.name == name and plan.network.layout.weights == weights
+    convolutions = [slot for slot in plan.network.layout.slots if slot.kind == 'convolution']
+    least = min(convolutions, key=lambda slot: slot.shape[1])
+    kept_out = [slot for slot in plan.network.layout.slots if slot.kind != 'other' and not slot.prunable]
+    assert [slot.shape[1] for slot in kept_out] == [3] and least.shape[1] <= 3
+    told = any(remark.startswith(f'{name}: ') for remark in found.remarks)
+    biased = any(slot.name.endswith('bias') and slot.size == plan.source.classes for slot in plan.network.layout.slots)
+    assert told == biased
+
+
+@pytest.mark.parametrize('arch', ['ResNet50', 'ResNet101'])
+def test_shortcuts_that_rare_gems_does_not_count_are_told(arch):
+    assert any('its projection shortcuts, 2,776,576 weights' in remark for remark in conversion(arch=arch).remarks)
+
+
+@pytest.mark.parametrize(('dataset', 'name', 'crop', 'flip'), [
+    ('CIFAR10', 'cifar10', 4, True), ('CIFAR100', 'cifar100', 4, True), ('TinyImageNet', 'tiny-imagenet', 4, True),
+    ('ImageNet', 'imagenet', 0, True), ('FfcvImageNet', 'imagenet', 0, True), ('MNIST', 'mnist', 0, False),
+    ('cifar-10', 'cifar10', 4, True)])
+def test_every_data_set_is_one_of_ours(dataset, name, crop, flip):
+    arch = 'Conv4' if name != 'imagenet' else 'ResNet50'
+    settings = planned(recipe(dataset=dataset, arch=arch), 'mine.yml').recipe.data
+    assert (settings.name, settings.crop, settings.flip, settings.normalization) == (name, crop, flip, 'standardize')
+    assert settings.resized_crop == (0.08 if name == 'imagenet' else None)
+
+
+def test_all_of_the_data_is_never_trained_on_and_that_is_told():
+    full = conversion(use_full_data=True)
+    assert full.recipe == recipe()
+    assert any('data.validation' in remark for remark in full.remarks)
+
+
+FINETUNE = recipe()['algorithm']['finetune']
+
+
+@pytest.mark.parametrize(('over', 'expected'), [
+    ({'algo': 'hc'}, {'name': 'hypercube', 'density': 0.0059, 'penalty': 1e-4, 'scores': 'uniform',
+                      'rounding': 'every-step', 'finetune': FINETUNE}),
+    ({'algo': 'hc', 'hc_quantized': None}, {
+        'name': 'hypercube', 'density': 0.0059, 'penalty': 1e-4, 'scores': 'uniform', 'rounding': 'at-end',
+        'finetune': FINETUNE}),
+    ({'algo': 'ep', 'prune_rate': 0.3, 'regularization': None}, {
+        'name': 'edge-popup', 'density': 0.3, 'finetune': FINETUNE}),
+    ({'algo': None, 'target_sparsity': None, 'regularization': False}, {
+        'name': 'edge-popup', 'density': 0.5, 'finetune': FINETUNE}),
+    ({'algo': 'global_ep', 'regularization': None}, {
+        'name': 'global-edge-popup', 'density': 0.0059, 'penalty': 0., 'finetune': FINETUNE}),
+    ({'algo': 'global_ep', 'override_prune_rate': True, 'prune_rate': 0.75, 'invert_sanity_check': True}, {
+        'name': 'global-edge-popup', 'density': 0.25, 'penalty': 1e-4, 'keep': 'smallest', 'finetune': FINETUNE}),
+    ({'algo': 'global_ep_iter'}, {
+        'name': 'global-edge-popup', 'density': 0.0059, 'penalty': 1e-4, 'finetune': FINETUNE,
+        'shrink_every': '5 epochs'}),
+    ({'algo': 'global_ep_iter', 'override_prune_rate': True, 'prune_rate': 0.5, 'iter_period': 75}, {
+        'name': 'global-edge-popup', 'density': 0.25, 'penalty': 1e-4, 'finetune': FINETUNE,
+        'shrink_every': '75 epochs'})])
+def test_an_algorithm_that_trains_scores_is_ours(over, expected):
+    found = recipe(**over)
+    assert found['algorithm'] == expected
+    assert found['training'] == recipe()['training']
+
+
+@pytest.mark.parametrize(('over', 'rounds'), [
+    ({'imp_rounds': 7}, 7), ({'imp_rounds': 0}, 0), ({'target_sparsity': 1.44}, 19), ({'target_sparsity': 64}, 2),
+    ({'target_sparsity': 63}, 3), ({'target_sparsity': 50, 'prune_rate': 0.5}, 1),
+    ({'target_sparsity': None, 'epochs': 4800}, 29), ({'target_sparsity': None, 'epochs': 160}, 24)])
+def test_iterative_magnitude_pruning_is_ours_with_the_rounds_that_are_wanted(over, rounds):
+    found = recipe(algo='imp', **({'iter_period': 160} | over))
+    assert found['algorithm'] == {'name': 'magnitude', 'rounds': rounds, 'rates': over.get('prune_rate', 0.2),
+                                  'scope': 'global', 'rewind': '1000 iterations'}
+    assert found['training'] == recipe(epochs=160)['training']
+    assert len(planned(found, 'mine.yml').kept) == rounds + 1
+
+
+def test_a_round_of_magnitude_pruning_trains_for_all_epochs_unless_there_is_a_period():
+    found = recipe(algo='imp', iter_period=None, imp_rewind_iter=2000)
+    assert (found['training']['length'], found['algorithm']['rewind']) == ('150 epochs', '2000 iterations')
+    told = conversion(algo='imp', iter_period=160).remarks[-1]
+    assert told.startswith('not needed here: ') and 'epochs' in told.removeprefix('not needed here: ').split(', ')
+
+
+@pytest.mark.parametrize('over', [
+    {'algo': 'training'}, {'weight_training': True}, {'dense_training': True}, {'arch': 'resnet20Normal'}])
+def test_a_dense_network_is_trained_without_a_single_pruning(over):
+    found = conversion(**over)
+    assert found.recipe['algorithm'] == {'name': 'magnitude', 'rounds': 0}
+    assert found.recipe['training'] == recipe()['training'] and found.recipe['model'] == recipe()['model']
+    assert planned(found.recipe, 'mine.yml').kept == [268_336]
+    assert any('fine_tune_lr,' in remark and 'target_sparsity' in remark for remark in found.remarks)
+
+
+def test_magnitude_pruning_of_a_network_without_scores_stays_what_it_is():
+    assert recipe(algo='imp', arch='resnet20Normal', iter_period=160)['algorithm']['rounds'] == 23
+
+
+@pytest.mark.parametrize('over', [{'random_subnet': True}, {}])
+def test_a_smart_ratio_is_the_share_that_goes_and_is_finetuned(over):
+    found = conversion(smart_ratio=0.9941, **over)
+    assert found.recipe['algorithm'] == {'name': 'smart-ratio', 'density': 0.0059}
+    assert found.recipe['training'] == FINETUNE
+    assert any('random_subnet: True' in remark for remark in found.remarks) != bool(over)
+
+
+@pytest.mark.parametrize(('over', 'density'), [
+    ({}, 0.0059), ({'algo': 'ep', 'target_sparsity': None, 'prune_rate': 0.25}, 0.25),
+    ({'algo': 'ep', 'prune_rate': 0.25}, 0.0059)])
+def test_a_random_subnetwork_is_spread_evenly(over, density):
+    found = recipe(random_subnet=True, **over)
+    assert found['algorithm'] == {'name': 'random', 'density': density, 'layers': 'uniform'}
+    assert found['training'] == FINETUNE
+
+
+MATTERS = {
+    'bias': True, 'scale_fan': True, 'mode': 'fan_out', 'nonlinearity': 'tanh', 'conv_type': 'SampleSubnetConv',
+    'freeze_weights': False, 'prune_type': 'LocalBottomK', 'round': 'prob', 'noise_ratio': 0.1,
+    'quantize_threshold': 0.3, 'bottom_k_on_forward': True, 'project_freq': 5, 'rewind_score': True,
+    'label_smoothing': 0.1, 'width': 2.0, 'width_mult': 0.5, 'shuffle': True, 'reinit': True, 'chg_mask': True,
+    'chg_weight': True, 'only_sanity': True, 'evaluate': True, 'evaluate_only': True, 'compare_rounding': True,
+    'mode_connect': True, 'fixed_init': True, 'trainer': 'other', 'pretrained': 'model.pth', 'pretrained2': 'model.pth',
+    'resume': 'model.pth', 'load_ckpt': 'model.pth', 'drop_bottom_half_weights': True}
+# What they need beside them to matter.
+ELSEWHERE = {
+    'hc_warmup': (30, {'algo': 'hc'}), 'lr_adjust': (30, {'lr_policy': 'multistep_lr'}),
+    'sr_version': (3, {'random_subnet': True}), 'imp_no_rewind': (True, {'algo': 'imp'}),
+    'imp_resume_round': (4, {'algo': 'imp'})}
+HARMLESS = {
+    'bias': False, 'mode': 'fan_in', 'nonlinearity': 'relu', 'project_freq': 1, 'label_smoothing': 0, 'width': 1.0,
+    'width_mult': 1, 'hc_warmup': 9999, 'lr_adjust': 50, 'sr_version': 1, 'trainer': 'default', 'pretrained': '',
+    'imp_resume_round': -1, 'conv_type': 'DenseConv'}
+
+
+def test_every_refused_key_is_tried():
+    assert MATTERS.keys() | ELSEWHERE.keys() == REFUSED.keys() and not MATTERS.keys() & ELSEWHERE.keys()
+
+
+@pytest.mark.parametrize('key', REFUSED)
+def test_a_key_that_is_not_offered_is_refused_where_it_matters_with_a_way_out(key):
+    value, beside = ELSEWHERE.get(key, (MATTERS.get(key), {}))
+    line, = complaints(**beside, **{key: value})
+    assert line.startswith(f'mine.yml: {key}: {value!r} is not offered: ') and line.endswith('.')
+
+
+@pytest.mark.parametrize('key', REFUSED)
+def test_a_key_that_is_not_offered_is_not_needed_where_it_is_off(key):
+    off = conversion(**{key: HARMLESS.get(key, SAMPLE.get(key, False))})
+    assert off.recipe == recipe()
+    assert any(remark.startswith('not needed here: ') and key in remark for remark in off.remarks)
+
+
+@pytest.mark.parametrize(('over', 'key'), [
+    ({'noise': False}, 'noise_ratio'), ({'weight_training': True}, 'freeze_weights'),
+    ({'algo': 'imp'}, 'quantize_threshold'), ({'lr_policy': 'multistep_lr', 'milestones': [9]}, 'lr_adjust'),
+    ({}, 'hc_warmup'), ({'algo': 'hc', 'epochs': 30}, 'hc_warmup')])
+def test_a_key_that_is_not_offered_is_no_harm_where_it_has_no_part(over, key):
+    value = MATTERS[key] if key in MATTERS else ELSEWHERE[key][0]
+    assert recipe(**over, **{key: value}) == recipe(**over)
+
+
+@pytest.mark.parametrize(('over', 'says'), [
+    ({'lr': 'abc'}, "lr: 'abc' is not a number."), ({'lr': True}, 'lr: True is not a number.'),
+    ({'lr': 10 ** 400}, f'lr: 1{"0" * 76}... is not a number.'),
+    ({'epochs': 10 ** 9}, 'epochs: 1000000000 must be at least 1 and at most'),
+    ({'lr': 0}, 'lr: 0 must be above 0.'), ({'lr': float('nan')}, 'lr: nan is not a number.'),
+    ({'wd': -1}, 'wd: -1 must be at least 0.'), ({'momentum': 1}, 'momentum: 1 must be at least 0 and below 1.'),
+    ({'nesterov': True, 'momentum': 0}, 'nesterov: True needs a momentum above 0.'),
+    ({'nesterov': 'yes'}, "nesterov: 'yes' is neither True nor False."),
+    ({'lmbda': -1e-4}, 'lmbda: -0.0001 must be at least 0.'),
+    ({'target_sparsity': 0}, 'target_sparsity: 0 must be above 0 and at most 100.'),
+    ({'target_sparsity': 101}, 'target_sparsity: 101 must be above 0 and at most 100.'),
+    ({'epochs': 1.5}, 'epochs: 1.5 is not a whole number.'), ({'epochs': 0}, 'epochs: 0 must be at least 1'),
+    ({'batch_size': '128'}, "batch_size: '128' is not a whole number."),
+    ({'iter_period': 150}, 'iter_period: 150 is not before the end, epochs: 150: nothing would ever be removed.'),
+    ({'algo': 'global_ep_iter', 'iter_period': 200}, 'iter_period: 200 is not before the end, epochs: 150'),
+    ({'hc_quantized': False}, 'hc_quantized: False is not offered: hc_iter rounds scores at every step.'),
+    ({'override_prune_rate': True, 'prune_rate': 1}, 'prune_rate: 1 must be above 0 and below 1.'),
+    ({'prune_rate': 0.2, 'target_sparsity': None}, 'prune_rate: 0.2 has no part without override_prune_rate: True'),
+    ({'algo': 'ep', 'regularization': None}, 'target_sparsity: 0.59 has no part in ep, which keeps prune_rate, a share:'
+     ' write prune_rate: 0.0059.'),
+    ({'algo': 'ep', 'prune_rate': 0.2}, "regularization: 'L2' is not offered with ep"),
+    ({'algo': 'global_ep', 'regularization': 'L1'}, "regularization: 'L1' is not offered with a global edge-popup"),
+    ({'regularization': 'var_red_2'}, "regularization: 'var_red_2' is not offered: "),
+    ({'regularization': 'bin_entropy'}, "regularization: 'bin_entropy' is not offered: "),
+    ({'regularization': 'L3'}, "regularization: 'L3' is not known"),
+    ({'smart_ratio': 1.5}, 'smart_ratio: 1.5 must be above 0 and below 1.'),
+    ({'lr_policy': 'multistep_lr', 'milestones': 80}, 'milestones: 80 is not a list of whole numbers from 1.'),
+    ({'lr_policy': 'multistep_lr', 'gamma': 0.1, 'lr_gamma': 0.2}, 'gamma: 0.1 is not lr_gamma, 0.2: leave one out.'),
+    ({'lr_policy': 'cosine'}, "lr_policy: 'cosine' is not known, did you mean 'cosine_lr'"),
+    ({'optimizer': 'rmsprop'}, "optimizer: 'rmsprop' is not known"), ({'init': 'signd'}, "init: 'signd' is not known"),
+    ({'bn_type': 'None'}, "bn_type: 'None' is not known"), ({'score_init': 'uni'}, "did you mean 'unif'"),
+    ({'arch': 'resnet21'}, "arch: 'resnet21' is not known, did you mean 'resnet20'"),
+    ({'arch': 'resnet32_double'}, 'resnet32 has widths 16, 32 and 64 here'),
+    ({'arch': 'FCNormal'}, 'dense networks are lenet-300-100 here'),
+    ({'dataset': 'Caltech101'}, 'give its pictures as a folder'), ({'dataset': 'CIFAR'}, "did you mean 'CIFAR10'"),
+    ({'algo': 'pt'}, "algo: 'pt' is not offered: what it does is not documented"),
+    ({'algo': 'pt_hack'}, "algo: 'pt_hack' is not offered: what it does is not documented"),
+    ({'algo': 'gm'}, "algo: 'gm' is not known"), ({'seed': -1}, 'seed: -1 must be at least 0 and at most 999,999,999.'),
+    ({'data': 3}, 'data: 3 is not a text.'), ({'arch': None}, "the key 'arch' is missing"),
+    ({'dataset': None}, "the key 'dataset' is missing: add it, such as `dataset: CIFAR10`.")])
+def test_a_value_that_cannot_be_is_told_in_one_line_with_its_key(over, says):
+    line, = complaints(**over)
+    assert line.startswith('mine.yml: ') and says in line
+
+
+@pytest.mark.parametrize(('key', 'meant'), [
+    ('weight_decay', "'wd'"), ('iter_ep', "'iter_period'"), ('transfer_learning', "'pretrained'"),
+    ('datasets', "'dataset' or 'data'")])
+def test_a_key_that_rare_gems_never_read_is_told_with_the_one_that_it_is_not(key, meant):
+    line, = complaints(**{key: 0.1})
+    assert line == (f'mine.yml: unknown key {key!r} (0.1), did you mean {meant}? rare-gems reads nothing of that name.')
+
+
+@pytest.mark.parametrize(('key', 'meant'), [
+    ('lambda', "'lmbda'"), ('batch-size', "'batch_size'"), ('epoch', "'epochs'"), ('Gpu', "'gpu'")])
+def test_an_unknown_key_names_the_nearest(key, meant):
+    line, = complaints(**{key: 1})
+    assert line.startswith(f'mine.yml: unknown key {key!r}, did you mean {meant}')
+
+
+def test_a_key_that_is_near_nothing_is_told_without_a_list_of_all():
+    assert complaints(zzz=1) == ["mine.yml: unknown key 'zzz': no key of rare-gems is near it. Leave it out."]
+
+
+def test_all_mistakes_are_told_together():
+    lines = complaints(lr='abc', epohcs=3, bias=True, target_sparsity=0)
+    assert sorted(line.split(': ')[1] for line in lines) == [
+        'bias', 'lr', 'target_sparsity', "unknown key 'epohcs', did you mean 'epochs'?"]
+
+
+@pytest.mark.parametrize('raw', [['algo'], 'algo', None, 3])
+def test_what_is_no_mapping_is_refused(raw):
+    with pytest.raises(LthError, match=f'mine.yml: expected `key: value` lines .* found {type(raw).__name__}'):
+        converted(raw, 'mine.yml')
+
+
+@pytest.mark.parametrize('pair', [('weight_training', 'mixed_precision'), ('random_subnet', 'mixed_precision')])
+def test_numbers_serve_as_switches(pair):
+    assert recipe(**dict.fromkeys(pair, 1)) == recipe(**dict.fromkeys(pair, True)) != recipe(**dict.fromkeys(pair, 0))
