@@ -1,24 +1,48 @@
 """A run measured afresh from its files: what its numbers are worth is what its files give."""
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+from torch import Tensor
+
+from lth import files, opening
 from lth.datasets import Dataset
 from lth.plan import Plan
 from lth.runs import Run
 from lth.task import Engine
+from lth.tickets import Round
 from lth.training import accuracy
 
 
 class LayerDensity(NamedTuple):
-    """One layer: how many of its weights are left; all of them where it was kept out of pruning."""
+    """One layer: how many of its weights are left; all of them where it was kept out of pruning. Where scores were
+    trained, also how many take part as these are rounded.
+    """
 
     name: str
     kept: int
     weights: int
+    in_force: int | None
+
+
+class Scores(NamedTuple):
+    """Trained scores: how many are active, not frozen, and how many of those are in force as they are rounded; the
+    active ones' least, quartiles and largest, and how many are exactly 0.
+    """
+
+    active: int
+    in_force: int
+    least: float
+    lower: float
+    median: float
+    upper: float
+    largest: float
+    zeros: int
 
 
 class Evaluation(NamedTuple):
-    """One round of one seed: its test accuracy measured now and as recorded, and its layers."""
+    """One round of one seed: its test accuracy measured now and as recorded, its layers, and its scores if it has any.
+    """
 
     seed: int
     round: int
@@ -27,6 +51,7 @@ class Evaluation(NamedTuple):
     test_accuracy: float
     recorded: float
     layers: list[LayerDensity]
+    scores: Scores | None
 
 
 def evaluations(
@@ -40,8 +65,52 @@ def evaluations(
             found = run.load(seed, chosen)
             state = found.trained.to(engine.device)
             kept = int(found.ticket.mask.sum())
-            masks = plan.network.layout.unpack(found.ticket.mask[0])
-            layers = [LayerDensity(slot.name, int(masks[slot.name].sum()) if slot.prunable else slot.size, slot.size)
-                      for slot in plan.network.layout.slots if slot.kind != 'other']
             yield Evaluation(seed, chosen, kept, plan.network.layout.density(kept), accuracy(task, state)[0],
-                             run.header(seed, chosen)['test_accuracy'], layers)
+                             run.header(seed, chosen)['test_accuracy'], _layers(plan, found), _scores(plan, found))
+
+
+def finetuned(folder: Path, number: int) -> list[Path]:
+    """The runs beside a run that finetune its tickets of this round as they are."""
+
+    found = []
+    for beside in sorted(folder.resolve().parent.glob('*/recipe.yaml')):
+        settings = files.read_yaml(beside).get('algorithm', {})
+        if (settings.get('name'), settings.get('round'), settings.get('control')) == ('finetune', number, 'original'):
+            if (beside.parent / settings['source']).resolve() == folder.resolve():
+                found.append(folder.parent / beside.parent.name)
+    return found
+
+
+def afterwards(
+        folder: Path, datasets: Path, engine: Engine, seeds: Sequence[int]) -> list[Evaluation]:
+    """What finetuning made of these seeds, those that the run has."""
+
+    plan, run = opening.opened(opening.Place(folder, None, None))
+    data = plan.read(datasets).to(engine.device)
+    return list(evaluations(plan, run, data, engine, [seed for seed in seeds if seed in run.seeds()], 0))
+
+
+def _layers(plan: Plan, found: Round) -> list[LayerDensity]:
+    layout = plan.network.layout
+    masks = layout.unpack(found.ticket.mask[0])
+    in_force = layout.unpack(_in_force(plan, found)) if found.search else {}
+    return [LayerDensity(slot.name, int(masks[slot.name].sum()) if slot.prunable else slot.size, slot.size,
+                         int(in_force[slot.name].sum()) if slot.name in in_force else None)
+            for slot in layout.slots if slot.kind != 'other']
+
+
+def _scores(plan: Plan, found: Round) -> Scores | None:
+    if found.search is None:
+        return None
+    active = found.search.scores[0][found.ticket.mask[0]]
+    ranked = active.sort().values.tolist()
+    least, lower, median, upper, largest = (
+        ranked[round((len(ranked) - 1) * part)] for part in (0, 0.25, 0.5, 0.75, 1))
+    return Scores(len(ranked), int(_in_force(plan, found).sum()), least, lower, median, upper, largest,
+                  int((active == 0).sum()))
+
+
+def _in_force(plan: Plan, found: Round) -> Tensor:
+    """The weights that took part when the round ended: (P,)."""
+
+    return found.trained.weights[0, :plan.network.layout.prunable] != 0

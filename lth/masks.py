@@ -45,8 +45,8 @@ def keep_best(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int],
 
 
 def keep_worst(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int], salt: int = 0) -> Tensor:
-    """Keeps the `count` survivors that are left when the best-scored others are taken away. Both have nothing in common,
-    also where scores tie.
+    """Keeps the `count` survivors that are left when the best-scored others are taken away, so that both have nothing in
+    common, also where scores tie.
     """
 
     others = int(mask[0].sum()) - count

@@ -26,6 +26,10 @@ from lth.tickets import Round
 from lth.vectors import Layout, Slot
 
 
+_STEPWISE = ('One threshold for layers of different sizes can do that: let the share shrink step by step, --set '
+             '"algorithm.shrink_every=1 epochs"')
+
+
 class Layerwise(Saved):
     """Every layer keeps the same share."""
 
@@ -124,7 +128,7 @@ def _way(
     return Way(
         ends=ends, start=scores.drawn(task, lambda random: _start(task.network.layout.prunable_slots, random)),
         parametrization=parametrization, active=lambda _, last: torch.ones_like(last.ticket.mask), found=found,
-        dressed=masks.applied)
+        dressed=masks.applied, mend=_STEPWISE if len(bounds) == 1 else scores.SINK)
 
 
 def _start(slots: Sequence[Slot], random: torch.Generator) -> Tensor:

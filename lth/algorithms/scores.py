@@ -46,7 +46,8 @@ class Way:
 
     `parametrization` gives that of a round from the drawn weights (R, N). `active` tells where scores train in a round,
     after the one before. `found` gives from a round's number, that mask and the scores the mask that is saved and the
-    one that is in force. `dressed` puts weights under a mask: (R, P), (R, N) -> (R, N).
+    one that is in force. `dressed` puts weights under a mask: (R, P), (R, N) -> (R, N). What is rounded `may_sink` below one half everywhere;
+    `mend` is what helps when a layer is emptied.
     """
 
     ends: Sequence[int]
@@ -56,6 +57,7 @@ class Way:
     found: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
     dressed: Callable[[Tensor, Tensor], Tensor]
     may_sink: bool = False
+    mend: str = SINK
 
 
 def searched(task: Task, way: Way, past: Sequence[Round]) -> Iterator[Round]:
@@ -82,7 +84,7 @@ def _round(task: Task, way: Way, number: int, active: Tensor, start: Ticket, tra
 
     layout = task.network.layout
     mask, in_force = way.found(number, active, trained.weights)
-    refuse_empty_layers(task, mask, f'The mask of round {number}', SINK)
+    refuse_empty_layers(task, mask, f'The mask of round {number}', way.mend)
     if not way.may_sink:
         refuse_empty_layers(task, in_force, f'Rounding scores in round {number}', SINK)
     state = State(way.dressed(in_force, start.weights), trained.buffers, trained.step, history=trained.history)

@@ -1,8 +1,8 @@
 """`lth evaluate`: measure a run from its files."""
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -40,11 +40,27 @@ def evaluate(
     data = plan.read(datasets).to(engine.device)
     seeds = opened.seeds() if where.seed is None else [where.seed]
     found = list(evaluation.evaluations(plan, opened, data, engine, seeds, where.round))
+    trained = {folder: evaluation.afterwards(folder, datasets, engine, seeds)
+               for folder in evaluation.finetuned(where.folder, found[-1].round)}
     if as_json:
-        print(json.dumps({'run': str(where.folder), 'evaluations': [
-            {**one._asdict(), 'layers': [layer._asdict() for layer in one.layers]} for one in found]}, indent=2))
+        print(json.dumps({'run': str(where.folder), 'evaluations': list(map(_object, found)), 'finetuned': [
+            {'run': str(folder), 'evaluations': list(map(_object, after))} for folder, after in trained.items()]},
+            indent=2))
         return
     _print(opened, found, seeds)
+    _print_scores(found)
+    _print_finetuned(found, trained)
+    for one in found:
+        if one.test_accuracy != one.recorded:
+            err.print(f'Note: seed {one.seed}, round {one.round}: recorded {one.recorded:.2%}, measured '
+                      f'{one.test_accuracy:.2%} now; another device or number of threads rounds differently, '
+                      'a larger difference means other files, or a recipe.yaml that was edited.',
+                      highlight=False, soft_wrap=True)
+
+
+def _object(one: 'Evaluation') -> dict[str, Any]:
+    return {**one._asdict(), 'layers': [layer._asdict() for layer in one.layers],
+            'scores': one.scores._asdict() if one.scores else None}
 
 
 def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> None:
@@ -62,12 +78,38 @@ def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> N
     headings = ['round', 'left %', 'kept', 'test %', *[f'seed {seed}' for seed in seeds if len(seeds) > 1]]
     out.print(simple_table(title(run, seeds), headings, rows))
     last = found[-1]
-    out.print(simple_table(f'Layers of seed {last.seed}, round {last.round}', ['layer', 'kept', 'of', 'left %'], [
-        [layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}']
-        for layer in last.layers]))
-    for one in found:
-        if one.test_accuracy != one.recorded:
-            err.print(f'Note: seed {one.seed}, round {one.round}: recorded {one.recorded:.2%}, measured '
-                      f'{one.test_accuracy:.2%} now; another device or number of threads rounds differently, '
-                      'a larger difference means other files, or a recipe.yaml that was edited.',
-                      highlight=False, soft_wrap=True)
+    scored = ['in force'] if last.scores else []
+    out.print(simple_table(
+        f'Layers of seed {last.seed}, round {last.round}', ['layer', 'kept', 'of', 'left %', *scored],
+        [[layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}',
+          *(['' if layer.in_force is None else f'{layer.in_force:,}'] if scored else [])] for layer in last.layers]))
+
+
+def _print_scores(found: Sequence['Evaluation']) -> None:
+    """How trained scores are spread, in the rounds of the last seed."""
+
+    from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
+    rows = [(one.round, one.scores) for one in found if one.seed == found[-1].seed and one.scores]
+    if not rows:
+        return
+    out.print(simple_table(
+        f'Scores of seed {found[-1].seed}: those that are active, and of the weights those in force',
+        ['round', 'active', 'in force', 'least', '25%', 'median', '75%', 'largest', 'at 0'],
+        [[str(number), f'{spread.active:,}', f'{spread.in_force:,}',
+          *[f'{value:.3g}' for value in spread[2:7]], f'{spread.zeros:,}'] for number, spread in rows]))
+
+
+def _print_finetuned(found: Sequence['Evaluation'], trained: Mapping[Path, Sequence['Evaluation']]) -> None:
+    """The tickets of the last round before and after they were finetuned."""
+
+    from lth.cli.tables import percent, simple_table  # pylint: disable=import-outside-toplevel # as above
+    from lth.statistics import interval, paired  # pylint: disable=import-outside-toplevel # as above
+    before = {one.seed: one.test_accuracy for one in found if one.round == found[-1].round}
+    rows = []
+    for folder, after in trained.items():
+        accuracies, same = [one.test_accuracy for one in after], [before[one.seed] for one in after]
+        rows.append([str(folder), percent(interval(same)), percent(interval(accuracies)),
+                     percent(paired(accuracies, same).difference)])
+    if rows:
+        out.print(simple_table(f'Round {found[-1].round} before and after finetuning',
+                               ['run', 'before, test %', 'after', 'gain'], rows))

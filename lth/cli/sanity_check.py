@@ -125,31 +125,21 @@ def _print_table(report: 'Report', source: 'Source', thing: str) -> None:
     over = f'mean ± 95% interval over {count} seeds' if count > 1 else 'one seed: no interval'
     caption = (f'{recipe.model.name} on {recipe.data.name}, {thing} of {source.kept:,} weights '
                f'({100 * layout.density(source.kept):.2f}% kept), {over}')
-    rows = [[f'the {thing}', percent(report.original), '', '', ''], *map(_row, [*report.checks, report.dense])]
-    out.print(simple_table(caption, ['finetuned', 'test %', f'{thing} better by', 'p', 'what was changed'], rows))
+    rows = [[f'the {thing}', percent(report.original), *[''] * 4], *map(_row, [*report.checks, report.dense])]
+    out.print(simple_table(caption, ['finetuned', 'test %', 'better by', 'p', 'moved', 'changed'], rows))
+    out.print(f'better by: the {thing}, seed by seed. p: of a paired t-test, each check alone. moved: weights no more '
+              'in the mask; changed: those still in it with another value; means.', highlight=False, soft_wrap=True)
+    for one in report.checks:
+        if emptied := sorted({name for change in one.changes for name in change.emptied}):
+            err.print(f'Note: {one.check} leaves no weight in {", ".join(emptied)} of some seed.', highlight=False)
 
 
 def _row(one: 'Outcome') -> list[str]:
     from lth.cli.tables import percent  # pylint: disable=import-outside-toplevel # as above
     p = '' if one.comparison.p is None else f'{one.comparison.p:.2g}'
-    return [one.check, percent(one.accuracy), percent(one.comparison.difference), p, _changed(one)]
-
-
-def _changed(one: 'Outcome') -> str:
-    """The changes of all seeds in a few words."""
-
-    def spread(values: Sequence[int]) -> str:
-        return f'{min(values):,}' if min(values) == max(values) else f'{min(values):,}–{max(values):,}'
-    if one.check == 'dense':
-        return 'all weights kept'
-    words = [f'{spread([change.positions for change in one.changes])} positions']
-    if any(change.weights for change in one.changes):
-        words.append(f'{spread([change.weights for change in one.changes])} weights')
-    if all(change.layer_counts_kept for change in one.changes):
-        words.append('counts of layers kept')
-    if emptied := sorted({name for change in one.changes for name in change.emptied}):
-        words.append(f'emptied {", ".join(emptied)}')
-    return ', '.join(words)
+    moved, changed = (sum(counts) / len(counts) for counts in zip(*(
+        (change.positions, change.weights) for change in one.changes), strict=True))
+    return [one.check, percent(one.accuracy), percent(one.comparison.difference), p, f'{moved:,.0f}', f'{changed:,.0f}']
 
 
 def _print_steps(steps: Sequence['Step'], source: 'Source', *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lth.algorithms import ALGORITHMS
 from lth.cli.options import out
 from lth.reports import rounds
 from lth.runs import Run
@@ -39,12 +40,18 @@ def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(run_object(run, seeds), indent=2))
         return
-    out.print(simple_table(
-        title(run, seeds), ['round', 'left %', 'kept', 'test %', 'early stop', 'test % there'],
-        [[str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy),
-          count(row.early_stop), percent(row.early_stop_accuracy)] for row in rounds.table(run, seeds)]))
-    out.print('left: share of all weights. early stop: the iteration of least validation loss, found afterwards.',
-              highlight=False)
+    headings, legend = ['round', 'left %', 'kept', 'test %'], 'left: share of all weights.'
+    trained = ALGORITHMS.find(run.recipe['algorithm']['name']).finds != 'gems'
+    if trained:
+        headings += ['early stop', 'test % there']
+        legend += ' early stop: the iteration of least validation loss, found afterwards.'
+    else:
+        legend += ' test: of the untrained weights in force, in the last round of the gem itself.'
+    out.print(simple_table(title(run, seeds), headings, [
+        [str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy),
+         *([count(row.early_stop), percent(row.early_stop_accuracy)] if trained else [])]
+        for row in rounds.table(run, seeds)]))
+    out.print(legend, highlight=False)
     out.print(f'Run folder: {run.folder}', highlight=False, soft_wrap=True)
 
 
