@@ -110,7 +110,7 @@ def _searched(name: str, source: Source) -> Raw:
         return merged(raw, {'data': {'labels': 'random'}})
     if name == 'half-data':
         return merged(_in_iterations(raw, source.plan.steps_per_epoch), {'data': {'share': raw['data']['share'] / 2}})
-    inverted = {'keep': 'smallest'} if 'keep' in raw['algorithm'] else {'criterion': 'small_final'}
+    inverted = {'keep': 'smallest'} if 'keep' in raw['algorithm'] else {'criterion': 'small-final'}
     return merged(raw, {'algorithm': inverted})
 
 

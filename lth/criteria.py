@@ -17,3 +17,10 @@ def magnitude(_initial: Tensor, final: Tensor) -> Tensor:
     """|w_f|: the criterion of Frankle & Carbin 2019."""
 
     return final.abs()
+
+
+@CRITERIA.register('small-final')
+def small_final(_initial: Tensor, final: Tensor) -> Tensor:
+    """-|w_f|: the control of magnitude."""
+
+    return -final.abs()

@@ -45,7 +45,7 @@ def keep_best(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int],
 
 
 def keep_worst(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int], salt: int = 0) -> Tensor:
-    """Keeps the `count` survivors that are left when the best-scored others are taken away, so that both have nothing in
+    """Keeps the `count` survivors that are left when the best-scored others are taken away: the two have nothing in
     common, also where scores tie.
     """
 

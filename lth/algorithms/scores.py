@@ -46,8 +46,8 @@ class Way:
 
     `parametrization` gives that of a round from the drawn weights (R, N). `active` tells where scores train in a round,
     after the one before. `found` gives from a round's number, that mask and the scores the mask that is saved and the
-    one that is in force. `dressed` puts weights under a mask: (R, P), (R, N) -> (R, N). What is rounded `may_sink` below one half everywhere;
-    `mend` is what helps when a layer is emptied.
+    one that is in force. `dressed` puts weights under a mask: (R, P), (R, N) -> (R, N). What is rounded `may_sink`
+    below one half everywhere; `mend` is what helps when a layer is emptied.
     """
 
     ends: Sequence[int]

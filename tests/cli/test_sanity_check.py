@@ -1,0 +1,154 @@
+"""Sanity checks on the command line: done, resumed, judged, refused."""
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from lth import session
+from lth.runs import Run
+from lth.tensor_files import read_header
+
+FIND = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '-e', '6', '--run', 'gem')
+GEM = (*FIND, '--set', 'algorithm.freeze_every=2 epochs')
+TICKET = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--set', 'algorithm.rates=0.6',
+          '--run', 'ticket')
+
+
+def done(lth, *arguments: str) -> dict:
+    result = lth(*arguments, '--json')
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+def refused(lth, *arguments: str) -> str:
+    result = lth(*arguments)
+    assert result.code == 2, result.out + result.err
+    return ' '.join(result.err.split())
+
+
+def masks_of(run: str) -> dict:
+    return load_file(f'runs/{run}/seed-0/round-00/mask.safetensors')
+
+
+def test_all_checks_of_a_gem_are_done_and_each_tells_what_it_changed(lth):
+    done(lth, *GEM)
+    report = done(lth, 'sanity-check', 'gem', '-e', '2')
+    checks = {one['check']: one for one in report['checks']}
+    assert set(checks) == {'reinit', 'shuffle-mask', 'permute-mask', 'shuffle-weights', 'smart-ratio', 'erk',
+                           'invert-scores', 'random-labels', 'half-data'}
+    assert json.loads(Path('runs/gem-checks/checks.json').read_text()) == report
+    for name, one in checks.items():
+        assert one['verdict'] == 'undecided' and 'n = 1: with one seed no interval can be given' in one['sentence']
+        moved = one['changes'][0]['positions']
+        assert (moved == 0) == (name in ('reinit', 'shuffle-weights'))
+        assert one['changes'][0]['kept'] == report['kept'] == 5_019
+        accuracy = read_header(Path(f'runs/gem-checks/{name}/seed-0/round-00/trained.safetensors'))['test_accuracy']
+        assert one['accuracies'] == [accuracy]
+        assert one['difference']['mean'] == pytest.approx(report['original']['mean'] - accuracy)
+    assert report['dense']['changes'][0]['kept'] == 50_200 and 'trained in the same way' in report['dense']['sentence']
+    original = load_file('runs/gem-checks/original/seed-0/round-00/ticket.safetensors')
+    gem = load_file('runs/gem/seed-0/round-02/ticket.safetensors')
+    assert all((original[name] == gem[name]).all() for name in gem)
+    recipes = [Path(f'runs/gem-checks/{name}/recipe.yaml').read_text() for name in ('original', 'reinit', 'half-data')]
+    # Trained in the same way on the same pictures: all sections but the last.
+    assert len({recipe.partition('algorithm:')[0].partition('model:')[2] for recipe in recipes}) == 1
+
+
+def test_searches_under_a_condition_follow_the_recipe_but_for_the_condition(lth):
+    done(lth, *GEM)
+    done(lth, 'sanity-check', 'gem', '-e', '1', '--checks', 'invert-scores,half-data')
+    recipes = {name: Path(f'runs/{name}/recipe.yaml').read_text() for name in (
+        'gem', 'gem-checks/invert-scores-search', 'gem-checks/half-data-search')}
+    gem, inverted, half = ({*text.splitlines()} for text in recipes.values())
+    assert {line.strip() for line in inverted - gem if 'source' not in line} == {'keep: smallest'}
+    assert {line.strip() for line in half - gem if 'source' not in line} >= {
+        'share: 0.5', 'length: 60 iterations', 'freeze_every: 20 iterations'}
+    last = [len(list(Path(f'runs/{name}/seed-0').iterdir())) for name in recipes]
+    assert last == [3, 3, 3]
+    gem_mask, opposite = (load_file(f'runs/{name}/seed-0/round-02/mask.safetensors') for name in (
+        'gem', 'gem-checks/invert-scores-search'))
+    both = sum(int((gem_mask[name] & opposite[name]).sum()) for name in gem_mask)
+    assert both < 0.05 * 5_019
+
+
+def test_two_seeds_give_an_interval_and_a_verdict_in_words(lth, monkeypatch):
+    # In one process, which spares the start of eight.
+    monkeypatch.setattr(session.engines, 'groups', lambda _engine, _network, seeds: [tuple(seeds)])
+    done(lth, *GEM, '--seeds', '0-1')
+    result = lth('sanity-check', 'gem', '-e', '2', '--checks', 'shuffle-mask')
+    assert result.code == 0, result.err
+    report = json.loads(Path('runs/gem-checks/checks.json').read_text())
+    check = report['checks'][0]
+    assert check['difference']['n'] == 2 and check['difference']['margin'] > 0 and 0 <= check['p'] <= 1
+    assert f'shuffle-mask {check["sentence"]}.' in result.out and 'n = 2' in check['sentence']
+
+
+def test_checks_that_were_stopped_go_on_and_change_nothing_that_is_there(lth, monkeypatch):
+    done(lth, *GEM)
+    save, saved = Run.save, []
+
+    def stopping(self, one, seeds):
+        save(self, one, seeds)
+        saved.append(one)
+        if len(saved) == 3:
+            raise KeyboardInterrupt
+    with monkeypatch.context() as patched:
+        patched.setattr(session.Run, 'save', stopping)
+        assert lth('sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk').code == 130
+    assert sorted(path.name for path in Path('runs/gem-checks').iterdir()) == ['dense', 'original', 'reinit']
+    before = {path: path.read_bytes() for path in Path('runs/gem-checks').rglob('*.safetensors')}
+    report = done(lth, 'sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk')
+    assert [one['check'] for one in report['checks']] == ['reinit', 'erk']
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def test_a_ticket_is_checked_as_it_was_trained_from_its_rewind_point(lth):
+    done(lth, *TICKET, '--set', 'algorithm.rewind=10 iterations')
+    report = done(lth, 'sanity-check', 'ticket', '--checks', 'shuffle-mask,invert-scores,reinit')
+    assert [one['check'] for one in report['checks']] == ['shuffle-mask', 'invert-scores', 'reinit']
+    rewound = load_file('runs/ticket/seed-0/round-00/ticket.safetensors')
+    shuffled = load_file('runs/ticket-checks/shuffle-mask/seed-0/round-00/ticket.safetensors')
+    mask = masks_of('ticket-checks/shuffle-mask')
+    assert all((shuffled[name][kept] == rewound[name][kept]).all() for name, kept in mask.items())
+    original, found = (load_file(f'runs/{run}/trained.safetensors') for run in (
+        'ticket-checks/original/seed-0/round-00', 'ticket/seed-0/round-02'))
+    assert all((original[name] == found[name]).all() for name in found)
+
+
+def test_a_dry_run_tells_every_step_and_touches_nothing(lth):
+    done(lth, *GEM)
+    steps = done(lth, 'sanity-check', 'gem', '--checks', 'half-data', '--dry-run')['steps']
+    assert [step['step'] for step in steps] == ['original', 'dense', 'half-data: searching', 'half-data']
+    assert [step['kept'] for step in steps] == [5_019, 50_200, 5_019, 5_019]
+    assert not Path('runs/gem-checks').exists()
+
+
+def test_what_cannot_be_checked_is_told(lth):
+    assert 'is no run' in refused(lth, 'sanity-check', 'nowhere')
+    done(lth, *TICKET)
+    assert 'is the dense network: there is no mask to be checked. Choose a later round, such as --round 2' in refused(
+        lth, 'sanity-check', 'ticket/seed-0/round-00')
+    assert "unknown check 'shufle-mask', did you mean 'shuffle-mask'" in refused(
+        lth, 'sanity-check', 'ticket', '--checks', 'shufle-mask')
+    assert '--seeds 0-1: runs/ticket has no seed 1, its seeds are [0]' in refused(
+        lth, 'sanity-check', 'ticket', '--seeds', '0-1')
+    done(lth, 'finetune', 'ticket', '-e', '1')
+    assert 'trains what another found: check that one' in refused(lth, 'sanity-check', 'ticket-finetuned')
+    done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'random', '--run', 'random')
+    assert '--checks random-labels: random looks at no pictures' in refused(
+        lth, 'sanity-check', 'random', '--checks', 'random-labels')
+    assert not list(Path('runs').glob('*-checks'))
+
+
+def test_checks_that_do_not_apply_are_left_out_and_named(lth):
+    done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'synflow', '-e', '1',
+         '--run', 'synflow')
+    result = lth('sanity-check', 'synflow', '--dry-run')
+    assert 'random-labels is left out: synflow looks at no pictures' in result.err
+    assert 'invert-scores: searching' in result.out
+
+
+def test_checks_are_listed(lth):
+    listed = lth('list', 'checks').out
+    assert 'reinit' in listed and 'half-data' in listed and 'original' not in listed

@@ -1,0 +1,126 @@
+"""Controls: each changes what it claims and nothing else, and refuses where that would prove nothing."""
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lth import masks
+from lth.controls import CONTROLS, changes, controlled
+from lth.errors import LthError
+from lth.task import Task
+from lth.tickets import Ticket, fresh
+from tests.conftest import task_of
+
+TASK = task_of(seeds=(0, 7))
+LAYOUT = TASK.network.layout
+
+
+def ticket(density: float = 0.1, task: Task = TASK) -> tuple[Ticket, Ticket]:
+    """A dense network and a tenth of it: its largest weights."""
+
+    origin = fresh(task)
+    count = task.network.layout.prunable
+    mask = masks.keep_best(origin.weights[:, :count].abs(), origin.mask, int(density * count), seeds=task.seeds)
+    return origin, replace(origin, mask=mask, weights=masks.applied(mask, origin.weights))
+
+
+def layer_counts(mask: torch.Tensor) -> list[list[int]]:
+    return [part.flatten(1).sum(1).tolist() for part in LAYOUT.unpack(mask).values()]
+
+
+@pytest.mark.parametrize('name', ['shuffle-mask', 'permute-mask', 'smart-ratio', 'erk'])
+def test_a_moved_mask_keeps_the_count_and_takes_the_dense_networks_weights_where_it_went(name):
+    origin, gem = ticket()
+    moved = controlled(name, TASK, origin, gem)
+    assert moved.mask.sum(1).tolist() == gem.mask.sum(1).tolist()
+    assert (moved.mask & ~gem.mask).any(1).all()
+    assert torch.equal(moved.weights, masks.applied(moved.mask, origin.weights))
+    assert (layer_counts(moved.mask) == layer_counts(gem.mask)) == (name == 'shuffle-mask')
+
+
+def test_re_initialised_weights_are_new_under_the_same_mask_with_the_layers_spread():
+    origin, gem = ticket()
+    again = controlled('reinit', TASK, origin, gem)
+    assert torch.equal(again.mask, gem.mask) and not again.weights[:, :LAYOUT.prunable][~gem.mask].any()
+    for slot in LAYOUT.prunable_slots:
+        part = slice(slot.start, slot.stop)
+        kept = gem.mask[0, part]
+        before, after = gem.weights[0, part][kept], again.weights[0, part][kept]
+        assert (before != after).all()
+        # The largest weights were kept; drawn anew they are like the whole layer.
+        assert after.std() < 0.8 * before.std()
+        assert after.std().item() == pytest.approx(origin.weights[0, part].std().item(), rel=0.25)
+
+
+def test_shuffled_weights_are_the_same_numbers_elsewhere_in_their_layer():
+    origin, gem = ticket()
+    shuffled = controlled('shuffle-weights', TASK, origin, gem)
+    assert torch.equal(shuffled.mask, gem.mask) and not torch.equal(shuffled.weights, gem.weights)
+    for slot in LAYOUT.prunable_slots:
+        for before, after in zip(gem.weights, shuffled.weights, strict=True):
+            part = slice(slot.start, slot.stop)
+            assert torch.equal(before[part].sort().values, after[part].sort().values)
+
+
+def test_the_dense_control_is_the_dense_network():
+    origin, gem = ticket()
+    dense = controlled('dense', TASK, origin, gem)
+    assert dense.mask.all() and torch.equal(dense.weights, origin.weights)
+
+
+@pytest.mark.parametrize('name', CONTROLS.names())
+def test_a_seed_has_the_same_control_whoever_trains_beside_it(name):
+    together = controlled(name, TASK, *ticket())
+    alone = task_of(seeds=(7,))
+    one = controlled(name, alone, *ticket(task=alone))
+    assert torch.equal(together.mask[1], one.mask[0]) and torch.equal(together.weights[1], one.weights[0])
+    again = controlled(name, TASK, *ticket())
+    assert torch.equal(again.mask, together.mask) and torch.equal(again.weights, together.weights)
+
+
+@pytest.mark.parametrize('name', ['shuffle-mask', 'permute-mask', 'smart-ratio', 'erk'])
+def test_a_control_that_would_change_nothing_is_refused(name):
+    origin = fresh(TASK)
+    with pytest.raises(LthError, match=f'The check {name} would prove nothing of seed 0, .*"mask differs"'):
+        controlled(name, TASK, origin, origin)
+
+
+def test_shuffling_weights_that_are_all_alike_is_refused():
+    origin, gem = ticket()
+    alike = replace(gem, weights=masks.applied(gem.mask, torch.full_like(gem.weights, 0.3)))
+    with pytest.raises(LthError, match='"weights differ" does not hold'):
+        controlled('shuffle-weights', TASK, origin, alike)
+
+
+def test_weights_of_another_distribution_are_found_out():
+    origin, gem = ticket()
+    wider = replace(gem, weights=masks.applied(gem.mask, 3 * origin.weights.roll(17, 1)))
+    same = replace(gem, weights=masks.applied(gem.mask, origin.weights.roll(LAYOUT.prunable_slots[0].size // 2, 1)))
+    assert changes(LAYOUT, origin, gem, wider)[0].distribution < 1e-6
+    drawn = controlled('reinit', TASK, origin, gem)
+    assert changes(LAYOUT, origin, gem, drawn)[0].distribution > 1e-3
+    assert changes(LAYOUT, origin, gem, same)[0].weights > 0
+
+
+def test_changes_are_counted_by_hand():
+    task = task_of()
+    origin, gem = ticket(task=task)
+    mask, weights = gem.mask.clone(), gem.weights.clone()
+    kept, gone = mask[0].nonzero().flatten().tolist(), (~mask[0]).nonzero().flatten().tolist()
+    mask[0, kept[:3]], mask[0, gone[:3]] = False, True
+    weights[0, kept[:3]] = 0.
+    weights[0, kept[5]] *= 2
+    weights[0, kept[6]] *= -1
+    found = changes(LAYOUT, origin, gem, replace(gem, mask=mask, weights=weights))[0]
+    assert (found.positions, found.weights, found.signs, found.kept) == (3, 2, 1, len(kept))
+    assert found.layer_counts_kept and not found.values_kept and found.emptied == ()
+
+
+def test_an_emptied_layer_is_named():
+    task = task_of()
+    origin, gem = ticket(task=task)
+    slot = LAYOUT.prunable_slots[2]
+    mask = gem.mask.clone()
+    mask[:, slot.start:slot.stop] = False
+    found = changes(LAYOUT, origin, gem, replace(gem, mask=mask, weights=masks.applied(mask, gem.weights)))[0]
+    assert found.emptied == ('output.weight',) and not found.layer_counts_kept
