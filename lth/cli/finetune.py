@@ -7,7 +7,7 @@ import typer
 from lth.cli.options import (
     BatchSize, Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Threads, explained)
 from lth.cli.planning import gem_schedule, overridden
-from lth.cli.searching import Way, carried_out, run_folder
+from lth.cli.searching import Way, carried_out, file_name, run_folder
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
     plan, opened = opening.opened(where)
     seeds = opened.seeds() if where.seed is None else [where.seed]
     source = Source(plan, opened, seeds, opening.round_of(plan, opened, seeds, where.round, round_))
-    beside = opening.beside(where, plan, source.number, 'finetuned' + (f'-{dataset}' if dataset else ''))
+    what = 'finetuned' if dataset is None else f'finetuned-{file_name(dataset)}'
+    beside = opening.beside(where, plan, source.number, what)
     folder = beside if to is None else run_folder(to, '')
     options = {'training.optimizer': _OPTIMIZERS[optimizer] if optimizer else None,
                'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size,

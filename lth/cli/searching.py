@@ -52,10 +52,16 @@ def searched(plan: 'Plan', way: Way) -> 'Run':
 def run_folder(name: str | None, usual: str) -> Path:
     """The run folder that was named, else the usual one: a bare name lies below ./runs."""
 
-    chosen = re.sub(r'[^\w.-]+', '-', usual) if name is None else name
+    chosen = file_name(usual) if name is None else name
     if not chosen.strip():
         raise LthError('--run: the name is empty. Give a name below ./runs, or a path.')
     return Path(chosen) if '/' in chosen or chosen in ('.', '..') else Path('runs') / chosen
+
+
+def file_name(name: str) -> str:
+    """A name, such as one of the user's own code, that can be part of a folder's."""
+
+    return re.sub(r'[^\w.-]+', '-', name)
 
 
 def pair_name(plan: 'Plan') -> str:

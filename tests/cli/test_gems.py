@@ -159,3 +159,177 @@ def test_a_partial_recipe_lies_over_the_published_one(lth):
     recipe = json.loads(result.out)['recipe']
     assert recipe['algorithm']['penalty'] == 2e-4 and recipe['training']['length'] == '150 epochs'
     assert recipe['source'].startswith('mine.yaml over Sreenivasan et al. 2022')
+
+
+@pytest.mark.parametrize(('algorithm', 'folder', 'rounds', 'kept'), [
+    ('edge-popup', 'edge-popup-5', 2, 2510), ('global_edge_popup', 'global-edge-popup-5', 6, 2510),
+    ('hypercube', 'hypercube-5', 2, 2510), ('supermask', 'supermask-5', 2, 2510), ('snip', 'snip-5', 1, 2510),
+    ('GraSP', 'grasp-5', 1, 2510), ('synflow', 'synflow-5', 1, 2510),
+    ('magnitude', 'magnitude-at-init-5', 1, 2510), ('smart-ratio', 'smart-ratio-5', 1, None),
+    ('random', 'random-5', 1, 2510)])
+def test_every_algorithm_finds_a_gem_of_the_exact_count_that_can_be_finetuned(lth, algorithm, folder, rounds, kept):
+    stepwise = ('--set', 'algorithm.shrink_every=1 epochs') if algorithm.startswith('global') else ()
+    result = lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', algorithm, '-e', '6',
+                 '--finetune', '--json', *stepwise)
+    assert result.code == 0, result.err
+    runs = json.loads(result.out)
+    assert runs['found']['run'] == f'runs/lenet-300-100-digits-{folder}'
+    assert runs['finetuned']['run'] == f'{runs["found"]["run"]}-finetuned'
+    assert len(runs['found']['rounds']) == rounds
+    counts = [run['rounds'][-1]['kept'] for run in runs.values()]
+    assert counts[0] == counts[1] == (kept or pytest.approx(2510, abs=3))
+    assert f'{counts[0]:,}' in result.err
+    gem, ticket = (load_file(f'{run["run"]}/seed-0/round-{len(run["rounds"]) - 1:02d}/ticket.safetensors')
+                   for run in runs.values())
+    assert all((gem[name] == ticket[name]).all() for name in gem)
+
+
+def test_an_algorithm_that_trains_nothing_in_the_search_gives_its_epochs_to_finetuning(lth):
+    result = lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', 'snip', '-e', '30',
+                 '--dry-run', '--json')
+    recipe = json.loads(result.out)['recipe']
+    assert recipe['training']['length'] == '30 epochs' and 'finetune' not in recipe['algorithm']
+    assert recipe['training']['schedule']['milestones'] == ['15 epochs', '20 epochs']
+    assert recipe['model']['initializer'] == 'kaiming-normal' and recipe['model'].get('norm') is None
+
+
+def test_other_algorithms_finetune_as_gem_miner_does_for_the_pair(lth):
+    recipes = [json.loads(lth('find-gem', 'resnet20', 'cifar10', '--sparsity', '50', '--algorithm', name, '--dry-run',
+                              '--json').out)['recipe'] for name in ('gem-miner', 'edge-popup', 'supermask')]
+    assert [one['algorithm']['finetune']['optimizer']['learning_rate'] for one in recipes] == [0.1, 0.1, 0.1]
+    assert [one['training']['optimizer']['weight_decay'] for one in recipes] == [0., 5e-4, 0.]
+    assert recipes[2]['training']['optimizer']['learning_rate'] == 100. and recipes[1]['model'] == recipes[0]['model']
+
+
+@pytest.mark.parametrize(('options', 'says'), [
+    (('lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', 'edgepop'), "did you mean 'edge-popup'"),
+    (('lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', 'gem-finder'), "did you mean 'gem-miner'"),
+    (('lenet-300-100', '--sparsity', '5'), 'Name a MODEL and a DATASET'),
+    (('lenet-300-100', 'digits', '--sparsity', '0.001', '--algorithm', 'edge-popup'),
+     'the 3 layers, such as dense1.weight, needs one: give a density of at least 6e-05 (--sparsity 0.006)'),
+    (('--config', 'nowhere.yml'), 'Cannot read nowhere.yml'), (('--config', 'list.yml'), 'list.yml'),
+    (('--config', 'broken.yml'), 'not valid YAML'), (('--config', 'slip.yml'), "did you mean 'lmbda'"),
+    (('--config', 'fine.yml', '--algorithm', 'snip'), '--config says the algorithm')])
+def test_nonsense_about_algorithms_and_settings_is_refused(lth, tmp_path, options, says):
+    for name, text in (('list', '- algo: hc'), ('broken', 'algo: [hc'), ('slip', 'algo: hc_iter\nlamda: 1'),
+                       ('fine', 'algo: hc_iter')):
+        Path(f'{name}.yml').write_text(text)
+    result = lth('find-gem', *options)
+    assert result.code == 2 and says in ' '.join(result.err.split()), result.err
+    assert not (tmp_path / 'runs').exists()
+
+
+CONFIG = """
+algo: hc_iter
+arch: resnet20
+dataset: CIFAR10
+iter_period: 5
+epochs: 150
+optimizer: sgd
+lr: 0.1
+lr_policy: cosine_lr
+target_sparsity: 0.59
+unflag_before_finetune: True
+regularization: L2
+lmbda: 0.0001
+seed: 7
+"""
+
+
+def test_rare_gems_settings_are_searched_by_with_our_options_on_top(lth):
+    Path('theirs.yml').write_text(CONFIG)
+    result = lth('find-gem', '--config', 'theirs.yml', '--dry-run', '--json')
+    assert result.code == 0, result.err
+    outline = json.loads(result.out)
+    assert outline['rounds'][-1]['kept'] == 1_580 and 'Keeps 0.5888% of 268,336 weights: 1,580' in result.err
+    over = json.loads(lth(
+        'find-gem', 'lenet-300-100', 'digits', '--config', 'theirs.yml', '--sparsity', '5', '-e', '12',
+        '--set', 'algorithm.penalty=0', '--dry-run', '--json').out)
+    assert (over['model'], over['dataset'], over['rounds'][-1]['kept']) == ('lenet-300-100', 'digits', 2_509)
+    assert over['recipe']['algorithm']['penalty'] == 0 and over['recipe']['algorithm']['freeze_every'] == '5 epochs'
+
+
+def test_seeds_of_rare_gems_settings_are_taken_unless_others_are_named(lth):
+    Path('theirs.yml').write_text(CONFIG)
+    def found(*more: str) -> list[int]:
+        result = lth('find-gem', 'lenet-300-100', 'digits', '--config', 'theirs.yml', '--sparsity', '5', '-e', '6',
+                     '--json', *more)
+        assert result.code == 0, result.err
+        seeds: list[int] = json.loads(result.out)['seeds']
+        return seeds
+    assert (found('--run', 'theirs'), found('--seeds', '1', '--run', 'ours')) == ([7], [1])
+
+
+def test_evaluate_shows_scores_the_mask_in_force_and_the_gem_before_and_after_finetuning(lth):
+    found(lth, 'gem')
+    assert lth('finetune', 'gem', '-e', '20').code == 0
+    shown = json.loads(lth('evaluate', 'gem', '--json').out)
+    first, last = shown['evaluations'][0], shown['evaluations'][-1]
+    assert first['scores']['active'] == first['kept'] > first['scores']['in_force'] > 0
+    assert sum(layer['in_force'] for layer in first['layers']) == first['scores']['in_force']
+    assert last['scores']['in_force'] == last['kept'] == last['scores']['active']
+    spread = [first['scores'][name] for name in ('least', 'lower', 'median', 'upper', 'largest')]
+    assert spread == sorted(spread) and 0 <= spread[0] and spread[-1] <= 1
+    scores, mask = (load_file(f'runs/gem/seed-0/round-00/{name}.safetensors') for name in ('scores', 'mask'))
+    assert first['scores']['in_force'] == sum(int((scores[name] > 0.5).sum()) for name in mask)
+    after = shown['finetuned'][0]
+    assert after['run'] == 'runs/gem-finetuned'
+    assert after['evaluations'][0]['test_accuracy'] > last['test_accuracy']
+    text = lth('evaluate', 'gem').out
+    assert 'before and after finetuning' in text and 'in force' in text and 'runs/gem-finetuned' in text
+    assert 'Scores' not in lth('evaluate', 'gem-finetuned').out
+
+
+def test_a_gem_is_finetuned_with_another_optimizer_batch_and_data_set(lth):
+    found(lth, 'gem')
+    Path('pictures.py').write_text(PICTURES)
+    def recipe(*more: str) -> dict:
+        result = lth('finetune', 'gem', '-e', '1', '--dry-run', '--json', *more)
+        assert result.code == 0, result.err
+        chosen: dict = json.loads(result.out)['recipe']
+        return chosen
+    assert recipe('--optimizer', 'adam')['training']['optimizer'] == {
+        'name': 'adam', 'learning_rate': 1e-3, 'betas': [0.9, 0.999], 'epsilon': 1e-8, 'weight_decay': 0.}
+    assert recipe('--optimizer', 'adam', '-l', '0.02')['training']['optimizer']['learning_rate'] == 0.02
+    assert recipe('--set', 'training.optimizer.name=adam', '-l', '0.02')['training']['optimizer'][
+        'learning_rate'] == 0.02
+    assert recipe('-b', '16')['training']['batch_size'] == 16
+    result = lth('finetune', 'gem', '-e', '2', '--dataset', 'pictures.py:seven')
+    assert result.code == 0, result.err
+    assert 'classes differ (10 / 7), so the output layer is drawn anew: output.weight, output.bias' in result.err
+    gem, there = (load_file(f'runs/{run}/ticket.safetensors') for run in (
+        'gem/seed-0/round-02', 'gem-finetuned-pictures.py-seven/seed-0/round-00'))
+    assert (gem['dense1.weight'] == there['dense1.weight']).all() and there['output.weight'].shape == (7, 100)
+    wrong = lth('finetune', 'gem', '--dataset', 'pictures.py:large')
+    assert wrong.code == 2
+    assert 'found on pictures of 1×8×8 does not fit pictures of 1×9×9: dense1.weight is 300×64 there' in wrong.err
+
+
+PICTURES = """
+import torch
+def made_up(side, classes):
+    labels = torch.arange(700) % classes
+    images = torch.randint(0, 256, (700, 1, side, side), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
+    return (images, labels), (images[:70], labels[:70])
+def seven():
+    return made_up(8, 7)
+def large():
+    return made_up(9, 7)
+"""
+
+
+def test_a_finetuned_run_goes_on_from_any_folder(lth, tmp_path, monkeypatch):
+    found(lth, 'gem', '--seeds', '0')
+    assert lth('finetune', 'gem', '-e', '1').code == 0
+    shutil.rmtree('runs/gem-finetuned/seed-0/round-00')
+    (tmp_path / 'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path / 'elsewhere')
+    result = lth('finetune', '../runs/gem', '-e', '1')
+    assert result.code == 0 and (tmp_path / 'runs/gem-finetuned/seed-0/round-00').is_dir()
+
+
+def test_the_last_round_of_a_gem_has_one_line_for_each_iteration(lth):
+    found(lth, 'gem')
+    lines = Path('runs/gem/seed-0/round-02/metrics.jsonl').read_text().splitlines()
+    iterations = [json.loads(line)['iteration'] for line in lines]
+    assert len(set(iterations)) == len(iterations)
