@@ -195,7 +195,7 @@ def _unlike(sample: Tensor, layer: Tensor) -> float:
 
     # 1 s to import, which most runs do without.
     from scipy import stats  # pylint: disable=import-outside-toplevel
-    if not len(sample):
+    if sample.numel() == 0:
         return 1.
     return float(stats.ks_2samp(sample.cpu().numpy(), layer.cpu().numpy(), method='asymp').pvalue)
 

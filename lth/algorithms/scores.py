@@ -82,7 +82,6 @@ def searched(task: Task, way: Way, past: Sequence[Round]) -> Iterator[Round]:
 def _round(task: Task, way: Way, number: int, active: Tensor, start: Ticket, trained: State) -> Round:
     """What is saved: the mask, the untouched weights under it, and the network in force."""
 
-    layout = task.network.layout
     mask, in_force = way.found(number, active, trained.weights)
     refuse_empty_layers(task, mask, f'The mask of round {number}', way.mend)
     if not way.may_sink:

@@ -11,7 +11,8 @@ import yaml
 
 from lth import tensor_files
 
-COMMANDS = ('find-ticket', 'find-gem', 'finetune', 'evaluate', 'list', 'show', 'prepare', 'bench')
+COMMANDS = (
+    'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'convert-config', 'list', 'show', 'prepare', 'bench')
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
 
@@ -161,9 +162,9 @@ def test_evaluate_measures_what_was_recorded(lth):
     assert [one['round'] for one in found] == [0, 1]
     assert all(one['test_accuracy'] == one['recorded'] > 0.3 for one in found)
     assert found[1]['layers'] == [
-        {'name': 'dense1.weight', 'kept': 15_360, 'weights': 19_200},
-        {'name': 'dense2.weight', 'kept': 24_000, 'weights': 30_000},
-        {'name': 'output.weight', 'kept': 900, 'weights': 1_000}]
+        {'name': 'dense1.weight', 'kept': 15_360, 'weights': 19_200, 'in_force': None},
+        {'name': 'dense2.weight', 'kept': 24_000, 'weights': 30_000, 'in_force': None},
+        {'name': 'output.weight', 'kept': 900, 'weights': 1_000, 'in_force': None}]
 
 
 @pytest.mark.parametrize(('below', 'count'), [('', 4), ('/seed-1', 2), ('/seed-1/round-01', 1)])
@@ -187,7 +188,7 @@ def test_evaluate_tells_when_files_do_not_give_what_was_recorded(lth, tmp_path):
 
 @pytest.mark.parametrize(('kind', 'name'), [
     ('models', 'resnet20'), ('datasets', 'cifar10'), ('recipes', 'lenet-300-100-mnist'),
-    ('criteria', 'magnitude'), ('actions', 'rewind'), ('algorithms', 'magnitude')])
+    ('criteria', 'magnitude'), ('actions', 'rewind'), ('algorithms', 'magnitude'), ('checks', 'reinit')])
 def test_list_shows_names_with_a_summary(lth, kind, name):
     assert name in lth('list', kind).out
     rows = json.loads(lth('list', kind, '--json').out)

@@ -251,6 +251,7 @@ def test_rare_gems_settings_are_searched_by_with_our_options_on_top(lth):
 
 def test_seeds_of_rare_gems_settings_are_taken_unless_others_are_named(lth):
     Path('theirs.yml').write_text(CONFIG)
+
     def found(*more: str) -> list[int]:
         result = lth('find-gem', 'lenet-300-100', 'digits', '--config', 'theirs.yml', '--sparsity', '5', '-e', '6',
                      '--json', *more)
@@ -283,6 +284,7 @@ def test_evaluate_shows_scores_the_mask_in_force_and_the_gem_before_and_after_fi
 def test_a_gem_is_finetuned_with_another_optimizer_batch_and_data_set(lth):
     found(lth, 'gem')
     Path('pictures.py').write_text(PICTURES)
+
     def recipe(*more: str) -> dict:
         result = lth('finetune', 'gem', '-e', '1', '--dry-run', '--json', *more)
         assert result.code == 0, result.err

@@ -9,8 +9,9 @@ from lth.models import MODELS
 from lth.plan import Plan, planned
 from lth.recipe import merged
 
-STANDS_FOR = {
-    'gem': 'lenet-5', 'gem-at-init': 'lenet-5', 'resnet': 'resnet32', 'vgg': 'vgg11', 'wide-resnet': 'wide-resnet28-2',
+GEMS = ('gem', 'gem-at-init', 'gem-edge-popup', 'gem-global-edge-popup', 'gem-hypercube', 'gem-supermask')
+STANDS_FOR = dict.fromkeys(GEMS, 'lenet-5') | {
+    'resnet': 'resnet32', 'vgg': 'vgg11', 'wide-resnet': 'wide-resnet28-2',
     'default': 'lenet-300-100'}
 
 
@@ -36,7 +37,7 @@ def test_a_name_tells_what_a_recipe_is_for(name):
     if entry.role == 'gem':
         percent = name.removeprefix(f'gem-{pair}-')
         density = plan(name).recipe.dump()['algorithm']['density']
-        assert name in ('gem', 'gem-at-init') or float(percent) == pytest.approx(100 * density)
+        assert name in GEMS or float(percent) == pytest.approx(100 * density)
     elif entry.role == 'fallback':
         assert not (entry.model and entry.dataset)
         assert name.removesuffix(f'-{entry.dataset}') in (entry.model, *STANDS_FOR)
