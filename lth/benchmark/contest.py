@@ -6,20 +6,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
 from lth import engines, tickets, workers
 from lth.algorithms.regularizers import Penalty
-from lth.algorithms.straight_through import Rounded
+from lth.algorithms.straight_through import Rounded, Top
 from lth.benchmark.memory import peak_memory
 from lth.benchmark.usual import usual_way
 from lth.errors import LthError
 from lth.lengths import Span
 from lth.plan import Plan, planned
 from lth.recipe import Raw
-from lth.task import Advance, State, Task
+from lth.task import Advance, Parametrization, State, Task
 from lth.tickets import trainable
 
 _TURN_SECONDS = 1.0
@@ -28,13 +29,16 @@ _WARMUP_STEPS = 5
 _LONGEST = 100_000
 
 
+Trained = Literal['weights', 'gem-miner', 'edge-popup']
+
+
 class Contender(NamedTuple):
-    """Who takes part: `usual`, or an engine on a device with R replicates, training weights or scores."""
+    """Who takes part: `usual`, or an engine on a device with R replicates, training weights or scores for them."""
 
     engine: str
     device: str
     replicates: int
-    scores: bool = False
+    trained: Trained = 'weights'
 
 
 @dataclass(frozen=True)
@@ -51,24 +55,25 @@ class Row:
     peak_memory: float
 
 
-def contenders(device: str, plan: Plan, *, scores: bool) -> list[Contender]:
+def contenders(device: str, plan: Plan, trained: Trained) -> list[Contender]:
     """The usual way and every engine that applies on this device; also with scores trained in place of the weights."""
 
     place = engines.chosen(device, threads=1).device
     names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
     stacks = [1, 16] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
-    mining = [one._replace(scores=True) for one in ours if scores]
-    return [Contender('usual', str(place), 1), *ours, *mining]
+    scored = [one._replace(trained=trained) for one in ours if trained != 'weights']
+    return [Contender('usual', str(place), 1), *ours, *scored]
 
 
-def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int, scores: bool = False) -> list[Row]:
+def contest(
+        plan: Plan, datasets: Path, device: str, *, threads: int, turns: int, trained: Trained = 'weights') -> list[Row]:
     """Times all contenders in turn, each in its own process with its own memory."""
 
     if plan.streamed:
         raise LthError('lth bench times pictures in memory: these are streamed. Use --set data.storage=memory if '
                        'they fit, or a smaller data.size.')
-    entrants, pipes, processes = contenders(device, plan, scores=scores), [], []
+    entrants, pipes, processes = contenders(device, plan, trained), [], []
     try:
         for entrant in entrants:
             ours, theirs = multiprocessing.Pipe()
@@ -93,7 +98,7 @@ def _row(entrant: Contender, threads: int, times: list[float], usual: list[float
     median = statistics.median(times)
     ratio = statistics.median(entrant.replicates * theirs / ours for ours, theirs in zip(times, usual, strict=True))
     spread = (max(times) - min(times)) / 2 / median
-    name = entrant.engine + ('-scores' if entrant.scores else '')
+    name = entrant.engine if entrant.trained == 'weights' else f'{entrant.engine}, {entrant.trained}'
     return Row(name, 1., entrant.replicates, threads, median, spread, ratio, memory)
 
 
@@ -156,17 +161,17 @@ def _prepared(
     if usual:
         steps = usual_way(replace(task, data=data))
         return lambda count: _exhaust(steps, count), wait
-    return _engine_steps(task, scores=entrant.scores), wait
+    return _engine_steps(task, entrant.trained), wait
 
 
-def _engine_steps(task: Task, *, scores: bool) -> Callable[[int], None]:
+def _engine_steps(task: Task, trained: Trained) -> Callable[[int], None]:
     """The engine through its contract, one stop per call."""
 
     start = tickets.fresh(task)
     learned, live = start.weights, trainable(task.network.layout, start.mask)
-    rounded = Rounded(start.weights, Penalty(1e-4)) if scores else None
-    if rounded:
-        learned, live = torch.full_like(start.mask, 0.6, dtype=torch.float32), start.mask
+    parametrization = _parametrization(task, start.weights, trained)
+    if parametrization:
+        learned, live = torch.rand_like(start.weights[:, :task.network.layout.prunable]), start.mask
     wanted: list[int] = []
 
     def stops() -> Iterator[int]:
@@ -175,7 +180,7 @@ def _engine_steps(task: Task, *, scores: bool) -> Callable[[int], None]:
 
     def begun() -> Iterator[Advance]:
         state = State(learned, start.buffers)
-        return task.engine.run(task, state, trainable=live, stops=stops(), parametrization=rounded)
+        return task.engine.run(task, state, trainable=live, stops=stops(), parametrization=parametrization)
 
     run = begun()
 
@@ -187,6 +192,18 @@ def _engine_steps(task: Task, *, scores: bool) -> Callable[[int], None]:
         wanted.append(steps)
         next(run)
     return advance
+
+
+def _parametrization(task: Task, weights: Tensor, trained: Trained) -> Parametrization | None:
+    """What scores make of weights: Gem-Miner's rounding, or edge-popup's choice of a tenth of each layer."""
+
+    if trained == 'weights':
+        return None
+    if trained == 'gem-miner':
+        return Rounded(weights, Penalty(1e-4))
+    slots = task.network.layout.prunable_slots
+    return Top(weights, Penalty(0.), [(slot.start, slot.stop) for slot in slots],
+               [max(1, slot.size // 10) for slot in slots])
 
 
 def _exhaust(steps: Iterator[None], count: int) -> None:

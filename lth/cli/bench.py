@@ -27,8 +27,8 @@ def bench(  # pylint: disable=too-many-arguments # a command has as many as it h
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
-        algorithm: Annotated[Literal['magnitude', 'gem-miner'], typer.Option(
-            help='What is trained: weights; or besides them scores, as Gem-Miner does.')] = 'magnitude',
+        algorithm: Annotated[Literal['magnitude', 'gem-miner', 'edge-popup'], typer.Option(
+            help='What is trained: weights; or besides them scores, as Gem-Miner or edge-popup do.')] = 'magnitude',
         masks: Annotated[bool, typer.Option(
             '--masks', help='Time the choice of a mask over all weights instead of a training step.')] = False,
         as_json: Json = False,
@@ -53,16 +53,17 @@ def bench(  # pylint: disable=too-many-arguments # a command has as many as it h
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth.benchmark.contest import contest  # pylint: disable=import-outside-toplevel
     from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel
-    rows = contest(plan, datasets, device, threads=threads, turns=turns, scores=algorithm == 'gem-miner')
+    rows = contest(plan, datasets, device, threads=threads, turns=turns,
+                   trained='weights' if algorithm == 'magnitude' else algorithm)
     name, data, batch_size = plan.recipe.model.name, plan.recipe.data.name, plan.recipe.training.batch_size
     if as_json:
         print(json.dumps({'model': name, 'dataset': data, 'batch_size': batch_size, 'turns': turns,
                           'rows': [asdict(row) for row in rows]}, indent=2))
         return
     out.print(simple_table(
-        f'{name} on {data}, batch {batch_size}, median of {turns} turns',
-        ['engine', 'density', 'R', 'threads', 'ms per step', 'spread', 'speed-up', 'peak MiB'],
-        [[row.engine, f'{row.density:.0%}', str(row.replicates), str(row.threads), f'{row.ms_per_step:.3f}',
+        f'{name} on {data}, batch {batch_size}, {threads} thread{"s" if threads > 1 else ""}, median of {turns} turns',
+        ['engine', 'density', 'R', 'ms per step', 'spread', 'speed-up', 'peak MiB'],
+        [[row.engine, f'{row.density:.0%}', str(row.replicates), f'{row.ms_per_step:.3f}',
           f'± {row.spread:.0%}', f'{row.ratio:.2f}×', f'{row.peak_memory:,.0f}'] for row in rows]))
 
 

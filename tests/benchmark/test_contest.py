@@ -35,3 +35,11 @@ def test_the_choice_of_a_mask_is_timed_without_pictures(lth):
     rows = json.loads(lth('bench', 'resnet20', 'cifar10', '--masks', '--turns', '2', '--json').out)['rows']
     assert [(row['scores'], row['weights']) for row in rows] == [('distinct', 267_696), ('all equal', 267_696)]
     assert all(row['seconds'] > 0 for row in rows)
+
+
+@pytest.mark.parametrize('algorithm', ['gem-miner', 'edge-popup'])
+def test_scores_take_part_beside_the_weights_of_the_same_engine(lth, algorithm):
+    rows = json.loads(lth('bench', 'lenet-300-100', 'digits', '--turns', '1', '--algorithm', algorithm, '--json').out)[
+        'rows']
+    assert [row['engine'] for row in rows] == ['usual', 'plain', f'plain, {algorithm}']
+    assert all(row['ms_per_step'] > 0 for row in rows)
