@@ -3,7 +3,7 @@
 A network is one sparse matrix over units. Row 0 of the activations is constantly 1, then come the inputs that are read,
 then the units layer by layer, each row with the values of 64 pictures (lanes): so a weight, be it a bias, which weighs
 row 0, is one multiplication of a row and one addition. `pointers` and `columns` list the weights that enter each unit
-(CSR), `out_pointers`, `out_entries` and `out_units` those that leave it.
+(CSR).
 
 All of it stands in this one file, since numba's cache does not notice that an imported file has changed. Lanes are
 LLVM's own vectors, which it lowers to AVX-512, AVX2, SSE or NEON alike. No fast-math: a NaN must stay one.
@@ -261,9 +261,6 @@ class Matrix(NamedTuple):
 
     pointers: Any  # (U + 1,) where the weights into each unit begin
     columns: Any  # (E,) the row of values that each weight weighs
-    out_pointers: Any  # (U + 1,) where the weights out of each unit begin
-    out_entries: Any  # which weights they are
-    out_units: Any  # which units they enter
     silent: Any  # (U,) whether nothing that is heard reads the unit
     inputs: Any  # the pixels that are read
     blocks: Any  # the squares of pixels in which they lie, by their first pixels
@@ -363,23 +360,27 @@ def judged(matrix, room, labels, rows, count, batch):  # type: ignore[no-untyped
 
 @compiled
 def backward(matrix, room, vectors):  # type: ignore[no-untyped-def]
-    """The deltas of the hidden units that are heard, from those of the output; adds up the gradient of the weights."""
+    """The deltas of the hidden units that are heard, from those of the output; adds up the gradient of the weights.
+
+    From the last unit to the first, so that a unit's delta is whole when its turn comes. Weights are met in the order in
+    which they lie: by the units that they leave, a network of 1,000 units a layer takes 5 times as long.
+    """
 
     units, first = len(matrix.silent), len(room.values) - len(matrix.silent)
-    for unit in range(units - matrix.classes - 1, -1, -1):
-        if matrix.silent[unit]:
-            continue
-        sums = splat(0.)
-        for place in range(matrix.out_pointers[unit], matrix.out_pointers[unit + 1]):
-            weight = splat(vectors.weights[matrix.out_entries[place]])
-            sums = muladd(weight, load(room.deltas, matrix.out_units[place]), sums)
-        store(room.deltas, unit, gated(sums, load(room.values, first + unit)))
-    for unit in range(units):
+    for unit in range(units - matrix.classes):
+        store(room.deltas, unit, splat(0.))
+    for unit in range(units - 1, -1, -1):
         if matrix.silent[unit]:
             continue
         delta = load(room.deltas, unit)
+        if unit < units - matrix.classes:
+            delta = gated(delta, load(room.values, first + unit))
         for entry in range(matrix.pointers[unit], matrix.pointers[unit + 1]):
-            vectors.gradient[entry] += total(muladd(delta, load(room.values, matrix.columns[entry]), splat(0.)))
+            column = matrix.columns[entry]
+            vectors.gradient[entry] += total(muladd(delta, load(room.values, column), splat(0.)))
+            if column >= first:
+                below = muladd(splat(vectors.weights[entry]), delta, load(room.deltas, column - first))
+                store(room.deltas, column - first, below)
 
 
 @compiled

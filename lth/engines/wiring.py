@@ -65,10 +65,11 @@ def wired(layers: list[Dense], alive: _Bools, data: Dataset, settings: DataSetti
         columns.append(rows[entries])
         places.append(_places(layer)[units, entries])
         counts.append(mask.sum(1))
-    silent = ~np.concatenate(heard[1:])
-    matrix = _matrix(np.concatenate(columns), np.concatenate(counts), silent, pixels)
-    last = max(layers[0].weight.shape[1] - SIDE, 0)
-    matrix = matrix._replace(blocks=np.unique(np.minimum(pixels // SIDE * SIDE, last)), classes=len(masks[-1]))
+    last, nothing = max(layers[0].weight.shape[1] - SIDE, 0), np.zeros(0, dtype=np.float32)
+    matrix = Matrix(
+        pointers=np.concatenate([[0], *counts]).cumsum(), columns=np.concatenate(columns).astype(np.int32),
+        silent=~np.concatenate(heard[1:]), inputs=pixels, blocks=np.unique(np.minimum(pixels // SIDE * SIDE, last)),
+        mean=nothing, std=nothing, classes=len(masks[-1]))
     if settings.normalization == 'standardize':
         channels = pixels // (layers[0].weight.shape[1] // len(data.mean))
         matrix = matrix._replace(mean=np.float32(data.mean)[channels], std=np.float32(data.std)[channels])
@@ -143,22 +144,3 @@ def _rows(layers: list[Dense], pixels: _Ints) -> list[_Ints]:
         rows.append(np.concatenate([[0], start + np.arange(units)]))
         start += units
     return rows
-
-
-def _matrix(columns: _Ints, counts: _Ints, silent: _Bools, pixels: _Ints) -> Matrix:
-    """Both directions of the matrix, from the weights in the order of the units that they enter."""
-
-    units = np.repeat(np.arange(len(counts)), counts)
-    sources = columns - 1 - len(pixels)
-    leaving = np.flatnonzero((sources >= 0) & ~silent[units])
-    leaving = leaving[np.argsort(sources[leaving], kind='stable')]
-    out_counts = np.bincount(sources[leaving], minlength=len(counts))
-    nothing = np.zeros(0, dtype=np.float32)
-    return Matrix(_bounds(counts), columns.astype(np.int32), _bounds(out_counts), leaving.astype(np.int32),
-                  units[leaving].astype(np.int32), silent, pixels, pixels, nothing, nothing, 0)
-
-
-def _bounds(counts: _Ints) -> _Ints:
-    """Where groups of these sizes begin, and the last ends."""
-
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
