@@ -65,7 +65,8 @@ class RoundFiles:
         history = tuple(_measurement(row) for row in self.metrics())
         ticket = Ticket(self.network.layout.pack(mask)[None], weights, buffers, header['iteration'])
         self._refuse_contradictions(header, ticket, trained)
-        state = State(trained, trained_buffers, history[-1].iteration, history=history)
+        state = State(
+            trained, trained_buffers, history[-1].iteration, history=history, engine=header.get('engine', ''))
         return Round(self.number, ticket, state, self._search(header))
 
     def header(self) -> Header:
@@ -141,7 +142,7 @@ class RoundFiles:
                 'shape': self.network.shape, 'classes': self.network.classes, 'seed': self.seed, 'round': self.number,
                 'iteration': found.ticket.iteration, 'kept': kept, 'prunable': layout.prunable,
                 'weights': layout.weights, 'density': layout.density(kept), 'search': _search_names(found.search),
-                'measurements': len(found.trained.history),
+                'engine': found.trained.engine, 'measurements': len(found.trained.history),
                 'test_accuracy': found.trained.history[-1].test.accuracy[replicate]}
 
     def _checked(self, name: str) -> tuple[Header, dict[str, Tensor]]:

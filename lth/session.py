@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
@@ -24,7 +24,7 @@ from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.recipe import Raw, differences
 from lth.runs import Run
-from lth.task import Engine, Measurement
+from lth.task import Choice, Engine, Measurement
 from lth.tickets import Round
 
 _SECONDS_BETWEEN_NEWS = 0.2
@@ -38,6 +38,7 @@ class Place:
     datasets: Path
     device: str = 'auto'
     threads: int = 1
+    engine: Choice | None = None
 
 
 class News(NamedTuple):
@@ -60,9 +61,10 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
     of engine is announced, all further news is told.
     """
 
-    engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
     run = Run(place.folder, plan.recipe.dump(), plan.network)
     _refuse_foreign(run)
+    place = replace(place, engine=place.engine or run.engine() or 'auto')
+    engine = _engine(plan, place)
     if not _unfinished(plan, run, seeds):
         _clear_up(run)
         return run
@@ -72,11 +74,12 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
         # Once more: another session may have come and gone while the data were read.
         _refuse_foreign(run)
         run.tidy()
-        session = _environment(plan, engine, data, place.threads)
+        session = _environment(plan, engine, data, place)
         _refuse_others(run, session)
         announce(f'Engine: {engine.name} on {engine.device}, threads for each seed: {place.threads}')
         if data.remark:
             announce(data.remark)
+        engines.prepare(engine, plan.network, plan.kept, plan.recipe.training.batch_size, announce)
         told = _recorded(run, session, tell)
         _go_on(plan, run, engine, data, place=place, seeds=seeds, tell=told)
     return run
@@ -231,12 +234,17 @@ def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], pipe: connection.Co
 
     try:
         plan = planned(recipe, 'recipe.yaml')
-        engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
+        engine = _engine(plan, place)
         data = plan.read(place.datasets)
         _search(plan.on(data), Run(place.folder, recipe, plan.network), engine, data, seeds, pipe.send)
     except LthError as error:
         pipe.send(str(error))
     pipe.close()
+
+
+def _engine(plan: Plan, place: Place) -> Engine:
+    return engines.chosen(place.device, threads=place.threads, capturable=plan.capturable,
+                          choice=place.engine or 'auto', obstacle=plan.obstacle)
 
 
 def _cores() -> int:
@@ -245,12 +253,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
-def _environment(plan: Plan, engine: Engine, data: Dataset, threads: int) -> Raw:
+def _environment(plan: Plan, engine: Engine, data: Dataset, place: Place) -> Raw:
     """The entry of this session in environment.json."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'threads': threads, 'reader': data.reader, 'pictures': data.fingerprint,
+            'choice': place.engine, 'threads': place.threads, 'reader': data.reader, 'pictures': data.fingerprint,
             'network': plan.network.fingerprint, 'directory': os.getcwd(),
             'start': datetime.now().astimezone().isoformat(timespec='seconds'),
             'seconds': 0., 'rounds': 0}

@@ -5,7 +5,7 @@ after the last such event exactly the wanted number is left: the gem, good befor
 """
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import torch
@@ -171,9 +171,10 @@ def _round(
     if whole:
         mask = mask & in_force if settings.final_mask == 'in-force' else mask
         in_force = mask
-    state = State(_under(start.weights, mask & in_force), trained.buffers, trained.step, history=trained.history)
+    state = State(_under(start.weights, mask & in_force), trained.buffers, trained.step, history=trained.history,
+                  engine=trained.engine)
     if whole:
-        state = State(state.weights, state.buffers, state.step, history=(*state.history, measured(task, state)))
+        state = replace(state, history=(*state.history, measured(task, state)))
     ticket = Ticket(mask, _under(start.weights, mask), start.buffers, 0)
     return Round(number, ticket, state, Search(trained.weights, trained.optimizer))
 

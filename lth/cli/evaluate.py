@@ -36,7 +36,8 @@ def evaluate(
     from lth import engines, evaluation  # pylint: disable=import-outside-toplevel
     where = evaluation.place(run)
     plan, opened = evaluation.opened(where)
-    engine = engines.chosen(device, threads=threads, capturable=plan.capturable)
+    engine = engines.chosen(device, threads=threads, capturable=plan.capturable,
+                            choice=opened.engine() or 'auto', obstacle=plan.obstacle)
     data = plan.read(datasets).to(engine.device)
     seeds = opened.seeds() if where.seed is None else [where.seed]
     found = list(evaluation.evaluations(plan, opened, data, engine, seeds, where.round))

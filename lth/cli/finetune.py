@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lth.cli.options import Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Threads, explained
+from lth.cli.options import (
+    Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Threads, explained)
 from lth.cli.planning import gem_schedule, overridden
 from lth.cli.searching import Way, carried_out
 from lth.errors import LthError
@@ -30,6 +31,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
             '--run', metavar='NAME', show_default=False, help='The new run folder; else RUN-finetuned.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
+        engine: EngineChoice = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -63,7 +65,8 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
                        'nothing would be trained. Train for more epochs (-e counts from iteration 0).')
     beside = f'{where.folder}-finetuned' + ('' if where.seed is None else f'-seed-{where.seed}')
     beside += f'-round-{number:02d}' if number < len(plan.kept) - 1 else ''
-    carried_out(chosen, Way(datasets, to or beside, ','.join(map(str, seeds)), device, threads, as_json, dry_run))
+    numbers = ','.join(map(str, seeds))
+    carried_out(chosen, Way(datasets, to or beside, numbers, device, threads, as_json, dry_run, engine))
 
 
 def _number(plan: 'Plan', source: 'Run', seeds: list[int], placed: int | None, asked: int | None) -> int:

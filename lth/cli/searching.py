@@ -9,6 +9,7 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.plan import Plan
+    from lth.task import Choice
 
 
 class Way(NamedTuple):
@@ -21,6 +22,7 @@ class Way(NamedTuple):
     threads: int
     as_json: bool
     dry_run: bool
+    engine: 'Choice | None' = None
 
 
 def carried_out(plan: 'Plan', way: Way, *, suffix: str = '') -> None:
@@ -38,7 +40,7 @@ def carried_out(plan: 'Plan', way: Way, *, suffix: str = '') -> None:
     from lth import session  # pylint: disable=import-outside-toplevel
     from lth.cli.display import Display  # pylint: disable=import-outside-toplevel
     from lth.cli.tables import print_run  # pylint: disable=import-outside-toplevel
-    place = session.Place(_folder(way.run, plan, suffix), way.datasets, way.device, way.threads)
+    place = session.Place(_folder(way.run, plan, suffix), way.datasets, way.device, way.threads, way.engine)
     with Display(plan, numbers) as display:
         found = session.search(plan, place, numbers, display.announce, display.tell)
     print_run(found, numbers, as_json=way.as_json)

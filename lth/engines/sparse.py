@@ -1,13 +1,11 @@
-"""The sparse engine: trains the weights that a ticket has, and no others, on the CPU.
+"""The sparse engine: trains and measures the weights that a ticket has, and no others, on the CPU.
 
 A ticket with 5% of the weights costs about 5% of the training. Which rounds are trained so is a fixed rule, `pays`,
-never a timing, so that runs repeat; the others, and networks that are not dense layers with ReLU, are the plain
-engine's.
+never a timing, so that runs repeat. All else is the plain engine's: rounds that are too dense, learned scores, pruned
+weights that are not 0, and networks that are not dense layers with ReLU between them.
 """
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,21 +14,25 @@ from torch import Tensor
 
 from lth.datasets import Split, sampling
 from lth.engines import kernels
-from lth.engines.kernels import LANES, Pictures, Vectors
+from lth.engines.kernels import LANES, SIDE, Pictures, Room, Vectors
 from lth.engines.plain import Plain
-from lth.engines.wiring import Dense, Wiring, bytes_of, chain, room_for, wired
+from lth.engines.wiring import Averages, Dense, Wiring, bytes_of, chain, room_for, wired
 from lth.errors import LthError
 from lth.network import Network
-from lth.recipe import Adam, DataSettings, Training
+from lth.recipe import DataSettings, Training
 from lth.task import Advance, Parametrization, Score, State, Task
+from lth.vectors import Slot
 
-Wish = Literal['auto', 'sparse']
-# Weights times batches of 64 that one call trains: about 0.2 s, so that Ctrl-C is heard soon.
-_WORK = 40_000_000
+_Rows = NDArray[np.int64]
+_Floats = NDArray[np.float32]
+# Weights times chunks of 64 pictures that one call trains: about 0.2 s, so that Ctrl-C is heard soon.
+_WORK = 30_000_000
+# Sets of pictures to be measured on that are kept turned: validation and test.
+_REMEMBERED = 2
 
 
 def obstacle(network: Network, data: DataSettings, training: Training, *, streamed: bool) -> str | None:
-    """What keeps a task from the sparse engine, None if nothing does."""
+    """What keeps a recipe from the sparse engine, None if nothing does."""
 
     if chain(network) is None:
         return f'{network.settings.name} is not a chain of dense layers with ReLU between them'
@@ -41,41 +43,52 @@ def obstacle(network: Network, data: DataSettings, training: Training, *, stream
     return 'the pictures are streamed' if streamed else None
 
 
-def pays(kept: int, weights: int, batch_size: int) -> bool:
-    """Whether a step on `kept` of a network's weights is quicker here than on all of them in the plain engine."""
+def pays(kept: int, layers: Sequence[Dense], batch_size: int) -> bool:
+    """Whether a step on `kept` weights is quicker here than one on all of them in the plain engine.
 
-    return kept <= weights
+    Both costs are in the time that a matrix product takes for a weight and a picture, 0.06 ns where the rule was
+    measured. A dense step has 40 of them besides for each weight, the optimizer's. A sparse one has 128 for each weight
+    and 64 pictures, and more where the rows of so many inputs and units leave the cache. It holds as it stands on every
+    machine: docs/performance.md.
+    """
+
+    weights = sum(layer.weight.size for layer in layers)
+    rows = layers[0].weight.shape[1] + sum(layer.weight.shape[0] for layer in layers)
+    sparse = 128 * kept * -(-batch_size // LANES) * max(1., rows / 1600)
+    return sparse <= weights * (batch_size + 40)
 
 
 class Sparse:
-    """Surviving weights in compiled loops where that `pays`, or as a `wish` always where it is possible; what is not
-    for it goes to the plain engine.
+    """Surviving weights in compiled loops where that `pays`, or `always` where it is possible; the plain engine for all
+    else.
     """
 
-    def __init__(self, device: torch.device, wish: Wish = 'auto') -> None:
+    def __init__(self, device: torch.device, *, always: bool = False) -> None:
         self.device = device
-        self.name = 'sparse' if wish == 'sparse' else 'plain, or sparse where that is faster'
-        self._always = wish == 'sparse'
+        self.name = 'sparse' if always else 'plain or sparse'
+        self._always = always
         self._plain = Plain(device)
-        self._latest: tuple[Tensor, list['_Training']] | None = None
+        self._latest: tuple[Tensor, list[_Training]] | None = None
         self._pictures: list[tuple[Split, Pictures]] = []
+        self._measured: list[_Shown] = []
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
             parametrization: Parametrization | None = None) -> Iterator[Advance]:
         """Trains from the state, yielding at each stop."""
 
-        layers = self._layers(task, state.weights)
-        if parametrization or layers is None or not self._serves(task, state, trainable):
+        layers = None if parametrization else self._layers(task, state.weights, trainable)
+        # What is not trained takes no part here, so it must be 0.
+        if layers is None or bool(state.weights[~trainable].any()):
             yield from self._plain.run(
                 task, state, trainable=trainable, stops=stops, parametrization=parametrization)
             return
         pictures = self._bytes(task, task.data.train)
-        trainings = [_Training(task, state, replicate, layers, alive.numpy(), pictures)
+        trainings = [_Training(task, state, replicate, _opened(task, layers, alive, state.weights[replicate]), pictures)
                      for replicate, alive in enumerate(trainable)]
         for stop in stops:
             told = [training.advanced(stop) for training in trainings]
-            state = _together(state, trainings, stop)
+            state = _together(task, state, trainings, stop)
             self._latest = state.weights, trainings
             losses, correct = (torch.stack(parts) for parts in zip(*told, strict=True))
             yield Advance(state, losses, correct)
@@ -83,83 +96,105 @@ class Sparse:
     def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
         """The replicates' scores on training-set pictures, or on the test set if None."""
 
-        layers, alive = self._layers(task, state.weights), state.weights != 0
-        if layers is None or not self._pays(task, alive):
+        opened = self._networks(task, state.weights)
+        if opened is None:
             return self._plain.score(task, state, pictures)
         split = task.data.test if pictures is None else task.data.train
-        found = self._bytes(task, split)
-        rows = []
-        for replicate in range(len(state.weights)):
-            wiring, weights = self._wired(task, state.weights, replicate, layers)
-            chosen = torch.arange(len(split.labels)) if pictures is None else pictures[replicate]
-            rows.append(_scored(wiring, weights, found, chosen.numpy()))
+        rows = [_scored(network, self._shown(task, split, pictures[replicate] if pictures else None))
+                for replicate, network in enumerate(opened)]
         return Score(*zip(*rows, strict=True))
 
-    def _layers(self, task: Task, weights: Tensor) -> list[Dense] | None:
-        """The layers of a task that can be trained here, in single precision and from pictures as they are."""
+    def expects(self, network: Network, kept: int, batch_size: int) -> bool:
+        """Whether a network with so many prunable weights left is for the compiled loops."""
 
-        if weights.dtype != torch.float32 or not isinstance(task.data.train.images, Tensor):
+        layers = chain(network)
+        kept += network.layout.weights - network.layout.prunable
+        return layers is not None and (self._always or pays(kept, layers, batch_size))
+
+    def _layers(self, task: Task, weights: Tensor, alive: Tensor) -> list[Dense] | None:
+        """The layers of a task if what is alive (R, N) is for here."""
+
+        layers = chain(task.network)
+        simple = weights.dtype == torch.float32 and isinstance(task.data.train.images, Tensor)
+        if layers is None or not simple or obstacle(task.network, task.data_settings, task.training, streamed=False):
             return None
-        hindered = obstacle(task.network, task.data_settings, task.training, streamed=False)
-        return None if hindered else chain(task.network)
+        kept = int(alive[:, :task.network.layout.weights].sum(1).max())
+        return layers if self._always or pays(kept, layers, task.training.batch_size) else None
 
-    def _serves(self, task: Task, state: State, trainable: Tensor) -> bool:
-        """Whether to train here: what is not trained must be 0, since it takes no part."""
-
-        return self._pays(task, trainable) and not bool(state.weights[~trainable].any())
-
-    def _pays(self, task: Task, alive: Tensor) -> bool:
-        layout = task.network.layout
-        kept = int(alive[:, :layout.weights].sum(1).max())
-        return self._always or pays(kept, layout.weights, task.training.batch_size)
-
-    def _wired(
-            self, task: Task, weights: Tensor, replicate: int, layers: list[Dense]) -> tuple[Wiring, NDArray[np.float32]]:
-        """The matrix and the weights of one replicate; those of the training that has just paused are at hand."""
+    def _networks(self, task: Task, weights: Tensor) -> 'list[_Open] | None':
+        """Each replicate ready to be measured, at once if its training has just paused; None if not for here."""
 
         if self._latest and self._latest[0] is weights:
-            training = self._latest[1][replicate]
-            return training.wiring, training.vectors.weights
-        row = weights[replicate]
-        wiring = wired(layers, (row != 0).numpy(), task.data, task.data_settings)
-        return wiring, row[torch.from_numpy(wiring.places)].numpy()
+            return [training.network for training in self._latest[1]]
+        alive = weights != 0
+        layers = self._layers(task, weights, alive)
+        return [_opened(task, layers, *row) for row in zip(alive, weights, strict=True)] if layers else None
 
     def _bytes(self, task: Task, split: Split) -> Pictures:
         """The pictures of a split as the kernels want them, an LthError if a class is none of the network's."""
 
         for known, pictures in self._pictures:
-            if known.images is split.images and known.labels is split.labels:
+            if known is split:
                 return pictures
         assert isinstance(split.images, Tensor)
-        labels = split.labels.to(torch.int64)
-        if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < task.network.classes:
-            raise LthError(f'{task.data_settings.name}: the classes of its pictures run from {int(labels.min())} to '
-                           f'{int(labels.max())}, but the network tells {task.network.classes} apart, from 0. Number '
-                           'the classes from 0, or give the model more of them.')
-        pictures = Pictures(bytes_of(split.images), labels.contiguous().numpy())
-        self._pictures = [*self._pictures[-1:], (split, pictures)]
-        return pictures
+        labels, classes = split.labels.to(torch.int64), task.network.classes
+        if not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+            raise LthError(f'{task.data_settings.name}: its classes run from {int(labels.min())} to '
+                           f'{int(labels.max())}, but the network tells {classes} apart, 0 to {classes - 1}. Number '
+                           'the classes of the pictures from 0, without gaps.')
+        made = Pictures(bytes_of(split.images), labels.contiguous().numpy())
+        self._pictures = [*self._pictures[1 - _REMEMBERED:], (split, made)]
+        return made
+
+    def _shown(self, task: Task, split: Split, chosen: Tensor | None) -> '_Shown':
+        """Pictures to be measured on, turned once: the same ones are measured on again and again."""
+
+        for known in self._measured:
+            if known.split is split and known.chosen is chosen:
+                return known
+        pictures = self._bytes(task, split)
+        numbers = np.arange(len(pictures.labels)) if chosen is None else chosen.numpy()
+        rows = np.pad(numbers, (0, -len(numbers) % LANES), mode='edge')
+        turned = np.empty((len(rows) // LANES, pictures.images.shape[1], LANES), dtype=np.uint8)
+        kernels.turned_once(pictures.images, rows, turned)
+        shown = _Shown(split, chosen, turned, pictures.labels, rows, len(numbers))
+        self._measured = [*self._measured[1 - _REMEMBERED:], shown]
+        return shown
+
+
+class _Open(NamedTuple):
+    """A network as the kernels take it: the matrix, its weights (E,), memory to work in."""
+
+    wiring: Wiring
+    weights: _Floats
+    room: Room
+
+
+class _Shown(NamedTuple):
+    """Pictures of a split to be measured on, the last repeated up to a whole chunk."""
+
+    split: Split
+    chosen: Tensor | None
+    turned: NDArray[np.uint8]
+    labels: _Rows
+    rows: _Rows
+    size: int
 
 
 class _Training:
     """One replicate in training: its surviving weights, and the optimizer's vectors of them."""
 
-    def __init__(
-            self, task: Task, state: State, replicate: int, layers: list[Dense], alive: NDArray[np.bool_],
-            pictures: Pictures) -> None:
-        self._task, self._seed, self._pictures = task, task.seeds[replicate], pictures
-        self._pool = task.divisions[replicate][0]
-        self.wiring = wired(layers, alive, task.data, task.data_settings)
-        self._room = room_for(self.wiring.matrix, pictures.images.shape[1])
-        self._step = state.step
-        self._done = int(state.optimizer['step'].flatten()[0]) if 'step' in state.optimizer else 0
-        self._order: tuple[int, NDArray[np.int64]] = -1, np.zeros(0, dtype=np.int64)
-        places = torch.from_numpy(self.wiring.places)
-        vectors = [state.optimizer.get(name) for name in _moments(task.training)]
-        moments = [torch.zeros(len(places)) if one is None else one[replicate][places] for one in vectors]
-        moments += [torch.zeros(0)] * (2 - len(moments))
-        weights = state.weights[replicate][places]
-        self.vectors = Vectors(weights.numpy(), torch.zeros(len(places)).numpy(), *(one.numpy() for one in moments))
+    def __init__(self, task: Task, state: State, replicate: int, network: _Open, pictures: Pictures) -> None:
+        self.network = network
+        self._task, self._pictures = task, pictures
+        self._seed, self._pool = task.seeds[replicate], task.divisions[replicate][0]
+        self._step, self._trained = state.step, _steps_behind(state)
+        self._order: tuple[int, _Rows] = -1, np.zeros((0, 0), dtype=np.int64)
+        places = torch.from_numpy(network.wiring.places)
+        kept = [state.optimizer[name][replicate][places] if state.optimizer else torch.zeros(len(places))
+                for name in _vectors(task.training)]
+        kept += [torch.zeros(0)] * (2 - len(kept))
+        self._vectors = Vectors(network.weights, np.zeros_like(network.weights), *(one.numpy() for one in kept))
 
     def advanced(self, stop: int) -> tuple[Tensor, Tensor]:
         """Trains up to a stop: losses and right answers of each step."""
@@ -171,31 +206,31 @@ class _Training:
             epoch, position = divmod(self._step, self._task.steps_per_epoch)
             steps = min(stop - self._step, self._task.steps_per_epoch - position, self._at_once())
             here = slice(self._step - start, self._step - start + steps)
-            self._trained(self._rows(epoch)[position:position + steps], losses[here], correct[here])
-            self._step += steps
+            self._train(self._rows(epoch)[position:position + steps], losses[here], correct[here])
             self._task.watch(self._step - 1, None)
         return torch.from_numpy(losses), torch.from_numpy(correct)
 
     def write(self, state: State, replicate: int) -> None:
         """Puts what was trained into its places of a state's tensors."""
 
-        places = torch.from_numpy(self.wiring.places)
-        state.weights[replicate, places] = torch.from_numpy(self.vectors.weights)
-        for name, vector in zip(_moments(self._task.training), (self.vectors.first, self.vectors.second)):
+        places = torch.from_numpy(self.network.wiring.places)
+        state.weights[replicate, places] = torch.from_numpy(self._vectors.weights)
+        for name, vector in zip(_vectors(self._task.training), (self._vectors.first, self._vectors.second)):
             state.optimizer[name][replicate, places] = torch.from_numpy(vector)
         if 'step' in state.optimizer:
-            state.optimizer['step'].fill_(self._done)
+            state.optimizer['step'].fill_(self._trained)
 
-    def _trained(self, rows: NDArray[np.int64], losses: NDArray[np.float32], correct: NDArray[np.int64]) -> None:
-        training = self._task.training
-        rates = self._task.learning_rates[self._step:self._step + len(rows)]
+    def _train(self, rows: _Rows, losses: _Floats, correct: _Rows) -> None:
+        """A step for each of these rows."""
+
+        training, stop = self._task.training, self._step + len(rows)
         kernels.train(
-            self.wiring.matrix, self._room, self.vectors, self._pictures, rows, training.batch_size, *_rule(training),
-            rates, self._done + 1, losses, correct)
-        self._done += len(rows)
+            self.network.wiring.matrix, self.network.room, self._vectors, self._pictures, rows, training.batch_size,
+            *_rule(training), self._task.learning_rates[self._step:stop], self._trained + 1, losses, correct)
+        self._step, self._trained = stop, self._trained + len(rows)
 
-    def _rows(self, epoch: int) -> NDArray[np.int64]:
-        """The pictures of each step of an epoch, filled up with the last to whole chunks: (steps, chunks · 64)."""
+    def _rows(self, epoch: int) -> _Rows:
+        """The pictures of each step of an epoch, the last repeated up to whole chunks: (steps, chunks · 64)."""
 
         if self._order[0] != epoch:
             batch = self._task.training.batch_size
@@ -208,10 +243,56 @@ class _Training:
         """How many steps one call trains."""
 
         chunks = -(-self._task.training.batch_size // LANES)
-        return max(1, _WORK // (chunks * (len(self.vectors.weights) + LANES * len(self.wiring.matrix.inputs))))
+        return max(1, _WORK // (chunks * (len(self.network.weights) + 8 * len(self.network.room.values))))
 
 
-def _moments(training: Training) -> list[str]:
+def compile_kernels() -> None:
+    """Compiles all kernels, or finds them compiled, by training the least network there is for a step."""
+
+    layers = [Dense(Slot('weight', (1, 1), 0, 'output', prunable=True), Slot('bias', (1,), 1, 'other', prunable=False))]
+    network = _open(layers, torch.ones(2, dtype=torch.bool), torch.zeros(2), None)
+    rows, nothing = np.zeros(LANES, dtype=np.int64), np.zeros(2, dtype=np.float32)
+    pictures = Pictures(bytes_of(torch.zeros(1, 1, 1, 1, dtype=torch.uint8)), np.zeros(1, dtype=np.int64))
+    vectors = Vectors(network.weights, nothing, nothing.copy(), nothing.copy())
+    turned = np.empty((1, SIDE, LANES), dtype=np.uint8)
+    kernels.train(network.wiring.matrix, network.room, vectors, pictures, rows[None], 1, kernels.ADAM,
+                  (0.9, 0.999, 1e-8, 0.), np.zeros(1), 1, nothing[:1].copy(), np.zeros(1, dtype=np.int64))
+    kernels.turned_once(pictures.images, rows, turned)
+    kernels.score(network.wiring.matrix, network.room, network.weights, turned, pictures.labels, rows, 1)
+
+
+def _averages(task: Task) -> Averages | None:
+    """What standardizes the channels, if the recipe does."""
+
+    return (task.data.mean, task.data.std) if task.data_settings.normalization == 'standardize' else None
+
+
+def _opened(task: Task, layers: list[Dense], alive: Tensor, weights: Tensor) -> _Open:
+    """The matrix of what is alive, (N,), and its weights."""
+
+    return _open(layers, alive, weights, _averages(task))
+
+
+def _open(layers: list[Dense], alive: Tensor, weights: Tensor, averages: Averages | None) -> _Open:
+    wiring = wired(layers, alive.numpy(), averages)
+    kept = weights[torch.from_numpy(wiring.places)].numpy()
+    return _Open(wiring, kept, room_for(wiring.matrix, layers[0].weight.shape[1]))
+
+
+def _scored(network: _Open, shown: _Shown) -> tuple[float, float]:
+    """Mean loss and share of right answers."""
+
+    loss, right = kernels.score(network.wiring.matrix, network.room, network.weights, *shown[2:])
+    return loss / shown.size, right / shown.size
+
+
+def _steps_behind(state: State) -> int:
+    """How many steps the optimizer has taken."""
+
+    return int(state.optimizer['step'].flatten()[0]) if 'step' in state.optimizer else 0
+
+
+def _vectors(training: Training) -> list[str]:
     """The optimizer's vectors, as torch names them."""
 
     if training.optimizer.name == 'sgd':
@@ -219,36 +300,27 @@ def _moments(training: Training) -> list[str]:
     return ['exp_avg', 'exp_avg_sq']
 
 
-def _rule(training: Training) -> tuple[int, tuple[float, ...]]:
+def _rule(training: Training) -> tuple[int, tuple[float, float, float, float]]:
     """Which optimizer the kernels take, and its settings."""
 
     settings = training.optimizer
     if settings.name == 'sgd':
         return kernels.SGD, (settings.momentum, float(settings.nesterov), settings.weight_decay, 0.)
-    return kernels.ADAM, (*settings.betas, settings.epsilon, settings.weight_decay)
+    rule = kernels.ADAMW if settings.name == 'adamw' else kernels.ADAM
+    return rule, (*settings.betas, settings.epsilon, settings.weight_decay)
 
 
-def _together(before: State, trainings: list[_Training], step: int) -> State:
+def _together(task: Task, before: State, trainings: list[_Training], step: int) -> State:
     """The state of all replicates; what does not survive is as it was before."""
 
-    training, size = trainings[0]._task.training, before.weights.shape
     optimizer = {name: tensor.clone() for name, tensor in before.optimizer.items()}
     if not optimizer:
-        optimizer = {name: torch.zeros(size) for name in _moments(training)}
-        if training.optimizer.name != 'sgd':
-            slots = len(trainings[0]._task.network.layout.slots)
-            optimizer = {'step': torch.zeros(slots if len(trainings) == 1 else 1), **optimizer}
-    state = replace(before, weights=before.weights.clone(), step=step, optimizer=optimizer, history=())
-    for replicate, one in enumerate(trainings):
-        one.write(state, replicate)
+        optimizer = {name: torch.zeros_like(before.weights) for name in _vectors(task.training)}
+        if task.training.optimizer.name != 'sgd':
+            # One count for each parameter, as torch has it: a vector of replicates is one parameter.
+            optimizer['step'] = torch.zeros(len(task.network.layout.slots) if len(trainings) == 1 else 1)
+    buffers = {name: buffer.clone() for name, buffer in before.buffers.items()}
+    state = State(before.weights.clone(), buffers, step, optimizer, engine='sparse')
+    for replicate, training in enumerate(trainings):
+        training.write(state, replicate)
     return state
-
-
-def _scored(
-        wiring: Wiring, weights: NDArray[np.float32], pictures: Pictures, chosen: NDArray[np.int64]) -> tuple[float, float]:
-    """Mean loss and share of right answers."""
-
-    rows = np.pad(chosen, (0, -len(chosen) % LANES), mode='edge')
-    room = room_for(wiring.matrix, pictures.images.shape[1])
-    loss, right = kernels.score(wiring.matrix, room, weights, pictures, rows, len(chosen))
-    return loss / len(chosen), right / len(chosen)

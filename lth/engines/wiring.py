@@ -7,14 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lth.datasets import Dataset
 from lth.engines.kernels import LANES, SIDE, Matrix, Room
 from lth.network import Network
-from lth.recipe import DataSettings
 from lth.vectors import Slot
 
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]
+# Mean and standard deviation of each channel.
+Averages = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 class Dense(NamedTuple):
@@ -38,13 +38,13 @@ def chain(network: Network) -> list[Dense] | None:
     if layers and isinstance(layers[0], nn.Flatten) and (layers[0].start_dim, layers[0].end_dim) == (1, -1):
         layers = layers[1:]
     dense, between = layers[::2], layers[1::2]
-    if len(dense) != len(between) + 1 or not all(type(layer) is nn.ReLU for layer in between):
+    if len(dense) != len(between) + 1 or not all(layer.__class__ is nn.ReLU for layer in between):
         return None
     slots = {slot.name: slot for slot in network.layout.slots}
     names = {id(parameter): name for name, parameter in network.module.named_parameters()}
     found = []
     for layer in dense:
-        if type(layer) is not nn.Linear or id(layer.weight) not in names:
+        if not isinstance(layer, nn.Linear) or layer.__class__ is not nn.Linear or id(layer.weight) not in names:
             return None
         found.append(Dense(slots[names[id(layer.weight)]],
                            slots[names[id(layer.bias)]] if layer.bias is not None else None))
@@ -52,8 +52,8 @@ def chain(network: Network) -> list[Dense] | None:
     return found if once and math.prod(network.shape) == found[0].weight.shape[1] else None
 
 
-def wired(layers: list[Dense], alive: _Bools, data: Dataset, settings: DataSettings) -> Wiring:
-    """The matrix of the weights and biases that are alive: (N,)."""
+def wired(layers: list[Dense], alive: _Bools, averages: Averages | None) -> Wiring:
+    """The matrix of the weights and biases that are alive: (N,); inputs are standardized if there are `averages`."""
 
     masks = [_augmented(layer, alive) for layer in layers]
     heard = _heard(masks)
@@ -70,9 +70,10 @@ def wired(layers: list[Dense], alive: _Bools, data: Dataset, settings: DataSetti
         pointers=np.concatenate([[0], *counts]).cumsum(), columns=np.concatenate(columns).astype(np.int32),
         silent=~np.concatenate(heard[1:]), inputs=pixels, blocks=np.unique(np.minimum(pixels // SIDE * SIDE, last)),
         mean=nothing, std=nothing, classes=len(masks[-1]))
-    if settings.normalization == 'standardize':
-        channels = pixels // (layers[0].weight.shape[1] // len(data.mean))
-        matrix = matrix._replace(mean=np.float32(data.mean)[channels], std=np.float32(data.std)[channels])
+    if averages:
+        mean, std = (np.array(values, dtype=np.float32) for values in averages)
+        channels = pixels // (layers[0].weight.shape[1] // len(mean))
+        matrix = matrix._replace(mean=mean[channels], std=std[channels])
     return Wiring(matrix, np.concatenate(places))
 
 
@@ -97,8 +98,8 @@ def bytes_of(images: Tensor) -> NDArray[np.uint8]:
 def _unfolded(module: nn.Module) -> list[nn.Module]:
     """The layers of a sequence, those of sequences in it included, that do something."""
 
-    if type(module) is not nn.Sequential:
-        return [] if type(module) is nn.Identity else [module]
+    if not isinstance(module, nn.Sequential) or module.__class__ is not nn.Sequential:
+        return [] if isinstance(module, nn.Identity) else [module]
     return [layer for child in module for layer in _unfolded(child)]
 
 
@@ -127,9 +128,9 @@ def _places(layer: Dense) -> _Ints:
 def _heard(masks: list[_Bools]) -> list[_Bools]:
     """Which inputs, and which units of each layer, reach the output: what they do not reach has no gradient."""
 
-    heard = [np.ones(len(masks[-1]), dtype=bool)]
+    heard: list[_Bools] = [np.ones(len(masks[-1]), dtype=bool)]
     for mask in reversed(masks):
-        heard.append(mask[heard[-1], 1:].any(0))
+        heard.append(np.any(mask[heard[-1], 1:], axis=0))
     return heard[::-1]
 
 
