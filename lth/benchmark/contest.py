@@ -2,7 +2,7 @@
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from lth import engines, tickets, workers
+from lth import engines, masks, streams, tickets, workers
 from lth.algorithms.gem_miner import Rounded
 from lth.benchmark.memory import peak_memory
 from lth.benchmark.usual import usual_way
@@ -18,7 +18,7 @@ from lth.errors import LthError
 from lth.lengths import Span
 from lth.plan import Plan, planned
 from lth.recipe import Raw
-from lth.task import Advance, State, Task
+from lth.task import Advance, Engine, State, Task
 from lth.tickets import trainable
 
 _TURN_SECONDS = 1.0
@@ -28,17 +28,22 @@ _LONGEST = 100_000
 
 
 class Contender(NamedTuple):
-    """Who takes part: `usual`, or an engine on a device with R replicates, training weights or scores."""
+    """Who takes part: `usual`, or an engine on a device with R replicates, training weights or scores, or a random
+    ticket of a density; `auto` is the engine that a run would take.
+    """
 
     engine: str
     device: str
-    replicates: int
+    replicates: int = 1
     scores: bool = False
+    density: float = 1.
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contender's result: ms per step of all replicates, ratio over the usual way per replicate, memory in MiB."""
+    """One contender's result: ms per step of all replicates, memory in MiB; how many times as fast per replicate it is
+    as the usual way, and as the plain engine at the same density if that took part.
+    """
 
     engine: str
     density: float
@@ -47,27 +52,33 @@ class Row:
     ms_per_step: float
     spread: float
     ratio: float
+    over_plain: float | None
     peak_memory: float
 
 
-def contenders(device: str, plan: Plan, *, scores: bool) -> list[Contender]:
-    """The usual way and every engine that applies on this device; also with scores trained in place of the weights."""
+def contenders(device: str, plan: Plan, *, scores: bool = False, densities: Sequence[float] = ()) -> list[Contender]:
+    """The usual way and every engine that applies on this device; also with scores trained in place of the weights, or
+    on tickets of these densities.
+    """
 
     place = engines.chosen(device, threads=1).device
     names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
     stacks = [1, 16] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
     mining = [one._replace(scores=True) for one in ours if scores]
-    return [Contender('usual', str(place), 1), *ours, *mining]
+    if densities:
+        sparse = [Contender('sparse', str(place))] if place.type == 'cpu' and plan.obstacle is None else []
+        ours = [one._replace(density=density) for density in densities for one in (*ours, *sparse)]
+    return [Contender('usual', str(place)), *ours, *mining]
 
 
-def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int, scores: bool = False) -> list[Row]:
-    """Times all contenders in turn, each in its own process with its own memory."""
+def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, threads: int, turns: int) -> list[Row]:
+    """Times all contenders in turn, each in its own process with its own memory; the first is the usual way."""
 
     if plan.streamed:
         raise LthError('lth bench times pictures in memory: these are streamed. Use --set data.storage=memory if '
                        'they fit, or a smaller data.size.')
-    entrants, pipes, processes = contenders(device, plan, scores=scores), [], []
+    pipes, processes = [], []
     try:
         for entrant in entrants:
             ours, theirs = multiprocessing.Pipe()
@@ -82,18 +93,26 @@ def contest(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int
         for process in processes:
             process.kill()
             process.join()
-    return [_row(entrant, threads, [lap[place] for lap in laps], [lap[0] for lap in laps], memory[place])
-            for place, entrant in enumerate(entrants)]
+    return _rows(entrants, threads, [list(times) for times in zip(*laps, strict=True)], memory)
 
 
-def _row(entrant: Contender, threads: int, times: list[float], usual: list[float], memory: float) -> Row:
+def _rows(entrants: Sequence[Contender], threads: int, times: list[list[float]], memory: list[float]) -> list[Row]:
     """Medians over turns; the spread is half the distance from fastest to slowest turn, as a share of the median."""
 
-    median = statistics.median(times)
-    ratio = statistics.median(entrant.replicates * theirs / ours for ours, theirs in zip(times, usual, strict=True))
-    spread = (max(times) - min(times)) / 2 / median
-    name = entrant.engine + ('-scores' if entrant.scores else '')
-    return Row(name, 1., entrant.replicates, threads, median, spread, ratio, memory)
+    rows = []
+    for place, entrant in enumerate(entrants):
+        ours, median = times[place], statistics.median(times[place])
+        plain = entrant._replace(engine='plain')
+        compared = plain in entrants and entrant.engine not in ('usual', 'plain')
+        over_plain = _ratio(times[entrants.index(plain)], ours) if compared else None
+        name, spread = entrant.engine + ('-scores' if entrant.scores else ''), (max(ours) - min(ours)) / 2 / median
+        rows.append(Row(name, entrant.density, entrant.replicates, threads, median, spread,
+                        entrant.replicates * _ratio(times[0], ours), over_plain, memory[place]))
+    return rows
+
+
+def _ratio(theirs: list[float], ours: list[float]) -> float:
+    return statistics.median(their / our for their, our in zip(theirs, ours, strict=True))
 
 
 def _ask(pipe: connection.Connection, question: str) -> float:
@@ -147,7 +166,7 @@ def _prepared(
     # The usual way has the processor and the allocator as they are by default; `chosen` changes both.
     usual = entrant.engine == 'usual'
     place = torch.device(entrant.device) if usual else engines.chosen(entrant.device, threads=threads).device
-    engine = engines.CudaGraph(place) if entrant.engine == 'cuda-graph' else engines.Plain(place)
+    engine = _engine(entrant.engine, place, plan, threads)
     training = plan.recipe.training.model_copy(update={'length': Span(_LONGEST, 'iterations')})
     data = plan.read(datasets)
     task = replace(plan.task(data.to(engine.device), range(entrant.replicates), engine), training=training)
@@ -155,13 +174,23 @@ def _prepared(
     if usual:
         steps = usual_way(replace(task, data=data))
         return lambda count: _exhaust(steps, count), wait
-    return _engine_steps(task, scores=entrant.scores), wait
+    return _engine_steps(task, entrant.density, scores=entrant.scores), wait
 
 
-def _engine_steps(task: Task, *, scores: bool) -> Callable[[int], None]:
+def _engine(name: str, place: torch.device, plan: Plan, threads: int) -> Engine:
+    """The engine of a contender; the usual way has the plain one's device only."""
+
+    if name == 'auto':
+        return engines.chosen(str(place), threads=threads, capturable=plan.capturable, obstacle=plan.obstacle)
+    if name == 'sparse':
+        return engines.Sparse(place, always=True)
+    return engines.CudaGraph(place) if name == 'cuda-graph' else engines.Plain(place)
+
+
+def _engine_steps(task: Task, density: float, *, scores: bool) -> Callable[[int], None]:
     """The engine through its contract, one stop per call."""
 
-    start = tickets.fresh(task)
+    start = _ticket(task, density)
     learned, live = start.weights, trainable(task.network.layout, start.mask)
     rounded = Rounded(start.weights, 1e-4) if scores else None
     if rounded:
@@ -186,6 +215,21 @@ def _engine_steps(task: Task, *, scores: bool) -> Callable[[int], None]:
         wanted.append(steps)
         next(run)
     return advance
+
+
+def _ticket(task: Task, density: float) -> tickets.Ticket:
+    """A random ticket that keeps this share of every layer, at least one weight."""
+
+    start = tickets.fresh(task)
+    if density == 1:
+        return start
+    weights, mask, random = start.weights.clone(), start.mask.clone(), streams.generator(0, 'bench')
+    for slot in task.network.layout.prunable_slots:
+        scores = torch.rand(len(mask), slot.size, generator=random).to(mask.device)
+        part = mask[:, slot.start:slot.stop]
+        part.copy_(masks.keep_best(scores, part, max(1, round(density * slot.size)), seeds=task.seeds))
+    weights[:, :mask.shape[1]] *= mask
+    return replace(start, mask=mask, weights=weights)
 
 
 def _exhaust(steps: Iterator[None], count: int) -> None:
