@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lth import files
+from lth.compaction import Carrying, carrying
 from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.plan import Plan, planned
@@ -23,7 +24,9 @@ class LayerDensity(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """One round of one seed: its test accuracy measured now and as recorded, and its layers."""
+    """One round of one seed: its test accuracy measured now and as recorded, its layers, and what of them carries
+    anything if they are a chain.
+    """
 
     seed: int
     round: int
@@ -32,6 +35,7 @@ class Evaluation(NamedTuple):
     test_accuracy: float
     recorded: float
     layers: list[LayerDensity]
+    carrying: list[Carrying]
 
 
 class Place(NamedTuple):
@@ -102,4 +106,5 @@ def evaluations(
             layers = [LayerDensity(slot.name, int(masks[slot.name].sum()) if slot.prunable else slot.size, slot.size)
                       for slot in plan.network.layout.slots if slot.kind != 'other']
             yield Evaluation(seed, chosen, kept, plan.network.layout.density(kept), accuracy(task, state)[0],
-                             run.header(seed, chosen)['test_accuracy'], layers)
+                             run.header(seed, chosen)['test_accuracy'], layers,
+                             carrying(plan.network, found.ticket.mask[0]))

@@ -43,7 +43,8 @@ def evaluate(
     found = list(evaluation.evaluations(plan, opened, data, engine, seeds, where.round))
     if as_json:
         print(json.dumps({'run': str(where.folder), 'evaluations': [
-            {**one._asdict(), 'layers': [layer._asdict() for layer in one.layers]} for one in found]}, indent=2))
+            {**one._asdict(), 'layers': [layer._asdict() for layer in one.layers],
+             'carrying': [layer._asdict() for layer in one.carrying]} for one in found]}, indent=2))
         return
     _print(opened, found, seeds)
 
@@ -63,9 +64,12 @@ def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> N
     headings = ['round', 'left %', 'kept', 'test %', *[f'seed {seed}' for seed in seeds if len(seeds) > 1]]
     out.print(simple_table(title(run, seeds), headings, rows))
     last = found[-1]
-    out.print(simple_table(f'Layers of seed {last.seed}, round {last.round}', ['layer', 'kept', 'of', 'left %'], [
-        [layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}']
-        for layer in last.layers]))
+    carries = {layer.name: [f'{layer.inputs:,} of {layer.of_inputs:,}', f'{layer.units:,} of {layer.of_units:,}']
+               for layer in last.carrying}
+    headings = ['layer', 'kept', 'of', 'left %', *['inputs that carry', 'units that carry'] * bool(carries)]
+    out.print(simple_table(f'Layers of seed {last.seed}, round {last.round}', headings, [
+        [layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}',
+         *carries.get(layer.name, [])] for layer in last.layers]))
     for one in found:
         if one.test_accuracy != one.recorded:
             err.print(f'Note: seed {one.seed}, round {one.round}: recorded {one.recorded:.2%}, measured '

@@ -1,6 +1,7 @@
 """Tables and JSON of runs, the same for every command that shows one."""
 import io
 import json
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,12 +41,14 @@ def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(run_object(run, seeds, rows), indent=2))
         return
+    carries = any(one.carrying for row in rows for one in row.outcomes)
     out.print(simple_table(
-        title(run, seeds), ['round', 'left %', 'kept', 'test %', 'early stop', 'test % there'],
-        [[str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy),
-          count(row.early_stop), percent(row.early_stop_accuracy)] for row in rows]))
-    out.print('left: share of all weights. early stop: the iteration of least validation loss, found afterwards.',
-              highlight=False)
+        title(run, seeds), ['round', 'left %', 'kept', *['inputs', 'units'] * carries, 'test %', 'early stop',
+                            'test % there'],
+        [[str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', *_carrying(row) * carries,
+          percent(row.test_accuracy), count(row.early_stop), percent(row.early_stop_accuracy)] for row in rows]))
+    out.print('left: share of all weights. early stop: the iteration of least validation loss, found afterwards.'
+              + ' inputs, units: those that still carry anything to the output.' * carries, highlight=False)
     out.print(f'Run folder: {run.folder}', highlight=False, soft_wrap=True)
 
 
@@ -78,8 +81,18 @@ def count(value: Interval) -> str:
     return f'{value.mean:,.0f}' + ('' if value.margin is None else f' ± {value.margin:,.0f}')
 
 
+def _carrying(row: rounds.Row) -> list[str]:
+    """Inputs and units that carry anything, means over the seeds; nothing where it is not known of all."""
+
+    found = [one.carrying for one in row.outcomes if one.carrying]
+    if len(found) < len(row.outcomes):
+        return ['', '']
+    return [f'{statistics.mean(counts):,.0f}' for counts in zip(*((one.inputs, one.units) for one in found))]
+
+
 def _row_object(row: rounds.Row) -> dict[str, Any]:
     return {
         'round': row.number, 'kept': row.kept, 'density': row.density, 'test_accuracy': row.test_accuracy._asdict(),
         'early_stop': row.early_stop._asdict(), 'early_stop_accuracy': row.early_stop_accuracy._asdict(),
-        'seeds': [outcome._asdict() for outcome in row.outcomes]}
+        'seeds': [outcome._asdict() | {'carrying': outcome.carrying and outcome.carrying._asdict()}
+                  for outcome in row.outcomes]}
