@@ -25,7 +25,7 @@ from lth.vectors import Slot
 
 _Rows = NDArray[np.int64]
 _Floats = NDArray[np.float32]
-# Weights times chunks of 64 pictures that one call trains: about 0.2 s, so that Ctrl-C is heard soon.
+# Weights times chunks of 64 pictures that one call works on: about 0.2 s, so that Ctrl-C is heard soon.
 _WORK = 30_000_000
 # Sets of pictures to be measured on that are kept turned: validation and test.
 _REMEMBERED = 2
@@ -153,7 +153,9 @@ class Sparse:
             if known.split is split and known.chosen is chosen:
                 return known
         pictures = self._bytes(task, split)
-        numbers = np.arange(len(pictures.labels)) if chosen is None else chosen.numpy()
+        numbers = np.arange(len(pictures.labels))
+        # numpy refuses numbers that are none of a picture; compiled code would not.
+        numbers = numbers if chosen is None else numbers[chosen.numpy()]
         rows = np.pad(numbers, (0, -len(numbers) % LANES), mode='edge')
         turned = np.empty((len(rows) // LANES, pictures.images.shape[1], LANES), dtype=np.uint8)
         kernels.turned_once(pictures.images, rows, turned)
@@ -204,7 +206,8 @@ class _Training:
         start = self._step
         while self._step < stop:
             epoch, position = divmod(self._step, self._task.steps_per_epoch)
-            steps = min(stop - self._step, self._task.steps_per_epoch - position, self._at_once())
+            at_once = max(1, _at_once(self.network) // -(-self._task.training.batch_size // LANES))
+            steps = min(stop - self._step, self._task.steps_per_epoch - position, at_once)
             here = slice(self._step - start, self._step - start + steps)
             self._train(self._rows(epoch)[position:position + steps], losses[here], correct[here])
             self._task.watch(self._step - 1, None)
@@ -238,12 +241,6 @@ class _Training:
             order = sampling.order(self._pool, self._seed, epoch)[:count].numpy().reshape(-1, batch)
             self._order = epoch, np.pad(order, ((0, 0), (0, -batch % LANES)), mode='edge')
         return self._order[1]
-
-    def _at_once(self) -> int:
-        """How many steps one call trains."""
-
-        chunks = -(-self._task.training.batch_size // LANES)
-        return max(1, _WORK // (chunks * (len(self.network.weights) + 8 * len(self.network.room.values))))
 
 
 def compile_kernels() -> None:
@@ -279,10 +276,22 @@ def _open(layers: list[Dense], alive: Tensor, weights: Tensor, averages: Average
     return _Open(wiring, kept, room_for(wiring.matrix, layers[0].weight.shape[1]))
 
 
+def _at_once(network: _Open) -> int:
+    """How many chunks of pictures one call works on."""
+
+    return max(1, _WORK // (len(network.weights) + 8 * len(network.room.values)))
+
+
 def _scored(network: _Open, shown: _Shown) -> tuple[float, float]:
     """Mean loss and share of right answers."""
 
-    loss, right = kernels.score(network.wiring.matrix, network.room, network.weights, *shown[2:])
+    loss, right, chunks = 0., 0, _at_once(network)
+    for start in range(0, len(shown.turned), chunks):
+        first, here = start * LANES, slice(start * LANES, (start + chunks) * LANES)
+        more, found = kernels.score(
+            network.wiring.matrix, network.room, network.weights, shown.turned[start:start + chunks], shown.labels,
+            shown.rows[here], min(shown.size - first, chunks * LANES))
+        loss, right = loss + more, right + found
     return loss / shown.size, right / shown.size
 
 

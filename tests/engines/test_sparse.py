@@ -205,6 +205,15 @@ def test_where_it_stops_or_a_call_ends_changes_nothing(monkeypatch):
     assert seen == list(range(13))
 
 
+def test_measuring_in_many_calls_changes_nothing_but_rounding(monkeypatch):
+    task = task_of(pictures=300)
+    state = ends(task, *ticket_of(task, 0.2), 9)
+    once = SPARSE.score(task, state, None)
+    monkeypatch.setattr(sparse, '_WORK', 1)
+    again = SPARSE.score(task, state, None)
+    assert again.accuracy == once.accuracy and again.loss == pytest.approx(once.loss, rel=1e-12)
+
+
 def test_replicates_are_trained_as_if_alone():
     together = task_of(seeds=(3, 5), optimizer=SGD)
     state, alive = ticket_of(together, 0.3)
