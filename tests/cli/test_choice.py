@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lth import tensor_files
+from lth.statistics import interval
 
 LADDER = 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '1'
 
@@ -25,6 +26,20 @@ def test_every_round_tells_which_engine_trained_it(lth, tmp_path, choice, expect
     rounds = json.loads(lth(*LADDER, *more, '--json').out)['rounds']
     assert engines_of(tmp_path / 'runs/lenet-300-100-digits') == expected
     assert [one['seeds'][0]['engine'] for one in rounds] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_whole_ladder_of_five_seeds_comes_to_the_same_accuracies_within_their_intervals(lth):
+    accuracies = {}
+    for choice in ('plain', 'sparse'):
+        result = lth(*LADDER[:3], '--seeds', '0-4', '--engine', choice, '--run', choice, '--json')
+        rounds = json.loads(result.out)['rounds']
+        accuracies[choice] = [[seed['test_accuracy'] for seed in one['seeds']] for one in rounds]
+    assert len(accuracies['plain']) == 16
+    for plain, sparse in zip(accuracies['plain'], accuracies['sparse'], strict=True):
+        difference = interval([one - other for one, other in zip(plain, sparse, strict=True)])
+        assert abs(difference.mean) <= max(difference.margin, 0.005)
 
 
 def test_a_run_goes_on_with_the_engine_it_was_begun_with(lth, tmp_path):

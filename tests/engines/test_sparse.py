@@ -333,7 +333,7 @@ def test_the_exponential_is_good_to_two_units_in_the_last_place_and_keeps_nan():
     exponentials(given, found)
     expected = np.exp(given.astype(np.float64))
     assert found[-1, -1] == 0
-    assert np.max(np.abs(found / expected - 1)[:9]) < 2 ** -22
+    assert np.max(np.abs(found[:9] / expected[:9] - 1)) < 2 ** -22
     given[0, 0] = np.nan
     exponentials(given, found)
     assert np.isnan(found[0, 0]) and not np.isnan(found[0, 1:]).any()
