@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lth import files, opening
+from lth.compaction import Carrying, carrying
 from lth.datasets import Dataset
 from lth.plan import Plan
 from lth.runs import Run
@@ -41,7 +42,8 @@ class Scores(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """One round of one seed: its test accuracy measured now and as recorded, its layers, and its scores if it has any.
+    """One round of one seed: its test accuracy measured now and as recorded, its layers, its scores if it has any, and
+    what of the layers carries anything if they are a chain.
     """
 
     seed: int
@@ -52,6 +54,7 @@ class Evaluation(NamedTuple):
     recorded: float
     layers: list[LayerDensity]
     scores: Scores | None
+    carrying: list[Carrying]
 
 
 def evaluations(
@@ -66,7 +69,8 @@ def evaluations(
             state = found.trained.to(engine.device)
             kept = int(found.ticket.mask.sum())
             yield Evaluation(seed, chosen, kept, plan.network.layout.density(kept), accuracy(task, state)[0],
-                             run.header(seed, chosen)['test_accuracy'], _layers(plan, found), _scores(plan, found))
+                             run.header(seed, chosen)['test_accuracy'], _layers(plan, found), _scores(plan, found),
+                             carrying(plan.network, found.ticket.mask[0]))
 
 
 def finetuned(folder: Path, number: int) -> list[Path]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lth import engines
 from lth.algorithms import ALGORITHMS, Algorithm
 from lth.datasets import DATASETS, Dataset, Source, sampling
 from lth.datasets.fitting import fitted
@@ -38,6 +39,14 @@ class Plan:
         """Whether a step needs nothing from the host."""
 
         return not (self.streamed or self.network.noisy or self.network.own or self.algorithm.noisy)
+
+    @property
+    def obstacle(self) -> str | None:
+        """What keeps it from the sparse engine, None if nothing does."""
+
+        if self.algorithm.trains != 'each':
+            return 'what is trained is not weights'
+        return engines.obstacle(self.network, self.recipe.data, self.recipe.training, streamed=self.streamed)
 
     def read(self, datasets: Path) -> Dataset:
         """The pictures, from the folder where data sets lie or are put, in the shape that the recipe keeps them in."""

@@ -12,7 +12,7 @@ from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.recipe import Raw, differences
 from lth.runs import Run
-from lth.task import Engine
+from lth.task import Choice, Engine
 
 
 def refuse_foreign(run: Run) -> None:
@@ -45,12 +45,12 @@ def refuse_others(run: Run, facts: Raw) -> None:
                            'or choose another folder with --run.')
 
 
-def environment(plan: Plan, engine: Engine, data: Dataset, threads: int) -> Raw:
+def environment(plan: Plan, engine: Engine, data: Dataset, *, threads: int, choice: Choice | None) -> Raw:
     """The entry of this session in environment.json."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'threads': threads, 'reader': data.reader, 'pictures': data.fingerprint,
+            'choice': choice, 'threads': threads, 'reader': data.reader, 'pictures': data.fingerprint,
             'network': plan.network.fingerprint, 'directory': os.getcwd(),
             'start': datetime.now().astimezone().isoformat(timespec='seconds'),
             'seconds': 0., 'rounds': 0}

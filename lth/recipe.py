@@ -81,6 +81,16 @@ class Adam(Section):
     weight_decay: float = Field(0., ge=0)
 
 
+class AdamW(Section):
+    """torch.optim.AdamW on all weights together: the decay shrinks the weights and stays out of the gradient."""
+
+    name: Literal['adamw']
+    learning_rate: float = Field(gt=0)
+    betas: Annotated[tuple[_Share, _Share], Field(strict=False)] = (0.9, 0.999)
+    epsilon: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+
+
 class Sgd(Section):
     """torch.optim.SGD on all weights together."""
 
@@ -123,7 +133,7 @@ class Training(Section):
 
     length: Length
     batch_size: int = Field(ge=1)
-    optimizer: Annotated[Adam | Sgd, Field(discriminator='name')]
+    optimizer: Annotated[Adam | AdamW | Sgd, Field(discriminator='name')]
     schedule: Annotated[Constant | Multistep | Cosine, Field(discriminator='name')] = Constant(name='constant')
     warmup: Length = Span(0, 'iterations')
     measure_every: Length = Span(1, 'epochs')

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from lth import tensor_files
+from lth.compaction import compaction
 from lth.errors import LthError
 from lth.network import Buffers, Network
 from lth.recipe import Raw
@@ -65,7 +66,8 @@ class RoundFiles:
         history = tuple(_measurement(row) for row in self.metrics())
         ticket = Ticket(self.network.layout.pack(mask)[None], weights, buffers, header['iteration'])
         self._refuse_contradictions(header, ticket, trained)
-        state = State(trained, trained_buffers, history[-1].iteration, history=history)
+        state = State(
+            trained, trained_buffers, history[-1].iteration, history=history, engine=header.get('engine', ''))
         return Round(self.number, ticket, state, self._search(header))
 
     def header(self) -> Header:
@@ -137,10 +139,12 @@ class RoundFiles:
     def _header(self, found: Round, replicate: int) -> Header:
         layout = self.network.layout
         kept = int(found.ticket.mask[replicate].sum())
+        carries = compaction(self.network, found.ticket.mask[replicate])
         return {'format': _FORMAT, 'model': self.recipe['model'], 'dataset': self.recipe['data']['name'],
                 'shape': self.network.shape, 'classes': self.network.classes, 'seed': self.seed, 'round': self.number,
                 'iteration': found.ticket.iteration, 'kept': kept, 'prunable': layout.prunable,
                 'weights': layout.weights, 'density': layout.density(kept), 'search': _search_names(found.search),
+                'carrying': carries and carries._asdict(), 'engine': found.trained.engine,
                 'measurements': len(found.trained.history),
                 'test_accuracy': found.trained.history[-1].test.accuracy[replicate]}
 

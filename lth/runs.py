@@ -21,7 +21,7 @@ from lth.errors import LthError
 from lth.network import Network
 from lth.recipe import Raw
 from lth.round_files import RoundFiles
-from lth.task import State
+from lth.task import Choice, State
 from lth.tensor_files import Header
 from lth.tickets import Round, Search, Ticket
 
@@ -96,6 +96,15 @@ class Run:
             raise LthError(f'{path} is not a list of sessions: restore it, or delete it; it only records where the run '
                            'happened.')
         return entries
+
+    def engine(self) -> Choice | None:
+        """The choice of engine that the run was made with last, None if nothing is recorded yet."""
+
+        for session in self.sessions()[-1:]:
+            # Before there was a choice, it was the plain engine on a CPU.
+            choice: Choice = session.get('choice', 'plain' if session.get('device') == 'cpu' else 'auto')
+            return choice
+        return None
 
     def left_overs(self) -> list[Path]:
         """What a session that was killed had begun to write."""
@@ -185,7 +194,7 @@ def _together(alone: list[Round]) -> Round:
     ticket = Ticket(torch.cat([one.mask for one in tickets]), torch.cat([one.weights for one in tickets]),
                     buffers([one.buffers for one in tickets]), tickets[0].iteration)
     trained = State(torch.cat([one.weights for one in states]),
-                    buffers([one.buffers for one in states]), states[0].step)
+                    buffers([one.buffers for one in states]), states[0].step, engine=states[0].engine)
     searches = [one.search for one in alone if one.search]
     if not searches:
         return Round(alone[0].number, ticket, trained)

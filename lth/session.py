@@ -7,7 +7,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -19,7 +19,7 @@ from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.recipe import Raw
 from lth.runs import Run
-from lth.task import Engine, Measurement
+from lth.task import Choice, Engine, Measurement
 from lth.tickets import Round
 
 _SECONDS_BETWEEN_NEWS = 0.2
@@ -33,6 +33,7 @@ class Place:
     datasets: Path
     device: str = 'auto'
     threads: int = 1
+    engine: Choice | None = None
 
 
 class News(NamedTuple):
@@ -55,9 +56,10 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
     of engine is announced, all further news is told.
     """
 
-    engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
     run = Run(place.folder, plan.recipe.dump(), plan.network)
     provenance.refuse_foreign(run)
+    place = replace(place, engine=place.engine or run.engine() or 'auto')
+    engine = _engine(plan, place)
     if not _unfinished(plan, run, seeds):
         _clear_up(run)
         return run
@@ -67,11 +69,12 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
         # Once more: another session may have come and gone while the data were read.
         provenance.refuse_foreign(run)
         run.tidy()
-        session = provenance.environment(plan, engine, data, place.threads)
+        session = provenance.environment(plan, engine, data, threads=place.threads, choice=place.engine)
         provenance.refuse_others(run, session)
         announce(f'Engine: {engine.name} on {engine.device}, threads for each seed: {place.threads}')
         if data.remark:
             announce(data.remark)
+        engines.prepare(engine, plan.network, plan.kept, plan.recipe.training.batch_size, announce)
         told = _recorded(run, session, tell)
         _go_on(plan, run, engine, data, place=place, seeds=seeds, tell=told)
     return run
@@ -186,12 +189,17 @@ def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], pipe: connection.Co
 
     try:
         plan = planned(recipe, 'recipe.yaml')
-        engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
+        engine = _engine(plan, place)
         data = plan.read(place.datasets)
         _search(plan.on(data), Run(place.folder, recipe, plan.network), engine, data, seeds, pipe.send)
     except LthError as error:
         pipe.send(str(error))
     pipe.close()
+
+
+def _engine(plan: Plan, place: Place) -> Engine:
+    return engines.chosen(place.device, threads=place.threads, capturable=plan.capturable,
+                          choice=place.engine or 'auto', obstacle=plan.obstacle)
 
 
 def _cores() -> int:

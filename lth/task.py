@@ -2,7 +2,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -32,13 +32,16 @@ class Measurement(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """Everything that training changes; R replicates, N numbers that train. An empty `optimizer` is a fresh one."""
+    """Everything that training changes; R replicates, N numbers that train. An empty `optimizer` is a fresh one;
+    `engine` is the name of the one that trained it, if any did.
+    """
 
     weights: Tensor
     buffers: Buffers
     step: int = 0
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     history: tuple[Measurement, ...] = ()
+    engine: str = ''
 
     def to(self, device: torch.device) -> 'State':
         """The same state, living on the device."""
@@ -71,6 +74,7 @@ class Parametrization(Protocol):
         """Brings what was learned back to where it may be, in place, after each step."""
 
 
+Choice = Literal['auto', 'plain', 'sparse']
 Watch = Callable[[int, Measurement | None], None]
 
 

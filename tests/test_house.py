@@ -49,7 +49,7 @@ def test_the_architecture_document_names_every_room():
 def test_top_level_dependencies_of_conda_and_pip_agree():
     wanted = set(re.findall(r"^    '([a-z-]+)[>=]", (ROOT / 'pyproject.toml').read_text(), re.MULTILINE))
     runtime = wanted & {
-        'numpy', 'pydantic', 'pyyaml', 'rich', 'safetensors', 'scikit-learn', 'scipy', 'typer', 'torchvision'}
+        'numba', 'numpy', 'pydantic', 'pyyaml', 'rich', 'safetensors', 'scikit-learn', 'scipy', 'typer', 'torchvision'}
     conda = (ROOT / 'environment.linux-amd64.yaml').read_text()
-    assert len(runtime) == 9
+    assert len(runtime) == 10
     assert {name for name in runtime if f'- {name}>=' not in conda} == set()

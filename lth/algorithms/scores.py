@@ -86,7 +86,8 @@ def _round(task: Task, way: Way, number: int, active: Tensor, start: Ticket, tra
     refuse_empty_layers(task, mask, f'The mask of round {number}', way.mend)
     if not way.may_sink:
         refuse_empty_layers(task, in_force, f'Rounding scores in round {number}', SINK)
-    state = State(way.dressed(in_force, start.weights), trained.buffers, trained.step, history=trained.history)
+    state = State(way.dressed(in_force, start.weights), trained.buffers, trained.step, history=trained.history,
+                  engine=trained.engine)
     if number + 1 == len(way.ends):
         last = trained.history[-1]
         # In place of the network in force before, so that one iteration has one line.

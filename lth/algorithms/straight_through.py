@@ -110,8 +110,8 @@ class Top:
 
 
 def _near(values: NDArray[np.float32], count: int, last: float | None) -> float:
-    """The `count`-th largest value, looked for near the one of the step before: for LeNet's first layer 0.13 ms, where a
-    selection among all takes 2.6.
+    """The `count`-th largest value, looked for near the one of the step before: for LeNet's first layer 0.13 ms, where
+    a selection among all takes 2.6.
     """
 
     for width in _BANDS if last is not None else ():

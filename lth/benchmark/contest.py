@@ -2,7 +2,7 @@
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import connection
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lth import engines, tickets, workers
+from lth import engines, masks, streams, tickets, workers
 from lth.algorithms.regularizers import Penalty
 from lth.algorithms.straight_through import Rounded, Top
 from lth.benchmark.memory import peak_memory
@@ -20,7 +20,7 @@ from lth.errors import LthError
 from lth.lengths import Span
 from lth.plan import Plan, planned
 from lth.recipe import Raw
-from lth.task import Advance, Parametrization, State, Task
+from lth.task import Advance, Engine, Parametrization, State, Task
 from lth.tickets import trainable
 
 _TURN_SECONDS = 1.0
@@ -33,17 +33,22 @@ Trained = Literal['weights', 'gem-miner', 'edge-popup']
 
 
 class Contender(NamedTuple):
-    """Who takes part: `usual`, or an engine on a device with R replicates, training weights or scores for them."""
+    """Who takes part: `usual`, or an engine on a device with R replicates, training weights or scores for them, or a
+    random ticket of a density; `auto` is the engine that a run would take.
+    """
 
     engine: str
     device: str
-    replicates: int
+    replicates: int = 1
     trained: Trained = 'weights'
+    density: float = 1.
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contender's result: ms per step of all replicates, ratio over the usual way per replicate, memory in MiB."""
+    """One contender's result: ms per step of all replicates, memory in MiB; how many times as fast per replicate it is
+    as the usual way, and as the plain engine at the same density if that took part.
+    """
 
     engine: str
     density: float
@@ -52,28 +57,34 @@ class Row:
     ms_per_step: float
     spread: float
     ratio: float
+    over_plain: float | None
     peak_memory: float
 
 
-def contenders(device: str, plan: Plan, trained: Trained) -> list[Contender]:
-    """The usual way and every engine that applies on this device; also with scores trained in place of the weights."""
+def contenders(
+        device: str, plan: Plan, *, trained: Trained = 'weights', densities: Sequence[float] = ()) -> list[Contender]:
+    """The usual way and every engine that applies on this device; also with scores trained in place of the weights, or
+    on tickets of these densities.
+    """
 
     place = engines.chosen(device, threads=1).device
     names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
     stacks = [1, 16] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
     scored = [one._replace(trained=trained) for one in ours if trained != 'weights']
-    return [Contender('usual', str(place), 1), *ours, *scored]
+    if densities:
+        sparse = [Contender('sparse', str(place))] if place.type == 'cpu' and plan.obstacle is None else []
+        ours = [one._replace(density=density) for density in densities for one in (*ours, *sparse)]
+    return [Contender('usual', str(place)), *ours, *scored]
 
 
-def contest(
-        plan: Plan, datasets: Path, device: str, *, threads: int, turns: int, trained: Trained = 'weights') -> list[Row]:
-    """Times all contenders in turn, each in its own process with its own memory."""
+def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, threads: int, turns: int) -> list[Row]:
+    """Times all contenders in turn, each in its own process with its own memory; the first is the usual way."""
 
     if plan.streamed:
         raise LthError('lth bench times pictures in memory: these are streamed. Use --set data.storage=memory if '
                        'they fit, or a smaller data.size.')
-    entrants, pipes, processes = contenders(device, plan, trained), [], []
+    pipes, processes = [], []
     try:
         for entrant in entrants:
             ours, theirs = multiprocessing.Pipe()
@@ -88,18 +99,27 @@ def contest(
         for process in processes:
             process.kill()
             process.join()
-    return [_row(entrant, threads, [lap[place] for lap in laps], [lap[0] for lap in laps], memory[place])
-            for place, entrant in enumerate(entrants)]
+    return _rows(entrants, threads, [list(times) for times in zip(*laps, strict=True)], memory)
 
 
-def _row(entrant: Contender, threads: int, times: list[float], usual: list[float], memory: float) -> Row:
+def _rows(entrants: Sequence[Contender], threads: int, times: list[list[float]], memory: list[float]) -> list[Row]:
     """Medians over turns; the spread is half the distance from fastest to slowest turn, as a share of the median."""
 
-    median = statistics.median(times)
-    ratio = statistics.median(entrant.replicates * theirs / ours for ours, theirs in zip(times, usual, strict=True))
-    spread = (max(times) - min(times)) / 2 / median
-    name = entrant.engine if entrant.trained == 'weights' else f'{entrant.engine}, {entrant.trained}'
-    return Row(name, 1., entrant.replicates, threads, median, spread, ratio, memory)
+    rows = []
+    for place, entrant in enumerate(entrants):
+        ours, median = times[place], statistics.median(times[place])
+        plain = entrant._replace(engine='plain')
+        compared = plain in entrants and entrant.engine not in ('usual', 'plain')
+        over_plain = _ratio(times[entrants.index(plain)], ours) if compared else None
+        name = entrant.engine if entrant.trained == 'weights' else f'{entrant.engine}, {entrant.trained}'
+        spread = (max(ours) - min(ours)) / 2 / median
+        rows.append(Row(name, entrant.density, entrant.replicates, threads, median, spread,
+                        entrant.replicates * _ratio(times[0], ours), over_plain, memory[place]))
+    return rows
+
+
+def _ratio(theirs: list[float], ours: list[float]) -> float:
+    return statistics.median(their / our for their, our in zip(theirs, ours, strict=True))
 
 
 def _ask(pipe: connection.Connection, question: str) -> float:
@@ -153,7 +173,7 @@ def _prepared(
     # The usual way has the processor and the allocator as they are by default; `chosen` changes both.
     usual = entrant.engine == 'usual'
     place = torch.device(entrant.device) if usual else engines.chosen(entrant.device, threads=threads).device
-    engine = engines.CudaGraph(place) if entrant.engine == 'cuda-graph' else engines.Plain(place)
+    engine = _engine(entrant.engine, place, plan, threads)
     training = plan.recipe.training.model_copy(update={'length': Span(_LONGEST, 'iterations')})
     data = plan.read(datasets)
     task = replace(plan.task(data.to(engine.device), range(entrant.replicates), engine), training=training)
@@ -161,15 +181,25 @@ def _prepared(
     if usual:
         steps = usual_way(replace(task, data=data))
         return lambda count: _exhaust(steps, count), wait
-    return _engine_steps(task, entrant.trained), wait
+    return _engine_steps(task, entrant), wait
 
 
-def _engine_steps(task: Task, trained: Trained) -> Callable[[int], None]:
+def _engine(name: str, place: torch.device, plan: Plan, threads: int) -> Engine:
+    """The engine of a contender; the usual way has the plain one's device only."""
+
+    if name == 'auto':
+        return engines.chosen(str(place), threads=threads, capturable=plan.capturable, obstacle=plan.obstacle)
+    if name == 'sparse':
+        return engines.Sparse(place, always=True)
+    return engines.CudaGraph(place) if name == 'cuda-graph' else engines.Plain(place)
+
+
+def _engine_steps(task: Task, entrant: Contender) -> Callable[[int], None]:
     """The engine through its contract, one stop per call."""
 
-    start = tickets.fresh(task)
+    start = _ticket(task, entrant.density)
     learned, live = start.weights, trainable(task.network.layout, start.mask)
-    parametrization = _parametrization(task, start.weights, trained)
+    parametrization = _parametrization(task, start.weights, entrant.trained)
     if parametrization:
         learned, live = torch.rand_like(start.weights[:, :task.network.layout.prunable]), start.mask
     wanted: list[int] = []
@@ -204,6 +234,21 @@ def _parametrization(task: Task, weights: Tensor, trained: Trained) -> Parametri
     slots = task.network.layout.prunable_slots
     return Top(weights, Penalty(0.), [(slot.start, slot.stop) for slot in slots],
                [max(1, slot.size // 10) for slot in slots])
+
+
+def _ticket(task: Task, density: float) -> tickets.Ticket:
+    """A random ticket that keeps this share of every layer, at least one weight."""
+
+    start = tickets.fresh(task)
+    if density == 1:
+        return start
+    weights, mask, random = start.weights.clone(), start.mask.clone(), streams.generator(0, 'bench')
+    for slot in task.network.layout.prunable_slots:
+        scores = torch.rand(len(mask), slot.size, generator=random).to(mask.device)
+        part = mask[:, slot.start:slot.stop]
+        part.copy_(masks.keep_best(scores, part, max(1, round(density * slot.size)), seeds=task.seeds))
+    weights[:, :mask.shape[1]] *= mask
+    return replace(start, mask=mask, weights=weights)
 
 
 def _exhaust(steps: Iterator[None], count: int) -> None:

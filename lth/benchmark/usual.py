@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lth.recipe import Adam
+from lth.recipe import Adam, AdamW
 from lth.task import Task
 
 
@@ -50,8 +50,9 @@ def usual_way(task: Task) -> Iterator[None]:
     module.load_state_dict(task.network.layout.unpack(task.network.fresh(task.seeds[0])), strict=False)
     masks = {name: torch.ones_like(parameter) for name, parameter in module.named_parameters()}
     settings = task.training.optimizer
-    if isinstance(settings, Adam):
-        optimizer: torch.optim.Optimizer = torch.optim.Adam(module.parameters(), settings.learning_rate)
+    if isinstance(settings, (Adam, AdamW)):
+        kind = torch.optim.Adam if isinstance(settings, Adam) else torch.optim.AdamW
+        optimizer: torch.optim.Optimizer = kind(module.parameters(), settings.learning_rate)
     else:
         optimizer = torch.optim.SGD(
             module.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)

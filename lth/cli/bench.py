@@ -1,6 +1,7 @@
 """`lth bench`: how fast, against the usual way."""
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -9,13 +10,15 @@ import typer
 from lth.cli.options import (
     DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads, explained, out)
 from lth.cli.planning import plan_of
+from lth.errors import LthError
 
 if TYPE_CHECKING:
+    from lth.benchmark.contest import Row
     from lth.plan import Plan
 
 
 @explained
-def bench(  # pylint: disable=too-many-arguments # a command has as many as it has flags
+def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
         model: Model,
         dataset: DatasetName,
         datasets: Datasets = Path('datasets'),
@@ -29,6 +32,13 @@ def bench(  # pylint: disable=too-many-arguments # a command has as many as it h
         threads: Threads = 1,
         algorithm: Annotated[Literal['magnitude', 'gem-miner', 'edge-popup'], typer.Option(
             help='What is trained: weights; or besides them scores, as Gem-Miner or edge-popup do.')] = 'magnitude',
+        densities: Annotated[str | None, typer.Option(
+            metavar='SHARES', show_default=False,
+            help='Time steps on random tickets that keep these shares of the weights: 1,0.51,0.21.')] = None,
+        study: Annotated[bool, typer.Option(
+            '--study', help='Estimate a whole search of one seed: all steps of all rounds.')] = False,
+        run: Annotated[bool, typer.Option(
+            '--run', help='With --study: do the whole search too, and time it; nothing is kept.')] = False,
         masks: Annotated[bool, typer.Option(
             '--masks', help='Time the choice of a mask over all weights instead of a training step.')] = False,
         as_json: Json = False,
@@ -41,6 +51,10 @@ def bench(  # pylint: disable=too-many-arguments # a command has as many as it h
 
         lth bench lenet-300-100 mnist
 
+        lth bench lenet-300-100 mnist --densities 1,0.51,0.21,0.107,0.055,0.0115
+
+        lth bench lenet-300-100 mnist --study --run
+
         lth bench resnet20 cifar10 --algorithm gem-miner
 
         lth bench resnet50 imagenet --masks
@@ -51,20 +65,67 @@ def bench(  # pylint: disable=too-many-arguments # a command has as many as it h
         _bench_masks(plan, turns, as_json=as_json)
         return
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth.benchmark.contest import contest  # pylint: disable=import-outside-toplevel
-    from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel
-    rows = contest(plan, datasets, device, threads=threads, turns=turns,
-                   trained='weights' if algorithm == 'magnitude' else algorithm)
+    from lth.benchmark.contest import contenders, contest  # pylint: disable=import-outside-toplevel
+    if study or run:
+        _bench_study(plan, datasets, device, threads, turns, really=run, as_json=as_json)
+        return
+    shares = parsed_densities(densities) if densities else []
+    entrants = contenders(
+        device, plan, trained='weights' if algorithm == 'magnitude' else algorithm, densities=shares)
+    rows = contest(plan, datasets, entrants, threads=threads, turns=turns)
     name, data, batch_size = plan.recipe.model.name, plan.recipe.data.name, plan.recipe.training.batch_size
     if as_json:
         print(json.dumps({'model': name, 'dataset': data, 'batch_size': batch_size, 'turns': turns,
                           'rows': [asdict(row) for row in rows]}, indent=2))
         return
+    spread = f'{threads} thread{"s" if threads > 1 else ""}, median of {turns} turns'
+    _print_rows(rows, f'{name} on {data}, batch {batch_size}, {spread}')
+
+
+def _print_rows(rows: 'Sequence[Row]', caption: str) -> None:
+    from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
     out.print(simple_table(
-        f'{name} on {data}, batch {batch_size}, {threads} thread{"s" if threads > 1 else ""}, median of {turns} turns',
-        ['engine', 'density', 'R', 'ms per step', 'spread', 'speed-up', 'peak MiB'],
-        [[row.engine, f'{row.density:.0%}', str(row.replicates), f'{row.ms_per_step:.3f}',
-          f'± {row.spread:.0%}', f'{row.ratio:.2f}×', f'{row.peak_memory:,.0f}'] for row in rows]))
+        caption, ['engine', 'density', 'R', 'ms per step', 'spread', 'speed-up', 'over plain', 'peak MiB'],
+        [[row.engine, f'{100 * row.density:.4g}%', str(row.replicates), f'{row.ms_per_step:.3f}',
+          f'± {row.spread:.0%}', f'{row.ratio:.2f}×', '' if row.over_plain is None else f'{row.over_plain:.2f}×',
+          f'{row.peak_memory:,.0f}'] for row in rows]))
+
+
+def parsed_densities(text: str) -> list[float]:
+    """Shares such as 1,0.51,0.21; an LthError for what is none."""
+
+    try:
+        shares = [float(part) for part in text.split(',')]
+    except ValueError:
+        shares = []
+    if not shares or not all(0 < share <= 1 for share in shares):
+        raise LthError(f'--densities: cannot read {text!r}: write shares above 0, at most 1, such as 1,0.51,0.055.')
+    return shares
+
+
+def _bench_study(
+        plan: 'Plan', datasets: Path, device: str, threads: int, turns: int, *, really: bool, as_json: bool) -> None:
+    """A whole search of one seed against the usual way."""
+
+    from lth.benchmark import study  # pylint: disable=import-outside-toplevel # as above
+    from lth.cli.display import Display, duration  # pylint: disable=import-outside-toplevel # as above
+    found = study.estimated(plan, datasets, device, threads=threads, turns=turns)
+    if really:
+        with Display(plan, [0]) as display:
+            seconds = study.timed(
+                plan, datasets, device, threads=threads, announce=display.announce, tell=display.tell)
+        found = replace(found, real_seconds=seconds)
+    if as_json:
+        names = {'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name}
+        print(json.dumps(names | asdict(found), indent=2))
+        return
+    _print_rows(found.rows, f'{plan.recipe.model.name} on {plan.recipe.data.name}, median of {turns} turns')
+    out.print(f'{found.rounds} rounds, {found.steps:,} steps: the usual way {duration(found.usual_seconds)}, estimated '
+              f'from its step; ours {duration(found.estimated_seconds)}, estimated without measurements.',
+              highlight=False)
+    if found.real_seconds:
+        out.print(f'Really, with measurements and files: {duration(found.real_seconds)}, '
+                  f'{found.usual_seconds / found.real_seconds:.1f} times as fast as the usual way.', highlight=False)
 
 
 def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:

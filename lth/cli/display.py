@@ -114,8 +114,8 @@ class Display:
         done = sum(self._done(news) - self._begun[seed] for seed, news in latest.items())
         left = self._total * len(self._seeds) - sum(map(self._done, latest.values()))
         pace = now - self._pace_since
-        guess = f', about {_duration(pace / done * left)} left' if done and pace > _SECONDS_UNTIL_A_GUESS else ''
-        return f'{_duration(now - self._start)} gone{guess}'
+        guess = f', about {duration(pace / done * left)} left' if done and pace > _SECONDS_UNTIL_A_GUESS else ''
+        return f'{duration(now - self._start)} gone{guess}'
 
 
 class Counting:
@@ -145,10 +145,12 @@ class Counting:
             self._bar.update(self._task, completed=done, total=total)
         elif done == total or now - self._last_line > _SECONDS_BETWEEN_LINES:
             self._last_line = now
-            err.print(f'{done:,} of {total:,} {self._things}  {_duration(now - self._start)} gone', highlight=False)
+            err.print(f'{done:,} of {total:,} {self._things}  {duration(now - self._start)} gone', highlight=False)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds as people read a clock."""
+
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'

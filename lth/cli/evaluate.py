@@ -36,7 +36,8 @@ def evaluate(
     from lth import engines, evaluation, opening  # pylint: disable=import-outside-toplevel
     where = opening.place(run)
     plan, opened = opening.opened(where)
-    engine = engines.chosen(device, threads=threads, capturable=plan.capturable)
+    engine = engines.chosen(device, threads=threads, capturable=plan.capturable,
+                            choice=opened.engine() or 'auto', obstacle=plan.obstacle)
     data = plan.read(datasets).to(engine.device)
     seeds = opened.seeds() if where.seed is None else [where.seed]
     found = list(evaluation.evaluations(plan, opened, data, engine, seeds, where.round))
@@ -60,7 +61,8 @@ def evaluate(
 
 def _object(one: 'Evaluation') -> dict[str, Any]:
     return {**one._asdict(), 'layers': [layer._asdict() for layer in one.layers],
-            'scores': one.scores._asdict() if one.scores else None}
+            'scores': one.scores._asdict() if one.scores else None,
+            'carrying': [layer._asdict() for layer in one.carrying]}
 
 
 def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> None:
@@ -78,11 +80,14 @@ def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> N
     headings = ['round', 'left %', 'kept', 'test %', *[f'seed {seed}' for seed in seeds if len(seeds) > 1]]
     out.print(simple_table(title(run, seeds), headings, rows))
     last = found[-1]
-    scored = ['in force'] if last.scores else []
-    out.print(simple_table(
-        f'Layers of seed {last.seed}, round {last.round}', ['layer', 'kept', 'of', 'left %', *scored],
-        [[layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}',
-          *(['' if layer.in_force is None else f'{layer.in_force:,}'] if scored else [])] for layer in last.layers]))
+    carries = {layer.name: [f'{layer.inputs:,} of {layer.of_inputs:,}', f'{layer.units:,} of {layer.of_units:,}']
+               for layer in last.carrying}
+    headings = ['layer', 'kept', 'of', 'left %', *['in force'] * (last.scores is not None),
+                *['inputs that carry', 'units that carry'] * bool(carries)]
+    out.print(simple_table(f'Layers of seed {last.seed}, round {last.round}', headings, [
+        [layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}',
+         *(['' if layer.in_force is None else f'{layer.in_force:,}'] if last.scores else []),
+         *carries.get(layer.name, [])] for layer in last.layers]))
 
 
 def _print_scores(found: Sequence['Evaluation']) -> None:

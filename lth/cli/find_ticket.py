@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from lth.cli.options import (
-    BatchSize, DatasetName, Datasets, Device, DryRun, Epochs, Json, LearningRate, Model, Overrides, Precision,
-    RecipeName, RunName, Seeds, Threads, explained)
+    BatchSize, DatasetName, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Model, Overrides,
+    Precision, RecipeName, RunName, Seeds, Threads, explained)
 from lth.cli.planning import plan_of
 from lth.cli.searching import Way, carried_out, pair_name, run_folder
 
@@ -30,6 +30,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
+        engine: EngineChoice = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -61,4 +62,5 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         'algorithm.rounds': number_of_iterations, 'training.batch_size': batch_size,
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
         'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [], device)
-    carried_out(plan, Way(run_folder(run, pair_name(plan)), datasets, seeds, device, threads, as_json, dry_run))
+    way = Way(run_folder(run, pair_name(plan)), datasets, seeds, device, threads, as_json, dry_run, engine)
+    carried_out(plan, way)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lth.cli.options import (
-    BatchSize, Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Threads, explained)
+    BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Threads, explained)
 from lth.cli.planning import gem_schedule, overridden
 from lth.cli.searching import Way, carried_out, file_name, run_folder
 from lth.errors import LthError
@@ -42,6 +42,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
             '--run', metavar='NAME', show_default=False, help='The new run folder; else RUN-finetuned.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
+        engine: EngineChoice = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -71,7 +72,8 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
                'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size,
                **lengths(source, number_of_epochs)}
     chosen = finetuning(source, folder, options, override or [], dataset)
-    carried_out(chosen, Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run))
+    way = Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run, engine)
+    carried_out(chosen, way)
 
 
 def finetuning(

@@ -10,6 +10,7 @@ from lth.errors import LthError
 if TYPE_CHECKING:
     from lth.plan import Plan
     from lth.runs import Run
+    from lth.task import Choice
 
 
 class Way(NamedTuple):
@@ -22,6 +23,7 @@ class Way(NamedTuple):
     threads: int
     as_json: bool
     dry_run: bool
+    engine: 'Choice | None' = None
 
 
 def carried_out(plan: 'Plan', way: Way) -> None:
@@ -44,7 +46,7 @@ def searched(plan: 'Plan', way: Way) -> 'Run':
     from lth.cli.display import Display  # pylint: disable=import-outside-toplevel
     numbers = parsed_seeds(way.seeds)
     _remark(plan)
-    place = session.Place(way.folder, way.datasets, way.device, way.threads)
+    place = session.Place(way.folder, way.datasets, way.device, way.threads, way.engine)
     with Display(plan, numbers) as display:
         return session.search(plan, place, numbers, display.announce, display.tell)
 

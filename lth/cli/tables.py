@@ -1,6 +1,7 @@
 """Tables and JSON of runs, the same for every command that shows one."""
 import io
 import json
+import statistics
 from collections.abc import Sequence
 from typing import Any
 
@@ -40,17 +41,20 @@ def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(run_object(run, seeds), indent=2))
         return
-    headings, legend = ['round', 'left %', 'kept', 'test %'], 'left: share of all weights.'
+    rows = rounds.table(run, seeds)
+    headings, legend = ['round', 'left %', 'kept'], 'left: share of all weights.'
     trained = ALGORITHMS.find(run.recipe['algorithm']['name']).finds != 'gems'
+    carries = trained and any(one.carrying for row in rows for one in row.outcomes)
+    headings += [*['inputs', 'units'] * carries, 'test %', *['early stop', 'test % there'] * trained]
     if trained:
-        headings += ['early stop', 'test % there']
         legend += ' early stop: the iteration of least validation loss, found afterwards.'
     else:
         legend += ' test: of the untrained weights in force, in the last round of the gem itself.'
+    legend += ' inputs, units: those that still carry anything to the output.' * carries
     out.print(simple_table(title(run, seeds), headings, [
-        [str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy),
-         *([count(row.early_stop), percent(row.early_stop_accuracy)] if trained else [])]
-        for row in rounds.table(run, seeds)]))
+        [str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', *_carrying(row) * carries,
+         percent(row.test_accuracy), *[count(row.early_stop), percent(row.early_stop_accuracy)] * trained]
+        for row in rows]))
     out.print(legend, highlight=False)
     out.print(f'Run folder: {run.folder}', highlight=False, soft_wrap=True)
 
@@ -84,8 +88,18 @@ def count(value: Interval) -> str:
     return f'{value.mean:,.0f}' + ('' if value.margin is None else f' ± {value.margin:,.0f}')
 
 
+def _carrying(row: rounds.Row) -> list[str]:
+    """Inputs and units that carry anything, means over the seeds; nothing where it is not known of all."""
+
+    found = [one.carrying for one in row.outcomes if one.carrying]
+    if len(found) < len(row.outcomes):
+        return ['', '']
+    return [f'{statistics.mean(counts):,.0f}' for counts in zip(*((one.inputs, one.units) for one in found))]
+
+
 def _row_object(row: rounds.Row) -> dict[str, Any]:
     return {
         'round': row.number, 'kept': row.kept, 'density': row.density, 'test_accuracy': row.test_accuracy._asdict(),
         'early_stop': row.early_stop._asdict(), 'early_stop_accuracy': row.early_stop_accuracy._asdict(),
-        'seeds': [outcome._asdict() for outcome in row.outcomes]}
+        'seeds': [outcome._asdict() | {'carrying': outcome.carrying and outcome.carrying._asdict()}
+                  for outcome in row.outcomes]}

@@ -4,7 +4,8 @@ The plain engine is the oracle of all others. A new engine is a file here whose 
 in `chosen`.
 """
 import ctypes
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -12,19 +13,26 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.engines.graph import CudaGraph
 from lth.engines.plain import Plain
+from lth.engines.sparse import Sparse, compile_kernels, obstacle
 from lth.errors import LthError
 from lth.network import Network
-from lth.task import Engine
+from lth.task import Choice, Engine
 
 # Names of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
-__all__ = ['CudaGraph', 'Plain', 'chosen', 'groups', 'precision']
+# Kernels that are in numba's cache are there in 0.2 s.
+_SECONDS_UNTIL_TOLD = 1.
+
+__all__ = ['CudaGraph', 'Plain', 'Sparse', 'chosen', 'groups', 'obstacle', 'precision', 'prepare']
 
 
-def chosen(device: str, *, threads: int, capturable: bool = True) -> Engine:
+def chosen(
+        device: str, *, threads: int, capturable: bool = True, choice: Choice = 'auto',
+        obstacle: str | None = 'it is not known what is trained') -> Engine:  # pylint: disable=redefined-outer-name
     """The fastest engine of a device: `auto`, `cpu`, `cuda` or `cuda:1`; for steps that can be captured, if nothing in
-    them comes from the host: no noise that is seeded for each step, no pictures that are streamed.
+    them comes from the host: no noise that is seeded for each step, no pictures that are streamed; and for sparse ones,
+    if there is no `obstacle`. Or the engine of one's choice, an LthError if it cannot do this.
 
     Pins the CPU's threads, since bits depend on their number.
     """
@@ -37,7 +45,29 @@ def chosen(device: str, *, threads: int, capturable: bool = True) -> Engine:
     if place.type == 'cuda':
         # Streams, captures and waits are the current device's.
         torch.cuda.set_device(place)
-    return CudaGraph(place) if place.type == 'cuda' and capturable else Plain(place)
+        obstacle = 'it runs on the CPU'
+    if choice == 'sparse' and obstacle:
+        raise LthError(f'--engine sparse is not for this: {obstacle}. Use --engine auto.')
+    if choice != 'plain' and obstacle is None:
+        return Sparse(place, always=choice == 'sparse')
+    return CudaGraph(place) if place.type == 'cuda' and capturable and choice != 'plain' else Plain(place)
+
+
+def prepare(
+        engine: Engine, network: Network, kept: Sequence[int], batch_size: int, tell: Callable[[str], None]) -> None:
+    """Compiles what is to be compiled before networks with so many weights left are trained; told if it takes a while,
+    as it does the first time on a machine.
+    """
+
+    if not isinstance(engine, Sparse) or not any(engine.expects(network, count, batch_size) for count in kept):
+        return
+    sentence = 'Compiling the sparse engine: some seconds, the first time only'
+    told = threading.Timer(_SECONDS_UNTIL_TOLD, tell, [sentence])
+    told.start()
+    try:
+        compile_kernels()
+    finally:
+        told.cancel()
 
 
 def precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:

@@ -6,6 +6,7 @@ engine.
 """
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -77,7 +78,7 @@ class Replay:
                 self._task.watch(start, None)
             losses, correct = (table[:, :stop - step].clone() for table in (self._losses, self._correct))
             step = stop
-            yield Advance(self._program.state(step), losses, correct)
+            yield Advance(replace(self._program.state(step), engine=CudaGraph.name), losses, correct)
 
     def tick(self) -> None:
         """One step, everything it needs read from the device: what is captured."""

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from lth.engines.gradients import Backward
-from lth.recipe import Adam, Sgd
+from lth.recipe import Adam, AdamW, Sgd
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Optimizer:
         self.stepper.param_groups[0]['lr'] = rate
 
 
-def optimizer_of(settings: Adam | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor) -> Optimizer:
+def optimizer_of(settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor) -> Optimizer:
     """An optimizer at its start for the parameters of a pass, cut from `weights` (R, N).
 
     A tensor as `rate` can change inside a graph.
@@ -30,8 +30,9 @@ def optimizer_of(settings: Adam | Sgd, backward: Backward, weights: Tensor, rate
     parameters = backward.parameters
 
     # Every tensor of the state exists from the first step, so that a graph can be captured and a state loaded in place.
-    if isinstance(settings, Adam):
-        stepper: torch.optim.Optimizer = torch.optim.Adam(
+    if isinstance(settings, (Adam, AdamW)):
+        kind = torch.optim.Adam if isinstance(settings, Adam) else torch.optim.AdamW
+        stepper: torch.optim.Optimizer = kind(
             parameters, rate, settings.betas, settings.epsilon, settings.weight_decay,
             fused=True, capturable=weights.is_cuda and isinstance(rate, Tensor))
         state = {'step': torch.zeros(len(parameters), device=weights.device),

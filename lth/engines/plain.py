@@ -1,6 +1,6 @@
 """The plain engine: eager torch, one step after the other. The oracle of all other engines."""
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -40,7 +40,7 @@ class Plain:
                     losses[:, column], correct[:, column] = program.step(program.batches.columns[position], at)
                     task.watch(at, None)
             step = stop
-            yield Advance(program.state(step), losses, correct)
+            yield Advance(replace(program.state(step), engine=self.name), losses, correct)
 
     def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
         """The replicates' scores on training-set pictures, or on the test set if None."""

@@ -2,12 +2,15 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from lth.compaction import Compaction
 from lth.runs import Run
 from lth.statistics import Interval, interval
 
 
 class Outcome(NamedTuple):
-    """One round of one seed: its end, and its early stop: the iteration of least validation loss, found afterwards."""
+    """One round of one seed: its end, and its early stop: the iteration of least validation loss, found afterwards;
+    which engine trained it, and what of it carries anything, if that is known.
+    """
 
     seed: int
     kept: int
@@ -15,6 +18,8 @@ class Outcome(NamedTuple):
     test_accuracy: float
     early_stop: int
     early_stop_accuracy: float
+    engine: str = ''
+    carrying: Compaction | None = None
 
 
 class Row(NamedTuple):
@@ -34,8 +39,9 @@ def outcome(run: Run, seed: int, number: int) -> Outcome:
 
     header, rows = run.header(seed, number), run.metrics(seed, number)
     last, stop = rows[-1], next(row for row in rows if row['early_stop'])
-    return Outcome(seed, header['kept'], header['density'],
-                   last['test_accuracy'], stop['iteration'], stop['test_accuracy'])
+    carries = header.get('carrying')
+    return Outcome(seed, header['kept'], header['density'], last['test_accuracy'], stop['iteration'],
+                   stop['test_accuracy'], header.get('engine', ''), Compaction(**carries) if carries else None)
 
 
 def table(run: Run, seeds: Sequence[int]) -> list[Row]:

@@ -4,10 +4,11 @@ import json
 import pytest
 import torch
 
+from lth.benchmark.contest import _ticket
 from lth.benchmark.usual import Pictures
 from tests.conftest import task_of
 
-MEASURED = {'density', 'replicates', 'threads', 'ms_per_step', 'ratio', 'spread', 'peak_memory'}
+MEASURED = {'density', 'replicates', 'threads', 'ms_per_step', 'ratio', 'over_plain', 'spread', 'peak_memory'}
 
 
 @pytest.mark.timeout(200)
@@ -19,6 +20,43 @@ def test_the_usual_way_and_the_plain_engine_take_turns_and_are_compared(lth):
     assert all(MEASURED <= row.keys() for row in rows)
     assert rows[0]['ratio'] == 1
     assert all(row['ms_per_step'] > 0 and row['peak_memory'] > 50 and row['threads'] == 1 for row in rows)
+
+
+@pytest.mark.timeout(200)
+def test_densities_let_plain_and_sparse_take_turns_at_each(lth):
+    result = lth(
+        'bench', 'lenet-300-100', 'digits', '--turns', '2', '--device', 'cpu', '--densities', '0.5,0.02', '--json')
+    rows = json.loads(result.out)['rows']
+    assert [(row['engine'], row['density']) for row in rows] == [
+        ('usual', 1), ('plain', 0.5), ('sparse', 0.5), ('plain', 0.02), ('sparse', 0.02)]
+    assert [row['over_plain'] is None for row in rows] == [True, True, False, True, False]
+    assert all(row['ms_per_step'] > 0 and row['ratio'] > 0 for row in rows)
+
+
+@pytest.mark.parametrize('shares', ['', '0', '1.5', '0.5;0.2', 'a'])
+def test_a_share_that_is_none_is_an_error(lth, shares):
+    result = lth('bench', 'lenet-300-100', 'digits', '--densities', shares or ' ')
+    assert result.code == 2 and '--densities: cannot read' in result.err
+
+
+@pytest.mark.timeout(250)
+def test_a_study_estimates_a_whole_search_and_times_it(lth, tmp_path):
+    short = '--set', 'algorithm.rounds=2', '--set', 'training.length=2 epochs', '--turns', '1', '--device', 'cpu'
+    found = json.loads(lth('bench', 'lenet-300-100', 'digits', '--study', '--run', *short, '--json').out)
+    assert (found['rounds'], found['steps']) == (3, 3 * 2 * 21)
+    assert [row['engine'] for row in found['rows']] == ['usual', 'auto', 'auto', 'auto']
+    assert found['usual_seconds'] == pytest.approx(found['rows'][0]['ms_per_step'] * found['steps'] / 1000)
+    times = [row['ms_per_step'] for row in found['rows'][1:]]
+    assert found['estimated_seconds'] == pytest.approx(sum(times) * 42 / 1000)
+    assert found['real_seconds'] > 0 and not list(tmp_path.iterdir())
+
+
+def test_a_random_ticket_keeps_its_share_of_every_layer_exactly():
+    task = task_of()
+    ticket = _ticket(task, 0.13)
+    kept = [int(part.sum()) for part in task.network.layout.unpack(ticket.mask).values()]
+    assert kept == [round(0.13 * slot.size) for slot in task.network.layout.prunable_slots]
+    assert torch.equal(ticket.weights[:, :task.network.layout.prunable] != 0, ticket.mask)
 
 
 def test_both_ways_learn_the_same_thing():

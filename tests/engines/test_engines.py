@@ -19,6 +19,7 @@ from tests.conftest import ADAM, CPU, SGD, everything, start_of, task_of
 
 NESTEROV = SGD | {'nesterov': True}
 DECAYED = ADAM | {'weight_decay': 0.01}
+ADAMW = DECAYED | {'name': 'adamw'}
 MOVING = {'crop': 2, 'flip': True, 'normalization': 'standardize'}
 EVERY_MODEL = [('lenet-300-100', (1, 8, 8), (0, 1)), ('conv-2', (3, 8, 8), (0,)), ('resnet20', (3, 8, 8), (0,))]
 
@@ -37,8 +38,9 @@ def reference(task: Task, steps: int) -> dict[str, torch.Tensor]:
     module.load_state_dict(module.state_dict() | task.network.layout.unpack(task.network.fresh(0).double()))
     settings = task.training.optimizer.model_dump()
     rate, decay = settings['learning_rate'], settings['weight_decay']
-    if settings['name'] == 'adam':
-        optimizer = torch.optim.Adam(module.parameters(), rate, weight_decay=decay, foreach=False)
+    if settings['name'] in ('adam', 'adamw'):
+        kind = {'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}[settings['name']]
+        optimizer = kind(module.parameters(), rate, weight_decay=decay, foreach=False)
     else:
         optimizer = torch.optim.SGD(module.parameters(), rate, settings['momentum'], weight_decay=decay,
                                     nesterov=settings['nesterov'], foreach=False)
@@ -62,7 +64,8 @@ def reference(task: Task, steps: int) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize(('model', 'shape', 'data'), [
     ('lenet-300-100', (1, 8, 8), {}), ('conv-2', (3, 8, 8), MOVING), ('resnet20', (3, 8, 8), MOVING)])
-@pytest.mark.parametrize('optimizer', [ADAM, DECAYED, SGD, NESTEROV], ids=['adam', 'adam+wd', 'sgd', 'nesterov'])
+@pytest.mark.parametrize(
+    'optimizer', [ADAM, DECAYED, ADAMW, SGD, NESTEROV], ids=['adam', 'adam+wd', 'adamw', 'sgd', 'nesterov'])
 def test_the_plain_engine_equals_torch_optim_in_float64(model, shape, data, optimizer):
     task = task_of(model, shape=shape, data=data, optimizer=optimizer)
     state = ran(task, start_of(task, torch.float64), 7)
@@ -111,7 +114,8 @@ def test_a_graph_used_again_forgets_the_training_before():
     assert torch.equal(again.weights[~half], start.weights[~half])
 
 
-@pytest.mark.parametrize('optimizer', [ADAM, DECAYED, SGD, NESTEROV], ids=['adam', 'adam+wd', 'sgd', 'nesterov'])
+@pytest.mark.parametrize(
+    'optimizer', [ADAM, DECAYED, ADAMW, SGD, NESTEROV], ids=['adam', 'adam+wd', 'adamw', 'sgd', 'nesterov'])
 @pytest.mark.parametrize('value', [0., 0.37])
 def test_momentum_and_weight_decay_never_move_a_weight_outside_the_mask(optimizer, value):
     task = task_of('resnet20', shape=(3, 8, 8), optimizer=optimizer)

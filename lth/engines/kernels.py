@@ -1,0 +1,487 @@
+"""The sparse engine's compiled code: a whole step over the surviving weights, for 64 pictures at a time.
+
+A network is one sparse matrix over units. Row 0 of the activations is constantly 1, then come the inputs that are read,
+then the units layer by layer, each row with the values of 64 pictures (lanes): so a weight, be it a bias, which weighs
+row 0, is one multiplication of a row and one addition. `pointers` and `columns` list the weights that enter each unit
+(CSR).
+
+All of it stands in this one file, since numba's cache does not notice that an imported file has changed. Lanes are
+LLVM's own vectors, which it lowers to AVX-512, AVX2, SSE or NEON alike. No fast-math: a NaN must stay one.
+"""
+# Loops count: that is what becomes vectors.
+# pylint: disable=consider-using-enumerate
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic, models, register_model
+
+# An optimizer's settings: betas, epsilon and decay; or momentum, whether by Nesterov, decay and nothing.
+Settings = tuple[float, float, float, float]
+F = TypeVar('F', bound=Callable[..., Any])
+
+LANES = 64
+# Pictures are turned in squares of this side.
+SIDE = 16
+ADAM, ADAMW, SGD = range(3)
+
+_FLOAT, _BYTE, _INT = ir.FloatType(), ir.IntType(8), ir.IntType(32)
+_VECTOR, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
+
+
+def compiled(function: F) -> F:
+    """The function as machine code, which lets other threads run; kept between sessions where a folder can be written.
+    """
+
+    try:
+        return cast(F, numba.njit(cache=True, nogil=True, error_model='numpy')(function))
+    except RuntimeError:  # no folder for the cache can be written
+        return cast(F, numba.njit(nogil=True, error_model='numpy')(function))
+
+
+def operation(code: Callable[..., Any]) -> Any:
+    """An operation that compiled functions may use; its arguments are types when it is compiled, numbers when it runs.
+    """
+
+    return intrinsic(code)
+
+
+class _Lanes(types.Type):  # type: ignore[misc] # pylint: disable=abstract-method # no number of Python is one
+    """The type of 64 numbers of single precision."""
+
+    def __init__(self) -> None:
+        super().__init__(name='Lanes')  # type: ignore[no-untyped-call]
+
+
+_LANES = _Lanes()
+
+
+@register_model(_Lanes)
+class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
+    """Lanes are a vector of LLVM."""
+
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]
+
+
+def _splat(builder: Any, value: Any, kind: Any = _VECTOR) -> Any:
+    """A vector with the same number everywhere."""
+
+    first = builder.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(_INT, 0))
+    zeros = ir.Constant(ir.VectorType(_INT, kind.count), [0] * kind.count)
+    return builder.shuffle_vector(first, ir.Constant(kind, ir.Undefined), zeros)
+
+
+def _constant(value: float) -> Any:
+    return ir.Constant(_VECTOR, [value] * LANES)
+
+
+def _place(context: Any, builder: Any, array: tuple[Any, Any], index: Any, kind: Any) -> Any:
+    """The address of number `index`, counted from the first, of an array, its type and itself, as the address of
+    something of this kind.
+    """
+
+    data = context.make_array(array[0])(context, builder, array[1]).data
+    return builder.bitcast(builder.gep(data, [index]), kind.as_pointer())
+
+
+def _row(context: Any, builder: Any, signature: Any, arguments: Any, kind: Any) -> Any:
+    """The address of row `arguments[1]`, of 64 numbers, in the array `arguments[0]`."""
+
+    row = context.cast(builder, arguments[1], signature.args[1], types.int64)
+    array = signature.args[0], arguments[0]
+    return _place(context, builder, array, builder.mul(row, row.type(LANES)), kind)
+
+
+def _muladd(builder: Any, one: Any, other: Any, more: Any) -> Any:
+    """one · other + more, fused where the processor can."""
+
+    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
+    name = f'llvm.fmuladd.v{LANES}f32'
+    fused = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return builder.call(fused, [one, other, more])
+
+
+@operation
+def load(_typing: Any, array: Any, _row_number: Any) -> Any:
+    """Row `row` of an array (rows, 64)."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_row(context, builder, signature, arguments, _VECTOR), align=4)
+    return _LANES(array, _row_number), code
+
+
+@operation
+def store(_typing: Any, array: Any, _row_number: Any, lanes: Any) -> Any:
+    """Puts lanes into row `row` of an array (rows, 64)."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.store(arguments[2], _row(context, builder, signature, arguments, _VECTOR), align=4)
+        return context.get_dummy_value()
+    return types.void(array, _row_number, lanes), code
+
+
+@operation
+def splat(_typing: Any, _value: Any) -> Any:
+    """The same number in all lanes."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _splat(builder, context.cast(builder, arguments[0], signature.args[0], types.float32))
+    return _LANES(_value), code
+
+
+@operation
+def muladd(_typing: Any, one: Any, other: Any, more: Any) -> Any:
+    """one · other + more."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return _muladd(builder, *arguments)
+    return _LANES(one, other, more), code
+
+
+@operation
+def total(_typing: Any, lanes: Any) -> Any:
+    """The sum of all lanes, halves added to halves."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        vector, count = arguments[0], LANES
+        while count > 1:
+            count //= 2
+            low, high = (ir.Constant(ir.VectorType(_INT, count), list(range(start, start + count)))
+                         for start in (0, count))
+            vector = builder.fadd(builder.shuffle_vector(vector, vector, low),
+                                  builder.shuffle_vector(vector, vector, high))
+        return builder.extract_element(vector, ir.Constant(_INT, 0))
+    return types.float32(lanes), code
+
+
+@operation
+def relu(_typing: Any, lanes: Any) -> Any:
+    """0 where a lane is below 0; a NaN stays one."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        below = builder.fcmp_ordered('<', arguments[0], _constant(0.))
+        return builder.select(below, _constant(0.), arguments[0])
+    return _LANES(lanes), code
+
+
+@operation
+def gated(_typing: Any, lanes: Any, gate: Any) -> Any:
+    """The lanes where the gate is above 0, else 0."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        opened = builder.fcmp_ordered('>', arguments[1], _constant(0.))
+        return builder.select(opened, arguments[0], _constant(0.))
+    return _LANES(lanes, gate), code
+
+
+@operation
+def greater(_typing: Any, one: Any, other: Any, if_so: Any, if_not: Any) -> Any:
+    """`if_so` where one is above the other, else `if_not`."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        above = builder.fcmp_ordered('>', arguments[0], arguments[1])
+        return builder.select(above, arguments[2], arguments[3])
+    return _LANES(one, other, if_so, if_not), code
+
+
+@operation
+def quotient(_typing: Any, one: Any, other: Any) -> Any:
+    """One over the other, as exactly as floats can."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.fdiv(*arguments)
+    return _LANES(one, other), code
+
+
+@operation
+def exponential(_typing: Any, lanes: Any) -> Any:
+    """e to lanes of at most 0, to two units in the last place; 0 below -87, where floats lose digits; NaN stays NaN.
+
+    x = n ln 2 + r, and e^r is a polynomial (the one of Cephes' expf). Adding 1.5 · 2^23 rounds to n and leaves n in the
+    lowest bits.
+    """
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        given, magic = arguments[0], _constant(12582912.)
+        least = builder.fcmp_ordered('<', given, _constant(-87.))
+        given = builder.select(least, _constant(-87.), given)
+        shifted = _muladd(builder, given, _constant(1.44269504), magic)
+        power = builder.fsub(shifted, magic)
+        rest = _muladd(builder, power, _constant(-0.693359375), given)
+        rest = _muladd(builder, power, _constant(2.12194440e-4), rest)
+        series = _constant(1.9875691500e-4)
+        for factor in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1, 1., 1.):
+            series = _muladd(builder, series, rest, _constant(factor))
+        bits = builder.shl(builder.bitcast(shifted, _INTS), ir.Constant(_INTS, [23] * LANES))
+        scale = builder.bitcast(builder.add(bits, ir.Constant(_INTS, [127 << 23] * LANES)), _VECTOR)
+        return builder.select(least, _constant(0.), builder.fmul(series, scale))
+    return _LANES(lanes), code
+
+
+@operation
+def turn(_typing: Any, images: Any, rows: Any, _lane: Any, _pixel: Any, turned: Any) -> Any:
+    """Writes 16 pixels of 16 pictures as 16 rows of `turned` (pixels, 64): those of images (n, pixels) that are in
+    rows[lane …], from `pixel` on, to the lanes from `lane` on. Interleaving line i with line i + 8 four times turns a
+    square.
+    """
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        square, number = ir.VectorType(_BYTE, SIDE), ir.IntType(64)
+        halves = [ir.Constant(ir.VectorType(_INT, SIDE), [start + half for i in range(SIDE // 2)
+                                                          for half in (i, i + SIDE)]) for start in (0, SIDE // 2)]
+        lane, pixel = (context.cast(builder, arguments[place], signature.args[place], types.int64) for place in (2, 3))
+        width = builder.extract_value(
+            context.make_array(signature.args[0])(context, builder, arguments[0]).shape, 1)
+
+        def at(array: int, index: Any, kind: Any) -> Any:
+            return _place(context, builder, (signature.args[array], arguments[array]), index, kind)
+        lines = []
+        for i in range(SIDE):
+            picture = builder.load(at(1, builder.add(lane, number(i)), number))
+            start = builder.add(builder.mul(picture, width), pixel)
+            lines.append(builder.load(at(0, start, square), align=1))
+        for _ in range(4):
+            lines = [builder.shuffle_vector(lines[i], lines[i + SIDE // 2], half)
+                     for i in range(SIDE // 2) for half in halves]
+        for i, line in enumerate(lines):
+            start = builder.add(builder.mul(builder.add(pixel, number(i)), number(LANES)), lane)
+            builder.store(line, at(4, start, square), align=1)
+        return context.get_dummy_value()
+    return types.void(images, rows, _lane, _pixel, turned), code
+
+
+@operation
+def scaled(_typing: Any, turned: Any, _row_number: Any) -> Any:
+    """Row `row` of bytes (pixels, 64) over 255: a product, and its remainder fused, give what division gives."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _row(context, builder, signature, arguments, ir.VectorType(_BYTE, LANES))
+        pixels, part = builder.uitofp(builder.load(place, align=1), _VECTOR), _constant(float(np.float32(1 / 255)))
+        guess = builder.fmul(pixels, part)
+        rest = _muladd(builder, guess, _constant(-255.), pixels)
+        return _muladd(builder, rest, part, guess)
+    return _LANES(turned, _row_number), code
+
+
+class Matrix(NamedTuple):
+    """A network's surviving weights as a matrix; E weights, U units, of which the last `classes` are the output."""
+
+    pointers: Any  # (U + 1,) where the weights into each unit begin
+    columns: Any  # (E,) the row of values that each weight weighs
+    silent: Any  # (U,) whether nothing that is heard reads the unit
+    inputs: Any  # the pixels that are read
+    blocks: Any  # the squares of pixels in which they lie, by their first pixels
+    mean: Any  # of each input, and
+    std: Any  # what standardizes it; both are empty where pictures are only scaled
+    classes: int
+
+
+class Room(NamedTuple):
+    """What a step writes: pixels turned, values (1 + inputs + U, 64), their deltas (U, 64), rows for the loss."""
+
+    turned: Any
+    values: Any
+    deltas: Any
+    scratch: Any
+
+
+class Pictures(NamedTuple):
+    """All pictures of a split (n, pixels) as bytes, and their classes (n,)."""
+
+    images: Any
+    labels: Any
+
+
+class Vectors(NamedTuple):
+    """The weights, their gradient, and the optimizer's two vectors; those that it has not are empty."""
+
+    weights: Any
+    gradient: Any
+    first: Any
+    second: Any
+
+
+@compiled
+def turn_all(images: Any, rows: Any, blocks: Any, turned: Any) -> None:
+    """Bytes of the pictures rows (64,) as turned (pixels, 64): the squares that begin at `blocks`."""
+
+    for lane in range(0, LANES, SIDE):
+        for block in blocks:
+            turn(images, rows, lane, block, turned)
+
+
+@compiled
+def feed(matrix: Matrix, room: Room, turned: Any) -> None:
+    """The inputs that are read, from the bytes of 64 pictures (pixels, 64)."""
+
+    for position in range(len(matrix.inputs)):
+        pixels = scaled(turned, matrix.inputs[position])
+        if len(matrix.mean):
+            centered = muladd(splat(1.), pixels, splat(-matrix.mean[position]))
+            pixels = quotient(centered, splat(matrix.std[position]))
+        store(room.values, 1 + position, pixels)
+
+
+@compiled
+def forward(matrix: Matrix, room: Room, weights: Any) -> None:
+    """The values of all units that are heard, with ReLU but for the output."""
+
+    units, first = len(matrix.silent), len(room.values) - len(matrix.silent)
+    for unit in range(units):
+        if matrix.silent[unit]:
+            continue
+        sums = splat(0.)
+        for entry in range(matrix.pointers[unit], matrix.pointers[unit + 1]):
+            sums = muladd(splat(weights[entry]), load(room.values, matrix.columns[entry]), sums)
+        store(room.values, first + unit, relu(sums) if unit < units - matrix.classes else sums)
+
+
+@compiled
+def judged(
+        matrix: Matrix, room: Room, labels: Any, rows: Any, count: int, batch: int) -> tuple[float, int]:
+    """Cross-entropy of the first `count` pictures: the sum of losses, and how many are right. The deltas of the output
+    become the gradient of the mean over `batch` pictures.
+    """
+
+    output, last = len(room.values) - matrix.classes, len(room.deltas) - matrix.classes
+    best, top = splat(0.), load(room.values, output)
+    for place in range(1, matrix.classes):
+        logits = load(room.values, output + place)
+        best = greater(logits, top, splat(place), best)
+        top = greater(logits, top, logits, top)
+    sums = splat(0.)
+    for place in range(matrix.classes):
+        share = exponential(muladd(splat(-1.), top, load(room.values, output + place)))
+        store(room.deltas, last + place, share)
+        sums = muladd(splat(1.), share, sums)
+    store(room.scratch, 0, top)
+    store(room.scratch, 1, sums)
+    store(room.scratch, 2, best)
+    part = np.float32(1 / batch)
+    for lane in range(LANES):
+        room.scratch[3, lane] = part if lane < count else np.float32(0)
+    scale = quotient(load(room.scratch, 3), sums)
+    for place in range(matrix.classes):
+        store(room.deltas, last + place, muladd(load(room.deltas, last + place), scale, splat(0.)))
+    loss, right = 0., 0
+    for lane in range(count):
+        label = labels[rows[lane]]
+        room.deltas[last + label, lane] -= part
+        loss += math.log(room.scratch[1, lane]) - (room.values[output + label, lane] - room.scratch[0, lane])
+        right += room.scratch[2, lane] == label
+    return loss, right
+
+
+@compiled
+def backward(matrix: Matrix, room: Room, vectors: Vectors) -> None:
+    """The deltas of the hidden units that are heard, from those of the output; adds up the gradient of the weights.
+
+    From the last unit to the first, so that a unit's delta is whole when its turn comes. Weights are met in the order
+    in which they lie: by the units that they leave, a network of 1,000 units a layer takes 5 times as long.
+    """
+
+    units, first = len(matrix.silent), len(room.values) - len(matrix.silent)
+    for unit in range(units - matrix.classes):
+        store(room.deltas, unit, splat(0.))
+    for unit in range(units - 1, -1, -1):
+        if matrix.silent[unit]:
+            continue
+        delta = load(room.deltas, unit)
+        if unit < units - matrix.classes:
+            delta = gated(delta, load(room.values, first + unit))
+        for entry in range(matrix.pointers[unit], matrix.pointers[unit + 1]):
+            column = matrix.columns[entry]
+            vectors.gradient[entry] += total(muladd(delta, load(room.values, column), splat(0.)))
+            if column >= first:
+                below = muladd(splat(vectors.weights[entry]), delta, load(room.deltas, column - first))
+                store(room.deltas, column - first, below)
+
+
+@compiled
+def adam(vectors: Vectors, step: int, rate: float, settings: Settings, decoupled: bool) -> None:
+    """Adam's step number `step`, counted from 1, and a clean gradient; a decoupled decay shrinks the weights."""
+
+    weights, gradient, first, second = vectors
+    beta1, beta2 = settings[:2]
+    # In double precision, rounded once: in single it costs 5e-4 after 50 steps.
+    size = np.float32(rate / (1 - beta1 ** step))
+    root = np.float32(math.sqrt(1 - beta2 ** step))
+    kept, part1, part2, least = np.float32(beta2), np.float32(1 - beta1), np.float32(1 - beta2), np.float32(settings[2])
+    shrink, pull = np.float32(1 - rate * settings[3] if decoupled else 1), np.float32(0 if decoupled else settings[3])
+    for entry in range(len(weights)):
+        weight = weights[entry] * shrink
+        slope = gradient[entry] + pull * weight
+        first[entry] += part1 * (slope - first[entry])
+        second[entry] = kept * second[entry] + part2 * slope * slope
+        weights[entry] = weight - size * first[entry] / (np.sqrt(second[entry]) / root + least)
+        gradient[entry] = 0
+
+
+@compiled
+def sgd(vectors: Vectors, rate: float, settings: Settings) -> None:
+    """A step of SGD, and a clean gradient."""
+
+    weights, gradient, first, _ = vectors
+    kept, nesterov, pull = np.float32(settings[0]), settings[1] != 0, np.float32(settings[2])
+    size = np.float32(rate)
+    for entry in range(len(weights)):
+        slope = gradient[entry] + pull * weights[entry]
+        if len(first):
+            first[entry] = kept * first[entry] + slope
+            slope = slope + kept * first[entry] if nesterov else first[entry]
+        weights[entry] -= size * slope
+        gradient[entry] = 0
+
+
+@compiled
+def train(  # pylint: disable=too-many-arguments,too-many-positional-arguments # all that a step reads and writes
+        matrix: Matrix, room: Room, vectors: Vectors, pictures: Pictures, rows: Any, batch: int, rule: int,
+        settings: Settings, rates: Any, step: int, losses: Any, correct: Any) -> None:
+    """A step for each of rows (steps, multiples of 64), the first of them number `step` of the optimizer's, counted
+    from 1; writes each step's mean loss and right answers.
+    """
+
+    for index in range(len(rows)):
+        loss, right = 0., 0
+        for start in range(0, batch, LANES):
+            chunk, count = rows[index, start:start + LANES], min(LANES, batch - start)
+            turn_all(pictures.images, chunk, matrix.blocks, room.turned)
+            feed(matrix, room, room.turned)
+            forward(matrix, room, vectors.weights)
+            more, found = judged(matrix, room, pictures.labels, chunk, count, batch)
+            loss, right = loss + more, right + found
+            backward(matrix, room, vectors)
+        losses[index], correct[index] = loss / batch, right
+        if rule == SGD:
+            sgd(vectors, rates[index], settings)
+        else:
+            adam(vectors, step + index, rates[index], settings, rule == ADAMW)
+
+
+@compiled
+def turned_once(images: Any, rows: Any, turned: Any) -> None:
+    """All pixels of the pictures in rows, 64 at a time: turned (chunks, pixels, 64)."""
+
+    blocks = np.minimum(np.arange(0, images.shape[1], SIDE), images.shape[1] - SIDE)
+    for chunk in range(len(turned)):
+        turn_all(images, rows[chunk * LANES:(chunk + 1) * LANES], blocks, turned[chunk])
+
+
+@compiled
+def score(  # pylint: disable=too-many-positional-arguments # as above
+        matrix: Matrix, room: Room, weights: Any, turned: Any, labels: Any, rows: Any, count: int) -> tuple[float, int]:
+    """The sum of losses and the right answers of the first `count` pictures of rows, which were turned before."""
+
+    loss, right = 0., 0
+    for chunk in range(len(turned)):
+        feed(matrix, room, turned[chunk])
+        forward(matrix, room, weights)
+        start = chunk * LANES
+        more, found = judged(matrix, room, labels, rows[start:start + LANES], min(LANES, count - start), LANES)
+        loss, right = loss + more, right + found
+    return loss, right

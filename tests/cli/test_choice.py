@@ -1,0 +1,94 @@
+"""The choice of an engine: made by a rule or by hand, recorded with every round, kept when a run goes on."""
+import json
+from pathlib import Path
+
+import pytest
+
+from lth import tensor_files
+from lth.statistics import interval
+
+LADDER = 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '1'
+
+
+def engines_of(run: Path, seed: int = 0) -> list[str]:
+    files = sorted(run.glob(f'seed-{seed}/round-*/trained.safetensors'))
+    return [tensor_files.read_header(file)['engine'] for file in files]
+
+
+def choices(run: Path) -> list[str]:
+    return [session['choice'] for session in json.loads((run / 'environment.json').read_text())]
+
+
+@pytest.mark.parametrize(('choice', 'expected'), [
+    (None, ['plain', 'plain', 'sparse', 'sparse', 'sparse']), ('plain', ['plain'] * 5), ('sparse', ['sparse'] * 5)])
+def test_every_round_tells_which_engine_trained_it(lth, tmp_path, choice, expected):
+    more = ('--engine', choice) if choice else ()
+    rounds = json.loads(lth(*LADDER, *more, '--json').out)['rounds']
+    assert engines_of(tmp_path / 'runs/lenet-300-100-digits') == expected
+    assert [one['seeds'][0]['engine'] for one in rounds] == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_a_whole_ladder_of_five_seeds_comes_to_the_same_accuracies_within_their_intervals(lth):
+    accuracies = {}
+    for choice in ('plain', 'sparse'):
+        result = lth(*LADDER[:3], '--seeds', '0-4', '--engine', choice, '--run', choice, '--json')
+        rounds = json.loads(result.out)['rounds']
+        accuracies[choice] = [[seed['test_accuracy'] for seed in one['seeds']] for one in rounds]
+    assert len(accuracies['plain']) == 16
+    for plain, sparse in zip(accuracies['plain'], accuracies['sparse'], strict=True):
+        difference = interval([one - other for one, other in zip(plain, sparse, strict=True)])
+        assert abs(difference.mean) <= max(difference.margin, 0.005)
+
+
+def test_a_run_goes_on_with_the_engine_it_was_begun_with(lth, tmp_path):
+    run = tmp_path / 'runs/lenet-300-100-digits'
+    lth(*LADDER, '--engine', 'plain')
+    lth(*LADDER, '--seeds', '0-1')
+    assert engines_of(run, 1) == ['plain'] * 5
+    lth(*LADDER, '--seeds', '2', '--engine', 'sparse')
+    assert engines_of(run, 2) == ['sparse'] * 5
+    assert choices(run) == ['plain', 'plain', 'sparse']
+
+
+def test_a_run_of_a_version_without_a_choice_goes_on_with_the_plain_engine(lth, tmp_path):
+    run = tmp_path / 'runs/lenet-300-100-digits'
+    lth(*LADDER, '--engine', 'plain')
+    (session,) = json.loads((run / 'environment.json').read_text())
+    session.pop('choice')
+    (run / 'environment.json').write_text(json.dumps([session]))
+    lth(*LADDER, '--seeds', '1')
+    assert engines_of(run, 1) == ['plain'] * 5
+
+
+def test_sparse_where_it_cannot_be_is_an_error_that_says_why(lth, tmp_path):
+    result = lth('find-ticket', 'conv-2', 'cifar10', str(tmp_path), '--engine', 'sparse')
+    assert result.code == 2 and not (tmp_path / 'runs').exists()
+    assert 'conv-2 is not a chain of dense layers with ReLU between them. Use --engine auto' in result.err
+
+
+def test_a_finetuned_ticket_takes_the_engine_that_is_asked_for(lth, tmp_path):
+    lth(*LADDER)
+    lth('finetune', 'lenet-300-100-digits', '-e', '1', '--engine', 'plain')
+    assert engines_of(tmp_path / 'runs/lenet-300-100-digits-finetuned') == ['plain']
+
+
+def test_a_run_measured_afresh_gives_what_was_recorded_by_either_engine(lth):
+    for choice in ('plain', 'sparse'):
+        lth(*LADDER, '--engine', choice, '--run', choice)
+        found = json.loads(lth('evaluate', choice, '--json').out)['evaluations']
+        assert [one['test_accuracy'] for one in found] == [one['recorded'] for one in found]
+
+
+def test_the_table_and_evaluate_tell_what_carries(lth):
+    table = lth(*LADDER, '--engine', 'sparse')
+    assert 'inputs' in table.out and 'those that still carry anything' in table.out
+    rounds = json.loads(lth(*LADDER, '--json').out)['rounds']
+    carrying = [one['seeds'][0]['carrying'] for one in rounds]
+    assert carrying[0] == {'inputs': 64, 'of_inputs': 64, 'units': 410, 'of_units': 410}
+    assert carrying[4]['units'] <= 410
+    found = json.loads(lth('evaluate', 'lenet-300-100-digits/seed-0/round-00', '--json').out)['evaluations'][0]
+    assert [(layer['name'], layer['inputs'], layer['units']) for layer in found['carrying']] == [
+        ('dense1.weight', 64, 300), ('dense2.weight', 300, 100), ('output.weight', 100, 10)]
+    assert '300 of 300' in lth('evaluate', 'lenet-300-100-digits/seed-0/round-00').out
