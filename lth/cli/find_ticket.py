@@ -1,6 +1,6 @@
 """`lth find-ticket`: iterative magnitude pruning with rewinding."""
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,6 +21,17 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
             '-i', '--number-of-iterations', metavar='N', show_default=False,
             help='Prune N times: rounds 0 (the dense network) to N, each trained and measured.')] = None,
         number_of_epochs: Epochs = None,
+        criterion: Annotated[str | None, typer.Option(
+            metavar='NAME', show_default=False, help='What ranks the weights: `lth list criteria`.')] = None,
+        mask_1_action: Annotated[str | None, typer.Option(
+            '--mask-1-action', metavar='NAME', show_default=False,
+            help='Where kept weights start from: `lth list actions`.')] = None,
+        mask_0_action: Annotated[str | None, typer.Option(
+            '--mask-0-action', metavar='NAME', show_default=False,
+            help='What pruned weights are frozen at: `lth list actions`.')] = None,
+        retrain: Annotated[Literal[
+            'weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2'] | None, typer.Option(
+            show_default=False, help='How a round trains after a prune.')] = None,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
         seeds: Seeds = '0',
@@ -55,10 +66,20 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         lth find-ticket lenet-300-100 mnist --set algorithm.shots=one-shot
 
         lth find-ticket lenet-300-100 mnist --set algorithm.keep_out='\\[output]'
+
+    Choose by another criterion · take the signs only · freeze what moved away from zero · keep the trained weights:
+
+        lth find-ticket lenet-300-100 mnist --criterion magnitude-increase
+
+        lth find-ticket lenet-300-100 mnist --mask-1-action constant-keeping-sign --mask-0-action toward-zero
+
+        lth find-ticket resnet20 cifar10 --retrain learning-rate-rewinding
     """
 
     plan = plan_of(model, dataset, recipe, {
-        'algorithm.rounds': number_of_iterations, 'training.batch_size': batch_size,
+        'algorithm.rounds': number_of_iterations, 'algorithm.criterion': criterion,
+        'algorithm.mask_1_action': mask_1_action, 'algorithm.mask_0_action': mask_0_action,
+        'algorithm.retrain': retrain, 'training.batch_size': batch_size,
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
         'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [], device)
     carried_out(plan, Way(datasets, run, seeds, device, threads, as_json, dry_run))
