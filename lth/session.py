@@ -23,9 +23,8 @@ from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.recipe import Raw, differences
-from lth.runs import Run
+from lth.runs import Past, Run
 from lth.task import Engine, Measurement
-from lth.tickets import Round
 
 _SECONDS_BETWEEN_NEWS = 0.2
 
@@ -101,10 +100,10 @@ def _go_on(
 def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[int, ...], tell: Tell) -> None:
     """The missing rounds of some seeds, in this process."""
 
-    past: Sequence[Round] = run.past(seeds, engine.device)
+    past = run.past(seeds, engine.device)
     number = len(past)
     if plan.algorithm.sourced:
-        past = [_source(plan, seeds, engine), *past]
+        past = _source(plan, seeds, engine) + past
     latest = 0.
 
     def watch(step: int, measurement: Measurement | None) -> None:
@@ -122,14 +121,18 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
         number = found.number + 1
 
 
-def _source(plan: Plan, seeds: tuple[int, ...], engine: Engine) -> Round:
-    """The round of another run that this one starts from; both have the same network."""
+def _source(plan: Plan, seeds: tuple[int, ...], engine: Engine) -> Past:
+    """The round of another run that this one starts from, or all of its rounds; both have the same network."""
 
     settings = plan.recipe.dump()['algorithm']
     folder = Path(settings['source'])
     recipe = planned(files.read_yaml(folder / 'recipe.yaml'), str(folder / 'recipe.yaml')).recipe.dump()
-    number: int = settings['round']
-    return Run(folder, recipe, plan.network).past(seeds, engine.device)[number]
+    rounds = Run(folder, recipe, plan.network).past(seeds, engine.device)
+    first, end = (settings['round'], settings['round'] + 1) if 'round' in settings else (0, len(plan.kept))
+    if len(rounds) < end:
+        raise LthError(f'{folder} has {len(rounds)} rounds of all seeds {list(seeds)}, but {end} are needed: let that '
+                       'search go on first.')
+    return rounds[first:end]
 
 
 def _clear_up(run: Run) -> None:

@@ -7,7 +7,7 @@ import typer
 from lth.cli.options import (
     BatchSize, DatasetName, Datasets, Device, DryRun, Epochs, Json, LearningRate, Model, Overrides, Precision,
     RecipeName, RunName, Seeds, Threads, explained)
-from lth.cli.planning import plan_of
+from lth.cli.planning import controls_of, plan_of
 from lth.cli.searching import Way, carried_out
 
 
@@ -32,6 +32,10 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         retrain: Annotated[Literal[
             'weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2'] | None, typer.Option(
             show_default=False, help='How a round trains after a prune.')] = None,
+        controls: Annotated[str | None, typer.Option(
+            metavar='NAMES', show_default=False,
+            help='Trained beside the tickets, as sparse as they are: reinit,random-layer,random-global, or some of '
+                 'these.')] = None,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
         seeds: Seeds = '0',
@@ -74,6 +78,10 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         lth find-ticket lenet-300-100 mnist --mask-1-action constant-keeping-sign --mask-0-action toward-zero
 
         lth find-ticket resnet20 cifar10 --retrain learning-rate-rewinding
+
+    Tickets beside networks that are just as sparse: the same mask on other weights, other masks on the same weights:
+
+        lth find-ticket lenet-300-100 mnist --seeds 0-4 --controls reinit,random-layer
     """
 
     plan = plan_of(model, dataset, recipe, {
@@ -82,4 +90,5 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         'algorithm.retrain': retrain, 'training.batch_size': batch_size,
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
         'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [], device)
-    carried_out(plan, Way(datasets, run, seeds, device, threads, as_json, dry_run))
+    way = Way(datasets, run, seeds, device, threads, as_json, dry_run)
+    carried_out(plan, way, controls=controls_of(controls, plan))

@@ -1,14 +1,18 @@
 """What the commands that search for subnetworks do alike: show the plan, or carry it out and print what was found."""
 import json
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lth.cli.options import err, parsed_seeds
+from lth.cli.planning import control_plan
 from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.plan import Plan
+    from lth.runs import Run
 
 
 class Way(NamedTuple):
@@ -23,9 +27,9 @@ class Way(NamedTuple):
     dry_run: bool
 
 
-def carried_out(plan: 'Plan', way: Way, *, suffix: str = '') -> None:
+def carried_out(plan: 'Plan', way: Way, *, suffix: str = '', controls: Sequence[str] = ()) -> None:
     """Searches and prints the result, or with `dry_run` what would be done. The run folder is MODEL-DATASET and the
-    suffix unless it was named.
+    suffix unless it was named; controls are runs of their own in RUN-controls.
     """
 
     numbers = parsed_seeds(way.seeds)
@@ -33,6 +37,8 @@ def carried_out(plan: 'Plan', way: Way, *, suffix: str = '') -> None:
         err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
     if way.dry_run:
         _print_outline(plan, as_json=way.as_json)
+        if controls:
+            err.print(f'Then {len(plan.kept) - 1} rounds of each control: {", ".join(controls)}.', highlight=False)
         return
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth import session  # pylint: disable=import-outside-toplevel
@@ -41,7 +47,14 @@ def carried_out(plan: 'Plan', way: Way, *, suffix: str = '') -> None:
     place = session.Place(_folder(way.run, plan, suffix), way.datasets, way.device, way.threads)
     with Display(plan, numbers) as display:
         found = session.search(plan, place, numbers, display.announce, display.tell)
-    print_run(found, numbers, as_json=way.as_json)
+    beside: dict[str, Run] = {}
+    for control in controls:
+        err.print(f'Control: {control}', highlight=False)
+        chosen = control_plan(plan, place.folder, control)
+        there = replace(place, folder=Path(f'{place.folder}-controls') / control)
+        with Display(chosen, numbers) as display:
+            beside[control] = session.search(chosen, there, numbers, display.announce, display.tell)
+    print_run(found, numbers, beside, as_json=way.as_json)
 
 
 def _folder(name: str | None, plan: 'Plan', suffix: str) -> Path:

@@ -1,7 +1,7 @@
 """Tables and JSON of runs, the same for every command that shows one."""
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -33,20 +33,27 @@ def commented(table: Table) -> str:
     return ''.join(f'# {line}'.rstrip() + '\n' for line in text.getvalue().splitlines())
 
 
-def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:
-    """The final table of a run over these seeds, and where it lies."""
+def print_run(run: Run, seeds: Sequence[int], controls: Mapping[str, Run] | None = None, *, as_json: bool) -> None:
+    """The final table of a run over these seeds, its controls in rows below each round, and where it lies."""
 
     rows = rounds.table(run, seeds)
+    # Round 0 of a control is the dense network, which is there already.
+    beside = {name: rounds.table(control, seeds)[1:] for name, control in (controls or {}).items()}
     if as_json:
-        print(json.dumps(run_object(run, seeds, rows), indent=2))
+        found = {name: [_row_object(row) for row in others] for name, others in beside.items()}
+        print(json.dumps(run_object(run, seeds, rows) | ({'controls': found} if found else {}), indent=2))
         return
+    cells = []
+    for row in rows:
+        cells.append([str(row.number), *_cells(row)])
+        cells += [[f'{row.number} {name}', *_cells(others[row.number - 1])]
+                  for name, others in beside.items() if row.number]
     out.print(simple_table(
-        title(run, seeds), ['round', 'left %', 'kept', 'test %', 'early stop', 'test % there'],
-        [[str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy),
-          count(row.early_stop), percent(row.early_stop_accuracy)] for row in rows]))
+        title(run, seeds), ['round', 'left %', 'kept', 'test %', 'early stop', 'test % there'], cells))
     out.print('left: share of all weights. early stop: the iteration of least validation loss, found afterwards.',
               highlight=False)
-    out.print(f'Run folder: {run.folder}', highlight=False, soft_wrap=True)
+    for folder in [run.folder, *[control.folder for control in (controls or {}).values()]]:
+        out.print(f'Run folder: {folder}', highlight=False, soft_wrap=True)
 
 
 def title(run: Run, seeds: Sequence[int]) -> str:
@@ -76,6 +83,11 @@ def count(value: Interval) -> str:
     """A mean count with its margin."""
 
     return f'{value.mean:,.0f}' + ('' if value.margin is None else f' ± {value.margin:,.0f}')
+
+
+def _cells(row: rounds.Row) -> list[str]:
+    return [f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy), count(row.early_stop),
+            percent(row.early_stop_accuracy)]
 
 
 def _row_object(row: rounds.Row) -> dict[str, Any]:
