@@ -199,10 +199,11 @@ def _measured(*alone: Measurement) -> Measurement:
 
     def score(parts: Sequence[Score | None]) -> Score:
         whole = [part for part in parts if part]
-        return Score(tuple(one.loss[0] for one in whole), tuple(one.accuracy[0] for one in whole))
+        return Score(tuple(part.loss[0] for part in whole), tuple(part.accuracy[0] for part in whole))
 
-    train, validation, test = (score([getattr(one, split) for one in alone]) for split in ('train', 'validation', 'test'))
-    return Measurement(alone[0].iteration, train if alone[0].train else None, validation, test)
+    train = score([one.train for one in alone]) if alone[0].train else None
+    return Measurement(alone[0].iteration, train, score([one.validation for one in alone]),
+                       score([one.test for one in alone]))
 
 
 def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -6,12 +6,14 @@ ROOT = Path(__file__).parent.parent / 'lth'
 # 7: none imports another, but reports may read runs. Everything else may import its own layer and those below.
 LAYERS = {
     '__main__': 10, 'cli': 9,
-    'plan': 8, 'session': 8, 'evaluation': 8, 'benchmark': 8,
+    'plan': 8, 'session': 8, 'evaluation': 8, 'benchmark': 8, 'loading': 8,
     'algorithms': 7, 'runs': 7, 'round_files': 7, 'reports': 7, 'statistics': 7,
     'tickets': 6, 'training': 5, 'engines': 4, 'network': 3, 'task': 3,
     'masks': 2, 'criteria': 2, 'actions': 2, 'schedules': 2, 'models': 2, 'datasets': 2, 'initializers': 2,
     'registry': 1, 'recipe': 1, 'recipes': 1, 'vectors': 1, 'lengths': 1, 'streams': 1, 'files': 1, 'tensor_files': 1,
-    'locks': 1, 'workers': 1, 'foreign': 1, 'complaints': 1, 'errors': 0, '__init__': 0}
+    'locks': 1, 'workers': 1, 'foreign': 1, 'plugins': 1, 'complaints': 1, 'errors': 0, '__init__': 0}
+# What `import lth` offers is imported when it is asked for.
+DOOR = ('__init__', 'loading')
 ALLOWED_IN_SEVEN = {('reports', 'runs'), ('reports', 'statistics'), ('runs', 'round_files')}
 
 
@@ -40,7 +42,7 @@ def test_imports_point_downwards():
         here = room(path)
         for there in imported(path):
             sideways = LAYERS[here] == LAYERS[there] == 7 and here != there and (here, there) not in ALLOWED_IN_SEVEN
-            if LAYERS[there] > LAYERS[here] or sideways:
+            if (LAYERS[there] > LAYERS[here] or sideways) and (here, there) != DOOR:
                 wrong.append(f'{path}: {here} imports {there}')
     assert not wrong
 
