@@ -92,8 +92,8 @@ class NamedTicket:
         for name, mask in self.masks.items():
             if self.weights[name][~mask].any():
                 raise LthError(f'torch.nn.utils.prune holds pruned weights at 0, but some of {name} are frozen at '
-                               'other values, as the mask-0 action of the search wanted it: use apply_to, and hold them '
-                               'yourself.')
+                               'other values, as the mask-0 action of the search wanted it: use apply_to, and hold '
+                               'them yourself.')
         self.apply_to(module)
         for name, mask in self.masks.items():
             owner, _, leaf = name.rpartition('.')

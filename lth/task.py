@@ -100,7 +100,9 @@ def unwatched(_step: int, _measurement: Measurement | None) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, on what, how, by which engine; one replicate per seed."""
+    """What is trained, on what, how, by which engine; one replicate per seed. `division_seeds` set the validation
+    pictures aside, if others than `seeds` do: a copy of a network trains on the same pictures in another order.
+    """
 
     network: Network
     data: Dataset
@@ -109,13 +111,14 @@ class Task:
     seeds: tuple[int, ...]
     engine: Engine
     watch: Watch = unwatched
+    division_seeds: tuple[int, ...] = ()
 
     @cached_property
     def divisions(self) -> list[tuple[Tensor, Tensor]]:
         """Each replicate's training and validation pictures, as numbers in the training set."""
 
         pictures, validation = len(self.data.train.labels), self.data_settings.validation
-        return [sampling.division(pictures, validation, seed) for seed in self.seeds]
+        return [sampling.division(pictures, validation, seed) for seed in self.division_seeds or self.seeds]
 
     @cached_property
     def steps_per_epoch(self) -> int:

@@ -6,7 +6,7 @@ ROOT = Path(__file__).parent.parent / 'lth'
 # 7: none imports another, but reports may read runs. Everything else may import its own layer and those below.
 LAYERS = {
     '__main__': 10, 'cli': 9,
-    'plan': 8, 'session': 8, 'evaluation': 8, 'benchmark': 8, 'loading': 8,
+    'plan': 8, 'session': 8, 'evaluation': 8, 'benchmark': 8, 'loading': 8, 'stability': 8,
     'algorithms': 7, 'runs': 7, 'round_files': 7, 'reports': 7, 'statistics': 7,
     'tickets': 6, 'training': 5, 'engines': 4, 'network': 3, 'task': 3,
     'masks': 2, 'criteria': 2, 'actions': 2, 'schedules': 2, 'models': 2, 'datasets': 2, 'initializers': 2,

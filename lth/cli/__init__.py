@@ -14,6 +14,7 @@ from lth.cli.finetune import finetune
 from lth.cli.listing import listing
 from lth.cli.prepare import prepare
 from lth.cli.showing import show
+from lth.cli.stability import stability
 
 app = typer.Typer(
     name='lth', no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', add_completion=False,
@@ -27,6 +28,7 @@ app.command('find-ticket')(find_ticket)
 app.command('find-gem')(find_gem)
 app.command('finetune')(finetune)
 app.command('evaluate')(evaluate)
+app.command('stability')(stability)
 app.command('list')(listing)
 app.command('prepare')(prepare)
 app.command('show')(show)

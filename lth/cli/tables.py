@@ -85,6 +85,12 @@ def count(value: Interval) -> str:
     return f'{value.mean:,.0f}' + ('' if value.margin is None else f' ± {value.margin:,.0f}')
 
 
+def number(value: Interval) -> str:
+    """Any other mean with its margin, to three digits."""
+
+    return f'{value.mean:.3g}' + ('' if value.margin is None else f' ± {value.margin:.2g}')
+
+
 def _cells(row: rounds.Row) -> list[str]:
     return [f'{100 * row.density:.2f}', f'{row.kept:,}', percent(row.test_accuracy), count(row.early_stop),
             percent(row.early_stop_accuracy)]
