@@ -9,7 +9,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
@@ -122,17 +122,19 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
 
 
 def _source(plan: Plan, seeds: tuple[int, ...], engine: Engine) -> Past:
-    """The round of another run that this one starts from, or all of its rounds; both have the same network."""
+    """The rounds of another run that this one starts from: the `round` or `rounds` that its settings name, or as many
+    as there are here.
+    """
 
     settings = plan.recipe.dump()['algorithm']
     folder = Path(settings['source'])
-    recipe = planned(files.read_yaml(folder / 'recipe.yaml'), str(folder / 'recipe.yaml')).recipe.dump()
-    rounds = Run(folder, recipe, plan.network).past(seeds, engine.device)
-    first, end = (settings['round'], settings['round'] + 1) if 'round' in settings else (0, len(plan.kept))
-    if len(rounds) < end:
-        raise LthError(f'{folder} has {len(rounds)} rounds of all seeds {list(seeds)}, but {end} are needed: let that '
-                       'search go on first.')
-    return rounds[first:end]
+    theirs = planned(files.read_yaml(folder / 'recipe.yaml'), str(folder / 'recipe.yaml'))
+    past = Run(folder, theirs.recipe.dump(), theirs.network).past(seeds, engine.device)
+    numbers = [settings['round']] if 'round' in settings else settings.get('rounds', range(len(plan.kept)))
+    if len(past) <= max(numbers):
+        raise LthError(f'{folder} has {len(past)} rounds of all seeds {list(seeds)}, but {max(numbers) + 1} are '
+                       'needed: let that search go on first.')
+    return replace(past, rounds=tuple(past.rounds[number] for number in numbers))
 
 
 def _clear_up(run: Run) -> None:

@@ -37,14 +37,25 @@ def random_layer(task: Task, dense: Ticket, mask: Tensor, number: int) -> Ticket
     """As many weights in each layer as the ticket has, but at random, from the rewind point."""
 
     slots = task.network.layout.prunable_slots
-    return replace(dense, mask=_shuffled(mask, [slot.size for slot in slots], task, number))
+    return replace(dense, mask=shuffled(mask, [slot.size for slot in slots], task, number))
 
 
 @CONTROLS.register('random-global')
 def random_global(task: Task, dense: Ticket, mask: Tensor, number: int) -> Ticket:
     """As many weights as the ticket has, but at random anywhere in the network, from the rewind point."""
 
-    return replace(dense, mask=_shuffled(mask, [mask.shape[1]], task, number))
+    return replace(dense, mask=shuffled(mask, [mask.shape[1]], task, number))
+
+
+def shuffled(mask: Tensor, sizes: Sequence[int], task: Task, number: int) -> Tensor:
+    """The mask shuffled within parts of these sizes: (R, P) -> (R, P)."""
+
+    rows = []
+    for row, seed in zip(mask, task.seeds, strict=True):
+        random = streams.generator(seed, 'random mask', len(sizes), number)
+        rows.append(torch.cat([part[torch.randperm(len(part), generator=random).to(part.device)]
+                               for part in row.split(list(sizes))]))
+    return torch.stack(rows)
 
 
 class Settings(AlgorithmSettings):
@@ -79,14 +90,3 @@ def controlled(task: Task, settings: Settings, past: Sequence[Round]) -> Iterato
         weights[:, :prunable] *= drawn.mask
         ticket = replace(drawn, weights=weights)
         yield Round(number, ticket, finetune(task, ticket))
-
-
-def _shuffled(mask: Tensor, sizes: Sequence[int], task: Task, number: int) -> Tensor:
-    """The mask shuffled within parts of these sizes: (R, P) -> (R, P)."""
-
-    rows = []
-    for row, seed in zip(mask, task.seeds, strict=True):
-        random = streams.generator(seed, 'random mask', len(sizes), number)
-        rows.append(torch.cat([part[torch.randperm(len(part), generator=random).to(part.device)]
-                               for part in row.split(list(sizes))]))
-    return torch.stack(rows)

@@ -15,6 +15,7 @@ from lth.cli.listing import listing
 from lth.cli.prepare import prepare
 from lth.cli.showing import show
 from lth.cli.stability import stability
+from lth.cli.transfer import transfer
 
 app = typer.Typer(
     name='lth', no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', add_completion=False,
@@ -28,6 +29,7 @@ app.command('find-ticket')(find_ticket)
 app.command('find-gem')(find_gem)
 app.command('finetune')(finetune)
 app.command('evaluate')(evaluate)
+app.command('transfer')(transfer)
 app.command('stability')(stability)
 app.command('list')(listing)
 app.command('prepare')(prepare)

@@ -58,6 +58,19 @@ def control_plan(plan: 'Plan', folder: Path, control: str) -> 'Plan':
     return planned(raw, f'{folder} to be controlled')
 
 
+def transfer_plan_of(
+        sections: Mapping[str, dict[str, Any]], recipe: str | None, options: Mapping[str, Any],
+        overrides: Sequence[str], device: str = 'auto') -> 'Plan':
+    """The plan that trains tickets on other pictures: the recipe of the pair, but its model and algorithm as given."""
+
+    from lth import recipes  # pylint: disable=import-outside-toplevel # as above
+    pair = _pair(sections['model']['name'], sections['data']['name'])
+    usual = recipes.default(*pair)
+    raw, origin, remark = usual if recipe is None else recipes.chosen(recipe, usual)
+    raw = {**raw, 'model': sections['model'], 'algorithm': sections['algorithm']}
+    return _planned((raw, origin, remark), pair, options, overrides, device)
+
+
 def gem_schedule(epochs: int) -> dict[str, Any]:
     """How the learning rate drops when a gem is finetuned for so many epochs."""
 

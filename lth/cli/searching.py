@@ -1,8 +1,9 @@
 """What the commands that search for subnetworks do alike: show the plan, or carry it out and print what was found."""
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,13 +33,21 @@ def carried_out(plan: 'Plan', way: Way, *, suffix: str = '', controls: Sequence[
     suffix unless it was named; controls are runs of their own in RUN-controls.
     """
 
+    plans = {control: partial(control_plan, plan, control=control) for control in controls}
+    carried_out_beside(plan, way, plans, suffix=suffix)
+
+
+def carried_out_beside(
+        plan: 'Plan', way: Way, controls: 'Mapping[str, Callable[[Path], Plan]]', *, suffix: str = '') -> None:
+    """The same; a control's plan is made once the folder is known beside which it runs."""
+
     numbers = parsed_seeds(way.seeds)
     for remark in plan.remarks:
         err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
     if way.dry_run:
         _print_outline(plan, as_json=way.as_json)
         if controls:
-            err.print(f'Then {len(plan.kept) - 1} rounds of each control: {", ".join(controls)}.', highlight=False)
+            err.print(f'Then as many pruned rounds of each control: {", ".join(controls)}.', highlight=False)
         return
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth import session  # pylint: disable=import-outside-toplevel
@@ -48,9 +57,9 @@ def carried_out(plan: 'Plan', way: Way, *, suffix: str = '', controls: Sequence[
     with Display(plan, numbers) as display:
         found = session.search(plan, place, numbers, display.announce, display.tell)
     beside: dict[str, Run] = {}
-    for control in controls:
+    for control, plan_beside in controls.items():
         err.print(f'Control: {control}', highlight=False)
-        chosen = control_plan(plan, place.folder, control)
+        chosen = plan_beside(place.folder)
         there = replace(place, folder=Path(f'{place.folder}-controls') / control)
         with Display(chosen, numbers) as display:
             beside[control] = session.search(chosen, there, numbers, display.announce, display.tell)

@@ -37,17 +37,16 @@ def print_run(run: Run, seeds: Sequence[int], controls: Mapping[str, Run] | None
     """The final table of a run over these seeds, its controls in rows below each round, and where it lies."""
 
     rows = rounds.table(run, seeds)
-    # Round 0 of a control is the dense network, which is there already.
-    beside = {name: rounds.table(control, seeds)[1:] for name, control in (controls or {}).items()}
+    beside = {name: _own_rows(control, seeds) for name, control in (controls or {}).items()}
     if as_json:
-        found = {name: [_row_object(row) for row in others] for name, others in beside.items()}
+        found = {name: [_row_object(row) for row in others.values()] for name, others in beside.items()}
         print(json.dumps(run_object(run, seeds, rows) | ({'controls': found} if found else {}), indent=2))
         return
     cells = []
     for row in rows:
         cells.append([str(row.number), *_cells(row)])
-        cells += [[f'{row.number} {name}', *_cells(others[row.number - 1])]
-                  for name, others in beside.items() if row.number]
+        cells += [[f'{row.number} {name}', *_cells(others[row.number])]
+                  for name, others in beside.items() if row.number in others]
     out.print(simple_table(
         title(run, seeds), ['round', 'left %', 'kept', 'test %', 'early stop', 'test % there'], cells))
     out.print('left: share of all weights. early stop: the iteration of least validation loss, found afterwards.',
@@ -83,6 +82,13 @@ def count(value: Interval) -> str:
     """A mean count with its margin."""
 
     return f'{value.mean:,.0f}' + ('' if value.margin is None else f' ± {value.margin:,.0f}')
+
+
+def _own_rows(control: Run, seeds: Sequence[int]) -> dict[int, rounds.Row]:
+    """The rows of a control by round; round 0 of one beside a search is the dense network, which is there already."""
+
+    dense = control.recipe['algorithm']['name'] == 'control'
+    return {row.number: row for row in rounds.table(control, seeds)[1 if dense else 0:]}
 
 
 def number(value: Interval) -> str:

@@ -12,7 +12,8 @@ import yaml
 
 from lth import tensor_files
 
-COMMANDS = ('find-ticket', 'find-gem', 'finetune', 'evaluate', 'stability', 'list', 'show', 'prepare', 'bench')
+COMMANDS = ('find-ticket', 'find-gem', 'finetune', 'evaluate', 'transfer', 'stability', 'list', 'show', 'prepare',
+            'bench')
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
 

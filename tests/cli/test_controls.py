@@ -62,7 +62,7 @@ def test_a_search_without_controls_shows_none(lth):
 
 def test_a_dry_run_tells_which_controls_would_follow(lth, tmp_path):
     result = lth(*CONTROLLED, '--dry-run')
-    assert 'Then 2 rounds of each control: reinit, random-layer, random-global.' in result.err
+    assert 'Then as many pruned rounds of each control: reinit, random-layer, random-global.' in result.err
     assert not list(tmp_path.iterdir())
 
 
