@@ -67,8 +67,9 @@ def test_tickets_found_under_one_optimizer_are_trained_under_another(lth):
                 'training.optimizer.momentum=0.9', '--dry-run')
     assert shown['recipe']['training']['optimizer'] == {
         'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 0.0}
-    assert run(lth, 'transfer', 'source/seed-0/round-01', '--to', 'digits', '-e', '1', '--optimizer', 'sgd', '-l', '0.1')[
-        'run'] == 'runs/source-to-digits-sgd-seed-0'
+    command = ('transfer', 'source/seed-0/round-01', '--to', 'digits', '-e', '1', '--optimizer', 'sgd', '-l', '0.1')
+    found = run(lth, *command)
+    assert found['run'] == 'runs/source-to-digits-sgd-seed-0' and len(found['rounds']) == 1
 
 
 @pytest.mark.parametrize(('options', 'says'), [
