@@ -1,29 +1,147 @@
-"""What happens to weights after a prune: (start, final) -> the weights from which the next round trains.
+"""What happens to the weights of a layer after a prune (Zhou et al. 2019, sections 4 and 5).
 
-`start` is the rewind point, `final` the trained weights, both (R, P). Mask-1 actions are for kept weights, mask-0
-actions for pruned ones (Zhou et al. 2019, sections 4 and 5). A new action is a function here with its name above it.
+A mask-1 action, (change) -> weights, says where kept weights start from. A mask-0 action, (change, weights) -> weights,
+is then handed those, and says what pruned ones are frozen at. Both see the layer's survivors before the prune, (n,);
+what was pruned earlier stays as it is. A new action is a function here with its name above it.
 """
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lth.registry import Registry
 
-Action = Callable[[Tensor, Tensor], Tensor]
-MASK_1_ACTIONS: Registry[Action] = Registry('mask-1 action')
-MASK_0_ACTIONS: Registry[Action] = Registry('mask-0 action')
+
+@dataclass(frozen=True)
+class Change:
+    """The survivors of one layer: at the rewind point, as trained, and which of them are kept, (n,) each.
+
+    `redrawn` draws them anew by the network's initializer, `std` is that of the layer as it was drawn first.
+    """
+
+    start: Tensor
+    final: Tensor
+    kept: Tensor
+    redrawn: Callable[[], Tensor]
+    std: Callable[[], float]
+    random: torch.Generator
+
+    @property
+    def toward_zero(self) -> Tensor:
+        """Which weights are smaller than they were at the rewind point."""
+
+        return self.final.abs() < self.start.abs()
+
+
+Mask1Action = Callable[[Change], Tensor]
+Mask0Action = Callable[[Change, Tensor], Tensor]
+MASK_1_ACTIONS: Registry[Mask1Action] = Registry('mask-1 action')
+MASK_0_ACTIONS: Registry[Mask0Action] = Registry('mask-0 action')
 
 
 @MASK_1_ACTIONS.register('rewind')
-def rewind(start: Tensor, _final: Tensor) -> Tensor:
+def rewind(change: Change) -> Tensor:
     """Back to the rewind point (Frankle & Carbin 2019)."""
 
-    return start
+    return change.start
+
+
+@MASK_1_ACTIONS.register('reinitialize', 'reinitialise', 'reinit')
+def reinitialize(change: Change) -> Tensor:
+    """Drawn anew by the network's initializer."""
+
+    return change.redrawn()
+
+
+@MASK_1_ACTIONS.register('reinitialize-keeping-sign', 'reinitialise-keeping-sign', 'reinit-keeping-sign')
+def reinitialize_keeping_sign(change: Change) -> Tensor:
+    """Drawn anew, with the sign of the rewind point."""
+
+    return change.redrawn().abs().copysign(change.start)
+
+
+@MASK_1_ACTIONS.register('reshuffle')
+def reshuffle(change: Change) -> Tensor:
+    """The kept weights of the rewind point, shuffled within the layer."""
+
+    return _shuffled(change.start, change.kept, change.random)
+
+
+@MASK_1_ACTIONS.register('reshuffle-keeping-sign')
+def reshuffle_keeping_sign(change: Change) -> Tensor:
+    """The kept weights of the rewind point, shuffled among those of the same sign."""
+
+    negative = change.start.signbit()
+    shuffled = _shuffled(change.start, change.kept & negative, change.random)
+    return _shuffled(shuffled, change.kept & ~negative, change.random)
+
+
+@MASK_1_ACTIONS.register('constant')
+def constant(change: Change) -> Tensor:
+    """The standard deviation of the layer as it was drawn, with random signs."""
+
+    signs = torch.randint(0, 2, change.start.shape, generator=change.random) * 2. - 1
+    return change.std() * signs.to(change.start)
+
+
+@MASK_1_ACTIONS.register('constant-keeping-sign')
+def constant_keeping_sign(change: Change) -> Tensor:
+    """The standard deviation of the layer as it was drawn, with the sign of the rewind point."""
+
+    return torch.full_like(change.start, change.std()).copysign(change.start)
 
 
 @MASK_0_ACTIONS.register('zero')
-def zero(start: Tensor, _final: Tensor) -> Tensor:
+def zero(change: Change, weights: Tensor) -> Tensor:
     """To exactly 0, and frozen there."""
 
-    return torch.zeros_like(start)
+    return _frozen(change, weights, torch.ones_like(change.kept))
+
+
+@MASK_0_ACTIONS.register('freeze', 'init')
+def freeze(change: Change, weights: Tensor) -> Tensor:
+    """Frozen at the rewind point."""
+
+    return _frozen(change, weights, torch.zeros_like(change.kept))
+
+
+@MASK_0_ACTIONS.register('toward-zero')
+def toward_zero(change: Change, weights: Tensor) -> Tensor:
+    """To 0 if training made it smaller, else frozen at the rewind point."""
+
+    return _frozen(change, weights, change.toward_zero)
+
+
+@MASK_0_ACTIONS.register('toward-zero-all')
+def toward_zero_all(change: Change, weights: Tensor) -> Tensor:
+    """As toward-zero; and kept weights that training made smaller start from 0 too."""
+
+    return toward_zero(change, weights).masked_fill(change.toward_zero, 0)
+
+
+@MASK_0_ACTIONS.register('random-zero')
+def random_zero(change: Change, weights: Tensor) -> Tensor:
+    """Control of toward-zero: as many of the pruned go to 0, whichever; the others are frozen at the rewind point."""
+
+    return _frozen(change, weights, _shuffled(change.toward_zero, ~change.kept, change.random))
+
+
+@MASK_0_ACTIONS.register('away-from-zero')
+def away_from_zero(change: Change, weights: Tensor) -> Tensor:
+    """Control of toward-zero, the reverse: to 0 unless training made it smaller, else frozen at the rewind point."""
+
+    return _frozen(change, weights, ~change.toward_zero)
+
+
+def _frozen(change: Change, weights: Tensor, zeroed: Tensor) -> Tensor:
+    """Kept weights as given, pruned ones at 0 where `zeroed`, else at the rewind point."""
+
+    return torch.where(change.kept, weights, change.start.masked_fill(zeroed, 0))
+
+
+def _shuffled(values: Tensor, chosen: Tensor, random: torch.Generator) -> Tensor:
+    """The values with the chosen ones shuffled among themselves: (n,), (n,) -> (n,)."""
+
+    some = values[chosen]
+    return values.masked_scatter(chosen, some[torch.randperm(len(some), generator=random).to(values.device)])

@@ -70,7 +70,8 @@ class Network:
     def own(self) -> bool:
         """Whether the user's own code runs in it, which may do what can be neither stacked nor captured."""
 
-        return ':' in self.settings.name and not self.settings.name.startswith('torchvision:')
+        name = self.settings.name
+        return not (models.MODELS.native(name) or name.startswith('torchvision:'))
 
     def fresh(self, seed: int) -> Tensor:
         """Initial weights: (N,). Convolution and dense weights by the initializer, their biases 0, all else (BatchNorm,

@@ -8,8 +8,8 @@ would be alone. What its files hold is told in round_files.py.
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -21,7 +21,7 @@ from lth.errors import LthError
 from lth.network import Network
 from lth.recipe import Raw
 from lth.round_files import RoundFiles
-from lth.task import Choice, State
+from lth.task import Choice, Measurement, Score, State
 from lth.tensor_files import Header
 from lth.tickets import Round, Search, Ticket
 
@@ -70,7 +70,8 @@ class Run:
     def past(self, seeds: Sequence[int], device: torch.device) -> 'Past':
         """The rounds that all of these seeds have, to be read onto the device."""
 
-        return Past(self, tuple(seeds), device, min(self.rounds(seed) for seed in seeds))
+        whole = min(self.rounds(seed) for seed in seeds)
+        return Past(tuple((self, number) for number in range(whole)), tuple(seeds), device)
 
     def save(self, found: Round, seeds: Sequence[int]) -> None:
         """Puts a round of each seed in place; each is whole or absent whatever happens."""
@@ -158,30 +159,29 @@ class Run:
 
 @dataclass(frozen=True)
 class Past(Sequence[Round]):
-    """The whole rounds of some seeds, stacked, each read when it is asked for."""
+    """Rounds of some seeds, each stacked and read when it is asked for; pasts of several runs can be added."""
 
-    run: Run
+    rounds: tuple[tuple[Run, int], ...]
     seeds: tuple[int, ...]
     device: torch.device
-    whole: int
 
     def __len__(self) -> int:
-        return self.whole
+        return len(self.rounds)
+
+    def __add__(self, later: 'Past') -> 'Past':
+        return replace(self, rounds=self.rounds + later.rounds)
 
     @overload
     def __getitem__(self, index: int) -> Round: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[Round]: ...
+    def __getitem__(self, index: slice) -> 'Past': ...
 
-    def __getitem__(self, index: int | slice) -> Round | Sequence[Round]:
-        numbers = range(self.whole)[index]
-        if isinstance(numbers, range):
-            return [self[number] for number in numbers]
-        return _together([self.run.load(seed, numbers).to(self.device) for seed in self.seeds])
-
-    def __iter__(self) -> Iterator[Round]:
-        return (self[number] for number in range(self.whole))
+    def __getitem__(self, index: int | slice) -> 'Round | Past':
+        if isinstance(index, slice):
+            return replace(self, rounds=self.rounds[index])
+        run, number = self.rounds[index]
+        return _together([run.load(seed, number).to(self.device) for seed in self.seeds])
 
 
 def _together(alone: list[Round]) -> Round:
@@ -194,12 +194,25 @@ def _together(alone: list[Round]) -> Round:
     ticket = Ticket(torch.cat([one.mask for one in tickets]), torch.cat([one.weights for one in tickets]),
                     buffers([one.buffers for one in tickets]), tickets[0].iteration)
     trained = State(torch.cat([one.weights for one in states]),
-                    buffers([one.buffers for one in states]), states[0].step, engine=states[0].engine)
+                    buffers([one.buffers for one in states]), states[0].step, engine=states[0].engine,
+                    history=tuple(map(_measured, *(one.history for one in states))))
     searches = [one.search for one in alone if one.search]
     if not searches:
         return Round(alone[0].number, ticket, trained)
     search = Search(torch.cat([one.scores for one in searches]), _joined([one.optimizer for one in searches]))
     return Round(alone[0].number, ticket, trained, search)
+
+
+def _measured(*alone: Measurement) -> Measurement:
+    """The measurements of several seeds at one iteration as one."""
+
+    def score(parts: Sequence[Score | None]) -> Score:
+        whole = [part for part in parts if part]
+        return Score(tuple(part.loss[0] for part in whole), tuple(part.accuracy[0] for part in whole))
+
+    train = score([one.train for one in alone]) if alone[0].train else None
+    return Measurement(alone[0].iteration, train, score([one.validation for one in alone]),
+                       score([one.test for one in alone]))
 
 
 def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -55,17 +55,22 @@ def recipe_of(
     return raw
 
 
-def past_of(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> list[Round]:
-    """The first round of the run from which the run in `folder` starts, and the one that is meant, made to fit."""
+def past_of(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:
+    """The rounds of another run from which the run in `folder` starts: where it finetunes one, that and the first, made
+    to fit; else the `rounds` that its settings name, or as many as there are here.
+    """
 
     settings = plan.recipe.dump()['algorithm']
     where = Path(os.path.normpath(folder / settings['source']))
     theirs = planned(files.read_yaml(where / 'recipe.yaml'), str(where / 'recipe.yaml'))
     past = Run(where, theirs.recipe.dump(), theirs.network).past(seeds, engine.device)
-    if settings['round'] >= len(past):
-        raise LthError(f'{where} has no round {settings["round"]} of all seeds {list(seeds)}, and this run starts from '
-                       'it. Let that search go on first.')
-    return [fitted(past[number], theirs.network, plan.network, seeds) for number in (0, settings['round'])]
+    numbers = [0, settings['round']] if 'round' in settings else settings.get('rounds', range(len(plan.kept)))
+    if max(numbers) >= len(past):
+        raise LthError(f'{where} has no round {max(numbers)} of all seeds {list(seeds)}, and this run starts from it. '
+                       'Let that search go on first.')
+    if 'round' in settings:
+        return [fitted(past[number], theirs.network, plan.network, seeds) for number in numbers]
+    return replace(past, rounds=tuple(past.rounds[number] for number in numbers))
 
 
 def redrawn(theirs: Network, ours: Network) -> list[str]:

@@ -18,7 +18,7 @@ from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.recipe import Raw
-from lth.runs import Run
+from lth.runs import Past, Run
 from lth.task import Choice, Engine, Measurement
 from lth.tickets import Round
 
@@ -102,7 +102,8 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
     past: Sequence[Round] = run.past(seeds, engine.device)
     number = len(past)
     if plan.algorithm.sourced:
-        past = [*sequels.past_of(plan, run.folder, seeds, engine), *past]
+        source = sequels.past_of(plan, run.folder, seeds, engine)
+        past = source + past if isinstance(source, Past) and isinstance(past, Past) else [*source, *past]
     latest = 0.
 
     def watch(step: int, measurement: Measurement | None) -> None:

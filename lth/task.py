@@ -106,7 +106,9 @@ def unwatched(_step: int, _measurement: Measurement | None) -> None:
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, on what, how, by which engine; one replicate per seed."""
+    """What is trained, on what, how, by which engine; one replicate per seed. `division_seeds` set the validation
+    pictures aside, if others than `seeds` do: a copy of a network trains on the same pictures in another order.
+    """
 
     network: Network
     data: Dataset
@@ -115,13 +117,14 @@ class Task:
     seeds: tuple[int, ...]
     engine: Engine
     watch: Watch = unwatched
+    division_seeds: tuple[int, ...] = ()
 
     @cached_property
     def divisions(self) -> list[tuple[Tensor, Tensor]]:
         """Each replicate's training and validation pictures, as numbers in the training set."""
 
         pictures = len(self.data.train.labels)
-        return [sampling.division(pictures, self.data_settings, seed) for seed in self.seeds]
+        return [sampling.division(pictures, self.data_settings, seed) for seed in self.division_seeds or self.seeds]
 
     @cached_property
     def steps_per_epoch(self) -> int:

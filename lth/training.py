@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lth.engines import evaluation
 from lth.errors import LthError
 from lth.task import Advance, Measurement, Parametrization, Score, State, Task
 
@@ -48,6 +49,12 @@ def accuracy(task: Task, state: State) -> tuple[float, ...]:
     """The test accuracy of each replicate, measured now."""
 
     return task.engine.score(task, state, None).accuracy
+
+
+def with_statistics_anew(task: Task, state: State, *, at_most: int = 10_000) -> State:
+    """The state with BatchNorm's running statistics taken from its own weights, over so many training pictures."""
+
+    return evaluation.reestimated(task, state, [training[:at_most] for training, _ in task.divisions])
 
 
 def _stops(task: Task, start: int, until: int) -> Sequence[int]:

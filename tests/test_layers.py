@@ -7,13 +7,15 @@ ROOT = Path(__file__).parent.parent / 'lth'
 LAYERS = {
     '__main__': 10, 'cli': 9,
     'plan': 8, 'session': 8, 'evaluation': 8, 'opening': 8, 'provenance': 8, 'sequels': 8, 'checks': 8,
-    'verdicts': 8, 'benchmark': 8,
+    'verdicts': 8, 'loading': 8, 'stability': 8, 'benchmark': 8,
     'algorithms': 7, 'runs': 7, 'round_files': 7, 'reports': 7, 'statistics': 7,
     'compaction': 3, 'tickets': 6, 'controls': 6, 'training': 5, 'engines': 4, 'network': 3, 'task': 3,
     'masks': 2, 'layer_counts': 2, 'criteria': 2, 'actions': 2, 'schedules': 2, 'models': 2, 'datasets': 2,
     'initializers': 2,
     'registry': 1, 'recipe': 1, 'recipes': 1, 'vectors': 1, 'lengths': 1, 'streams': 1, 'files': 1, 'tensor_files': 1,
-    'rare_gems': 1, 'locks': 1, 'workers': 1, 'foreign': 1, 'complaints': 1, 'errors': 0, '__init__': 0}
+    'rare_gems': 1, 'locks': 1, 'workers': 1, 'foreign': 1, 'plugins': 1, 'complaints': 1, 'errors': 0, '__init__': 0}
+# What `import lth` offers is imported when it is asked for.
+DOOR = ('__init__', 'loading')
 ALLOWED_IN_SEVEN = {('reports', 'runs'), ('reports', 'statistics'), ('runs', 'round_files')}
 
 
@@ -42,7 +44,7 @@ def test_imports_point_downwards():
         here = room(path)
         for there in imported(path):
             sideways = LAYERS[here] == LAYERS[there] == 7 and here != there and (here, there) not in ALLOWED_IN_SEVEN
-            if LAYERS[there] > LAYERS[here] or sideways:
+            if (LAYERS[there] > LAYERS[here] or sideways) and (here, there) != DOOR:
                 wrong.append(f'{path}: {here} imports {there}')
     assert not wrong
 

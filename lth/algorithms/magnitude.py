@@ -8,22 +8,23 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 import pydantic
-import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from lth import masks
-from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS
+from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS, Change
 from lth.algorithms.algorithm import algorithm
+from lth.algorithms.pruning import Trained, changed, cut
 from lth.criteria import CRITERIA
 from lth.errors import LthError
 from lth.lengths import Length, Span
-from lth.recipe import AlgorithmSettings, Section, Training
-from lth.task import Task
+from lth.recipe import AlgorithmSettings, Constant, Section, Training
+from lth.task import State, Task
 from lth.tickets import Round, Ticket, finetune, fresh
 from lth.vectors import Layout
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
+Retrain = Literal['weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2']
 
 
 class Rates(Section):
@@ -45,7 +46,7 @@ class Settings(AlgorithmSettings):
     mask_1_action: Annotated[str, AfterValidator(MASK_1_ACTIONS.canonical)] = 'rewind'
     mask_0_action: Annotated[str, AfterValidator(MASK_0_ACTIONS.canonical)] = 'zero'
     rewind: Length = Span(0, 'iterations')
-    retrain: Literal['weight-rewinding', 'strategy-2'] = 'weight-rewinding'
+    retrain: Retrain = 'weight-rewinding'
     shots: Literal['iterative', 'one-shot'] = 'iterative'
 
     @pydantic.model_validator(mode='after')
@@ -55,7 +56,22 @@ class Settings(AlgorithmSettings):
         if self.shots == 'one-shot' and self.retrain == 'strategy-2':
             raise ValueError('one-shot prunes the dense network only, so no training is carried on: '
                              'leave out shots or retrain')
+        if self.mask_1_action != 'rewind' and not self._goes_back:
+            raise ValueError(f'mask_1_action {self.mask_1_action} starts kept weights from the rewind point, but with '
+                             f'retrain {self.retrain} they never go back to one: leave out mask_1_action or retrain')
+        if self.mask_0_action == 'toward-zero-all' and self.retrain != 'weight-rewinding':
+            raise ValueError(f'mask_0_action toward-zero-all sets kept weights to 0, but with retrain {self.retrain} '
+                             'they carry on: take mask_0_action toward-zero, or leave out retrain')
         return self
+
+    @property
+    def _goes_back(self) -> bool:
+        return self.retrain in ('weight-rewinding', 'strategy-2')
+
+    def carries_on(self, number: int) -> bool:
+        """Whether a round trains on from trained weights instead of going back."""
+
+        return self.retrain != 'weight-rewinding' and not (self.retrain == 'strategy-2' and number == self.rounds)
 
 
 def ladder(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
@@ -93,7 +109,7 @@ def find_ticket(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
             dense = last = _dense_round(task, settings)
         else:
             ticket = _pruned(task, settings, number, counts[number], dense, last)
-            last = Round(number, ticket, finetune(task, ticket))
+            last = Round(number, ticket, _retrained(task, settings, ticket))
         yield last
 
 
@@ -113,25 +129,31 @@ def _pruned(task: Task, settings: Settings, number: int, counts: tuple[int, ...]
     """The ticket of a round: the mask cut from trained weights, the weights sent back to where they start from."""
 
     source = dense if settings.shots == 'one-shot' else last
-    mask = _cut(task, settings, number, counts, source, dense.ticket)
-    carried_on = settings.retrain == 'strategy-2' and number < settings.rounds
-    start = last.trained if carried_on else dense.ticket
-    weights, prunable = start.weights.clone(), task.network.layout.prunable
-    initial, final = dense.ticket.weights[:, :prunable], last.trained.weights[:, :prunable]
-    kept = final if carried_on else MASK_1_ACTIONS.find(settings.mask_1_action)(initial, final)
-    weights[:, :prunable] = torch.where(mask, kept, MASK_0_ACTIONS.find(settings.mask_0_action)(initial, final))
+    carried_on = settings.carries_on(number)
+    start, prunable = source.trained if carried_on else dense.ticket, task.network.layout.prunable
+    # Where training is carried on, what it set out with was the rewind point.
+    begun = source if settings.retrain == 'weight-rewinding' else dense
+    trained = Trained(begun.ticket.weights[:, :prunable], source.trained.weights[:, :prunable],
+                      dense.ticket.weights[:, :prunable], source.ticket.mask, number)
+    mask = cut(task, trained, CRITERIA.find(settings.criterion), counts)
+    mask_1 = _carried_on if carried_on else MASK_1_ACTIONS.find(settings.mask_1_action)
+    weights = start.weights.clone()
+    weights[:, :prunable] = changed(task, trained, mask, mask_1, MASK_0_ACTIONS.find(settings.mask_0_action))
     return Ticket(mask, weights, start.buffers, dense.ticket.iteration)
 
 
-def _cut(
-        task: Task, settings: Settings, number: int, counts: tuple[int, ...], source: Round, rewind_point: Ticket,
-) -> Tensor:
-    """The mask with exactly these counts, best scores first."""
+def _carried_on(change: Change) -> Tensor:
+    """What stands for a mask-1 action where trained weights are trained on."""
 
-    layout, alive = task.network.layout, source.ticket.mask
-    prunable = layout.prunable
-    score = CRITERIA.find(settings.criterion)
-    scores = score(rewind_point.weights[:, :prunable], source.trained.weights[:, :prunable])
-    layers = [(slot.start, slot.stop) for slot in layout.prunable_slots]
-    bounds = [(0, prunable)] if settings.scope == 'global' else layers
-    return masks.keep_best_of_each(scores, alive, bounds, counts, seeds=task.seeds, salt=number * 10_000)
+    return change.final
+
+
+def _retrained(task: Task, settings: Settings, ticket: Ticket) -> State:
+    """The ticket trained from its iteration to the end of the schedule; or as long at the schedule's last rate."""
+
+    if settings.retrain != 'fine-tuning':
+        return finetune(task, ticket)
+    rate = float(task.learning_rates[-1])
+    optimizer = task.training.optimizer.model_copy(update={'learning_rate': rate})
+    level = {'optimizer': optimizer, 'schedule': Constant(name='constant'), 'warmup': Span(0, 'iterations')}
+    return finetune(replace(task, training=task.training.model_copy(update=level)), ticket)

@@ -16,6 +16,8 @@ from lth.cli.listing import listing
 from lth.cli.prepare import prepare
 from lth.cli.sanity_check import sanity_check
 from lth.cli.showing import show
+from lth.cli.stability import stability
+from lth.cli.transfer import transfer
 
 app = typer.Typer(
     name='lth', no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', add_completion=False,
@@ -30,6 +32,8 @@ app.command('find-gem')(find_gem)
 app.command('finetune')(finetune)
 app.command('evaluate')(evaluate)
 app.command('sanity-check')(sanity_check)
+app.command('transfer')(transfer)
+app.command('stability')(stability)
 app.command('list')(listing)
 app.command('prepare')(prepare)
 app.command('show')(show)

@@ -1,13 +1,13 @@
 """`lth find-ticket`: iterative magnitude pruning with rewinding."""
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from lth.cli.options import (
     BatchSize, DatasetName, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Model, Overrides,
     Precision, RecipeName, RunName, Seeds, Threads, explained)
-from lth.cli.planning import plan_of
+from lth.cli.planning import controls_of, plan_of
 from lth.cli.searching import Way, carried_out, pair_name, run_folder
 
 
@@ -21,6 +21,21 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
             '-i', '--number-of-iterations', metavar='N', show_default=False,
             help='Prune N times: rounds 0 (the dense network) to N, each trained and measured.')] = None,
         number_of_epochs: Epochs = None,
+        criterion: Annotated[str | None, typer.Option(
+            metavar='NAME', show_default=False, help='What ranks the weights: `lth list criteria`.')] = None,
+        mask_1_action: Annotated[str | None, typer.Option(
+            '--mask-1-action', metavar='NAME', show_default=False,
+            help='Where kept weights start from: `lth list actions`.')] = None,
+        mask_0_action: Annotated[str | None, typer.Option(
+            '--mask-0-action', metavar='NAME', show_default=False,
+            help='What pruned weights are frozen at: `lth list actions`.')] = None,
+        retrain: Annotated[Literal[
+            'weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2'] | None, typer.Option(
+            show_default=False, help='How a round trains after a prune.')] = None,
+        controls: Annotated[str | None, typer.Option(
+            metavar='NAMES', show_default=False,
+            help='Trained beside the tickets, as sparse as they are: reinit,random-layer,random-global, or some of '
+                 'these.')] = None,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
         seeds: Seeds = '0',
@@ -56,11 +71,25 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         lth find-ticket lenet-300-100 mnist --set algorithm.shots=one-shot
 
         lth find-ticket lenet-300-100 mnist --set algorithm.keep_out='\\[output]'
+
+    Choose by another criterion · take the signs only · freeze what moved away from zero · keep the trained weights:
+
+        lth find-ticket lenet-300-100 mnist --criterion magnitude-increase
+
+        lth find-ticket lenet-300-100 mnist --mask-1-action constant-keeping-sign --mask-0-action toward-zero
+
+        lth find-ticket resnet20 cifar10 --retrain learning-rate-rewinding
+
+    Tickets beside networks that are just as sparse: the same mask on other weights, other masks on the same weights:
+
+        lth find-ticket lenet-300-100 mnist --seeds 0-4 --controls reinit,random-layer
     """
 
     plan = plan_of(model, dataset, recipe, {
-        'algorithm.rounds': number_of_iterations, 'training.batch_size': batch_size,
+        'algorithm.rounds': number_of_iterations, 'algorithm.criterion': criterion,
+        'algorithm.mask_1_action': mask_1_action, 'algorithm.mask_0_action': mask_0_action,
+        'algorithm.retrain': retrain, 'training.batch_size': batch_size,
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
         'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [], device)
     way = Way(run_folder(run, pair_name(plan)), datasets, seeds, device, threads, as_json, dry_run, engine)
-    carried_out(plan, way)
+    carried_out(plan, way, controls=controls_of(controls, plan))

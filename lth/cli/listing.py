@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from lth.datasets import Source
     from lth.recipes import Entry
 
-Kind = Literal['models', 'datasets', 'recipes', 'criteria', 'actions', 'initializers', 'algorithms', 'checks']
+Kind = Literal[
+    'models', 'datasets', 'recipes', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'checks']
 
 
 @explained
 def listing(kind: Annotated[Kind, typer.Argument(help='What to list.')], as_json: Json = False) -> None:
-    """List models, data sets, recipes, mask criteria, actions, initializers, algorithms or sanity checks.
+    """List models, data sets, recipes, mask criteria, actions, controls, initializers, algorithms or sanity checks.
 
     Models are also `torchvision:NAME` for any classification network of torchvision, and functions of your own as
     `package.module:function` or `path/to/file.py:function`; data sets are also `folder:PATH` and your own functions.
@@ -80,13 +81,15 @@ def _print_columns(rows: Sequence[Sequence[str]]) -> None:
 
 
 def _rows(
-        kind: Literal['models', 'datasets', 'criteria', 'actions', 'initializers', 'algorithms', 'checks'],
+        kind: Literal[
+            'models', 'datasets', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'checks'],
 ) -> list[tuple[str, str]]:
     """Names and one-line summaries."""
 
     # As above.
     from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS  # pylint: disable=import-outside-toplevel
     from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel
+    from lth.algorithms.control import CONTROLS  # pylint: disable=import-outside-toplevel
     from lth.criteria import CRITERIA  # pylint: disable=import-outside-toplevel
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel
     from lth.initializers import INITIALIZERS  # pylint: disable=import-outside-toplevel
@@ -102,6 +105,8 @@ def _rows(
         case 'actions':
             return [(f'{name} ({registry.kind})', _summary(registry.find(name)))
                     for registry in (MASK_1_ACTIONS, MASK_0_ACTIONS) for name in registry.names()]
+        case 'controls':
+            return [(name, _summary(CONTROLS.find(name))) for name in CONTROLS.names()]
         case 'models':
             own = [('torchvision:NAME', 'Any classification network of torchvision.models, untrained.'),
                    ('FILE.py:FUNCTION', 'A function (shape, classes) of your own; or package.module:function.')]

@@ -118,7 +118,7 @@ def _heeding_termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def parsed_seeds(text: str) -> list[int]:
+def parsed_seeds(text: str, option: str = '--seeds') -> list[int]:
     """`0-4`, `0,2,7` or a mixture, ascending and each once."""
 
     seeds: set[int] = set()
@@ -126,7 +126,7 @@ def parsed_seeds(text: str) -> list[int]:
         match = re.fullmatch(r'\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*', part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last or last - first > 10_000:
-            raise LthError(f'--seeds: cannot read {text!r}: write numbers from 0 and ranges, such as 0-4 or 0,2,7.')
+            raise LthError(f'{option}: cannot read {text!r}: write numbers from 0 and ranges, such as 0-4 or 0,2,7.')
         seeds.update(range(first, last + 1))
     return sorted(seeds)
 

@@ -1,6 +1,8 @@
 """From what was typed to a plan: the recipe of the pair, a file on top of it, then the options, then `--set`."""
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lth.errors import LthError
@@ -51,6 +53,41 @@ def converted_plan(conversion: 'Conversion', device: str = 'auto') -> 'Plan':
     raw, origin = conversion.recipe, conversion.recipe['source']
     pair = _pair(raw['model']['name'], raw['data']['name'])
     return _planned((raw, origin, None), pair, {}, [], device)
+
+
+def controls_of(text: str | None, plan: 'Plan') -> list[str]:
+    """The controls that `--controls` names, each once; an LthError if one is unknown or there is nothing to control."""
+
+    from lth.algorithms.control import CONTROLS  # pylint: disable=import-outside-toplevel # as above
+    names = [] if text is None else list(dict.fromkeys(CONTROLS.canonical(name.strip()) for name in text.split(',')))
+    if names and len(plan.kept) == 1:
+        raise LthError(f'--controls {text}: they stand beside tickets, but round 0 is the only one: prune at least '
+                       'once (-i).')
+    return names
+
+
+def control_plan(plan: 'Plan', folder: Path, control: str) -> 'Plan':
+    """The plan of a control of a search in this folder: the same recipe, but for what it trains at each level."""
+
+    from lth.plan import planned  # pylint: disable=import-outside-toplevel # as above
+    raw = plan.recipe.dump()
+    raw['algorithm'] = {'name': 'control', 'keep_out': raw['algorithm']['keep_out'], 'control': control,
+                        'source': os.path.relpath(folder, Path(f'{folder}-controls') / control), 'kept': plan.kept}
+    raw['source'] = f'{control}, beside {folder}'
+    return planned(raw, f'{folder} to be controlled')
+
+
+def transfer_plan_of(
+        sections: Mapping[str, dict[str, Any]], recipe: str | None, options: Mapping[str, Any],
+        overrides: Sequence[str], device: str = 'auto') -> 'Plan':
+    """The plan that trains tickets on other pictures: the recipe of the pair, but its model and algorithm as given."""
+
+    from lth import recipes  # pylint: disable=import-outside-toplevel # as above
+    pair = _pair(sections['model']['name'], sections['data']['name'])
+    usual = recipes.default(*pair)
+    raw, origin, remark = usual if recipe is None else recipes.chosen(recipe, usual)
+    raw = {**raw, 'model': sections['model'], 'algorithm': sections['algorithm']}
+    return _planned((raw, origin, remark), pair, options, overrides, device)
 
 
 def gem_schedule(epochs: int) -> dict[str, Any]:

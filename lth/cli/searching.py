@@ -1,10 +1,14 @@
 """What the commands that search for subnetworks do alike: show the plan, or carry it out and print what was found."""
 import json
 import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lth.cli.options import err, parsed_seeds
+from lth.cli.planning import control_plan
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -26,16 +30,32 @@ class Way(NamedTuple):
     engine: 'Choice | None' = None
 
 
-def carried_out(plan: 'Plan', way: Way) -> None:
-    """Searches and prints the result, or with `dry_run` what would be done."""
+def carried_out(plan: 'Plan', way: Way, *, controls: Sequence[str] = ()) -> None:
+    """Searches and prints the result, or with `dry_run` what would be done; controls are runs of their own in
+    RUN-controls.
+    """
+
+    plans = {control: partial(control_plan, plan, control=control) for control in controls}
+    carried_out_beside(plan, way, plans)
+
+
+def carried_out_beside(plan: 'Plan', way: Way, controls: 'Mapping[str, Callable[[Path], Plan]]') -> None:
+    """The same; a control's plan is made once the folder is known beside which it runs."""
 
     numbers = parsed_seeds(way.seeds)
     if way.dry_run:
         _remark(plan)
         _print_outline(plan, as_json=way.as_json)
+        if controls:
+            err.print(f'Then as many pruned rounds of each control: {", ".join(controls)}.', highlight=False)
         return
     from lth.cli.tables import print_run  # pylint: disable=import-outside-toplevel # as below
-    print_run(searched(plan, way), numbers, as_json=way.as_json)
+    found, beside = searched(plan, way), dict[str, Run]()
+    for control, plan_beside in controls.items():
+        err.print(f'Control: {control}', highlight=False)
+        there = Path(f'{way.folder}-controls') / control
+        beside[control] = searched(plan_beside(way.folder), way._replace(folder=there))
+    print_run(found, numbers, beside, as_json=way.as_json)
 
 
 def searched(plan: 'Plan', way: Way) -> 'Run':

@@ -2,7 +2,7 @@
 import io
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -35,28 +35,28 @@ def commented(table: Table) -> str:
     return ''.join(f'# {line}'.rstrip() + '\n' for line in text.getvalue().splitlines())
 
 
-def print_run(run: Run, seeds: Sequence[int], *, as_json: bool) -> None:
-    """The final table of a run over these seeds, and where it lies."""
+def print_run(run: Run, seeds: Sequence[int], controls: Mapping[str, Run] | None = None, *, as_json: bool) -> None:
+    """The final table of a run over these seeds, its controls in rows below each round, and where it lies."""
 
-    if as_json:
-        print(json.dumps(run_object(run, seeds), indent=2))
-        return
     rows = rounds.table(run, seeds)
-    headings, legend = ['round', 'left %', 'kept'], 'left: share of all weights.'
+    beside = {name: _own_rows(control, seeds) for name, control in (controls or {}).items()}
+    if as_json:
+        found = {name: [_row_object(row) for row in others.values()] for name, others in beside.items()}
+        print(json.dumps(run_object(run, seeds) | ({'controls': found} if found else {}), indent=2))
+        return
     trained = ALGORITHMS.find(run.recipe['algorithm']['name']).finds != 'gems'
     carries = trained and any(one.carrying for row in rows for one in row.outcomes)
-    headings += [*['inputs', 'units'] * carries, 'test %', *['early stop', 'test % there'] * trained]
-    if trained:
-        legend += ' early stop: the iteration of least validation loss, found afterwards.'
-    else:
-        legend += ' test: of the untrained weights in force, in the last round of the gem itself.'
-    legend += ' inputs, units: those that still carry anything to the output.' * carries
-    out.print(simple_table(title(run, seeds), headings, [
-        [str(row.number), f'{100 * row.density:.2f}', f'{row.kept:,}', *_carrying(row) * carries,
-         percent(row.test_accuracy), *[count(row.early_stop), percent(row.early_stop_accuracy)] * trained]
-        for row in rows]))
-    out.print(legend, highlight=False)
-    out.print(f'Run folder: {run.folder}', highlight=False, soft_wrap=True)
+    cells = []
+    for row in rows:
+        cells.append([str(row.number), *_cells(row, carries=carries, trained=trained)])
+        cells += [[f'{row.number} {name}', *_cells(others[row.number], carries=carries, trained=trained)]
+                  for name, others in beside.items() if row.number in others]
+    out.print(simple_table(title(run, seeds), [
+        'round', 'left %', 'kept', *['inputs', 'units'] * carries, 'test %',
+        *['early stop', 'test % there'] * trained], cells))
+    out.print(_legend(carries=carries, trained=trained), highlight=False)
+    for folder in [run.folder, *[control.folder for control in (controls or {}).values()]]:
+        out.print(f'Run folder: {folder}', highlight=False, soft_wrap=True)
 
 
 def title(run: Run, seeds: Sequence[int]) -> str:
@@ -88,6 +88,15 @@ def count(value: Interval) -> str:
     return f'{value.mean:,.0f}' + ('' if value.margin is None else f' ± {value.margin:,.0f}')
 
 
+def _legend(*, carries: bool, trained: bool) -> str:
+    """What the headings of a run's table mean."""
+
+    told = 'left: share of all weights.'
+    told += (' early stop: the iteration of least validation loss, found afterwards.' if trained else
+             ' test: of the untrained weights in force, in the last round of the gem itself.')
+    return told + ' inputs, units: those that still carry anything to the output.' * carries
+
+
 def _carrying(row: rounds.Row) -> list[str]:
     """Inputs and units that carry anything, means over the seeds; nothing where it is not known of all."""
 
@@ -95,6 +104,24 @@ def _carrying(row: rounds.Row) -> list[str]:
     if len(found) < len(row.outcomes):
         return ['', '']
     return [f'{statistics.mean(counts):,.0f}' for counts in zip(*((one.inputs, one.units) for one in found))]
+
+
+def _own_rows(control: Run, seeds: Sequence[int]) -> dict[int, rounds.Row]:
+    """The rows of a control by round; round 0 of one beside a search is the dense network, which is there already."""
+
+    dense = control.recipe['algorithm']['name'] == 'control'
+    return {row.number: row for row in rounds.table(control, seeds)[1 if dense else 0:]}
+
+
+def number(value: Interval) -> str:
+    """Any other mean with its margin, to three digits."""
+
+    return f'{value.mean:.3g}' + ('' if value.margin is None else f' ± {value.margin:.2g}')
+
+
+def _cells(row: rounds.Row, *, carries: bool, trained: bool) -> list[str]:
+    return [f'{100 * row.density:.2f}', f'{row.kept:,}', *_carrying(row) * carries, percent(row.test_accuracy),
+            *[count(row.early_stop), percent(row.early_stop_accuracy)] * trained]
 
 
 def _row_object(row: rounds.Row) -> dict[str, Any]:

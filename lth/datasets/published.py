@@ -3,6 +3,7 @@
 To add one, register a Source below with the checksums of the files that are read.
 """
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,17 @@ def _read(
     return Dataset(train, test, *averages) if averages else dataset_of(train, test)
 
 
+def _half(folder: Path, settings: DataSettings, *, second: bool) -> Dataset:
+    """Half of CIFAR-10's training pictures, the first or the second of every class; all test pictures."""
+
+    whole = DATASETS.find('cifar10').read(folder, settings)
+    images, labels = whole.train
+    assert isinstance(images, torch.Tensor)
+    classes = [torch.nonzero(labels == one).flatten() for one in labels.unique()]
+    chosen = torch.cat([rows.chunk(2)[second] for rows in classes]).sort().values
+    return replace(whole, train=Split(images[chosen], labels[chosen]))
+
+
 def _split(dataset: Any) -> Split:
     """The pictures of a torchvision data set, channels first."""
 
@@ -97,6 +109,11 @@ DATASETS.register('cifar10')(Source(
     summary='natural pictures in colour (Krizhevsky 2009)', shape=(3, 32, 32), classes=10, pictures=(50_000, 10_000),
     read=partial(_read, name='CIFAR10', files=_below('cifar-10-batches-py', _CIFAR10_FILES),
                  averages=((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))))
+
+for _name, _second in (('cifar10a', False), ('cifar10b', True)):
+    DATASETS.register(_name)(Source(
+        summary=f'the {"second" if _second else "first"} half of CIFAR-10, 2,500 a class (Morcos et al. 2019)',
+        shape=(3, 32, 32), classes=10, pictures=(25_000, 10_000), read=partial(_half, second=_second)))
 
 DATASETS.register('kmnist')(Source(
     summary='cursive Japanese characters (Clanuwat et al. 2018)', shape=(1, 28, 28), classes=10,

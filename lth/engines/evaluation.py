@@ -1,13 +1,16 @@
 """Loss and accuracy over many pictures: large batches, counters kept on the device, one wait at the end."""
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.datasets import Split, Stream, sampling
 from lth.engines.arithmetic import arithmetic
+from lth.network import Network
 from lth.task import Score, State, Task
 
 # A thousand pictures of CIFAR's size, fewer larger ones: 55 of 224 pixels take VGG-19's first layer 1.4 GB.
@@ -31,19 +34,56 @@ def _score(
         task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, chosen: Tensor) -> tuple[float, float]:
     """Mean loss and share of right answers of one network on some pictures; none is augmented here."""
 
-    device = weights.device
-    mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
+    device, size = weights.device, _size(task)
     loss, correct = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
-    size = max(1, min(_MOST, _NUMBERS // math.prod(task.network.shape)))
     labels_of = split.labels[chosen.to(device)].split(size)
     for images, labels in zip(_batches(split.images, chosen, size), labels_of, strict=True):
         with arithmetic(task):
-            shown = sampling.centered(images.to(device), task.network.shape[1:])
-            pictures = sampling.normalized(shown, task.data_settings, mean, std).to(weights.dtype)
+            pictures = _seen(task, images, weights)
             logits = task.network.logits(weights, buffers, pictures).to(weights.dtype)
         loss += F.cross_entropy(logits, labels, reduction='sum')
         correct += (logits.argmax(1) == labels).sum()
     return float(loss) / len(chosen), float(correct) / len(chosen)
+
+
+@torch.no_grad()
+def reestimated(task: Task, state: State, pictures: Sequence[Tensor]) -> State:
+    """The state with the running statistics of every BatchNorm averaged anew over training-set pictures, by their
+    numbers, one (n,) for each replicate; none is augmented. Itself if there is no BatchNorm.
+    """
+
+    if not _normalized(task.network):
+        return state
+    buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
+    for replicate, weights in enumerate(state.weights):
+        module = task.network.bound(weights, {name: buffer[replicate] for name, buffer in buffers.items()}).eval()
+        for layer in module.modules():
+            if isinstance(layer, _BatchNorm) and layer.track_running_stats:
+                layer.train().reset_running_stats()
+                layer.momentum = None  # torch's way to ask for the plain average of all batches
+        for images in _batches(task.data.train.images, pictures[replicate], _size(task)):
+            with arithmetic(task):
+                module(_seen(task, images, weights))
+    return replace(state, buffers=buffers)
+
+
+def _normalized(network: Network) -> bool:
+    return any(isinstance(layer, _BatchNorm) for layer in network.module.modules())
+
+
+def _size(task: Task) -> int:
+    """How many pictures at once."""
+
+    return max(1, min(_MOST, _NUMBERS // math.prod(task.network.shape)))
+
+
+def _seen(task: Task, images: Tensor, weights: Tensor) -> Tensor:
+    """Pictures as the network sees them when it is measured, in the weights' precision."""
+
+    mean, std = (torch.tensor(values, device=weights.device).view(-1, 1, 1)
+                 for values in (task.data.mean, task.data.std))
+    shown = sampling.centered(images.to(weights.device), task.network.shape[1:])
+    return sampling.normalized(shown, task.data_settings, mean, std).to(weights.dtype)
 
 
 def _batches(images: Tensor | Stream, chosen: Tensor, size: int) -> Iterator[Tensor]:

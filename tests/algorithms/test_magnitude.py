@@ -1,14 +1,18 @@
 """Iterative magnitude pruning: exact ladders, exact rewinds, and every setting's effect."""
+import itertools
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
-from lth import criteria
-from lth.actions import rewind, zero
+from lth import streams
+from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS
 from lth.algorithms import ALGORITHMS
 from lth.algorithms.magnitude import Settings, find_ticket, ladder
+from lth.criteria import CRITERIA, Choice
 from lth.errors import LthError
+from lth.masks import survivors
 from lth.models import settings_of
 from lth.network import Network
 from lth.task import Task
@@ -136,7 +140,11 @@ def test_a_ticket_found_on_disk_trains_to_the_same_weights():
 
 
 @pytest.mark.parametrize('over', [
-    {}, {'shots': 'one-shot'}, {'retrain': 'strategy-2'}, {'scope': 'global', 'rewind': '2 iterations'}])
+    {}, {'shots': 'one-shot'}, {'scope': 'global', 'rewind': '2 iterations'},
+    *[{'retrain': name} for name in ('strategy-2', 'learning-rate-rewinding', 'fine-tuning')],
+    *[{'criterion': name, 'mask_1_action': 'reinitialize'} for name in CRITERIA.names()],
+    *[{'mask_1_action': name} for name in MASK_1_ACTIONS.names() if name != 'rewind'],
+    *[{'mask_0_action': name} for name in MASK_0_ACTIONS.names() if name != 'zero']])
 def test_a_search_resumed_after_any_round_equals_one_that_was_never_stopped(over):
     task = task_of(seeds=(0, 1), data={'flip': True})
     whole = rounds(task, rounds=3, **over)
@@ -184,10 +192,141 @@ def test_a_misspelt_name_costs_a_second_not_a_night(key, kind):
         ALGORITHMS.find('magnitude').check(settings(**{key: 'magnitudo'}), task.training, task.steps_per_epoch)
 
 
-def test_criterion_and_actions_by_hand():
-    initial, final = torch.tensor([[1., -2., 3.]]), torch.tensor([[-0.5, 4., 0.]])
-    assert criteria.magnitude(initial, final).tolist() == [[0.5, 4., 0.]]
-    assert rewind(initial, final).tolist() == initial.tolist() and zero(initial, final).tolist() == [[0., 0., 0.]]
+@pytest.mark.parametrize('criterion', CRITERIA.names())
+@pytest.mark.parametrize('scope', ['layer', 'global'])
+def test_every_criterion_keeps_the_best_of_each_layer_or_of_all_and_exactly_as_many(criterion, scope):
+    task = task_of(seeds=(3,))
+    dense, first = rounds(task, rounds=1, criterion=criterion, scope=scope)
+    prunable, mask = task.network.layout.prunable, first.ticket.mask[0]
+    slots = task.network.layout.prunable_slots if scope == 'layer' else [slice(0, prunable)]
+    for layer, slot in enumerate(slots):
+        here = slice(slot.start, slot.stop)
+        ours = mask[here]
+        choice = Choice(int(ours.sum()), streams.generator(3, 'criterion', 1, layer))
+        assert choice.count == survivors(len(ours), 0.2)
+        initial, final = (weights[0, here] for weights in (dense.ticket.weights, dense.trained.weights[:, :prunable]))
+        scores = CRITERIA.find(criterion)(initial, final, choice)
+        assert scores[ours].min() >= scores[~ours].max()
+
+
+def test_another_criterion_gives_another_mask():
+    # Large steps, so that large weights change sign too.
+    task = task_of(optimizer=ADAM | {'learning_rate': 0.02})
+    masks = [rounds(task, rounds=1, criterion=name)[1].ticket.mask for name in CRITERIA.names()]
+    assert all(not torch.equal(one, other) for one, other in itertools.combinations(masks, 2))
+
+
+def test_movement_is_counted_from_where_the_round_set_out():
+    task = task_of()
+    _, first, second = rounds(task, criterion='movement', mask_1_action='reinitialize', scope='global')
+    before, after = first.ticket.mask[0], second.ticket.mask[0]
+    moved = (first.trained.weights - first.ticket.weights)[0, :task.network.layout.prunable].abs()
+    assert moved[after].min() >= moved[before & ~after].max()
+
+
+@pytest.mark.parametrize('action', [name for name in MASK_1_ACTIONS.names() if name != 'rewind'])
+def test_a_mask_1_action_changes_kept_weights_alone_and_anew_in_every_round(action):
+    task = task_of('conv-2', shape=(3, 8, 8), seeds=(0, 5), length='1 epochs')
+    prunable = task.network.layout.prunable
+    dense, first, second = rounds(task, mask_1_action=action, rewind='2 iterations')
+    for one in (first, second):
+        mask, weights = one.ticket.mask, one.ticket.weights[:, :prunable]
+        same = weights[mask] == dense.ticket.weights[:, :prunable][mask]
+        assert same.float().mean() < 0.1 and weights[~mask].abs().sum() == 0
+        assert torch.equal(one.ticket.weights[:, prunable:], dense.ticket.weights[:, prunable:])
+        if 'sign' in action:
+            assert torch.equal(weights[mask].signbit(), dense.ticket.weights[:, :prunable][mask].signbit())
+    if action != 'constant-keeping-sign':
+        both = first.ticket.mask & second.ticket.mask
+        assert not torch.equal(first.ticket.weights[:, :prunable][both], second.ticket.weights[:, :prunable][both])
+
+
+def test_weights_drawn_anew_have_the_spread_of_the_initializer_layer_by_layer():
+    task = task_of('conv-2', shape=(3, 8, 8), length='1 epochs')
+    _, first = rounds(task, rounds=1, mask_1_action='reinitialize')
+    for slot in task.network.layout.prunable_slots:
+        weights, mask = (vector[0, slot.start:slot.stop] for vector in (first.ticket.weights, first.ticket.mask))
+        drawn = slot.view(task.network.fresh(9)).std()
+        assert weights[mask].std() == pytest.approx(float(drawn), rel=0.1)
+
+
+def test_constants_are_the_standard_deviation_of_the_layer_as_it_was_drawn_even_after_a_late_rewind():
+    task = task_of(length='1 epochs')
+    _, first = rounds(task, rounds=1, mask_1_action='constant', rewind='2 iterations')
+    for slot in task.network.layout.prunable_slots:
+        weights, mask = (vector[0, slot.start:slot.stop] for vector in (first.ticket.weights, first.ticket.mask))
+        std = slot.view(task.network.fresh(0)).square().mean().sqrt()
+        assert torch.allclose(weights[mask].abs(), std) and 0.4 < (weights[mask] > 0).float().mean() < 0.6
+
+
+@pytest.mark.parametrize('action', MASK_0_ACTIONS.names())
+@pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
+def test_pruned_weights_are_frozen_for_good_at_zero_or_the_rewind_point_as_the_action_says(action, optimizer):
+    task = task_of(seeds=(0, 1), optimizer=optimizer)
+    prunable = task.network.layout.prunable
+    dense, *found = rounds(task, mask_0_action=action, rewind='2 iterations')
+    start, before = dense.ticket.weights[:, :prunable], dense
+    for one in found:
+        weights, now = one.ticket.weights[:, :prunable], before.ticket.mask & ~one.ticket.mask
+        smaller = before.trained.weights[:, :prunable].abs() < start.abs()
+        frozen = {'zero': now & ~now, 'freeze': now, 'away-from-zero': now & smaller}.get(action, now & ~smaller)
+        if action == 'random-zero':
+            assert int((weights[now] == 0).sum()) == int(smaller[now].sum())
+            assert bool(((weights == 0) | (weights == start))[now].all())
+            assert not torch.equal(weights[now] == 0, smaller[now])
+        else:
+            assert torch.equal(weights[now], start.where(frozen, 0)[now])
+        kept = start.masked_fill(smaller, 0) if action == 'toward-zero-all' else start
+        assert torch.equal(weights[one.ticket.mask], kept[one.ticket.mask])
+        assert torch.equal(weights[~before.ticket.mask], before.trained.weights[:, :prunable][~before.ticket.mask])
+        assert torch.equal(weights[~one.ticket.mask], one.trained.weights[:, :prunable][~one.ticket.mask])
+        before = one
+
+
+@pytest.mark.parametrize('retrain', ['learning-rate-rewinding', 'fine-tuning'])
+def test_trained_weights_are_kept_to_the_last_round(retrain):
+    task = task_of('resnet20', shape=(3, 8, 8), length='1 epochs')
+    prunable = task.network.layout.prunable
+    found = rounds(task, retrain=retrain, rewind='2 iterations')
+    for before, one in zip(found, found[1:]):
+        mask = one.ticket.mask
+        assert torch.equal(one.ticket.weights[:, :prunable], before.trained.weights[:, :prunable] * mask)
+        assert torch.equal(one.ticket.weights[:, prunable:], before.trained.weights[:, prunable:])
+        assert torch.equal(one.ticket.buffers['stem.1.running_mean'], before.trained.buffers['stem.1.running_mean'])
+        assert one.trained.history[0].iteration == one.ticket.iteration == 2
+
+
+def test_learning_rate_rewinding_replays_the_schedule_and_fine_tuning_keeps_its_last_rate():
+    schedule = {'name': 'multistep', 'milestones': ['4 iterations'], 'factor': 0.01}
+    task = task_of(optimizer={'name': 'sgd', 'learning_rate': 0.1}, schedule=schedule)
+    carried = {}
+    for retrain in ('learning-rate-rewinding', 'fine-tuning'):
+        _, first = rounds(task, rounds=1, retrain=retrain)
+        assert first.trained.step == 15
+        carried[retrain] = first
+    replayed, tuned = carried.values()
+    assert torch.equal(finetune(task, replayed.ticket).weights, replayed.trained.weights)
+    slow = task_of(optimizer={'name': 'sgd', 'learning_rate': 0.001})
+    assert torch.allclose(finetune(slow, tuned.ticket).weights, tuned.trained.weights, atol=1e-7)
+    assert not torch.allclose(tuned.trained.weights, replayed.trained.weights, atol=1e-4)
+
+
+def test_one_shot_with_trained_weights_carries_those_of_the_dense_network_on():
+    task = task_of()
+    dense, first, second = rounds(task, shots='one-shot', retrain='learning-rate-rewinding')
+    prunable = task.network.layout.prunable
+    for one in (first, second):
+        mask = one.ticket.mask
+        assert torch.equal(one.ticket.weights[:, :prunable][mask], dense.trained.weights[:, :prunable][mask])
+
+
+@pytest.mark.parametrize(('over', 'says'), [
+    ({'mask_1_action': 'reshuffle', 'retrain': 'fine-tuning'}, 'they never go back to one'),
+    ({'mask_1_action': 'constant', 'retrain': 'learning-rate-rewinding'}, 'they never go back to one'),
+    ({'mask_0_action': 'toward-zero-all', 'retrain': 'strategy-2'}, 'sets kept weights to 0')])
+def test_an_action_that_needs_a_rewind_is_refused_where_there_is_none(over, says):
+    with pytest.raises(ValidationError, match=says):
+        settings(**over)
 
 
 def test_memory_is_flat_over_twenty_rounds():

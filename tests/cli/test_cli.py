@@ -1,6 +1,7 @@
 """The command line, as a person or a program meets it."""
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -12,8 +13,8 @@ import yaml
 from lth import tensor_files
 
 COMMANDS = (
-    'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'convert-config', 'list', 'show', 'prepare',
-    'bench')
+    'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'stability', 'convert-config',
+    'list', 'show', 'prepare', 'bench')
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
 
@@ -79,7 +80,11 @@ def test_a_dry_run_for_people_shows_the_recipe_the_layers_and_the_rounds(lth):
     (['--set', 'training.length=300 iterations'], 'training', 'length', '300 iterations'),
     (['--set', 'algorithm.keep_out=[output]'], 'algorithm', 'keep_out', ['output']),
     (['--set', 'training.warmup=2 epochs'], 'training', 'warmup', '2 epochs'),
-    (['--number-of-iterations', '2', '--set', 'algorithm.rounds=5'], 'algorithm', 'rounds', 5)])
+    (['--number-of-iterations', '2', '--set', 'algorithm.rounds=5'], 'algorithm', 'rounds', 5),
+    (['--criterion', 'Large_Init'], 'algorithm', 'criterion', 'large-init'),
+    (['--mask-1-action', 'reinit'], 'algorithm', 'mask_1_action', 'reinitialize'),
+    (['--mask-0-action', 'freeze'], 'algorithm', 'mask_0_action', 'freeze'),
+    (['--retrain', 'fine-tuning'], 'algorithm', 'retrain', 'fine-tuning')])
 def test_every_option_that_decides_a_result_ends_up_in_the_recipe(lth, arguments, section, key, value):
     assert dry(lth, *arguments)['recipe'][section][key] == value
 
@@ -188,9 +193,27 @@ def test_evaluate_tells_when_files_do_not_give_what_was_recorded(lth, tmp_path):
     assert 'Note: seed 0, round 1: recorded' in lth('evaluate', 'lenet-300-100-digits').err
 
 
+@pytest.mark.parametrize('options', [
+    ['--criterion', 'random', '--mask-1-action', 'reshuffle', '--mask-0-action', 'random-zero'],
+    ['--criterion', 'large-init-large-final', '--mask-1-action', 'reinitialize', '--mask-0-action', 'freeze'],
+    ['--retrain', 'learning-rate-rewinding', '--mask-0-action', 'toward-zero'], ['--retrain', 'fine-tuning']])
+def test_a_run_taken_apart_is_resumed_byte_for_byte_and_measured_afresh(lth, tmp_path, options):
+    def search() -> dict[str, bytes]:
+        result = lth(*QUICK, '-i', '3', '--seeds', '0-1', *options)
+        assert result.code == 0, result.err
+        return {str(path): path.read_bytes() for path in tmp_path.rglob('round-0?/*')}
+    whole = search()
+    for folder in [*tmp_path.rglob('seed-0/round-0[23]'), *tmp_path.rglob('seed-1/round-03')]:
+        shutil.rmtree(folder)
+    assert search() == whole and len(whole) == 2 * 4 * 4
+    found = json.loads(lth('evaluate', 'lenet-300-100-digits', '--json').out)['evaluations']
+    assert all(one['test_accuracy'] == one['recorded'] > 0.2 for one in found)
+
+
 @pytest.mark.parametrize(('kind', 'name'), [
     ('models', 'resnet20'), ('datasets', 'cifar10'), ('recipes', 'lenet-300-100-mnist'),
-    ('criteria', 'magnitude'), ('actions', 'rewind'), ('algorithms', 'magnitude'), ('checks', 'reinit')])
+    ('criteria', 'movement'), ('actions', 'rewind'), ('actions', 'toward-zero'), ('algorithms', 'magnitude'),
+    ('checks', 'reinit')])
 def test_list_shows_names_with_a_summary(lth, kind, name):
     assert name in lth('list', kind).out
     rows = json.loads(lth('list', kind, '--json').out)
@@ -223,7 +246,10 @@ def test_list_shows_names_with_a_summary(lth, kind, name):
     ([*QUICK, '--set', 'training.length=9999999999999 iterations'], "such as '50 epochs'"),
     ([*QUICK, '--set', 'training.optimizer.weight_decay=.inf'], 'finite number'),
     ([*QUICK, '--set', 'training.schedule.name=cosinus'], "unknown name 'cosinus', did you mean 'cosine'?"),
-    ([*QUICK, '--set', 'algorithm.criterion=magnitudo'], "Unknown criterion 'magnitudo', did you mean 'magnitude'?"),
+    ([*QUICK, '--set', 'algorithm.criterion=magnitudo'], "Unknown criterion 'magnitudo', did you mean 'magnitude'"),
+    ([*QUICK, '--mask-0-action', 'zeros'], "Unknown mask-0 action 'zeros', did you mean 'zero'"),
+    ([*QUICK, '--mask-1-action', 'reshuffle', '--retrain', 'fine-tuning'], 'they never go back to one'),
+    ([*QUICK, '--retrain', 'rewinding'], "'rewinding' is not one of"),
     ([*QUICK, '--set', 'model.name=conv-2'], "this recipe is for 'conv-2', but 'lenet-300-100' was asked for"),
     ([*QUICK, '--set', 'data.name=mnist'], "this recipe is for 'mnist', but 'digits' was asked for"),
     ([*QUICK, '--run', ''], 'the name is empty'),

@@ -1,0 +1,92 @@
+"""A prune in two parts: the mask that a criterion cuts, and the weights that actions make of it.
+
+Criteria and actions see one layer of one network at a time; here they are called for all.
+"""
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lth import masks, streams
+from lth.actions import Change, Mask0Action, Mask1Action
+from lth.criteria import Choice, Criterion
+from lth.task import Task
+
+_LAYERS = 10_000  # more than any network has: tells draws of a round's layers apart
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What round `number` is pruned from, (R, P) each: weights as training set out with them, as it left them and at
+    the rewind point; and which survive so far.
+    """
+
+    initial: Tensor
+    final: Tensor
+    rewind_point: Tensor
+    alive: Tensor
+    number: int
+
+
+def cut(task: Task, trained: Trained, criterion: Criterion, counts: Sequence[int]) -> Tensor:
+    """The mask, (R, P), the best scores first; one count for each layer, or one for all together."""
+
+    slots, number = task.network.layout.prunable_slots, trained.number
+    bounds = [(0, slots[-1].stop)] if len(counts) == 1 else [(slot.start, slot.stop) for slot in slots]
+    parts = []
+    for layer, ((start, stop), count) in enumerate(zip(bounds, counts, strict=True)):
+        initial, final, alive = (rows[:, start:stop] for rows in (trained.initial, trained.final, trained.alive))
+        choices = [Choice(count, streams.generator(seed, 'criterion', number, layer)) for seed in task.seeds]
+        scores = torch.stack([_scores(criterion, row[here], final[replicate][here], here, choices[replicate])
+                              for replicate, (row, here) in enumerate(zip(initial, alive))])
+        parts.append(masks.keep_best(scores, alive, count, seeds=task.seeds, salt=number * _LAYERS + layer))
+    return torch.cat(parts, dim=1)
+
+
+def _scores(criterion: Criterion, initial: Tensor, final: Tensor, alive: Tensor, choice: Choice) -> Tensor:
+    """The survivors' scores, each in its place in the layer."""
+
+    return final.new_zeros(len(alive)).masked_scatter_(alive, criterion(initial, final, choice))
+
+
+def changed(task: Task, trained: Trained, mask: Tensor, mask_1: Mask1Action, mask_0: Mask0Action) -> Tensor:
+    """The prunable weights from which the round starts under this mask, (R, P); what was pruned earlier stays as it is.
+    """
+
+    weights = trained.final.clone()
+    for replicate in range(len(weights)):
+        for place, change in _changes(task, trained, mask, replicate):
+            weights[replicate, place].masked_scatter_(
+                trained.alive[replicate, place], mask_0(change, mask_1(change)))
+    return weights
+
+
+def _changes(task: Task, trained: Trained, mask: Tensor, replicate: int) -> Iterator[tuple[slice, Change]]:
+    """The layers of one network, and where each lies."""
+
+    seed, number = task.seeds[replicate], trained.number
+    first = functools.cache(lambda: task.network.fresh(seed))
+    anew = functools.cache(lambda: task.network.fresh(streams.number(seed, 'drawn anew', number)))
+    for layer, slot in enumerate(task.network.layout.prunable_slots):
+        place = slice(slot.start, slot.stop)
+        here = trained.alive[replicate, place]
+        yield place, Change(
+            trained.rewind_point[replicate, place][here], trained.final[replicate, place][here],
+            mask[replicate, place][here], redrawn=functools.partial(_at, anew, place, here),
+            std=functools.partial(_deviation, first, place),
+            random=streams.generator(seed, 'action', number, layer))
+
+
+def _at(vector: Callable[[], Tensor], place: slice, survivors: Tensor) -> Tensor:
+    """A layer's survivors in a vector (N,) that is made when it is asked for: (n,)."""
+
+    return vector()[place].to(survivors.device)[survivors]
+
+
+def _deviation(vector: Callable[[], Tensor], place: slice) -> float:
+    """The standard deviation of a layer about 0, which is the mean of all initializers that draw signs."""
+
+    return math.sqrt(float(vector()[place].square().mean()))

@@ -1,0 +1,192 @@
+"""How stable training is from a ticket (Frankle et al. 2020, "Linear Mode Connectivity", section 2).
+
+Two copies are trained from the ticket's weights, each with an order and augmentation of its own, and the error is
+measured on the straight line between them. The barrier is the highest error on it less the mean of both ends.
+"""
+import hashlib
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lth import files, streams
+from lth.datasets import Dataset
+from lth.errors import LthError
+from lth.plan import Plan
+from lth.runs import Run
+from lth.task import Engine, State, Task
+from lth.tickets import Ticket, finetune
+from lth.training import accuracy, with_statistics_anew
+
+
+@dataclass(frozen=True)
+class Question:
+    """A pair of copies: of which seed and round, parting at which iteration; pairs of one ticket are numbered."""
+
+    seed: int
+    round: int
+    iteration: int
+    pair: int
+    points: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Test errors at even steps from one copy to the other; their kept weights' distance, the angle between them in
+    degrees and the share of equal signs.
+    """
+
+    errors: list[float]
+    distance: float
+    angle: float
+    signs: float
+
+    @property
+    def barrier(self) -> float:
+        """The highest error on the line less the mean of both ends."""
+
+        return max(self.errors) - (self.errors[0] + self.errors[-1]) / 2
+
+
+class Overlap(NamedTuple):
+    """The shared part of all weights that either of two masks keeps, and what it would be by chance."""
+
+    seeds: tuple[int, int]
+    rounds: tuple[int, int]
+    shared: float
+    chance: float
+
+
+def questions(
+        plan: Plan, run: Run, rounds: Sequence[int], iterations: Sequence[int], *, pairs: int, points: int,
+) -> list[Question]:
+    """All pairs asked for, of every seed; no iteration means where each ticket starts. An LthError says what lacks."""
+
+    seeds = run.seeds()
+    whole = min(run.rounds(seed) for seed in seeds)
+    if len(seeds) < 2 or whole < 2:
+        raise LthError(f'{run.folder} has {len(seeds)} seeds and {whole} rounds that all of them have, but stability '
+                       'compares at least 2 of each: let lth find-ticket go on with more --seeds, such as --seeds 0-2, '
+                       'and at least one pruning (-i).')
+    if missing := [number for number in rounds if number >= whole]:
+        raise LthError(f'--rounds: {run.folder} has no round {missing[0]} of all seeds {seeds}: its rounds are 0 … '
+                       f'{whole - 1}.')
+    asked = []
+    for seed, number in itertools.product(seeds, rounds):
+        start = run.header(seed, number)['iteration']
+        for iteration in iterations or [start]:
+            if not start <= iteration < plan.steps:
+                raise LthError(f'--part-at: iteration {iteration} is not on the way of round {number}, whose ticket '
+                               f'starts at iteration {start} and trains up to {plan.steps}.')
+            asked += [Question(seed, number, iteration, pair, points) for pair in range(pairs)]
+    return asked
+
+
+def answers(
+        plan: Plan, run: Run, data: Dataset, engine: Engine, asked: Sequence[Question],
+        tell: Callable[[int, int], None]) -> list[Answer]:
+    """An answer to each question; those that lie in RUN-stability already are not asked again."""
+
+    found = []
+    for done, question in enumerate(asked):
+        tell(done, len(asked))
+        ticket = run.load(question.seed, question.round).ticket.to(engine.device)
+        place, digest = _place(run, question), _digest(ticket)
+        if not place.exists():
+            answer = answered(plan.task(data, [question.seed], engine), ticket, question)
+            content = json.dumps({'ticket': digest, **asdict(question), **asdict(answer)}, indent=2)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            files.write(place, content.encode())
+        found.append(_read(place, digest))
+    tell(len(asked), len(asked))
+    return found
+
+
+def answered(task: Task, ticket: Ticket, question: Question) -> Answer:
+    """The two copies trained and compared; `task` and `ticket` are of the one seed."""
+
+    quiet = replace(task, training=task.training.model_copy(update={'measure_every': task.training.length}))
+    if question.iteration > ticket.iteration:
+        before = finetune(quiet, ticket, until=question.iteration)
+        ticket = Ticket(ticket.mask, before.weights, before.buffers, before.step)
+    start, end = (finetune(_copied(quiet, question, which), ticket) for which in range(2))
+    one, other = (state.weights[:, :ticket.mask.shape[1]][ticket.mask].to(torch.float64) for state in (start, end))
+    line = _line(start, end, question.points)
+    errors = [1 - accuracy(task, with_statistics_anew(task, between))[0] for between in line]
+    signs = float((one.sign() == other.sign()).to(torch.float64).mean())
+    return Answer(errors, float(torch.dist(one, other)), _angle(one, other), signs)
+
+
+def overlaps(run: Run, rounds: Sequence[int]) -> Iterator[Overlap]:
+    """Masks of two seeds at the same round, and of one seed at two rounds."""
+
+    masks = {(seed, number): run.load(seed, number).ticket.mask[0] for seed in run.seeds() for number in rounds}
+    for (one, mask), (other, theirs) in itertools.combinations(masks.items(), 2):
+        if one[0] == other[0] or one[1] == other[1]:
+            yield Overlap((one[0], other[0]), (one[1], other[1]), *_overlap(mask, theirs))
+
+
+def _overlap(mask: Tensor, other: Tensor) -> tuple[float, float]:
+    """The shared part of the union, and that of two random masks of these densities."""
+
+    shared, either = int((mask & other).sum()), int((mask | other).sum())
+    densities = [int(one.sum()) / len(one) for one in (mask, other)]
+    both = math.prod(densities)
+    return shared / either if either else 1., both / (sum(densities) - both) if both else 0.
+
+
+def _copied(task: Task, question: Question, which: int) -> Task:
+    """The task on the same pictures, in another order and with other augmentation."""
+
+    seed = streams.number(question.seed, 'copy', question.pair, which)
+    return replace(task, seeds=(seed,), division_seeds=task.seeds)
+
+
+def _line(start: State, end: State, points: int) -> Iterator[State]:
+    """States at even steps from one to the other, both ends included."""
+
+    for step in range(points):
+        share = step / (points - 1)
+        buffers = {name: torch.lerp(buffer, end.buffers[name], share) if buffer.is_floating_point() else buffer
+                   for name, buffer in start.buffers.items()}
+        yield State(torch.lerp(start.weights, end.weights, share), buffers, start.step)
+
+
+def _angle(one: Tensor, other: Tensor) -> float:
+    """In degrees."""
+
+    cosine = float(one @ other) / (float(one.norm()) * float(other.norm()) or 1.)
+    return math.degrees(math.acos(max(-1., min(1., cosine))))
+
+
+def _place(run: Run, question: Question) -> Path:
+    name = (f'seed-{question.seed}-round-{question.round:02d}-from-{question.iteration}-pair-{question.pair}-points-'
+            f'{question.points}.json')
+    return Path(f'{run.folder}-stability') / name
+
+
+def _digest(ticket: Ticket) -> str:
+    """What changes if the ticket does."""
+
+    digest = hashlib.blake2b(digest_size=12)
+    for tensor in (ticket.mask, ticket.weights, *ticket.buffers.values()):
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read(place: Path, digest: str) -> Answer:
+    stored = files.read_json(place)
+    try:
+        if stored['ticket'] != digest:
+            raise LthError(f'{place} was measured on another ticket than lies in the run now: move it away, and the '
+                           'same command measures it again.')
+        return Answer(stored['errors'], stored['distance'], stored['angle'], stored['signs'])
+    except (KeyError, TypeError):
+        raise LthError(f'{place} is not what lth stability writes: move it away, and the same command measures it '
+                       'again.') from None

@@ -1,0 +1,96 @@
+"""Transfer on the command line: from pictures to pictures, from optimizer to optimizer."""
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from lth.datasets import DATASETS
+from lth.recipe import DataSettings
+
+SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--run', 'source')
+# Half of the digits' classes: the same pictures, another output layer.
+FEW = '''
+from sklearn.datasets import load_digits
+
+
+def few():
+    images, labels = load_digits(return_X_y=True)
+    images, labels = (images[labels < 5] * 15).astype('uint8').reshape(-1, 8, 8), labels[labels < 5]
+    return (images[:700], labels[:700]), (images[700:], labels[700:])
+'''
+
+
+def run(lth, *arguments: str) -> dict:
+    result = lth(*arguments, '--json')
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+def test_tickets_go_to_a_data_set_of_other_classes_with_random_ones_beside_them(lth):
+    run(lth, *SEARCH)
+    Path('pictures.py').write_text(FEW)
+    command = ('transfer', 'source', '--to', 'pictures.py:few', '-e', '2', '--rounds', '0,2', '--random-tickets')
+    found = run(lth, *command)
+    # Of the output layer, 1,000 weights there and 500 here, none is pruned.
+    assert found['run'] == 'runs/source-to-pictures.py-few'
+    assert [row['kept'] for row in found['rounds']] == [49_700, 31_488 + 500]
+    assert [row['kept'] for row in found['controls']['random']] == [row['kept'] for row in found['rounds']]
+    source, target = (load_file(f'runs/{name}/ticket.safetensors')
+                      for name in ('source/seed-0/round-02', 'source-to-pictures.py-few/seed-0/round-01'))
+    assert source['dense1.weight'].equal(target['dense1.weight'])
+    assert source['output.weight'].shape[0] == 10 and target['output.weight'].shape[0] == 5
+    text = lth(*command).out
+    assert [line.split()[0] for line in text.splitlines() if 'random ' in line] == ['0', '1']
+
+
+def test_a_transfer_is_resumed_byte_for_byte_and_measured_afresh(lth):
+    run(lth, *SEARCH)
+    command = ('transfer', 'source', '--to', 'digits', '-e', '1', '--random-tickets')
+    run(lth, *command)
+
+    def contents() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in Path('runs').rglob('round-0?/*')}
+    whole = contents()
+    shutil.rmtree('runs/source-to-digits/seed-0/round-02')
+    shutil.rmtree('runs/source-to-digits-controls/random/seed-0')
+    run(lth, *command)
+    assert contents() == whole
+    measured = run(lth, 'evaluate', 'source-to-digits')['evaluations']
+    assert len(measured) == 3 and all(one['test_accuracy'] == one['recorded'] for one in measured)
+
+
+def test_tickets_found_under_one_optimizer_are_trained_under_another(lth):
+    run(lth, *SEARCH)
+    shown = run(lth, 'transfer', 'source', '--to', 'digits', '--optimizer', 'sgd', '-l', '0.1', '--set',
+                'training.optimizer.momentum=0.9', '--dry-run')
+    assert shown['recipe']['training']['optimizer'] == {
+        'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 0.0}
+    command = ('transfer', 'source/seed-0/round-01', '--to', 'digits', '-e', '1', '--optimizer', 'sgd', '-l', '0.1')
+    found = run(lth, *command)
+    assert found['run'] == 'runs/source-to-digits-sgd-seed-0' and len(found['rounds']) == 1
+
+
+@pytest.mark.parametrize(('options', 'says'), [
+    (('--to', 'mnist'), 'dense1.weight is of shape (300, 64) there, (300, 784) here'),
+    (('--to', 'digit'), "Unknown data set 'digit', did you mean 'digits'"),
+    (('--to', 'digits', '--rounds', '7'), 'has no round 7 of all seeds [0]: its rounds are 0 … 2'),
+    (('--to', 'digits', '--optimizer', 'sgd'), "the key 'learning_rate' is missing")])
+def test_what_cannot_go_over_is_told_before_anything_is_trained(lth, options, says):
+    run(lth, *SEARCH)
+    result = lth('transfer', 'source', *options)
+    assert result.code == 2 and says in ' '.join(result.err.split())
+    assert [path.name for path in Path('runs').iterdir()] == ['source']
+
+
+def test_halves_of_cifar10_share_no_picture_and_have_2500_of_each_class(real_data):
+    folder = real_data('cifar-10-batches-py/data_batch_1')
+    settings = DataSettings(name='cifar10')
+    whole, *halves = (DATASETS.find(name).read(folder, settings) for name in ('cifar10', 'cifar10a', 'cifar10b'))
+    for half in halves:
+        assert half.train.labels.bincount().tolist() == [2500] * 10 and half.mean == whole.mean
+        assert half.test.images.equal(whole.test.images)
+    pictures = [[image.numpy().tobytes() for image in some.train.images] for some in (whole, *halves)]
+    assert sorted(pictures[1] + pictures[2]) == sorted(pictures[0])
+    assert not set(pictures[1]) & set(pictures[2])

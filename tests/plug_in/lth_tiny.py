@@ -1,0 +1,64 @@
+"""What a user's package may add to lth: one thing of each kind."""
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from lth.algorithms.algorithm import algorithm
+from lth.criteria import CRITERIA, Choice
+from lth.datasets import DATASETS, Dataset, Source, Split
+from lth.models import MODELS
+from lth.recipe import AlgorithmSettings, DataSettings, Training
+from lth.task import Task
+from lth.tickets import Round, finetune, fresh
+from lth.vectors import Layout
+
+
+@MODELS.register('tiny-linear')
+def linear(shape: tuple[int, int, int], classes: int, *, bias: bool = True) -> nn.Module:
+    """One dense layer."""
+
+    return nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], classes, bias))
+
+
+def _read(_folder: Path, _settings: DataSettings) -> Dataset:
+    labels = torch.arange(120) % 3
+    split = Split((80 * labels.view(-1, 1, 1, 1) + torch.arange(16).view(1, 1, 4, 4)).to(torch.uint8), labels)
+    return Dataset(split, split, (0.3,), (0.3,))
+
+
+DATASETS.register('tiny-greys')(Source(
+    summary='three shades of grey', shape=(1, 4, 4), classes=3, pictures=(120, 120), read=_read,
+    settings={'validation': 20}))
+
+
+@CRITERIA.register('tiny-last')
+def last(_initial: Tensor, final: Tensor, _choice: Choice) -> Tensor:
+    """The later in the layer, the better."""
+
+    return torch.arange(len(final), dtype=final.dtype, device=final.device)
+
+
+class Settings(AlgorithmSettings):
+    """Nothing to choose."""
+
+    name: Literal['tiny-dense']
+
+
+def _kept(layout: Layout, _settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
+    return [layout.prunable]
+
+
+def _check(_settings: Settings, _training: Training, _steps_per_epoch: int) -> None:
+    """Nothing can be wrong."""
+
+
+@algorithm('tiny-dense', Settings, kept=_kept, check=_check)
+def dense(task: Task, _settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+    """The dense network, and that is all."""
+
+    if not past:
+        start = fresh(task)
+        yield Round(0, start, finetune(task, start))

@@ -1,0 +1,72 @@
+"""Mask-1 and mask-0 actions, on one layer of eight weights."""
+import pytest
+import torch
+
+from lth import streams
+from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS, Change
+
+START = [1., -2., 3., -4., 5., -6., 7., -8.]
+# The second, fourth, sixth and seventh moved toward zero.
+FINAL = [2., -1., 4., -3., 6., -5., 0.5, -9.]
+KEPT = [True, True, True, True, False, False, False, False]
+ANEW = [-10., -20., 30., 40., -50., 60., 70., 80.]
+
+
+def change(seed: int = 0) -> Change:
+    return Change(torch.tensor(START), torch.tensor(FINAL), torch.tensor(KEPT), lambda: torch.tensor(ANEW),
+                  lambda: 0.25, streams.generator(seed, 'action'))
+
+
+def kept(name: str, seed: int = 0) -> list[float]:
+    found: list[float] = MASK_1_ACTIONS.find(name)(change(seed))[torch.tensor(KEPT)].tolist()
+    return found
+
+
+def all_of(name: str) -> list[float]:
+    found: list[float] = MASK_0_ACTIONS.find(name)(change(), torch.tensor(START)).tolist()
+    return found
+
+
+@pytest.mark.parametrize(('name', 'expected'), [
+    ('rewind', [1, -2, 3, -4]),
+    ('reinitialize', [-10, -20, 30, 40]),
+    ('reinitialize-keeping-sign', [10, -20, 30, -40]),
+    ('constant-keeping-sign', [0.25, -0.25, 0.25, -0.25])])
+def test_a_mask_1_action_by_hand(name, expected):
+    assert kept(name) == expected
+
+
+def test_shuffled_weights_are_those_that_were_kept_in_another_order():
+    drawn = [kept('reshuffle', seed) for seed in range(8)]
+    assert all(sorted(one) == [-4, -2, 1, 3] for one in drawn) and len({tuple(one) for one in drawn}) > 3
+    assert kept('reshuffle', 1) == drawn[1]
+
+
+def test_weights_shuffled_keeping_the_sign_stay_among_those_of_their_sign():
+    drawn = {tuple(kept('reshuffle-keeping-sign', seed)) for seed in range(40)}
+    assert drawn == {(one, low, other, high) for one, other in ((1, 3), (3, 1)) for low, high in ((-2, -4), (-4, -2))}
+
+
+def test_constants_have_random_signs():
+    drawn = [kept('constant', seed) for seed in range(8)]
+    assert {abs(one) for row in drawn for one in row} == {0.25} and len({tuple(row) for row in drawn}) > 3
+
+
+@pytest.mark.parametrize(('name', 'expected'), [
+    ('zero', [1, -2, 3, -4, 0, 0, 0, 0]),
+    ('freeze', [1, -2, 3, -4, 5, -6, 7, -8]),
+    ('toward-zero', [1, -2, 3, -4, 5, 0, 0, -8]),
+    ('toward-zero-all', [1, 0, 3, 0, 5, 0, 0, -8]),
+    ('away-from-zero', [1, -2, 3, -4, 0, -6, 7, 0])])
+def test_a_mask_0_action_by_hand(name, expected):
+    assert all_of(name) == expected
+
+
+def test_the_control_of_toward_zero_sets_as_many_to_zero_whichever_they_are():
+    def pruned(seed: int) -> list[float]:
+        found: list[float] = MASK_0_ACTIONS.find('random-zero')(change(seed), torch.tensor(START)).tolist()
+        assert found[:4] == START[:4]
+        return found[4:]
+    drawn = [pruned(seed) for seed in range(20)]
+    assert all(row.count(0) == 2 and {*row} <= {0, *START[4:]} for row in drawn)
+    assert len({tuple(row) for row in drawn}) > 3

@@ -1,0 +1,70 @@
+"""Mask criteria: the formulas of Zhou et al. 2019, row by row."""
+import pytest
+import torch
+
+from lth import masks, streams
+from lth.criteria import CRITERIA, Choice
+
+INITIAL, FINAL = torch.tensor([1., -2., 3., -4., 0.]), torch.tensor([-0.5, -5., 3.5, 0., 2.])
+
+
+def choice(count: int, seed: int = 0) -> Choice:
+    return Choice(count, streams.generator(seed, 'criterion'))
+
+
+def scores(name: str, count: int = 3) -> list[float]:
+    found: list[float] = CRITERIA.find(name)(INITIAL, FINAL, choice(count)).tolist()
+    return found
+
+
+@pytest.mark.parametrize(('name', 'expected'), [
+    ('magnitude', [0.5, 5, 3.5, 0, 2]),
+    ('small-final', [-0.5, -5, -3.5, 0, -2]),
+    ('large-init', [1, 2, 3, 4, 0]),
+    ('small-init', [-1, -2, -3, -4, 0]),
+    ('magnitude-increase', [-0.5, 3, 0.5, -4, 2]),
+    ('movement', [1.5, 3, 0.5, 4, 2]),
+    ('large-final-same-sign', [0, 5, 3.5, 0, 0]),
+    ('large-final-diff-sign', [0.5, 0, 0, 0, 0])])
+def test_a_criterion_by_hand(name, expected):
+    assert scores(name) == expected
+
+
+def test_large_before_and_after_by_hand():
+    # To keep 2 of 5, each term prunes its 2 smallest: |w_f| below 2, |w_i| below 2. Both borders are 2, so α = 1.
+    assert scores('large-init-large-final', 2) == [0.5, 2, 3, 0, 0]
+    # To keep 1, each prunes 3: |w_f| below 3.5, |w_i| below 3, so α = 3 / 3.5.
+    assert scores('large-init-large-final', 1) == pytest.approx([0.5 * 6 / 7, 2, 3, 0, 0])
+
+
+def test_small_before_and_after_by_hand():
+    # To keep 3 of 5, each term prunes its largest: |w_f| above 3.5, |w_i| above 3, so α = 3 / 3.5.
+    assert scores('small-init-small-final', 3) == pytest.approx([-1, -30 / 7, -3, -4, -12 / 7])
+
+
+@pytest.mark.parametrize(('name', 'sign'), [('large-init-large-final', 1), ('small-init-small-final', -1)])
+@pytest.mark.parametrize('count', [10, 500, 990])
+def test_either_term_alone_prunes_an_equal_share(name, sign, count):
+    random = torch.Generator().manual_seed(3)
+    initial, final = torch.randn(1000, generator=random), 7 * torch.randn(1000, generator=random)
+    found = CRITERIA.find(name)(initial, final, choice(count))
+    by_final = found.abs() != initial.abs()
+    alpha = float((found[by_final] / final[by_final]).abs().median())
+    border = found.sort().values[-count]
+    alone = [int((sign * term < border * (1 - sign * 1e-5)).sum()) for term in (alpha * final.abs(), initial.abs())]
+    assert abs(alone[0] - alone[1]) <= 1 and 0 < alone[0] <= 1000 - count
+    assert int((found >= border).sum()) in (count, count + 1)
+
+
+def test_a_layer_of_equal_magnitudes_is_ranked_by_the_other_term():
+    initial, final = torch.tensor([1., -1., 1., -1.]), torch.tensor([1., 2., 3., 0.])
+    found = CRITERIA.find('large-init-large-final')(initial, final, choice(3))
+    assert masks.keep_best(found[None], torch.ones(1, 4, dtype=torch.bool), 3, seeds=[0]).tolist() == [
+        [True, True, True, False]]
+
+
+def test_the_random_criterion_is_decided_by_the_seed_alone():
+    noise = CRITERIA.find('random')
+    drawn = [noise(INITIAL, FINAL, choice(3, seed)).tolist() for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0] == noise(FINAL, INITIAL, choice(3)).tolist() and len(set(drawn[0])) == 5

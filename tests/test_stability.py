@@ -1,0 +1,178 @@
+"""Instability analysis: copies of one ticket trained apart, and the error on the line between them."""
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lth import stability, streams
+from lth.datasets import sampling
+from lth.stability import Answer, Question, answered
+from lth.task import State, Task
+from lth.tickets import Ticket, finetune, fresh
+from lth.training import accuracy, with_statistics_anew
+from tests.conftest import start_of, task_of
+
+QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
+
+
+def question(**over: int) -> Question:
+    return Question(**{'seed': 0, 'round': 0, 'iteration': 0, 'pair': 0, 'points': 5} | over)
+
+
+def copies(task: Task, ticket: Ticket, pair: int = 0) -> list[State]:
+    """The two ends, trained by hand."""
+
+    seeds = [streams.number(0, 'copy', pair, which) for which in range(2)]
+    return [finetune(replace(task, seeds=(seed,), division_seeds=task.seeds), ticket) for seed in seeds]
+
+
+@pytest.mark.parametrize(('errors', 'barrier'), [
+    ([0.1, 0.5, 0.3], 0.3), ([0.2, 0.1, 0.2], 0.0), ([0.1, 0.2, 0.4], 0.15)])
+def test_the_barrier_is_the_highest_error_less_the_mean_of_both_ends(errors, barrier):
+    assert Answer(errors, 0, 0, 0).barrier == pytest.approx(barrier)
+
+
+def test_copies_train_on_the_pictures_of_their_seed_in_another_order():
+    task = task_of(seeds=(3,))
+    copy = replace(task, seeds=(99,), division_seeds=(3,))
+    (ours, valid), (theirs, other) = task.divisions[0], copy.divisions[0]
+    assert torch.equal(ours, theirs) and torch.equal(valid, other)
+    assert not torch.equal(sampling.order(ours, 3, 0), sampling.order(theirs, 99, 0))
+    start = fresh(task)
+    assert not torch.equal(finetune(task, start).weights, finetune(copy, start).weights)
+
+
+def test_the_line_leads_from_one_copy_to_the_other_and_its_middle_is_their_mean():
+    task, ticket = task_of(), fresh(task_of())
+    ends = copies(task, ticket)
+    found = answered(task, ticket, question(points=3))
+    middle = replace(ends[0], weights=(ends[0].weights + ends[1].weights) / 2)
+    expected = [1 - accuracy(task, state)[0] for state in (ends[0], middle, ends[1])]
+    assert found.errors == pytest.approx(expected)
+    kept = [end.weights[:, :task.network.layout.prunable].double() for end in ends]
+    assert found.distance == pytest.approx(float((kept[0] - kept[1]).square().sum().sqrt()))
+    cosine = float(F.cosine_similarity(*kept))
+    assert found.angle == pytest.approx(math.degrees(math.acos(cosine))) and 0 < found.angle < 90
+    assert found.signs == pytest.approx(float((kept[0].sign() == kept[1].sign()).double().mean()))
+
+
+def test_only_kept_weights_are_compared():
+    task = task_of()
+    dense = fresh(task)
+    mask = torch.rand(dense.mask.shape, generator=torch.Generator().manual_seed(1)) < 0.3
+    weights = dense.weights.clone()
+    weights[:, :mask.shape[1]] *= mask
+    ticket = replace(dense, mask=mask, weights=weights)
+    one, other = (end.weights[:, :mask.shape[1]][mask] for end in copies(task, ticket))
+    assert answered(task, ticket, question()).signs == pytest.approx(float((one.sign() == other.sign()).float().mean()))
+    assert not (one.sign() == other.sign()).all()
+
+
+def test_every_pair_has_orders_of_its_own():
+    task, ticket = task_of(), fresh(task_of())
+    pairs = [answered(task, ticket, question(pair=pair)) for pair in (0, 0, 1)]
+    assert pairs[0] == pairs[1] != pairs[2]
+
+
+def test_copies_that_part_later_end_nearer_to_each_other():
+    task, ticket = task_of(), fresh(task_of())
+    distances = [answered(task, ticket, question(iteration=iteration)).distance for iteration in (0, 7, 14)]
+    assert distances[0] > distances[1] > distances[2] > 0
+
+
+def test_statistics_of_batchnorm_are_those_of_the_training_pictures_whatever_they_were():
+    task = task_of('resnet20', shape=(3, 8, 8), seeds=(0, 1))
+    state = start_of(task)
+    spoilt = {name: torch.full_like(buffer, 7) for name, buffer in state.buffers.items()}
+    anew = with_statistics_anew(task, replace(state, buffers=spoilt))
+    assert anew.buffers['stem.1.running_mean'].shape == (2, 16)
+    for replicate, (training, _) in enumerate(task.divisions):
+        pictures = task.data.train.images[training].float() / 255
+        stem = task.network.layout.unpack(state.weights[replicate])['stem.0.weight']
+        seen = F.conv2d(pictures, stem, padding=1)
+        assert torch.allclose(anew.buffers['stem.1.running_mean'][replicate], seen.mean((0, 2, 3)), atol=1e-5)
+        assert torch.allclose(anew.buffers['stem.1.running_var'][replicate], seen.var((0, 2, 3)), atol=1e-5)
+    assert torch.equal(spoilt['stem.1.running_mean'], torch.full((2, 16), 7.))
+    assert torch.equal(anew.weights, state.weights)
+
+
+def test_a_network_without_batchnorm_is_left_as_it_is():
+    task = task_of()
+    state = start_of(task)
+    assert with_statistics_anew(task, state) is state
+
+
+def run_of_two_seeds(lth) -> None:
+    for seed in ('0', '1'):
+        assert lth(*QUICK, '--seeds', seed).code == 0
+
+
+def measured(lth, *more: str) -> dict:
+    result = lth('stability', 'lenet-300-100-digits', '--points', '3', '--json', *more)
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+def test_the_command_measures_every_seed_round_and_place_of_parting(lth):
+    run_of_two_seeds(lth)
+    found = measured(lth, '--rounds', '0-1', '--part-at', '0,20', '--pairs', '2')
+    asked = [(one['seed'], one['round'], one['iteration'], one['pair']) for one in found['pairs']]
+    assert asked == [(seed, number, iteration, pair) for seed in (0, 1) for number in (0, 1)
+                     for iteration in (0, 20) for pair in (0, 1)]
+    assert all(len(one['errors']) == 3 and one['distance'] > 0 for one in found['pairs'])
+    shown = lth('stability', 'lenet-300-100-digits', '--points', '3').out
+    assert 'barrier' in shown and [line.split()[0] for line in shown.splitlines() if line[1:2].isdigit()] == ['0', '2']
+
+
+def test_masks_are_compared_between_seeds_and_between_rounds(lth):
+    run_of_two_seeds(lth)
+    shared = {(tuple(one['seeds']), tuple(one['rounds'])): one for one in measured(lth, '--rounds', '0,1')['overlaps']}
+    assert set(shared) == {((0, 1), (0, 0)), ((0, 1), (1, 1)), ((0, 0), (0, 1)), ((1, 1), (0, 1))}
+    assert shared[(0, 1), (0, 0)]['shared'] == 1
+    # A mask lies within that of the round before.
+    assert shared[(0, 0), (0, 1)]['shared'] == pytest.approx(40_260 / 50_200)
+    assert shared[(0, 1), (1, 1)]['chance'] == pytest.approx(0.802 / (2 - 0.802), abs=1e-3)
+
+
+def test_the_overlap_by_hand():
+    one, other = torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])
+    assert stability._overlap(one, other) == pytest.approx((1 / 3, 0.25 / 0.75))
+
+
+def test_pairs_that_were_measured_are_kept_and_missing_ones_measured_alike(lth):
+    run_of_two_seeds(lth)
+    found = measured(lth)
+    files = sorted(Path('runs/lenet-300-100-digits-stability').iterdir())
+    contents, times = [path.read_bytes() for path in files], [path.stat().st_mtime_ns for path in files]
+    assert len(files) == 4
+    files[2].unlink()
+    assert measured(lth) == found and [path.read_bytes() for path in files] == contents
+    assert [path.stat().st_mtime_ns == time for path, time in zip(files, times)] == [True, True, False, True]
+
+
+def test_a_measurement_of_another_ticket_is_refused(lth):
+    run_of_two_seeds(lth)
+    measured(lth)
+    one, other = sorted(Path('runs/lenet-300-100-digits-stability').iterdir())[:2]
+    one.write_bytes(other.read_bytes())
+    result = lth('stability', 'lenet-300-100-digits', '--points', '3')
+    assert result.code == 2 and 'was measured on another ticket' in ' '.join(result.err.split())
+
+
+@pytest.mark.parametrize(('options', 'says'), [
+    (('lenet-300-100-digits/seed-0',), 'stability compares its seeds: give'),
+    (('lenet-300-100-digits', '--rounds', '7'), 'has no round 7 of all seeds [0, 1]: its rounds are 0 … 2'),
+    (('lenet-300-100-digits', '--rounds', 'one'), "--rounds: cannot read 'one'"),
+    (('lenet-300-100-digits', '--part-at', '42'), 'iteration 42 is not on the way of round 0'),
+    (('alone',), 'has 1 seeds and 3 rounds'), (('dense',), 'has 2 seeds and 1 rounds')])
+def test_what_is_missing_for_stability_is_told(lth, options, says):
+    run_of_two_seeds(lth)
+    lth(*QUICK, '--run', 'alone')
+    for seed in ('0', '1'):
+        lth(*QUICK, '-i', '0', '--run', 'dense', '--seeds', seed)
+    result = lth('stability', *options)
+    assert result.code == 2 and says in ' '.join(result.err.split())
