@@ -25,8 +25,9 @@ _EPOCHS = re.compile(r'(\d+) epochs?')
 
 
 class Step(NamedTuple):
-    """One run that the checks need, in order."""
+    """One run that a check needs, in order; `what` is the check itself, or its search before it."""
 
+    check: str
     what: str
     plan: Plan
     folder: Path
@@ -80,10 +81,10 @@ def steps(source: Source, folder: Path, names: Sequence[str], options: Callable[
         searched = None
         if name in SEARCHES:
             searched = folder / f'{name}-search'
-            yield Step(f'{name}: searching', planned(_searched(name, source), name), searched)
+            yield Step(name, f'{name}: searching', planned(_searched(name, source), name), searched)
         raw = sequels.recipe_of(source, folder / name, control=name if name not in SEARCHES else 'original',
                                 searched=searched)
-        yield Step(name, planned(options(raw), name), folder / name)
+        yield Step(name, name, planned(options(raw), name), folder / name)
 
 
 def _impossible(name: str, source: Source) -> str | None:

@@ -91,4 +91,4 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
         ends=[*events(settings, task.training, task.steps_per_epoch), task.steps],
         start=scores.drawn(task, lambda random: start_of(settings.scores, layout.prunable, random)),
         parametrization=lambda _, weights: Rounded(weights, penalty), active=active, found=found,
-        dressed=masks.applied, may_sink=settings.keep == 'smallest'), past)
+        dressed=masks.applied, may_sink=scores.may_sink(task, settings)), past)

@@ -60,4 +60,4 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
         start=scores.drawn(task, lambda random: start_of(settings.scores, layout.prunable, random)),
         parametrization=lambda _, weights: parametrization(weights, penalty),
         active=lambda _, last: last.ticket.mask, found=found, dressed=masks.applied,
-        may_sink=settings.rounding == 'at-end' or settings.keep == 'smallest'), past)
+        may_sink=settings.rounding == 'at-end' or scores.may_sink(task, settings)), past)

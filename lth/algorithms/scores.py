@@ -96,6 +96,12 @@ def _round(task: Task, way: Way, number: int, active: Tensor, start: Ticket, tra
     return Round(number, ticket, state, Search(trained.weights, trained.optimizer))
 
 
+def may_sink(task: Task, settings: Scored) -> bool:
+    """Whether a search may leave no score above one half: one that is upside down, or has nothing to learn, will."""
+
+    return settings.keep == 'smallest' or task.data_settings.labels == 'random'
+
+
 def best(scores: Tensor, mask: Tensor, count: int, task: Task, number: int, keep: Keep) -> Tensor:
     """Exactly `count` of the mask, of all layers together: those with the largest scores or, upside down, the smallest.
     """

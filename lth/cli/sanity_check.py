@@ -77,12 +77,30 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a comm
     if dry_run:
         _print_steps(steps, source, as_json=as_json)
         return
-    runs: dict[str, Run] = {}
     way = Way(folder, datasets, ','.join(map(str, source.seeds)), device, threads, as_json, dry_run)
+    runs = _done(steps, way)
+    done = [name for name in names if name in runs]
+    _told(verdicts.report(source, done, runs.__getitem__), source, folder, as_json=as_json)
+
+
+def _done(steps: Sequence['Step'], way: Way) -> dict[str, 'Run']:
+    """The runs of all steps, but for checks whose search collapsed: those end there, and a note says how."""
+
+    runs: dict[str, Run] = {}
+    collapsed: set[str] = set()
     for number, step in enumerate(steps, 1):
+        if step.check in collapsed:
+            continue
         err.print(f'{number} of {len(steps)}: {step.what}', highlight=False)
-        runs[step.what] = searched(step.plan, way._replace(folder=step.folder))
-    _told(verdicts.report(source, names, runs.__getitem__), source, folder, as_json=as_json)
+        try:
+            runs[step.what] = searched(step.plan, way._replace(folder=step.folder))
+        except LthError as error:
+            if step.what == step.check:
+                raise
+            collapsed.add(step.check)
+            err.print(f'Note: {step.check} found nothing that could be finetuned, and is left out: {error}',
+                      highlight=False, markup=False, soft_wrap=True)
+    return runs
 
 
 def _source(where: 'Place', plan: 'Plan', run: 'Run', asked: str | None, round_: int | None) -> 'Source':

@@ -150,3 +150,9 @@ def test_supermasks_rescaled_carry_their_layers_factor():
         kept = gem.mask[0, part]
         factor = slot.size / int(kept.sum())
         assert torch.allclose(gem.weights[0, part][kept], start[0, part][kept] * factor)
+
+
+@pytest.mark.parametrize('name', ['gem-miner', 'hypercube'])
+def test_a_search_with_nothing_to_learn_may_lose_all_scores_and_goes_on_to_its_count(name):
+    task = mining(data={'labels': 'random'})
+    assert int(found(task, name, penalty=30.)[-1].ticket.mask.sum()) == counted(task, name)[-1]

@@ -152,3 +152,15 @@ def test_checks_that_do_not_apply_are_left_out_and_named(lth):
 def test_checks_are_listed(lth):
     listed = lth('list', 'checks').out
     assert 'reinit' in listed and 'half-data' in listed and 'original' not in listed
+
+
+def test_a_search_that_collapses_is_left_out_and_named_and_the_others_are_done(lth):
+    done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '6', '--algorithm', 'global-edge-popup',
+         '--set', 'algorithm.shrink_every=1 epochs', '--run', 'gem')
+    recipe = Path('runs/gem/recipe.yaml')
+    recipe.write_text(recipe.read_text().replace('shrink_every: 1 epoch', 'shrink_every: null'))
+    result = lth('sanity-check', 'gem/seed-0/round-05', '-e', '1', '--checks', 'half-data,reinit')
+    assert result.code == 0, result.err
+    assert 'half-data found nothing that could be finetuned, and is left out' in ' '.join(result.err.split())
+    report = json.loads(next(Path('runs').glob('gem-checks*/checks.json')).read_text())
+    assert [one['check'] for one in report['checks']] == ['reinit']
