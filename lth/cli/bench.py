@@ -84,11 +84,12 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
 
 def _print_rows(rows: 'Sequence[Row]', caption: str) -> None:
     from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
-    out.print(simple_table(
-        caption, ['engine', 'density', 'R', 'ms per step', 'spread', 'speed-up', 'over plain', 'peak MiB'],
-        [[row.engine, f'{100 * row.density:.4g}%', str(row.replicates), f'{row.ms_per_step:.3f}',
-          f'± {row.spread:.0%}', f'{row.ratio:.2f}×', '' if row.over_plain is None else f'{row.over_plain:.2f}×',
-          f'{row.peak_memory:,.0f}'] for row in rows]))
+    over_plain = any(row.over_plain for row in rows)
+    headings = ['engine', 'density', 'R', 'ms per step', 'spread', 'speed-up', *['over plain'] * over_plain, 'peak MiB']
+    out.print(simple_table(caption, headings, [
+        [row.engine, f'{100 * row.density:.4g}%', str(row.replicates), f'{row.ms_per_step:.3f}', f'± {row.spread:.0%}',
+         f'{row.ratio:.2f}×', *['' if row.over_plain is None else f'{row.over_plain:.2f}×'] * over_plain,
+         f'{row.peak_memory:,.0f}'] for row in rows]))
 
 
 def parsed_densities(text: str) -> list[float]:

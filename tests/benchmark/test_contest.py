@@ -76,5 +76,6 @@ def test_the_choice_of_a_mask_is_timed_without_pictures(lth):
 
 
 def test_edge_popup_takes_part_beside_the_weights_of_the_same_engine(lth):
-    result = lth('bench', 'lenet-300-100', 'digits', '--turns', '1', '--device', 'cpu', '--algorithm', 'edge-popup')
-    assert result.code == 0 and 'plain, edge-popup' in result.out and '1 thread,' in result.out
+    result = lth('bench', 'lenet-300-100', 'digits', '--turns', '1', '--device', 'cpu', '--algorithm', 'edge-popup',
+                 '--json')
+    assert [row['engine'] for row in json.loads(result.out)['rows']] == ['usual', 'plain', 'plain, edge-popup']
