@@ -4,12 +4,13 @@ Controls change the ticket itself (`controls.py`); searches repeat the whole sea
 not find anything as good, and finetune what that finds. Each check is a run of its own in one folder, so all of them
 resume, and `lth evaluate` reads them. A new search is a line in `SEARCHES` and a branch in `_searched`.
 """
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lth import sequels
+from lth import layer_counts, sequels
 from lth.controls import CONTROLS
 from lth.errors import LthError, suggestion
 from lth.plan import Plan, planned
@@ -21,6 +22,8 @@ SEARCHES = {
     'random-labels': 'A whole new search on pictures with random labels (Su et al. 2020).',
     'half-data': 'A whole new search on half of the training pictures, as long as before (Su et al. 2020).'}
 _BASE = ('original', 'dense')
+# Controls that take weights from the dense network.
+_MOVING = ('reinit', 'shuffle-mask', 'permute-mask', 'smart-ratio', 'erk')
 _EPOCHS = re.compile(r'(\d+) epochs?')
 
 
@@ -64,8 +67,9 @@ def refuse_unfit(source: Source) -> None:
 
     folder, settings = source.run.folder, source.plan.recipe.dump()['algorithm']
     if source.plan.algorithm.sourced:
-        raise LthError(f'{folder} is a run that trains what another found: check that one, '
-                       f'{folder / settings["source"]}, and it is finetuned anew beside its controls.')
+        found = os.path.normpath(folder / settings['source'])
+        raise LthError(f'{folder} is a run that trains what another found: check that one, {found}, and it is '
+                       'finetuned anew beside its controls.')
     if source.kept == source.plan.network.layout.prunable:
         last = len(source.plan.kept) - 1
         raise LthError(f'Round {source.number} of {folder} is the dense network: there is no mask to be checked. '
@@ -84,7 +88,7 @@ def steps(source: Source, folder: Path, names: Sequence[str], options: Callable[
             yield Step(name, f'{name}: searching', planned(_searched(name, source), name), searched)
         raw = sequels.recipe_of(source, folder / name, control=name if name not in SEARCHES else 'original',
                                 searched=searched)
-        yield Step(name, name, planned(options(raw), name), folder / name)
+        yield Step(name, name, sequels.finetuning(source, options(raw), name), folder / name)
 
 
 def _impossible(name: str, source: Source) -> str | None:
@@ -96,7 +100,25 @@ def _impossible(name: str, source: Source) -> str | None:
     if name in ('random-labels', 'half-data') and blind:
         return f'{algorithm} looks at no pictures'
     if name == 'invert-scores' and 'keep' not in settings and settings.get('criterion') != 'magnitude':
-        return f'{algorithm} ranks nothing that could be turned round'
+        return f'{algorithm} has no ranking here that could be turned round'
+    if name == 'invert-scores' and settings.get('final_mask') == 'in-force':
+        return 'the final mask is what is in force, and upside down nothing is'
+    if name in _MOVING and (settings.get('rescale') or settings.get('mask_0_action', 'zero') != 'zero'):
+        return 'weights carry a factor of their layer, or stand outside the mask, which a control would not keep alike'
+    return _unworkable(name, source)
+
+
+def _unworkable(name: str, source: Source) -> str | None:
+    """Why the counts alone forbid a check."""
+
+    spread = {'smart-ratio': layer_counts.smart_ratio, 'erk': layer_counts.erk}.get(name)
+    try:
+        if spread:
+            spread(source.plan.network.layout.prunable_slots, source.kept)
+        if name in SEARCHES:
+            planned(_searched(name, source), name)
+    except LthError as error:
+        return str(error).rstrip('.')
     return None
 
 

@@ -35,12 +35,15 @@ class Control:
 
 
 class Changes(NamedTuple):
-    """What really changed in one seed: found by comparing, never by trusting. `positions` counts weights that were kept
-    and are not any more, `weights` and `signs` those kept in both that differ; `values_kept`: the same numbers in each
-    layer, perhaps elsewhere; `distribution`: the p-value that a layer's new weights are of another distribution than
-    the dense network's layer (Kolmogorov-Smirnov, times layers); `emptied`: layers without a weight.
+    """What really changed in one seed: found by comparing, never by trusting.
+
+    `kept_before` and `kept` count the weights of the two masks. `positions` counts weights that were kept and are not
+    any more, `weights` and `signs` those kept in both that differ; `values_kept`: the same numbers in each layer,
+    perhaps elsewhere; `distribution`: the p-value that a layer's new weights are of another distribution than the dense
+    network's layer (Kolmogorov-Smirnov, times layers); `emptied`: layers without a weight.
     """
 
+    kept_before: int
     kept: int
     layer_counts_kept: bool
     positions: int
@@ -70,7 +73,7 @@ def controlled(name: str, task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
     changed = chosen.change(task, origin, ticket)
     for seed, one in zip(task.seeds, changes(task.network.layout, origin, ticket, changed), strict=True):
         for claim in chosen.claims:
-            if not _holds(claim, one, ticket, task.network.layout):
+            if not _holds(claim, one, task.network.layout, drawn_here=ticket.iteration == 0):
                 raise LthError(f'The check {name} would prove nothing of seed {seed}, since its claim "{claim}" does '
                                f'not hold: {_shown(one)}. Leave it out, or check a sparser round.')
     return changed
@@ -184,7 +187,7 @@ def _changes(
     values = [torch.equal(old[part][mask[part]].sort().values, new[part][new_mask[part]].sort().values)
               for part in parts]
     return Changes(
-        int(new_mask.sum()), all(int(mask[part].sum()) == int(new_mask[part].sum()) for part in parts),
+        int(mask.sum()), int(new_mask.sum()), all(int(mask[part].sum()) == int(new_mask[part].sum()) for part in parts),
         int((mask & ~new_mask).sum()), int((old != new)[both].sum()), int((old.sign() != new.sign())[both].sum()),
         all(values), min(1., len(parts) * min(_unlike(new[part][new_mask[part]], origin[part]) for part in parts)),
         tuple(slot.name for slot, part in zip(layers, parts, strict=True) if not new_mask[part].any()))
@@ -200,13 +203,15 @@ def _unlike(sample: Tensor, layer: Tensor) -> float:
     return float(stats.ks_2samp(sample.cpu().numpy(), layer.cpu().numpy(), method='asymp').pvalue)
 
 
-def _holds(claim: Claim, found: Changes, ticket: Ticket, layout: Layout) -> bool:
-    kept = int(ticket.mask[0].sum())
+def _holds(claim: Claim, found: Changes, layout: Layout, *, drawn_here: bool) -> bool:
+    """Whether a claim is true. At a later rewind point the dense network's weights are no draw to compare with."""
+
+    same_count = found.kept == found.kept_before
     return {
-        'mask kept': found.positions == 0 and found.kept == kept, 'mask differs': found.positions > 0,
-        'layer counts kept': found.layer_counts_kept, 'count kept': found.kept == kept,
+        'mask kept': found.positions == 0 and same_count, 'mask differs': found.positions > 0,
+        'layer counts kept': found.layer_counts_kept, 'count kept': same_count,
         'weights differ': found.weights > 0, 'weights kept': found.weights == 0, 'values kept': found.values_kept,
-        'same distribution': ticket.iteration > 0 or found.distribution > _UNLIKELY,
+        'same distribution': not drawn_here or found.distribution > _UNLIKELY,
         'all kept': found.kept == layout.prunable}[claim]
 
 

@@ -8,7 +8,9 @@ from torch import Tensor
 from lth import files, opening
 from lth.compaction import Carrying, carrying
 from lth.datasets import Dataset
+from lth.errors import LthError
 from lth.plan import Plan
+from lth.recipe import Raw
 from lth.runs import Run
 from lth.task import Engine
 from lth.tickets import Round
@@ -78,11 +80,21 @@ def finetuned(folder: Path, number: int) -> list[Path]:
 
     found = []
     for beside in sorted(folder.resolve().parent.glob('*/recipe.yaml')):
-        settings = files.read_yaml(beside).get('algorithm', {})
+        settings = _settings_in(beside)
         if (settings.get('name'), settings.get('round'), settings.get('control')) == ('finetune', number, 'original'):
             if (beside.parent / settings['source']).resolve() == folder.resolve():
                 found.append(folder.parent / beside.parent.name)
     return found
+
+
+def _settings_in(recipe: Path) -> Raw:
+    """The algorithm's settings in a recipe; none in a neighbour that is no recipe of ours."""
+
+    try:
+        settings = files.read_yaml(recipe).get('algorithm')
+    except LthError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def afterwards(

@@ -45,7 +45,7 @@ def opened(where: Place) -> tuple[Plan, Run]:
     plan = _planned(where.folder, recipe)
     run = Run(where.folder, plan.recipe.dump(), plan.network)
     if not run.seeds():
-        raise LthError(f'{where.folder} has no whole round yet: let lth find-ticket finish at least one.')
+        raise LthError(f'{where.folder} has no whole round yet: let the search finish at least one.')
     if where.seed is not None and run.rounds(where.seed) <= (where.round or 0):
         raise LthError(f'{where.folder} has no round {where.round or 0} of seed {where.seed}: its seeds are '
                        f'{run.seeds()}, and seed {where.seed} has {run.rounds(where.seed)} rounds.')

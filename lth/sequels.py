@@ -29,9 +29,9 @@ class Source(NamedTuple):
 
     @property
     def kept(self) -> int:
-        """The prunable weights that its tickets keep, at most."""
+        """The prunable weights that its tickets keep, at most, as planned."""
 
-        return max(int(self.run.header(seed, self.number)['kept']) for seed in self.seeds)
+        return self.plan.kept[self.number]
 
 
 def recipe_of(
@@ -53,6 +53,29 @@ def recipe_of(
     if dataset is not None:
         raw['data'] = {**recipes.default(raw['model']['name'], dataset)[0].get('data', {}), 'name': dataset}
     return raw
+
+
+def kept_elsewhere(source: Source, ours: Network) -> int:
+    """The prunable weights that its tickets keep in a network for other classes, where the output layer is drawn anew;
+    as the first seed of the run has it.
+    """
+
+    layout = source.plan.network.layout
+    masks_ = layout.unpack(source.run.load(source.run.seeds()[0], source.number).ticket.mask[0])
+    sizes = {slot.name: slot.size for slot in ours.layout.prunable_slots}
+    anew = [name for name in redrawn(source.plan.network, ours) if name in masks_]
+    return source.kept + sum(_redrawn_count(masks_[name], sizes[name]) - int(masks_[name].sum()) for name in anew)
+
+
+def finetuning(source: Source, raw: Raw, origin: str) -> Plan:
+    """The plan of a recipe that finetunes the source's tickets; an LthError if nothing would be trained."""
+
+    plan = planned(raw, origin)
+    iteration = source.run.header(source.seeds[0], source.number)['iteration']
+    if iteration >= plan.steps:
+        raise LthError(f'The ticket starts at iteration {iteration} of its schedule, which ends at {plan.steps}: '
+                       'nothing would be trained. Train for more epochs (-e counts from iteration 0).')
+    return plan
 
 
 def past_of(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:
@@ -122,8 +145,14 @@ def _fitted(
 def _redrawn_mask(slot: Slot, old: Tensor, seed: int) -> Tensor:
     """As many weights as the old output layer keeps, at random: bool of the slot's shape."""
 
-    count = slot.size if bool(old.all()) else min(slot.size, int(old.sum()))
+    count = _redrawn_count(old, slot.size)
     return masks.spread([slot.size], [count], seeds=[streams.number(seed, 'output')])[0].view(slot.shape)
+
+
+def _redrawn_count(old: Tensor, size: int) -> int:
+    """As many as the old layer keeps, or all that there are, as of a dense one."""
+
+    return size if bool(old.all()) else min(size, int(old.sum()))
 
 
 def _sides(network: Network, name: str) -> str:

@@ -4,7 +4,9 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lth.checks import SEARCHES
 from lth.controls import Changes, changes
+from lth.errors import LthError
 from lth.runs import Run
 from lth.sequels import Source
 from lth.statistics import Comparison, Interval, Verdict, interval, paired, verdict
@@ -54,8 +56,8 @@ def sentence(outcome: Outcome, thing: str) -> str:
     words, verb = _WORDS[outcome.check]
     mean, margin, count = outcome.comparison.difference
     if margin is None:
-        return (f'undecided: the {thing} is {_points(mean)} points better than {words}, n = 1: with one seed no '
-                'interval can be given')
+        return (f'undecided: the {thing} is {_points(abs(mean))} points {"better" if mean >= 0 else "worse"} than '
+                f'{words}, n = 1: with one seed no interval can be given')
     amount = f'{_points(mean)} ± {100 * margin:.1f}'
     if outcome.verdict == 'fails' and mean + margin < 0:
         return f'fails: {words} {verb} better, {amount} points, n = {count}'
@@ -92,10 +94,13 @@ def _outcome_object(one: Outcome) -> dict[str, Any]:
 
 def _outcome(source: Source, name: str, originals: Sequence[float], opened: Callable[[str], Run]) -> Outcome:
     run = opened(name)
+    found = [_changed(source, opened('original'), run, seed) for seed in source.seeds]
+    if name in SEARCHES and not all(change.positions for change in found):
+        raise LthError(f'The check {name} proves nothing: its search found the very mask of the original. Leave it out '
+                       'with --checks.')
     accuracies = [_accuracy(run, seed) for seed in source.seeds]
     comparison = paired(originals, accuracies)
-    return Outcome(name, accuracies, interval(accuracies), comparison, verdict(comparison),
-                   [_changed(source, opened('original'), run, seed) for seed in source.seeds])
+    return Outcome(name, accuracies, interval(accuracies), comparison, verdict(comparison), found)
 
 
 def _accuracy(run: Run, seed: int) -> float:

@@ -124,3 +124,12 @@ def test_an_emptied_layer_is_named():
     mask[:, slot.start:slot.stop] = False
     found = changes(LAYOUT, origin, gem, replace(gem, mask=mask, weights=masks.applied(mask, gem.weights)))[0]
     assert found.emptied == ('output.weight',) and not found.layer_counts_kept
+
+
+def test_seeds_whose_tickets_keep_different_counts_are_compared_each_with_its_own():
+    origin, gem = ticket()
+    mask = gem.mask.clone()
+    mask[1, gem.mask[1].nonzero()[:50]] = False
+    unequal = replace(gem, mask=mask, weights=masks.applied(mask, gem.weights))
+    for name in ('original', 'shuffle-mask', 'erk'):
+        assert controlled(name, TASK, origin, unequal).mask.sum(1).tolist() == mask.sum(1).tolist()

@@ -18,6 +18,7 @@ from lth.algorithms.collapse import kept_count
 from lth.algorithms.regularizers import Penalty
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.straight_through import Top
+from lth.errors import LthError
 from lth.layer_counts import uniform
 from lth.lengths import Length
 from lth.recipe import Training
@@ -61,7 +62,7 @@ def levels(settings: Global, training: Training, steps_per_epoch: int) -> list[L
         return [Level(end, settings.density) for end in spans]
     unit = steps_per_epoch if settings.shrink_every.unit == 'epochs' else 1
     end, every = training.length.steps(steps_per_epoch), settings.shrink_every.steps(steps_per_epoch)
-    steps = max(1, end // every)
+    steps = end // every
     bounds = [0, *(step * every - unit for step in range(1, steps + 1)), end]
     return [Level(bounds[step + 1], settings.density ** (step / steps))
             for step in range(steps + 1) if bounds[step] < bounds[step + 1]]
@@ -82,10 +83,14 @@ def _kept(layout: Layout, settings: Global, training: Training, steps_per_epoch:
     return [max(least, int(share * layout.prunable)) if share > settings.density else least for share in shares]
 
 
-def _check(settings: Layerwise | Global, _training: Training, _steps_per_epoch: int) -> None:
+def _check(settings: Layerwise | Global, training: Training, steps_per_epoch: int) -> None:
     scores.check_span('save_every', settings.save_every)
-    if isinstance(settings, Global) and settings.shrink_every:
-        scores.check_span('shrink_every', settings.shrink_every)
+    if not isinstance(settings, Global) or not settings.shrink_every:
+        return
+    scores.check_span('shrink_every', settings.shrink_every)
+    if settings.shrink_every.steps(steps_per_epoch) >= training.length.steps(steps_per_epoch):
+        raise LthError(f'algorithm.shrink_every: the share never falls, as {settings.shrink_every} is not before the '
+                       f'end of training, {training.length}. Let it fall earlier or train longer.')
 
 
 @algorithm('edge-popup', Layerwise, kept=_kept_layerwise, check=_check, trains='throughout', finds='gems')

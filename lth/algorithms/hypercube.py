@@ -8,15 +8,12 @@ from torch import Tensor
 from lth import masks
 from lth.algorithms import scores
 from lth.algorithms.algorithm import algorithm
-from lth.algorithms.collapse import kept_count
 from lth.algorithms.regularizers import Exponents, Penalty, Regularizer
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.starts import Start, start_of
 from lth.algorithms.straight_through import Multiplied, Rounded
-from lth.recipe import Training
 from lth.task import Task
 from lth.tickets import Round
-from lth.vectors import Layout
 
 
 class Settings(Saved):
@@ -30,22 +27,13 @@ class Settings(Saved):
     rounding: Literal['every-step', 'at-end'] = 'every-step'
 
 
-def _kept(layout: Layout, settings: Settings, training: Training, steps_per_epoch: int) -> list[int]:
-    rounds = len(scores.ends(settings.save_every, training, steps_per_epoch))
-    return [*[layout.prunable] * (rounds - 1), kept_count(layout, settings.density)]
-
-
-def _check(settings: Settings, _training: Training, _steps_per_epoch: int) -> None:
-    scores.check_span('save_every', settings.save_every)
-
-
-@algorithm('hypercube', Settings, kept=_kept, check=_check, trains='throughout', finds='gems')
+@algorithm('hypercube', Settings, kept=scores.saved_counts, check=scores.check_saved, trains='throughout', finds='gems')
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Trained scores on untrained weights as in Gem-Miner, none frozen; the largest are kept (Sreenivasan et al. 2022).
     """
 
     layout = task.network.layout
-    counts = _kept(layout, settings, task.training, task.steps_per_epoch)
+    counts = scores.saved_counts(layout, settings, task.training, task.steps_per_epoch)
     penalty = Penalty(settings.penalty, settings.regularizer, settings.exponents)
     parametrization = Rounded if settings.rounding == 'every-step' else Multiplied
 
@@ -60,4 +48,5 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
         start=scores.drawn(task, lambda random: start_of(settings.scores, layout.prunable, random)),
         parametrization=lambda _, weights: parametrization(weights, penalty),
         active=lambda _, last: last.ticket.mask, found=found, dressed=masks.applied,
-        may_sink=settings.rounding == 'at-end' or scores.may_sink(task, settings)), past)
+        may_sink=settings.rounding == 'at-end' or scores.may_sink(task, settings),
+        as_saved=settings.rounding == 'every-step'), past)

@@ -12,13 +12,14 @@ from pydantic import Field
 from torch import Tensor
 
 from lth import masks, streams
-from lth.algorithms.collapse import refuse_empty_layers
+from lth.algorithms.collapse import kept_count, refuse_empty_layers
 from lth.errors import LthError
 from lth.lengths import Length, Span
 from lth.recipe import AlgorithmSettings, Training
 from lth.task import Parametrization, State, Task
 from lth.tickets import Round, Search, Ticket, fresh
 from lth.training import measured, train
+from lth.vectors import Layout
 
 Keep = Literal['largest', 'smallest']
 SINK = 'Lower algorithm.penalty or the weight decay, which draw scores to 0, or the learning rate'
@@ -47,7 +48,8 @@ class Way:
     `parametrization` gives that of a round from the drawn weights (R, N). `active` tells where scores train in a round,
     after the one before. `found` gives from a round's number, that mask and the scores the mask that is saved and the
     one that is in force. `dressed` puts weights under a mask: (R, P), (R, N) -> (R, N). What is rounded `may_sink`
-    below one half everywhere; `mend` is what helps when a layer is emptied.
+    below one half everywhere; `mend` is what helps when a layer is emptied; `as_saved`
+    tells whether training measures the network that is saved.
     """
 
     ends: Sequence[int]
@@ -58,6 +60,7 @@ class Way:
     dressed: Callable[[Tensor, Tensor], Tensor]
     may_sink: bool = False
     mend: str = SINK
+    as_saved: bool = True
 
 
 def searched(task: Task, way: Way, past: Sequence[Round]) -> Iterator[Round]:
@@ -88,7 +91,7 @@ def _round(task: Task, way: Way, number: int, active: Tensor, start: Ticket, tra
         refuse_empty_layers(task, in_force, f'Rounding scores in round {number}', SINK)
     state = State(way.dressed(in_force, start.weights), trained.buffers, trained.step, history=trained.history,
                   engine=trained.engine)
-    if number + 1 == len(way.ends):
+    if number + 1 == len(way.ends) or not way.as_saved:
         last = trained.history[-1]
         # In place of the network in force before, so that one iteration has one line.
         state = replace(state, history=(*trained.history[:-1], measured(task, state, last.train)))
@@ -115,6 +118,19 @@ def ends(every: Length, training: Training, steps_per_epoch: int) -> list[int]:
 
     step, end = every.steps(steps_per_epoch), training.length.steps(steps_per_epoch)
     return [*range(step, end, step), end]
+
+
+def saved_counts(layout: Layout, settings: Saved, training: Training, steps_per_epoch: int) -> list[int]:
+    """The counts of a search in which all scores are active to the end, and the best are kept then."""
+
+    rounds = len(ends(settings.save_every, training, steps_per_epoch))
+    return [*[layout.prunable] * (rounds - 1), kept_count(layout, settings.density)]
+
+
+def check_saved(settings: Saved, _training: Training, _steps_per_epoch: int) -> None:
+    """An LthError if rounds have no length."""
+
+    check_span('save_every', settings.save_every)
 
 
 def check_span(name: str, span: Span) -> None:

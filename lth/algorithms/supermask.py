@@ -10,13 +10,10 @@ from torch import Tensor
 from lth import masks
 from lth.algorithms import scores
 from lth.algorithms.algorithm import algorithm
-from lth.algorithms.collapse import kept_count
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.straight_through import Bernoulli, scales
-from lth.recipe import Training
 from lth.task import Task
 from lth.tickets import Round
-from lth.vectors import Layout
 
 
 class Settings(Saved):
@@ -26,22 +23,14 @@ class Settings(Saved):
     rescale: bool = False
 
 
-def _kept(layout: Layout, settings: Settings, training: Training, steps_per_epoch: int) -> list[int]:
-    rounds = len(scores.ends(settings.save_every, training, steps_per_epoch))
-    return [*[layout.prunable] * (rounds - 1), kept_count(layout, settings.density)]
-
-
-def _check(settings: Settings, _training: Training, _steps_per_epoch: int) -> None:
-    scores.check_span('save_every', settings.save_every)
-
-
-@algorithm('supermask', Settings, kept=_kept, check=_check, trains='throughout', finds='gems', noisy=True)
+@algorithm('supermask', Settings, kept=scores.saved_counts, check=scores.check_saved, trains='throughout', finds='gems',
+           noisy=True)
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Trained probabilities of masks drawn anew for every step; the most probable weights are kept (Zhou et al. 2019).
     """
 
     layout = task.network.layout
-    counts = _kept(layout, settings, task.training, task.steps_per_epoch)
+    counts = scores.saved_counts(layout, settings, task.training, task.steps_per_epoch)
 
     def found(number: int, mask: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
         if number + 1 < len(counts):
@@ -60,4 +49,4 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
         ends=scores.ends(settings.save_every, task.training, task.steps_per_epoch),
         start=torch.zeros(len(task.seeds), layout.prunable),
         parametrization=lambda _, weights: Bernoulli(weights, layout, task.seeds, settings.rescale),
-        active=lambda _, last: last.ticket.mask, found=found, dressed=dressed, may_sink=True), past)
+        active=lambda _, last: last.ticket.mask, found=found, dressed=dressed, may_sink=True, as_saved=False), past)

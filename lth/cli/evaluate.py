@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lth.cli.options import Datasets, Device, Json, Threads, err, explained, out
+from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.evaluation import Evaluation
@@ -41,8 +42,12 @@ def evaluate(
     data = plan.read(datasets).to(engine.device)
     seeds = opened.seeds() if where.seed is None else [where.seed]
     found = list(evaluation.evaluations(plan, opened, data, engine, seeds, where.round))
-    trained = {folder: evaluation.afterwards(folder, datasets, engine, seeds)
-               for folder in evaluation.finetuned(where.folder, found[-1].round)}
+    trained: dict[Path, list[Evaluation]] = {}
+    for folder in evaluation.finetuned(where.folder, found[-1].round):
+        try:
+            trained[folder] = evaluation.afterwards(folder, datasets, engine, seeds)
+        except LthError as error:
+            err.print(f'Note: {folder} could not be measured: {error}', highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print(json.dumps({'run': str(where.folder), 'evaluations': list(map(_object, found)), 'finetuned': [
             {'run': str(folder), 'evaluations': list(map(_object, after))} for folder, after in trained.items()]},
@@ -111,7 +116,7 @@ def _print_finetuned(found: Sequence['Evaluation'], trained: Mapping[Path, Seque
     from lth.statistics import interval, paired  # pylint: disable=import-outside-toplevel # as above
     before = {one.seed: one.test_accuracy for one in found if one.round == found[-1].round}
     rows = []
-    for folder, after in trained.items():
+    for folder, after in ((folder, after) for folder, after in trained.items() if after):
         accuracies, same = [one.test_accuracy for one in after], [before[one.seed] for one in after]
         rows.append([str(folder), percent(interval(same)), percent(interval(accuracies)),
                      percent(paired(accuracies, same).difference)])

@@ -1,5 +1,6 @@
 """`lth find-gem`: a subnetwork that is good before any of its weights was trained."""
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,6 +79,9 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
     if config is not None:
         conversion = _conversion(config, name, recipe)
         found, pair = _configured(conversion, config.name, model, dataset)
+        if kept is not None and 'density' not in found[0]['algorithm']:
+            raise LthError(f'{config.name} is for {found[0]["algorithm"]["name"]}, which goes by rounds: leave out '
+                           '--sparsity and --density, or give --set algorithm.rounds=N.')
         seeds = ','.join(map(str, conversion.seeds)) if seeds is None else seeds
         if conversion.datasets and conversion.datasets.is_dir() and datasets == Path('datasets'):
             datasets = conversion.datasets
@@ -130,7 +134,7 @@ def _share(sparsity: float | None, density: float | None, *, needed: bool) -> fl
         raise LthError(f'--sparsity {sparsity}: the percent of the weights that are kept lies above 0, at most at 100.')
     if density is not None and not 0 < density <= 1:
         raise LthError(f'--density {density}: the share of the weights that is kept lies above 0, at most at 1.')
-    return density if sparsity is None else float(f'{sparsity!r}e-2')
+    return density if sparsity is None else float(Decimal(repr(sparsity)) / 100)
 
 
 def _algorithm(name: str | None) -> str | None:
@@ -164,12 +168,18 @@ def _configured(
         conversion: 'Conversion', origin: str, model: str | None, dataset: str | None) -> tuple[Found, tuple[str, str]]:
     """The recipe for the model and data set that were named, or else are its own."""
 
-    from lth.recipe import merged  # pylint: disable=import-outside-toplevel # as above
-    raw = conversion.recipe
-    pair = model or str(raw['model']['name']), dataset or str(raw['data']['name'])
-    # The options of another model are not those of this one; pictures are shown alike.
-    raw = merged(raw, {'model': {'name': pair[0]}})
-    raw['data']['name'] = pair[1]
+    from lth import recipes  # pylint: disable=import-outside-toplevel # as above
+    from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
+    from lth.models import MODELS, settings_of  # pylint: disable=import-outside-toplevel # as above
+    raw = dict(conversion.recipe)
+    theirs = str(raw['model']['name']), str(raw['data']['name'])
+    pair = MODELS.canonical(model or theirs[0]), DATASETS.canonical(dataset or theirs[1])
+    if pair[0] != theirs[0]:
+        # How weights are drawn goes over to another model, and what it has of the options.
+        known = settings_of(pair[0]).model_fields
+        raw['model'] = {key: value for key, value in raw['model'].items() if key in known} | {'name': pair[0]}
+    if pair[1] != theirs[1]:
+        raw['data'] = recipes.gem(*pair, 0.05, 'gem-miner')[0]['data'] | {'name': pair[1]}
     return (raw, origin, None), pair
 
 
@@ -178,9 +188,12 @@ def _lengths(found: Found, epochs: int | None) -> dict[str, Any]:
 
     if epochs is None:
         return {}
-    section = 'algorithm.finetune' if 'finetune' in found[0]['algorithm'] else 'training'
+    raw = found[0]
+    section, training = ('algorithm.finetune', raw['algorithm']['finetune']) if 'finetune' in raw['algorithm'] else (
+        'training', raw['training'])
+    gem = raw['algorithm']['name'] != 'magnitude' and training.get('schedule', {}).get('name') == 'multistep'
     return {'training.length': f'{epochs} epochs', f'{section}.length': f'{epochs} epochs',
-            f'{section}.schedule': gem_schedule(epochs)}
+            **({f'{section}.schedule': gem_schedule(epochs)} if gem else {})}
 
 
 def _promise(plan: 'Plan') -> str:

@@ -8,7 +8,6 @@ from lth.cli.options import (
     BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Threads, explained)
 from lth.cli.planning import gem_schedule, overridden
 from lth.cli.searching import Way, carried_out, file_name, run_folder
-from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.plan import Plan
@@ -85,18 +84,15 @@ def finetuning(
 
     from lth import sequels  # pylint: disable=import-outside-toplevel # as above
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
-    from lth.plan import planned  # pylint: disable=import-outside-toplevel # as above
     name = None if dataset is None else DATASETS.canonical(dataset)
     raw = overridden(sequels.recipe_of(source, folder, dataset=name), options, overrides)
-    plan = planned(raw, f'{source.run.folder} to be finetuned')
+    plan = sequels.finetuning(source, raw, f'{source.run.folder} to be finetuned')
     if anew := sequels.redrawn(source.plan.network, plan.network):
+        raw['algorithm']['kept'] = sequels.kept_elsewhere(source, plan.network)
+        plan = sequels.finetuning(source, raw, f'{source.run.folder} to be finetuned')
         plan = replace(plan, remarks=(*plan.remarks, f'classes differ ({source.plan.network.classes} / '
                                       f'{plan.network.classes}), so the output layer is drawn anew: '
                                       f'{", ".join(anew)}'))
-    iteration = source.run.header(source.seeds[0], source.number)['iteration']
-    if iteration >= plan.steps:
-        raise LthError(f'The ticket starts at iteration {iteration} of its schedule, which ends at {plan.steps}: '
-                       'nothing would be trained. Train for more epochs (-e counts from iteration 0).')
     return plan
 
 
@@ -105,5 +101,7 @@ def lengths(source: 'Source', epochs: int | None) -> dict[str, Any]:
 
     if epochs is None:
         return {}
-    schedule = {'training.schedule': gem_schedule(epochs)} if source.plan.algorithm.finds == 'gems' else {}
-    return {'training.length': f'{epochs} epochs', **schedule}
+    raw = source.plan.recipe.dump()
+    training = raw['algorithm'].get('finetune', raw['training'])
+    drops = source.plan.algorithm.finds == 'gems' and training['schedule']['name'] == 'multistep'
+    return {'training.length': f'{epochs} epochs', **({'training.schedule': gem_schedule(epochs)} if drops else {})}

@@ -84,22 +84,24 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a comm
 
 
 def _done(steps: Sequence['Step'], way: Way) -> dict[str, 'Run']:
-    """The runs of all steps, but for checks whose search collapsed: those end there, and a note says how."""
+    """The runs of all steps, but for checks that come to nothing, such as those whose search collapsed: they end there,
+    and a note says how.
+    """
 
     runs: dict[str, Run] = {}
-    collapsed: set[str] = set()
+    left_out: set[str] = set()
     for number, step in enumerate(steps, 1):
-        if step.check in collapsed:
+        if step.check in left_out:
             continue
         err.print(f'{number} of {len(steps)}: {step.what}', highlight=False)
         try:
             runs[step.what] = searched(step.plan, way._replace(folder=step.folder))
         except LthError as error:
-            if step.what == step.check:
+            if step.check in ('original', 'dense'):
                 raise
-            collapsed.add(step.check)
-            err.print(f'Note: {step.check} found nothing that could be finetuned, and is left out: {error}',
-                      highlight=False, markup=False, soft_wrap=True)
+            left_out.add(step.check)
+            err.print(f'Note: {step.what} came to nothing, so {step.check} is left out: {error}', highlight=False,
+                      markup=False, soft_wrap=True)
     return runs
 
 

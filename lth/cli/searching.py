@@ -50,7 +50,8 @@ def carried_out_beside(plan: 'Plan', way: Way, controls: 'Mapping[str, Callable[
             err.print(f'Then as many pruned rounds of each control: {", ".join(controls)}.', highlight=False)
         return
     from lth.cli.tables import print_run  # pylint: disable=import-outside-toplevel # as below
-    found, beside = searched(plan, way), dict[str, Run]()
+    found = searched(plan, way)
+    beside: dict[str, Run] = {}
     for control, plan_beside in controls.items():
         err.print(f'Control: {control}', highlight=False)
         there = Path(f'{way.folder}-controls') / control

@@ -118,7 +118,7 @@ def drops(epochs: int) -> list[int]:
     """The epochs at which the learning rate drops when a gem is finetuned for so many, as the paper's code has it."""
 
     published = {100: [50, 80], 150: [80, 120], 160: [80, 120], 200: [100, 150], 300: [150, 250]}
-    return published.get(epochs, [epochs // 2, epochs * 2 // 3])
+    return published.get(epochs, sorted({epochs // 2, epochs * 2 // 3} - {0}))
 
 
 def _network(given: Given) -> _Network:

@@ -80,7 +80,7 @@ def gem(model: str, dataset: str, density: float, algorithm: str) -> tuple[Raw, 
     raw, origin, remark = _mined(model, dataset, density)
     if algorithm == raw['algorithm']['name']:
         return raw, origin, remark
-    return *_by(algorithm, raw), None
+    return *_by(algorithm, raw), remark
 
 
 def _mined(model: str, dataset: str, density: float) -> tuple[Raw, str, str | None]:
@@ -106,6 +106,8 @@ def _by(algorithm: str, mined: Raw) -> tuple[Raw, str]:
     if name in names():
         own, _ = _read(name)
         settings = {**own['algorithm'], 'finetune': mined['algorithm']['finetune']}
+        if algorithm == 'hypercube':
+            settings['penalty'] = mined['algorithm']['penalty']
         training = merged(mined['training'], own.get('training', {}))
         return {**mined, 'source': own['source'], 'training': training, 'algorithm': settings}, f'{name}.yaml'
     own, _ = _read(_AT_INIT)

@@ -7,6 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lth import session
+from lth.rare_gems import drops
 from lth.runs import Run
 from tests.conftest import Result
 
@@ -209,10 +210,14 @@ def test_other_algorithms_finetune_as_gem_miner_does_for_the_pair(lth):
      'the 3 layers, such as dense1.weight, needs one: give a density of at least 6e-05 (--sparsity 0.006)'),
     (('--config', 'nowhere.yml'), 'Cannot read nowhere.yml'), (('--config', 'list.yml'), 'list.yml'),
     (('--config', 'broken.yml'), 'not valid YAML'), (('--config', 'slip.yml'), "did you mean 'lmbda'"),
-    (('--config', 'fine.yml', '--algorithm', 'snip'), '--config says the algorithm')])
+    (('--config', 'fine.yml', '--algorithm', 'snip'), '--config says the algorithm'),
+    (('--config', 'imp.yml', '--sparsity', '5'), 'imp.yml is for magnitude, which goes by rounds'),
+    (('lenet-300-100', 'digits', '--sparsity', '0.00005'), 'keeps 0 of 50200 weights'),
+    (('lenet-300-100', 'digits', '--sparsity', '5', '-e', '4', '--algorithm', 'global-edge-popup', '--set',
+      'algorithm.shrink_every=4 epochs'), 'the share never falls, as 4 epochs is not before the end of training')])
 def test_nonsense_about_algorithms_and_settings_is_refused(lth, tmp_path, options, says):
     for name, text in (('list', '- algo: hc'), ('broken', 'algo: [hc'), ('slip', 'algo: hc_iter\nlamda: 1'),
-                       ('fine', 'algo: hc_iter')):
+                       ('fine', 'algo: hc_iter'), ('imp', 'algo: imp\narch: resnet20\ndataset: CIFAR10')):
         Path(f'{name}.yml').write_text(text)
     result = lth('find-gem', *options)
     assert result.code == 2 and says in ' '.join(result.err.split()), result.err
@@ -335,3 +340,52 @@ def test_the_last_round_of_a_gem_has_one_line_for_each_iteration(lth):
     lines = Path('runs/gem/seed-0/round-02/metrics.jsonl').read_text().splitlines()
     iterations = [json.loads(line)['iteration'] for line in lines]
     assert len(set(iterations)) == len(iterations)
+
+
+def test_another_length_leaves_schedules_alone_that_have_no_milestones(lth):
+    result = lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '20', '--set',
+                 'algorithm.finetune.schedule.name=cosine', '--dry-run', '--json')
+    assert json.loads(result.out)['recipe']['algorithm']['finetune']['schedule']['name'] == 'cosine'
+    Path('theirs.yml').write_text(CONFIG + 'fine_tune_lr_policy: cosine_lr\n')
+    result = lth('find-gem', '--config', 'theirs.yml', '-e', '20', '--dry-run', '--json')
+    finetuned = json.loads(result.out)['recipe']['algorithm']['finetune']
+    assert (finetuned['schedule']['name'], finetuned['length']) == ('cosine', '20 epochs')
+
+
+def test_rare_gems_settings_keep_how_weights_are_drawn_in_another_model(lth):
+    Path('theirs.yml').write_text(CONFIG + 'init: signed_constant\n')
+    recipe = json.loads(lth('find-gem', 'lenet-300-100', 'mnist', '--config', 'theirs.yml', '--sparsity', '5',
+                            '--dry-run', '--json').out)['recipe']
+    assert recipe['model']['initializer'] == 'signed-constant' and 'shortcut' not in recipe['model']
+    assert recipe['data']['name'] == 'mnist' and not recipe['data']['flip'] and recipe['data']['crop'] == 0
+
+
+def test_edge_popup_is_trained_as_published_whatever_gem_miner_takes_for_the_pair(lth):
+    def recipe(model: str, algorithm: str, percent: str) -> dict:
+        result = lth('find-gem', model, 'cifar10', '--sparsity', percent, '--algorithm', algorithm, '--dry-run',
+                     '--json')
+        chosen: dict = json.loads(result.out)['recipe']
+        return chosen
+    assert recipe('vgg16', 'edge-popup', '1.4')['training']['optimizer'] == {
+        'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 5e-4}
+    assert recipe('resnet20', 'hypercube', '50')['algorithm']['penalty'] == 1e-8
+
+
+@pytest.mark.parametrize('more', [('hypercube', '--set', 'algorithm.rounding=at-end'), ('supermask',)])
+def test_every_round_is_measured_as_it_is_saved(lth, more):
+    assert lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '4', '--set',
+               'algorithm.save_every=2 epochs', '--run', 'gem', '--algorithm', *more).code == 0
+    result = lth('evaluate', 'gem')
+    assert result.code == 0 and 'recorded' not in result.err
+
+
+def test_evaluate_passes_by_neighbours_that_are_none_of_its_own(lth):
+    found(lth, 'gem', '--seeds', '0')
+    for name, text in (('list', '- 1'), ('word', 'algorithm: nothing')):
+        Path(f'runs/{name}').mkdir()
+        Path(f'runs/{name}/recipe.yaml').write_text(text)
+    assert lth('evaluate', 'gem').code == 0
+
+
+def test_a_learning_rate_drops_after_the_start_however_short_the_training():
+    assert [drops(epochs) for epochs in (1, 2, 3, 150)] == [[], [1], [1, 2], [80, 120]]

@@ -156,11 +156,43 @@ def test_checks_are_listed(lth):
 
 def test_a_search_that_collapses_is_left_out_and_named_and_the_others_are_done(lth):
     done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '6', '--algorithm', 'global-edge-popup',
-         '--set', 'algorithm.shrink_every=1 epochs', '--run', 'gem')
+         '--set', 'algorithm.shrink_every=1 epochs', '--set', 'algorithm.save_every=1 epochs', '--run', 'gem')
     recipe = Path('runs/gem/recipe.yaml')
     recipe.write_text(recipe.read_text().replace('shrink_every: 1 epoch', 'shrink_every: null'))
     result = lth('sanity-check', 'gem/seed-0/round-05', '-e', '1', '--checks', 'half-data,reinit')
     assert result.code == 0, result.err
-    assert 'half-data found nothing that could be finetuned, and is left out' in ' '.join(result.err.split())
+    assert 'half-data: searching came to nothing, so half-data is left out' in ' '.join(result.err.split())
     report = json.loads(next(Path('runs').glob('gem-checks*/checks.json')).read_text())
     assert [one['check'] for one in report['checks']] == ['reinit']
+
+
+def test_a_check_that_would_train_nothing_is_refused(lth):
+    done(lth, *TICKET, '--set', 'algorithm.rewind=1 epochs')
+    assert 'nothing would be trained' in refused(lth, 'sanity-check', 'ticket', '-e', '1')
+    assert not Path('runs/ticket-checks').exists()
+
+
+def test_checks_that_counts_or_settings_forbid_are_left_out_before_anything_is_trained(lth):
+    done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '0.5', '--algorithm', 'snip', '--run', 'snip')
+    note = ' '.join(lth('sanity-check', 'snip', '--dry-run').err.split())
+    assert 'smart-ratio is left out: ' in note and 'erk is left out' not in note
+    done(lth, *FIND, '--set', 'algorithm.freeze_every=2 epochs', '--set', 'algorithm.final_mask=in-force')
+    assert 'invert-scores is left out: the final mask is what is in force' in lth(
+        'sanity-check', 'gem', '--dry-run').err
+    done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'supermask', '-e', '2',
+         '--set', 'algorithm.rescale=true', '--run', 'mask')
+    left = lth('sanity-check', 'mask', '--dry-run').err
+    assert all(f'{name} is left out: weights carry a factor' in ' '.join(left.split()) for name in (
+        'reinit', 'shuffle-mask', 'erk'))
+    assert 'shuffle-weights' not in left
+
+
+def test_seeds_can_be_added_to_gems_of_different_counts(lth, monkeypatch):
+    monkeypatch.setattr(session.engines, 'groups', lambda _engine, _network, seeds: [tuple(seeds)])
+    many = [word if word != '10' else '80' for word in GEM]
+    done(lth, *many, '--seeds', '0-1', '--set', 'algorithm.final_mask=in-force')
+    counts = {read_header(path)['kept'] for path in Path('runs/gem').rglob('round-02/mask.safetensors')}
+    assert len(counts) == 2  # what is in force differs
+    done(lth, 'sanity-check', 'gem', '-e', '1', '--seeds', '1', '--checks', 'reinit')
+    report = done(lth, 'sanity-check', 'gem', '-e', '1', '--seeds', '0-1', '--checks', 'reinit')
+    assert {one['kept'] for one in report['checks'][0]['changes']} == counts
