@@ -70,7 +70,8 @@ class _Console(Console):
 
 
 # A colon is part of many a name here, and no smiley.
-out = _Console(emoji=False)
+# A file or a pipe has no width, and tables in it are not to be folded at 80 columns.
+out = _Console(emoji=False, width=None if sys.stdout.isatty() or 'COLUMNS' in os.environ else 160)
 err = _Console(emoji=False, stderr=True)
 
 

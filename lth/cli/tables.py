@@ -45,7 +45,8 @@ def print_run(run: Run, seeds: Sequence[int], controls: Mapping[str, Run] | None
         print(json.dumps(run_object(run, seeds) | ({'controls': found} if found else {}), indent=2))
         return
     trained = ALGORITHMS.find(run.recipe['algorithm']['name']).finds != 'gems'
-    carries = trained and any(one.carrying for row in rows for one in row.outcomes)
+    # Beside controls the table has no room for them.
+    carries = trained and not controls and any(one.carrying for row in rows for one in row.outcomes)
     cells = []
     for row in rows:
         cells.append([str(row.number), *_cells(row, carries=carries, trained=trained)])

@@ -84,8 +84,8 @@ def test_controls_of_a_search_that_lost_its_rounds_say_what_is_needed(lth):
     away.mkdir()
     shutil.copytree('runs/lenet-300-100-digits', away / 'search')
     shutil.rmtree(away / 'search/seed-0/round-02')
-    text = recipe.read_text().replace('source: runs/lenet-300-100-digits\n', 'source: elsewhere/search\n')
+    text = recipe.read_text().replace('source: ../../lenet-300-100-digits\n', 'source: ../../elsewhere/search\n')
     Path('mine.yaml').write_text(text)
     result = lth('find-ticket', 'lenet-300-100', 'digits', '--recipe', 'mine.yaml', '--run', 'other')
     assert result.code == 2
-    assert 'elsewhere/search has 2 rounds of all seeds [0], but 3 are needed' in ' '.join(result.err.split())
+    assert 'elsewhere/search has no round 2 of all seeds [0], and this run starts from it' in ' '.join(result.err.split())

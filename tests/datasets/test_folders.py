@@ -278,6 +278,7 @@ def test_training_streamed_by_ffcv_repeats_alone_or_beside_another_seed_and_is_m
     assert other.code == 2 and 'begun with another reader (reader: ffcv / files)' in other.err
 
 
+@FFCV
 def test_pictures_left_out_when_prepared_are_refused_unless_they_may_be_skipped(ready, tmp_path):
     with pytest.raises(LthError, match='1 pictures did not decode when they were prepared. Train without them by'):
         DATASETS.find(f'folder:{ready}').read(tmp_path, STREAM)
