@@ -88,4 +88,5 @@ def test_controls_of_a_search_that_lost_its_rounds_say_what_is_needed(lth):
     Path('mine.yaml').write_text(text)
     result = lth('find-ticket', 'lenet-300-100', 'digits', '--recipe', 'mine.yaml', '--run', 'other')
     assert result.code == 2
-    assert 'elsewhere/search has no round 2 of all seeds [0], and this run starts from it' in ' '.join(result.err.split())
+    said = ' '.join(result.err.split())
+    assert 'elsewhere/search has no round 2 of all seeds [0], and this run starts from it' in said
