@@ -39,6 +39,7 @@ def test_a_share_that_is_none_is_an_error(lth, shares):
     assert result.code == 2 and '--densities: cannot read' in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(250)
 def test_a_study_estimates_a_whole_search_and_times_it(lth, tmp_path):
     short = '--set', 'algorithm.rounds=2', '--set', 'training.length=2 epochs', '--turns', '1', '--device', 'cpu'
@@ -75,6 +76,7 @@ def test_the_choice_of_a_mask_is_timed_without_pictures(lth):
     assert all(row['seconds'] > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_edge_popup_takes_part_beside_the_weights_of_the_same_engine(lth):
     result = lth('bench', 'lenet-300-100', 'digits', '--turns', '1', '--device', 'cpu', '--algorithm', 'edge-popup',
                  '--json')

@@ -195,8 +195,10 @@ def test_evaluate_tells_when_files_do_not_give_what_was_recorded(lth, tmp_path):
 
 @pytest.mark.parametrize('options', [
     ['--criterion', 'random', '--mask-1-action', 'reshuffle', '--mask-0-action', 'random-zero'],
-    ['--criterion', 'large-init-large-final', '--mask-1-action', 'reinitialize', '--mask-0-action', 'freeze'],
-    ['--retrain', 'learning-rate-rewinding', '--mask-0-action', 'toward-zero'], ['--retrain', 'fine-tuning']])
+    pytest.param(['--criterion', 'large-init-large-final', '--mask-1-action', 'reinitialize', '--mask-0-action',
+                  'freeze'], marks=pytest.mark.slow),
+    pytest.param(['--retrain', 'learning-rate-rewinding', '--mask-0-action', 'toward-zero'], marks=pytest.mark.slow),
+    pytest.param(['--retrain', 'fine-tuning'], marks=pytest.mark.slow)])
 def test_a_run_taken_apart_is_resumed_byte_for_byte_and_measured_afresh(lth, tmp_path, options):
     def search() -> dict[str, bytes]:
         result = lth(*QUICK, '-i', '3', '--seeds', '0-1', *options)

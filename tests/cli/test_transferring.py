@@ -84,6 +84,7 @@ def test_what_cannot_go_over_is_told_before_anything_is_trained(lth, options, sa
     assert [path.name for path in Path('runs').iterdir()] == ['source']
 
 
+@pytest.mark.slow
 def test_halves_of_cifar10_share_no_picture_and_have_2500_of_each_class(real_data):
     folder = real_data('cifar-10-batches-py/data_batch_1')
     settings = DataSettings(name='cifar10')
