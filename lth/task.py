@@ -62,13 +62,19 @@ class Advance(NamedTuple):
 class Parametrization(Protocol):
     """What is learned instead of the weights themselves, such as scores: L numbers for each replicate."""
 
+    @property
+    def decay(self) -> float:
+        """What is added to the optimizer's weight decay, as λ Σ p² adds 2λ: it costs no pass of its own there."""
+
     def weights(self, learned: Tensor, step: int, out: Tensor | None = None) -> Tensor:
         """The weights with which the network runs in a step: (R, L) -> (R, N); into `out` if given, which held such
         weights. Only what draws anew for every step, and so is never captured, looks at `step`.
         """
 
-    def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor) -> None:
-        """The gradient for the optimizer, from that of the loss by the weights: (R, L), (R, N) -> into (R, L)."""
+    def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor, start: int = 0) -> None:
+        """The gradient for the optimizer, from that of the loss by the n weights from `start` on: (R, L), (R, n) ->
+        into the same n of (R, L).
+        """
 
     def project(self, learned: Tensor) -> None:
         """Brings what was learned back to where it may be, in place, after each step."""

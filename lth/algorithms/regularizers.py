@@ -1,6 +1,7 @@
 """What draws scores p to where they should be: λ times a sum over all of them, added to the loss.
 
-Each is given by its derivative by p, for each score alone; with exponents a and b where it has some. A new regularizer
+Each but `l2`, which is a weight decay, is given by its derivative by p, for each score alone, and what that is
+multiplied by; with exponents a and b where it has some. A new regularizer
 is a function here and its name in `REGULARIZERS` and `Regularizer`.
 """
 from collections.abc import Callable
@@ -23,18 +24,18 @@ class Penalty:
     regularizer: Regularizer = 'l2'
     exponents: tuple[float, float] = (1., 1.)
 
-    def add_gradient(self, scores: Tensor, gradient: Tensor) -> None:
-        """Adds the penalty's gradient by the scores to that of the loss, in place: (R, P), (R, P)."""
+    @property
+    def decay(self) -> float:
+        """What λ Σ p² adds to a weight decay."""
 
-        if self.factor:
+        return 2 * self.factor if self.regularizer == 'l2' else 0.
+
+    def add_gradient(self, scores: Tensor, gradient: Tensor) -> None:
+        """Adds the gradient by the scores, but for what is a `decay`, to that of the loss, in place: (R, P), (R, P)."""
+
+        if self.factor and self.regularizer != 'l2':
             slope, scale = REGULARIZERS[self.regularizer](scores, *self.exponents)
             gradient.add_(slope, alpha=scale * self.factor)
-
-
-def _l2(scores: Tensor, _a: float, _b: float) -> tuple[Tensor, float]:
-    """Σ p² (Rare Gems)."""
-
-    return scores, 2.
 
 
 def _l1(scores: Tensor, _a: float, _b: float) -> tuple[Tensor, float]:
@@ -57,4 +58,4 @@ def _variance(scores: Tensor, a: float, b: float) -> tuple[Tensor, float]:
 
 
 REGULARIZERS: dict[Regularizer, Callable[[Tensor, float, float], tuple[Tensor, float]]] = {
-    'l2': _l2, 'l1': _l1, 'l1-l2': _l1_l2, 'variance': _variance}
+    'l1': _l1, 'l1-l2': _l1_l2, 'variance': _variance}

@@ -26,6 +26,12 @@ class Rounded:
     frozen: Tensor
     penalty: Penalty
 
+    @property
+    def decay(self) -> float:
+        """That of the penalty."""
+
+        return self.penalty.decay
+
     def weights(self, learned: Tensor, _step: int, out: Tensor | None = None) -> Tensor:
         """Weights whose score is above one half, and all that is not prunable: (R, P) -> (R, N)."""
 
@@ -34,12 +40,12 @@ class Rounded:
         torch.gt(learned, 0.5, out=out[:, :count]).mul_(self.frozen[:, :count])
         return out
 
-    def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor) -> None:
-        """∂loss/∂p = (∂CE/∂w_eff) ⊙ w, and the penalty's: (R, P), (R, N) -> (R, P)."""
+    def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor, start: int = 0) -> None:
+        """∂loss/∂p = (∂CE/∂w_eff) ⊙ w, and the penalty's."""
 
-        count = learned.shape[1]
-        torch.mul(gradient[:, :count], self.frozen[:, :count], out=out)
-        self.penalty.add_gradient(learned, out)
+        part = slice(start, start + gradient.shape[1])
+        torch.mul(gradient, self.frozen[:, part], out=out[:, part])
+        self.penalty.add_gradient(learned[:, part], out[:, part])
 
     def project(self, learned: Tensor) -> None:
         """Scores stay within [0, 1]."""
@@ -74,6 +80,12 @@ class Top:
     smallest: bool = False
     _edges: dict[tuple[int, int], float] = field(default_factory=dict)
 
+    @property
+    def decay(self) -> float:
+        """That of the penalty."""
+
+        return self.penalty.decay
+
     def weights(self, learned: Tensor, _step: int, out: Tensor | None = None) -> Tensor:
         """The weights that take part, and all that is not prunable: (R, P) -> (R, N)."""
 
@@ -88,12 +100,12 @@ class Top:
         prunable.mul_(self.frozen[:, :learned.shape[1]])
         return out
 
-    def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor) -> None:
-        """(∂CE/∂w_eff) ⊙ w ⊙ sign(p), and the penalty's: (R, P), (R, N) -> (R, P)."""
+    def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor, start: int = 0) -> None:
+        """(∂CE/∂w_eff) ⊙ w ⊙ sign(p), and the penalty's."""
 
-        count = learned.shape[1]
-        torch.mul(gradient[:, :count], self.frozen[:, :count], out=out).mul_(learned.sign())
-        self.penalty.add_gradient(learned, out)
+        part = slice(start, start + gradient.shape[1])
+        torch.mul(gradient, self.frozen[:, part], out=out[:, part]).mul_(learned[:, part].sign())
+        self.penalty.add_gradient(learned[:, part], out[:, part])
 
     def project(self, _learned: Tensor) -> None:
         """Scores may be anywhere."""
@@ -136,6 +148,7 @@ class Bernoulli:
     seeds: Sequence[int]
     rescale: bool
     _scales: dict[str, Tensor] = field(default_factory=dict)
+    decay: float = 0.
 
     def weights(self, learned: Tensor, step: int, out: Tensor | None = None) -> Tensor:
         """Weights as drawn for the step, and all that is not prunable: (R, P) -> (R, N)."""
@@ -147,22 +160,26 @@ class Bernoulli:
         if self.rescale:
             self._scales.update(scales(self.layout, out[:, :count]))
         out[:, :count].mul_(self.frozen[:, :count])
-        self._scale(out)
+        self._scale(out, slice(0, count))
         return out
 
-    def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor) -> None:
-        """(∂CE/∂w_eff) ⊙ w ⊙ σ'(p), times the layer's factor: (R, P), (R, N) -> (R, P)."""
+    def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor, start: int = 0) -> None:
+        """(∂CE/∂w_eff) ⊙ w ⊙ σ'(p), times the layer's factor."""
 
-        count, share = learned.shape[1], learned.sigmoid()
-        torch.mul(gradient[:, :count], self.frozen[:, :count], out=out).mul_(share * (1 - share))
-        self._scale(out)
+        part = slice(start, start + gradient.shape[1])
+        share = learned[:, part].sigmoid()
+        torch.mul(gradient, self.frozen[:, part], out=out[:, part]).mul_(share * (1 - share))
+        self._scale(out, part)
 
     def project(self, _learned: Tensor) -> None:
         """Scores may be anywhere."""
 
-    def _scale(self, vector: Tensor) -> None:
+    def _scale(self, vector: Tensor, part: slice) -> None:
+        """Multiplies the layers in this part of the vector, which holds whole ones, by their factors."""
+
         for slot in self.layout.prunable_slots if self.rescale else ():
-            vector[:, slot.start:slot.stop].mul_(self._scales[slot.name])
+            if part.start <= slot.start < part.stop:
+                vector[:, slot.start:slot.stop].mul_(self._scales[slot.name])
 
 
 def scales(layout: Layout, mask: Tensor) -> dict[str, Tensor]:

@@ -21,25 +21,27 @@ class Optimizer:
         self.stepper.param_groups[0]['lr'] = rate
 
 
-def optimizer_of(settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor) -> Optimizer:
+def optimizer_of(
+        settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor, *, decay: float = 0.,
+) -> Optimizer:
     """An optimizer at its start for the parameters of a pass, cut from `weights` (R, N).
 
-    A tensor as `rate` can change inside a graph.
+    A tensor as `rate` can change inside a graph; `decay` is added to the settings' own.
     """
 
-    parameters = backward.parameters
+    parameters, decay = backward.parameters, settings.weight_decay + decay
 
     # Every tensor of the state exists from the first step, so that a graph can be captured and a state loaded in place.
     if isinstance(settings, (Adam, AdamW)):
         kind = torch.optim.Adam if isinstance(settings, Adam) else torch.optim.AdamW
         stepper: torch.optim.Optimizer = kind(
-            parameters, rate, settings.betas, settings.epsilon, settings.weight_decay,
+            parameters, rate, settings.betas, settings.epsilon, decay,
             fused=True, capturable=weights.is_cuda and isinstance(rate, Tensor))
         state = {'step': torch.zeros(len(parameters), device=weights.device),
                  'exp_avg': torch.zeros_like(weights), 'exp_avg_sq': torch.zeros_like(weights)}
     else:
         stepper = torch.optim.SGD(
-            parameters, rate, settings.momentum, weight_decay=settings.weight_decay,
+            parameters, rate, settings.momentum, weight_decay=decay,
             nesterov=settings.nesterov, fused=True)
         state = {'momentum_buffer': torch.zeros_like(weights)} if settings.momentum else {}
     parts = {name: tensor.unbind() if name == 'step' else backward.views(tensor) for name, tensor in state.items()}

@@ -6,6 +6,7 @@ from lth.engines.batches import Batches
 from lth.engines.gradients import Backward, backward_of
 from lth.engines.hold import Hold
 from lth.engines.optimizers import optimizer_of
+from lth.recipe import AdamW
 from lth.task import Parametrization, State, Task
 
 
@@ -28,7 +29,10 @@ class Program:
             self.learned.grad = torch.zeros_like(self.learned)
             self._flat = torch.zeros_like(self._weights)
             stepped = Backward([self.learned], lambda flat: [flat], stepped.run)
-        self.optimizer = optimizer_of(task.training.optimizer, stepped, self.learned, rate)
+        settings, decay = task.training.optimizer, parametrization.decay if parametrization else 0.
+        # AdamW's own decay is no part of the gradient, so what is to be one costs a pass there.
+        self._added = decay if isinstance(settings, AdamW) else 0.
+        self.optimizer = optimizer_of(settings, stepped, self.learned, rate, decay=decay - self._added)
         self._hold = Hold(self.learned)
         self._network = task.network
 
@@ -55,7 +59,9 @@ class Program:
         losses, correct = self._backward.run(*self.batches.at(columns))
         if self._parametrization:
             assert self.learned.grad is not None
-            self._parametrization.gradient(self.learned, self._gradient(), self.learned.grad)
+            self._teach(self._parametrization, self.learned.grad)
+            if self._added:
+                self.learned.grad.add_(self.learned, alpha=self._added)
         self.optimizer.stepper.step()
         if self._parametrization:
             self._parametrization.project(self.learned)
@@ -69,12 +75,20 @@ class Program:
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
         return State(self.learned.clone(), buffers, step, optimizer)
 
-    def _gradient(self) -> Tensor:
-        """The gradient of the weights as one vector, that of what is not prunable left out: (R, N)."""
+    def _teach(self, parametrization: Parametrization, gradient: Tensor) -> None:
+        """Hands the gradient of the weights on to what is learned, into (R, L); that of what is not prunable is left
+        out.
+        """
 
         if self._weights.grad is not None:
-            return self._weights.grad
+            parametrization.gradient(self.learned, self._weights.grad[:, :self.learned.shape[1]], gradient)
+            return
         for slot, parameter in zip(self._network.layout.prunable_slots, self._backward.parameters):
             assert parameter.grad is not None
-            slot.view(self._flat[0]).copy_(parameter.grad)
-        return self._flat
+            part = self._flat[:, slot.start:slot.stop]
+            if len(slot.shape) == 2 and parameter.grad.is_contiguous():
+                # It lies as the vector does, so it need not be copied: 0.02 ms of LeNet's 0.15 for scores.
+                part = parameter.grad.view(1, -1)
+            else:
+                slot.view(self._flat[0]).copy_(parameter.grad)
+            parametrization.gradient(self.learned, part, gradient, slot.start)

@@ -75,6 +75,29 @@ def test_a_step_follows_the_straight_through_gradient_and_the_penalty():
     assert (advance.state.weights[below] > scores[below]).any()  # scores under one half are still taught
 
 
+@pytest.mark.parametrize('optimizer', [
+    MOMENTUM, {'name': 'adam', 'learning_rate': 0.01, 'weight_decay': 0.1},
+    {'name': 'adamw', 'learning_rate': 0.01, 'weight_decay': 0.1}])
+def test_the_penalty_is_part_of_the_gradient_whatever_the_optimizer(optimizer):
+    def scores(factor: float, own: dict[str, Any]) -> torch.Tensor:
+        task = replace(mining(), training=mining().training.model_copy(update={'optimizer': task_of(
+            optimizer=own).training.optimizer}))
+        start = torch.full((1, task.network.layout.prunable), 0.7, dtype=torch.float64)
+        advance = next(iter(CPU.run(
+            task, State(start, {}), trainable=torch.ones_like(start, dtype=torch.bool), stops=[3],
+            parametrization=Rounded(torch.zeros(1, task.network.layout.size, dtype=torch.float64), Penalty(factor)))))
+        return advance.state.weights
+    # Weights of 0 give scores no other gradient, so torch's own optimizer, given 2λp, is the oracle.
+    found, leaf = scores(0.2, optimizer), torch.full((1,), 0.7, dtype=torch.float64, requires_grad=True)
+    kind = {'sgd': torch.optim.SGD, 'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}[optimizer['name']]
+    oracle = kind([leaf], lr=optimizer['learning_rate'], **{
+        key: value for key, value in optimizer.items() if key in ('momentum', 'weight_decay')})
+    for _ in range(3):
+        leaf.grad = 2 * 0.2 * leaf.detach()
+        oracle.step()
+    assert torch.allclose(found, leaf.detach().expand_as(found), rtol=1e-12)
+
+
 @pytest.mark.parametrize('model', ['lenet-300-100', 'conv-2'])
 def test_two_seeds_mined_together_find_what_they_find_alone(model):
     def scores(seeds: tuple[int, ...]) -> torch.Tensor:
