@@ -34,8 +34,9 @@ def _check(_settings: Settings, _training: Training, _steps_per_epoch: int) -> N
 
 @algorithm('finetune', Settings, kept=_kept, check=_check, finds='nothing new', sourced=True)
 def finetuned(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
-    """A ticket or gem of another run, trained from its own weights under its mask; the past begins with that run's
-    round 0 and the round that is meant.
+    """A ticket or gem of another run, trained from its own weights under its mask.
+
+    The past begins with that run's round 0 and the round that is meant.
     """
 
     first, source, *done = past

@@ -56,10 +56,10 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
-    """Find a rare gem: by Gem-Miner, which trains scores, not weights, and freezes the smallest until the wanted number
-    is left; or by another algorithm.
+    """Find a rare gem: a subnetwork that is good before any of its weights was trained, by Gem-Miner or another way.
 
-    What is whole is kept, such as freeze events: the same command again resumes a search that was interrupted.
+    Gem-Miner trains scores, not weights, and freezes the smallest until the wanted number is left. What is whole is
+    kept, such as freeze events: the same command again resumes a search that was interrupted.
 
     [bold]Examples[/bold]
 
