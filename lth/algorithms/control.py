@@ -12,7 +12,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from lth import streams
+from lth import masks, streams
 from lth.algorithms.algorithm import algorithm
 from lth.recipe import AlgorithmSettings, Training
 from lth.registry import Registry
@@ -79,14 +79,11 @@ def _check(_settings: Settings, _training: Training, _steps_per_epoch: int) -> N
 def controlled(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """A control of the tickets of another run, at every level; the past begins with the rounds of that run."""
 
-    levels, prunable = len(settings.kept), task.network.layout.prunable
-    dense, control = past[0], CONTROLS.find(settings.control)
+    levels, dense, control = len(settings.kept), past[0], CONTROLS.find(settings.control)
     for number in range(len(past) - levels, levels):
         if number == 0:
             yield dense
             continue
         drawn = control(task, dense.ticket, past[number].ticket.mask, number)
-        weights = drawn.weights.clone()
-        weights[:, :prunable] *= drawn.mask
-        ticket = replace(drawn, weights=weights)
+        ticket = replace(drawn, weights=masks.applied(drawn.mask, drawn.weights))
         yield Round(number, ticket, finetune(task, ticket))

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from lth import masks
 from lth.algorithms.algorithm import algorithm
 from lth.algorithms.control import shuffled
 from lth.errors import LthError
@@ -87,6 +88,5 @@ def _random(task: Task, ticket: Ticket, number: int) -> Ticket:
     """As many weights at random in the whole network, and all weights drawn anew."""
 
     start = fresh(task)
-    mask, weights = shuffled(ticket.mask, [ticket.mask.shape[1]], task, number), start.weights.clone()
-    weights[:, :mask.shape[1]] *= mask
-    return replace(start, mask=mask, weights=weights)
+    mask = shuffled(ticket.mask, [ticket.mask.shape[1]], task, number)
+    return replace(start, mask=mask, weights=masks.applied(mask, start.weights))

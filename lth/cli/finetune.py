@@ -1,4 +1,5 @@
 """`lth finetune`: train what was found."""
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -79,8 +80,6 @@ def finetuning(
         source: 'Source', folder: Path, options: dict[str, Any], overrides: list[str], dataset: str | None = None,
 ) -> 'Plan':
     """The plan of a run in `folder` that trains the source's tickets, on other pictures if a data set is given."""
-
-    from dataclasses import replace  # pylint: disable=import-outside-toplevel # beside the plan that it is for
 
     from lth import sequels  # pylint: disable=import-outside-toplevel # as above
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
