@@ -79,7 +79,7 @@ def contenders(
 
     place = engines.chosen(device, threads=1).device
     names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
-    stacks = [1, 16] if place.type == 'cuda' and plan.network.stackable else [1]
+    stacks = [1, 4, 16, 64] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
     scored = [one._replace(trained=trained) for one in ours if trained != 'weights']
     if densities:

@@ -60,18 +60,13 @@ def wired(layers: list[Dense], alive: _Bools, averages: Averages | None) -> Wiri
     masks = [_augmented(layer, alive) for layer in layers]
     heard = _heard(masks)
     pixels = np.flatnonzero(masks[0][heard[1], 1:].any(0))
-    rows_of = _rows(layers, pixels)
-    columns, places, runs, entry, unit = [], [], [], 0, 0
-    for layer, mask, units_heard, rows in zip(layers, masks, heard[1:], rows_of, strict=True):
-        units, entries = mask.nonzero()
-        columns.append(rows[entries])
-        places.append(_places(layer)[units, entries])
-        runs.append(_runs(mask, units_heard, entry, unit))
-        entry, unit = entry + len(units), unit + len(mask)
+    found = [mask.nonzero() for mask in masks]
+    columns = [rows[entries] for rows, (_, entries) in zip(_rows(layers, pixels), found, strict=True)]
+    places = [_places(layer)[there] for layer, there in zip(layers, found, strict=True)]
     last, nothing = max(layers[0].weight.shape[1] - SIDE, 0), np.zeros(0, dtype=np.float32)
     matrix = Matrix(
-        columns=np.concatenate(columns).astype(np.int32), runs=Runs(*map(np.concatenate, zip(*runs, strict=True))),
-        units=unit, inputs=pixels, blocks=np.unique(np.minimum(pixels // SIDE * SIDE, last)),
+        columns=np.concatenate(columns).astype(np.int32), runs=_runs(masks, heard[1:]),
+        units=sum(map(len, masks)), inputs=pixels, blocks=np.unique(np.minimum(pixels // SIDE * SIDE, last)),
         mean=nothing, std=nothing, classes=len(masks[-1]))
     if averages:
         mean, std = (np.array(values, dtype=np.float32) for values in averages)
@@ -136,16 +131,26 @@ def _heard(masks: list[_Bools]) -> list[_Bools]:
     return heard[::-1]
 
 
-def _runs(mask: _Bools, heard: _Bools, entry: int, unit: int) -> Runs:
-    """The runs of a layer whose weights begin at `entry` and whose units at `unit`."""
+def _runs(masks: list[_Bools], heard: list[_Bools]) -> Runs:
+    """The runs of all layers."""
 
-    read, units = mask[heard].any(0), np.flatnonzero(heard)
+    runs, entry, unit = [], 0, 0
+    for mask, units in zip(masks, heard, strict=True):
+        runs.append(_layer_runs(mask, np.flatnonzero(units), entry, unit))
+        entry, unit = entry + int(mask.sum()), unit + len(mask)
+    return Runs(*map(np.concatenate, zip(*runs, strict=True)))
+
+
+def _layer_runs(mask: _Bools, heard: _Ints, entry: int, unit: int) -> Runs:
+    """Those of the units of a layer that are heard; its weights begin at `entry`, its units at `unit`."""
+
+    read = mask[heard].any(0)
     rows, weights = int(read.sum()), int(mask[heard].sum())
-    tiles = max(1, min(rows // _ROWS, weights // (_WEIGHTS * max(1, len(units)))))
+    tiles = max(1, min(rows // _ROWS, weights // (_WEIGHTS * max(1, len(heard)))))
     edges = [0, *np.searchsorted(read.cumsum(), np.arange(1, tiles) * rows // tiles, side='right')]
     counts = np.add.reduceat(mask, edges, axis=1, dtype=np.int64)
     stops = entry + counts.cumsum().reshape(counts.shape)
-    order, tile = np.tile(units, tiles), np.arange(tiles).repeat(len(units))
+    order, tile = np.tile(heard, tiles), np.arange(tiles).repeat(len(heard))
     return Runs(unit + order, (stops - counts)[order, tile], stops[order, tile], tile == 0, tile == tiles - 1)
 
 

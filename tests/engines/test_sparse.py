@@ -1,5 +1,4 @@
 """The sparse engine against the plain one in float64, and what it must survive."""
-import math
 from dataclasses import replace
 
 import numba
@@ -12,11 +11,10 @@ from lth import engines
 from lth.datasets import Dataset, Split
 from lth.engines import kernels, sparse, wiring
 from lth.errors import LthError
-from lth.network import Network
 from lth.task import State, Task
 from lth.training import train
 from lth.vectors import Layout
-from tests.conftest import ADAM, CPU, SGD, everything, made_up, start_of, task_of
+from tests.conftest import ADAM, CPU, SGD, chained, everything, made_up, start_of, task_of
 
 SPARSE = engines.Sparse(torch.device('cpu'), always=True)
 # At the usual 1e-8 a gradient that is all rounding is divided by itself, and single weights of the plain engine in
@@ -26,18 +24,6 @@ OPTIMIZERS = {
     'adam': STEADY, 'adam+wd': STEADY | {'weight_decay': 0.01},
     'adamw': STEADY | {'name': 'adamw', 'weight_decay': 0.1}, 'sgd': {'name': 'sgd', 'learning_rate': 0.1},
     'momentum': SGD, 'nesterov': SGD | {'nesterov': True}}
-
-
-def chained(task: Task, *widths: int, classes: int = 4, bias: bool = True) -> Task:
-    """The task with a network of dense layers of these widths."""
-
-    sizes = [math.prod(task.data.shape), *widths, classes]
-    layers: list[nn.Module] = [nn.Flatten()]
-    torch.manual_seed(0)
-    for inputs, units in zip(sizes, sizes[1:]):
-        layers += [nn.Linear(inputs, units, bias=bias), nn.ReLU()]
-    module = nn.Sequential(*layers[:-1]).eval()
-    return replace(task, network=Network(module, Layout.of(module), task.data.shape, classes, task.network.settings))
 
 
 def drawn(task: Task) -> State:
@@ -96,7 +82,7 @@ def test_layers_that_are_read_tile_by_tile_will_do(monkeypatch, density):
     monkeypatch.setattr(wiring, '_ROWS', 3)
     monkeypatch.setattr(wiring, '_WEIGHTS', 1)
     task = chained(task_of(optimizer=SGD, length='40 epochs'), 17, 12)
-    state, alive = ticket_of(task, density)
+    _, alive = ticket_of(task, density)
     layers = wiring.chain(task.network)
     matrix = wiring.wired(layers, alive[0].numpy(), None).matrix
     assert len(matrix.runs.units) > len(np.unique(matrix.runs.units)) or density == 0.02
