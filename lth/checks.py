@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lth import layer_counts, sequels
-from lth.controls import CONTROLS
+from lth import sequels
+from lth.controls import CONTROLS, offered
 from lth.errors import LthError, suggestion
 from lth.plan import Plan, planned
 from lth.recipe import Raw, merged
@@ -39,8 +39,7 @@ class Step(NamedTuple):
 def known() -> dict[str, str]:
     """Every check with what it does."""
 
-    controls = {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in _BASE}
-    return controls | SEARCHES
+    return offered() | SEARCHES
 
 
 def chosen(names: Sequence[str] | None, source: Source) -> tuple[list[str], list[str]]:
@@ -111,9 +110,8 @@ def _impossible(name: str, source: Source) -> str | None:
 def _unworkable(name: str, source: Source) -> str | None:
     """Why the counts alone forbid a check."""
 
-    spread = {'smart-ratio': layer_counts.smart_ratio, 'erk': layer_counts.erk}.get(name)
     try:
-        if spread:
+        if name not in SEARCHES and (spread := CONTROLS.find(name).spread):
             spread(source.plan.network.layout.prunable_slots, source.kept)
         if name in SEARCHES:
             planned(_searched(name, source), name)

@@ -2,21 +2,19 @@
 drawn anew where classes differ, and training is the target's from its start.
 """
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from lth import masks
+from lth import streams
 from lth.algorithms.algorithm import algorithm
-from lth.algorithms.control import shuffled
 from lth.errors import LthError
 from lth.network import Network
 from lth.recipe import AlgorithmSettings, Training
 from lth.task import Task
-from lth.tickets import Round, Ticket, finetune, fresh
+from lth.tickets import Round, Ticket, finetune, fresh, masked
 from lth.vectors import Layout
 
 
@@ -88,5 +86,6 @@ def _random(task: Task, ticket: Ticket, number: int) -> Ticket:
     """As many weights at random in the whole network, and all weights drawn anew."""
 
     start = fresh(task)
-    mask = shuffled(ticket.mask, [ticket.mask.shape[1]], task, number)
-    return replace(start, mask=mask, weights=masks.applied(mask, start.weights))
+    mask = torch.stack([streams.shuffled(row, streams.generator(seed, 'random mask', 1, number))
+                        for row, seed in zip(ticket.mask, task.seeds, strict=True)])
+    return masked(start, mask)

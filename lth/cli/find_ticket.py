@@ -34,8 +34,8 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
             show_default=False, help='How a round trains after a prune.')] = None,
         controls: Annotated[str | None, typer.Option(
             metavar='NAMES', show_default=False,
-            help='Trained beside the tickets, as sparse as they are: reinit,random-layer,random-global, or some of '
-                 'these.')] = None,
+            help='Trained beside the tickets, as sparse as they are, such as reinit,shuffle-mask: `lth list controls`.')
+        ] = None,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
         seeds: Seeds = '0',
@@ -82,7 +82,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
 
     Tickets beside networks that are just as sparse: the same mask on other weights, other masks on the same weights:
 
-        lth find-ticket lenet-300-100 mnist --seeds 0-4 --controls reinit,random-layer
+        lth find-ticket lenet-300-100 mnist --seeds 0-4 --controls reinit,shuffle-mask
     """
 
     plan = plan_of(model, dataset, recipe, {

@@ -58,8 +58,10 @@ def converted_plan(conversion: 'Conversion', device: str = 'auto') -> 'Plan':
 def controls_of(text: str | None, plan: 'Plan') -> list[str]:
     """The controls that `--controls` names, each once; an LthError if one is unknown or there is nothing to control."""
 
-    from lth.algorithms.control import CONTROLS  # pylint: disable=import-outside-toplevel # as above
+    from lth.controls import CONTROLS, offered  # pylint: disable=import-outside-toplevel # as above
     names = [] if text is None else list(dict.fromkeys(CONTROLS.canonical(name.strip()) for name in text.split(',')))
+    if missing := [name for name in names if name not in offered()]:
+        raise LthError(f'--controls {text}: {missing[0]} changes nothing. Choose among {", ".join(offered())}.')
     if names and len(plan.kept) == 1:
         raise LthError(f'--controls {text}: they stand beside tickets, but round 0 is the only one: prune at least '
                        'once (-i).')
