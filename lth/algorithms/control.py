@@ -17,12 +17,15 @@ from lth.vectors import Layout
 
 
 class Settings(AlgorithmSettings):
-    """`source` is the folder of the search, from this run's own; `kept` counts the weights left in each round."""
+    """`source` is the folder of the search, from this run's own; `kept` counts the weights left in each round. Of
+    several runs of one control each has its `draw`.
+    """
 
     name: Literal['control']
     control: Annotated[str, AfterValidator(CONTROLS.canonical)]
     source: str
     kept: Annotated[tuple[int, ...], Field(strict=False, min_length=2)]
+    draw: int = Field(1, ge=1)
 
 
 def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
@@ -45,5 +48,7 @@ def controls(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
         if number == 0:
             yield dense
             continue
-        ticket = controlled(settings.control, task, dense.ticket, past[number].ticket, (number,))
+        # The first is what was drawn when there was but one.
+        draw = (number,) if settings.draw == 1 else (number, settings.draw)
+        ticket = controlled(settings.control, task, dense.ticket, past[number].ticket, draw)
         yield Round(number, ticket, finetune(task, ticket))

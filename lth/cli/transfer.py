@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lth.cli.options import (
-    BatchSize, Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Precision, RecipeName, Threads,
-    explained, parsed_seeds)
-from lth.cli.planning import transfer_plan_of
-from lth.cli.searching import Way, carried_out_beside, file_name, run_folder
+    BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
+    Threads, explained, parsed_seeds)
+from lth.cli.planning import control_folder, transfer_plan_of
+from lth.cli.searching import Way, carried_out, file_name, run_folder
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
+        engine: EngineChoice = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -82,10 +83,9 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
     folder = Path(beside) if run_name is None else run_folder(run_name, '')
     kept = _kept(plan, source, planned('found', [0], folder), seeds[0], numbers)
     chosen = planned('found', kept, folder)
-    way = Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run)
-    random = Path(f'{folder}-controls') / 'random'
-    controls = {'random': lambda _folder: planned('random', kept, random)} if random_tickets else {}
-    carried_out_beside(chosen, way, controls)
+    way = Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run, engine)
+    controls = {'random': [planned('random', kept, control_folder(folder, 'random'))]} if random_tickets else {}
+    carried_out(chosen, way, controls)
 
 
 def _numbers(source: 'Run', seeds: list[int], placed: int | None, asked: str | None) -> list[int]:

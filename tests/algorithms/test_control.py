@@ -24,9 +24,10 @@ def search(task: Task) -> list[Round]:
     return list(find_ticket(task, settings, ()))
 
 
-def controls(task: Task, name: str, past: list[Round]) -> list[Round]:
+def controls(task: Task, name: str, past: list[Round], draw: int = 1) -> list[Round]:
     kept = tuple(int(one.ticket.mask[0].sum()) for one in past[:3])
-    return list(algorithm.controls(task, algorithm.Settings(name='control', control=name, source='run', kept=kept), past))
+    settings = algorithm.Settings(name='control', control=name, source='run', kept=kept, draw=draw)
+    return list(algorithm.controls(task, settings, past))
 
 
 def kept_by_layer(task: Task, mask: torch.Tensor) -> list[int]:
@@ -116,6 +117,14 @@ def test_what_reinit_draws_at_a_level_is_what_runs_before_had(task, found):
     seeds = tuple(streams.number(seed, 'reinit', 2) for seed in task.seeds)
     drawn, prunable = fresh(replace(task, seeds=seeds)).weights, task.network.layout.prunable
     assert torch.equal(level.weights[:, :prunable], drawn[:, :prunable] * level.mask)
+
+
+@pytest.mark.parametrize('name', ['reinit', 'shuffle-mask'])
+def test_another_draw_of_a_control_is_another_network_under_the_same_rule(task, found, name):
+    one, other = (controls(task, name, found, draw)[1].ticket for draw in (1, 2))
+    assert torch.equal(one.mask, other.mask) == (name == 'reinit')
+    assert kept_by_layer(task, one.mask) == kept_by_layer(task, other.mask)
+    assert not torch.equal(one.weights, other.weights)
 
 
 def test_levels_have_draws_of_their_own(task, found):

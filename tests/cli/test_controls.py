@@ -55,6 +55,24 @@ def test_controls_that_were_stopped_are_resumed_byte_for_byte(lth):
     assert lth(*CONTROLLED).code == 0 and contents(BESIDE) == whole
 
 
+def test_draws_of_a_control_are_runs_of_their_own_and_a_seed_counts_by_its_mean_over_them(lth):
+    drawn = (*SEARCH[:3], '-i', '1', '-e', '1', '--controls', 'reinit', '--control-draws')
+    lth(*drawn, '1')
+    first = contents(BESIDE / 'reinit')
+    result = lth(*drawn, '3')
+    assert result.code == 0 and 'Controls: each seed counts by its mean over 3 draws.' in result.out
+    assert 'Control: reinit, draw 3 of 3' in result.err
+    assert sorted(path.name for path in BESIDE.iterdir()) == ['reinit', 'reinit-2', 'reinit-3']
+    assert contents(BESIDE / 'reinit') == first
+    (row,) = json.loads(lth(*drawn, '3', '--json').out)['controls']['reinit']
+    accuracies = [one['test_accuracy'] for one in row['seeds']]
+    assert [one['draw'] for one in row['seeds']] == [1, 2, 3] and len(set(accuracies)) > 1
+    assert row['test_accuracy'] == {'mean': pytest.approx(sum(accuracies) / 3), 'margin': None, 'n': 1}
+    whole = contents(BESIDE)
+    shutil.rmtree(BESIDE / 'reinit-2/seed-0/round-01')
+    assert lth(*drawn, '3').code == 0 and contents(BESIDE) == whole
+
+
 def test_a_search_without_controls_shows_none(lth):
     lth(*CONTROLLED)
     assert 'reinit' not in lth(*SEARCH).out and 'controls' not in json.loads(lth(*SEARCH, '--json').out)
@@ -70,6 +88,8 @@ def test_a_dry_run_tells_which_controls_would_follow(lth, tmp_path):
     (('--controls', 'reinits'), "Unknown control 'reinits', did you mean 'reinit'?"),
     (('--controls', ''), "Unknown control ''"),
     (('--controls', 'dense'), 'dense changes nothing. Choose among erk, permute-mask, reinit'),
+    (('--controls', 'smart-ratio', '-i', '30'), 'are too few'),
+    (('--control-draws', '3'), '--control-draws 3: of which controls?'),
     (('--controls', 'reinit', '-i', '0'), 'round 0 is the only one')])
 def test_a_mistake_about_controls_is_told_before_anything_is_trained(lth, tmp_path, options, says):
     result = lth(*SEARCH, *options)
