@@ -1,7 +1,7 @@
 """`lth transfer`: tickets of one data set trained on another."""
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -61,7 +61,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         lth transfer resnet20-cifar10 --to cifar10 --optimizer adam -l 3e-4
     """
 
-    from lth import opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth import opening, transplant  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     where = opening.place(run)
     plan, source = opening.opened(where)
     seeds = source.seeds() if where.seed is None else [where.seed]
@@ -81,7 +81,9 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
     beside = f'{where.folder}-to-{file_name(to)}' + (f'-{optimizer}' if optimizer else '')
     beside += '' if where.seed is None else f'-seed-{where.seed}'
     folder = Path(beside) if run_name is None else run_folder(run_name, '')
-    kept = _kept(plan, source, planned('found', [0], folder), seeds[0], numbers)
+    target = planned('found', [0], folder).network
+    masks = [source.load(seeds[0], number).ticket.mask[0] for number in numbers]
+    kept = [transplant.kept(mask, plan.network, target) for mask in masks]
     chosen = planned('found', kept, folder)
     way = Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run, engine)
     controls = {'random': [planned('random', kept, control_folder(folder, 'random'))]} if random_tickets else {}
@@ -100,16 +102,3 @@ def _numbers(source: 'Run', seeds: list[int], placed: int | None, asked: str | N
         raise LthError(f'--rounds: {source.folder} has no round {numbers[-1]} of all seeds {seeds}: its rounds are 0 … '
                        f'{whole - 1}.')
     return numbers
-
-
-def _kept(plan: 'Plan', source: 'Run', target: 'Plan', seed: int, numbers: list[int]) -> list[int]:
-    """How many weights the tickets keep on the new data set, an output layer that is drawn anew being dense."""
-
-    from lth.algorithms.transfer import drawn_anew  # pylint: disable=import-outside-toplevel # as above
-    anew = drawn_anew(plan.network.layout, target.network.layout)
-    counts = []
-    for number in numbers:
-        masks: dict[str, Any] = plan.network.layout.unpack(source.load(seed, number).ticket.mask[0])
-        counts.append(sum(slot.size if slot.name in anew else int(masks[slot.name].sum())
-                          for slot in target.network.layout.prunable_slots))
-    return counts
