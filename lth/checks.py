@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lth import sequels
-from lth.controls import CONTROLS, offered
+from lth.controls import CONTROLS, STANDARDS, offered
 from lth.errors import LthError, suggestion
 from lth.plan import Plan, planned
 from lth.recipe import Raw, merged
@@ -21,7 +21,6 @@ SEARCHES = {
     'invert-scores': 'A whole new search that keeps the smallest scores where it kept the largest.',
     'random-labels': 'A whole new search on pictures with random labels (Su et al. 2020).',
     'half-data': 'A whole new search on half of the training pictures, as long as before (Su et al. 2020).'}
-_BASE = ('original', 'dense')
 # Controls that take weights from the dense network.
 _MOVING = ('reinit', 'shuffle-mask', 'permute-mask', 'smart-ratio', 'erk')
 _EPOCHS = re.compile(r'(\d+) epochs?')
@@ -80,7 +79,7 @@ def steps(source: Source, folder: Path, names: Sequence[str], options: Callable[
     """The runs of the checks, those of the original and the dense network first; `options` changes how they finetune.
     """
 
-    for name in (*_BASE, *names):
+    for name in (*STANDARDS, *names):
         searched = None
         if name in SEARCHES:
             searched = folder / f'{name}-search'

@@ -27,7 +27,7 @@ Claim = Literal['mask kept', 'layer counts kept', 'count kept', 'mask differs', 
 # A chance in a million that weights of one distribution are taken for those of two.
 _UNLIKELY = 1e-6
 # Not controls themselves, but what tickets and controls are compared with.
-_STANDARDS = ('original', 'dense')
+STANDARDS = ('original', 'dense')
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def control(
 def offered() -> dict[str, str]:
     """Every control that a ticket can be compared with, and what it does."""
 
-    return {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in _STANDARDS}
+    return {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in STANDARDS}
 
 
 def controlled(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw = ()) -> Ticket:
