@@ -6,6 +6,7 @@ import torch
 
 from lth import controls as register
 from lth import streams
+from lth.algorithms import ALGORITHMS
 from lth.algorithms import control as algorithm
 from lth.algorithms.magnitude import Settings as Search
 from lth.algorithms.magnitude import find_ticket
@@ -143,4 +144,4 @@ def test_a_spread_that_cannot_be_at_some_level_is_told_by_the_counts():
     layout = task_of().network.layout
     settings = algorithm.Settings(name='control', control='smart-ratio', source='run', kept=(layout.prunable, 20, 19))
     with pytest.raises(LthError, match='smart-ratio keeps 120 of the 400 weights of the classifier'):
-        algorithm._kept(layout, settings, task_of().training, 5)  # pylint: disable=protected-access
+        ALGORITHMS.find('control').kept(layout, settings, task_of().training, 5)
