@@ -73,7 +73,7 @@ def test_tickets_found_under_one_optimizer_are_trained_under_another(lth):
 
 
 @pytest.mark.parametrize(('options', 'says'), [
-    (('--to', 'mnist'), 'dense1.weight is of shape (300, 64) there, (300, 784) here'),
+    (('--to', 'mnist'), 'dense1.weight is 300×64 there and 300×784 here'),
     (('--to', 'digit'), "Unknown data set 'digit', did you mean 'digits'"),
     (('--to', 'digits', '--rounds', '7'), 'has no round 7 of all seeds [0]: its rounds are 0 … 2'),
     (('--to', 'digits', '--optimizer', 'sgd'), "the key 'learning_rate' is missing")])
