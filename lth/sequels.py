@@ -42,10 +42,10 @@ def recipe_of(
     set.
     """
 
-    raw = source.plan.recipe.dump()
+    raw = source.plan.of_round(source.number).recipe.dump()
     where = searched or source.run.folder
-    keep_out, precision = raw['algorithm']['keep_out'], raw['training']['precision']
-    raw['training'] = raw['algorithm'].get('finetune', raw['training']) | {'precision': precision}
+    keep_out = raw['algorithm']['keep_out']
+    raw['training']['precision'] = source.plan.recipe.training.precision
     raw['algorithm'] = {
         'name': 'finetune', 'keep_out': keep_out, 'source': os.path.relpath(where, folder), 'round': source.number,
         'kept': source.plan.network.layout.prunable if control == 'dense' else source.kept, 'control': control}

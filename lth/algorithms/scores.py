@@ -34,6 +34,11 @@ class Scored(AlgorithmSettings):
     keep: Keep = 'largest'
     finetune: Training
 
+    def training_of(self, _number: int, _training: Training, _steps_per_epoch: int) -> Training:
+        """As it says itself: the recipe's training is that of scores."""
+
+        return self.finetune
+
 
 class Saved(Scored):
     """Besides, `save_every` cuts the search into rounds, at whose ends it can be resumed."""

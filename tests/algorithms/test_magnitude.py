@@ -311,6 +311,12 @@ def test_learning_rate_rewinding_replays_the_schedule_and_fine_tuning_keeps_its_
     assert not torch.allclose(tuned.trained.weights, replayed.trained.weights, atol=1e-4)
 
 
+def test_fine_tuning_where_the_rate_has_gone_to_zero_is_refused():
+    task = task_of(schedule={'name': 'cosine'})
+    with pytest.raises(LthError, match='a cosine ends near 0, where nothing is learned'):
+        ALGORITHMS.find('magnitude').check(settings(retrain='fine-tuning'), task.training, task.steps_per_epoch)
+
+
 def test_one_shot_with_trained_weights_carries_those_of_the_dense_network_on():
     task = task_of()
     dense, first, second = rounds(task, shots='one-shot', retrain='learning-rate-rewinding')

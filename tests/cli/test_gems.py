@@ -98,13 +98,17 @@ def test_a_search_that_was_stopped_after_any_event_goes_on_byte_for_byte(lth, mo
             assert path.read_bytes() == (Path('runs/half/seed-0') / path.relative_to('runs/whole/seed-0')).read_bytes()
 
 
-def test_a_ticket_is_finetuned_as_it_was_trained_when_it_was_found(lth):
-    assert lth('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--run', 'ticket').code == 0
-    result = lth('finetune', 'ticket/seed-0/round-01')
-    assert result.code == 0, result.err
-    ours, theirs = (load_file(f'runs/{run}/trained.safetensors') for run in (
-        'ticket-finetuned-seed-0-round-01/seed-0/round-00', 'ticket/seed-0/round-01'))
-    assert all((ours[name] == theirs[name]).all() for name in theirs)
+@pytest.mark.parametrize('retrain', ['weight-rewinding', 'fine-tuning'])
+def test_a_ticket_is_finetuned_as_it_was_trained_when_it_was_found(lth, retrain):
+    dropping = 'training.schedule={name: multistep, milestones: [1 epochs], factor: 0.01}'
+    assert lth('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--run', 'ticket', '--retrain', retrain,
+               '--set', dropping, '--set', 'algorithm.rewind=5 iterations').code == 0
+    for number in (0, 1):
+        result = lth('finetune', f'ticket/seed-0/round-0{number}')
+        assert result.code == 0, result.err
+        ours, theirs = (load_file(f'runs/{run}/trained.safetensors') for run in (
+            f'ticket-finetuned-seed-0-round-0{number}/seed-0/round-00', f'ticket/seed-0/round-0{number}'))
+        assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
 def test_what_cannot_be_finetuned_is_told(lth):
