@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lth import files, streams
+from lth import files, opening, streams
 from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.plan import Plan
@@ -70,10 +71,7 @@ def questions(
 
     seeds = run.seeds()
     whole = min(run.rounds(seed) for seed in seeds)
-    if len(seeds) < 2 or whole < 2:
-        raise LthError(f'{run.folder} has {len(seeds)} seeds and {whole} rounds that all of them have, but stability '
-                       'compares at least 2 of each: let lth find-ticket go on with more --seeds, such as --seeds 0-2, '
-                       'and at least one pruning (-i).')
+    _refuse_lone(plan, run, len(seeds), whole)
     if missing := [number for number in rounds if number >= whole]:
         raise LthError(f'--rounds: {run.folder} has no round {missing[0]} of all seeds {seeds}: its rounds are 0 … '
                        f'{whole - 1}.')
@@ -81,9 +79,9 @@ def questions(
     for seed, number in itertools.product(seeds, rounds):
         start = run.header(seed, number)['iteration']
         for iteration in iterations or [start]:
-            if not start <= iteration < plan.steps:
+            if not start <= iteration < (end := plan.of_round(number).steps):
                 raise LthError(f'--part-at: iteration {iteration} is not on the way of round {number}, whose ticket '
-                               f'starts at iteration {start} and trains up to {plan.steps}.')
+                               f'starts at iteration {start} and trains up to {end}.')
             asked += [Question(seed, number, iteration, pair, points) for pair in range(pairs)]
     return asked
 
@@ -99,7 +97,8 @@ def answers(
         ticket = run.load(question.seed, question.round).ticket.to(engine.device)
         place, digest = _place(run, question), _digest(ticket)
         if not place.exists():
-            answer = answered(plan.task(data, [question.seed], engine), ticket, question)
+            task = plan.of_round(question.round).task(data, [question.seed], engine)
+            answer = answered(task, ticket, question)
             content = json.dumps({'ticket': digest, **asdict(question), **asdict(answer)}, indent=2)
             place.parent.mkdir(parents=True, exist_ok=True)
             files.write(place, content.encode())
@@ -130,6 +129,24 @@ def overlaps(run: Run, rounds: Sequence[int]) -> Iterator[Overlap]:
     for (one, mask), (other, theirs) in itertools.combinations(masks.items(), 2):
         if one[0] == other[0] or one[1] == other[1]:
             yield Overlap((one[0], other[0]), (one[1], other[1]), *_overlap(mask, theirs))
+
+
+def _refuse_lone(plan: Plan, run: Run, seeds: int, rounds: int) -> None:
+    """An LthError if there is nothing to compare with, and what would be needed."""
+
+    if seeds >= 2 <= rounds:
+        return
+    if len(plan.kept) == 1 and plan.algorithm.sourced:
+        raise LthError(f'{run.folder} has one round, which trains what another run found: give that one, '
+                       f'{os.path.normpath(run.folder / run.recipe["algorithm"]["source"])}.')
+    needed = ['more seeds, such as --seeds 0-2'] * (seeds < 2) + ['at least one pruning (-i)'] * (rounds < 2)
+    raise LthError(f'{run.folder} has {_counted(seeds, "seed")} and {_counted(rounds, "round")} that all of them have, '
+                   'but stability compares at least 2 of each: let the search go on with '
+                   f'{" and ".join(needed)}.')
+
+
+def _counted(count: int, word: str) -> str:
+    return f'{count} {word}' + 's' * (count != 1)
 
 
 def _overlap(mask: Tensor, other: Tensor) -> tuple[float, float]:
@@ -168,7 +185,7 @@ def _angle(one: Tensor, other: Tensor) -> float:
 def _place(run: Run, question: Question) -> Path:
     name = (f'seed-{question.seed}-round-{question.round:02d}-from-{question.iteration}-pair-{question.pair}-points-'
             f'{question.points}.json')
-    return Path(f'{run.folder}-stability') / name
+    return opening.next_to(run.folder, 'stability') / name
 
 
 def _digest(ticket: Ticket) -> str:

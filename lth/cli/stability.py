@@ -69,7 +69,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
             'overlaps': [overlap._asdict() for overlap in shared]}, indent=2))
         return
     _print(asked, found, shared)
-    out.print(f'Measurements: {where.folder}-stability', highlight=False, soft_wrap=True)
+    out.print(f'Measurements: {opening.next_to(where.folder, "stability")}', highlight=False, soft_wrap=True)
 
 
 def _print(asked: Sequence['Question'], found: Sequence['Answer'], shared: Sequence['Overlap']) -> None:
