@@ -104,8 +104,9 @@ def redrawn(theirs: Network, ours: Network) -> list[str]:
     mine = {slot.name: slot.shape for slot in ours.layout.slots}
     outputs = {slot.name.rpartition('.')[0] for slot in theirs.layout.slots if slot.kind == 'output'}
     differing = [slot.name for slot in theirs.layout.slots if mine.get(slot.name) != slot.shape]
+    inputs = {slot.name: slot.shape[1:] for slot in theirs.layout.slots}
     for name in differing:
-        if name.rpartition('.')[0] not in outputs:
+        if name.rpartition('.')[0] not in outputs or mine.get(name, (0,))[1:] != inputs[name]:
             raise LthError(
                 f'A ticket found on pictures of {_shown(theirs.shape)} does not fit pictures of {_shown(ours.shape)}: '
                 f'{name} is {_sides(theirs, name)} there and {_sides(ours, name)} here. Show the new pictures in the '

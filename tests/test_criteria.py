@@ -69,7 +69,8 @@ def test_where_one_term_is_zero_for_more_weights_than_go_the_other_decides():
 
     def kept(name: str, initial: list[float], final: list[float], count: int) -> list[bool]:
         found = CRITERIA.find(name)(torch.tensor(initial), torch.tensor(final), choice(count))
-        best: list[bool] = masks.keep_best(found[None], torch.ones(1, 8, dtype=torch.bool), count, seeds=[0])[0].tolist()
+        mask = masks.keep_best(found[None], torch.ones(1, 8, dtype=torch.bool), count, seeds=[0])
+        best: list[bool] = mask[0].tolist()
         return best
     for initial, final in ((zeros, spread), (spread, zeros)):
         assert all(kept('large-init-large-final', initial, final, 6)[4:])

@@ -57,6 +57,15 @@ def test_a_dense_output_layer_stays_dense_and_one_with_fewer_weights_than_were_k
     assert network(classes=2).layout.unpack(fewer.ticket.mask)['output.weight'].all()
 
 
+def test_an_output_layer_that_sees_other_inputs_is_refused_as_any_other_layer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'alone.py').write_text('from torch import nn\n\ndef layer(shape, classes):\n    return nn.Sequential('
+                                       'nn.Flatten(), nn.Linear(shape[1] * shape[2], classes))\n')
+    theirs, ours = (network((1, side, side), model='alone.py:layer') for side in (8, 9))
+    with pytest.raises(LthError, match=r'pictures of 1×8×8 does not fit pictures of 1×9×9: 1.weight is 4×64 there'):
+        redrawn(theirs, ours)
+
+
 def test_pictures_of_another_shape_are_refused_with_both_and_the_layer():
     with pytest.raises(LthError, match=r'found on pictures of 1×8×8 does not fit pictures of 3×10×10: dense1.weight is '
                                        r'300×64 there and 300×300 here.*data.size=8 --set data.channels=1'):

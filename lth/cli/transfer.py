@@ -80,7 +80,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
     beside = f'{where.folder}-to-{file_name(to)}' + (f'-{optimizer}' if optimizer else '')
     beside += '' if where.seed is None else f'-seed-{where.seed}'
     folder = Path(beside) if run_name is None else run_folder(run_name, '')
-    kept = _kept(plan, source, planned('found', [0], folder), seeds[0], numbers)
+    kept = _kept(plan, source, planned('found', [0] * len(numbers), folder), seeds[0], numbers)
     chosen = planned('found', kept, folder)
     way = Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run)
     random = Path(f'{folder}-controls') / 'random'
@@ -105,8 +105,8 @@ def _numbers(source: 'Run', seeds: list[int], placed: int | None, asked: str | N
 def _kept(plan: 'Plan', source: 'Run', target: 'Plan', seed: int, numbers: list[int]) -> list[int]:
     """How many weights the tickets keep on the new data set, an output layer that is drawn anew being dense."""
 
-    from lth.algorithms.transfer import drawn_anew  # pylint: disable=import-outside-toplevel # as above
-    anew = drawn_anew(plan.network.layout, target.network.layout)
+    from lth import sequels  # pylint: disable=import-outside-toplevel # as above
+    anew = sequels.redrawn(plan.network, target.network)
     counts = []
     for number in numbers:
         masks: dict[str, Any] = plan.network.layout.unpack(source.load(seed, number).ticket.mask[0])

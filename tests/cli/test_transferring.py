@@ -73,9 +73,13 @@ def test_tickets_found_under_one_optimizer_are_trained_under_another(lth):
 
 
 @pytest.mark.parametrize(('options', 'says'), [
-    (('--to', 'mnist'), 'dense1.weight is of shape (300, 64) there, (300, 784) here'),
+    (('--to', 'mnist'), 'A ticket found on pictures of 1×8×8 does not fit pictures of 1×28×28: dense1.weight is 300×64 '
+                        'there and 300×784 here. Show the new pictures in the old shape: --set data.size=8 --set '
+                        'data.channels=1.'),
     (('--to', 'digit'), "Unknown data set 'digit', did you mean 'digits'"),
     (('--to', 'digits', '--rounds', '7'), 'has no round 7 of all seeds [0]: its rounds are 0 … 2'),
+    (('--to', 'digits', '--set', 'algorithm.rounds=[0, 1]'), 'algorithm: rounds and kept are of the same tickets: give '
+                                                             'as many of both; they are 2 and 3'),
     (('--to', 'digits', '--optimizer', 'sgd'), "the key 'learning_rate' is missing")])
 def test_what_cannot_go_over_is_told_before_anything_is_trained(lth, options, says):
     run(lth, *SEARCH)
