@@ -69,7 +69,14 @@ def test_tickets_found_under_one_optimizer_are_trained_under_another(lth):
         'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 0.0}
     command = ('transfer', 'source/seed-0/round-01', '--to', 'digits', '-e', '1', '--optimizer', 'sgd', '-l', '0.1')
     found = run(lth, *command)
-    assert found['run'] == 'runs/source-to-digits-sgd-seed-0' and len(found['rounds']) == 1
+    assert found['run'] == 'runs/source-to-digits-sgd-seed-0-round-01' and len(found['rounds']) == 1
+
+
+def test_a_transfer_of_the_current_folder_lies_beside_it(lth, tmp_path, monkeypatch):
+    run(lth, *SEARCH)
+    monkeypatch.chdir('runs/source')
+    assert run(lth, 'transfer', '.', '--to', 'digits', '-e', '1', '--rounds', '0')['run'] == str(
+        tmp_path / 'runs/source-to-digits')
 
 
 @pytest.mark.parametrize(('options', 'says'), [
