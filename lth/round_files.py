@@ -146,7 +146,8 @@ class RoundFiles:
                 'weights': layout.weights, 'density': layout.density(kept), 'search': _search_names(found.search),
                 'carrying': carries and carries._asdict(), 'engine': found.trained.engine,
                 'measurements': len(found.trained.history),
-                'test_accuracy': found.trained.history[-1].test.accuracy[replicate]}
+                'test_accuracy': found.trained.history[-1].test.accuracy[replicate],
+                **({'source': found.sources[replicate]} if found.sources else {})}
 
     def _checked(self, name: str) -> tuple[Header, dict[str, Tensor]]:
         """A file's header and tensors, once it is what its place says and fits the network."""

@@ -58,6 +58,8 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
 
     run = Run(place.folder, plan.recipe.dump(), plan.network)
     provenance.refuse_foreign(run)
+    if plan.algorithm.sourced:
+        sequels.refuse_replaced(plan, run, seeds)
     place = replace(place, engine=place.engine or run.engine() or 'auto')
     engine = _engine(plan, place)
     if not _unfinished(plan, run, seeds):
@@ -116,6 +118,8 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
 
     task = plan.task(data, seeds, engine, watch)
     for found in plan.algorithm.find(task, plan.recipe.algorithm, past):
+        if plan.algorithm.sourced:
+            found = replace(found, sources=sequels.fingerprints(plan, run.folder, seeds, found.number))
         run.save(found, seeds)
         tell(News(seeds, found.number, found.trained.step, test=found.trained.history[-1].test.accuracy, saved=True))
         number = found.number + 1

@@ -3,7 +3,6 @@
 Two copies are trained from the ticket's weights, each with an order and augmentation of its own, and the error is
 measured on the straight line between them. The barrier is the highest error on it less the mean of both ends.
 """
-import hashlib
 import itertools
 import json
 import math
@@ -95,7 +94,7 @@ def answers(
     for done, question in enumerate(asked):
         tell(done, len(asked))
         ticket = run.load(question.seed, question.round).ticket.to(engine.device)
-        place, digest = _place(run, question), _digest(ticket)
+        place, digest = _place(run, question), ticket.fingerprints()[0]
         if not place.exists():
             task = plan.of_round(question.round).task(data, [question.seed], engine)
             answer = answered(task, ticket, question)
@@ -186,15 +185,6 @@ def _place(run: Run, question: Question) -> Path:
     name = (f'seed-{question.seed}-round-{question.round:02d}-from-{question.iteration}-pair-{question.pair}-points-'
             f'{question.points}.json')
     return opening.next_to(run.folder, 'stability') / name
-
-
-def _digest(ticket: Ticket) -> str:
-    """What changes if the ticket does."""
-
-    digest = hashlib.blake2b(digest_size=12)
-    for tensor in (ticket.mask, ticket.weights, *ticket.buffers.values()):
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _read(place: Path, digest: str) -> Answer:
