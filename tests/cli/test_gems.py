@@ -203,6 +203,7 @@ def test_other_algorithms_finetune_as_gem_miner_does_for_the_pair(lth):
                               '--json').out)['recipe'] for name in ('gem-miner', 'edge-popup', 'supermask')]
     assert [one['algorithm']['finetune']['optimizer']['learning_rate'] for one in recipes] == [0.1, 0.1, 0.1]
     assert [one['training']['optimizer']['weight_decay'] for one in recipes] == [0., 5e-4, 0.]
+    assert [one['model']['initializer'] for one in recipes] == [*['signed-constant'] * 2, 'glorot-signed-constant']
     assert recipes[2]['training']['optimizer']['learning_rate'] == 100. and recipes[1]['model'] == recipes[0]['model']
 
 
