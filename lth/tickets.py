@@ -41,15 +41,19 @@ class Ticket:
 
 @dataclass(frozen=True)
 class Search:
-    """How far scores are: (R, P), and the optimizer's state that goes on with them."""
+    """How far scores are: (R, P), and the optimizer's state that goes on with them. `drawn` is the mean test accuracy
+    of masks drawn from the scores at last, of each replicate, where masks are drawn.
+    """
 
     scores: Tensor
     optimizer: dict[str, Tensor]
+    drawn: tuple[float, ...] = ()
 
     def to(self, device: torch.device) -> 'Search':
         """The same, living on the device."""
 
-        return Search(self.scores.to(device), {name: tensor.to(device) for name, tensor in self.optimizer.items()})
+        optimizer = {name: tensor.to(device) for name, tensor in self.optimizer.items()}
+        return Search(self.scores.to(device), optimizer, self.drawn)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from lth.algorithms import ALGORITHMS
+from lth.algorithms.supermask import DRAWS
 from lth.cli.options import out
 from lth.reports import rounds
 from lth.runs import Run
-from lth.statistics import Interval
+from lth.statistics import Interval, interval
 
 
 def simple_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -56,6 +57,9 @@ def print_run(run: Run, seeds: Sequence[int], controls: Mapping[str, Run] | None
         'round', 'left %', 'kept', *['inputs', 'units'] * carries, 'test %',
         *['early stop', 'test % there'] * trained], cells))
     out.print(_legend(carries=carries, trained=trained), highlight=False)
+    if drawn := [one.drawn_test_accuracy for one in rows[-1].outcomes if one.drawn_test_accuracy is not None]:
+        out.print(f'Masks drawn from the scores, mean of {DRAWS} for each seed: test % {percent(interval(drawn))}',
+                  highlight=False)
     for folder in [run.folder, *[control.folder for control in (controls or {}).values()]]:
         out.print(f'Run folder: {folder}', highlight=False, soft_wrap=True)
 

@@ -9,7 +9,8 @@ from lth.statistics import Interval, interval
 
 class Outcome(NamedTuple):
     """One round of one seed: its end, and its early stop: the iteration of least validation loss, found afterwards;
-    which engine trained it, and what of it carries anything, if that is known.
+    which engine trained it, and what of it carries anything, if that is known; the mean test accuracy of masks drawn
+    from its scores, if such were drawn.
     """
 
     seed: int
@@ -20,6 +21,7 @@ class Outcome(NamedTuple):
     early_stop_accuracy: float
     engine: str = ''
     carrying: Compaction | None = None
+    drawn_test_accuracy: float | None = None
 
 
 class Row(NamedTuple):
@@ -41,7 +43,8 @@ def outcome(run: Run, seed: int, number: int) -> Outcome:
     last, stop = rows[-1], next(row for row in rows if row['early_stop'])
     carries = header.get('carrying')
     return Outcome(seed, header['kept'], header['density'], last['test_accuracy'], stop['iteration'],
-                   stop['test_accuracy'], header.get('engine', ''), Compaction(**carries) if carries else None)
+                   stop['test_accuracy'], header.get('engine', ''), Compaction(**carries) if carries else None,
+                   header.get('drawn_test_accuracy'))
 
 
 def table(run: Run, seeds: Sequence[int]) -> list[Row]:

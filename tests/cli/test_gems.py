@@ -384,6 +384,23 @@ def test_every_round_is_measured_as_it_is_saved(lth, more):
     assert result.code == 0 and 'recorded' not in result.err
 
 
+def test_a_supermask_shows_the_accuracy_of_drawn_masks_beside_that_of_the_gem(lth):
+    command = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '20', '-e', '4', '--run', 'gem', '--algorithm',
+               'supermask', '--set', 'algorithm.save_every=2 epochs')
+    result = lth(*command)
+    assert result.code == 0, result.err
+    before, last = json.loads(lth(*command, '--json').out)['rounds']
+    drawn = last['seeds'][0]['drawn_test_accuracy']
+    assert before['seeds'][0]['drawn_test_accuracy'] is None and 0 < drawn < 1
+    assert f'Masks drawn from the scores, mean of 10 for each seed: test % {100 * drawn:.2f}' in result.out
+    scores = [one['scores']['drawn'] for one in json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']]
+    assert scores == [None, drawn]
+    assert 'test % of drawn masks' in lth('evaluate', 'gem').out
+    whole = Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes()
+    shutil.rmtree('runs/gem/seed-0/round-01')
+    assert lth(*command).code == 0 and Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes() == whole
+
+
 def test_evaluate_passes_by_neighbours_that_are_none_of_its_own(lth):
     found(lth, 'gem', '--seeds', '0')
     for name, text in (('list', '- 1'), ('word', 'algorithm: nothing')):
