@@ -170,6 +170,24 @@ def test_pairs_that_were_measured_are_kept_and_missing_ones_measured_alike(lth):
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
+def test_a_pair_that_was_stopped_in_the_middle_is_measured_again_alike(lth, monkeypatch):
+    found, folder = measured(lth), Path('runs/lenet-300-100-digits-stability')
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    points = iter(range(5))
+
+    def stopping(*arguments):
+        if next(points) == 4:  # the second point of the second pair
+            raise KeyboardInterrupt
+        return accuracy(*arguments)
+    with monkeypatch.context() as patched:
+        patched.setattr(stability, 'accuracy', stopping)
+        assert lth('stability', 'lenet-300-100-digits', '--points', '3').code == 130
+    assert len(list(folder.iterdir())) == 1
+    assert measured(lth) == found and {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+@pytest.mark.usefixtures('run_of_two_seeds')
 def test_a_measurement_of_another_ticket_is_refused(lth):
     measured(lth)
     one, other = sorted(Path('runs/lenet-300-100-digits-stability').iterdir())[:2]

@@ -58,18 +58,6 @@ def test_every_round_keeps_the_count_it_was_planned_to_and_leaves_the_weights_as
     assert len({row.iteration for row in last.trained.history}) == len(last.trained.history)
 
 
-@pytest.mark.parametrize(('name', 'over'), VARIANTS)
-def test_a_search_goes_on_from_any_round_as_if_never_stopped(name, over):
-    task = mining()
-    whole = found(task, name, **over)
-    for number in range(1, len(whole)):
-        again = found(task, name, whole[:number], **over)
-        assert torch.equal(again[-1].search.scores, whole[-1].search.scores)
-        assert torch.equal(again[-1].ticket.mask, whole[-1].ticket.mask)
-        assert again[-1].trained.history == whole[-1].trained.history
-        assert again[-1].search.drawn == whole[-1].search.drawn
-
-
 @pytest.mark.parametrize('name', sorted(EVERY))
 def test_two_seeds_searched_together_find_what_they_find_alone(name):
     together, alone = (found(mining(seeds=seeds), name)[0].search.scores[-1] for seeds in ((0, 5), (5,)))
