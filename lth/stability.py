@@ -15,12 +15,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lth import files, opening, streams
-from lth.datasets import Dataset
+from lth import engines, files, opening, streams, workers
 from lth.errors import LthError
 from lth.plan import Plan
 from lth.runs import Run
-from lth.task import Engine, State, Task
+from lth.session import Place
+from lth.task import State, Task
 from lth.tickets import Ticket, finetune
 from lth.training import accuracy, with_statistics_anew
 
@@ -85,25 +85,47 @@ def questions(
     return asked
 
 
-def answers(
-        plan: Plan, run: Run, data: Dataset, engine: Engine, asked: Sequence[Question],
-        tell: Callable[[int, int], None]) -> list[Answer]:
-    """An answer to each question; those that lie in RUN-stability already are not asked again."""
+def answers(run: Run, place: Place, asked: Sequence[Question], tell: Callable[[int, int], None]) -> list[Answer]:
+    """An answer to each question; those that lie in RUN-stability already are not asked again. On the CPU the others
+    are shared out among processes, one thread each unless `place` says otherwise.
+    """
 
-    found = []
-    for done, question in enumerate(asked):
+    tickets = {(one.seed, one.round): run.load(one.seed, one.round).ticket.fingerprints()[0] for one in asked}
+    kept = [one for one in asked if _place(run, one).exists()]
+    for one in kept:
+        _read(run, one, tickets[one.seed, one.round])  # refuses what is of another ticket before anything is trained
+    left, done = [one for one in asked if one not in kept], len(kept)
+
+    def hear(_question: Question) -> None:
+        nonlocal done
+        done += 1
         tell(done, len(asked))
+    tell(done, len(asked))
+    if left:
+        on_cpu = engines.chosen(place.device, threads=place.threads, capturable=False).device.type == 'cpu'
+        shares = min(workers.room(place.threads) if on_cpu else 1, len(left))
+        if shares > 1:
+            workers.side_by_side(_measure, [(place, left[first::shares]) for first in range(shares)], shares, hear)
+        else:
+            _measure(place, left, hear)
+    return [_read(run, one, tickets[one.seed, one.round]) for one in asked]
+
+
+def _measure(place: Place, asked: Sequence[Question], send: Callable[[Question], None]) -> None:
+    """Answers questions one after the other, each on disk before it is told."""
+
+    plan, run = opening.opened(opening.Place(place.folder, None, None))
+    engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
+    data = plan.read(place.datasets).to(engine.device)
+    plan = plan.on(data)
+    for question in asked:
         ticket = run.load(question.seed, question.round).ticket.to(engine.device)
-        place, digest = _place(run, question), ticket.fingerprints()[0]
-        if not place.exists():
-            task = plan.of_round(question.round).task(data, [question.seed], engine)
-            answer = answered(task, ticket, question)
-            content = json.dumps({'ticket': digest, **asdict(question), **asdict(answer)}, indent=2)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            files.write(place, content.encode())
-        found.append(_read(place, digest))
-    tell(len(asked), len(asked))
-    return found
+        answer = answered(plan.of_round(question.round).task(data, [question.seed], engine), ticket, question)
+        content = json.dumps({'ticket': ticket.fingerprints()[0], **asdict(question), **asdict(answer)}, indent=2)
+        where = _place(run, question)
+        where.parent.mkdir(parents=True, exist_ok=True)
+        files.write(where, content.encode())
+        send(question)
 
 
 def answered(task: Task, ticket: Ticket, question: Question) -> Answer:
@@ -187,10 +209,11 @@ def _place(run: Run, question: Question) -> Path:
     return opening.next_to(run.folder, 'stability') / name
 
 
-def _read(place: Path, digest: str) -> Answer:
+def _read(run: Run, question: Question, ticket: str) -> Answer:
+    place = _place(run, question)
     stored = files.read_json(place)
     try:
-        if stored['ticket'] != digest:
+        if stored['ticket'] != ticket:
             raise LthError(f'{place} was measured on another ticket than lies in the run now: move it away, and the '
                            'same command measures it again.')
         return Answer(stored['errors'], stored['distance'], stored['angle'], stored['signs'])

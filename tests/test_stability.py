@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lth import session, stability, streams
+from lth import session, stability, streams, workers
 from lth.cli.planning import plan_of
 from lth.datasets import sampling
 from lth.stability import Answer, Question, answered
@@ -120,6 +120,13 @@ def a_run_of_two_seeds(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def one_after_the_other(monkeypatch):
+    """In this process, for others take seconds to start."""
+
+    monkeypatch.setattr(workers, 'room', lambda _threads: 1)
+
+
 @pytest.fixture(name='run_of_two_seeds')
 def a_copy_of_it(lth, two_seeds) -> None:  # pylint: disable=unused-argument # it changes to the folder of the test
     shutil.copytree(two_seeds, 'runs')
@@ -167,6 +174,18 @@ def test_pairs_that_were_measured_are_kept_and_missing_ones_measured_alike(lth):
     files[2].unlink()
     assert measured(lth) == found and [path.read_bytes() for path in files] == contents
     assert [path.stat().st_mtime_ns == time for path, time in zip(files, times)] == [True, True, False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('run_of_two_seeds')
+def test_pairs_measured_side_by_side_are_those_measured_one_after_the_other(lth, monkeypatch):
+    found, folder = measured(lth, '--rounds', '0'), Path('runs/lenet-300-100-digits-stability')
+    alone = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    monkeypatch.setattr(workers, 'room', lambda _threads: 2)
+    monkeypatch.setattr(stability, 'answered', None)  # in this process nothing is
+    assert measured(lth, '--rounds', '0') == found and len(alone) == 2
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == alone
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
