@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lth import streams
 from lth.registry import Registry
 
 
@@ -143,5 +144,4 @@ def _frozen(change: Change, weights: Tensor, zeroed: Tensor) -> Tensor:
 def _shuffled(values: Tensor, chosen: Tensor, random: torch.Generator) -> Tensor:
     """The values with the chosen ones shuffled among themselves: (n,), (n,) -> (n,)."""
 
-    some = values[chosen]
-    return values.masked_scatter(chosen, some[torch.randperm(len(some), generator=random).to(values.device)])
+    return values.masked_scatter(chosen, streams.shuffled(values[chosen], random))

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lth import layer_counts, sequels
-from lth.controls import CONTROLS
+from lth import sequels
+from lth.controls import CONTROLS, STANDARDS, offered
 from lth.errors import LthError, suggestion
 from lth.plan import Plan, planned
 from lth.recipe import Raw, merged
@@ -21,7 +21,6 @@ SEARCHES = {
     'invert-scores': 'A whole new search that keeps the smallest scores where it kept the largest.',
     'random-labels': 'A whole new search on pictures with random labels (Su et al. 2020).',
     'half-data': 'A whole new search on half of the training pictures, as long as before (Su et al. 2020).'}
-_BASE = ('original', 'dense')
 # Controls that take weights from the dense network.
 _MOVING = ('reinit', 'shuffle-mask', 'permute-mask', 'smart-ratio', 'erk')
 _EPOCHS = re.compile(r'(\d+) epochs?')
@@ -39,8 +38,7 @@ class Step(NamedTuple):
 def known() -> dict[str, str]:
     """Every check with what it does."""
 
-    controls = {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in _BASE}
-    return controls | SEARCHES
+    return offered() | SEARCHES
 
 
 def chosen(names: Sequence[str] | None, source: Source) -> tuple[list[str], list[str]]:
@@ -81,7 +79,7 @@ def steps(source: Source, folder: Path, names: Sequence[str], options: Callable[
     """The runs of the checks, those of the original and the dense network first; `options` changes how they finetune.
     """
 
-    for name in (*_BASE, *names):
+    for name in (*STANDARDS, *names):
         searched = None
         if name in SEARCHES:
             searched = folder / f'{name}-search'
@@ -111,9 +109,8 @@ def _impossible(name: str, source: Source) -> str | None:
 def _unworkable(name: str, source: Source) -> str | None:
     """Why the counts alone forbid a check."""
 
-    spread = {'smart-ratio': layer_counts.smart_ratio, 'erk': layer_counts.erk}.get(name)
     try:
-        if spread:
+        if name not in SEARCHES and (spread := CONTROLS.find(name).spread):
             spread(source.plan.network.layout.prunable_slots, source.kept)
         if name in SEARCHES:
             planned(_searched(name, source), name)

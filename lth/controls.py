@@ -1,10 +1,11 @@
-"""Sanity checks of a ticket or gem: the same with one respect changed, each proving that it changed just that.
+"""Controls of a ticket or gem: the same with one respect changed, each proving that it changed just that.
 
-A control is a function (task, origin, ticket) -> ticket, where `origin` is the dense network that the ticket was cut
-from, with the claims it makes (Frankle & Carbin 2019, section 4; Su et al. 2020; Frankle et al. 2021). A new one is a
-function here with its name, claims and words above it.
+A control is a function (task, origin, ticket, draw) -> ticket, where `origin` is the dense network that the ticket was
+cut from and `draw` the numbers that tell its random draws from others of the seed, with the claims it makes (Frankle &
+Carbin 2019, section 4; Su et al. 2020; Frankle et al. 2021). A new one is a function here with its name, claims and
+words above it.
 """
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
@@ -13,25 +14,32 @@ from torch import Tensor
 
 from lth import layer_counts, masks, streams
 from lth.errors import LthError
+from lth.layer_counts import LayerCounts
 from lth.registry import Registry
 from lth.task import Task
-from lth.tickets import Ticket
+from lth.tickets import Ticket, fresh, masked
 from lth.vectors import Layout
 
-Change = Callable[[Task, Ticket, Ticket], Ticket]
+Draw = Sequence[int]
+Change = Callable[[Task, Ticket, Ticket, Draw], Ticket]
 Claim = Literal['mask kept', 'layer counts kept', 'count kept', 'mask differs', 'weights differ', 'values kept',
                 'same distribution', 'all kept', 'weights kept']
 # A chance in a million that weights of one distribution are taken for those of two.
 _UNLIKELY = 1e-6
+# Not controls themselves, but what tickets and controls are compared with.
+STANDARDS = ('original', 'dense')
 
 
 @dataclass(frozen=True)
 class Control:
-    """A change with what it claims; `summary` is its first sentence."""
+    """A change with what it claims; `summary` is its first sentence. `spread` says how many weights of each layer it
+    keeps, if it is not as the ticket has it.
+    """
 
     change: Change
     claims: tuple[Claim, ...]
     summary: str
+    spread: LayerCounts | None = None
 
 
 class Changes(NamedTuple):
@@ -54,28 +62,37 @@ class Changes(NamedTuple):
     emptied: tuple[str, ...]
 
 
-CONTROLS: Registry[Control] = Registry('check')
+CONTROLS: Registry[Control] = Registry('control')
 
 
-def control(name: str, *claims: Claim) -> Callable[[Change], Change]:
+def control(
+        name: str, *claims: Claim, alias: Sequence[str] = (), spread: LayerCounts | None = None,
+) -> Callable[[Change], Change]:
     """A decorator that registers a change with its claims."""
 
     def add(change: Change) -> Change:
-        CONTROLS.register(name)(Control(change, claims, ' '.join((change.__doc__ or '').split('\n\n')[0].split())))
+        summary = ' '.join((change.__doc__ or '').split('\n\n')[0].split())
+        CONTROLS.register(name, *alias)(Control(change, claims, summary, spread))
         return change
     return add
 
 
-def controlled(name: str, task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+def offered() -> dict[str, str]:
+    """Every control that a ticket can be compared with, and what it does."""
+
+    return {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in STANDARDS}
+
+
+def controlled(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw = ()) -> Ticket:
     """The changed ticket of every seed; an LthError if the change is not what the control claims."""
 
     chosen = CONTROLS.find(name)
-    changed = chosen.change(task, origin, ticket)
+    changed = chosen.change(task, origin, ticket, draw)
     for seed, one in zip(task.seeds, changes(task.network.layout, origin, ticket, changed), strict=True):
         for claim in chosen.claims:
             if not _holds(claim, one, task.network.layout, drawn_here=ticket.iteration == 0):
-                raise LthError(f'The check {name} would prove nothing of seed {seed}, since its claim "{claim}" does '
-                               f'not hold: {_shown(one)}. Leave it out, or check a sparser round.')
+                raise LthError(f'The control {name} would prove nothing of seed {seed}, since its claim "{claim}" does '
+                               f'not hold: {_shown(one)}. Leave it out, or take a sparser ticket.')
     return changed
 
 
@@ -87,94 +104,78 @@ def changes(layout: Layout, origin: Ticket, before: Ticket, after: Ticket) -> li
 
 
 @control('original', 'mask kept', 'weights kept')
-def original(_task: Task, _origin: Ticket, ticket: Ticket) -> Ticket:
+def original(_task: Task, _origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
     """Nothing is changed."""
 
     return ticket
 
 
-@control('reinit', 'mask kept', 'weights differ', 'same distribution')
-def reinit(task: Task, _origin: Ticket, ticket: Ticket) -> Ticket:
+@control('reinit', 'mask kept', 'weights differ', 'same distribution', alias=['reinitialize'])
+def reinit(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The same mask, weights drawn anew by the same initializer."""
 
-    drawn = [task.network.fresh(streams.number(seed, 'reinit')) for seed in task.seeds]
-    return replace(ticket, weights=masks.applied(ticket.mask, torch.stack(drawn).to(ticket.weights)))
+    drawn = fresh(replace(task, seeds=tuple(streams.number(seed, 'reinit', *draw) for seed in task.seeds)))
+    return masked(drawn, ticket.mask)
 
 
-@control('shuffle-mask', 'layer counts kept', 'mask differs')
-def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+@control('shuffle-mask', 'layer counts kept', 'mask differs', alias=['random-layer'])
+def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The mask shuffled within each layer, the weights as they were drawn there."""
 
-    rows = [_within_layers(task.network.layout, mask, seed, 'shuffle-mask')
-            for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
-    return _masked(origin, ticket, torch.stack(rows))
+    rows = [torch.cat([
+        streams.shuffled(mask[slot.start:slot.stop], streams.generator(seed, 'shuffle-mask', *draw, slot.start))
+        for slot in task.network.layout.prunable_slots]) for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
+    return masked(origin, torch.stack(rows))
 
 
-@control('permute-mask', 'count kept', 'mask differs')
-def permute_mask(task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+@control('permute-mask', 'count kept', 'mask differs', alias=['random-global'])
+def permute_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The mask permuted over the whole network, the weights as they were drawn there."""
 
-    rows = [mask[torch.randperm(len(mask), generator=streams.generator(seed, 'permute-mask')).to(mask.device)]
+    rows = [streams.shuffled(mask, streams.generator(seed, 'permute-mask', *draw))
             for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
-    return _masked(origin, ticket, torch.stack(rows))
+    return masked(origin, torch.stack(rows))
 
 
 @control('shuffle-weights', 'mask kept', 'weights differ', 'values kept')
-def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket) -> Ticket:
+def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The same mask, its weights shuffled within each layer."""
 
     weights = ticket.weights.clone()
     for row, seed in enumerate(task.seeds):
         for slot in task.network.layout.prunable_slots:
-            kept = ticket.mask[row, slot.start:slot.stop]
-            random = streams.generator(seed, 'shuffle-weights', slot.start)
-            values = weights[row, slot.start:slot.stop][kept]
-            weights[row, slot.start:slot.stop][kept] = values[torch.randperm(len(values), generator=random).to(
-                values.device)]
+            layer, kept = weights[row, slot.start:slot.stop], ticket.mask[row, slot.start:slot.stop]
+            layer[kept] = streams.shuffled(layer[kept], streams.generator(seed, 'shuffle-weights', *draw, slot.start))
     return replace(ticket, weights=weights)
 
 
-@control('smart-ratio', 'count kept', 'mask differs')
-def smart_ratio(task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+@control('smart-ratio', 'count kept', 'mask differs', spread=layer_counts.smart_ratio)
+def smart_ratio(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """A random mask of the same count, spread over layers by smart ratio, the weights as they were drawn there."""
 
-    return _random(task, origin, ticket, layer_counts.smart_ratio)
+    return _random(task, origin, ticket, draw, layer_counts.smart_ratio)
 
 
-@control('erk', 'count kept', 'mask differs')
-def erk(task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+@control('erk', 'count kept', 'mask differs', spread=layer_counts.erk)
+def erk(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """A random mask of the same count, spread over layers by ERK, the weights as they were drawn there."""
 
-    return _random(task, origin, ticket, layer_counts.erk)
+    return _random(task, origin, ticket, draw, layer_counts.erk)
 
 
 @control('dense', 'all kept')
-def dense(_task: Task, origin: Ticket, ticket: Ticket) -> Ticket:
+def dense(_task: Task, origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
     """All weights as they were drawn: the dense network, trained in the same way."""
 
-    return _masked(origin, ticket, torch.ones_like(ticket.mask))
+    return masked(origin, torch.ones_like(ticket.mask))
 
 
-def _random(task: Task, origin: Ticket, ticket: Ticket, spread: layer_counts.LayerCounts) -> Ticket:
+def _random(task: Task, origin: Ticket, ticket: Ticket, draw: Draw, spread: LayerCounts) -> Ticket:
     slots, rows = task.network.layout.prunable_slots, []
     for mask, seed in zip(ticket.mask, task.seeds, strict=True):
         counts = spread(slots, int(mask.sum()))
-        rows.append(masks.spread([slot.size for slot in slots], counts, seeds=[streams.number(seed, 'control')]))
-    return _masked(origin, ticket, torch.cat(rows).to(ticket.mask.device))
-
-
-def _within_layers(layout: Layout, mask: Tensor, seed: int, stream: str) -> Tensor:
-    """A mask shuffled within each layer: (P,) -> (P,)."""
-
-    return torch.cat([
-        mask[slot.start:slot.stop][torch.randperm(slot.size, generator=streams.generator(seed, stream, slot.start)).to(
-            mask.device)] for slot in layout.prunable_slots])
-
-
-def _masked(origin: Ticket, ticket: Ticket, mask: Tensor) -> Ticket:
-    """The origin's weights under another mask."""
-
-    return replace(ticket, mask=mask, weights=masks.applied(mask, origin.weights))
+        rows.append(masks.spread([slot.size for slot in slots], counts, seeds=[streams.number(seed, 'control', *draw)]))
+    return masked(origin, torch.cat(rows).to(ticket.mask.device))
 
 
 def _changes(

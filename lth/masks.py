@@ -13,6 +13,8 @@ from torch import Tensor
 
 from lth import streams
 
+_PARTS = 10_000  # more than any network has layers: tells draws of a round's apart
+
 
 def survivors(count: int, rate: float) -> int:
     """How many of `count` stay when floor(rate · count) go."""
@@ -55,11 +57,11 @@ def keep_worst(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int]
 
 def keep_best_of_each(
         scores: Tensor, mask: Tensor, bounds: Sequence[tuple[int, int]], counts: Sequence[int], *,
-        seeds: Sequence[int], salt: int = 0) -> Tensor:
-    """The same with a count for each part of the vector, be it a layer or all of it: (R, P), (R, P) -> (R, P)."""
+        seeds: Sequence[int], number: int) -> Tensor:
+    """The same in round `number` with a count for each part of the vector, be it a layer or all of it."""
 
     return torch.cat([
-        keep_best(scores[:, start:stop], mask[:, start:stop], count, seeds=seeds, salt=salt + part)
+        keep_best(scores[:, start:stop], mask[:, start:stop], count, seeds=seeds, salt=number * _PARTS + part)
         for part, ((start, stop), count) in enumerate(zip(bounds, counts, strict=True))], dim=1)
 
 

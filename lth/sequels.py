@@ -5,18 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
-from lth import files, masks, recipes, streams
+from lth import files, recipes, streams
 from lth.errors import LthError
-from lth.network import Network
 from lth.plan import Plan, planned
 from lth.recipe import Raw
 from lth.runs import Run
 from lth.task import Engine
-from lth.tickets import Round, Ticket
-from lth.vectors import Slot
+from lth.tickets import Round, drawn
+from lth.transplant import transplanted
 
 
 class Source(NamedTuple):
@@ -55,18 +51,6 @@ def recipe_of(
     return raw
 
 
-def kept_elsewhere(source: Source, ours: Network) -> int:
-    """The prunable weights that its tickets keep in a network for other classes, where the output layer is drawn anew;
-    as the first seed of the run has it.
-    """
-
-    layout = source.plan.network.layout
-    masks_ = layout.unpack(source.run.load(source.run.seeds()[0], source.number).ticket.mask[0])
-    sizes = {slot.name: slot.size for slot in ours.layout.prunable_slots}
-    anew = [name for name in redrawn(source.plan.network, ours) if name in masks_]
-    return source.kept + sum(_redrawn_count(masks_[name], sizes[name]) - int(masks_[name].sum()) for name in anew)
-
-
 def finetuning(source: Source, raw: Raw, origin: str) -> Plan:
     """The plan of a recipe that finetunes the source's tickets; an LthError if nothing would be trained."""
 
@@ -89,7 +73,9 @@ def past_of(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> S
         raise LthError(f'{run.folder} has no round {max(numbers)} of all seeds {list(seeds)}, and this run starts from '
                        'it. Let that search go on first.')
     if 'round' in plan.recipe.dump()['algorithm']:
-        return [fitted(past[number], run.network, plan.network, seeds) for number in (0, *numbers)]
+        anew = drawn(plan.network, [streams.number(seed, 'output') for seed in seeds], engine.device)
+        return [replace(one, ticket=transplanted(one.ticket, run.network, plan.network, anew))
+                for one in (past[number] for number in (0, *numbers))]
     return replace(past, rounds=tuple(past.rounds[number] for number in numbers))
 
 
@@ -126,72 +112,3 @@ def _begun_from(plan: Plan, folder: Path) -> tuple[Run, Sequence[int]]:
     theirs = planned(files.read_yaml(where / 'recipe.yaml'), str(where / 'recipe.yaml'))
     numbers = [settings['round']] if 'round' in settings else settings.get('rounds', range(len(plan.kept)))
     return Run(where, theirs.recipe.dump(), theirs.network), numbers
-
-
-def redrawn(theirs: Network, ours: Network) -> list[str]:
-    """The parameters of the output layer that must be drawn anew, since classes differ; an LthError if another layer
-    does not fit.
-    """
-
-    mine = {slot.name: slot.shape for slot in ours.layout.slots}
-    outputs = {slot.name.rpartition('.')[0] for slot in theirs.layout.slots if slot.kind == 'output'}
-    differing = [slot.name for slot in theirs.layout.slots if mine.get(slot.name) != slot.shape]
-    inputs = {slot.name: slot.shape[1:] for slot in theirs.layout.slots}
-    for name in differing:
-        if name.rpartition('.')[0] not in outputs or mine.get(name, (0,))[1:] != inputs[name]:
-            raise LthError(
-                f'A ticket found on pictures of {_shown(theirs.shape)} does not fit pictures of {_shown(ours.shape)}: '
-                f'{name} is {_sides(theirs, name)} there and {_sides(ours, name)} here. Show the new pictures in the '
-                f'old shape: --set data.size={theirs.shape[1]} --set data.channels={theirs.shape[0]}.')
-    return differing
-
-
-def fitted(one: Round, theirs: Network, ours: Network, seeds: Sequence[int]) -> Round:
-    """The round in a network for other classes, or itself if nothing differs. The new output layer is drawn by each
-    seed; where the old one was pruned it keeps as many weights, at random, or all that it has.
-    """
-
-    anew = redrawn(theirs, ours)
-    if not anew:
-        return one
-    rows = [_fitted(one.ticket, row, theirs, ours, seed, anew) for row, seed in enumerate(seeds)]
-    mask, weights = (torch.stack(part) for part in zip(*rows, strict=True))
-    ticket = Ticket(mask, weights, one.ticket.buffers, one.ticket.iteration)
-    return Round(one.number, ticket, replace(one.trained, weights=weights, history=()))
-
-
-def _fitted(
-        ticket: Ticket, row: int, theirs: Network, ours: Network, seed: int, anew: Sequence[str],
-) -> tuple[Tensor, Tensor]:
-    """Mask (P,) and weights (N,) of one seed in the other network."""
-
-    device = ticket.mask.device
-    drawn = ours.layout.unpack(ours.fresh(streams.number(seed, 'output')).to(device))
-    old_mask, old_weights = theirs.layout.unpack(ticket.mask[row]), theirs.layout.unpack(ticket.weights[row])
-    kept = {slot.name: _redrawn_mask(slot, old_mask[slot.name], seed).to(device) if slot.name in anew
-            else old_mask[slot.name] for slot in ours.layout.prunable_slots}
-    weights = {name: drawn[name] if name in anew else old_weights[name] for name in old_weights}
-    packed = ours.layout.pack({name: weights[name] * kept[name] if name in kept else weights[name] for name in weights})
-    return ours.layout.pack(kept), packed
-
-
-def _redrawn_mask(slot: Slot, old: Tensor, seed: int) -> Tensor:
-    """As many weights as the old output layer keeps, at random: bool of the slot's shape."""
-
-    count = _redrawn_count(old, slot.size)
-    return masks.spread([slot.size], [count], seeds=[streams.number(seed, 'output')])[0].view(slot.shape)
-
-
-def _redrawn_count(old: Tensor, size: int) -> int:
-    """As many as the old layer keeps, or all that there are, as of a dense one."""
-
-    return size if bool(old.all()) else min(size, int(old.sum()))
-
-
-def _sides(network: Network, name: str) -> str:
-    shapes = {slot.name: slot.shape for slot in network.layout.slots}
-    return '×'.join(map(str, shapes[name])) if name in shapes else 'absent'
-
-
-def _shown(shape: Sequence[int]) -> str:
-    return '×'.join(map(str, shape))

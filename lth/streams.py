@@ -6,6 +6,7 @@ trained beside others sees what it would see alone. A new use of randomness take
 import hashlib
 
 import torch
+from torch import Tensor
 
 
 def generator(seed: int, stream: str, *numbers: int) -> torch.Generator:
@@ -20,3 +21,9 @@ def number(seed: int, stream: str, *numbers: int) -> int:
     name = '/'.join(map(str, (seed, stream, *numbers)))
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, 'little') >> 1
+
+
+def shuffled(values: Tensor, random: torch.Generator) -> Tensor:
+    """The same values in another order: (n,) -> (n,)."""
+
+    return values[torch.randperm(len(values), generator=random).to(values.device)]

@@ -1,11 +1,12 @@
 """Tickets and rounds: a mask with the weights it starts from, and what training made of them."""
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from lth import masks
 from lth.network import Buffers, Network
 from lth.task import State, Task
 from lth.training import train
@@ -90,6 +91,12 @@ def drawn(network: Network, seeds: Sequence[int], device: torch.device) -> Ticke
     alone = [network.fresh_buffers(seed) for seed in seeds]
     buffers = {name: torch.stack([one[name] for one in alone]).to(device) for name in alone[0]}
     return Ticket(mask, weights, buffers, 0)
+
+
+def masked(dense: Ticket, mask: Tensor) -> Ticket:
+    """The weights of a dense network under a mask."""
+
+    return replace(dense, mask=mask, weights=masks.applied(mask, dense.weights))
 
 
 def finetune(task: Task, ticket: Ticket, *, until: int | None = None) -> State:

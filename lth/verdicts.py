@@ -53,7 +53,7 @@ def report(source: Source, names: Sequence[str], opened: Callable[[str], Run]) -
 def sentence(outcome: Outcome, thing: str) -> str:
     """The verdict in words."""
 
-    words, verb = _WORDS[outcome.check]
+    words, verb = _WORDS.get(outcome.check, (outcome.check, 'does'))
     mean, margin, count = outcome.comparison.difference
     if margin is None:
         return (f'undecided: the {thing} is {_points(abs(mean))} points {"better" if mean >= 0 else "worse"} than '

@@ -81,7 +81,7 @@ def test_a_seed_has_the_same_control_whoever_trains_beside_it(name):
 @pytest.mark.parametrize('name', ['shuffle-mask', 'permute-mask', 'smart-ratio', 'erk'])
 def test_a_control_that_would_change_nothing_is_refused(name):
     origin = fresh(TASK)
-    with pytest.raises(LthError, match=f'The check {name} would prove nothing of seed 0, .*"mask differs"'):
+    with pytest.raises(LthError, match=f'The control {name} would prove nothing of seed 0, .*"mask differs"'):
         controlled(name, TASK, origin, origin)
 
 

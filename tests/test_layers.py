@@ -9,7 +9,7 @@ LAYERS = {
     'plan': 8, 'session': 8, 'evaluation': 8, 'opening': 8, 'provenance': 8, 'sequels': 8, 'checks': 8,
     'verdicts': 8, 'loading': 8, 'stability': 8, 'benchmark': 8,
     'algorithms': 7, 'runs': 7, 'round_files': 7, 'reports': 7, 'statistics': 7,
-    'compaction': 3, 'tickets': 6, 'controls': 6, 'training': 5, 'engines': 4, 'network': 3, 'task': 3,
+    'compaction': 3, 'tickets': 6, 'controls': 6, 'transplant': 6, 'training': 5, 'engines': 4, 'network': 3, 'task': 3,
     'masks': 2, 'layer_counts': 2, 'criteria': 2, 'actions': 2, 'schedules': 2, 'models': 2, 'datasets': 2,
     'initializers': 2,
     'registry': 1, 'recipe': 1, 'recipes': 1, 'vectors': 1, 'lengths': 1, 'streams': 1, 'files': 1, 'tensor_files': 1,

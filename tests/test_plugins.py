@@ -38,14 +38,17 @@ def lth(folder: Path, *arguments: str) -> 'subprocess.CompletedProcess[str]':
                           check=False, env=os.environ | {'PYTHONPATH': path, 'COLUMNS': '200'}, timeout=200)
 
 
-def test_a_package_adds_a_model_a_data_set_a_criterion_and_an_algorithm(tmp_path):
+def test_a_package_adds_a_model_a_data_set_a_criterion_and_a_control(tmp_path):
     installed(tmp_path / 'packages')
     result = lth(tmp_path, 'find-ticket', 'Tiny_Linear', 'tiny-greys', '-i', '1', '-e', '2', '-b', '10', '--criterion',
-                 'tiny-last', '--set', 'algorithm.rates=0.25', '--set', 'model.bias=false', '--json')
+                 'tiny-last', '--set', 'algorithm.rates=0.25', '--set', 'model.bias=false', '--controls',
+                 'tiny-flip', '--json')
     assert result.returncode == 0, result.stderr
-    assert [row['kept'] for row in json.loads(result.stdout)['rounds']] == [48, 36]
+    found = json.loads(result.stdout)
+    assert [row['kept'] for row in found['rounds']] == [48, 36]
+    assert [row['kept'] for row in found['controls']['tiny-flip']] == [36]
     assert 'plain' in result.stderr
-    (mask,) = (tmp_path / 'runs').rglob('round-01/mask.safetensors')
+    (mask,) = (tmp_path / 'runs/tiny-linear-tiny-greys').rglob('round-01/mask.safetensors')
     code = f'import lth; print(lth.load_ticket({str(mask.parent)!r}).masks["1.weight"].flatten().tolist())'
     environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(tmp_path / 'packages')])}
     shown = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, env=environment)

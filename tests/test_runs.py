@@ -192,12 +192,19 @@ def test_the_early_stop_is_the_first_of_least_validation_loss():
     assert early_stop(rows)['iteration'] == 10
 
 
+def test_a_seed_of_several_draws_counts_once(tmp_path, found):
+    run = saved(tmp_path, found)
+    once, twice = table([run], [0, 7])[1], table([run, run], [0, 7])[1]
+    assert twice[:-1] == once[:-1] and once.test_accuracy.n == 2
+    assert [(one.draw, one.seed) for one in twice.outcomes] == [(1, 0), (1, 7), (2, 0), (2, 7)]
+
+
 def test_the_table_has_means_over_the_seeds_that_have_the_round(tmp_path, found):
     run = saved(tmp_path, found)
     for path in run.round_folder(7, 1).iterdir():
         path.unlink()
     run.round_folder(7, 1).rmdir()
-    first, second = table(run, [0, 7])
+    first, second = table([run], [0, 7])
     accuracies = found[0].trained.history[-1].test.accuracy
     assert first.test_accuracy.mean == pytest.approx(sum(accuracies) / 2) and first.test_accuracy.n == 2
     assert second.test_accuracy.n == 1 and second.test_accuracy.margin is None

@@ -1,11 +1,13 @@
 """Pruning at initialisation: what the algorithms share that choose a mask before any weight was trained.
 
 Each makes one round of exactly ⌊density · P⌋ weights, all as they were drawn. The recipe's `training` is how these are
-trained afterwards; its first batches are also those that scores are measured on.
+trained afterwards; its first batches are also those that scores are measured on. A new one is a function
+(task, settings, start) -> mask with `@chooses(name, Settings)` above it.
 """
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lth import masks
+from lth.algorithms.algorithm import Find, algorithm
 from lth.algorithms.collapse import kept_count, refuse_empty_layers
 from lth.engines.batches import Batches
 from lth.engines.noise import noise
@@ -27,6 +30,7 @@ from lth.vectors import Layout
 _MEND = 'Choose random or smart-ratio, which keep some of every layer'
 Score = Callable[[Task, Tensor, Buffers], Tensor]
 LossAt = Callable[[int], Tensor]
+Choose = Callable[[Task, Any, Ticket], Tensor]
 
 
 class Sparse(AlgorithmSettings):
@@ -71,6 +75,22 @@ def check_batches(settings: Measured, training: Training, steps_per_epoch: int) 
                        f'{training.batch_size} in an epoch. Take fewer, or smaller ones (-b).')
 
 
+def chooses(
+        name: str, settings: type[Sparse], *, counts: Callable[[Layout, Any, Training, int], list[int]] = kept,
+        check: Callable[[Any, Training, int], None] = unchecked) -> Callable[[Choose], Find]:
+    """A decorator that registers a choice of a mask (R, P), given the network as it was drawn, as an algorithm."""
+
+    def add(choose: Choose) -> Find:
+
+        @functools.wraps(choose)
+        def find_gem(task: Task, settings: Sparse, past: Sequence[Round]) -> Iterator[Round]:
+            if not past:
+                start = fresh(task)
+                yield gem(task, settings, start, choose(task, settings, start))
+        return algorithm(name, settings, kept=counts, check=check, trains='never', finds='gems')(find_gem)
+    return add
+
+
 def gem(task: Task, settings: Sparse, start: Ticket, mask: Tensor) -> Round:
     """The one round: the drawn weights under the mask (R, P), and how good they are untrained. A mask that leaves a
     layer empty is an LthError.
@@ -102,11 +122,11 @@ def cut(task: Task, settings: Ranked, scores: Tensor, mask: Tensor, count: int, 
     return chosen(scores, mask, count, seeds=task.seeds, salt=salt)
 
 
-def random_gem(task: Task, settings: Sparse, counts: Sequence[int]) -> Round:
-    """The one round, of so many weights of each layer at random."""
+def spread(task: Task, counts: Sequence[int]) -> Tensor:
+    """The mask of so many weights of each layer at random: (R, P)."""
 
-    start, sizes = fresh(task), [slot.size for slot in task.network.layout.prunable_slots]
-    return gem(task, settings, start, masks.spread(sizes, counts, seeds=task.seeds).to(start.mask.device))
+    sizes = [slot.size for slot in task.network.layout.prunable_slots]
+    return masks.spread(sizes, counts, seeds=task.seeds).to(task.engine.device)
 
 
 def seed_by_seed(task: Task, start: Ticket, score: Score) -> Tensor:

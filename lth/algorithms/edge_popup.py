@@ -127,7 +127,7 @@ def _way(
 
     def found(number: int, active: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
         ranked = -trained.abs() if smallest else trained.abs()
-        mask = masks.keep_best_of_each(ranked, active, bounds, counts[number], seeds=task.seeds, salt=number * 10_000)
+        mask = masks.keep_best_of_each(ranked, active, bounds, counts[number], seeds=task.seeds, number=number)
         return mask, mask
 
     return Way(

@@ -1,5 +1,6 @@
 """What was found, trained from its own weights under its mask, or a control of it: a run of one round for each seed."""
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -42,5 +43,7 @@ def finetuned(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator
     first, source, *done = past
     if not done:
         origin = first.ticket if first.ticket.mask.all() else fresh(task)
-        ticket = controlled(settings.control, task, origin, source.ticket)
+        changed = controlled(settings.control, task, origin, source.ticket)
+        # What is drawn anew trains as long as the original, too.
+        ticket = replace(changed, iteration=source.ticket.iteration)
         yield Round(0, ticket, finetune(task, ticket))

@@ -4,7 +4,6 @@ To take weight q away is a step -w_q e_q, which changes the squared norm of the 
 S = -w ⊙ (H g). Where S is negative, gradient flow would fall, so the paper removes the largest S and keeps
 the smallest. Here, as everywhere, the higher score is kept: the score is -S = w ⊙ (H g).
 """
-from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
@@ -13,10 +12,9 @@ from pydantic import Field
 from torch import Tensor
 
 from lth.algorithms import at_init
-from lth.algorithms.algorithm import algorithm
 from lth.network import Buffers
 from lth.task import Task
-from lth.tickets import Round, fresh
+from lth.tickets import Ticket
 
 
 class Settings(at_init.Measured):
@@ -28,15 +26,12 @@ class Settings(at_init.Measured):
     temperature: float = Field(200., gt=0)
 
 
-@algorithm('grasp', Settings, kept=at_init.kept, check=at_init.check_batches, trains='never', finds='gems')
-def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+@at_init.chooses('grasp', Settings, check=at_init.check_batches)
+def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """The weights without which gradients would shrink most, w · (H g) (Wang et al. 2020)."""
 
-    if not past:
-        start = fresh(task)
-        score = partial(scores, batches=settings.batches, temperature=settings.temperature)
-        found = at_init.seed_by_seed(task, start, score)
-        yield at_init.gem(task, settings, start, at_init.ranked(task, settings, found))
+    score = partial(scores, batches=settings.batches, temperature=settings.temperature)
+    return at_init.ranked(task, settings, at_init.seed_by_seed(task, start, score))
 
 
 def scores(task: Task, weights: Tensor, buffers: Buffers, *, batches: int = 1, temperature: float = 200.) -> Tensor:

@@ -15,8 +15,6 @@ from lth.actions import Change, Mask0Action, Mask1Action
 from lth.criteria import Choice, Criterion
 from lth.task import Task
 
-_LAYERS = 10_000  # more than any network has: tells draws of a round's layers apart
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -36,20 +34,20 @@ def cut(task: Task, trained: Trained, criterion: Criterion, counts: Sequence[int
 
     slots, number = task.network.layout.prunable_slots, trained.number
     bounds = [(0, slots[-1].stop)] if len(counts) == 1 else [(slot.start, slot.stop) for slot in slots]
-    parts = []
+    scores = []
     for layer, ((start, stop), count) in enumerate(zip(bounds, counts, strict=True)):
         initial, final, alive = (rows[:, start:stop] for rows in (trained.initial, trained.final, trained.alive))
         choices = [Choice(count, streams.generator(seed, 'criterion', number, layer)) for seed in task.seeds]
-        scores = torch.stack([_scores(criterion, row[here], final[replicate][here], here, choices[replicate])
-                              for replicate, (row, here) in enumerate(zip(initial, alive))])
-        parts.append(masks.keep_best(scores, alive, count, seeds=task.seeds, salt=number * _LAYERS + layer))
-    return torch.cat(parts, dim=1)
+        scores.append(torch.stack([_scores(criterion, *row) for row in zip(initial, final, alive, choices)]))
+    return masks.keep_best_of_each(
+        torch.cat(scores, dim=1), trained.alive, bounds, counts, seeds=task.seeds, number=number)
 
 
 def _scores(criterion: Criterion, initial: Tensor, final: Tensor, alive: Tensor, choice: Choice) -> Tensor:
     """The survivors' scores, each in its place in the layer."""
 
-    return final.new_zeros(len(alive)).masked_scatter_(alive, criterion(initial, final, choice))
+    scores = criterion(initial[alive], final[alive], choice)
+    return final.new_zeros(len(alive)).masked_scatter_(alive, scores)
 
 
 def changed(task: Task, trained: Trained, mask: Tensor, mask_1: Mask1Action, mask_0: Mask0Action) -> Tensor:

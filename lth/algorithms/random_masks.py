@@ -1,15 +1,14 @@
 """Random masks: the baseline that chooses how many weights each layer keeps, and nothing else."""
-from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
+from torch import Tensor
 
 from lth.algorithms import at_init
-from lth.algorithms.algorithm import algorithm
 from lth.layer_counts import LAYER_COUNTS
 from lth.recipe import Training
 from lth.task import Task
-from lth.tickets import Round
+from lth.tickets import Ticket
 from lth.vectors import Layout
 
 
@@ -30,9 +29,8 @@ def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_ep
     return [sum(layer_counts(layout, settings))]
 
 
-@algorithm('random', Settings, kept=_kept, check=at_init.unchecked, trains='never', finds='gems')
-def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+@at_init.chooses('random', Settings, counts=_kept)
+def chosen(task: Task, settings: Settings, _start: Ticket) -> Tensor:
     """Weights at random, spread over the layers uniformly, by ERK or in equal numbers."""
 
-    if not past:
-        yield at_init.random_gem(task, settings, layer_counts(task.network.layout, settings))
+    return at_init.spread(task, layer_counts(task.network.layout, settings))

@@ -2,17 +2,16 @@
 
 Random masks that look at no weight and no picture, whose layers get sparser with depth.
 """
-from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field
+from torch import Tensor
 
 from lth.algorithms import at_init
-from lth.algorithms.algorithm import algorithm
 from lth.layer_counts import published_smart_ratio
 from lth.recipe import Training
 from lth.task import Task
-from lth.tickets import Round
+from lth.tickets import Ticket
 from lth.vectors import Layout
 
 
@@ -37,9 +36,8 @@ def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_ep
     return [sum(layer_counts(layout, settings))]
 
 
-@algorithm('smart-ratio', Settings, kept=_kept, check=at_init.unchecked, trains='never', finds='gems')
-def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+@at_init.chooses('smart-ratio', Settings, counts=_kept)
+def chosen(task: Task, settings: Settings, _start: Ticket) -> Tensor:
     """Weights at random, sparser with depth, the classifier's density fixed (Su et al. 2020)."""
 
-    if not past:
-        yield at_init.random_gem(task, settings, layer_counts(task.network.layout, settings))
+    return at_init.spread(task, layer_counts(task.network.layout, settings))

@@ -2,17 +2,15 @@
 
 A weight counts as much as the loss would change, to first order, if it were taken away: |w · ∂L/∂w|.
 """
-from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Literal
 
 from torch import Tensor
 
 from lth.algorithms import at_init
-from lth.algorithms.algorithm import algorithm
 from lth.network import Buffers
 from lth.task import Task
-from lth.tickets import Round, fresh
+from lth.tickets import Ticket
 
 
 class Settings(at_init.Measured):
@@ -21,14 +19,12 @@ class Settings(at_init.Measured):
     name: Literal['snip']
 
 
-@algorithm('snip', Settings, kept=at_init.kept, check=at_init.check_batches, trains='never', finds='gems')
-def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+@at_init.chooses('snip', Settings, check=at_init.check_batches)
+def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """The weights without which the loss would change most, |w · ∂L/∂w| on one batch (Lee et al. 2019)."""
 
-    if not past:
-        start = fresh(task)
-        found = at_init.seed_by_seed(task, start, partial(scores, batches=settings.batches))
-        yield at_init.gem(task, settings, start, at_init.ranked(task, settings, found))
+    score = partial(scores, batches=settings.batches)
+    return at_init.ranked(task, settings, at_init.seed_by_seed(task, start, score))
 
 
 def scores(task: Task, weights: Tensor, buffers: Buffers, *, batches: int = 1) -> Tensor:

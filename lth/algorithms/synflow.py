@@ -3,7 +3,6 @@
 R is the sum of the logits for a picture of ones when every weight is replaced by its absolute value. Each weight's
 score is its share of that flow, w · ∂R/∂w. In many rounds (algorithm 1) the smallest go, so that no layer runs dry.
 """
-from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -12,10 +11,9 @@ from torch import Tensor
 
 from lth import masks
 from lth.algorithms import at_init
-from lth.algorithms.algorithm import algorithm
 from lth.network import Buffers
 from lth.task import Task
-from lth.tickets import Round, Ticket, fresh
+from lth.tickets import Ticket
 
 
 class Settings(at_init.Ranked):
@@ -25,13 +23,15 @@ class Settings(at_init.Ranked):
     iterations: int = Field(100, ge=1)
 
 
-@algorithm('synflow', Settings, kept=at_init.kept, check=at_init.unchecked, trains='never', finds='gems')
-def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+@at_init.chooses('synflow', Settings)
+def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """The weights through which most of the signal flows, found without data in 100 rounds (Tanaka et al. 2020)."""
 
-    if not past:
-        start = fresh(task)
-        yield at_init.gem(task, settings, start, _mask(task, settings, start))
+    mask = start.mask
+    for number, count in enumerate(counts(task.network.layout.prunable, settings)):
+        left = Ticket(mask, masks.applied(mask, start.weights), start.buffers, 0)
+        mask = at_init.cut(task, settings, at_init.seed_by_seed(task, left, scores), mask, count, salt=number)
+    return mask
 
 
 def counts(prunable: int, settings: Settings) -> list[int]:
@@ -52,13 +52,3 @@ def scores(task: Task, weights: Tensor, buffers: Buffers) -> Tensor:
     flow = module(torch.ones(1, *task.network.shape, dtype=absolute.dtype, device=absolute.device)).sum()
     gradient = at_init.packed(layout, torch.autograd.grad(flow, parameters, materialize_grads=True))
     return absolute[:layout.prunable] * gradient
-
-
-def _mask(task: Task, settings: Settings, start: Ticket) -> Tensor:
-    """What is left after all rounds: (R, P)."""
-
-    mask = start.mask
-    for number, count in enumerate(counts(task.network.layout.prunable, settings)):
-        left = Ticket(mask, masks.applied(mask, start.weights), start.buffers, 0)
-        mask = at_init.cut(task, settings, at_init.seed_by_seed(task, left, scores), mask, count, salt=number)
-    return mask

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lth.cli.options import (
-    BatchSize, Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Precision, RecipeName, RunName,
-    Threads, err, explained, parsed_seeds)
+    BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
+    RunName, Threads, err, explained, parsed_seeds)
 from lth.cli.planning import Found, gem_plan_of, gem_recipe_of, gem_schedule
-from lth.cli.searching import Way, carried_out, pair_name, run_folder, searched
+from lth.cli.searching import Way, carried_out, pair_name, run_folder, searched, way_of
 from lth.errors import LthError, suggestion
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
+        engine: EngineChoice = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -97,7 +98,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         **_lengths(found, number_of_epochs)}, override or [], device)
     err.print(_promise(plan), highlight=False, soft_wrap=True)
     folder = run_folder(run, f'{pair_name(plan)}-{_suffix(plan)}')
-    way = Way(folder, datasets, seeds or '0', device, threads, as_json, dry_run)
+    way = Way(folder, datasets, seeds or '0', device, threads, as_json, dry_run, engine)
     if finetune and not dry_run:
         _found_and_finetuned(plan, way)
     else:
@@ -107,12 +108,17 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
 def _found_and_finetuned(plan: 'Plan', way: Way) -> None:
     """Both runs, each with its table; for programs one object."""
 
-    from lth import opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth import engines, opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     from lth.cli.finetune import finetuning  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import print_run, run_object  # pylint: disable=import-outside-toplevel # as above
     from lth.sequels import Source  # pylint: disable=import-outside-toplevel # as above
     numbers = parsed_seeds(way.seeds)
-    run = searched(plan, way)
+    if way.engine == 'sparse':
+        # Refuses what cannot be, before the search and not behind it.
+        training = getattr(plan.recipe.algorithm, 'finetune', plan.recipe.training)
+        obstacle = engines.obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
+        engines.chosen(way.device, threads=way.threads, choice=way.engine, obstacle=obstacle)
+    run = searched(plan, way_of(plan, way.folder, way))
     if not way.as_json:
         print_run(run, numbers, as_json=False)
     last = len(plan.kept) - 1

@@ -34,8 +34,10 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
             show_default=False, help='How a round trains after a prune.')] = None,
         controls: Annotated[str | None, typer.Option(
             metavar='NAMES', show_default=False,
-            help='Trained beside the tickets, as sparse as they are: reinit,random-layer,random-global, or some of '
-                 'these.')] = None,
+            help='Trained beside the tickets, as sparse as they are, such as reinit,shuffle-mask: `lth list controls`.')
+        ] = None,
+        control_draws: Annotated[int, typer.Option(
+            metavar='N', min=1, help='Networks of each control for each ticket; 3 in Frankle & Carbin 2019.')] = 1,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
         seeds: Seeds = '0',
@@ -82,7 +84,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
 
     Tickets beside networks that are just as sparse: the same mask on other weights, other masks on the same weights:
 
-        lth find-ticket lenet-300-100 mnist --seeds 0-4 --controls reinit,random-layer
+        lth find-ticket lenet-300-100 mnist --seeds 0-4 --controls reinit,shuffle-mask
     """
 
     plan = plan_of(model, dataset, recipe, {
@@ -92,4 +94,4 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
         'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [], device)
     way = Way(run_folder(run, pair_name(plan)), datasets, seeds, device, threads, as_json, dry_run, engine)
-    carried_out(plan, way, controls=controls_of(controls, plan))
+    carried_out(plan, way, controls_of(controls, control_draws, plan, way.folder))

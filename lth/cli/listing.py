@@ -89,7 +89,7 @@ def _rows(
     # As above.
     from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS  # pylint: disable=import-outside-toplevel
     from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel
-    from lth.algorithms.control import CONTROLS  # pylint: disable=import-outside-toplevel
+    from lth.controls import offered  # pylint: disable=import-outside-toplevel
     from lth.criteria import CRITERIA  # pylint: disable=import-outside-toplevel
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel
     from lth.initializers import INITIALIZERS  # pylint: disable=import-outside-toplevel
@@ -106,7 +106,7 @@ def _rows(
             return [(f'{name} ({registry.kind})', _summary(registry.find(name)))
                     for registry in (MASK_1_ACTIONS, MASK_0_ACTIONS) for name in registry.names()]
         case 'controls':
-            return [(name, _summary(CONTROLS.find(name))) for name in CONTROLS.names()]
+            return list(offered().items())
         case 'models':
             own = [('torchvision:NAME', 'Any classification network of torchvision.models, untrained.'),
                    ('FILE.py:FUNCTION', 'A function (shape, classes) of your own; or package.module:function.')]

@@ -55,26 +55,41 @@ def converted_plan(conversion: 'Conversion', device: str = 'auto') -> 'Plan':
     return _planned((raw, origin, None), pair, {}, [], device)
 
 
-def controls_of(text: str | None, plan: 'Plan') -> list[str]:
-    """The controls that `--controls` names, each once; an LthError if one is unknown or there is nothing to control."""
+def controls_of(text: str | None, draws: int, plan: 'Plan', folder: Path) -> 'dict[str, list[Plan]]':
+    """The plans of all draws of the controls that `--controls` names, beside a search in this folder; an LthError if
+    one is unknown or there is nothing to control.
+    """
 
-    from lth.algorithms.control import CONTROLS  # pylint: disable=import-outside-toplevel # as above
-    names = [] if text is None else list(dict.fromkeys(CONTROLS.canonical(name.strip()) for name in text.split(',')))
-    if names and len(plan.kept) == 1:
+    if text is None:
+        if draws > 1:
+            raise LthError(f'--control-draws {draws}: of which controls? Name them, such as --controls reinit.')
+        return {}
+    from lth.controls import CONTROLS, offered  # pylint: disable=import-outside-toplevel # as above
+    names = list(dict.fromkeys(CONTROLS.canonical(name.strip()) for name in text.split(',')))
+    if missing := [name for name in names if name not in offered()]:
+        raise LthError(f'--controls {text}: {missing[0]} changes nothing. Choose among {", ".join(offered())}.')
+    if len(plan.kept) == 1:
         raise LthError(f'--controls {text}: they stand beside tickets, but round 0 is the only one: prune at least '
                        'once (-i).')
-    return names
+    return {name: [_control_plan(plan, folder, name, draw) for draw in range(1, draws + 1)] for name in names}
 
 
-def control_plan(plan: 'Plan', folder: Path, control: str) -> 'Plan':
+def control_folder(folder: Path, control: str, draw: int = 1) -> Path:
+    """Where a draw of a control lies that stands beside the run in this folder."""
+
+    return Path(f'{folder}-controls') / (control if draw == 1 else f'{control}-{draw}')
+
+
+def _control_plan(plan: 'Plan', folder: Path, control: str, draw: int) -> 'Plan':
     """The plan of a control of a search in this folder: the same recipe, but for what it trains at each level."""
 
     from lth.plan import planned  # pylint: disable=import-outside-toplevel # as above
     raw = plan.recipe.dump()
-    raw['algorithm'] = {'name': 'control', 'keep_out': raw['algorithm']['keep_out'], 'control': control,
-                        'source': os.path.relpath(folder, Path(f'{folder}-controls') / control), 'kept': plan.kept}
+    source = os.path.relpath(folder, control_folder(folder, control, draw))
+    raw['algorithm'] = {'name': 'control', 'keep_out': raw['algorithm']['keep_out'], 'control': control, 'draw': draw,
+                        'source': source, 'kept': plan.kept}
     raw['source'] = f'{control}, beside {folder}'
-    return planned(raw, f'{folder} to be controlled')
+    return planned(raw, f'{control} beside {folder}')
 
 
 def transfer_plan_of(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lth.cli.options import (
-    Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Threads, err, explained, out, parsed_seeds)
+    Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Threads, err, explained, out,
+    parsed_seeds)
 from lth.cli.planning import overridden
-from lth.cli.searching import Way, run_folder, searched
+from lth.cli.searching import Way, run_folder, searched, way_of
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a comm
             '--run', metavar='NAME', show_default=False, help='The folder of the checks; else RUN-checks.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
+        engine: EngineChoice = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -77,7 +79,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a comm
     if dry_run:
         _print_steps(steps, source, as_json=as_json)
         return
-    way = Way(folder, datasets, ','.join(map(str, source.seeds)), device, threads, as_json, dry_run)
+    way = Way(folder, datasets, ','.join(map(str, source.seeds)), device, threads, as_json, dry_run, engine)
     runs = _done(steps, way)
     done = [name for name in names if name in runs]
     _told(verdicts.report(source, done, runs.__getitem__), source, folder, as_json=as_json)
@@ -95,7 +97,7 @@ def _done(steps: Sequence['Step'], way: Way) -> dict[str, 'Run']:
             continue
         err.print(f'{number} of {len(steps)}: {step.what}', highlight=False)
         try:
-            runs[step.what] = searched(step.plan, way._replace(folder=step.folder))
+            runs[step.what] = searched(step.plan, way_of(step.plan, step.folder, way))
         except LthError as error:
             if step.check in ('original', 'dense'):
                 raise

@@ -1,13 +1,12 @@
 """What the commands that search for subnetworks do alike: show the plan, or carry it out and print what was found."""
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lth.cli.options import err, parsed_seeds
-from lth.cli.planning import control_plan
+from lth.cli.planning import control_folder
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -29,32 +28,28 @@ class Way(NamedTuple):
     engine: 'Choice | None' = None
 
 
-def carried_out(plan: 'Plan', way: Way, *, controls: Sequence[str] = ()) -> None:
-    """Searches and prints the result, or with `dry_run` what would be done; controls are runs of their own in
-    RUN-controls.
+def carried_out(plan: 'Plan', way: Way, controls: Mapping[str, Sequence['Plan']] | None = None) -> None:
+    """Searches and prints the result, or with `dry_run` what would be done; every draw of each control is a run of its
+    own in RUN-controls.
     """
-
-    plans = {control: partial(control_plan, plan, control=control) for control in controls}
-    carried_out_beside(plan, way, plans)
-
-
-def carried_out_beside(plan: 'Plan', way: Way, controls: 'Mapping[str, Callable[[Path], Plan]]') -> None:
-    """The same; a control's plan is made once the folder is known beside which it runs."""
 
     numbers = parsed_seeds(way.seeds)
     if way.dry_run:
         _remark(plan)
         _print_outline(plan, as_json=way.as_json)
         if controls:
-            err.print(f'Then as many pruned rounds of each control: {", ".join(controls)}.', highlight=False)
+            draws = max(map(len, controls.values()))
+            each = 'each control' if draws == 1 else f'{draws} draws of each control'
+            err.print(f'Then as many pruned rounds of {each}: {", ".join(controls)}.', highlight=False)
         return
     from lth.cli.tables import print_run  # pylint: disable=import-outside-toplevel # as below
     found = searched(plan, way)
-    beside: dict[str, Run] = {}
-    for control, plan_beside in controls.items():
-        err.print(f'Control: {control}', highlight=False)
-        there = Path(f'{way.folder}-controls') / control
-        beside[control] = searched(plan_beside(way.folder), way._replace(folder=there))
+    beside: dict[str, list[Run]] = {}
+    for control, plans in (controls or {}).items():
+        for draw, one in enumerate(plans, 1):
+            err.print(f'Control: {control}' + f', draw {draw} of {len(plans)}' * (len(plans) > 1), highlight=False)
+            there = way._replace(folder=control_folder(way.folder, control, draw))
+            beside.setdefault(control, []).append(searched(one, there))
     print_run(found, numbers, beside, as_json=way.as_json)
 
 
@@ -69,6 +64,13 @@ def searched(plan: 'Plan', way: Way) -> 'Run':
     place = session.Place(way.folder, way.datasets, way.device, way.threads, way.engine)
     with Display(plan, numbers) as display:
         return session.search(plan, place, numbers, display.announce, display.tell)
+
+
+def way_of(plan: 'Plan', folder: Path, way: Way) -> Way:
+    """The way of one of several runs: the sparse engine is not meant where no weights train."""
+
+    meant = way.engine != 'sparse' or plan.algorithm.trains == 'each'
+    return way._replace(folder=folder, engine=way.engine if meant else None)
 
 
 def run_folder(name: str | None, usual: str) -> Path:

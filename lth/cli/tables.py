@@ -1,5 +1,6 @@
 """Tables and JSON of runs, the same for every command that shows one."""
 import io
+import itertools
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -36,10 +37,13 @@ def commented(table: Table) -> str:
     return ''.join(f'# {line}'.rstrip() + '\n' for line in text.getvalue().splitlines())
 
 
-def print_run(run: Run, seeds: Sequence[int], controls: Mapping[str, Run] | None = None, *, as_json: bool) -> None:
-    """The final table of a run over these seeds, its controls in rows below each round, and where it lies."""
+def print_run(
+        run: Run, seeds: Sequence[int], controls: Mapping[str, Sequence[Run]] | None = None, *, as_json: bool) -> None:
+    """The final table of a run over these seeds, its controls, one or more draws of each, in rows below each round, and
+    where it lies.
+    """
 
-    rows = rounds.table(run, seeds)
+    rows = rounds.table([run], seeds)
     beside = {name: _own_rows(control, seeds) for name, control in (controls or {}).items()}
     if as_json:
         found = {name: [_row_object(row) for row in others.values()] for name, others in beside.items()}
@@ -60,8 +64,10 @@ def print_run(run: Run, seeds: Sequence[int], controls: Mapping[str, Run] | None
     if drawn := [one.drawn_test_accuracy for one in rows[-1].outcomes if one.drawn_test_accuracy is not None]:
         out.print(f'Masks drawn from the scores, mean of {DRAWS} for each seed: test % {percent(interval(drawn))}',
                   highlight=False)
-    for folder in [run.folder, *[control.folder for control in (controls or {}).values()]]:
-        out.print(f'Run folder: {folder}', highlight=False, soft_wrap=True)
+    if (draws := max(map(len, (controls or {}).values()), default=1)) > 1:
+        out.print(f'Controls: each seed counts by its mean over {draws} draws.', highlight=False)
+    for one in itertools.chain([run], *(controls or {}).values()):
+        out.print(f'Run folder: {one.folder}', highlight=False, soft_wrap=True)
 
 
 def title(run: Run, seeds: Sequence[int]) -> str:
@@ -78,7 +84,7 @@ def run_object(run: Run, seeds: Sequence[int]) -> dict[str, Any]:
 
     return {
         'run': str(run.folder), 'model': run.recipe['model']['name'], 'dataset': run.recipe['data']['name'],
-        'seeds': list(seeds), 'rounds': [_row_object(row) for row in rounds.table(run, seeds)]}
+        'seeds': list(seeds), 'rounds': [_row_object(row) for row in rounds.table([run], seeds)]}
 
 
 def percent(value: Interval) -> str:
@@ -111,11 +117,11 @@ def _carrying(row: rounds.Row) -> list[str]:
     return [f'{statistics.mean(counts):,.0f}' for counts in zip(*((one.inputs, one.units) for one in found))]
 
 
-def _own_rows(control: Run, seeds: Sequence[int]) -> dict[int, rounds.Row]:
+def _own_rows(draws: Sequence[Run], seeds: Sequence[int]) -> dict[int, rounds.Row]:
     """The rows of a control by round; round 0 of one beside a search is the dense network, which is there already."""
 
-    dense = control.recipe['algorithm']['name'] == 'control'
-    return {row.number: row for row in rounds.table(control, seeds)[1 if dense else 0:]}
+    dense = draws[0].recipe['algorithm']['name'] == 'control'
+    return {row.number: row for row in rounds.table(draws, seeds)[1 if dense else 0:]}
 
 
 def number(value: Interval) -> str:

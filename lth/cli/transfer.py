@@ -1,15 +1,15 @@
 """`lth transfer`: tickets of one data set trained on another."""
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lth.cli.options import (
-    BatchSize, Datasets, Device, DryRun, Epochs, Json, LearningRate, Overrides, Precision, RecipeName, Threads,
-    explained, parsed_seeds)
-from lth.cli.planning import transfer_plan_of
-from lth.cli.searching import Way, carried_out_beside, file_name, run_folder
+    BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
+    Threads, explained, parsed_seeds)
+from lth.cli.planning import control_folder, transfer_plan_of
+from lth.cli.searching import Way, carried_out, file_name, run_folder
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
+        engine: EngineChoice = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -60,7 +61,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         lth transfer resnet20-cifar10 --to cifar10 --optimizer adam -l 3e-4
     """
 
-    from lth import opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth import opening, transplant  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     where = opening.place(run)
     plan, source = opening.opened(where)
     seeds = source.seeds() if where.seed is None else [where.seed]
@@ -80,12 +81,13 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
     what = f'to-{file_name(to)}' + (f'-{optimizer}' if optimizer else '')
     beside = opening.beside(where, plan, len(plan.kept) - 1 if where.round is None else where.round, what)
     folder = beside if run_name is None else run_folder(run_name, '')
-    kept = _kept(plan, source, planned('found', [0] * len(numbers), folder), seeds[0], numbers)
+    target = planned('found', [0] * len(numbers), folder).network
+    masks = (source.load(seeds[0], number).ticket.mask[0] for number in numbers)
+    kept = [transplant.kept(mask, plan.network, target) for mask in masks]
     chosen = planned('found', kept, folder)
-    way = Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run)
-    random = Path(f'{folder}-controls') / 'random'
-    controls = {'random': lambda _folder: planned('random', kept, random)} if random_tickets else {}
-    carried_out_beside(chosen, way, controls)
+    way = Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run, engine)
+    controls = {'random': [planned('random', kept, control_folder(folder, 'random'))]} if random_tickets else {}
+    carried_out(chosen, way, controls)
 
 
 def _numbers(source: 'Run', seeds: list[int], placed: int | None, asked: str | None) -> list[int]:
@@ -100,16 +102,3 @@ def _numbers(source: 'Run', seeds: list[int], placed: int | None, asked: str | N
         raise LthError(f'--rounds: {source.folder} has no round {numbers[-1]} of all seeds {seeds}: its rounds are 0 … '
                        f'{whole - 1}.')
     return numbers
-
-
-def _kept(plan: 'Plan', source: 'Run', target: 'Plan', seed: int, numbers: list[int]) -> list[int]:
-    """How many weights the tickets keep on the new data set, an output layer that is drawn anew being dense."""
-
-    from lth import sequels  # pylint: disable=import-outside-toplevel # as above
-    anew = sequels.redrawn(plan.network, target.network)
-    counts = []
-    for number in numbers:
-        masks: dict[str, Any] = plan.network.layout.unpack(source.load(seed, number).ticket.mask[0])
-        counts.append(sum(slot.size if slot.name in anew else int(masks[slot.name].sum())
-                          for slot in target.network.layout.prunable_slots))
-    return counts

@@ -1,5 +1,6 @@
-"""The table of a run: a row per round, means and intervals over seeds."""
-from collections.abc import Sequence
+"""The table of a run, or of several draws of one: a row per round, means and intervals over seeds."""
+import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from lth.compaction import Compaction
@@ -8,9 +9,9 @@ from lth.statistics import Interval, interval
 
 
 class Outcome(NamedTuple):
-    """One round of one seed: its end, and its early stop: the iteration of least validation loss, found afterwards;
-    which engine trained it, and what of it carries anything, if that is known; the mean test accuracy of masks drawn
-    from its scores, if such were drawn.
+    """One round of one seed, and of which draw: its end, and its early stop: the iteration of least validation loss,
+    found afterwards; which engine trained it, and what of it carries anything, if that is known; the mean test accuracy
+    of masks drawn from its scores, if such were drawn.
     """
 
     seed: int
@@ -21,6 +22,7 @@ class Outcome(NamedTuple):
     early_stop_accuracy: float
     engine: str = ''
     carrying: Compaction | None = None
+    draw: int = 1
     drawn_test_accuracy: float | None = None
 
 
@@ -36,24 +38,37 @@ class Row(NamedTuple):
     outcomes: list[Outcome]
 
 
-def outcome(run: Run, seed: int, number: int) -> Outcome:
+def outcome(run: Run, seed: int, number: int, draw: int = 1) -> Outcome:
     """What one round of one seed came to."""
 
     header, rows = run.header(seed, number), run.metrics(seed, number)
     last, stop = rows[-1], next(row for row in rows if row['early_stop'])
     carries = header.get('carrying')
     return Outcome(seed, header['kept'], header['density'], last['test_accuracy'], stop['iteration'],
-                   stop['test_accuracy'], header.get('engine', ''), Compaction(**carries) if carries else None,
+                   stop['test_accuracy'], header.get('engine', ''), Compaction(**carries) if carries else None, draw,
                    header.get('drawn_test_accuracy'))
 
 
-def table(run: Run, seeds: Sequence[int]) -> list[Row]:
-    """A row for every round that at least one of these seeds has."""
+def table(draws: Sequence[Run], seeds: Sequence[int]) -> list[Row]:
+    """A row for every round that at least one of these seeds has. Networks of one seed are not independent, so each
+    seed counts once: by its mean over the draws.
+    """
 
     rows = []
-    for number in range(max((run.rounds(seed) for seed in seeds), default=0)):
-        found = [outcome(run, seed, number) for seed in seeds if number < run.rounds(seed)]
+    for number in range(max((run.rounds(seed) for run in draws for seed in seeds), default=0)):
+        found = [outcome(run, seed, number, draw) for draw, run in enumerate(draws, 1) for seed in seeds
+                 if number < run.rounds(seed)]
         rows.append(Row(
-            number, found[0].kept, found[0].density, interval([one.test_accuracy for one in found]),
-            interval([one.early_stop for one in found]), interval([one.early_stop_accuracy for one in found]), found))
+            number, found[0].kept, found[0].density, _over_seeds(found, lambda one: one.test_accuracy),
+            _over_seeds(found, lambda one: one.early_stop), _over_seeds(found, lambda one: one.early_stop_accuracy),
+            found))
     return rows
+
+
+def _over_seeds(found: Sequence[Outcome], value: Callable[[Outcome], float]) -> Interval:
+    """The mean of a value over seeds, with the interval that these allow."""
+
+    alike: dict[int, list[float]] = {}
+    for one in found:
+        alike.setdefault(one.seed, []).append(value(one))
+    return interval([math.fsum(values) / len(values) for values in alike.values()])

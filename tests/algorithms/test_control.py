@@ -1,13 +1,21 @@
 """Controls: other networks, just as sparse, beside the tickets of every level."""
+from dataclasses import replace
+
 import pytest
 import torch
 
-from lth.algorithms.control import CONTROLS, Settings, controlled
+from lth import controls as register
+from lth import streams
+from lth.algorithms import ALGORITHMS
+from lth.algorithms import control as algorithm
 from lth.algorithms.magnitude import Settings as Search
 from lth.algorithms.magnitude import find_ticket
+from lth.errors import LthError
 from lth.task import Task
-from lth.tickets import Round, Ticket
+from lth.tickets import Round, fresh
 from tests.conftest import task_of
+
+OTHER_NETWORKS = [name for name in register.offered() if name != 'shuffle-weights']
 
 
 def search(task: Task) -> list[Round]:
@@ -17,9 +25,10 @@ def search(task: Task) -> list[Round]:
     return list(find_ticket(task, settings, ()))
 
 
-def controls(task: Task, name: str, past: list[Round]) -> list[Round]:
+def controls(task: Task, name: str, past: list[Round], draw: int = 1) -> list[Round]:
     kept = tuple(int(one.ticket.mask[0].sum()) for one in past[:3])
-    return list(controlled(task, Settings(name='control', control=name, source='run', kept=kept), past))
+    settings = algorithm.Settings(name='control', control=name, source='run', kept=kept, draw=draw)
+    return list(algorithm.controls(task, settings, past))
 
 
 def kept_by_layer(task: Task, mask: torch.Tensor) -> list[int]:
@@ -28,7 +37,7 @@ def kept_by_layer(task: Task, mask: torch.Tensor) -> list[int]:
 
 @pytest.fixture(name='task', scope='module')
 def of_two_seeds() -> Task:
-    return task_of('conv-2', shape=(3, 8, 8), seeds=(0, 4), length='1 epochs')
+    return task_of(seeds=(0, 4), length='1 epochs')
 
 
 @pytest.fixture(name='found', scope='module')
@@ -36,7 +45,7 @@ def of_a_search(task) -> list[Round]:
     return search(task)
 
 
-@pytest.mark.parametrize('name', CONTROLS.names())
+@pytest.mark.parametrize('name', OTHER_NETWORKS)
 def test_a_control_is_exactly_as_sparse_as_its_ticket_and_another_network_at_every_level(task, found, name):
     prunable = task.network.layout.prunable
     dense, *rounds = controls(task, name, found)
@@ -60,14 +69,14 @@ def test_reinit_keeps_the_mask_and_draws_all_weights_anew_for_each_level_and_see
     both = first.ticket.mask & second.ticket.mask
     prunable = task.network.layout.prunable
     assert not torch.equal(first.ticket.weights[:, :prunable][both], second.ticket.weights[:, :prunable][both])
-    slot = task.network.layout.prunable_slots[2]
+    slot = task.network.layout.prunable_slots[1]
     stds = [float(row[slot.start:slot.stop][mask[slot.start:slot.stop]].std())
             for row, mask in zip(first.ticket.weights, first.ticket.mask)]
     assert stds == pytest.approx([float(slot.view(task.network.fresh(0)).std())] * 2, rel=0.05)
 
 
-def test_random_layer_keeps_the_share_of_each_layer_and_the_weights_of_the_rewind_point(task, found):
-    for control, ticket in zip(controls(task, 'random-layer', found)[1:], found[1:], strict=True):
+def test_a_shuffled_mask_keeps_the_share_of_each_layer_and_the_weights_of_the_rewind_point(task, found):
+    for control, ticket in zip(controls(task, 'shuffle-mask', found)[1:], found[1:], strict=True):
         assert kept_by_layer(task, control.ticket.mask) == kept_by_layer(task, ticket.ticket.mask)
         prunable = task.network.layout.prunable
         start = found[0].ticket.weights
@@ -76,8 +85,8 @@ def test_random_layer_keeps_the_share_of_each_layer_and_the_weights_of_the_rewin
         assert control.ticket.iteration == 2
 
 
-def test_random_global_spreads_the_kept_weights_evenly_over_all_layers(task, found):
-    control = controls(task, 'random-global', found)[2]
+def test_a_permuted_mask_spreads_the_kept_weights_evenly_over_all_layers(task, found):
+    control = controls(task, 'permute-mask', found)[2]
     sizes = [slot.size for slot in task.network.layout.prunable_slots]
     density = sum(kept_by_layer(task, control.ticket.mask)) / sum(sizes)
     shares = [kept / size for kept, size in zip(kept_by_layer(task, control.ticket.mask), sizes)]
@@ -86,7 +95,7 @@ def test_random_global_spreads_the_kept_weights_evenly_over_all_layers(task, fou
     assert max(abs(share - density) for share in ticket) > 0.1
 
 
-@pytest.mark.parametrize('name', CONTROLS.names())
+@pytest.mark.parametrize('name', ['reinit', 'permute-mask'])
 @pytest.mark.parametrize('stopped', [1, 2])
 def test_a_control_resumed_after_any_level_equals_one_that_was_never_stopped(task, found, name, stopped):
     whole = controls(task, name, found)
@@ -97,10 +106,42 @@ def test_a_control_resumed_after_any_level_equals_one_that_was_never_stopped(tas
         assert torch.equal(mine.trained.weights, theirs.trained.weights)
 
 
-@pytest.mark.parametrize('name', CONTROLS.names())
-def test_what_a_control_draws_for_a_seed_does_not_depend_on_the_seeds_beside_it(task, found, name):
-    alone = task_of('conv-2', shape=(3, 8, 8), seeds=(4,), length='1 epochs')
-    dense, mask = found[0].ticket, found[1].ticket.mask
-    ours = Ticket(dense.mask[1:], dense.weights[1:], dense.buffers, dense.iteration)
-    both, one = CONTROLS.find(name)(task, dense, mask, 1), CONTROLS.find(name)(alone, ours, mask[1:], 1)
-    assert torch.equal(both.mask[1:], one.mask) and torch.equal(both.weights[1:], one.weights)
+@pytest.mark.parametrize(('word', 'name'), [
+    ('Random_Layer', 'shuffle-mask'), ('random-global', 'permute-mask'), ('reinitialize', 'reinit')])
+def test_controls_have_the_names_of_checks_and_those_that_they_had(word, name):
+    settings = algorithm.Settings(name='control', control=word, source='run', kept=(2, 1))
+    assert settings.control == name
+
+
+def test_what_reinit_draws_at_a_level_is_what_runs_before_had(task, found):
+    level = controls(task, 'reinit', found)[2].ticket
+    seeds = tuple(streams.number(seed, 'reinit', 2) for seed in task.seeds)
+    drawn, prunable = fresh(replace(task, seeds=seeds)).weights, task.network.layout.prunable
+    assert torch.equal(level.weights[:, :prunable], drawn[:, :prunable] * level.mask)
+
+
+@pytest.mark.parametrize('name', ['reinit', 'shuffle-mask'])
+def test_another_draw_of_a_control_is_another_network_under_the_same_rule(task, found, name):
+    one, other = (controls(task, name, found, draw)[1].ticket for draw in (1, 2))
+    assert torch.equal(one.mask, other.mask) == (name == 'reinit')
+    assert kept_by_layer(task, one.mask) == kept_by_layer(task, other.mask)
+    assert not torch.equal(one.weights, other.weights)
+
+
+def test_levels_have_draws_of_their_own(task, found):
+    for name in ('shuffle-mask', 'permute-mask', 'erk'):
+        ones, others = (register.controlled(name, task, found[0].ticket, found[2].ticket, (level,)) for level in (1, 2))
+        for one, other in zip(ones.mask, others.mask, strict=True):
+            assert one.sum() == other.sum() and not torch.equal(one, other)
+
+
+def test_a_level_at_which_a_control_proves_nothing_is_refused(task, found):
+    with pytest.raises(LthError, match='The control permute-mask would prove nothing of seed 0, .*"mask differs"'):
+        controls(task, 'permute-mask', [found[0], replace(found[0], number=1), found[2]])
+
+
+def test_a_spread_that_cannot_be_at_some_level_is_told_by_the_counts():
+    layout = task_of().network.layout
+    settings = algorithm.Settings(name='control', control='smart-ratio', source='run', kept=(layout.prunable, 20, 19))
+    with pytest.raises(LthError, match='smart-ratio keeps 120 of the 400 weights of the classifier'):
+        ALGORITHMS.find('control').kept(layout, settings, task_of().training, 5)

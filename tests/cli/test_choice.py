@@ -74,6 +74,37 @@ def test_a_finetuned_ticket_takes_the_engine_that_is_asked_for(lth, tmp_path):
     assert engines_of(tmp_path / 'runs/lenet-300-100-digits-finetuned') == ['plain']
 
 
+@pytest.mark.parametrize(('choice', 'expected'), [((), 'sparse'), (('--engine', 'plain'), 'plain')])
+def test_checks_transfers_and_controls_take_the_engine_that_is_asked_for(lth, choice, expected):
+    runs = Path('runs')
+    short = 'find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--set', 'algorithm.rates=0.7'
+    lth(*short, '--controls', 'reinit', '--run', 'ticket', *choice)
+    assert engines_of(runs / 'ticket-controls/reinit')[1:] == [expected]
+    lth('sanity-check', 'ticket', '--checks', 'erk', *choice)
+    assert engines_of(runs / 'ticket-checks/erk') == [expected]
+    lth('transfer', 'ticket', '--to', 'digits', '--rounds', '1', '-e', '1', '--random-tickets', *choice)
+    assert engines_of(runs / 'ticket-to-digits') == engines_of(runs / 'ticket-to-digits-controls/random') == [expected]
+
+
+@pytest.mark.parametrize('choice', ['plain', 'sparse'])
+def test_a_gem_is_finetuned_and_checked_by_the_engine_that_is_asked_for_and_searched_as_it_can_be(lth, choice):
+    lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '-e', '2', '--run', 'gem', '--finetune',
+        '--algorithm', 'edge-popup', '--engine', choice)
+    runs = Path('runs')
+    assert set(engines_of(runs / 'gem')) == {'plain'} and engines_of(runs / 'gem-finetuned') == [choice]
+    lth('sanity-check', 'gem', '-e', '1', '--checks', 'invert-scores', '--engine', choice)
+    assert engines_of(runs / 'gem-checks/invert-scores') == [choice]
+
+
+@pytest.mark.parametrize(('options', 'says'), [
+    (('lenet-300-100', 'digits'), 'what is trained is not weights'),
+    (('conv-2', 'digits', '--finetune'), 'conv-2 is not a chain of dense layers')])
+def test_the_sparse_engine_for_a_gem_is_refused_before_the_search_where_it_cannot_be(lth, options, says):
+    result = lth('find-gem', *options, '--sparsity', '10', '--engine', 'sparse')
+    assert result.code == 2 and f'--engine sparse is not for this: {says}' in ' '.join(result.err.split())
+    assert not Path('runs').exists()
+
+
 def test_a_run_measured_afresh_gives_what_was_recorded_by_either_engine(lth):
     for choice in ('plain', 'sparse'):
         lth(*LADDER, '--engine', choice, '--run', choice)

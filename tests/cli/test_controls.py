@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
-CONTROLLED = (*SEARCH, '--controls', 'reinit,Random_Layer,random-global')
+CONTROLLED = (*SEARCH, '--controls', 'reinit,Random_Layer,permute-mask')
 BESIDE = Path('runs/lenet-300-100-digits-controls')
 
 
@@ -24,10 +24,10 @@ def test_controls_are_rows_below_each_level_and_objects_for_programs(lth):
     assert result.code == 0, result.err
     rows = [line.split() for line in result.out.splitlines() if line[1:2].isdigit()]
     assert [row[:2] if row[1][0].isalpha() else row[:1] for row in rows] == [
-        ['0'], ['1'], ['1', 'reinit'], ['1', 'random-layer'], ['1', 'random-global'],
-        ['2'], ['2', 'reinit'], ['2', 'random-layer'], ['2', 'random-global']]
+        ['0'], ['1'], ['1', 'reinit'], ['1', 'shuffle-mask'], ['1', 'permute-mask'],
+        ['2'], ['2', 'reinit'], ['2', 'shuffle-mask'], ['2', 'permute-mask']]
     found = json.loads(lth(*CONTROLLED, '--seeds', '0,3', '--json').out)
-    assert list(found['controls']) == ['reinit', 'random-layer', 'random-global']
+    assert list(found['controls']) == ['reinit', 'shuffle-mask', 'permute-mask']
     for control in found['controls'].values():
         assert [row['round'] for row in control] == [1, 2]
         for mine, theirs in zip(control, found['rounds'][1:], strict=True):
@@ -40,7 +40,7 @@ def test_controls_are_runs_that_can_be_measured_and_change_nothing_in_the_search
     before = contents(Path('runs/lenet-300-100-digits'))
     assert lth(*CONTROLLED).code == 0
     assert contents(Path('runs/lenet-300-100-digits')) == before
-    measured = json.loads(lth('evaluate', 'lenet-300-100-digits-controls/random-layer', '--json').out)['evaluations']
+    measured = json.loads(lth('evaluate', 'lenet-300-100-digits-controls/shuffle-mask', '--json').out)['evaluations']
     assert len(measured) == 3 and all(one['test_accuracy'] == one['recorded'] for one in measured)
     for name in ('mask', 'ticket', 'trained'):
         ours, theirs = (load_file(folder / f'seed-0/round-00/{name}.safetensors') for folder in (
@@ -52,10 +52,28 @@ def test_controls_that_were_stopped_are_resumed_byte_for_byte(lth):
     lth(*CONTROLLED)
     whole = contents(BESIDE)
     shutil.rmtree(BESIDE / 'reinit/seed-0/round-02')
-    shutil.rmtree(BESIDE / 'random-layer/seed-0/round-01')
-    shutil.rmtree(BESIDE / 'random-layer/seed-0/round-02')
-    shutil.rmtree(BESIDE / 'random-global')
+    shutil.rmtree(BESIDE / 'shuffle-mask/seed-0/round-01')
+    shutil.rmtree(BESIDE / 'shuffle-mask/seed-0/round-02')
+    shutil.rmtree(BESIDE / 'permute-mask')
     assert lth(*CONTROLLED).code == 0 and contents(BESIDE) == whole
+
+
+def test_draws_of_a_control_are_runs_of_their_own_and_a_seed_counts_by_its_mean_over_them(lth):
+    drawn = (*SEARCH[:3], '-i', '1', '-e', '1', '--controls', 'reinit', '--control-draws')
+    lth(*drawn, '1')
+    first = contents(BESIDE / 'reinit')
+    result = lth(*drawn, '3')
+    assert result.code == 0 and 'Controls: each seed counts by its mean over 3 draws.' in result.out
+    assert 'Control: reinit, draw 3 of 3' in result.err
+    assert sorted(path.name for path in BESIDE.iterdir()) == ['reinit', 'reinit-2', 'reinit-3']
+    assert contents(BESIDE / 'reinit') == first
+    (row,) = json.loads(lth(*drawn, '3', '--json').out)['controls']['reinit']
+    accuracies = [one['test_accuracy'] for one in row['seeds']]
+    assert [one['draw'] for one in row['seeds']] == [1, 2, 3] and len(set(accuracies)) > 1
+    assert row['test_accuracy'] == {'mean': pytest.approx(sum(accuracies) / 3), 'margin': None, 'n': 1}
+    whole = contents(BESIDE)
+    shutil.rmtree(BESIDE / 'reinit-2/seed-0/round-01')
+    assert lth(*drawn, '3').code == 0 and contents(BESIDE) == whole
 
 
 def test_a_search_without_controls_shows_none(lth):
@@ -65,13 +83,16 @@ def test_a_search_without_controls_shows_none(lth):
 
 def test_a_dry_run_tells_which_controls_would_follow(lth, tmp_path):
     result = lth(*CONTROLLED, '--dry-run')
-    assert 'Then as many pruned rounds of each control: reinit, random-layer, random-global.' in result.err
+    assert 'Then as many pruned rounds of each control: reinit, shuffle-mask, permute-mask.' in result.err
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(('options', 'says'), [
     (('--controls', 'reinits'), "Unknown control 'reinits', did you mean 'reinit'?"),
     (('--controls', ''), "Unknown control ''"),
+    (('--controls', 'dense'), 'dense changes nothing. Choose among erk, permute-mask, reinit'),
+    (('--controls', 'smart-ratio', '-i', '30'), 'are too few'),
+    (('--control-draws', '3'), '--control-draws 3: of which controls?'),
     (('--controls', 'reinit', '-i', '0'), 'round 0 is the only one')])
 def test_a_mistake_about_controls_is_told_before_anything_is_trained(lth, tmp_path, options, says):
     result = lth(*SEARCH, *options)

@@ -308,10 +308,15 @@ def test_a_gem_is_finetuned_with_another_optimizer_batch_and_data_set(lth):
     assert recipe('-b', '16')['training']['batch_size'] == 16
     result = lth('finetune', 'gem', '-e', '2', '--dataset', 'pictures.py:seven')
     assert result.code == 0, result.err
-    assert 'classes differ (10 / 7), so the output layer is drawn anew: output.weight, output.bias' in result.err
+    assert 'classes differ (10 / 7), so the output layer is drawn anew, dense: output.weight, output.bias' in result.err
     gem, there = (load_file(f'runs/{run}/ticket.safetensors') for run in (
         'gem/seed-0/round-02', 'gem-finetuned-pictures.py-seven/seed-0/round-00'))
     assert (gem['dense1.weight'] == there['dense1.weight']).all() and there['output.weight'].shape == (7, 100)
+    old, new = (load_file(f'runs/{run}/mask.safetensors') for run in (
+        'gem/seed-0/round-02', 'gem-finetuned-pictures.py-seven/seed-0/round-00'))
+    assert new['output.weight'].all() and not old['output.weight'].all()
+    kept = sum(int(old[name].sum()) for name in ('dense1.weight', 'dense2.weight')) + 700
+    assert f'kept: {kept}\n' in Path('runs/gem-finetuned-pictures.py-seven/recipe.yaml').read_text()
     wrong = lth('finetune', 'gem', '--dataset', 'pictures.py:large')
     assert wrong.code == 2
     assert 'found on pictures of 1×8×8 does not fit pictures of 1×9×9: dense1.weight is 300×64 there' in wrong.err

@@ -1,5 +1,6 @@
 """What a user's package may add to lth: one thing of each kind."""
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -7,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from lth.algorithms.algorithm import algorithm
+from lth.controls import Draw, control
 from lth.criteria import CRITERIA, Choice
 from lth.datasets import DATASETS, Dataset, Source, Split
 from lth.models import MODELS
 from lth.recipe import AlgorithmSettings, DataSettings, Training
 from lth.task import Task
-from lth.tickets import Round, finetune, fresh
+from lth.tickets import Round, Ticket, finetune, fresh
 from lth.vectors import Layout
 
 
@@ -39,6 +41,13 @@ def last(_initial: Tensor, final: Tensor, _choice: Choice) -> Tensor:
     """The later in the layer, the better."""
 
     return torch.arange(len(final), dtype=final.dtype, device=final.device)
+
+
+@control('tiny-flip', 'mask kept', 'weights differ')
+def flipped(_task: Task, _origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
+    """The same mask, all signs flipped."""
+
+    return replace(ticket, weights=-ticket.weights)
 
 
 class Settings(AlgorithmSettings):
