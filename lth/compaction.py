@@ -1,14 +1,24 @@
 """What of a pruned network still carries anything: without the rest a smaller one would compute and train the same.
 
 A unit or channel carries if one that carries reads it, and so on up to the output; an input if a unit that carries
-reads it. One that reads nothing still carries: it trains its bias and emits it.
+reads it and some picture lights it. One that reads nothing still carries: it trains its bias and emits it.
 """
+import copy
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.network import Network
+
+# Layers through which more of what is positive gives more, never less; any that lth builds itself is such a layer.
+_RISING = (
+    nn.Linear, nn.Conv2d, _BatchNorm, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.Hardtanh, nn.MaxPool2d, nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.Dropout2d)
+# Small enough that no activation is cut off above, large enough that products over a hundred layers are not 0.
+_LIGHT = 1e-3
 
 
 class Carrying(NamedTuple):
@@ -30,43 +40,98 @@ class Compaction(NamedTuple):
     of_units: int
 
 
-def carrying(network: Network, mask: Tensor) -> list[Carrying]:
-    """The layers of a chain under a mask (P,), from the input on; none where layers are not a chain, as in a ResNet,
-    since their weights alone do not tell who reads a unit.
+class _Layer(NamedTuple):
+    """A layer as it ran: its weight and output; whether it reads the pictures, each pixel or each channel of them."""
+
+    name: str
+    module: nn.Linear | nn.Conv2d
+    output: Tensor
+    first: bool
+
+
+def carrying(network: Network, mask: Tensor, lit: Tensor | None = None) -> list[Carrying]:
+    """The layers under a mask (P,), in the order in which they run; none where this cannot be told, since there are
+    other layers than those that are known here, or the user's own code between them. `lit` (C, H, W) are the pixels
+    that are not 0 in every picture, None if all are.
     """
 
-    parts, rows = network.layout.unpack(mask.cpu()), list[Carrying]()
-    read: Tensor | None = None
-    for name, weight in reversed(_chain(network)):
-        kept = parts.get(name, torch.ones(weight.shape, dtype=torch.bool))
-        kept, units = kept.reshape(*kept.shape[:2], -1).any(2), len(kept)
-        # Behind a flattening each channel is as many features as it has pixels.
-        heard = torch.ones(units, dtype=torch.bool) if read is None else read.view(units, -1).any(1)
-        read = kept[heard].any(0)
-        rows.append(Carrying(name, int(read.sum()), len(read), int(heard.sum()), units))
-    return rows[::-1]
+    module = _probe(network, network.layout.unpack(mask.cpu()))
+    if module is None:
+        return []
+    rows = list[Carrying]()
+    for layer in _run(module, network.shape):
+        units = layer.module.weight.shape[0]
+        # Nothing arrives at an output that is not used at all.
+        arriving = torch.zeros(units) if layer.output.grad is None else layer.output.grad
+        heard = (arriving.reshape(units, -1) > 0).any(1)
+        read = _read(layer.module, heard)
+        if layer.first and lit is not None:
+            read &= lit.flatten() if isinstance(layer.module, nn.Linear) else lit.flatten(1).any(1)
+        rows.append(Carrying(f'{layer.name}.weight', int(read.sum()), len(read), int(heard.sum()), units))
+    return rows
 
 
-def compaction(network: Network, mask: Tensor) -> Compaction | None:
-    """The whole network under a mask (P,); None where its layers are not a chain."""
+def compaction(network: Network, mask: Tensor, lit: Tensor | None = None) -> Compaction | None:
+    """The whole network under a mask (P,); None where it cannot be told, as above."""
 
-    layers = carrying(network, mask)
+    layers = carrying(network, mask, lit)
     if not layers:
         return None
     return Compaction(layers[0].inputs, layers[0].of_inputs, sum(layer.units for layer in layers),
                       sum(layer.of_units for layer in layers))
 
 
-def _chain(network: Network) -> list[tuple[str, Tensor]]:
-    """The weights of the layers from input to output, by name, if each reads the one before it and nothing else."""
+def _probe(network: Network, masks: Mapping[str, Tensor]) -> nn.Module | None:
+    """The network with kept weights positive and everywhere a little light, so that a gradient arrives exactly where
+    something carries; None if it has layers that are not known here.
+    """
 
-    module, chain = network.module, list[tuple[str, Tensor]]()
-    for path, layer in module.named_modules():
+    for layer in network.module.modules():
+        inner = any(True for _ in layer.children())
+        known = layer.__class__ is nn.Sequential or not network.own if inner else (
+            isinstance(layer, _RISING) or layer.__class__.__module__.startswith('lth.models.'))
+        if not known or (isinstance(layer, _BatchNorm) and not layer.track_running_stats):
+            return None
+    module: nn.Module = copy.deepcopy(network.module).eval().double()
+    for name, layer in module.named_modules():
         if isinstance(layer, (nn.Linear, nn.Conv2d)):
-            chain.append((f'{path}.weight', layer.weight))
-        sequence = layer.__class__ is nn.Sequential
-        if (not sequence and any(True for _ in layer.children())) or getattr(layer, 'groups', 1) > 1:
-            return []
-    known = {slot.name: slot for slot in network.layout.slots if slot.kind != 'other'}
-    fits = all(len(before) and after.shape[1] % len(before) == 0 for (_, before), (_, after) in zip(chain, chain[1:]))
-    return chain if fits and known.keys() == {name for name, _ in chain} else []
+            kept = masks.get(f'{name}.weight', torch.ones(1)).expand_as(layer.weight)
+            # As shares of all that could be read, activations stay as small as the light is.
+            layer.weight.data = kept.to(torch.float64) / kept[0].numel()
+            if layer.bias is not None:
+                layer.bias.data.fill_(_LIGHT)
+        elif isinstance(layer, _BatchNorm):
+            layer.reset_running_stats()
+            layer.reset_parameters()
+            assert layer.running_mean is not None
+            layer.running_mean.fill_(-_LIGHT)
+    return module
+
+
+def _run(module: nn.Module, shape: tuple[int, int, int]) -> list[_Layer]:
+    """The layers as they run on a picture that is lit everywhere, with the gradients of all logits together."""
+
+    pictures, layers = torch.full((1, *shape), _LIGHT, dtype=torch.float64), list[_Layer]()
+
+    def watch(name: str, layer: nn.Linear | nn.Conv2d) -> None:
+        def seen(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            output.retain_grad()
+            layers.append(_Layer(name, layer, output, inputs[0].data_ptr() == pictures.data_ptr()))
+            # What follows may work in place.
+            return output.clone()
+        layer.register_forward_hook(seen)
+
+    for name, layer in module.named_modules():
+        if isinstance(layer, (nn.Linear, nn.Conv2d)):
+            watch(name, layer)
+    module(pictures).sum().backward()
+    return layers
+
+
+def _read(layer: nn.Linear | nn.Conv2d, heard: Tensor) -> Tensor:
+    """Which inputs the units that are heard read; each group of a convolution has inputs of its own."""
+
+    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
+    kept = layer.weight.detach().flatten(2).any(2) if isinstance(layer, nn.Conv2d) else layer.weight.detach() != 0
+    read: Tensor = (kept & heard[:, None]).unflatten(0, (groups, -1)).any(1).flatten()
+    return read

@@ -8,7 +8,7 @@ from torch import Tensor
 from lth import files, opening
 from lth.algorithms import supermask
 from lth.compaction import Carrying, carrying
-from lth.datasets import Dataset
+from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.plan import Plan
 from lth.recipe import Raw
@@ -48,7 +48,7 @@ class Scores(NamedTuple):
 
 class Evaluation(NamedTuple):
     """One round of one seed: its test accuracy measured now and as recorded, its layers, its scores if it has any, and
-    what of the layers carries anything if they are a chain.
+    what of the layers carries anything if that can be told.
     """
 
     seed: int
@@ -67,6 +67,7 @@ def evaluations(
 ) -> Iterator[Evaluation]:
     """Every round asked for, measured from its files."""
 
+    lit = sampling.lit(data, plan.recipe.data)
     for seed in seeds:
         task = plan.task(data, [seed], engine)
         for chosen in range(run.rounds(seed)) if number is None else [number]:
@@ -75,7 +76,8 @@ def evaluations(
             kept = int(found.ticket.mask.sum())
             yield Evaluation(seed, chosen, kept, plan.network.layout.density(kept), accuracy(task, state)[0],
                              run.header(seed, chosen)['test_accuracy'], _layers(plan, found),
-                             _scores(plan, task, found.to(engine.device)), carrying(plan.network, found.ticket.mask[0]))
+                             _scores(plan, task, found.to(engine.device)),
+                             carrying(plan.network, found.ticket.mask[0], lit))
 
 
 def finetuned(folder: Path, number: int) -> list[Path]:

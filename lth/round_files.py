@@ -7,7 +7,7 @@ A new fact about a round goes into `_header`; what every file must agree with it
 """
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +32,14 @@ _Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class RoundFiles:
-    """The files of one round in its folder, `seed-S/round-NN` of a run of this recipe and network."""
+    """The files of one round in its folder, `seed-S/round-NN` of a run of this recipe and network; `lit` as there."""
 
     folder: Path
     recipe: Raw
     network: Network
     seed: int
     number: int
+    lit: Tensor | None = field(default=None, compare=False)
 
     def contents(self, found: Round, replicate: int) -> dict[str, bytes]:
         """The files by name, for one replicate of a round; metrics.jsonl marks the early stop."""
@@ -141,7 +142,7 @@ class RoundFiles:
     def _header(self, found: Round, replicate: int) -> Header:
         layout = self.network.layout
         kept = int(found.ticket.mask[replicate].sum())
-        carries = compaction(self.network, found.ticket.mask[replicate])
+        carries = compaction(self.network, found.ticket.mask[replicate], self.lit)
         drawn, sources = found.search.drawn if found.search else (), found.sources
         return {'format': _FORMAT, 'model': self.recipe['model'], 'dataset': self.recipe['data']['name'],
                 'shape': self.network.shape, 'classes': self.network.classes, 'seed': self.seed, 'round': self.number,

@@ -9,7 +9,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -28,11 +28,14 @@ from lth.tickets import Round, Search, Ticket
 
 @dataclass(frozen=True)
 class Run:
-    """A folder of rounds of one recipe and one network."""
+    """A folder of rounds of one recipe and one network. `lit` (C, H, W), which only what saves must know, are the
+    pixels that are not 0 in every picture, None if all are.
+    """
 
     folder: Path
     recipe: Raw
     network: Network
+    lit: Tensor | None = field(default=None, compare=False)
 
     def stored_recipe(self) -> Raw | None:
         """The recipe in the folder, None if there is no run yet; an LthError if there is something that is no run."""
@@ -154,7 +157,7 @@ class Run:
                            'later rounds beside it away, and the same command makes them again.')
 
     def _files(self, seed: int, number: int) -> RoundFiles:
-        return RoundFiles(self.round_folder(seed, number), self.recipe, self.network, seed, number)
+        return RoundFiles(self.round_folder(seed, number), self.recipe, self.network, seed, number, self.lit)
 
 
 @dataclass(frozen=True)

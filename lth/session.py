@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lth import engines, locks, provenance, sequels, workers
-from lth.datasets import Dataset
+from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.recipe import Raw
@@ -99,6 +99,7 @@ def _go_on(
 def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[int, ...], tell: Tell) -> None:
     """The missing rounds of some seeds, in this process."""
 
+    run = replace(run, lit=sampling.lit(data, plan.recipe.data))
     past: Sequence[Round] = run.past(seeds, engine.device)
     number = len(past)
     if plan.algorithm.sourced:

@@ -1,11 +1,14 @@
 """What tests share: small tasks on made-up pictures, real data sets where they are at hand, and the command line."""
+import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner
 
 from lth import engines
@@ -15,6 +18,7 @@ from lth.models import settings_of
 from lth.network import Network
 from lth.recipe import DataSettings, Training
 from lth.task import Engine, State, Task
+from lth.vectors import Layout
 
 CPU = engines.chosen('cpu', threads=1)
 SGD = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'weight_decay': 5e-4}
@@ -94,3 +98,15 @@ def real_data() -> Callable[[str], Path]:
             pytest.skip(f'{files} is not in {place}: put the data set there, or name its folder in $LTH_DATASETS')
         return place
     return folder
+
+
+def chained(task: Task, *widths: int, classes: int = 4, bias: bool = True) -> Task:
+    """The task with a network of dense layers of these widths."""
+
+    sizes = [math.prod(task.data.shape), *widths, classes]
+    layers: list[nn.Module] = [nn.Flatten()]
+    torch.manual_seed(0)
+    for inputs, units in zip(sizes, sizes[1:]):
+        layers += [nn.Linear(inputs, units, bias=bias), nn.ReLU()]
+    module = nn.Sequential(*layers[:-1]).eval()
+    return replace(task, network=Network(module, Layout.of(module), task.data.shape, classes, task.network.settings))

@@ -1,12 +1,15 @@
 """What of a pruned network still carries anything."""
+import pytest
 import torch
 from torch import nn
 
 from lth.compaction import Carrying, Compaction, carrying, compaction
+from lth.datasets import sampling
 from lth.models import settings_of
 from lth.network import Network
+from lth.recipe import DataSettings
 from lth.vectors import Layout
-from tests.conftest import task_of
+from tests.conftest import made_up, task_of
 
 
 def network_of(*layers: nn.Module, shape: tuple[int, int, int]) -> Network:
@@ -50,9 +53,60 @@ def test_layers_kept_out_of_pruning_are_whole():
     assert compaction(network, nothing) == Compaction(0, 64, 104, 404)
 
 
-def test_nothing_is_said_of_networks_that_are_not_a_chain():
-    network = task_of('resnet20', shape=(3, 8, 8)).network
-    assert compaction(network, torch.ones(network.layout.prunable, dtype=torch.bool)) is None
+def every(network: Network) -> torch.Tensor:
+    return torch.ones(network.layout.prunable, dtype=torch.bool)
+
+
+@pytest.mark.parametrize(('model', 'shape', 'more'), [
+    ('conv-4', (3, 8, 8), {}), ('vgg11', (3, 32, 32), {}), ('resnet20', (3, 8, 8), {'norm': 'plain'}),
+    ('resnet110', (3, 8, 8), {}), ('wide-resnet28-2', (3, 8, 8), {}), ('mobilenet-v2', (3, 8, 8), {}),
+    ('resnet50', (3, 32, 32), {})])
+def test_of_every_family_it_is_known_what_carries(model, shape, more):
+    network = Network.of(settings_of(model)(name=model, **more), shape, 4)
+    layers = carrying(network, every(network))
+    slots = [slot for slot in network.layout.slots if slot.kind != 'other']
+    assert {layer.name for layer in layers} == {slot.name for slot in slots}
+    assert all((layer.inputs, layer.units) == (layer.of_inputs, layer.of_units) for layer in layers)
+    sparse = torch.rand(network.layout.prunable, generator=torch.Generator().manual_seed(0)) < 0.01
+    few = compaction(network, sparse)
+    assert 0 < few.units <= few.of_units == sum(slot.shape[0] for slot in slots)
+
+
+def test_in_a_residual_network_a_channel_inside_a_block_is_heard_by_the_block_and_the_stream_by_all_after_it():
+    network = Network.of(settings_of('resnet20')(name='resnet20'), (3, 8, 8), 4)
+    mask = every(network)
+    masks = network.layout.unpack(mask)
+    names = [slot.name for slot in network.layout.prunable_slots]
+    inside = next(name for name in names if masks[name].shape[:2] == (16, 16) and names.index(name) == 2)
+    masks[inside][:, 5] = False  # nobody reads channel 5 of the first block's first convolution
+    found = {layer.name: layer for layer in carrying(network, mask)}
+    assert (found[names[1]].units, found[names[1]].of_units) == (15, 16)
+    assert (found[inside].inputs, found[inside].units) == (15, 16)
+    masks[names[1]][:, 3] = False  # the stream is still read by others
+    assert {layer.name: layer for layer in carrying(network, mask)}[names[0]].units == 16
+
+
+def test_inputs_that_no_picture_lights_carry_nothing():
+    network, lit = task_of().network, torch.ones(1, 8, 8, dtype=torch.bool)
+    lit[0, 0] = False
+    assert compaction(network, every(network), lit) == Compaction(56, 64, 404, 404)
+    assert carrying(network, every(network), lit)[1].inputs == 300
+
+
+def test_what_is_lit_is_asked_of_all_pictures_and_not_where_they_are_standardized_or_moved():
+    dark = made_up()
+    for split in (dark.train, dark.test):
+        split.images[:, :, :2] = 0
+    dark.test.images[7, 0, 1, 4] = 1
+    lit = sampling.lit(dark, DataSettings(name='digits'))
+    assert lit.shape == (1, 8, 8) and int((~lit).sum()) == 15
+    for settings in ({'normalization': 'standardize'}, {'flip': True}, {'crop': 1}):
+        assert sampling.lit(dark, DataSettings(name='digits', **settings)) is None
+
+
+def test_nothing_is_said_of_networks_with_other_layers():
+    network = network_of(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2), shape=(1, 2, 2))
+    assert compaction(network, every(network)) is None
 
 
 def test_what_carries_nothing_may_be_anything():

@@ -3,8 +3,10 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -27,14 +29,16 @@ _TURN_SECONDS = 1.0
 _WARMUP_STEPS = 5
 # Iterations after which an engine starts anew.
 _LONGEST = 100_000
-
+# What is asked instead of a number of steps.
+_MEMORY = 0
 
 Trained = Literal['weights', 'gem-miner', 'edge-popup']
+Apart = Literal['processes', 'threads']
 
 
 class Contender(NamedTuple):
     """Who takes part: `usual`, or an engine on a device with R replicates, training weights or scores for them, or a
-    random ticket of a density; `auto` is the engine that a run would take.
+    random ticket of a density; `auto` is the engine that a run would take. Several seeds train at once, side by side.
     """
 
     engine: str
@@ -42,40 +46,48 @@ class Contender(NamedTuple):
     replicates: int = 1
     trained: Trained = 'weights'
     density: float = 1.
+    seeds: int = 1
+    apart: Apart = 'processes'
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contender's result: ms per step of all replicates, memory in MiB; how many times as fast per replicate it is
-    as the usual way, and as the plain engine at the same density if that took part.
+    """One contender's result: ms per step of all replicates and seeds, memory in MiB; how many times as fast per
+    replicate and seed it is as the usual way, as the plain engine at the same density, and as one seed alone, if those
+    took part.
     """
 
     engine: str
     density: float
     replicates: int
+    seeds: int
     threads: int
     ms_per_step: float
     spread: float
     ratio: float
     over_plain: float | None
+    over_one: float | None
     peak_memory: float
 
 
 def contenders(
-        device: str, plan: Plan, *, trained: Trained = 'weights', densities: Sequence[float] = ()) -> list[Contender]:
+        device: str, plan: Plan, *, trained: Trained = 'weights', densities: Sequence[float] = (), seeds: int = 1,
+) -> list[Contender]:
     """The usual way and every engine that applies on this device; also with scores trained in place of the weights, or
-    on tickets of these densities.
+    on tickets of these densities; several seeds also at once, as processes and as threads.
     """
 
     place = engines.chosen(device, threads=1).device
     names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
-    stacks = [1, 16] if place.type == 'cuda' and plan.network.stackable else [1]
+    stacks = [1, 4, 16, 64] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
     scored = [one._replace(trained=trained) for one in ours if trained != 'weights']
     if densities:
         sparse = [Contender('sparse', str(place))] if place.type == 'cpu' and plan.obstacle is None else []
         ours = [one._replace(density=density) for density in densities for one in (*ours, *sparse)]
-    return [Contender('usual', str(place)), *ours, *scored]
+    entrants = [Contender('usual', str(place)), *ours, *scored]
+    ways: tuple[Apart, ...] = ('processes', 'threads') if seeds > 1 else ()
+    return entrants + [one._replace(seeds=seeds, apart=way) for one in entrants[1:] for way in ways]
 
 
 def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, threads: int, turns: int) -> list[Row]:
@@ -84,17 +96,19 @@ def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, thread
     if plan.streamed:
         raise LthError('lth bench times pictures in memory: these are streamed. Use --set data.storage=memory if '
                        'they fit, or a smaller data.size.')
-    pipes, processes = [], []
+    teams, processes = list[list[connection.Connection]](), list[SpawnProcess]()
     try:
         for entrant in entrants:
-            ours, theirs = multiprocessing.Pipe()
-            processes.append(workers.started(_compete, entrant, plan.recipe.dump(), datasets, threads, theirs))
-            theirs.close()
-            pipes.append(ours)
-            _answer(ours)
-        # Turn by turn, one at a time: the others wait and use no core.
-        laps = [[_ask(pipe, 'go') for pipe in pipes] for _ in range(turns)]
-        memory = [_ask(pipe, 'memory') for pipe in pipes]
+            teams.append([])
+            for _ in range(entrant.seeds if entrant.apart == 'processes' else 1):
+                ours, theirs = multiprocessing.Pipe()
+                processes.append(workers.started(_compete, entrant, plan.recipe.dump(), datasets, threads, theirs))
+                theirs.close()
+                teams[-1].append(ours)
+        steps = [int(min(_answer(pipe) for pipe in team)) for team in teams]
+        # Turn by turn, one team at a time: the others wait and use no core.
+        laps = [[max(_asked(team, count)) for team, count in zip(teams, steps, strict=True)] for _ in range(turns)]
+        memory = [sum(_asked(team, _MEMORY)) for team in teams]
     finally:
         for process in processes:
             process.kill()
@@ -105,26 +119,40 @@ def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, thread
 def _rows(entrants: Sequence[Contender], threads: int, times: list[list[float]], memory: list[float]) -> list[Row]:
     """Medians over turns; the spread is half the distance from fastest to slowest turn, as a share of the median."""
 
+    def over(place: int, other: Contender) -> float | None:
+        entrant = entrants[place]
+        if other == entrant or other not in entrants or entrant.engine == 'usual':
+            return None
+        return entrant.seeds / other.seeds * _ratio(times[entrants.index(other)], times[place])
+
     rows = []
     for place, entrant in enumerate(entrants):
         ours, median = times[place], statistics.median(times[place])
-        plain = entrant._replace(engine='plain')
-        compared = plain in entrants and entrant.engine not in ('usual', 'plain')
-        over_plain = _ratio(times[entrants.index(plain)], ours) if compared else None
-        name = entrant.engine if entrant.trained == 'weights' else f'{entrant.engine}, {entrant.trained}'
         spread = (max(ours) - min(ours)) / 2 / median
-        rows.append(Row(name, entrant.density, entrant.replicates, threads, median, spread,
-                        entrant.replicates * _ratio(times[0], ours), over_plain, memory[place]))
+        rows.append(Row(
+            _named(entrant), entrant.density, entrant.replicates, entrant.seeds, threads, median, spread,
+            entrant.replicates * entrant.seeds * _ratio(times[0], ours), over(place, entrant._replace(engine='plain')),
+            over(place, entrant._replace(seeds=1, apart='processes')), memory[place]))
     return rows
+
+
+def _named(entrant: Contender) -> str:
+    """The engine, what it trains if not weights, and how seeds are kept apart."""
+
+    trained = [] if entrant.trained == 'weights' else [entrant.trained]
+    return ', '.join([entrant.engine, *trained, *[f'{entrant.seeds} {entrant.apart}'] * (entrant.seeds > 1)])
 
 
 def _ratio(theirs: list[float], ours: list[float]) -> float:
     return statistics.median(their / our for their, our in zip(theirs, ours, strict=True))
 
 
-def _ask(pipe: connection.Connection, question: str) -> float:
-    pipe.send(question)
-    return _answer(pipe)
+def _asked(team: Sequence[connection.Connection], steps: int) -> list[float]:
+    """What each of a team answers, having started together."""
+
+    for pipe in team:
+        pipe.send(steps)
+    return [_answer(pipe) for pipe in team]
 
 
 def _answer(pipe: connection.Connection) -> float:
@@ -138,16 +166,16 @@ def _answer(pipe: connection.Connection) -> float:
 
 
 def _compete(entrant: Contender, recipe: Raw, datasets: Path, threads: int, pipe: connection.Connection) -> None:
-    """A contender's process: ready, then a turn of about a second whenever asked."""
+    """A contender's process: says how many steps take about a second, then takes as many as it is asked for."""
 
     try:
         advance, wait = _prepared(entrant, recipe, datasets, threads)
         _timed(advance, wait, _WARMUP_STEPS)
         pace = _timed(advance, wait, _WARMUP_STEPS)
-        steps = min(max(3, round(_TURN_SECONDS / pace)), _LONGEST // 2)
-        pipe.send(0.)
+        pipe.send(min(max(3, round(_TURN_SECONDS / pace)), _LONGEST // 2))
         while True:
-            pipe.send(peak_memory() if pipe.recv() == 'memory' else 1000 * _timed(advance, wait, steps))
+            steps = pipe.recv()
+            pipe.send(peak_memory() if steps == _MEMORY else 1000 * _timed(advance, wait, steps))
     except LthError as error:
         pipe.send(str(error))
     except (EOFError, BrokenPipeError):
@@ -181,7 +209,10 @@ def _prepared(
     if usual:
         steps = usual_way(replace(task, data=data))
         return lambda count: _exhaust(steps, count), wait
-    return _engine_steps(task, entrant), wait
+    size = entrant.replicates
+    several = [_engine_steps(replace(task, seeds=tuple(range(first, first + size))), entrant)
+               for first in range(0, size * (1 if entrant.apart == 'processes' else entrant.seeds), size)]
+    return several[0] if len(several) == 1 else _at_once(several), wait
 
 
 def _engine(name: str, place: torch.device, plan: Plan, threads: int) -> Engine:
@@ -221,6 +252,17 @@ def _engine_steps(task: Task, entrant: Contender) -> Callable[[int], None]:
             run = begun()
         wanted.append(steps)
         next(run)
+    return advance
+
+
+def _at_once(several: Sequence[Callable[[int], None]]) -> Callable[[int], None]:
+    """All of them, each in a thread."""
+
+    threads = ThreadPoolExecutor(len(several))
+
+    def advance(steps: int) -> None:
+        for done in [threads.submit(one, steps) for one in several]:
+            done.result()
     return advance
 
 

@@ -35,6 +35,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
         densities: Annotated[str | None, typer.Option(
             metavar='SHARES', show_default=False,
             help='Time steps on random tickets that keep these shares of the weights: 1,0.51,0.21.')] = None,
+        seeds: Annotated[int, typer.Option(
+            min=1, metavar='N', help='Train so many seeds at once too, as processes and as threads.')] = 1,
         study: Annotated[bool, typer.Option(
             '--study', help='Estimate a whole search of one seed: all steps of all rounds.')] = False,
         run: Annotated[bool, typer.Option(
@@ -52,6 +54,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
         lth bench lenet-300-100 mnist
 
         lth bench lenet-300-100 mnist --densities 1,0.51,0.21,0.107,0.055,0.0115
+
+        lth bench lenet-300-100 mnist --densities 1,0.21,0.055 --seeds 2
 
         lth bench lenet-300-100 mnist --study --run
 
@@ -71,7 +75,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
         return
     shares = parsed_densities(densities) if densities else []
     entrants = contenders(
-        device, plan, trained='weights' if algorithm == 'magnitude' else algorithm, densities=shares)
+        device, plan, trained='weights' if algorithm == 'magnitude' else algorithm, densities=shares,
+        seeds=seeds)
     rows = contest(plan, datasets, entrants, threads=threads, turns=turns)
     name, data, batch_size = plan.recipe.model.name, plan.recipe.data.name, plan.recipe.training.batch_size
     if as_json:
@@ -84,12 +89,15 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
 
 def _print_rows(rows: 'Sequence[Row]', caption: str) -> None:
     from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
-    over_plain = any(row.over_plain for row in rows)
-    headings = ['engine', 'density', 'R', 'ms per step', 'spread', 'speed-up', *['over plain'] * over_plain, 'peak MiB']
+    ratios: dict[str, list[float | None]] = {
+        'speed-up': [row.ratio for row in rows], 'over plain': [row.over_plain for row in rows],
+        'over one seed': [row.over_one for row in rows]}
+    shown = {heading: column for heading, column in ratios.items() if any(column)}
+    headings = ['engine', 'density', 'R', 'ms per step', 'spread', *shown, 'peak MiB']
     out.print(simple_table(caption, headings, [
         [row.engine, f'{100 * row.density:.4g}%', str(row.replicates), f'{row.ms_per_step:.3f}', f'± {row.spread:.0%}',
-         f'{row.ratio:.2f}×', *['' if row.over_plain is None else f'{row.over_plain:.2f}×'] * over_plain,
-         f'{row.peak_memory:,.0f}'] for row in rows]))
+         *['' if column[place] is None else f'{column[place]:.2f}×' for column in shown.values()],
+         f'{row.peak_memory:,.0f}'] for place, row in enumerate(rows)]))
 
 
 def parsed_densities(text: str) -> list[float]:

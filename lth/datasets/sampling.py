@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lth import streams
+from lth.datasets.source import Dataset
 from lth.recipe import DataSettings
 
 
@@ -74,6 +75,18 @@ def normalized(images: Tensor, settings: DataSettings, mean: Tensor, std: Tensor
 
     scaled = images.to(torch.float32).div_(255)
     return scaled if settings.normalization == 'scale' else scaled.sub_(mean).div_(std)
+
+
+def lit(data: Dataset, settings: DataSettings) -> Tensor | None:
+    """The pixels that are not 0 in every picture as the network sees it: (C, H, W) bool. None if all may be something,
+    since pictures are standardized, moved about or streamed.
+    """
+
+    moving = settings.crop or settings.flip or settings.resized_crop or settings.resolution
+    images = [split.images for split in (data.train, data.test) if isinstance(split.images, Tensor)]
+    if settings.normalization != 'scale' or moving or len(images) < 2:
+        return None
+    return (torch.stack([some.amax(0) for some in images]) > 0).any(0).cpu()
 
 
 def _moved(images: Tensor, starts: Tensor, mirrored: Tensor, padding: int, shown: tuple[int, int]) -> Tensor:

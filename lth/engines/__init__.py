@@ -21,6 +21,9 @@ from lth.task import Choice, Engine
 # Names of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
+# How many replicates one graph trains at most.
+_STACK = 64
+
 # Kernels that are in numba's cache are there in 0.2 s.
 _SECONDS_UNTIL_TOLD = 1.
 
@@ -82,10 +85,11 @@ def precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
 
 
 def groups(engine: Engine, network: Network, seeds: Sequence[int]) -> list[tuple[int, ...]]:
-    """Which seeds train as one stack: all where stacking pays (dense layers, captured on a GPU), else each alone."""
+    """Which seeds train as one stack: up to 64 where stacking pays (dense layers, captured on a GPU), else each alone.
+    """
 
     if isinstance(engine, CudaGraph) and network.stackable:
-        return [tuple(seeds)]
+        return [tuple(seeds[start:start + _STACK]) for start in range(0, len(seeds), _STACK)]
     return [(seed,) for seed in seeds]
 
 

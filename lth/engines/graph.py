@@ -13,7 +13,11 @@ from torch import Tensor
 
 from lth.engines.arithmetic import arithmetic
 from lth.engines.evaluation import score
-from lth.engines.program import Program
+from lth.engines.gradients import backward_of
+from lth.engines.products import batched
+from lth.engines.program import Pass, Program
+from lth.engines.survivors import Survivors, survivors
+from lth.engines.wiring import Dense, chain
 from lth.task import Advance, Parametrization, Score, State, Task
 
 _WARMUP = 3
@@ -35,9 +39,12 @@ class CudaGraph:
             parametrization: Parametrization | None = None) -> Iterator[Advance]:
         """Trains from the state, yielding at each stop."""
 
-        if self._last is None or self._last[0] is not task or self._last[1] is not parametrization:
+        packed = None if parametrization or _layers(task) is None else survivors(state, trainable)
+        learned = packed or parametrization
+        # What is packed is captured for its mask, which trains for a round.
+        if packed or self._last is None or self._last[0] is not task or self._last[1] is not learned:
             self._last = None  # frees the old graph's memory before the new one takes its own
-            self._last = (task, parametrization, Replay(task, state, parametrization))
+            self._last = (task, learned, Replay(task, state, learned))
         yield from self._last[2].run(state, trainable=trainable, stops=stops)
 
     def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
@@ -54,7 +61,12 @@ class Replay:
         self._task = task
         self._rates = torch.as_tensor(task.learning_rates, dtype=torch.float32, device=device)
         self._rate = torch.zeros((), device=device)
-        self._program = Program(task, state, parametrization, rate=self._rate)
+        self._packed = parametrization if isinstance(parametrization, Survivors) else None
+        begun = self._packed.packed(state) if self._packed else state
+        self._program = Program(task, begun, parametrization, rate=self._rate, backward=_backward(task))
+        if self._packed:
+            # All that is packed trains: nothing is to be held, in the graph either.
+            self._program.load(begun, torch.ones_like(begun.weights, dtype=torch.bool))
         # Iteration, position in the epoch, column of the losses: (1,) each, counted up inside the graph.
         self._counters = torch.zeros(3, 1, dtype=torch.int64, device=device)
         self._losses = torch.zeros(seeds, task.steps, device=device)
@@ -64,7 +76,12 @@ class Replay:
     def run(self, state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Advance]:
         """Trains from the state, yielding at each stop."""
 
-        self._program.load(state, trainable, fixed=True)
+        packed = self._packed
+        if packed:
+            begun = packed.packed(state)
+            self._program.load(begun, torch.ones_like(begun.weights, dtype=torch.bool))
+        else:
+            self._program.load(state, trainable, fixed=True)
         self._counters[0].fill_(state.step)
         step = state.step
         for stop in stops:
@@ -78,7 +95,8 @@ class Replay:
                 self._task.watch(start, None)
             losses, correct = (table[:, :stop - step].clone() for table in (self._losses, self._correct))
             step = stop
-            yield Advance(replace(self._program.state(step), engine=CudaGraph.name), losses, correct)
+            here = replace(self._program.state(step), engine=CudaGraph.name)
+            yield Advance(packed.unpacked(here) if packed else here, losses, correct)
 
     def tick(self) -> None:
         """One step, everything it needs read from the device: what is captured."""
@@ -137,3 +155,16 @@ class Replay:
         graph.replay()
         if self._counters.flatten().tolist() != [size] * 3:
             raise RuntimeError(f'a captured graph of {size} steps counted {self._counters.flatten().tolist()}')
+
+
+def _layers(task: Task) -> list[Dense] | None:
+    """The layers of a network that is a chain of dense ones, if its products may be written out: not in autocast."""
+
+    return None if task.training.precision == 'bf16' else chain(task.network)
+
+
+def _backward(task: Task) -> Pass:
+    """How a pass is made: by batched products where the network is a chain of dense layers, else by autograd."""
+
+    layers = _layers(task)
+    return backward_of if layers is None else lambda _network, weights, _buffers: batched(layers, weights)

@@ -1,4 +1,6 @@
 """One training step of all replicates on tensors in place: the plain engine runs it, the CUDA graph captures it."""
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -6,8 +8,13 @@ from lth.engines.batches import Batches
 from lth.engines.gradients import Backward, backward_of
 from lth.engines.hold import Hold
 from lth.engines.optimizers import optimizer_of
+from lth.engines.survivors import Survivors
+from lth.network import Buffers, Network
 from lth.recipe import AdamW
 from lth.task import Parametrization, State, Task
+
+# How a pass is made for a network, its weights (R, N) and buffers.
+Pass = Callable[[Network, Tensor, Buffers], Backward]
 
 
 class Program:
@@ -17,17 +24,17 @@ class Program:
 
     def __init__(
             self, task: Task, state: State, parametrization: Parametrization | None = None, *, rate: float | Tensor,
-    ) -> None:
+            backward: Pass = backward_of) -> None:
         self.batches = Batches(task, state.weights.dtype)
         self.learned = state.weights.clone()
         self._buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
         self._parametrization = parametrization
         self._weights = parametrization.weights(self.learned, state.step) if parametrization else self.learned
-        self._backward = backward_of(task.network, self._weights, self._buffers)
+        self._backward = backward(task.network, self._weights, self._buffers)
         stepped = self._backward
         if parametrization:
             self.learned.grad = torch.zeros_like(self.learned)
-            self._flat = torch.zeros_like(self._weights)
+            self._flat = torch.zeros_like(self._weights) if self._weights.grad is None else self._weights.grad
             stepped = Backward([self.learned], lambda flat: [flat], stepped.run)
         settings, decay = task.training.optimizer, parametrization.decay if parametrization else 0.
         # AdamW's own decay is no part of the gradient, so what is to be one costs a pass there.
@@ -46,7 +53,9 @@ class Program:
             buffer.copy_(state.buffers[name])
         for name, tensor in self.optimizer.state.items():
             if state.optimizer:
-                tensor.copy_(state.optimizer[name])
+                # Engines count steps for each parameter or for all.
+                given = state.optimizer[name]
+                tensor.copy_(given.flatten()[0] if name == 'step' else given)
             else:
                 tensor.zero_()
         self._hold.begin(trainable, fixed=fixed)
@@ -81,7 +90,9 @@ class Program:
         """
 
         if self._weights.grad is not None:
-            parametrization.gradient(self.learned, self._weights.grad[:, :self.learned.shape[1]], gradient)
+            whole = isinstance(parametrization, Survivors)
+            flat = self._weights.grad if whole else self._weights.grad[:, :self.learned.shape[1]]
+            parametrization.gradient(self.learned, flat, gradient)
             return
         for slot, parameter in zip(self._network.layout.prunable_slots, self._backward.parameters):
             assert parameter.grad is not None

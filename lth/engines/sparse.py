@@ -47,15 +47,15 @@ def pays(kept: int, layers: Sequence[Dense], batch_size: int) -> bool:
     """Whether a step on `kept` weights is quicker here than one on all of them in the plain engine.
 
     Both costs are in the time that a matrix product takes for a weight and a picture, 0.06 ns where the rule was
-    measured. A dense step has 40 of them besides for each weight, the optimizer's. A sparse one has 128 for each weight
+    measured. A dense step has 40 of them besides for each weight, the optimizer's. A sparse one has 80 for each weight
     and 64 pictures, and more where the rows of so many inputs and units leave the cache. It holds as it stands on every
-    machine: docs/performance.md.
+    machine: docs/performance.md. Networks that keep all are for the plain engine, the oracle, whatever they cost.
     """
 
     weights = sum(layer.weight.size for layer in layers)
     rows = layers[0].weight.shape[1] + sum(layer.weight.shape[0] for layer in layers)
-    sparse = 128 * kept * -(-batch_size // LANES) * max(1., rows / 1600)
-    return sparse <= weights * (batch_size + 40)
+    sparse = 80 * kept * -(-batch_size // LANES) * max(1., rows / 1200)
+    return kept < weights and sparse <= weights * (batch_size + 40)
 
 
 class Sparse:

@@ -7,12 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lth.engines.kernels import LANES, SIDE, Matrix, Room
+from lth.engines.kernels import LANES, SIDE, Matrix, Room, Runs
 from lth.network import Network
 from lth.vectors import Slot
 
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]
+# A tile has at least so many rows, which are 24 KiB, and so many that a unit has that many weights on it.
+_ROWS, _WEIGHTS = 96, 24
 # Mean and standard deviation of each channel.
 Averages = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -58,17 +60,13 @@ def wired(layers: list[Dense], alive: _Bools, averages: Averages | None) -> Wiri
     masks = [_augmented(layer, alive) for layer in layers]
     heard = _heard(masks)
     pixels = np.flatnonzero(masks[0][heard[1], 1:].any(0))
-    rows_of = _rows(layers, pixels)
-    columns, places, counts = [], [], []
-    for layer, mask, rows in zip(layers, masks, rows_of, strict=True):
-        units, entries = mask.nonzero()
-        columns.append(rows[entries])
-        places.append(_places(layer)[units, entries])
-        counts.append(mask.sum(1))
+    found = [mask.nonzero() for mask in masks]
+    columns = [rows[entries] for rows, (_, entries) in zip(_rows(layers, pixels), found, strict=True)]
+    places = [_places(layer)[there] for layer, there in zip(layers, found, strict=True)]
     last, nothing = max(layers[0].weight.shape[1] - SIDE, 0), np.zeros(0, dtype=np.float32)
     matrix = Matrix(
-        pointers=np.concatenate([[0], *counts]).cumsum(), columns=np.concatenate(columns).astype(np.int32),
-        silent=~np.concatenate(heard[1:]), inputs=pixels, blocks=np.unique(np.minimum(pixels // SIDE * SIDE, last)),
+        columns=np.concatenate(columns).astype(np.int32), runs=_runs(masks, heard[1:]),
+        units=sum(map(len, masks)), inputs=pixels, blocks=np.unique(np.minimum(pixels // SIDE * SIDE, last)),
         mean=nothing, std=nothing, classes=len(masks[-1]))
     if averages:
         mean, std = (np.array(values, dtype=np.float32) for values in averages)
@@ -80,11 +78,10 @@ def wired(layers: list[Dense], alive: _Bools, averages: Averages | None) -> Wiri
 def room_for(matrix: Matrix, pixels: int) -> Room:
     """Memory for a step, which torch begins where a vector of the processor may."""
 
-    units = len(matrix.silent)
-    values = torch.zeros(1 + len(matrix.inputs) + units, LANES)
+    values = torch.zeros(1 + len(matrix.inputs) + matrix.units, LANES)
     values[0] = 1
     turned = torch.zeros(max(pixels, SIDE), LANES, dtype=torch.uint8)
-    return Room(turned.numpy(), values.numpy(), torch.zeros(units, LANES).numpy(), torch.zeros(4, LANES).numpy())
+    return Room(turned.numpy(), values.numpy(), torch.zeros(matrix.units, LANES).numpy(), torch.zeros(4, LANES).numpy())
 
 
 def bytes_of(images: Tensor) -> NDArray[np.uint8]:
@@ -132,6 +129,29 @@ def _heard(masks: list[_Bools]) -> list[_Bools]:
     for mask in reversed(masks):
         heard.append(np.any(mask[heard[-1], 1:], axis=0))
     return heard[::-1]
+
+
+def _runs(masks: list[_Bools], heard: list[_Bools]) -> Runs:
+    """The runs of all layers."""
+
+    runs, entry, unit = [], 0, 0
+    for mask, units in zip(masks, heard, strict=True):
+        runs.append(_layer_runs(mask, np.flatnonzero(units), entry, unit))
+        entry, unit = entry + int(mask.sum()), unit + len(mask)
+    return Runs(*map(np.concatenate, zip(*runs, strict=True)))
+
+
+def _layer_runs(mask: _Bools, heard: _Ints, entry: int, unit: int) -> Runs:
+    """Those of the units of a layer that are heard; its weights begin at `entry`, its units at `unit`."""
+
+    read = mask[heard].any(0)
+    rows, weights = int(read.sum()), int(mask[heard].sum())
+    tiles = max(1, min(rows // _ROWS, weights // (_WEIGHTS * max(1, len(heard)))))
+    edges = [0, *np.searchsorted(read.cumsum(), np.arange(1, tiles) * rows // tiles, side='right')]
+    counts = np.add.reduceat(mask, edges, axis=1, dtype=np.int64)
+    stops = entry + counts.cumsum().reshape(counts.shape)
+    order, tile = np.tile(heard, tiles), np.arange(tiles).repeat(len(heard))
+    return Runs(unit + order, (stops - counts)[order, tile], stops[order, tile], tile == 0, tile == tiles - 1)
 
 
 def _rows(layers: list[Dense], pixels: _Ints) -> list[_Ints]:

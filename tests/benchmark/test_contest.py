@@ -8,7 +8,8 @@ from lth.benchmark.contest import _ticket
 from lth.benchmark.usual import Pictures
 from tests.conftest import task_of
 
-MEASURED = {'density', 'replicates', 'threads', 'ms_per_step', 'ratio', 'over_plain', 'spread', 'peak_memory'}
+MEASURED = {'density', 'replicates', 'seeds', 'threads', 'ms_per_step', 'ratio', 'over_plain', 'over_one',
+            'spread', 'peak_memory'}
 
 
 @pytest.mark.timeout(200)
@@ -31,6 +32,19 @@ def test_densities_let_plain_and_sparse_take_turns_at_each(lth):
         ('usual', 1), ('plain', 0.5), ('sparse', 0.5), ('plain', 0.02), ('sparse', 0.02)]
     assert [row['over_plain'] is None for row in rows] == [True, True, False, True, False]
     assert all(row['ms_per_step'] > 0 and row['ratio'] > 0 for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_seeds_train_at_once_as_processes_and_as_threads(lth):
+    result = lth('bench', 'lenet-300-100', 'digits', '--turns', '2', '--device', 'cpu', '--seeds', '2', '--densities',
+                 '0.1', '--json')
+    rows = json.loads(result.out)['rows']
+    assert [(row['engine'], row['seeds']) for row in rows] == [
+        ('usual', 1), ('plain', 1), ('sparse', 1), ('plain, 2 processes', 2), ('plain, 2 threads', 2),
+        ('sparse, 2 processes', 2), ('sparse, 2 threads', 2)]
+    assert [row['over_one'] is None for row in rows] == [True] * 3 + [False] * 4
+    assert all(0 < row['over_one'] < 4 for row in rows[3:])
 
 
 @pytest.mark.parametrize('shares', ['', '0', '1.5', '0.5;0.2', 'a'])

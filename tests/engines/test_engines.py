@@ -103,6 +103,18 @@ def test_the_step_of_the_graph_engine_equals_the_plain_one(model, shape, seeds, 
         assert one.state.step == other.state.step
 
 
+def test_stacked_replicates_are_measured_as_each_alone():
+    task = task_of(seeds=(0, 1, 2))
+    state, chosen = start_of(task), [division[1] for division in task.divisions]
+    for pictures in (chosen, None):
+        found = CPU.score(task, state, pictures)
+        for row, seed in enumerate(task.seeds):
+            alone = CPU.score(replace(task, seeds=(seed,)), State(state.weights[row:row + 1], {}),
+                              pictures and pictures[row:row + 1])
+            assert found.accuracy[row] == alone.accuracy[0]
+            assert found.loss[row] == pytest.approx(alone.loss[0], rel=1e-6)
+
+
 def test_a_graph_used_again_forgets_the_training_before():
     task = task_of(optimizer=SGD)
     start, half = start_of(task), everything(task)
@@ -200,6 +212,7 @@ def test_dense_networks_stack_on_a_gpu_and_nothing_does_on_a_cpu():
     lenet, resnet = task_of().network, task_of('resnet20', shape=(3, 8, 8)).network
     gpu = engines.CudaGraph(torch.device('cuda'))
     assert engines.groups(gpu, lenet, [0, 1]) == [(0, 1)]
+    assert [len(stack) for stack in engines.groups(gpu, lenet, range(130))] == [64, 64, 2]
     assert engines.groups(gpu, resnet, [0, 1]) == engines.groups(CPU, lenet, [0, 1]) == [(0,), (1,)]
 
 
