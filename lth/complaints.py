@@ -43,7 +43,10 @@ def _explained(section: type[BaseModel], raw: Any, origin: str, detail: Any) -> 
         tag, tags = detail['ctx']['tag'], detail['ctx']['expected_tags'].replace("'", '').split(', ')
         return f'{where}: {last}: unknown name {tag!r}{suggestion(tag, tags)}'
     message = detail['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
-    return f'{where}: {last}: {message[0].lower() + message[1:]}; it is {_shown(detail["input"])}.'
+    # Settings that do not fit together are named by the message, and the whole section would hide them.
+    value = '' if detail['type'] == 'value_error' and isinstance(detail['input'], Mapping) else (
+        f'; it is {_shown(detail["input"])}')
+    return f'{where}: {last}: {message[0].lower() + message[1:]}{value}.'
 
 
 def _advice(word: str, known: set[str], section: type[BaseModel], raw: Any) -> str:

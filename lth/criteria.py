@@ -24,6 +24,9 @@ class Choice:
 
 Criterion = Callable[[Tensor, Tensor, Choice], Tensor]
 CRITERIA: Registry[Criterion] = Registry('criterion')
+# Stands for 0 where α is a ratio, so that it ranks by one term what the other cannot; smaller than any weight, and yet
+# far from where float32 ends.
+_LEAST = 1e-30
 
 
 @CRITERIA.register('magnitude', 'large-final')
@@ -114,5 +117,5 @@ def _least(final: Tensor, initial: Tensor, count: int) -> Tensor:
     def kept(below: int) -> int:
         return int(((final >= float(finals[below])) & (initial >= float(initials[below]))).sum())
     below = bisect.bisect_right(range(len(final)), -count, key=lambda below: -kept(below)) - 1
-    border = max(abs(float(finals[below])), torch.finfo(final.dtype).tiny)
-    return torch.minimum(final * (abs(float(initials[below])) / border), initial)
+    border, other = (max(abs(float(term[below])), _LEAST) for term in (finals, initials))
+    return torch.minimum(final * (other / border), initial)

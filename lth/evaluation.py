@@ -6,13 +6,14 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lth import files, opening
+from lth.algorithms import supermask
 from lth.compaction import Carrying, carrying
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.plan import Plan
 from lth.recipe import Raw
 from lth.runs import Run
-from lth.task import Engine
+from lth.task import Engine, Task
 from lth.tickets import Round
 from lth.training import accuracy
 
@@ -30,7 +31,8 @@ class LayerDensity(NamedTuple):
 
 class Scores(NamedTuple):
     """Trained scores: how many are active, not frozen, and how many of those are in force as they are rounded; the
-    active ones' least, quartiles and largest, and how many are exactly 0.
+    active ones' least, quartiles and largest, and how many are exactly 0. `drawn` is the mean test accuracy of masks
+    drawn from them, where that was recorded.
     """
 
     active: int
@@ -41,6 +43,7 @@ class Scores(NamedTuple):
     upper: float
     largest: float
     zeros: int
+    drawn: float | None
 
 
 class Evaluation(NamedTuple):
@@ -72,7 +75,8 @@ def evaluations(
             state = found.trained.to(engine.device)
             kept = int(found.ticket.mask.sum())
             yield Evaluation(seed, chosen, kept, plan.network.layout.density(kept), accuracy(task, state)[0],
-                             run.header(seed, chosen)['test_accuracy'], _layers(plan, found), _scores(plan, found),
+                             run.header(seed, chosen)['test_accuracy'], _layers(plan, found),
+                             _scores(plan, task, found.to(engine.device)),
                              carrying(plan.network, found.ticket.mask[0], lit))
 
 
@@ -116,15 +120,18 @@ def _layers(plan: Plan, found: Round) -> list[LayerDensity]:
             for slot in layout.slots if slot.kind != 'other']
 
 
-def _scores(plan: Plan, found: Round) -> Scores | None:
+def _scores(plan: Plan, task: Task, found: Round) -> Scores | None:
     if found.search is None:
         return None
     active = found.search.scores[0][found.ticket.mask[0]]
     ranked = active.sort().values.tolist()
     least, lower, median, upper, largest = (
         ranked[round((len(ranked) - 1) * part)] for part in (0, 0.25, 0.5, 0.75, 1))
+    settings, drawn = plan.recipe.algorithm, None
+    if found.search.drawn and isinstance(settings, supermask.Settings):
+        (drawn,) = supermask.drawn_accuracy(task, settings, found.search.scores)
     return Scores(len(ranked), int(_in_force(plan, found).sum()), least, lower, median, upper, largest,
-                  int((active == 0).sum()))
+                  int((active == 0).sum()), drawn)
 
 
 def _in_force(plan: Plan, found: Round) -> Tensor:

@@ -19,8 +19,7 @@ INITIALIZERS: Registry[Initializer] = Registry('initializer')
 def glorot_normal(slot: Slot, random: torch.Generator) -> Tensor:
     """Gaussian with std √(2 / (fan_in + fan_out)) (Glorot & Bengio 2010)."""
 
-    fan_in, fan_out = _fans(slot)
-    return torch.randn(slot.shape, generator=random) * math.sqrt(2 / (fan_in + fan_out))
+    return torch.randn(slot.shape, generator=random) * _glorot_std(slot)
 
 
 @INITIALIZERS.register('kaiming-normal', 'he-normal')
@@ -46,6 +45,13 @@ def signed_constant(slot: Slot, random: torch.Generator) -> Tensor:
     return signs * _kaiming_std(slot)
 
 
+@INITIALIZERS.register('glorot-signed-constant', 'xavier-signed-constant')
+def glorot_signed_constant(slot: Slot, random: torch.Generator) -> Tensor:
+    """√(2 / (fan_in + fan_out)) with the sign that glorot-normal draws (Zhou et al. 2019, section 5)."""
+
+    return torch.full(slot.shape, _glorot_std(slot)).copysign(glorot_normal(slot, random))
+
+
 @INITIALIZERS.register('unsigned-constant')
 def unsigned_constant(slot: Slot, _random: torch.Generator) -> Tensor:
     """√(2 / fan_in) everywhere (Rare Gems)."""
@@ -59,6 +65,10 @@ def _fans(slot: Slot) -> tuple[int, int]:
     outputs, inputs, *kernel = slot.shape
     field = math.prod(kernel)
     return inputs * field, outputs * field
+
+
+def _glorot_std(slot: Slot) -> float:
+    return math.sqrt(2 / sum(_fans(slot)))
 
 
 def _kaiming_std(slot: Slot) -> float:

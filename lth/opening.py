@@ -90,5 +90,11 @@ def beside(where: Place, plan: Plan, number: int, what: str) -> Path:
 
     seed = '' if where.seed is None else f'-seed-{where.seed}'
     earlier = f'-round-{number:02d}' if number < len(plan.kept) - 1 else ''
-    folder = where.folder if where.folder.name.strip('.') else where.folder.resolve()
-    return folder.with_name(f'{folder.name}-{what}{seed}{earlier}')
+    return next_to(where.folder, f'{what}{seed}{earlier}')
+
+
+def next_to(folder: Path, what: str) -> Path:
+    """The folder beside this one that is named after it, also where this one is `.`."""
+
+    named = folder if folder.name.strip('.') else folder.resolve()
+    return named.with_name(f'{named.name}-{what}')

@@ -77,6 +77,12 @@ class Plan:
 
         return self.recipe.training.length.steps(self.steps_per_epoch)
 
+    def of_round(self, number: int) -> 'Plan':
+        """The plan by which what is found in a round is trained, then or later."""
+
+        training = self.recipe.algorithm.training_of(number, self.recipe.training, self.steps_per_epoch)
+        return replace(self, recipe=self.recipe.model_copy(update={'training': training}))
+
     @property
     def total_steps(self) -> int:
         """Iterations of the whole search of one seed."""

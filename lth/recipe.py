@@ -46,6 +46,11 @@ class AlgorithmSettings(Section):
     name: str
     keep_out: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_listed)] = ()
 
+    def training_of(self, _number: int, training: 'Training', _steps_per_epoch: int) -> 'Training':
+        """How a subnetwork found in a round is trained, if the recipe's training is this one."""
+
+        return training
+
 
 class DataSettings(Section):
     """Which pictures, how many of them validate, how they are kept and how they reach the network."""

@@ -103,14 +103,16 @@ class RoundFiles:
         if not header.get('search'):
             return None
         scores = self.network.layout.pack(self._checked('scores')[1])[None]
+        drawn = (header['drawn_test_accuracy'],) if 'drawn_test_accuracy' in header else ()
         if 'optimizer' not in header['search']:
-            return Search(scores, {})
+            return Search(scores, {}, drawn)
         path = self.folder / 'optimizer.safetensors'
         own, vectors = tensor_files.read(path)
         self._placed(path, own)
         if any(name != 'step' and vector.shape != scores.shape[1:] for name, vector in vectors.items()):
             raise LthError(f'{path} does not fit the scores beside it. {_MEND.format(self.folder)}')
-        return Search(scores, {name: vector if name == 'step' else vector[None] for name, vector in vectors.items()})
+        optimizer = {name: vector if name == 'step' else vector[None] for name, vector in vectors.items()}
+        return Search(scores, optimizer, drawn)
 
     def _placed(self, path: Path, header: Header) -> Header:
         """The header, once it says what its place does."""
@@ -141,13 +143,16 @@ class RoundFiles:
         layout = self.network.layout
         kept = int(found.ticket.mask[replicate].sum())
         carries = compaction(self.network, found.ticket.mask[replicate], self.lit)
+        drawn, sources = found.search.drawn if found.search else (), found.sources
         return {'format': _FORMAT, 'model': self.recipe['model'], 'dataset': self.recipe['data']['name'],
                 'shape': self.network.shape, 'classes': self.network.classes, 'seed': self.seed, 'round': self.number,
                 'iteration': found.ticket.iteration, 'kept': kept, 'prunable': layout.prunable,
                 'weights': layout.weights, 'density': layout.density(kept), 'search': _search_names(found.search),
                 'carrying': carries and carries._asdict(), 'engine': found.trained.engine,
                 'measurements': len(found.trained.history),
-                'test_accuracy': found.trained.history[-1].test.accuracy[replicate]}
+                'test_accuracy': found.trained.history[-1].test.accuracy[replicate],
+                **({'drawn_test_accuracy': drawn[replicate]} if drawn else {}),
+                **({'source': sources[replicate]} if sources else {})}
 
     def _checked(self, name: str) -> tuple[Header, dict[str, Tensor]]:
         """A file's header and tensors, once it is what its place says and fits the network."""

@@ -202,7 +202,8 @@ def _together(alone: list[Round]) -> Round:
     searches = [one.search for one in alone if one.search]
     if not searches:
         return Round(alone[0].number, ticket, trained)
-    search = Search(torch.cat([one.scores for one in searches]), _joined([one.optimizer for one in searches]))
+    search = Search(torch.cat([one.scores for one in searches]), _joined([one.optimizer for one in searches]),
+                    tuple(drawn for one in searches for drawn in one.drawn))
     return Round(alone[0].number, ticket, trained, search)
 
 

@@ -38,10 +38,10 @@ def recipe_of(
     set.
     """
 
-    raw = source.plan.recipe.dump()
+    raw = source.plan.of_round(source.number).recipe.dump()
     where = searched or source.run.folder
-    keep_out, precision = raw['algorithm']['keep_out'], raw['training']['precision']
-    raw['training'] = raw['algorithm'].get('finetune', raw['training']) | {'precision': precision}
+    keep_out = raw['algorithm']['keep_out']
+    raw['training']['precision'] = source.plan.recipe.training.precision
     raw['algorithm'] = {
         'name': 'finetune', 'keep_out': keep_out, 'source': os.path.relpath(where, folder), 'round': source.number,
         'kept': source.plan.network.layout.prunable if control == 'dense' else source.kept, 'control': control}
@@ -67,16 +67,48 @@ def past_of(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> S
     to fit; else the `rounds` that its settings name, or as many as there are here.
     """
 
+    run, numbers = _begun_from(plan, folder)
+    past = run.past(seeds, engine.device)
+    if max(numbers) >= len(past):
+        raise LthError(f'{run.folder} has no round {max(numbers)} of all seeds {list(seeds)}, and this run starts from '
+                       'it. Let that search go on first.')
+    if 'round' in plan.recipe.dump()['algorithm']:
+        anew = drawn(plan.network, [streams.number(seed, 'output') for seed in seeds], engine.device)
+        return [replace(one, ticket=transplanted(one.ticket, run.network, plan.network, anew))
+                for one in (past[number] for number in (0, *numbers))]
+    return replace(past, rounds=tuple(past.rounds[number] for number in numbers))
+
+
+def fingerprints(plan: Plan, folder: Path, seeds: Sequence[int], number: int) -> tuple[str, ...]:
+    """Those of the tickets that round `number` of the run in `folder` is made from, one for each seed."""
+
+    run, numbers = _begun_from(plan, folder)
+    return tuple(run.load(seed, numbers[number]).ticket.fingerprints()[0] for seed in seeds)
+
+
+def refuse_replaced(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
+    """An LthError if the last round of a seed was made from another ticket than lies in the source now. All before it
+    led there, so one tells, and is soon read.
+    """
+
+    source, numbers = _begun_from(plan, run.folder)
+    for seed in seeds:
+        last = run.rounds(seed) - 1
+        if last < 0 or source.rounds(seed) <= numbers[last]:
+            continue
+        recorded = run.header(seed, last).get('source')  # none in runs of an earlier version
+        if recorded and (recorded,) != fingerprints(plan, run.folder, [seed], last):
+            raise LthError(
+                f'{run.folder} was made from another ticket than round {numbers[last]} of seed {seed} in '
+                f'{source.folder} is now: that run was replaced. Put it back; or move {run.folder} away, and the same '
+                'command makes it from what is there now.')
+
+
+def _begun_from(plan: Plan, folder: Path) -> tuple[Run, Sequence[int]]:
+    """The run from which the one in `folder` starts, and from which of its rounds each round here is made."""
+
     settings = plan.recipe.dump()['algorithm']
     where = Path(os.path.normpath(folder / settings['source']))
     theirs = planned(files.read_yaml(where / 'recipe.yaml'), str(where / 'recipe.yaml'))
-    past = Run(where, theirs.recipe.dump(), theirs.network).past(seeds, engine.device)
-    numbers = [0, settings['round']] if 'round' in settings else settings.get('rounds', range(len(plan.kept)))
-    if max(numbers) >= len(past):
-        raise LthError(f'{where} has no round {max(numbers)} of all seeds {list(seeds)}, and this run starts from it. '
-                       'Let that search go on first.')
-    if 'round' in settings:
-        anew = drawn(plan.network, [streams.number(seed, 'output') for seed in seeds], engine.device)
-        return [replace(one, ticket=transplanted(one.ticket, theirs.network, plan.network, anew))
-                for one in (past[number] for number in numbers)]
-    return replace(past, rounds=tuple(past.rounds[number] for number in numbers))
+    numbers = [settings['round']] if 'round' in settings else settings.get('rounds', range(len(plan.kept)))
+    return Run(where, theirs.recipe.dump(), theirs.network), numbers

@@ -4,12 +4,9 @@ On the CPU every seed is a process of one thread: stacking gains nothing there, 
 cost much.
 """
 import contextlib
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from multiprocessing import Pipe, connection
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,6 +55,8 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
 
     run = Run(place.folder, plan.recipe.dump(), plan.network)
     provenance.refuse_foreign(run)
+    if plan.algorithm.sourced:
+        sequels.refuse_replaced(plan, run, seeds)
     place = replace(place, engine=place.engine or run.engine() or 'auto')
     engine = _engine(plan, place)
     if not _unfinished(plan, run, seeds):
@@ -90,7 +89,8 @@ def _go_on(
         tell(News((seed,), number, step))
     stacks = _stacks(engines.groups(engine, plan.network, unfinished), run)
     if len(stacks) > 1 and engine.device.type == 'cpu':
-        _side_by_side(plan, place, stacks, tell)
+        jobs = [(plan.recipe.dump(), place, stack) for stack in stacks]
+        workers.side_by_side(_work, jobs, workers.room(place.threads), tell)
         return
     for stack in stacks:
         _search(plan, run, engine, data, stack, tell)
@@ -117,6 +117,8 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
 
     task = plan.task(data, seeds, engine, watch)
     for found in plan.algorithm.find(task, plan.recipe.algorithm, past):
+        if plan.algorithm.sourced:
+            found = replace(found, sources=sequels.fingerprints(plan, run.folder, seeds, found.number))
         run.save(found, seeds)
         tell(News(seeds, found.number, found.trained.step, test=found.trained.history[-1].test.accuracy, saved=True))
         number = found.number + 1
@@ -144,70 +146,18 @@ def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]
     return [tuple(stack) for stack in stacks.values()]
 
 
-def _side_by_side(plan: Plan, place: Place, stacks: list[tuple[int, ...]], tell: Tell) -> None:
-    """Each stack in a process of its own, as many at once as there are cores for their threads."""
-
-    waiting, working = list(stacks), dict[connection.Connection, SpawnProcess]()
-    room = max(1, _cores() // place.threads)
-    try:
-        while waiting or working:
-            while waiting and len(working) < room:
-                receiver, sender = Pipe(duplex=False)
-                working[receiver] = workers.started(_work, plan.recipe.dump(), place, waiting.pop(0), sender)
-                sender.close()
-            ready = connection.wait(list(working))
-            for pipe in [pipe for pipe in working if pipe in ready]:
-                _listen(pipe, working, tell)
-    finally:
-        for process in working.values():
-            process.kill()
-        for process in working.values():
-            process.join()
-
-
-def _listen(pipe: connection.Connection, working: dict[connection.Connection, SpawnProcess], tell: Tell) -> None:
-    """Passes one worker's news on; a worker that has ended leaves the list, or ends it all by its error."""
-
-    try:
-        message = pipe.recv()
-    except (EOFError, OSError):
-        message = None
-    if isinstance(message, News):
-        tell(message)
-        return
-    process = working.pop(pipe)
-    process.join()
-    if message is not None:
-        raise LthError(message)
-    if process.exitcode and process.exitcode < 0:
-        raise LthError(f'A worker process was ended by signal {-process.exitcode}; perhaps memory ran out. Whole '
-                       'rounds are kept: the same command goes on from there.')
-    if process.exitcode:
-        raise RuntimeError('a worker process failed; its traceback stands above')
-
-
-def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], pipe: connection.Connection) -> None:
+def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], send: Tell) -> None:
     """What a worker process does."""
 
-    try:
-        plan = planned(recipe, 'recipe.yaml')
-        engine = _engine(plan, place)
-        data = plan.read(place.datasets)
-        _search(plan.on(data), Run(place.folder, recipe, plan.network), engine, data, seeds, pipe.send)
-    except LthError as error:
-        pipe.send(str(error))
-    pipe.close()
+    plan = planned(recipe, 'recipe.yaml')
+    engine = _engine(plan, place)
+    data = plan.read(place.datasets)
+    _search(plan.on(data), Run(place.folder, recipe, plan.network), engine, data, seeds, send)
 
 
 def _engine(plan: Plan, place: Place) -> Engine:
     return engines.chosen(place.device, threads=place.threads, capturable=plan.capturable,
                           choice=place.engine or 'auto', obstacle=plan.obstacle)
-
-
-def _cores() -> int:
-    """The cores this process may use."""
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def _recorded(run: Run, session: Raw, tell: Tell) -> Tell:

@@ -3,10 +3,10 @@
 Two copies are trained from the ticket's weights, each with an order and augmentation of its own, and the error is
 measured on the straight line between them. The barrier is the highest error on it less the mean of both ends.
 """
-import hashlib
 import itertools
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,12 +15,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lth import files, streams
-from lth.datasets import Dataset
+from lth import engines, files, opening, streams, workers
 from lth.errors import LthError
 from lth.plan import Plan
 from lth.runs import Run
-from lth.task import Engine, State, Task
+from lth.session import Place
+from lth.task import State, Task
 from lth.tickets import Ticket, finetune
 from lth.training import accuracy, with_statistics_anew
 
@@ -70,10 +70,7 @@ def questions(
 
     seeds = run.seeds()
     whole = min(run.rounds(seed) for seed in seeds)
-    if len(seeds) < 2 or whole < 2:
-        raise LthError(f'{run.folder} has {len(seeds)} seeds and {whole} rounds that all of them have, but stability '
-                       'compares at least 2 of each: let lth find-ticket go on with more --seeds, such as --seeds 0-2, '
-                       'and at least one pruning (-i).')
+    _refuse_lone(plan, run, len(seeds), whole)
     if missing := [number for number in rounds if number >= whole]:
         raise LthError(f'--rounds: {run.folder} has no round {missing[0]} of all seeds {seeds}: its rounds are 0 … '
                        f'{whole - 1}.')
@@ -81,31 +78,54 @@ def questions(
     for seed, number in itertools.product(seeds, rounds):
         start = run.header(seed, number)['iteration']
         for iteration in iterations or [start]:
-            if not start <= iteration < plan.steps:
+            if not start <= iteration < (end := plan.of_round(number).steps):
                 raise LthError(f'--part-at: iteration {iteration} is not on the way of round {number}, whose ticket '
-                               f'starts at iteration {start} and trains up to {plan.steps}.')
+                               f'starts at iteration {start} and trains up to {end}.')
             asked += [Question(seed, number, iteration, pair, points) for pair in range(pairs)]
     return asked
 
 
-def answers(
-        plan: Plan, run: Run, data: Dataset, engine: Engine, asked: Sequence[Question],
-        tell: Callable[[int, int], None]) -> list[Answer]:
-    """An answer to each question; those that lie in RUN-stability already are not asked again."""
+def answers(run: Run, place: Place, asked: Sequence[Question], tell: Callable[[int, int], None]) -> list[Answer]:
+    """An answer to each question; those that lie in RUN-stability already are not asked again. On the CPU the others
+    are shared out among processes, one thread each unless `place` says otherwise.
+    """
 
-    found = []
-    for done, question in enumerate(asked):
+    tickets = {(one.seed, one.round): run.load(one.seed, one.round).ticket.fingerprints()[0] for one in asked}
+    kept = [one for one in asked if _place(run, one).exists()]
+    for one in kept:
+        _read(run, one, tickets[one.seed, one.round])  # refuses what is of another ticket before anything is trained
+    left, done = [one for one in asked if one not in kept], len(kept)
+
+    def hear(_question: Question) -> None:
+        nonlocal done
+        done += 1
         tell(done, len(asked))
+    tell(done, len(asked))
+    if left:
+        on_cpu = engines.chosen(place.device, threads=place.threads, capturable=False).device.type == 'cpu'
+        shares = min(workers.room(place.threads) if on_cpu else 1, len(left))
+        if shares > 1:
+            workers.side_by_side(_measure, [(place, left[first::shares]) for first in range(shares)], shares, hear)
+        else:
+            _measure(place, left, hear)
+    return [_read(run, one, tickets[one.seed, one.round]) for one in asked]
+
+
+def _measure(place: Place, asked: Sequence[Question], send: Callable[[Question], None]) -> None:
+    """Answers questions one after the other, each on disk before it is told."""
+
+    plan, run = opening.opened(opening.Place(place.folder, None, None))
+    engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
+    data = plan.read(place.datasets).to(engine.device)
+    plan = plan.on(data)
+    for question in asked:
         ticket = run.load(question.seed, question.round).ticket.to(engine.device)
-        place, digest = _place(run, question), _digest(ticket)
-        if not place.exists():
-            answer = answered(plan.task(data, [question.seed], engine), ticket, question)
-            content = json.dumps({'ticket': digest, **asdict(question), **asdict(answer)}, indent=2)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            files.write(place, content.encode())
-        found.append(_read(place, digest))
-    tell(len(asked), len(asked))
-    return found
+        answer = answered(plan.of_round(question.round).task(data, [question.seed], engine), ticket, question)
+        content = json.dumps({'ticket': ticket.fingerprints()[0], **asdict(question), **asdict(answer)}, indent=2)
+        where = _place(run, question)
+        where.parent.mkdir(parents=True, exist_ok=True)
+        files.write(where, content.encode())
+        send(question)
 
 
 def answered(task: Task, ticket: Ticket, question: Question) -> Answer:
@@ -130,6 +150,24 @@ def overlaps(run: Run, rounds: Sequence[int]) -> Iterator[Overlap]:
     for (one, mask), (other, theirs) in itertools.combinations(masks.items(), 2):
         if one[0] == other[0] or one[1] == other[1]:
             yield Overlap((one[0], other[0]), (one[1], other[1]), *_overlap(mask, theirs))
+
+
+def _refuse_lone(plan: Plan, run: Run, seeds: int, rounds: int) -> None:
+    """An LthError if there is nothing to compare with, and what would be needed."""
+
+    if seeds >= 2 <= rounds:
+        return
+    if len(plan.kept) == 1 and plan.algorithm.sourced:
+        raise LthError(f'{run.folder} has one round, which trains what another run found: give that one, '
+                       f'{os.path.normpath(run.folder / run.recipe["algorithm"]["source"])}.')
+    needed = ['more seeds, such as --seeds 0-2'] * (seeds < 2) + ['at least one pruning (-i)'] * (rounds < 2)
+    raise LthError(f'{run.folder} has {_counted(seeds, "seed")} and {_counted(rounds, "round")} that all of them have, '
+                   'but stability compares at least 2 of each: let the search go on with '
+                   f'{" and ".join(needed)}.')
+
+
+def _counted(count: int, word: str) -> str:
+    return f'{count} {word}' + 's' * (count != 1)
 
 
 def _overlap(mask: Tensor, other: Tensor) -> tuple[float, float]:
@@ -168,22 +206,14 @@ def _angle(one: Tensor, other: Tensor) -> float:
 def _place(run: Run, question: Question) -> Path:
     name = (f'seed-{question.seed}-round-{question.round:02d}-from-{question.iteration}-pair-{question.pair}-points-'
             f'{question.points}.json')
-    return Path(f'{run.folder}-stability') / name
+    return opening.next_to(run.folder, 'stability') / name
 
 
-def _digest(ticket: Ticket) -> str:
-    """What changes if the ticket does."""
-
-    digest = hashlib.blake2b(digest_size=12)
-    for tensor in (ticket.mask, ticket.weights, *ticket.buffers.values()):
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _read(place: Path, digest: str) -> Answer:
+def _read(run: Run, question: Question, ticket: str) -> Answer:
+    place = _place(run, question)
     stored = files.read_json(place)
     try:
-        if stored['ticket'] != digest:
+        if stored['ticket'] != ticket:
             raise LthError(f'{place} was measured on another ticket than lies in the run now: move it away, and the '
                            'same command measures it again.')
         return Answer(stored['errors'], stored['distance'], stored['angle'], stored['signs'])

@@ -1,4 +1,5 @@
 """Tickets and rounds: a mask with the weights it starts from, and what training made of them."""
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -27,36 +28,53 @@ class Ticket:
         buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
         return Ticket(self.mask.to(device), self.weights.to(device), buffers, self.iteration)
 
+    def fingerprints(self) -> tuple[str, ...]:
+        """What changes if the ticket of a replicate does: one for each."""
+
+        return tuple(map(self._fingerprint, range(len(self.mask))))
+
+    def _fingerprint(self, row: int) -> str:
+        digest = hashlib.blake2b(digest_size=12)
+        for tensor in (self.mask, self.weights, *self.buffers.values()):
+            digest.update(tensor[row].cpu().numpy().tobytes())
+        return digest.hexdigest()
+
 
 @dataclass(frozen=True)
 class Search:
-    """How far scores are: (R, P), and the optimizer's state that goes on with them."""
+    """How far scores are: (R, P), and the optimizer's state that goes on with them. `drawn` is the mean test accuracy
+    of masks drawn from the scores at last, of each replicate, where masks are drawn.
+    """
 
     scores: Tensor
     optimizer: dict[str, Tensor]
+    drawn: tuple[float, ...] = ()
 
     def to(self, device: torch.device) -> 'Search':
         """The same, living on the device."""
 
-        return Search(self.scores.to(device), {name: tensor.to(device) for name, tensor in self.optimizer.items()})
+        optimizer = {name: tensor.to(device) for name, tensor in self.optimizer.items()}
+        return Search(self.scores.to(device), optimizer, self.drawn)
 
 
 @dataclass(frozen=True)
 class Round:
     """A ticket and its training; round 0 is the dense network, and its ticket is the rewind point. Where scores were
-    trained, `search` holds them, and `trained` the weights in force under them.
+    trained, `search` holds them, and `trained` the weights in force under them. `sources`: fingerprints of the tickets
+    of another run that it was made from, if it was, one for each replicate.
     """
 
     number: int
     ticket: Ticket
     trained: State
     search: Search | None = None
+    sources: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> 'Round':
         """The same round, living on the device."""
 
         search = self.search.to(device) if self.search else None
-        return Round(self.number, self.ticket.to(device), self.trained.to(device), search)
+        return Round(self.number, self.ticket.to(device), self.trained.to(device), search, self.sources)
 
 
 def fresh(task: Task) -> Ticket:

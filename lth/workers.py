@@ -1,13 +1,54 @@
-"""Worker processes that never outlive their parent, however it died, and leave Ctrl-C to it."""
+"""Worker processes that never outlive their parent, however it died, and leave Ctrl-C to it; and work shared out among
+them.
+"""
 import contextlib
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, NamedTuple
+
+from lth.errors import LthError
+
+
+class _Mistake(NamedTuple):
+    """An LthError on its way from a worker."""
+
+    text: str
+
+
+def room(threads: int) -> int:
+    """How many processes of so many threads have a core for each of them."""
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return max(1, cores // threads)
+
+
+def side_by_side(
+        work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], at_once: int, hear: Callable[[Any], None]) -> None:
+    """Each job in a process of its own: work(*job, send), so many at once; what they send is heard. The first mistake
+    ends them all.
+    """
+
+    waiting, working = list(jobs), dict[connection.Connection, SpawnProcess]()
+    try:
+        while waiting or working:
+            while waiting and len(working) < at_once:
+                receiver, sender = Pipe(duplex=False)
+                working[receiver] = started(_do, work, waiting.pop(0), sender)
+                sender.close()
+            ready = connection.wait(list(working))
+            for pipe in [pipe for pipe in working if pipe in ready]:
+                _listen(pipe, working, hear)
+    finally:
+        for process in working.values():
+            process.kill()
+        for process in working.values():
+            process.join()
 
 
 def started(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
@@ -36,6 +77,37 @@ def kill_with_children(process: SpawnProcess) -> None:
         os.killpg(process.pid, signal.SIGKILL)
     process.kill()
     process.join()
+
+
+def _do(work: Callable[..., None], job: tuple[Any, ...], pipe: connection.Connection) -> None:
+    try:
+        work(*job, pipe.send)
+    except LthError as error:
+        pipe.send(_Mistake(str(error)))
+    pipe.close()
+
+
+def _listen(
+        pipe: connection.Connection, working: dict[connection.Connection, SpawnProcess], hear: Callable[[Any], None],
+) -> None:
+    """Passes on what one worker sends; a worker that has ended leaves the list, or ends it all by its error."""
+
+    try:
+        message = pipe.recv()
+    except (EOFError, OSError):
+        message = None
+    if message is not None and not isinstance(message, _Mistake):
+        hear(message)
+        return
+    process = working.pop(pipe)
+    process.join()
+    if message is not None:
+        raise LthError(message.text)
+    if process.exitcode and process.exitcode < 0:
+        raise LthError(f'A worker process was ended by signal {-process.exitcode}; perhaps memory ran out. What is '
+                       'whole is kept: the same command goes on from there.')
+    if process.exitcode:
+        raise RuntimeError('a worker process failed; its traceback stands above')
 
 
 def _lead(work: Callable[..., None], *arguments: Any) -> None:

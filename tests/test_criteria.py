@@ -63,6 +63,20 @@ def test_a_layer_of_equal_magnitudes_is_ranked_by_the_other_term():
         [True, True, True, False]]
 
 
+def test_where_one_term_is_zero_for_more_weights_than_go_the_other_decides():
+    # Half of the weights start from 0, as after the mask-0 action toward-zero-all, and a quarter goes.
+    zeros, spread = [0.] * 4 + [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+
+    def kept(name: str, initial: list[float], final: list[float], count: int) -> list[bool]:
+        found = CRITERIA.find(name)(torch.tensor(initial), torch.tensor(final), choice(count))
+        mask = masks.keep_best(found[None], torch.ones(1, 8, dtype=torch.bool), count, seeds=[0])
+        best: list[bool] = mask[0].tolist()
+        return best
+    for initial, final in ((zeros, spread), (spread, zeros)):
+        assert all(kept('large-init-large-final', initial, final, 6)[4:])
+        assert kept('small-init-small-final', initial, final, 2) == [True] * 2 + [False] * 6
+
+
 def test_the_random_criterion_is_decided_by_the_seed_alone():
     noise = CRITERIA.find('random')
     drawn = [noise(INITIAL, FINAL, choice(3, seed)).tolist() for seed in (0, 0, 1)]

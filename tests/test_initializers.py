@@ -21,7 +21,8 @@ def drawn(name: str, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize(('name', 'std'), [
     ('glorot-normal', math.sqrt(2 / (FAN_IN + FAN_OUT))), ('kaiming-normal', math.sqrt(2 / FAN_IN)),
-    ('kaiming-uniform', math.sqrt(2 / FAN_IN)), ('signed-constant', math.sqrt(2 / FAN_IN))])
+    ('kaiming-uniform', math.sqrt(2 / FAN_IN)), ('signed-constant', math.sqrt(2 / FAN_IN)),
+    ('glorot-signed-constant', math.sqrt(2 / (FAN_IN + FAN_OUT)))])
 def test_the_spread_is_that_of_the_paper(name, std):
     weights = drawn(name)
     assert weights.shape == SLOT.shape
@@ -40,7 +41,14 @@ def test_constants_have_one_size_and_only_the_signed_ones_two_signs():
     assert torch.allclose(drawn('unsigned-constant'), torch.tensor(size))
 
 
-@pytest.mark.parametrize('name', ['glorot-normal', 'kaiming-normal', 'kaiming-uniform', 'signed-constant'])
+def test_the_constants_of_supermasks_are_gaussian_weights_without_their_sizes():
+    constants = drawn('glorot-signed-constant')
+    assert torch.equal(constants.sign(), drawn('glorot-normal').sign())
+    assert constants.abs().unique().tolist() == [pytest.approx(math.sqrt(2 / (FAN_IN + FAN_OUT)))]
+
+
+@pytest.mark.parametrize('name', [
+    'glorot-normal', 'kaiming-normal', 'kaiming-uniform', 'signed-constant', 'glorot-signed-constant'])
 def test_the_seed_decides_the_draw(name):
     assert torch.equal(drawn(name), drawn(name)) and not torch.equal(drawn(name), drawn(name, 1))
 

@@ -1,6 +1,8 @@
 """A run that is killed, interrupted, resumed and joined late, as processes of their own."""
+import contextlib
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +102,64 @@ def test_killed_again_and_again_at_random_instants_equals_never_killed(tmp_path,
             os.killpg(process.pid, signal.SIGKILL)
     finished(tmp_path, '--seeds', '0-1')
     assert fingerprints(tmp_path) == never_killed
+
+
+TICKETS = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '4', '--run', './run', '--criterion', 'movement',
+           '--mask-1-action', 'reinitialize', '--mask-0-action', 'toward-zero', '--seeds', '0-1')
+SEQUELS = {
+    'controls': (*TICKETS, '--controls', 'reinit,random-layer'),
+    'transfer': ('transfer', './run', '--to', 'digits', '-e', '6', '--random-tickets'),
+    'stability': ('stability', './run', '--pairs', '3'),
+    'supermasks': ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '20', '--algorithm', 'supermask', '-e', '30',
+                   '--set', 'algorithm.save_every=3 epochs', '--run', './gem')}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize('command', SEQUELS.values(), ids=SEQUELS)
+def test_what_takes_tickets_apart_killed_again_and_again_equals_never_killed(tmp_path, command):
+    def typed(folder: Path, *arguments: str) -> 'subprocess.Popen[str]':
+        return subprocess.Popen([sys.executable, '-m', 'lth', *arguments], cwd=folder, start_new_session=True,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def contents(folder: Path) -> dict[Path, bytes]:
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*')
+                if path.is_file() and path.name != 'environment.json'}
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    whole.mkdir()
+    assert typed(whole, *TICKETS).wait() == 0
+    shutil.copytree(whole, killed)
+    assert typed(whole, *command).wait() == 0
+    kills = 0
+    for kill in range(8):
+        with typed(killed, *command) as process:
+            time.sleep(4 + kill * 0.377)
+            kills += process.poll() is None
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    assert typed(killed, *command).wait() == 0 and kills >= 2
+    assert contents(killed) == contents(whole)
+
+
+@pytest.mark.parametrize('settings', [
+    {'algorithm.criterion': 'movement', 'algorithm.mask_1_action': 'reinitialize', 'algorithm.mask_0_action': 'freeze'},
+    {'algorithm.retrain': 'fine-tuning'}, {'algorithm.retrain': 'strategy-2'}], ids=str)
+def test_a_round_that_was_stopped_in_the_middle_is_done_again_alike(tmp_path, settings):
+    options = {'algorithm.rounds': 2, 'training.length': '2 epochs', **settings}
+    plan = plan_of('lenet-300-100', 'digits', None, options, [])
+
+    def stopping(news: session.News) -> None:
+        if news.number == 1 and 0 < news.step < plan.steps and news.test:
+            raise KeyboardInterrupt
+
+    def searched(name: str, tell: session.Tell) -> dict[str, str]:
+        session.search(plan, session.Place(tmp_path / name / 'run', tmp_path, 'cpu'), [0], lambda _: None, tell)
+        return fingerprints(tmp_path / name)
+    whole = searched('whole', lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        searched('stopped', stopping)
+    assert rounds_on_disk(tmp_path / 'stopped') == 1
+    assert searched('stopped', lambda _: None) == whole
 
 
 @pytest.mark.xdist_group('session')

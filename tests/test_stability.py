@@ -1,6 +1,7 @@
 """Instability analysis: copies of one ticket trained apart, and the error on the line between them."""
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lth import stability, streams
+from lth import session, stability, streams, workers
+from lth.cli.planning import plan_of
 from lth.datasets import sampling
 from lth.stability import Answer, Question, answered
 from lth.task import State, Task
@@ -106,9 +108,28 @@ def test_a_network_without_batchnorm_is_left_as_it_is():
     assert with_statistics_anew(task, state) is state
 
 
-def run_of_two_seeds(lth) -> None:
-    for seed in ('0', '1'):
-        assert lth(*QUICK, '--seeds', seed).code == 0
+@pytest.fixture(name='two_seeds', scope='module')
+def a_run_of_two_seeds(tmp_path_factory) -> Path:
+    """The folder `runs` with it, to be copied: one for all tests."""
+
+    folder = tmp_path_factory.mktemp('two-seeds')
+    plan = plan_of('lenet-300-100', 'digits', None, {'algorithm.rounds': 2, 'training.length': '2 epochs'}, [])
+    place = session.Place(folder / 'lenet-300-100-digits', folder, 'cpu')
+    for seed in (0, 1):
+        session.search(plan, place, [seed], lambda _: None, lambda _: None)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_after_the_other(monkeypatch):
+    """In this process, for others take seconds to start."""
+
+    monkeypatch.setattr(workers, 'room', lambda _threads: 1)
+
+
+@pytest.fixture(name='run_of_two_seeds')
+def a_copy_of_it(lth, two_seeds) -> None:  # pylint: disable=unused-argument # it changes to the folder of the test
+    shutil.copytree(two_seeds, 'runs')
 
 
 def measured(lth, *more: str) -> dict:
@@ -117,8 +138,8 @@ def measured(lth, *more: str) -> dict:
     return json.loads(result.out)
 
 
+@pytest.mark.usefixtures('run_of_two_seeds')
 def test_the_command_measures_every_seed_round_and_place_of_parting(lth):
-    run_of_two_seeds(lth)
     found = measured(lth, '--rounds', '0-1', '--part-at', '0,20', '--pairs', '2')
     asked = [(one['seed'], one['round'], one['iteration'], one['pair']) for one in found['pairs']]
     assert asked == [(seed, number, iteration, pair) for seed in (0, 1) for number in (0, 1)
@@ -129,8 +150,8 @@ def test_the_command_measures_every_seed_round_and_place_of_parting(lth):
     assert 'Copies trained apart' in shown and rows == ['0', '2']
 
 
+@pytest.mark.usefixtures('run_of_two_seeds')
 def test_masks_are_compared_between_seeds_and_between_rounds(lth):
-    run_of_two_seeds(lth)
     shared = {(tuple(one['seeds']), tuple(one['rounds'])): one for one in measured(lth, '--rounds', '0,1')['overlaps']}
     assert set(shared) == {((0, 1), (0, 0)), ((0, 1), (1, 1)), ((0, 0), (0, 1)), ((1, 1), (0, 1))}
     assert shared[(0, 1), (0, 0)]['shared'] == 1
@@ -144,8 +165,8 @@ def test_the_overlap_by_hand():
     assert stability._overlap(one, other) == pytest.approx((1 / 3, 0.25 / 0.75))
 
 
+@pytest.mark.usefixtures('run_of_two_seeds')
 def test_pairs_that_were_measured_are_kept_and_missing_ones_measured_alike(lth):
-    run_of_two_seeds(lth)
     found = measured(lth)
     files = sorted(Path('runs/lenet-300-100-digits-stability').iterdir())
     contents, times = [path.read_bytes() for path in files], [path.stat().st_mtime_ns for path in files]
@@ -155,8 +176,38 @@ def test_pairs_that_were_measured_are_kept_and_missing_ones_measured_alike(lth):
     assert [path.stat().st_mtime_ns == time for path, time in zip(files, times)] == [True, True, False, True]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures('run_of_two_seeds')
+def test_pairs_measured_side_by_side_are_those_measured_one_after_the_other(lth, monkeypatch):
+    found, folder = measured(lth, '--rounds', '0'), Path('runs/lenet-300-100-digits-stability')
+    alone = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    monkeypatch.setattr(workers, 'room', lambda _threads: 2)
+    monkeypatch.setattr(stability, 'answered', None)  # in this process nothing is
+    assert measured(lth, '--rounds', '0') == found and len(alone) == 2
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == alone
+
+
+@pytest.mark.usefixtures('run_of_two_seeds')
+def test_a_pair_that_was_stopped_in_the_middle_is_measured_again_alike(lth, monkeypatch):
+    found, folder = measured(lth), Path('runs/lenet-300-100-digits-stability')
+    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    shutil.rmtree(folder)
+    points = iter(range(5))
+
+    def stopping(*arguments):
+        if next(points) == 4:  # the second point of the second pair
+            raise KeyboardInterrupt
+        return accuracy(*arguments)
+    with monkeypatch.context() as patched:
+        patched.setattr(stability, 'accuracy', stopping)
+        assert lth('stability', 'lenet-300-100-digits', '--points', '3').code == 130
+    assert len(list(folder.iterdir())) == 1
+    assert measured(lth) == found and {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+
+
+@pytest.mark.usefixtures('run_of_two_seeds')
 def test_a_measurement_of_another_ticket_is_refused(lth):
-    run_of_two_seeds(lth)
     measured(lth)
     one, other = sorted(Path('runs/lenet-300-100-digits-stability').iterdir())[:2]
     one.write_bytes(other.read_bytes())
@@ -164,16 +215,42 @@ def test_a_measurement_of_another_ticket_is_refused(lth):
     assert result.code == 2 and 'was measured on another ticket' in ' '.join(result.err.split())
 
 
+def test_copies_are_trained_as_the_tickets_of_their_round_were(lth):
+    for seed in ('0', '1'):
+        assert lth(*QUICK, '--seeds', seed, '--retrain', 'fine-tuning', '--set', 'training.schedule={name: multistep, '
+                   'milestones: [1 epochs], factor: 1.0e-06}').code == 0
+    distances = {one['round']: one['distance'] for one in measured(lth, '--rounds', '0,1')['pairs']}
+    assert 0 < distances[1] < distances[0] / 1000
+
+
+@pytest.mark.usefixtures('run_of_two_seeds')
+def test_a_run_that_trains_what_another_found_says_which_to_ask(lth):
+    assert lth('finetune', 'lenet-300-100-digits/seed-0', '-e', '1').code == 0
+    result = lth('stability', 'lenet-300-100-digits-finetuned-seed-0')
+    assert result.code == 2
+    assert 'trains what another run found: give that one, runs/lenet-300-100-digits.' in ' '.join(result.err.split())
+
+
+@pytest.mark.usefixtures('run_of_two_seeds')
+def test_measurements_of_the_current_folder_lie_beside_it(lth, tmp_path, monkeypatch):
+    monkeypatch.chdir('runs/lenet-300-100-digits')
+    assert lth('stability', '.', '--points', '2', '--rounds', '0').code == 0
+    assert len(list((tmp_path / 'runs/lenet-300-100-digits-stability').iterdir())) == 2
+
+
 @pytest.mark.parametrize(('options', 'says'), [
     (('lenet-300-100-digits/seed-0',), 'stability compares its seeds: give'),
     (('lenet-300-100-digits', '--rounds', '7'), 'has no round 7 of all seeds [0, 1]: its rounds are 0 … 2'),
     (('lenet-300-100-digits', '--rounds', 'one'), "--rounds: cannot read 'one'"),
     (('lenet-300-100-digits', '--part-at', '42'), 'iteration 42 is not on the way of round 0'),
-    (('alone',), 'has 1 seeds and 3 rounds'), (('dense',), 'has 2 seeds and 1 rounds')])
+    (('alone',), 'alone has 1 seed and 3 rounds that all of them have, but stability compares at least 2 of each: let '
+                 'the search go on with more seeds, such as --seeds 0-2.'),
+    (('dense',), 'dense has 2 seeds and 1 round that all of them have, but stability compares at least 2 of each: let '
+                 'the search go on with at least one pruning (-i).')])
+@pytest.mark.usefixtures('run_of_two_seeds')
 def test_what_is_missing_for_stability_is_told(lth, options, says):
-    run_of_two_seeds(lth)
-    lth(*QUICK, '--run', 'alone')
-    for seed in ('0', '1'):
-        lth(*QUICK, '-i', '0', '--run', 'dense', '--seeds', seed)
+    shutil.copytree('runs/lenet-300-100-digits', 'runs/alone', ignore=shutil.ignore_patterns('seed-1'))
+    shutil.copytree('runs/lenet-300-100-digits', 'runs/dense', ignore=shutil.ignore_patterns('round-01', 'round-02'))
     result = lth('stability', *options)
     assert result.code == 2 and says in ' '.join(result.err.split())
+    assert not list(Path('runs').glob('*-stability'))

@@ -18,8 +18,9 @@ from lth.algorithms.pruning import Trained, changed, cut
 from lth.criteria import CRITERIA
 from lth.errors import LthError
 from lth.lengths import Length, Span
-from lth.recipe import AlgorithmSettings, Constant, Section, Training
-from lth.task import State, Task
+from lth.recipe import AlgorithmSettings, Constant, Cosine, Section, Training
+from lth.schedules import learning_rates
+from lth.task import Task
 from lth.tickets import Round, Ticket, finetune, fresh
 from lth.vectors import Layout
 
@@ -73,6 +74,16 @@ class Settings(AlgorithmSettings):
 
         return self.retrain != 'weight-rewinding' and not (self.retrain == 'strategy-2' and number == self.rounds)
 
+    def training_of(self, number: int, training: Training, steps_per_epoch: int) -> Training:
+        """As the recipe says, by the whole schedule; after fine-tuning's prunes at the schedule's last rate."""
+
+        if number == 0 or self.retrain != 'fine-tuning':
+            return training
+        rate = float(learning_rates(training, steps_per_epoch)[-1])
+        optimizer = training.optimizer.model_copy(update={'learning_rate': rate})
+        level = {'optimizer': optimizer, 'schedule': Constant(name='constant'), 'warmup': Span(0, 'iterations')}
+        return training.model_copy(update=level)
+
 
 def ladder(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
     """The exact kept counts of rounds 0 … N: of each prunable layer, or of all as one when ranked globally."""
@@ -96,6 +107,9 @@ def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None
         raise LthError(f'algorithm.rewind: {settings.rewind} (iteration {rewind}) is not before the end of training, '
                        f'{training.length} (iteration {end}). Rewind to an earlier iteration, such as '
                        f'--set "algorithm.rewind={end // 50} iterations", or train longer.')
+    if settings.retrain == 'fine-tuning' and isinstance(training.schedule, Cosine):
+        raise LthError('algorithm.retrain: fine-tuning trains at the last learning rate of the schedule, and a cosine '
+                       'ends near 0, where nothing is learned. Take learning-rate-rewinding, or another schedule.')
 
 
 @algorithm('magnitude', Settings, kept=_kept, check=_check)
@@ -109,7 +123,8 @@ def find_ticket(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
             dense = last = _dense_round(task, settings)
         else:
             ticket = _pruned(task, settings, number, counts[number], dense, last)
-            last = Round(number, ticket, _retrained(task, settings, ticket))
+            retraining = settings.training_of(number, task.training, task.steps_per_epoch)
+            last = Round(number, ticket, finetune(replace(task, training=retraining), ticket))
         yield last
 
 
@@ -146,14 +161,3 @@ def _carried_on(change: Change) -> Tensor:
     """What stands for a mask-1 action where trained weights are trained on."""
 
     return change.final
-
-
-def _retrained(task: Task, settings: Settings, ticket: Ticket) -> State:
-    """The ticket trained from its iteration to the end of the schedule; or as long at the schedule's last rate."""
-
-    if settings.retrain != 'fine-tuning':
-        return finetune(task, ticket)
-    rate = float(task.learning_rates[-1])
-    optimizer = task.training.optimizer.model_copy(update={'learning_rate': rate})
-    level = {'optimizer': optimizer, 'schedule': Constant(name='constant'), 'warmup': Span(0, 'iterations')}
-    return finetune(replace(task, training=task.training.model_copy(update=level)), ticket)

@@ -34,6 +34,11 @@ class Scored(AlgorithmSettings):
     keep: Keep = 'largest'
     finetune: Training
 
+    def training_of(self, _number: int, _training: Training, _steps_per_epoch: int) -> Training:
+        """As it says itself: the recipe's training is that of scores."""
+
+        return self.finetune
+
 
 class Saved(Scored):
     """Besides, `save_every` cuts the search into rounds, at whose ends it can be resumed."""
@@ -49,7 +54,8 @@ class Way:
     after the one before. `found` gives from a round's number, that mask and the scores the mask that is saved and the
     one that is in force. `dressed` puts weights under a mask: (R, P), (R, N) -> (R, N). What is rounded `may_sink`
     below one half everywhere; `mend` is what helps when a layer is emptied; `as_saved`
-    tells whether training measures the network that is saved.
+    tells whether training measures the network that is saved. `drawn` gives the mean test accuracy of masks drawn from
+    the scores at last, where masks are drawn.
     """
 
     ends: Sequence[int]
@@ -61,6 +67,7 @@ class Way:
     may_sink: bool = False
     mend: str = SINK
     as_saved: bool = True
+    drawn: Callable[[Tensor], tuple[float, ...]] = lambda _scores: ()
 
 
 def searched(task: Task, way: Way, past: Sequence[Round]) -> Iterator[Round]:
@@ -99,7 +106,8 @@ def _round(task: Task, way: Way, number: int, active: Tensor, start: Ticket, tra
         # In place of the network in force before, so that one iteration has one line.
         state = replace(state, history=(*trained.history[:-1], measured(task, state, trained.history[-1].train)))
     ticket = Ticket(mask, way.dressed(mask, start.weights), start.buffers, 0)
-    return Round(number, ticket, state, Search(trained.weights, trained.optimizer))
+    drawn_accuracy = way.drawn(trained.weights) if whole else ()
+    return Round(number, ticket, state, Search(trained.weights, trained.optimizer, drawn_accuracy))
 
 
 def may_sink(task: Task, settings: Scored) -> bool:

@@ -1,6 +1,7 @@
 """Supermasks (Zhou et al. 2019, "Deconstructing Lottery Tickets", section 5): masks that are drawn anew for every step,
 with trained probabilities.
 """
+import statistics
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -12,8 +13,11 @@ from lth.algorithms import scores
 from lth.algorithms.algorithm import algorithm
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.straight_through import Bernoulli, scales
-from lth.task import Task
-from lth.tickets import Round
+from lth.task import State, Task
+from lth.tickets import Round, fresh
+from lth.training import accuracy, with_statistics_anew
+
+DRAWS = 10
 
 
 class Settings(Saved):
@@ -49,4 +53,17 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
         ends=scores.ends(settings.save_every, task.training, task.steps_per_epoch),
         start=torch.zeros(len(task.seeds), layout.prunable),
         parametrization=lambda _, weights: Bernoulli(weights, layout, task.seeds, settings.rescale),
-        active=lambda _, last: last.ticket.mask, found=found, dressed=dressed, may_sink=True, as_saved=False), past)
+        active=lambda _, last: last.ticket.mask, found=found, dressed=dressed, may_sink=True, as_saved=False,
+        drawn=lambda learned: drawn_accuracy(task, settings, learned)), past)
+
+
+def drawn_accuracy(task: Task, settings: Settings, learned: Tensor) -> tuple[float, ...]:
+    """The mean test accuracy over masks drawn from scores (R, P), of each replicate, which is what the paper reports:
+    the masks of the steps that would come next, each with BatchNorm's statistics of its own.
+    """
+
+    start = fresh(task)
+    drawing = Bernoulli(start.weights, task.network.layout, task.seeds, settings.rescale)
+    found = [accuracy(task, with_statistics_anew(task, State(drawing.weights(learned, step), start.buffers, step)))
+             for step in range(task.steps, task.steps + DRAWS)]
+    return tuple(map(statistics.fmean, zip(*found, strict=True)))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
+import pydantic
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -32,6 +33,13 @@ class Settings(AlgorithmSettings):
     shape: Annotated[tuple[int, int, int], Field(strict=False)]
     classes: int = Field(ge=1)
     ticket: Literal['found', 'random'] = 'found'
+
+    @pydantic.model_validator(mode='after')
+    def _one_count_for_each(self) -> 'Settings':
+        if len(self.rounds) != len(self.kept):
+            raise ValueError('rounds and kept are of the same tickets: give as many of both; they are '
+                             f'{len(self.rounds)} and {len(self.kept)}')
+        return self
 
 
 def _kept(_layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:

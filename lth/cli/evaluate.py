@@ -104,9 +104,11 @@ def _print_scores(found: Sequence['Evaluation']) -> None:
         return
     out.print(simple_table(
         f'Scores of seed {found[-1].seed}: those that are active, and of the weights those in force',
-        ['round', 'active', 'in force', 'least', '25%', 'median', '75%', 'largest', 'at 0'],
+        ['round', 'active', 'in force', 'least', '25%', 'median', '75%', 'largest', 'at 0',
+         *['test % of drawn masks'] * any(spread.drawn is not None for _, spread in rows)],
         [[str(number), f'{spread.active:,}', f'{spread.in_force:,}',
-          *[f'{value:.3g}' for value in spread[2:7]], f'{spread.zeros:,}'] for number, spread in rows]))
+          *[f'{value:.3g}' for value in spread[2:7]], f'{spread.zeros:,}',
+          *([] if spread.drawn is None else [f'{100 * spread.drawn:.2f}'])] for number, spread in rows]))
 
 
 def _print_finetuned(found: Sequence['Evaluation'], trained: Mapping[Path, Sequence['Evaluation']]) -> None:

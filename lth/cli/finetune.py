@@ -101,7 +101,6 @@ def lengths(source: 'Source', epochs: int | None) -> dict[str, Any]:
 
     if epochs is None:
         return {}
-    raw = source.plan.recipe.dump()
-    training = raw['algorithm'].get('finetune', raw['training'])
-    drops = source.plan.algorithm.finds == 'gems' and training['schedule']['name'] == 'multistep'
+    schedule = source.plan.of_round(source.number).recipe.training.schedule
+    drops = source.plan.algorithm.finds == 'gems' and schedule.name == 'multistep'
     return {'training.length': f'{epochs} epochs', **({'training.schedule': gem_schedule(epochs)} if drops else {})}

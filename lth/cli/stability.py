@@ -45,7 +45,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
     """
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import engines, opening  # pylint: disable=import-outside-toplevel
+    from lth import opening, session  # pylint: disable=import-outside-toplevel
     from lth import stability as measuring  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.display import Counting  # pylint: disable=import-outside-toplevel # as above
     where = opening.place(run)
@@ -56,10 +56,9 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
     chosen = [0, last] if rounds is None else parsed_seeds(rounds, '--rounds')
     iterations = [] if part_at is None else parsed_seeds(part_at, '--part-at')
     asked = measuring.questions(plan, opened, chosen, iterations, pairs=pairs, points=points)
-    engine = engines.chosen(device, threads=threads, capturable=plan.capturable)
-    data = plan.read(datasets).to(engine.device)
+    place = session.Place(where.folder, datasets, device, threads)
     with Counting('pairs') as counting:
-        found = measuring.answers(plan.on(data), opened, data, engine, asked, counting.tell)
+        found = measuring.answers(opened, place, asked, counting.tell)
     shared = list(measuring.overlaps(opened, chosen))
     if as_json:
         print(json.dumps({
@@ -69,7 +68,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
             'overlaps': [overlap._asdict() for overlap in shared]}, indent=2))
         return
     _print(asked, found, shared)
-    out.print(f'Measurements: {where.folder}-stability', highlight=False, soft_wrap=True)
+    out.print(f'Measurements: {opening.next_to(where.folder, "stability")}', highlight=False, soft_wrap=True)
 
 
 def _print(asked: Sequence['Question'], found: Sequence['Answer'], shared: Sequence['Overlap']) -> None:

@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 
 from lth.algorithms import ALGORITHMS
+from lth.algorithms.supermask import DRAWS
 from lth.cli.options import out
 from lth.reports import rounds
 from lth.runs import Run
-from lth.statistics import Interval
+from lth.statistics import Interval, interval
 
 
 def simple_table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -60,6 +61,9 @@ def print_run(
         'round', 'left %', 'kept', *['inputs', 'units'] * carries, 'test %',
         *['early stop', 'test % there'] * trained], cells))
     out.print(_legend(carries=carries, trained=trained), highlight=False)
+    if drawn := [one.drawn_test_accuracy for one in rows[-1].outcomes if one.drawn_test_accuracy is not None]:
+        out.print(f'Masks drawn from the scores, mean of {DRAWS} for each seed: test % {percent(interval(drawn))}',
+                  highlight=False)
     if (draws := max(map(len, (controls or {}).values()), default=1)) > 1:
         out.print(f'Controls: each seed counts by its mean over {draws} draws.', highlight=False)
     for one in itertools.chain([run], *(controls or {}).values()):

@@ -78,10 +78,10 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         sections = {'model': plan.recipe.dump()['model'], 'data': {'name': to}, 'algorithm': settings}
         return transfer_plan_of(sections, recipe, options, override or [], device)
 
-    beside = f'{where.folder}-to-{file_name(to)}' + (f'-{optimizer}' if optimizer else '')
-    beside += '' if where.seed is None else f'-seed-{where.seed}'
-    folder = Path(beside) if run_name is None else run_folder(run_name, '')
-    target = planned('found', [0], folder).network
+    what = f'to-{file_name(to)}' + (f'-{optimizer}' if optimizer else '')
+    beside = opening.beside(where, plan, len(plan.kept) - 1 if where.round is None else where.round, what)
+    folder = beside if run_name is None else run_folder(run_name, '')
+    target = planned('found', [0] * len(numbers), folder).network
     masks = (source.load(seeds[0], number).ticket.mask[0] for number in numbers)
     kept = [transplant.kept(mask, plan.network, target) for mask in masks]
     chosen = planned('found', kept, folder)

@@ -108,8 +108,9 @@ def _by(algorithm: str, mined: Raw) -> tuple[Raw, str]:
         settings = {**own['algorithm'], 'finetune': mined['algorithm']['finetune']}
         if algorithm == 'hypercube':
             settings['penalty'] = mined['algorithm']['penalty']
-        training = merged(mined['training'], own.get('training', {}))
-        return {**mined, 'source': own['source'], 'training': training, 'algorithm': settings}, f'{name}.yaml'
+        model, training = (merged(mined[section], own.get(section, {})) for section in ('model', 'training'))
+        return {**mined, 'source': own['source'], 'model': model, 'training': training, 'algorithm': settings}, (
+            f'{name}.yaml')
     own, _ = _read(_AT_INIT)
     # BatchNorm without scale and shift is for weights that are not trained.
     model = {key: value for key, value in mined['model'].items() if key != 'norm'} | own['model']

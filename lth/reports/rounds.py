@@ -10,7 +10,8 @@ from lth.statistics import Interval, interval
 
 class Outcome(NamedTuple):
     """One round of one seed, and of which draw: its end, and its early stop: the iteration of least validation loss,
-    found afterwards; which engine trained it, and what of it carries anything, if that is known.
+    found afterwards; which engine trained it, and what of it carries anything, if that is known; the mean test accuracy
+    of masks drawn from its scores, if such were drawn.
     """
 
     seed: int
@@ -22,6 +23,7 @@ class Outcome(NamedTuple):
     engine: str = ''
     carrying: Compaction | None = None
     draw: int = 1
+    drawn_test_accuracy: float | None = None
 
 
 class Row(NamedTuple):
@@ -43,7 +45,8 @@ def outcome(run: Run, seed: int, number: int, draw: int = 1) -> Outcome:
     last, stop = rows[-1], next(row for row in rows if row['early_stop'])
     carries = header.get('carrying')
     return Outcome(seed, header['kept'], header['density'], last['test_accuracy'], stop['iteration'],
-                   stop['test_accuracy'], header.get('engine', ''), Compaction(**carries) if carries else None, draw)
+                   stop['test_accuracy'], header.get('engine', ''), Compaction(**carries) if carries else None, draw,
+                   header.get('drawn_test_accuracy'))
 
 
 def table(draws: Sequence[Run], seeds: Sequence[int]) -> list[Row]:

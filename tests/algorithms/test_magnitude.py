@@ -139,23 +139,6 @@ def test_a_ticket_found_on_disk_trains_to_the_same_weights():
     assert torch.equal(finetune(task, last.ticket).weights, last.trained.weights)
 
 
-@pytest.mark.parametrize('over', [
-    {}, {'shots': 'one-shot'}, {'scope': 'global', 'rewind': '2 iterations'},
-    *[{'retrain': name} for name in ('strategy-2', 'learning-rate-rewinding', 'fine-tuning')],
-    *[{'criterion': name, 'mask_1_action': 'reinitialize'} for name in CRITERIA.names()],
-    *[{'mask_1_action': name} for name in MASK_1_ACTIONS.names() if name != 'rewind'],
-    *[{'mask_0_action': name} for name in MASK_0_ACTIONS.names() if name != 'zero']])
-def test_a_search_resumed_after_any_round_equals_one_that_was_never_stopped(over):
-    task = task_of(seeds=(0, 1), data={'flip': True})
-    whole = rounds(task, rounds=3, **over)
-    for stopped in (1, 2, 3):
-        rest = list(find_ticket(task, settings(rounds=3, **over), whole[:stopped]))
-        assert [one.number for one in rest] == list(range(stopped, 4))
-        for mine, theirs in zip(rest, whole[stopped:], strict=True):
-            assert torch.equal(mine.ticket.mask, theirs.ticket.mask)
-            assert torch.equal(mine.trained.weights, theirs.trained.weights)
-
-
 def test_one_shot_cuts_every_level_from_the_dense_network():
     task = task_of()
     found = rounds(task, shots='one-shot', scope='global')
@@ -309,6 +292,12 @@ def test_learning_rate_rewinding_replays_the_schedule_and_fine_tuning_keeps_its_
     slow = task_of(optimizer={'name': 'sgd', 'learning_rate': 0.001})
     assert torch.allclose(finetune(slow, tuned.ticket).weights, tuned.trained.weights, atol=1e-7)
     assert not torch.allclose(tuned.trained.weights, replayed.trained.weights, atol=1e-4)
+
+
+def test_fine_tuning_where_the_rate_has_gone_to_zero_is_refused():
+    task = task_of(schedule={'name': 'cosine'})
+    with pytest.raises(LthError, match='a cosine ends near 0, where nothing is learned'):
+        ALGORITHMS.find('magnitude').check(settings(retrain='fine-tuning'), task.training, task.steps_per_epoch)
 
 
 def test_one_shot_with_trained_weights_carries_those_of_the_dense_network_on():

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from lth import streams
 from lth.algorithms import ALGORITHMS
 from lth.algorithms.edge_popup import Global, levels
 from lth.errors import LthError
@@ -55,17 +56,6 @@ def test_every_round_keeps_the_count_it_was_planned_to_and_leaves_the_weights_as
     last = rounds[-1]
     assert torch.equal(last.trained.weights, last.ticket.weights)
     assert len({row.iteration for row in last.trained.history}) == len(last.trained.history)
-
-
-@pytest.mark.parametrize(('name', 'over'), VARIANTS)
-def test_a_search_goes_on_from_any_round_as_if_never_stopped(name, over):
-    task = mining()
-    whole = found(task, name, **over)
-    for number in range(1, len(whole)):
-        again = found(task, name, whole[:number], **over)
-        assert torch.equal(again[-1].search.scores, whole[-1].search.scores)
-        assert torch.equal(again[-1].ticket.mask, whole[-1].ticket.mask)
-        assert again[-1].trained.history == whole[-1].trained.history
 
 
 @pytest.mark.parametrize('name', sorted(EVERY))
@@ -150,6 +140,25 @@ def test_supermasks_rescaled_carry_their_layers_factor():
         kept = gem.mask[0, part]
         factor = slot.size / int(kept.sum())
         assert torch.allclose(gem.weights[0, part][kept], start[0, part][kept] * factor)
+
+
+def test_supermasks_tell_the_mean_accuracy_of_ten_masks_drawn_after_the_last_step():
+    task = replace(mining(seeds=(0, 5)), training=Training.model_validate(
+        {'length': '8 epochs', 'batch_size': 8, 'optimizer': {'name': 'sgd', 'learning_rate': 5., 'momentum': 0.9}}))
+    first, *_, last = found(task, 'supermask')
+    assert first.search.drawn == ()
+    pictures = task.data.test.images.float() / 255
+    start, count = fresh(task).weights, task.network.layout.prunable
+    for replicate, seed in enumerate(task.seeds):
+        accuracies = []
+        for step in range(task.steps, task.steps + 10):
+            noise = torch.rand(count, generator=streams.generator(seed, 'bernoulli', step))
+            weights = start[replicate].clone()
+            weights[:count] *= noise < last.search.scores[replicate].sigmoid()
+            right = task.network.logits(weights, {}, pictures).argmax(1) == task.data.test.labels
+            accuracies.append(float(right.float().mean()))
+        assert len(set(accuracies)) > 1
+        assert last.search.drawn[replicate] == pytest.approx(sum(accuracies) / 10)
 
 
 @pytest.mark.parametrize('name', ['gem-miner', 'hypercube'])

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
 CONTROLLED = (*SEARCH, '--controls', 'reinit,Random_Layer,permute-mask')
@@ -41,8 +42,10 @@ def test_controls_are_runs_that_can_be_measured_and_change_nothing_in_the_search
     assert contents(Path('runs/lenet-300-100-digits')) == before
     measured = json.loads(lth('evaluate', 'lenet-300-100-digits-controls/shuffle-mask', '--json').out)['evaluations']
     assert len(measured) == 3 and all(one['test_accuracy'] == one['recorded'] for one in measured)
-    dense = contents(Path('runs/lenet-300-100-digits/seed-0/round-00')).values()
-    assert [*contents(BESIDE / 'reinit/seed-0/round-00').values()] == [*dense]
+    for name in ('mask', 'ticket', 'trained'):
+        ours, theirs = (load_file(folder / f'seed-0/round-00/{name}.safetensors') for folder in (
+            BESIDE / 'reinit', Path('runs/lenet-300-100-digits')))
+        assert ours.keys() == theirs.keys() and all((ours[key] == theirs[key]).all() for key in theirs)
 
 
 def test_controls_that_were_stopped_are_resumed_byte_for_byte(lth):

@@ -98,13 +98,17 @@ def test_a_search_that_was_stopped_after_any_event_goes_on_byte_for_byte(lth, mo
             assert path.read_bytes() == (Path('runs/half/seed-0') / path.relative_to('runs/whole/seed-0')).read_bytes()
 
 
-def test_a_ticket_is_finetuned_as_it_was_trained_when_it_was_found(lth):
-    assert lth('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--run', 'ticket').code == 0
-    result = lth('finetune', 'ticket/seed-0/round-01')
-    assert result.code == 0, result.err
-    ours, theirs = (load_file(f'runs/{run}/trained.safetensors') for run in (
-        'ticket-finetuned-seed-0-round-01/seed-0/round-00', 'ticket/seed-0/round-01'))
-    assert all((ours[name] == theirs[name]).all() for name in theirs)
+@pytest.mark.parametrize('retrain', ['weight-rewinding', 'fine-tuning'])
+def test_a_ticket_is_finetuned_as_it_was_trained_when_it_was_found(lth, retrain):
+    dropping = 'training.schedule={name: multistep, milestones: [1 epochs], factor: 0.01}'
+    assert lth('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--run', 'ticket', '--retrain', retrain,
+               '--set', dropping, '--set', 'algorithm.rewind=5 iterations').code == 0
+    for number in (0, 1):
+        result = lth('finetune', f'ticket/seed-0/round-0{number}')
+        assert result.code == 0, result.err
+        ours, theirs = (load_file(f'runs/{run}/trained.safetensors') for run in (
+            f'ticket-finetuned-seed-0-round-0{number}/seed-0/round-00', f'ticket/seed-0/round-0{number}'))
+        assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
 def test_what_cannot_be_finetuned_is_told(lth):
@@ -199,6 +203,7 @@ def test_other_algorithms_finetune_as_gem_miner_does_for_the_pair(lth):
                               '--json').out)['recipe'] for name in ('gem-miner', 'edge-popup', 'supermask')]
     assert [one['algorithm']['finetune']['optimizer']['learning_rate'] for one in recipes] == [0.1, 0.1, 0.1]
     assert [one['training']['optimizer']['weight_decay'] for one in recipes] == [0., 5e-4, 0.]
+    assert [one['model']['initializer'] for one in recipes] == [*['signed-constant'] * 2, 'glorot-signed-constant']
     assert recipes[2]['training']['optimizer']['learning_rate'] == 100. and recipes[1]['model'] == recipes[0]['model']
 
 
@@ -382,6 +387,23 @@ def test_every_round_is_measured_as_it_is_saved(lth, more):
                'algorithm.save_every=2 epochs', '--run', 'gem', '--algorithm', *more).code == 0
     result = lth('evaluate', 'gem')
     assert result.code == 0 and 'recorded' not in result.err
+
+
+def test_a_supermask_shows_the_accuracy_of_drawn_masks_beside_that_of_the_gem(lth):
+    command = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '20', '-e', '4', '--run', 'gem', '--algorithm',
+               'supermask', '--set', 'algorithm.save_every=2 epochs')
+    result = lth(*command)
+    assert result.code == 0, result.err
+    before, last = json.loads(lth(*command, '--json').out)['rounds']
+    drawn = last['seeds'][0]['drawn_test_accuracy']
+    assert before['seeds'][0]['drawn_test_accuracy'] is None and 0 < drawn < 1
+    assert f'Masks drawn from the scores, mean of 10 for each seed: test % {100 * drawn:.2f}' in result.out
+    scores = [one['scores']['drawn'] for one in json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']]
+    assert scores == [None, drawn]
+    assert 'test % of drawn masks' in lth('evaluate', 'gem').out
+    whole = Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes()
+    shutil.rmtree('runs/gem/seed-0/round-01')
+    assert lth(*command).code == 0 and Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes() == whole
 
 
 def test_evaluate_passes_by_neighbours_that_are_none_of_its_own(lth):

@@ -69,13 +69,24 @@ def test_tickets_found_under_one_optimizer_are_trained_under_another(lth):
         'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 0.0}
     command = ('transfer', 'source/seed-0/round-01', '--to', 'digits', '-e', '1', '--optimizer', 'sgd', '-l', '0.1')
     found = run(lth, *command)
-    assert found['run'] == 'runs/source-to-digits-sgd-seed-0' and len(found['rounds']) == 1
+    assert found['run'] == 'runs/source-to-digits-sgd-seed-0-round-01' and len(found['rounds']) == 1
+
+
+def test_a_transfer_of_the_current_folder_lies_beside_it(lth, tmp_path, monkeypatch):
+    run(lth, *SEARCH)
+    monkeypatch.chdir('runs/source')
+    assert run(lth, 'transfer', '.', '--to', 'digits', '-e', '1', '--rounds', '0')['run'] == str(
+        tmp_path / 'runs/source-to-digits')
 
 
 @pytest.mark.parametrize(('options', 'says'), [
-    (('--to', 'mnist'), 'dense1.weight is 300×64 there and 300×784 here'),
+    (('--to', 'mnist'), 'A ticket found on pictures of 1×8×8 does not fit pictures of 1×28×28: dense1.weight is 300×64 '
+                        'there and 300×784 here. Show the new pictures in the old shape: --set data.size=8 --set '
+                        'data.channels=1.'),
     (('--to', 'digit'), "Unknown data set 'digit', did you mean 'digits'"),
     (('--to', 'digits', '--rounds', '7'), 'has no round 7 of all seeds [0]: its rounds are 0 … 2'),
+    (('--to', 'digits', '--set', 'algorithm.rounds=[0, 1]'), 'algorithm: rounds and kept are of the same tickets: give '
+                                                             'as many of both; they are 2 and 3'),
     (('--to', 'digits', '--optimizer', 'sgd'), "the key 'learning_rate' is missing")])
 def test_what_cannot_go_over_is_told_before_anything_is_trained(lth, options, says):
     run(lth, *SEARCH)

@@ -1,0 +1,54 @@
+"""Searches killed after every round: begun anew each time from the files, they are byte for byte what they would be."""
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS
+from lth.algorithms import ALGORITHMS, magnitude
+from lth.criteria import CRITERIA
+from lth.runs import Run
+from lth.task import Task
+from lth.tickets import Round
+from tests.algorithms.test_gem_miner import mining
+from tests.algorithms.test_scores import VARIANTS, settings_of
+from tests.conftest import CPU, task_of
+
+
+def killed_after_every_round(folder: Path, task: Task, find: Callable[[Sequence[Round]], Iterator[Round]]) -> int:
+    """How many rounds a search has, once those that it makes at one go and those made one by one are the same files."""
+
+    recipe = {'model': {'name': task.network.settings.name}, 'data': {'name': 'made-up'}}
+    whole, killed = (Run(folder / name, recipe, task.network) for name in ('whole', 'killed'))
+    for found in find(()):
+        whole.save(found, task.seeds)
+    rounds = whole.rounds(task.seeds[0])
+    for number in range(rounds):
+        past = killed.past(task.seeds, CPU.device)
+        assert len(past) == number
+        killed.save(next(find(past)), task.seeds)
+    paths = [path.relative_to(whole.folder) for path in whole.folder.rglob('*') if path.is_file()]
+    assert len(paths) >= 4 * rounds * len(task.seeds)
+    assert all((killed.folder / path).read_bytes() == (whole.folder / path).read_bytes() for path in paths)
+    return rounds
+
+
+@pytest.mark.parametrize('over', [
+    {}, {'shots': 'one-shot'}, {'scope': 'global', 'rewind': '2 iterations'},
+    *[{'retrain': name} for name in ('strategy-2', 'learning-rate-rewinding', 'fine-tuning')],
+    *[{'criterion': name, 'mask_1_action': 'reinitialize'} for name in CRITERIA.names()],
+    *[{'mask_1_action': name} for name in MASK_1_ACTIONS.names() if name != 'rewind'],
+    *[{'mask_0_action': name} for name in MASK_0_ACTIONS.names() if name != 'zero']], ids=str)
+def test_tickets_of_every_criterion_action_and_retraining_resume_byte_for_byte(tmp_path, over):
+    task = task_of(seeds=(0, 1), data={'flip': True}, length='2 epochs')
+    settings = magnitude.Settings.model_validate({'name': 'magnitude', 'rounds': 3} | over)
+    assert killed_after_every_round(tmp_path, task, lambda past: magnitude.find_ticket(task, settings, past)) == 4
+
+
+@pytest.mark.parametrize(('name', 'over'), VARIANTS)
+def test_gems_of_every_algorithm_that_trains_scores_resume_byte_for_byte(tmp_path, name: str, over: dict[str, Any]):
+    task = mining()
+    settings = settings_of(name, **over)
+    assert killed_after_every_round(
+        tmp_path, task, lambda past: ALGORITHMS.find(name).find(task, settings, past)) > 1

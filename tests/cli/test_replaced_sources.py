@@ -1,0 +1,53 @@
+"""Runs that start from the tickets of another run, which is then replaced by one that looks the same."""
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--run', 'source')
+SEQUELS = {
+    'source-finetuned': ('finetune', 'source', '-e', '2'),
+    'source-to-digits': ('transfer', 'source', '--to', 'digits', '-e', '1'),
+    'source-controls/reinit': (*SEARCH, '--controls', 'reinit')}
+
+
+def replaced(lth) -> None:
+    """The source found by another criterion: as many weights, but others."""
+
+    shutil.rmtree('runs/source')
+    assert lth(*SEARCH, '--criterion', 'movement').code == 0
+
+
+@pytest.mark.parametrize(('folder', 'command'), SEQUELS.items())
+def test_a_source_that_was_replaced_by_another_of_the_same_counts_is_noticed(lth, folder, command):
+    assert lth(*SEARCH).code == 0 and lth(*command).code == 0
+    whole = {path: path.read_bytes() for path in Path('runs', folder).rglob('*') if path.is_file()}
+    assert lth(*command).code == 0
+    replaced(lth)
+    result = lth(*command, *(('--criterion', 'movement') if command[0] == 'find-ticket' else ()))
+    told = ' '.join(result.err.split())
+    assert result.code == 2
+    assert f'runs/{folder} was made from another ticket than round 1 of seed 0 in runs/source is now' in told
+    assert {path: path.read_bytes() for path in Path('runs', folder).rglob('*') if path.is_file()} == whole
+
+
+def test_a_source_that_is_found_again_as_it_was_is_the_same(lth):
+    command = SEQUELS['source-to-digits']
+    assert lth(*SEARCH).code == 0 and lth(*command).code == 0
+    shutil.rmtree('runs/source')
+    shutil.rmtree('runs/source-to-digits/seed-0/round-01')
+    assert lth(*SEARCH).code == 0 and lth(*command).code == 0
+
+
+def test_every_round_names_the_ticket_it_was_made_from(lth):
+    assert lth(*SEARCH).code == 0 and lth(*SEQUELS['source-to-digits']).code == 0
+
+    def source(path: str) -> str | None:
+        with safe_open(path, 'pt') as file:
+            named: str | None = json.loads(file.metadata()['lth']).get('source')
+            return named
+    named = [source(f'runs/source-to-digits/seed-0/round-0{number}/mask.safetensors') for number in (0, 1)]
+    assert all(named) and named[0] != named[1]
+    assert source('runs/source/seed-0/round-01/mask.safetensors') is None
