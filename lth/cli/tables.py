@@ -105,8 +105,8 @@ def _legend(*, carries: bool, trained: bool) -> str:
     told = 'left: share of all weights.'
     told += (' early stop: the iteration of least validation loss, found afterwards.' if trained else
              ' test: of the untrained weights in force, in the last round of the gem itself.')
-    return told + (
-        ' inputs, units: those that still carry anything to the output; no input does that no picture lights.') * carries
+    carried = ' inputs, units: those that still carry anything to the output, of inputs those that pictures light.'
+    return told + carried * carries
 
 
 def _carrying(row: rounds.Row) -> list[str]:
