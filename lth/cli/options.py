@@ -38,7 +38,7 @@ Threads = Annotated[int, typer.Option(
     min=1, help='CPU threads for each seed. Results are the same bits only for the same number.')]
 EngineChoice = Annotated[Literal['auto', 'plain', 'sparse'] | None, typer.Option(
     '--engine', show_default=False,
-    help='How steps are computed: plain on all weights, sparse on the surviving ones of networks of dense layers, auto '
+    help='How steps are computed: plain on all weights, sparse on the surviving ones where layers are a chain, auto '
          'whichever is faster by a fixed rule; else what the run was begun with, or auto.')]
 Epochs = Annotated[int | None, typer.Option(
     '-e', '--number-of-epochs', metavar='N', show_default=False, help='Train each round, or the scores, for N epochs.')]

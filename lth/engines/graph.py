@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from lth.engines.arithmetic import arithmetic
+from lth.engines.chains import Dense, dense_chain
 from lth.engines.evaluation import score
 from lth.engines.gradients import backward_of
 from lth.engines.products import batched
 from lth.engines.program import Pass, Program
 from lth.engines.survivors import Survivors, survivors
-from lth.engines.wiring import Dense, chain
 from lth.task import Advance, Parametrization, Score, State, Task
 
 _WARMUP = 3
@@ -160,7 +160,7 @@ class Replay:
 def _layers(task: Task) -> list[Dense] | None:
     """The layers of a network that is a chain of dense ones, if its products may be written out: not in autocast."""
 
-    return None if task.training.precision == 'bf16' else chain(task.network)
+    return None if task.training.precision == 'bf16' else dense_chain(task.network)
 
 
 def _backward(task: Task) -> Pass:

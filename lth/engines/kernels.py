@@ -6,6 +6,11 @@ row 0, is one multiplication of a row and one addition. The weights lie unit by 
 that each of them weighs. A run is a unit's weights on one tile, as many rows as stay in the fastest cache while all
 units of a layer read them.
 
+Convolutions stand before that matrix, if there are any. The pictures of a channel are a plane of rows, one for each
+place, in a margin of zeros: a weight weighs the rows that lie where it says (`offsets`), seen from the place that is
+summed. What the last of them puts out are the first units of the matrix. They have no runs, so it leaves their values
+alone, and gathers their deltas.
+
 All of it stands in this one file, since numba's cache does not notice that an imported file has changed. Lanes are
 LLVM's own vectors, which it lowers to AVX-512, AVX2, SSE or NEON alike. No fast-math: a NaN must stay one.
 """
@@ -245,6 +250,27 @@ def greater(_typing: Any, one: Any, other: Any, if_so: Any, if_not: Any) -> Any:
 
 
 @operation
+def beats(_typing: Any, one: Any, other: Any, if_so: Any, if_not: Any) -> Any:
+    """`if_so` where one is above the other or no number, else `if_not`: what torch's pooling looks for."""
+
+    def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        above = builder.fcmp_ordered('>', arguments[0], arguments[1])
+        either = builder.or_(above, builder.fcmp_unordered('uno', arguments[0], arguments[0]))
+        return builder.select(either, arguments[2], arguments[3])
+    return _LANES(one, other, if_so, if_not), code
+
+
+@operation
+def matching(_typing: Any, lanes: Any, labels: Any, _label: Any) -> Any:
+    """The lanes whose label is this one, else 0."""
+
+    def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        label = _splat(builder, context.cast(builder, arguments[2], signature.args[2], types.float32))
+        return builder.select(builder.fcmp_ordered('==', arguments[1], label), arguments[0], _constant(0.))
+    return _LANES(lanes, labels, _label), code
+
+
+@operation
 def quotient(_typing: Any, one: Any, other: Any) -> Any:
     """One over the other, as exactly as floats can."""
 
@@ -338,21 +364,51 @@ class Matrix(NamedTuple):
 
     columns: Any  # (E,) the row of values that each weight weighs
     runs: Runs
-    units: int  # U
+    units: int  # U, those that the last convolution puts out included
     inputs: Any  # the pixels that are read
+    rows: Any  # the row of values of each of them
     blocks: Any  # the squares of pixels in which they lie, by their first pixels
     mean: Any  # of each input, and
     std: Any  # what standardizes it; both are empty where pictures are only scaled
     classes: int
 
 
+# What the kernels know of a convolution: the channels that it puts out, as numbers among those of all convolutions;
+# the rows of a plane that it reads, height and width of its sums, as many of them as are used, and whether it pools
+# them; the row of values of its first output, and rows to the next channel and line; the same of its slopes, and rows
+# from there up to what a weight at the far corner weighs; its first row of winners.
+STAGE = np.dtype([(name, np.int64) for name in (
+    'first', 'stop', 'source', 'across', 'height', 'width', 'pooled', 'target', 'target_plane', 'target_across',
+    'slopes', 'slopes_plane', 'slopes_across', 'margin', 'winners')])
+
+
+class Filters(NamedTuple):
+    """The surviving weights of convolutions: C channels that are put out, E weights."""
+
+    stages: Any  # STAGE, one for each convolution
+    pointers: Any  # (C + 1,) where the weights into each channel begin
+    offsets: Any  # (E,) what each weight weighs, in rows from the place that is summed
+    biases: Any  # (C,) the place of each channel's bias among the weights, -1 if it has none
+    silent: Any  # (C,) whether nothing that is heard reads the channel
+    leaving: Any  # (C + 1,) where the weights that leave each channel begin, in the two that follow
+    slopes: Any  # which slopes each of them hands down, in rows from the place that they are handed to
+    entries: Any  # which weight it is
+    weights: int  # how many weights and biases stand before those of the matrix
+
+
 class Room(NamedTuple):
-    """What a step writes: pixels turned, values (1 + inputs + U, 64), their deltas (U, 64), rows for the loss."""
+    """What a step writes: pixels turned, values of what is read and of units, the deltas of units (U, 64), rows for the
+    loss; and for convolutions the slopes of their sums, by which the loss rises, which of four places won in pooling
+    (4: none), and the weights that leave channels in their order.
+    """
 
     turned: Any
     values: Any
     deltas: Any
     scratch: Any
+    slopes: Any
+    winners: Any
+    leaving: Any
 
 
 class Pictures(NamedTuple):
@@ -389,7 +445,7 @@ def feed(matrix: Matrix, room: Room, turned: Any) -> None:
         if len(matrix.mean):
             centered = muladd(splat(1.), pixels, splat(-matrix.mean[position]))
             pixels = quotient(centered, splat(matrix.std[position]))
-        store(room.values, 1 + position, pixels)
+        store(room.values, matrix.rows[position], pixels)
 
 
 @compiled
@@ -471,6 +527,161 @@ def backward(matrix: Matrix, room: Room, vectors: Vectors) -> None:
 
 
 @compiled
+def summed(  # pylint: disable=too-many-arguments,too-many-positional-arguments # what a sum is made of
+        rows: Any, place: int, across: int, weights: Any, offsets: Any, start: int, stop: int, begin: Any) -> Any:
+    """The sums of the weights from `start` to `stop` at four places, two by two, the first at row `place`."""
+
+    one, two, three, four = begin, begin, begin, begin
+    for entry in range(start, stop):
+        weight, row = splat(weights[entry]), place + offsets[entry]
+        one = muladd(weight, load(rows, row), one)
+        two = muladd(weight, load(rows, row + 1), two)
+        three = muladd(weight, load(rows, row + across), three)
+        four = muladd(weight, load(rows, row + across + 1), four)
+    return one, two, three, four
+
+
+@compiled
+def pool(stage: Any, room: Room, channel: int, y: int, x: int, four: Any) -> None:
+    """Puts out the greatest of four sums, the first of equals, if it is above 0; and which it is."""
+
+    best, top = splat(0.), four[0]
+    best, top = beats(four[1], top, splat(1.), best), beats(four[1], top, four[1], top)
+    best, top = beats(four[2], top, splat(2.), best), beats(four[2], top, four[2], top)
+    best, top = beats(four[3], top, splat(3.), best), beats(four[3], top, four[3], top)
+    store(room.values, stage.target + channel * stage.target_plane + y * stage.target_across + x, relu(top))
+    store(room.winners, winner_of(stage, channel, y, x), greater(top, splat(0.), best, splat(4.)))
+
+
+@compiled
+def winner_of(stage: Any, channel: int, y: int, x: int) -> int:
+    """The row of the winner at this place of the pooled plane."""
+
+    line: int = channel * (stage.height // 2) + y
+    row: int = stage.winners + line * (stage.width // 2) + x
+    return row
+
+
+@compiled
+def put(stage: Any, room: Room, channel: int, y: int, x: int, sums: Any) -> None:
+    """Puts out a sum, if it is above 0 and its place is none beyond the edge."""
+
+    if y < stage.height and x < stage.width:
+        store(room.values, stage.target + channel * stage.target_plane + y * stage.target_across + x, relu(sums))
+
+
+@compiled
+def convolve(filters: Filters, room: Room, weights: Any) -> None:
+    """The values of all channels that are heard. Four places of all channels before the next four: what they read is
+    then in the cache.
+    """
+
+    for stage in filters.stages:
+        across, first, pooled = stage.across, stage.first, stage.pooled
+        for y in range(0, stage.height, 2):
+            for x in range(0, stage.width, 2):
+                place = stage.source + y * across + x
+                for channel in range(first, stage.stop):
+                    if filters.silent[channel]:
+                        continue
+                    bias = filters.biases[channel]
+                    four = summed(room.values, place, across, weights, filters.offsets, filters.pointers[channel],
+                                  filters.pointers[channel + 1], splat(weights[bias] if bias >= 0 else 0.))
+                    if pooled:
+                        pool(stage, room, channel - first, y // 2, x // 2, four)
+                        continue
+                    put(stage, room, channel - first, y, x, four[0])
+                    put(stage, room, channel - first, y, x + 1, four[1])
+                    put(stage, room, channel - first, y + 1, x, four[2])
+                    put(stage, room, channel - first, y + 1, x + 1, four[3])
+
+
+@compiled
+def add_gradient(filters: Filters, stage: Any, room: Room, vectors: Vectors) -> None:
+    """Adds up the gradient of the weights and biases of a convolution from its slopes, four places at a time."""
+
+    across, slopes_across, one = stage.across, stage.slopes_across, splat(1.)
+    for y in range(0, stage.height, 2):
+        for x in range(0, stage.width, 2):
+            place = stage.source + y * across + x
+            for channel in range(stage.first, stage.stop):
+                if filters.silent[channel]:
+                    continue
+                slope = stage.slopes + (channel - stage.first) * stage.slopes_plane + y * slopes_across + x
+                # Beyond the edge they are 0.
+                first, second = load(room.slopes, slope), load(room.slopes, slope + 1)
+                third, fourth = load(room.slopes, slope + slopes_across), load(room.slopes, slope + slopes_across + 1)
+                if filters.biases[channel] >= 0:
+                    sums = muladd(one, first, muladd(one, second, muladd(one, third, fourth)))
+                    vectors.gradient[filters.biases[channel]] += total(sums)
+                for entry in range(filters.pointers[channel], filters.pointers[channel + 1]):
+                    row = place + filters.offsets[entry]
+                    sums = muladd(first, load(room.values, row), splat(0.))
+                    sums = muladd(second, load(room.values, row + 1), sums)
+                    sums = muladd(third, load(room.values, row + across), sums)
+                    sums = muladd(fourth, load(room.values, row + across + 1), sums)
+                    vectors.gradient[entry] += total(sums)
+
+
+@compiled
+def settle(stage: Any, room: Room, channel: int, y: int, x: int, delta: Any) -> None:
+    """Makes the delta of what a channel put out at a place the slopes of its sums: of the one that won, if it pools."""
+
+    height, width = (stage.height // 2, stage.width // 2) if stage.pooled else (stage.height, stage.width)
+    if y >= height or x >= width:
+        return
+    plane, across = stage.slopes + channel * stage.slopes_plane, stage.slopes_across
+    if not stage.pooled:
+        value = load(room.values, stage.target + channel * stage.target_plane + y * stage.target_across + x)
+        store(room.slopes, plane + y * across + x, gated(delta, value))
+        return
+    winner, place = load(room.winners, winner_of(stage, channel, y, x)), plane + 2 * (y * across + x)
+    store(room.slopes, place, matching(delta, winner, 0.))
+    store(room.slopes, place + 1, matching(delta, winner, 1.))
+    store(room.slopes, place + across, matching(delta, winner, 2.))
+    store(room.slopes, place + across + 1, matching(delta, winner, 3.))
+
+
+@compiled
+def hand_down(filters: Filters, stage: Any, below: Any, room: Room, weights: Any) -> None:
+    """The slopes of the convolution below from those of a stage."""
+
+    across, halved = stage.slopes_across, 2 if below.pooled else 1
+    for entry in range(filters.leaving[below.first], filters.leaving[below.stop]):
+        room.leaving[entry] = weights[filters.entries[entry]]
+    origin = stage.slopes - stage.margin
+    for y in range(0, below.height // halved, 2):
+        for x in range(0, below.width // halved, 2):
+            place = origin + y * across + x
+            for channel in range(below.first, below.stop):
+                if filters.silent[channel]:
+                    continue
+                four = summed(room.slopes, place, across, room.leaving, filters.slopes, filters.leaving[channel],
+                              filters.leaving[channel + 1], splat(0.))
+                settle(below, room, channel - below.first, y, x, four[0])
+                settle(below, room, channel - below.first, y, x + 1, four[1])
+                settle(below, room, channel - below.first, y + 1, x, four[2])
+                settle(below, room, channel - below.first, y + 1, x + 1, four[3])
+
+
+@compiled
+def backward_convolutions(filters: Filters, room: Room, vectors: Vectors) -> None:
+    """Adds up the gradient of all convolutions, from the deltas of what the last one put out: the first in the room."""
+
+    last = len(filters.stages) - 1
+    for number in range(last, -1, -1):
+        stage = filters.stages[number]
+        if number == last:
+            height, width = (stage.height // 2, stage.width // 2) if stage.pooled else (stage.height, stage.width)
+            for feature in range((stage.stop - stage.first) * height * width):
+                line = feature // width
+                settle(stage, room, line // height, line % height, feature % width, load(room.deltas, feature))
+        else:
+            hand_down(filters, filters.stages[number + 1], stage, room, vectors.weights)
+        add_gradient(filters, stage, room, vectors)
+
+
+@compiled
 def adam(vectors: Vectors, step: int, rate: float, settings: Settings, decoupled: bool) -> None:
     """Adam's step number `step`, counted from 1, and a clean gradient; a decoupled decay shrinks the weights."""
 
@@ -508,22 +719,26 @@ def sgd(vectors: Vectors, rate: float, settings: Settings) -> None:
 
 @compiled
 def train(  # pylint: disable=too-many-arguments,too-many-positional-arguments # all that a step reads and writes
-        matrix: Matrix, room: Room, vectors: Vectors, pictures: Pictures, rows: Any, batch: int, rule: int,
-        settings: Settings, rates: Any, step: int, losses: Any, correct: Any) -> None:
+        filters: Filters, matrix: Matrix, room: Room, vectors: Vectors, pictures: Pictures, rows: Any, batch: int,
+        rule: int, settings: Settings, rates: Any, step: int, losses: Any, correct: Any) -> None:
     """A step for each of rows (steps, multiples of 64), the first of them number `step` of the optimizer's, counted
     from 1; writes each step's mean loss and right answers.
     """
 
+    behind = Vectors(vectors.weights[filters.weights:], vectors.gradient[filters.weights:],
+                     vectors.first[filters.weights:], vectors.second[filters.weights:])
     for index in range(len(rows)):
         loss, right = 0., 0
         for start in range(0, batch, LANES):
             chunk, count = rows[index, start:start + LANES], min(LANES, batch - start)
             turn_all(pictures.images, chunk, matrix.blocks, room.turned)
             feed(matrix, room, room.turned)
-            forward(matrix, room, vectors.weights)
+            convolve(filters, room, vectors.weights)
+            forward(matrix, room, behind.weights)
             more, found = judged(matrix, room, pictures.labels, chunk, count, batch)
             loss, right = loss + more, right + found
-            backward(matrix, room, vectors)
+            backward(matrix, room, behind)
+            backward_convolutions(filters, room, vectors)
         losses[index], correct[index] = loss / batch, right
         if rule == SGD:
             sgd(vectors, rates[index], settings)
@@ -542,13 +757,15 @@ def turned_once(images: Any, rows: Any, turned: Any) -> None:
 
 @compiled
 def score(  # pylint: disable=too-many-positional-arguments # as above
-        matrix: Matrix, room: Room, weights: Any, turned: Any, labels: Any, rows: Any, count: int) -> tuple[float, int]:
+        filters: Filters, matrix: Matrix, room: Room, weights: Any, turned: Any, labels: Any, rows: Any, count: int,
+) -> tuple[float, int]:
     """The sum of losses and the right answers of the first `count` pictures of rows, which were turned before."""
 
     loss, right = 0., 0
     for chunk in range(len(turned)):
         feed(matrix, room, turned[chunk])
-        forward(matrix, room, weights)
+        convolve(filters, room, weights)
+        forward(matrix, room, weights[filters.weights:])
         start = chunk * LANES
         more, found = judged(matrix, room, labels, rows[start:start + LANES], min(LANES, count - start), LANES)
         loss, right = loss + more, right + found

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lth.engines.chains import Dense
 from lth.engines.gradients import Backward
-from lth.engines.wiring import Dense
 
 
 class _Layer(NamedTuple):

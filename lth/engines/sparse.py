@@ -2,8 +2,9 @@
 
 A ticket with 5% of the weights costs about 5% of the training. Which rounds are trained so is a fixed rule, `pays`,
 never a timing, so that runs repeat. All else is the plain engine's: rounds that are too dense, learned scores, pruned
-weights that are not 0, and networks that are not dense layers with ReLU between them.
+weights that are not 0, and networks that are not a chain of convolutions and dense layers with ReLU between them.
 """
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,9 +15,11 @@ from torch import Tensor
 
 from lth.datasets import Split, sampling
 from lth.engines import kernels
+from lth.engines.chains import Chain, Dense, chain
+from lth.engines.convolutions import wired
 from lth.engines.kernels import LANES, SIDE, Pictures, Room, Vectors
 from lth.engines.plain import Plain
-from lth.engines.wiring import Averages, Dense, Wiring, bytes_of, chain, room_for, wired
+from lth.engines.wiring import Averages, Wiring, bytes_of, room_for
 from lth.errors import LthError
 from lth.network import Network
 from lth.recipe import DataSettings, Training
@@ -35,7 +38,7 @@ def obstacle(network: Network, data: DataSettings, training: Training, *, stream
     """What keeps a recipe from the sparse engine, None if nothing does."""
 
     if chain(network) is None:
-        return f'{network.settings.name} is not a chain of dense layers with ReLU between them'
+        return f'{network.settings.name} is not a chain of convolutions and dense layers with ReLU between them'
     if training.precision == 'bf16':
         return 'training.precision is bf16'
     if data.crop or data.flip or data.resized_crop or data.resolution:
@@ -56,6 +59,21 @@ def pays(kept: int, layers: Sequence[Dense], batch_size: int) -> bool:
     rows = layers[0].weight.shape[1] + sum(layer.weight.shape[0] for layer in layers)
     sparse = 80 * kept * -(-batch_size // LANES) * max(1., rows / 1200)
     return kept < weights and sparse <= weights * (batch_size + 40)
+
+
+def convolutions_pay(kept: Sequence[int], layers: Chain, batch_size: int) -> bool:
+    """The same for a chain with convolutions, each layer of which keeps so many weights.
+
+    A weight of a convolution counts once for each place that is summed. A weight costs 128 here, and a sum as much as 8
+    weights besides. What torch does in a step beside its sums takes the time of 10 million of them: most of LeNet-5's
+    step in small batches.
+    """
+
+    sparse, dense = 0, 10_000_000
+    for layer, count in zip(layers.layers, kept, strict=True):
+        sparse += 128 * (count + 8 * layer.weight.shape[0]) * layer.places * -(-batch_size // LANES)
+        dense += layer.weight.size * (layer.places * batch_size + 40)
+    return sum(kept) < sum(layer.weight.size for layer in layers.layers) and sparse <= dense
 
 
 class Sparse:
@@ -107,19 +125,28 @@ class Sparse:
     def expects(self, network: Network, kept: int, batch_size: int) -> bool:
         """Whether a network with so many prunable weights left is for the compiled loops."""
 
-        layers = chain(network)
-        kept += network.layout.weights - network.layout.prunable
-        return layers is not None and (self._always or pays(kept, layers, batch_size))
+        layers, density = chain(network), network.layout.density(kept)
+        return layers is not None and self._takes(
+            [round(density * layer.weight.size) for layer in layers.layers], layers, batch_size)
 
-    def _layers(self, task: Task, weights: Tensor, alive: Tensor) -> list[Dense] | None:
+    def _takes(self, kept: Sequence[int], layers: Chain, batch_size: int) -> bool:
+        """Whether a chain of which each layer keeps so many weights is for here."""
+
+        if self._always:
+            return True
+        if layers.convolutions:
+            return convolutions_pay(kept, layers, batch_size)
+        return pays(sum(kept), layers.dense, batch_size)
+
+    def _layers(self, task: Task, weights: Tensor, alive: Tensor) -> Chain | None:
         """The layers of a task if what is alive (R, N) is for here."""
 
         layers = chain(task.network)
         simple = weights.dtype == torch.float32 and isinstance(task.data.train.images, Tensor)
         if layers is None or not simple or obstacle(task.network, task.data_settings, task.training, streamed=False):
             return None
-        kept = int(alive[:, :task.network.layout.weights].sum(1).max())
-        return layers if self._always or pays(kept, layers, task.training.batch_size) else None
+        kept = [int(alive[:, layer.weight.start:layer.weight.stop].sum(1).max()) for layer in layers.layers]
+        return layers if self._takes(kept, layers, task.training.batch_size) else None
 
     def _networks(self, task: Task, weights: Tensor) -> 'list[_Open] | None':
         """Each replicate ready to be measured, at once if its training has just paused; None if not for here."""
@@ -165,7 +192,7 @@ class Sparse:
 
 
 class _Open(NamedTuple):
-    """A network as the kernels take it: the matrix, its weights (E,), memory to work in."""
+    """A network as the kernels take it: the wiring, its weights (E,), memory to work in."""
 
     wiring: Wiring
     weights: _Floats
@@ -228,8 +255,9 @@ class _Training:
 
         training, stop = self._task.training, self._step + len(rows)
         kernels.train(
-            self.network.wiring.matrix, self.network.room, self._vectors, self._pictures, rows, training.batch_size,
-            *_rule(training), self._task.learning_rates[self._step:stop], self._trained + 1, losses, correct)
+            self.network.wiring.filters, self.network.wiring.matrix, self.network.room, self._vectors, self._pictures,
+            rows, training.batch_size, *_rule(training), self._task.learning_rates[self._step:stop], self._trained + 1,
+            losses, correct)
         self._step, self._trained = stop, self._trained + len(rows)
 
     def _rows(self, epoch: int) -> _Rows:
@@ -246,16 +274,17 @@ class _Training:
 def compile_kernels() -> None:
     """Compiles all kernels, or finds them compiled, by training the least network there is for a step."""
 
-    layers = [Dense(Slot('weight', (1, 1), 0, 'output', prunable=True), Slot('bias', (1,), 1, 'other', prunable=False))]
-    network = _open(layers, torch.ones(2, dtype=torch.bool), torch.zeros(2), None)
+    layer = Dense(Slot('weight', (1, 1), 0, 'output', prunable=True), Slot('bias', (1,), 1, 'other', prunable=False))
+    network = _open(Chain([], [layer]), 1, torch.ones(2, dtype=torch.bool), torch.zeros(2), None)
     rows, nothing = np.zeros(LANES, dtype=np.int64), np.zeros(2, dtype=np.float32)
     pictures = Pictures(bytes_of(torch.zeros(1, 1, 1, 1, dtype=torch.uint8)), np.zeros(1, dtype=np.int64))
     vectors = Vectors(network.weights, nothing, nothing.copy(), nothing.copy())
     turned = np.empty((1, SIDE, LANES), dtype=np.uint8)
-    kernels.train(network.wiring.matrix, network.room, vectors, pictures, rows[None], 1, kernels.ADAM,
-                  (0.9, 0.999, 1e-8, 0.), np.zeros(1), 1, nothing[:1].copy(), np.zeros(1, dtype=np.int64))
+    kernels.train(network.wiring.filters, network.wiring.matrix, network.room, vectors, pictures, rows[None], 1,
+                  kernels.ADAM, (0.9, 0.999, 1e-8, 0.), np.zeros(1), 1, nothing[:1].copy(), np.zeros(1, dtype=np.int64))
     kernels.turned_once(pictures.images, rows, turned)
-    kernels.score(network.wiring.matrix, network.room, network.weights, turned, pictures.labels, rows, 1)
+    kernels.score(network.wiring.filters, network.wiring.matrix, network.room, network.weights, turned, pictures.labels,
+                  rows, 1)
 
 
 def _averages(task: Task) -> Averages | None:
@@ -264,22 +293,22 @@ def _averages(task: Task) -> Averages | None:
     return (task.data.mean, task.data.std) if task.data_settings.normalization == 'standardize' else None
 
 
-def _opened(task: Task, layers: list[Dense], alive: Tensor, weights: Tensor) -> _Open:
-    """The matrix of what is alive, (N,), and its weights."""
+def _opened(task: Task, layers: Chain, alive: Tensor, weights: Tensor) -> _Open:
+    """The wiring of what is alive, (N,), and its weights."""
 
-    return _open(layers, alive, weights, _averages(task))
+    return _open(layers, math.prod(task.network.shape), alive, weights, _averages(task))
 
 
-def _open(layers: list[Dense], alive: Tensor, weights: Tensor, averages: Averages | None) -> _Open:
+def _open(layers: Chain, pixels: int, alive: Tensor, weights: Tensor, averages: Averages | None) -> _Open:
     wiring = wired(layers, alive.numpy(), averages)
     kept = weights[torch.from_numpy(wiring.places)].numpy()
-    return _Open(wiring, kept, room_for(wiring.matrix, layers[0].weight.shape[1]))
+    return _Open(wiring, kept, room_for(wiring, pixels))
 
 
 def _at_once(network: _Open) -> int:
     """How many chunks of pictures one call works on."""
 
-    return max(1, _WORK // (len(network.weights) + 8 * len(network.room.values)))
+    return max(1, _WORK // (network.wiring.work + 8 * len(network.room.values)))
 
 
 def _scored(network: _Open, shown: _Shown) -> tuple[float, float]:
@@ -289,8 +318,9 @@ def _scored(network: _Open, shown: _Shown) -> tuple[float, float]:
     for start in range(0, len(shown.turned), chunks):
         first, here = start * LANES, slice(start * LANES, (start + chunks) * LANES)
         more, found = kernels.score(
-            network.wiring.matrix, network.room, network.weights, shown.turned[start:start + chunks], shown.labels,
-            shown.rows[here], min(shown.size - first, chunks * LANES))
+            network.wiring.filters, network.wiring.matrix, network.room, network.weights,
+            shown.turned[start:start + chunks], shown.labels, shown.rows[here],
+            min(shown.size - first, chunks * LANES))
         loss, right = loss + more, right + found
     return loss / shown.size, right / shown.size
 

@@ -1,57 +1,46 @@
 """A network of dense layers as a sparse matrix over units: which surviving weight lies between which two."""
-import math
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from lth.engines.kernels import LANES, SIDE, Matrix, Room, Runs
-from lth.network import Network
-from lth.vectors import Slot
+from lth.engines.chains import Dense
+from lth.engines.kernels import LANES, SIDE, STAGE, Filters, Matrix, Room, Runs
 
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]
+_Floats = NDArray[np.float32]
 # A tile has at least so many rows, which are 24 KiB, and so many that a unit has that many weights on it.
 _ROWS, _WEIGHTS = 96, 24
 # Mean and standard deviation of each channel.
 Averages = tuple[tuple[float, ...], tuple[float, ...]]
+# Of a network without convolutions.
+_NO_FILTERS = Filters(
+    stages=np.zeros(0, dtype=STAGE), pointers=np.zeros(1, dtype=np.int64), offsets=np.zeros(0, dtype=np.int32),
+    biases=np.zeros(0, dtype=np.int64), silent=np.zeros(0, dtype=bool), leaving=np.zeros(1, dtype=np.int64),
+    slopes=np.zeros(0, dtype=np.int32), entries=np.zeros(0, dtype=np.int64), weights=0)
 
 
-class Dense(NamedTuple):
-    """One dense layer: the slots of its weight and of its bias, if it has one."""
+class Extent(NamedTuple):
+    """How many rows of values come before the units of the matrix, and how many there are of slopes and winners."""
 
-    weight: Slot
-    bias: Slot | None
+    front: int
+    slopes: int
+    winners: int
 
 
 class Wiring(NamedTuple):
-    """A matrix with the places of its weights in the network's vector: (E,)."""
+    """A matrix with the places of its weights in the network's vector, (E,), those of convolutions before it first; the
+    rows that it wants; and how often a row is multiplied by a weight.
+    """
 
     matrix: Matrix
     places: _Ints
-
-
-def chain(network: Network) -> list[Dense] | None:
-    """The layers from input to output if they are dense layers with ReLU between them and nothing else, else None."""
-
-    layers = _unfolded(network.module)
-    if layers and isinstance(layers[0], nn.Flatten) and (layers[0].start_dim, layers[0].end_dim) == (1, -1):
-        layers = layers[1:]
-    dense, between = layers[::2], layers[1::2]
-    if len(dense) != len(between) + 1 or not all(layer.__class__ is nn.ReLU for layer in between):
-        return None
-    slots = {slot.name: slot for slot in network.layout.slots}
-    names = {id(parameter): name for name, parameter in network.module.named_parameters()}
-    found = []
-    for layer in dense:
-        if not isinstance(layer, nn.Linear) or layer.__class__ is not nn.Linear or id(layer.weight) not in names:
-            return None
-        found.append(Dense(slots[names[id(layer.weight)]],
-                           slots[names[id(layer.bias)]] if layer.bias is not None else None))
-    once = len({one.weight.name for one in found}) == len(found) and len(slots) == sum(map(_tensors, found))
-    return found if once and math.prod(network.shape) == found[0].weight.shape[1] else None
+    filters: Filters
+    extent: Extent
+    work: int
 
 
 def wired(layers: list[Dense], alive: _Bools, averages: Averages | None) -> Wiring:
@@ -63,25 +52,36 @@ def wired(layers: list[Dense], alive: _Bools, averages: Averages | None) -> Wiri
     found = [mask.nonzero() for mask in masks]
     columns = [rows[entries] for rows, (_, entries) in zip(_rows(layers, pixels), found, strict=True)]
     places = [_places(layer)[there] for layer, there in zip(layers, found, strict=True)]
-    last, nothing = max(layers[0].weight.shape[1] - SIDE, 0), np.zeros(0, dtype=np.float32)
+    last = max(layers[0].weight.shape[1] - SIDE, 0)
+    mean, std = moments(pixels, layers[0].weight.shape[1], averages)
     matrix = Matrix(
-        columns=np.concatenate(columns).astype(np.int32), runs=_runs(masks, heard[1:]),
-        units=sum(map(len, masks)), inputs=pixels, blocks=np.unique(np.minimum(pixels // SIDE * SIDE, last)),
-        mean=nothing, std=nothing, classes=len(masks[-1]))
-    if averages:
-        mean, std = (np.array(values, dtype=np.float32) for values in averages)
-        channels = pixels // (layers[0].weight.shape[1] // len(mean))
-        matrix = matrix._replace(mean=mean[channels], std=std[channels])
-    return Wiring(matrix, np.concatenate(places))
+        columns=np.concatenate(columns).astype(np.int32), runs=_runs(masks, heard[1:]), units=sum(map(len, masks)),
+        inputs=pixels, rows=1 + np.arange(len(pixels)), blocks=np.unique(np.minimum(pixels // SIDE * SIDE, last)),
+        mean=mean, std=std, classes=len(masks[-1]))
+    return Wiring(matrix, np.concatenate(places), _NO_FILTERS, Extent(1 + len(pixels), 0, 0), sum(map(len, places)))
 
 
-def room_for(matrix: Matrix, pixels: int) -> Room:
+def moments(pixels: _Ints, of_pixels: int, averages: Averages | None) -> tuple[_Floats, _Floats]:
+    """Mean and deviation of the channel in which each of these pixels lies; nothing without `averages`."""
+
+    if averages is None:
+        return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
+    mean, std = (np.array(values, dtype=np.float32) for values in averages)
+    channels = pixels // (of_pixels // len(mean))
+    return mean[channels], std[channels]
+
+
+def room_for(wiring: Wiring, pixels: int) -> Room:
     """Memory for a step, which torch begins where a vector of the processor may."""
 
-    values = torch.zeros(1 + len(matrix.inputs) + matrix.units, LANES)
+    extent, units = wiring.extent, wiring.matrix.units
+    values = torch.zeros(extent.front + units, LANES)
     values[0] = 1
     turned = torch.zeros(max(pixels, SIDE), LANES, dtype=torch.uint8)
-    return Room(turned.numpy(), values.numpy(), torch.zeros(matrix.units, LANES).numpy(), torch.zeros(4, LANES).numpy())
+    deltas, scratch, slopes, winners = (
+        torch.zeros(rows, LANES).numpy() for rows in (units, 4, extent.slopes, extent.winners))
+    leaving = np.zeros(len(wiring.filters.entries), dtype=np.float32)
+    return Room(turned.numpy(), values.numpy(), deltas, scratch, slopes, winners, leaving)
 
 
 def bytes_of(images: Tensor) -> NDArray[np.uint8]:
@@ -90,18 +90,6 @@ def bytes_of(images: Tensor) -> NDArray[np.uint8]:
     flat = images.reshape(len(images), -1)
     missing = SIDE - flat.shape[1]
     return (torch.nn.functional.pad(flat, (0, missing)) if missing > 0 else flat).contiguous().numpy()
-
-
-def _unfolded(module: nn.Module) -> list[nn.Module]:
-    """The layers of a sequence, those of sequences in it included, that do something."""
-
-    if not isinstance(module, nn.Sequential) or module.__class__ is not nn.Sequential:
-        return [] if isinstance(module, nn.Identity) else [module]
-    return [layer for child in module for layer in _unfolded(child)]
-
-
-def _tensors(layer: Dense) -> int:
-    return 1 + (layer.bias is not None)
 
 
 def _augmented(layer: Dense, alive: _Bools) -> _Bools:

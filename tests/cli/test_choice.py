@@ -76,9 +76,10 @@ def test_a_run_of_a_version_without_a_choice_goes_on_with_the_plain_engine(lth, 
 
 
 def test_sparse_where_it_cannot_be_is_an_error_that_says_why(lth, tmp_path):
-    result = lth('find-ticket', 'conv-2', 'cifar10', str(tmp_path), '--engine', 'sparse')
+    result = lth('find-ticket', 'resnet20', 'cifar10', str(tmp_path), '--engine', 'sparse')
     assert result.code == 2 and not (tmp_path / 'runs').exists()
-    assert 'conv-2 is not a chain of dense layers with ReLU between them. Use --engine auto' in result.err
+    assert ('resnet20 is not a chain of convolutions and dense layers with ReLU between them. Use --engine auto'
+            in result.err)
 
 
 def test_a_finetuned_ticket_takes_the_engine_that_is_asked_for(lth, tmp_path):
@@ -111,7 +112,7 @@ def test_a_gem_is_finetuned_and_checked_by_the_engine_that_is_asked_for_and_sear
 
 @pytest.mark.parametrize(('options', 'says'), [
     (('lenet-300-100', 'digits'), 'what is trained is not weights'),
-    (('conv-2', 'digits', '--finetune'), 'conv-2 is not a chain of dense layers')])
+    (('resnet20', 'digits', '--finetune'), 'resnet20 is not a chain of convolutions')])
 def test_the_sparse_engine_for_a_gem_is_refused_before_the_search_where_it_cannot_be(lth, options, says):
     result = lth('find-gem', *options, '--sparsity', '10', '--engine', 'sparse')
     assert result.code == 2 and f'--engine sparse is not for this: {says}' in ' '.join(result.err.split())

@@ -2,9 +2,9 @@
 import pytest
 import torch
 
+from lth.engines.chains import dense_chain
 from lth.engines.gradients import backward_of
 from lth.engines.products import batched
-from lth.engines.wiring import chain
 from tests.conftest import chained, task_of
 
 
@@ -16,7 +16,7 @@ def test_batched_products_find_the_gradients_that_autograd_finds(seeds, bias):
     images = torch.rand(len(seeds), 7, *task.network.shape, dtype=torch.float64)
     labels = torch.randint(0, 4, (len(seeds), 7))
     mine, theirs = weights.clone(), torch.cat([weights, weights])
-    losses, correct = batched(chain(task.network), mine).run(images, labels)
+    losses, correct = batched(dense_chain(task.network), mine).run(images, labels)
     expected = backward_of(task.network, theirs, {}).run(torch.cat([images] * 2), torch.cat([labels] * 2))
     assert torch.allclose(mine.grad, theirs.grad[:len(seeds)], atol=1e-12)
     assert torch.allclose(losses, expected[0][:len(seeds)]) and torch.equal(correct, expected[1][:len(seeds)])

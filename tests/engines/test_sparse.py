@@ -9,7 +9,7 @@ from torch import nn
 
 from lth import engines
 from lth.datasets import Dataset, Split
-from lth.engines import kernels, sparse, wiring
+from lth.engines import chains, kernels, sparse, wiring
 from lth.errors import LthError
 from lth.task import State, Task
 from lth.training import train
@@ -83,7 +83,7 @@ def test_layers_that_are_read_tile_by_tile_will_do(monkeypatch, density):
     monkeypatch.setattr(wiring, '_WEIGHTS', 1)
     task = chained(task_of(optimizer=SGD, length='40 epochs'), 17, 12)
     _, alive = ticket_of(task, density)
-    layers = wiring.chain(task.network)
+    layers = chains.dense_chain(task.network)
     matrix = wiring.wired(layers, alive[0].numpy(), None).matrix
     assert len(matrix.runs.units) > len(np.unique(matrix.runs.units)) or density == 0.02
     assert gap(task, density) < 1e-6
@@ -263,22 +263,22 @@ def test_the_first_prune_cuts_the_same_weights():
     (nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Linear(4, 4)), 'no relu'),
     (nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.ReLU()), 'relu at the end'),
     (nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Dropout(), nn.Linear(4, 4)), 'dropout'),
-    (nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(72, 4)), 'convolution')])
+    (nn.Sequential(nn.Conv1d(8, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)), 'along lines')])
 def test_other_networks_are_no_chain(module, name):
     network = replace(task_of().network, module=module, layout=Layout.of(module))
-    assert wiring.chain(network) is None, name
+    assert chains.chain(network) is None, name
 
 
 def test_a_layer_used_twice_is_no_chain():
     twice = nn.Linear(64, 64)
     module = nn.Sequential(nn.Flatten(), twice, nn.ReLU(), twice, nn.ReLU(), nn.Linear(64, 4))
-    assert wiring.chain(replace(task_of().network, module=module, layout=Layout.of(module))) is None
+    assert chains.chain(replace(task_of().network, module=module, layout=Layout.of(module))) is None
 
 
 def test_the_rule_is_one_of_density_widths_and_batch():
     def most(batch: int, *widths: int) -> float:
         task = chained(task_of(shape=(1, 28, 28)), *widths, classes=10)
-        layers = wiring.chain(task.network)
+        layers = chains.dense_chain(task.network)
         return max(kept for kept in range(101)
                    if sparse.pays(kept * task.network.layout.weights // 100, layers, batch)) / 100
 
