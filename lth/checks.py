@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lth import sequels
-from lth.controls import CONTROLS, STANDARDS, offered
+from lth.controls import CONTROLS, STANDARDS, hindrance, offered
 from lth.errors import LthError, suggestion
 from lth.plan import Plan, planned
 from lth.recipe import Raw, merged
@@ -21,8 +21,6 @@ SEARCHES = {
     'invert-scores': 'A whole new search that keeps the smallest scores where it kept the largest.',
     'random-labels': 'A whole new search on pictures with random labels (Su et al. 2020).',
     'half-data': 'A whole new search on half of the training pictures, as long as before (Su et al. 2020).'}
-# Controls that take weights from the dense network.
-_MOVING = ('reinit', 'shuffle-mask', 'permute-mask', 'smart-ratio', 'erk')
 _EPOCHS = re.compile(r'(\d+) epochs?')
 
 
@@ -101,8 +99,8 @@ def _impossible(name: str, source: Source) -> str | None:
         return f'{algorithm} has no ranking here that could be turned round'
     if name == 'invert-scores' and settings.get('final_mask') == 'in-force':
         return 'the final mask is what is in force, and upside down nothing is'
-    if name in _MOVING and (settings.get('rescale') or settings.get('mask_0_action', 'zero') != 'zero'):
-        return 'weights carry a factor of their layer, or stand outside the mask, which a control would not keep alike'
+    if name not in SEARCHES and (why := hindrance(name, settings)):
+        return why
     return _unworkable(name, source)
 
 

@@ -1,4 +1,4 @@
-"""Controls of a ticket or gem: the same with one respect changed, each proving that it changed just that.
+"""Controls of a ticket or gem: the same with one respect changed, each proving what it changed.
 
 A control is a function (task, origin, ticket, draw) -> ticket, where `origin` is the dense network that the ticket was
 cut from and `draw` the numbers that tell its random draws from others of the seed, with the claims it makes (Frankle &
@@ -15,6 +15,7 @@ from torch import Tensor
 from lth import layer_counts, masks, streams
 from lth.errors import LthError
 from lth.layer_counts import LayerCounts
+from lth.recipe import Raw
 from lth.registry import Registry
 from lth.task import Task
 from lth.tickets import Ticket, fresh, masked
@@ -33,13 +34,14 @@ STANDARDS = ('original', 'dense')
 @dataclass(frozen=True)
 class Control:
     """A change with what it claims; `summary` is its first sentence. `spread` says how many weights of each layer it
-    keeps, if it is not as the ticket has it.
+    keeps, if it is not as the ticket has it. One that is `within` the mask leaves alone what lies outside.
     """
 
     change: Change
     claims: tuple[Claim, ...]
     summary: str
     spread: LayerCounts | None = None
+    within: bool = False
 
 
 class Changes(NamedTuple):
@@ -66,13 +68,13 @@ CONTROLS: Registry[Control] = Registry('control')
 
 
 def control(
-        name: str, *claims: Claim, alias: Sequence[str] = (), spread: LayerCounts | None = None,
+        name: str, *claims: Claim, alias: Sequence[str] = (), spread: LayerCounts | None = None, within: bool = False,
 ) -> Callable[[Change], Change]:
     """A decorator that registers a change with its claims."""
 
     def add(change: Change) -> Change:
         summary = ' '.join((change.__doc__ or '').split('\n\n')[0].split())
-        CONTROLS.register(name, *alias)(Control(change, claims, summary, spread))
+        CONTROLS.register(name, *alias)(Control(change, claims, summary, spread, within))
         return change
     return add
 
@@ -81,6 +83,15 @@ def offered() -> dict[str, str]:
     """Every control that a ticket can be compared with, and what it does."""
 
     return {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in STANDARDS}
+
+
+def hindrance(name: str, settings: Raw) -> str | None:
+    """Why a control would change more than it says in tickets found by an algorithm of these settings, if it would."""
+
+    frozen = settings.get('rescale') or settings.get('mask_0_action', 'zero') != 'zero'
+    if CONTROLS.find(name).within or name == 'dense' or not frozen:
+        return None
+    return 'weights carry a factor of their layer, or stand outside the mask, which a control would not keep alike'
 
 
 def controlled(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw = ()) -> Ticket:
@@ -103,7 +114,7 @@ def changes(layout: Layout, origin: Ticket, before: Ticket, after: Ticket) -> li
         origin.weights, before.mask, before.weights, after.mask, after.weights))) for row in range(len(before.mask))]
 
 
-@control('original', 'mask kept', 'weights kept')
+@control('original', 'mask kept', 'weights kept', within=True)
 def original(_task: Task, _origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
     """Nothing is changed."""
 
@@ -137,7 +148,7 @@ def permute_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Tick
     return masked(origin, torch.stack(rows))
 
 
-@control('shuffle-weights', 'mask kept', 'weights differ', 'values kept')
+@control('shuffle-weights', 'mask kept', 'weights differ', 'values kept', within=True)
 def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The same mask, its weights shuffled within each layer."""
 

@@ -115,10 +115,12 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
         scores = (measurement.validation.accuracy, measurement.test.accuracy) if measurement else ((), ())
         tell(News(seeds, number, step, *scores))
 
+    # Taken before training: a source that is replaced meanwhile is noticed the next time.
+    missing = range(number, len(plan.kept)) if plan.algorithm.sourced else ()
+    sources = {one: sequels.fingerprints(plan, run.folder, seeds, one) for one in missing}
     task = plan.task(data, seeds, engine, watch)
     for found in plan.algorithm.find(task, plan.recipe.algorithm, past):
-        if plan.algorithm.sourced:
-            found = replace(found, sources=sequels.fingerprints(plan, run.folder, seeds, found.number))
+        found = replace(found, sources=sources.get(found.number, ()))
         run.save(found, seeds)
         tell(News(seeds, found.number, found.trained.step, test=found.trained.history[-1].test.accuracy, saved=True))
         number = found.number + 1

@@ -115,7 +115,9 @@ def _measure(place: Place, asked: Sequence[Question], send: Callable[[Question],
     """Answers questions one after the other, each on disk before it is told."""
 
     plan, run = opening.opened(opening.Place(place.folder, None, None))
-    engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable)
+    training = plan.of_round(asked[0].round).recipe.training
+    obstacle = engines.obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
+    engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable, obstacle=obstacle)
     data = plan.read(place.datasets).to(engine.device)
     plan = plan.on(data)
     for question in asked:

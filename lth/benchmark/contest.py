@@ -86,17 +86,18 @@ def contenders(
         sparse = [Contender('sparse', str(place))] if place.type == 'cpu' and plan.obstacle is None else []
         ours = [one._replace(density=density) for density in densities for one in (*ours, *sparse)]
     entrants = [Contender('usual', str(place)), *ours, *scored]
-    ways: tuple[Apart, ...] = ('processes', 'threads') if seeds > 1 else ()
-    return entrants + [one._replace(seeds=seeds, apart=way) for one in entrants[1:] for way in ways]
+    # Captures allow no other thread beside them.
+    ways: tuple[Apart, ...] = ('processes', 'threads') if place.type == 'cpu' else ('processes',)
+    return entrants + [one._replace(seeds=seeds, apart=way) for one in entrants[1:] for way in ways if seeds > 1]
 
 
 def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, threads: int, turns: int) -> list[Row]:
-    """Times all contenders in turn, each in its own process with its own memory; the first is the usual way."""
+    """Times all contenders in turn, each in processes of its own with their own memory; the first is the usual way."""
 
     if plan.streamed:
         raise LthError('lth bench times pictures in memory: these are streamed. Use --set data.storage=memory if '
                        'they fit, or a smaller data.size.')
-    teams, processes = list[list[connection.Connection]](), list[SpawnProcess]()
+    teams, steps, processes = list[list[connection.Connection]](), list[int](), list[SpawnProcess]()
     try:
         for entrant in entrants:
             teams.append([])
@@ -105,7 +106,8 @@ def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, thread
                 processes.append(workers.started(_compete, entrant, plan.recipe.dump(), datasets, threads, theirs))
                 theirs.close()
                 teams[-1].append(ours)
-        steps = [int(min(_answer(pipe) for pipe in team)) for team in teams]
+            # They find their pace before the next ones start.
+            steps.append(int(min(_answer(pipe) for pipe in teams[-1])))
         # Turn by turn, one team at a time: the others wait and use no core.
         laps = [[max(_asked(team, count)) for team, count in zip(teams, steps, strict=True)] for _ in range(turns)]
         memory = [sum(_asked(team, _MEMORY)) for team in teams]

@@ -115,7 +115,7 @@ def _found_and_finetuned(plan: 'Plan', way: Way) -> None:
     numbers = parsed_seeds(way.seeds)
     if way.engine == 'sparse':
         # Refuses what cannot be, before the search and not behind it.
-        training = getattr(plan.recipe.algorithm, 'finetune', plan.recipe.training)
+        training = plan.of_round(len(plan.kept) - 1).recipe.training
         obstacle = engines.obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
         engines.chosen(way.device, threads=way.threads, choice=way.engine, obstacle=obstacle)
     run = searched(plan, way_of(plan, way.folder, way))

@@ -64,10 +64,15 @@ def controls_of(text: str | None, draws: int, plan: 'Plan', folder: Path) -> 'di
         if draws > 1:
             raise LthError(f'--control-draws {draws}: of which controls? Name them, such as --controls reinit.')
         return {}
-    from lth.controls import CONTROLS, offered  # pylint: disable=import-outside-toplevel # as above
+    from lth.controls import CONTROLS, hindrance, offered  # pylint: disable=import-outside-toplevel # as above
     names = list(dict.fromkeys(CONTROLS.canonical(name.strip()) for name in text.split(',')))
     if missing := [name for name in names if name not in offered()]:
-        raise LthError(f'--controls {text}: {missing[0]} changes nothing. Choose among {", ".join(offered())}.')
+        raise LthError(f'--controls {text}: {missing[0]} is what they are compared with. Choose among '
+                       f'{", ".join(offered())}.')
+    for name in names:
+        if why := hindrance(name, plan.recipe.dump()['algorithm']):
+            raise LthError(f'--controls {text}: {name} cannot stand beside these tickets: {why}. Leave it out, or let '
+                           'pruned weights go to zero (--mask-0-action zero).')
     if len(plan.kept) == 1:
         raise LthError(f'--controls {text}: they stand beside tickets, but round 0 is the only one: prune at least '
                        'once (-i).')

@@ -153,7 +153,9 @@ def _pools(layer: nn.Module) -> bool:
 def _flattens(layer: nn.Module) -> bool:
     """Whether it makes vectors of pictures."""
 
-    return isinstance(layer, nn.Flatten) and (layer.start_dim, layer.end_dim) == (1, -1)
+    if layer.__class__ is not nn.Flatten or not isinstance(layer, nn.Flatten):
+        return False
+    return (layer.start_dim, layer.end_dim) == (1, -1)
 
 
 def _pair(number: int | tuple[int, ...]) -> tuple[int, ...]:
@@ -171,5 +173,5 @@ def _unfolded(module: nn.Module) -> list[nn.Module]:
     """The layers of a sequence, those of sequences in it included, that do something."""
 
     if not isinstance(module, nn.Sequential) or module.__class__ is not nn.Sequential:
-        return [] if isinstance(module, nn.Identity) else [module]
+        return [] if module.__class__ is nn.Identity else [module]
     return [layer for child in module for layer in _unfolded(child)]

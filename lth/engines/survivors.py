@@ -25,9 +25,10 @@ class Survivors:
 
         return (self.frozen.clone() if out is None else out).scatter_(1, self.places, learned)
 
-    def gradient(self, _learned: Tensor, gradient: Tensor, out: Tensor, _start: int = 0) -> None:
+    def gradient(self, _learned: Tensor, gradient: Tensor, out: Tensor, start: int = 0) -> None:
         """Their part of the gradient: (R, N) -> into (R, K)."""
 
+        assert start == 0, 'survivors lie all over the vector'
         out.copy_(gradient.gather(1, self.places))
 
     def project(self, _learned: Tensor) -> None:

@@ -90,7 +90,8 @@ def test_a_dry_run_tells_which_controls_would_follow(lth, tmp_path):
 @pytest.mark.parametrize(('options', 'says'), [
     (('--controls', 'reinits'), "Unknown control 'reinits', did you mean 'reinit'?"),
     (('--controls', ''), "Unknown control ''"),
-    (('--controls', 'dense'), 'dense changes nothing. Choose among erk, permute-mask, reinit'),
+    (('--controls', 'dense'), 'dense is what they are compared with. Choose among erk, permute-mask, reinit'),
+    (('--controls', 'shuffle-mask', '--mask-0-action', 'freeze'), 'shuffle-mask cannot stand beside these tickets'),
     (('--controls', 'smart-ratio', '-i', '30'), 'are too few'),
     (('--control-draws', '3'), '--control-draws 3: of which controls?'),
     (('--controls', 'reinit', '-i', '0'), 'round 0 is the only one')])
