@@ -105,7 +105,7 @@ def test_killed_again_and_again_at_random_instants_equals_never_killed(tmp_path,
 
 
 TICKETS = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '4', '--run', './run', '--criterion', 'movement',
-           '--mask-1-action', 'reinitialize', '--mask-0-action', 'toward-zero', '--seeds', '0-1')
+           '--mask-1-action', 'reinitialize', '--seeds', '0-1')
 SEQUELS = {
     'controls': (*TICKETS, '--controls', 'reinit,random-layer'),
     'transfer': ('transfer', './run', '--to', 'digits', '-e', '6', '--random-tickets'),
