@@ -76,9 +76,9 @@ def questions(
                        f'{whole - 1}.')
     asked = []
     for seed, number in itertools.product(seeds, rounds):
-        start = run.header(seed, number)['iteration']
+        start, end = run.header(seed, number)['iteration'], plan.of_round(number).steps
         for iteration in iterations or [start]:
-            if not start <= iteration < (end := plan.of_round(number).steps):
+            if not start <= iteration < end:
                 raise LthError(f'--part-at: iteration {iteration} is not on the way of round {number}, whose ticket '
                                f'starts at iteration {start} and trains up to {end}.')
             asked += [Question(seed, number, iteration, pair, points) for pair in range(pairs)]

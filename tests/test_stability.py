@@ -238,6 +238,14 @@ def test_measurements_of_the_current_folder_lie_beside_it(lth, tmp_path, monkeyp
     assert len(list((tmp_path / 'runs/lenet-300-100-digits-stability').iterdir())) == 2
 
 
+def test_copies_cannot_part_before_their_ticket_starts(lth):
+    lth('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--seeds', '0-1', '--set',
+        'algorithm.rewind=5 iterations', '--run', 'late')
+    result = lth('stability', 'late', '--part-at', '0')
+    told = 'iteration 0 is not on the way of round 0, whose ticket starts at iteration 5 and trains up to 21'
+    assert result.code == 2 and told in ' '.join(result.err.split())
+
+
 @pytest.mark.parametrize(('options', 'says'), [
     (('lenet-300-100-digits/seed-0',), 'stability compares its seeds: give'),
     (('lenet-300-100-digits', '--rounds', '7'), 'has no round 7 of all seeds [0, 1]: its rounds are 0 … 2'),

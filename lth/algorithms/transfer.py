@@ -56,10 +56,12 @@ def transferred(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
 
     source = Network.of(task.network.settings, settings.shape, settings.classes, settings.keep_out)
     start, count = fresh(task), len(settings.kept)
+    # Of other seeds: a ticket that was rewound to iteration 0 has the weights that this seed draws.
+    anew = fresh(replace(task, seeds=tuple(streams.number(seed, 'random ticket') for seed in task.seeds)))
     for number in range(len(past) - count, count):
         ticket = transplanted(past[number].ticket, source, task.network, start)
         if settings.ticket == 'random':
-            ticket = masked(start, _shuffled(ticket.mask, task.seeds, settings.rounds[number]))
+            ticket = masked(anew, _shuffled(ticket.mask, task.seeds, settings.rounds[number]))
         ticket = replace(ticket, iteration=0)
         yield Round(number, ticket, finetune(task, ticket))
 

@@ -48,8 +48,10 @@ def test_a_random_ticket_is_as_sparse_but_other_weights_anywhere_in_the_network(
     prunable, mask = task.network.layout.prunable, over.ticket.mask
     assert mask.sum(1).tolist() == found[2].ticket.mask.sum(1).tolist()
     assert torch.equal(over.ticket.weights[:, :prunable] != 0, mask)
-    fresh = torch.stack([task.network.fresh(seed) for seed in task.seeds])
-    assert torch.equal(over.ticket.weights[:, :prunable], fresh[:, :prunable] * mask)
+    # Weights of no seed's own draw, which a ticket that is rewound to iteration 0 has.
+    own = torch.stack([task.network.fresh(seed) for seed in task.seeds])[:, :prunable]
+    assert not (over.ticket.weights[:, :prunable] == own)[mask].any()
+    assert over.ticket.weights[:, :prunable][mask].std().item() == pytest.approx(own[mask].std().item(), rel=0.1)
     slot = task.network.layout.prunable_slots[-1]
     density = float(mask.float().mean())
     shares = [float(some[:, slot.start:slot.stop].float().mean()) for some in (found[2].ticket.mask, mask)]
