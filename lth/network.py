@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from lth import foreign, models, streams
@@ -54,6 +55,12 @@ class Network:
 
         convolves = any(isinstance(layer, _ConvNd) for layer in self.module.modules())
         return not (convolves or self.noisy or self.own or dict(self.module.named_buffers()))
+
+    @property
+    def normalized(self) -> bool:
+        """Whether there is a BatchNorm in it."""
+
+        return any(isinstance(layer, _BatchNorm) for layer in self.module.modules())
 
     @property
     def fingerprint(self) -> str:

@@ -79,11 +79,12 @@ def past_of(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> S
     return replace(past, rounds=tuple(past.rounds[number] for number in numbers))
 
 
-def fingerprints(plan: Plan, folder: Path, seeds: Sequence[int], number: int) -> tuple[str, ...]:
-    """Those of the tickets that round `number` of the run in `folder` is made from, one for each seed."""
+def fingerprints(
+        plan: Plan, folder: Path, seeds: Sequence[int], rounds: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Those of the tickets that these rounds of the run in `folder` are made from, one for each seed."""
 
     run, numbers = _begun_from(plan, folder)
-    return tuple(run.load(seed, numbers[number]).ticket.fingerprints()[0] for seed in seeds)
+    return {one: tuple(_fingerprint(run, seed, numbers[one]) for seed in seeds) for one in rounds}
 
 
 def refuse_replaced(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
@@ -97,11 +98,15 @@ def refuse_replaced(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
         if last < 0 or source.rounds(seed) <= numbers[last]:
             continue
         recorded = run.header(seed, last).get('source')  # none in runs of an earlier version
-        if recorded and (recorded,) != fingerprints(plan, run.folder, [seed], last):
+        if recorded and recorded != _fingerprint(source, seed, numbers[last]):
             raise LthError(
                 f'{run.folder} was made from another ticket than round {numbers[last]} of seed {seed} in '
                 f'{source.folder} is now: that run was replaced. Put it back; or move {run.folder} away, and the same '
                 'command makes it from what is there now.')
+
+
+def _fingerprint(run: Run, seed: int, number: int) -> str:
+    return run.load(seed, number).ticket.fingerprints()[0]
 
 
 def _begun_from(plan: Plan, folder: Path) -> tuple[Run, Sequence[int]]:

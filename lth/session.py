@@ -116,8 +116,8 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
         tell(News(seeds, number, step, *scores))
 
     # Taken before training: a source that is replaced meanwhile is noticed the next time.
-    missing = range(number, len(plan.kept)) if plan.algorithm.sourced else ()
-    sources = {one: sequels.fingerprints(plan, run.folder, seeds, one) for one in missing}
+    missing = range(number, len(plan.kept))
+    sources = sequels.fingerprints(plan, run.folder, seeds, missing) if plan.algorithm.sourced else {}
     task = plan.task(data, seeds, engine, watch)
     for found in plan.algorithm.find(task, plan.recipe.algorithm, past):
         found = replace(found, sources=sources.get(found.number, ()))

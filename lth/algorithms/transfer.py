@@ -15,7 +15,7 @@ from lth.algorithms.algorithm import algorithm
 from lth.network import Network
 from lth.recipe import AlgorithmSettings, Training
 from lth.task import Task
-from lth.tickets import Round, finetune, fresh, masked
+from lth.tickets import Round, Ticket, finetune, fresh, masked
 from lth.transplant import transplanted
 from lth.vectors import Layout
 
@@ -56,14 +56,19 @@ def transferred(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
 
     source = Network.of(task.network.settings, settings.shape, settings.classes, settings.keep_out)
     start, count = fresh(task), len(settings.kept)
-    # Of other seeds: a ticket that was rewound to iteration 0 has the weights that this seed draws.
-    anew = fresh(replace(task, seeds=tuple(streams.number(seed, 'random ticket') for seed in task.seeds)))
+    anew = _anew(task) if settings.ticket == 'random' else start
     for number in range(len(past) - count, count):
         ticket = transplanted(past[number].ticket, source, task.network, start)
         if settings.ticket == 'random':
             ticket = masked(anew, _shuffled(ticket.mask, task.seeds, settings.rounds[number]))
         ticket = replace(ticket, iteration=0)
         yield Round(number, ticket, finetune(task, ticket))
+
+
+def _anew(task: Task) -> Ticket:
+    """The network drawn by other seeds: a ticket that was rewound to iteration 0 has the weights of the seed itself."""
+
+    return fresh(replace(task, seeds=tuple(streams.number(seed, 'random ticket') for seed in task.seeds)))
 
 
 def _shuffled(mask: Tensor, seeds: Sequence[int], number: int) -> Tensor:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.engines.graph import CudaGraph
 from lth.engines.plain import Plain
@@ -80,8 +79,7 @@ def precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
 
     if _place(device).type == 'cpu' or network.stackable:
         return 'fp32'
-    normalized = any(isinstance(layer, _BatchNorm) for layer in network.module.modules())
-    return 'bf16' if normalized else 'tf32'
+    return 'bf16' if network.normalized else 'tf32'
 
 
 def groups(engine: Engine, network: Network, seeds: Sequence[int]) -> list[tuple[int, ...]]:

@@ -11,7 +11,6 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.datasets import Split, Stream, sampling
 from lth.engines.arithmetic import arithmetic
-from lth.network import Network
 from lth.task import Score, State, Task
 
 # A thousand pictures of CIFAR's size, fewer larger ones: 55 of 224 pixels take VGG-19's first layer 1.4 GB.
@@ -77,7 +76,7 @@ def reestimated(task: Task, state: State, pictures: Sequence[Tensor]) -> State:
     numbers, one (n,) for each replicate; none is augmented. Itself if there is no BatchNorm.
     """
 
-    if not _normalized(task.network):
+    if not task.network.normalized:
         return state
     buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
     for replicate, weights in enumerate(state.weights):
@@ -90,10 +89,6 @@ def reestimated(task: Task, state: State, pictures: Sequence[Tensor]) -> State:
             with arithmetic(task):
                 module(_seen(task, images, weights))
     return replace(state, buffers=buffers)
-
-
-def _normalized(network: Network) -> bool:
-    return any(isinstance(layer, _BatchNorm) for layer in network.module.modules())
 
 
 def _size(task: Task) -> int:

@@ -18,7 +18,8 @@ from lth.task import Task
 from lth.training import train
 from lth.vectors import Layout
 from tests.conftest import CPU, SGD, everything, task_of
-from tests.engines.test_sparse import OPTIMIZERS, SPARSE, drawn, ends, exact, gap, ticket_of
+from tests.engines.test_sparse import (
+    OPTIMIZERS, SPARSE, assert_engines_take_turns, drawn, ends, exact, gap, ticket_of)
 
 
 def filtered(task: Task, *layers: tuple[int, int, int, bool], width: int = 6, bias: bool = True) -> Task:
@@ -119,14 +120,7 @@ def test_pruned_weights_keep_their_bits():
 
 @pytest.mark.parametrize('optimizer', ['adam', 'momentum'])
 def test_one_engine_goes_on_where_the_other_stopped(optimizer):
-    task = conv_2(optimizer=OPTIMIZERS[optimizer])
-    state, alive = ticket_of(task, 0.3)
-    expected = ends(task, exact(state), alive, 12, engine=CPU)
-    for order in ((CPU, SPARSE, CPU), (SPARSE, CPU, SPARSE)):
-        found = state
-        for stop, engine in zip((3, 7, 12), order, strict=True):
-            found = ends(task, found, alive, stop, engine=engine)
-        assert torch.allclose(found.weights.double(), expected.weights, atol=1e-6)
+    assert_engines_take_turns(conv_2(optimizer=OPTIMIZERS[optimizer]))
 
 
 def test_where_it_stops_or_a_call_ends_changes_nothing(monkeypatch):

@@ -175,9 +175,9 @@ def test_pruned_weights_that_are_not_zero_are_for_the_plain_engine():
     assert torch.equal(found.weights, ends(task, state, alive, 9, engine=CPU).weights)
 
 
-@pytest.mark.parametrize('optimizer', OPTIMIZERS)
-def test_one_engine_goes_on_where_the_other_stopped(optimizer):
-    task = task_of(optimizer=OPTIMIZERS[optimizer])
+def assert_engines_take_turns(task: Task) -> None:
+    """Each goes on where the other stopped: weights as by one alone, and the optimizer's tensors of its shapes."""
+
     state, alive = ticket_of(task, 0.3)
     expected = ends(task, exact(state), alive, 12, engine=CPU)
     for order in ((CPU, SPARSE, CPU), (SPARSE, CPU, SPARSE)):
@@ -188,6 +188,11 @@ def test_one_engine_goes_on_where_the_other_stopped(optimizer):
         theirs = ends(task, state, alive, 12, engine=CPU).optimizer
         assert {name: tensor.shape for name, tensor in found.optimizer.items()} == {
             name: tensor.shape for name, tensor in theirs.items()}
+
+
+@pytest.mark.parametrize('optimizer', OPTIMIZERS)
+def test_one_engine_goes_on_where_the_other_stopped(optimizer):
+    assert_engines_take_turns(task_of(optimizer=OPTIMIZERS[optimizer]))
 
 
 def test_where_it_stops_or_a_call_ends_changes_nothing(monkeypatch):
