@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lth import streams
+from lth import rng
 from lth.registry import Registry
 
 
@@ -144,4 +144,4 @@ def _frozen(change: Change, weights: Tensor, zeroed: Tensor) -> Tensor:
 def _shuffled(values: Tensor, chosen: Tensor, random: torch.Generator) -> Tensor:
     """The values with the chosen ones shuffled among themselves: (n,), (n,) -> (n,)."""
 
-    return values.masked_scatter(chosen, streams.shuffled(values[chosen], random))
+    return values.masked_scatter(chosen, rng.shuffled(values[chosen], random))

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lth import layer_counts, masks, streams
+from lth import layer_counts, masks, rng
 from lth.errors import LthError
 from lth.layer_counts import LayerCounts
 from lth.recipe import Raw
@@ -125,7 +125,7 @@ def original(_task: Task, _origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticke
 def reinit(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The same mask, weights drawn anew by the same initializer."""
 
-    drawn = fresh(replace(task, seeds=tuple(streams.number(seed, 'reinit', *draw) for seed in task.seeds)))
+    drawn = fresh(replace(task, seeds=tuple(rng.number(seed, 'reinit', *draw) for seed in task.seeds)))
     return masked(drawn, ticket.mask)
 
 
@@ -134,7 +134,7 @@ def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Tick
     """The mask shuffled within each layer, the weights as they were drawn there."""
 
     rows = [torch.cat([
-        streams.shuffled(mask[slot.start:slot.stop], streams.generator(seed, 'shuffle-mask', *draw, slot.start))
+        rng.shuffled(mask[slot.start:slot.stop], rng.generator(seed, 'shuffle-mask', *draw, slot.start))
         for slot in task.network.layout.prunable_slots]) for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
     return masked(origin, torch.stack(rows))
 
@@ -143,7 +143,7 @@ def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Tick
 def permute_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The mask permuted over the whole network, the weights as they were drawn there."""
 
-    rows = [streams.shuffled(mask, streams.generator(seed, 'permute-mask', *draw))
+    rows = [rng.shuffled(mask, rng.generator(seed, 'permute-mask', *draw))
             for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
     return masked(origin, torch.stack(rows))
 
@@ -156,7 +156,7 @@ def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> 
     for row, seed in enumerate(task.seeds):
         for slot in task.network.layout.prunable_slots:
             layer, kept = weights[row, slot.start:slot.stop], ticket.mask[row, slot.start:slot.stop]
-            layer[kept] = streams.shuffled(layer[kept], streams.generator(seed, 'shuffle-weights', *draw, slot.start))
+            layer[kept] = rng.shuffled(layer[kept], rng.generator(seed, 'shuffle-weights', *draw, slot.start))
     return replace(ticket, weights=weights)
 
 
@@ -185,7 +185,7 @@ def _random(task: Task, origin: Ticket, ticket: Ticket, draw: Draw, spread: Laye
     slots, rows = task.network.layout.prunable_slots, []
     for mask, seed in zip(ticket.mask, task.seeds, strict=True):
         counts = spread(slots, int(mask.sum()))
-        rows.append(masks.spread([slot.size for slot in slots], counts, seeds=[streams.number(seed, 'control', *draw)]))
+        rows.append(masks.spread([slot.size for slot in slots], counts, seeds=[rng.number(seed, 'control', *draw)]))
     return masked(origin, torch.cat(rows).to(ticket.mask.device))
 
 

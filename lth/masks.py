@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lth import streams
+from lth import rng
 
 _PARTS = 10_000  # more than any network has layers: tells draws of a round's apart
 
@@ -41,7 +41,7 @@ def keep_best(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int],
     Ties are broken by the seed of each replicate; `salt` tells draws of one seed apart (round, layer).
     """
 
-    rows = [_keep_best(row, alive, count, streams.generator(seed, 'ties', salt))
+    rows = [_keep_best(row, alive, count, rng.generator(seed, 'ties', salt))
             for row, alive, seed in zip(scores.cpu(), mask.cpu(), seeds, strict=True)]
     return torch.stack(rows).to(mask.device)
 
@@ -71,7 +71,7 @@ def spread(sizes: Sequence[int], counts: Sequence[int], *, seeds: Sequence[int])
     """
 
     return torch.stack([
-        torch.cat([_drawn(size, count, streams.generator(seed, 'mask', layer))
+        torch.cat([_drawn(size, count, rng.generator(seed, 'mask', layer))
                    for layer, (size, count) in enumerate(zip(sizes, counts, strict=True))])
         for seed in seeds])
 

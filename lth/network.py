@@ -13,7 +13,7 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from lth import foreign, models, streams
+from lth import foreign, models, rng
 from lth.errors import LthError, one_line
 from lth.initializers import INITIALIZERS
 from lth.models.zoo import OWN, Shape
@@ -85,7 +85,7 @@ class Network:
         or everything if the initializer is `own`) as the module's code makes it.
         """
 
-        initializer, random = self.settings.initializer, streams.generator(seed, 'weights')
+        initializer, random = self.settings.initializer, rng.generator(seed, 'weights')
         module = _built(self.settings, self.shape, self.classes, seed=seed)
         drawn = {name: parameter.detach() for name, parameter in module.named_parameters()}
         if initializer == OWN:
@@ -151,7 +151,7 @@ def _built(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) ->
     names = type(settings).model_fields.keys() - {'name', 'initializer'}
     options = {name: getattr(settings, name) for name in names}
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(streams.number(seed, 'module'))
+        torch.default_generator.manual_seed(rng.number(seed, 'module'))
         with foreign.guarded(f'{settings.name}, built for pictures of shape {shape} in {classes} classes,'):
             module = models.MODELS.find(settings.name)(shape, classes, **options)
     if not isinstance(module, nn.Module):

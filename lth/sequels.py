@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from lth import files, recipes, streams
+from lth import files, recipes, rng
 from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.recipe import Raw
@@ -73,7 +73,7 @@ def past_of(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> S
         raise LthError(f'{run.folder} has no round {max(numbers)} of all seeds {list(seeds)}, and this run starts from '
                        'it. Let that search go on first.')
     if 'round' in plan.recipe.dump()['algorithm']:
-        anew = drawn(plan.network, [streams.number(seed, 'output') for seed in seeds], engine.device)
+        anew = drawn(plan.network, [rng.number(seed, 'output') for seed in seeds], engine.device)
         return [replace(one, ticket=transplanted(one.ticket, run.network, plan.network, anew))
                 for one in (past[number] for number in (0, *numbers))]
     return replace(past, rounds=tuple(past.rounds[number] for number in numbers))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lth import engines, files, opening, streams, workers
+from lth import engines, files, opening, rng, workers
 from lth.errors import LthError
 from lth.plan import Plan
 from lth.runs import Run
@@ -184,7 +184,7 @@ def _overlap(mask: Tensor, other: Tensor) -> tuple[float, float]:
 def _copied(task: Task, question: Question, which: int) -> Task:
     """The task on the same pictures, in another order and with other augmentation."""
 
-    seed = streams.number(question.seed, 'copy', question.pair, which)
+    seed = rng.number(question.seed, 'copy', question.pair, which)
     return replace(task, seeds=(seed,), division_seeds=task.seeds)
 
 

@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from lth import streams
+from lth import rng
 from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS, Change
 
 START = [1., -2., 3., -4., 5., -6., 7., -8.]
@@ -14,7 +14,7 @@ ANEW = [-10., -20., 30., 40., -50., 60., 70., 80.]
 
 def change(seed: int = 0) -> Change:
     return Change(torch.tensor(START), torch.tensor(FINAL), torch.tensor(KEPT), lambda: torch.tensor(ANEW),
-                  lambda: 0.25, streams.generator(seed, 'action'))
+                  lambda: 0.25, rng.generator(seed, 'action'))
 
 
 def kept(name: str, seed: int = 0) -> list[float]:

@@ -2,14 +2,14 @@
 import pytest
 import torch
 
-from lth import masks, streams
+from lth import masks, rng
 from lth.criteria import CRITERIA, Choice
 
 INITIAL, FINAL = torch.tensor([1., -2., 3., -4., 0.]), torch.tensor([-0.5, -5., 3.5, 0., 2.])
 
 
 def choice(count: int, seed: int = 0) -> Choice:
-    return Choice(count, streams.generator(seed, 'criterion'))
+    return Choice(count, rng.generator(seed, 'criterion'))
 
 
 def scores(name: str, count: int = 3) -> list[float]:

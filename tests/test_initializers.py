@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from lth import streams
+from lth import rng
 from lth.errors import LthError
 from lth.initializers import INITIALIZERS
 from lth.models import settings_of
@@ -16,7 +16,7 @@ FAN_IN, FAN_OUT = 32 * 9, 64 * 9
 
 
 def drawn(name: str, seed: int = 0) -> torch.Tensor:
-    return INITIALIZERS.find(name)(SLOT, streams.generator(seed, 'weights'))
+    return INITIALIZERS.find(name)(SLOT, rng.generator(seed, 'weights'))
 
 
 @pytest.mark.parametrize(('name', 'std'), [

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lth import session, stability, streams, workers
+from lth import rng, session, stability, workers
 from lth.cli.planning import plan_of
 from lth.datasets import sampling
 from lth.stability import Answer, Question, answered
@@ -28,7 +28,7 @@ def question(**over: int) -> Question:
 def copies(task: Task, ticket: Ticket, pair: int = 0) -> list[State]:
     """The two ends, trained by hand."""
 
-    seeds = [streams.number(0, 'copy', pair, which) for which in range(2)]
+    seeds = [rng.number(0, 'copy', pair, which) for which in range(2)]
     return [finetune(replace(task, seeds=(seed,), division_seeds=task.seeds), ticket) for seed in seeds]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lth import masks, streams
+from lth import masks, rng
 from lth.actions import Change, Mask0Action, Mask1Action
 from lth.criteria import Choice, Criterion
 from lth.task import Task
@@ -37,7 +37,7 @@ def cut(task: Task, trained: Trained, criterion: Criterion, counts: Sequence[int
     scores = []
     for layer, ((start, stop), count) in enumerate(zip(bounds, counts, strict=True)):
         initial, final, alive = (rows[:, start:stop] for rows in (trained.initial, trained.final, trained.alive))
-        choices = [Choice(count, streams.generator(seed, 'criterion', number, layer)) for seed in task.seeds]
+        choices = [Choice(count, rng.generator(seed, 'criterion', number, layer)) for seed in task.seeds]
         scores.append(torch.stack([_scores(criterion, *row) for row in zip(initial, final, alive, choices)]))
     return masks.keep_best_of_each(
         torch.cat(scores, dim=1), trained.alive, bounds, counts, seeds=task.seeds, number=number)
@@ -67,7 +67,7 @@ def _changes(task: Task, trained: Trained, mask: Tensor, replicate: int) -> Iter
 
     seed, number = task.seeds[replicate], trained.number
     first = functools.cache(lambda: task.network.fresh(seed))
-    anew = functools.cache(lambda: task.network.fresh(streams.number(seed, 'drawn anew', number)))
+    anew = functools.cache(lambda: task.network.fresh(rng.number(seed, 'drawn anew', number)))
     for layer, slot in enumerate(task.network.layout.prunable_slots):
         place = slice(slot.start, slot.stop)
         here = trained.alive[replicate, place]
@@ -75,7 +75,7 @@ def _changes(task: Task, trained: Trained, mask: Tensor, replicate: int) -> Iter
             trained.rewind_point[replicate, place][here], trained.final[replicate, place][here],
             mask[replicate, place][here], redrawn=functools.partial(_at, anew, place, here),
             std=functools.partial(_deviation, first, place),
-            random=streams.generator(seed, 'action', number, layer))
+            random=rng.generator(seed, 'action', number, layer))
 
 
 def _at(vector: Callable[[], Tensor], place: slice, survivors: Tensor) -> Tensor:

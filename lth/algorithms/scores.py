@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lth import masks, streams
+from lth import masks, rng
 from lth.algorithms.collapse import kept_count, refuse_empty_layers
 from lth.errors import LthError
 from lth.lengths import Length, Span
@@ -154,4 +154,4 @@ def check_span(name: str, span: Span) -> None:
 def drawn(task: Task, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
     """The scores of every seed at the start: (R, P)."""
 
-    return torch.stack([draw(streams.generator(seed, 'scores')) for seed in task.seeds])
+    return torch.stack([draw(rng.generator(seed, 'scores')) for seed in task.seeds])

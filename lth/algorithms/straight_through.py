@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lth import streams
+from lth import rng
 from lth.algorithms.regularizers import Penalty
 from lth.vectors import Layout
 
@@ -155,7 +155,7 @@ class Bernoulli:
 
         out, count = self.frozen.clone() if out is None else out, learned.shape[1]
         noise = torch.stack([
-            torch.rand(count, generator=streams.generator(seed, 'bernoulli', step)) for seed in self.seeds])
+            torch.rand(count, generator=rng.generator(seed, 'bernoulli', step)) for seed in self.seeds])
         torch.lt(noise.to(learned.device), learned.sigmoid(), out=out[:, :count])
         if self.rescale:
             self._scales.update(scales(self.layout, out[:, :count]))

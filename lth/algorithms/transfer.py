@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lth import streams
+from lth import rng
 from lth.algorithms.algorithm import algorithm
 from lth.network import Network
 from lth.recipe import AlgorithmSettings, Training
@@ -68,11 +68,11 @@ def transferred(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
 def _anew(task: Task) -> Ticket:
     """The network drawn by other seeds: a ticket that was rewound to iteration 0 has the weights of the seed itself."""
 
-    return fresh(replace(task, seeds=tuple(streams.number(seed, 'random ticket') for seed in task.seeds)))
+    return fresh(replace(task, seeds=tuple(rng.number(seed, 'random ticket') for seed in task.seeds)))
 
 
 def _shuffled(mask: Tensor, seeds: Sequence[int], number: int) -> Tensor:
     """As many weights at random in the whole network: (R, P) -> (R, P)."""
 
-    return torch.stack([streams.shuffled(row, streams.generator(seed, 'random mask', 1, number))
+    return torch.stack([rng.shuffled(row, rng.generator(seed, 'random mask', 1, number))
                         for row, seed in zip(mask, seeds, strict=True)])

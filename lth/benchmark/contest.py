@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lth import engines, masks, streams, tickets, workers
+from lth import engines, masks, rng, tickets, workers
 from lth.algorithms.regularizers import Penalty
 from lth.algorithms.straight_through import Rounded, Top
 from lth.benchmark.memory import peak_memory
@@ -286,7 +286,7 @@ def _ticket(task: Task, density: float) -> tickets.Ticket:
     start = tickets.fresh(task)
     if density == 1:
         return start
-    weights, mask, random = start.weights.clone(), start.mask.clone(), streams.generator(0, 'bench')
+    weights, mask, random = start.weights.clone(), start.mask.clone(), rng.generator(0, 'bench')
     for slot in task.network.layout.prunable_slots:
         scores = torch.rand(len(mask), slot.size, generator=random).to(mask.device)
         part = mask[:, slot.start:slot.stop]

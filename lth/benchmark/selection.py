@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from lth import masks, streams
+from lth import masks, rng
 from lth.benchmark.memory import watched
 from lth.plan import Plan
 
@@ -25,7 +25,7 @@ def selection(plan: Plan, *, turns: int) -> list[Choice]:
     torch.set_num_threads(1)
     weights = plan.network.layout.prunable
     alive = torch.ones(1, weights, dtype=torch.bool)
-    scores = torch.rand(1, weights, generator=streams.generator(0, 'bench'))
+    scores = torch.rand(1, weights, generator=rng.generator(0, 'bench'))
     return [_choice('distinct', scores, alive, turns), _choice('all equal', scores.zero_(), alive, turns)]
 
 

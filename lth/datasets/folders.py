@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from PIL import Image
 
-from lth import streams
+from lth import rng
 from lth.datasets import decoding, preparing, streaming
 from lth.datasets.decoding import Folder, Folders
 from lth.datasets.source import Dataset, Shape, Source, Split, kept_shape, too_large
@@ -115,7 +115,7 @@ def _holds_pictures(path: Path) -> bool:
 def _divided(folder: Folder) -> tuple[Folder, Folder]:
     """Training and test pictures, a sixth of all, the same whenever it is asked."""
 
-    drawn = torch.randperm(len(folder.files), generator=streams.generator(0, 'test pictures'))
+    drawn = torch.randperm(len(folder.files), generator=rng.generator(0, 'test pictures'))
     count = len(drawn) // 6
     parts = [drawn[count:].sort().values, drawn[:count].sort().values]
     train, test = (Folder([folder.files[row] for row in rows.tolist()], folder.labels[rows]) for rows in parts)

@@ -5,7 +5,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from lth import streams
+from lth import rng
 from lth.datasets.source import Dataset
 from lth.recipe import DataSettings
 
@@ -15,7 +15,7 @@ def division(pictures: int, settings: DataSettings, seed: int) -> tuple[Tensor, 
     a share, if the recipe wants no more.
     """
 
-    drawn = torch.randperm(pictures, generator=streams.generator(seed, 'validation'))
+    drawn = torch.randperm(pictures, generator=rng.generator(seed, 'validation'))
     end = settings.validation + trained(pictures, settings)
     return drawn[settings.validation:end].sort().values, drawn[:settings.validation].sort().values
 
@@ -29,13 +29,13 @@ def trained(pictures: int, settings: DataSettings) -> int:
 def relabelled(labels: Tensor, classes: int) -> Tensor:
     """Random classes in place of the true ones, alike for all seeds (Su et al. 2020, section 3.1): (n,) -> (n,)."""
 
-    return torch.randint(0, classes, labels.shape, generator=streams.generator(0, 'labels')).to(labels)
+    return torch.randint(0, classes, labels.shape, generator=rng.generator(0, 'labels')).to(labels)
 
 
 def order(training: Tensor, seed: int, epoch: int) -> Tensor:
     """The training pictures in the order of this epoch: (n,) -> (n,)."""
 
-    return training[torch.randperm(len(training), generator=streams.generator(seed, 'order', epoch))]
+    return training[torch.randperm(len(training), generator=rng.generator(seed, 'order', epoch))]
 
 
 def places(count: int, settings: DataSettings, seed: int, epoch: int, *, room: int) -> Tensor:
@@ -43,7 +43,7 @@ def places(count: int, settings: DataSettings, seed: int, epoch: int, *, room: i
     first row, first column, height and width as shares of the picture.
     """
 
-    random = streams.generator(seed, 'crop', epoch)
+    random = rng.generator(seed, 'crop', epoch)
     if settings.resized_crop:
         return _boxes(count, settings.resized_crop, random)
     return torch.randint(0, room + 1, (count, 2), generator=random)
@@ -54,7 +54,7 @@ def flips(count: int, settings: DataSettings, seed: int, epoch: int) -> Tensor:
 
     if not settings.flip:
         return torch.zeros(count, dtype=torch.bool)
-    return torch.rand(count, generator=streams.generator(seed, 'flip', epoch)) < 0.5
+    return torch.rand(count, generator=rng.generator(seed, 'flip', epoch)) < 0.5
 
 
 def augmented(images: Tensor, cuts: Tensor, mirrored: Tensor, *, padding: int, shown: tuple[int, int]) -> Tensor:

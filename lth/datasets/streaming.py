@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lth import streams
+from lth import rng
 from lth.datasets import decoding, prepared
 from lth.datasets.decoding import Folder, Folders
 from lth.datasets.fitting import averages
@@ -73,7 +73,7 @@ def _stream(folder: Folder, shape: Shape, settings: DataSettings, cache: Path) -
 def averages_of(images: Tensor | Stream) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel in a sample, the same whether pictures are streamed or in memory."""
 
-    rows = torch.randperm(images.shape[0], generator=streams.generator(0, 'averages'))[:_SAMPLE].sort().values
+    rows = torch.randperm(images.shape[0], generator=rng.generator(0, 'averages'))[:_SAMPLE].sort().values
     if isinstance(images, Tensor):
         return averages(images[rows])
     return averages(torch.cat([batch.clone() for batch in images.batches(rows, 256)]))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from lth import streams
+from lth import rng
 from lth.task import Task
 
 
@@ -25,7 +25,7 @@ def noise(task: Task) -> Iterator[Callable[[int], None]]:
 
 def _seed(task: Task, step: int) -> None:
     # torch.manual_seed looks at every device: 87 µs instead of 1.
-    number = streams.number(task.seeds[0], 'noise', step)
+    number = rng.number(task.seeds[0], 'noise', step)
     torch.default_generator.manual_seed(number)
     if task.engine.device.type == 'cuda':
         torch.cuda.default_generators[task.engine.device.index or 0].manual_seed(number)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lth import controls as register
-from lth import streams
+from lth import rng
 from lth.algorithms import ALGORITHMS
 from lth.algorithms import control as algorithm
 from lth.algorithms.magnitude import Settings as Search
@@ -115,7 +115,7 @@ def test_controls_have_the_names_of_checks_and_those_that_they_had(word, name):
 
 def test_what_reinit_draws_at_a_level_is_what_runs_before_had(task, found):
     level = controls(task, 'reinit', found)[2].ticket
-    seeds = tuple(streams.number(seed, 'reinit', 2) for seed in task.seeds)
+    seeds = tuple(rng.number(seed, 'reinit', 2) for seed in task.seeds)
     drawn, prunable = fresh(replace(task, seeds=seeds)).weights, task.network.layout.prunable
     assert torch.equal(level.weights[:, :prunable], drawn[:, :prunable] * level.mask)
 

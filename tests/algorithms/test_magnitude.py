@@ -6,7 +6,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from lth import streams
+from lth import rng
 from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS
 from lth.algorithms import ALGORITHMS
 from lth.algorithms.magnitude import Settings, find_ticket, ladder
@@ -185,7 +185,7 @@ def test_every_criterion_keeps_the_best_of_each_layer_or_of_all_and_exactly_as_m
     for layer, slot in enumerate(slots):
         here = slice(slot.start, slot.stop)
         ours = mask[here]
-        choice = Choice(int(ours.sum()), streams.generator(3, 'criterion', 1, layer))
+        choice = Choice(int(ours.sum()), rng.generator(3, 'criterion', 1, layer))
         assert choice.count == survivors(len(ours), 0.2)
         initial, final = (weights[0, here] for weights in (dense.ticket.weights, dense.trained.weights[:, :prunable]))
         scores = CRITERIA.find(criterion)(initial, final, choice)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from lth import streams
+from lth import rng
 from lth.algorithms import ALGORITHMS
 from lth.algorithms.edge_popup import Global, levels
 from lth.errors import LthError
@@ -152,7 +152,7 @@ def test_supermasks_tell_the_mean_accuracy_of_ten_masks_drawn_after_the_last_ste
     for replicate, seed in enumerate(task.seeds):
         accuracies = []
         for step in range(task.steps, task.steps + 10):
-            noise = torch.rand(count, generator=streams.generator(seed, 'bernoulli', step))
+            noise = torch.rand(count, generator=rng.generator(seed, 'bernoulli', step))
             weights = start[replicate].clone()
             weights[:count] *= noise < last.search.scores[replicate].sigmoid()
             right = task.network.logits(weights, {}, pictures).argmax(1) == task.data.test.labels

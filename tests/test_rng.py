@@ -1,17 +1,17 @@
 """Draws are named, not sequential."""
 import torch
 
-from lth import streams
+from lth import rng
 
 
 def test_equal_names_give_equal_draws_whatever_was_drawn_before():
-    first = torch.rand(5, generator=streams.generator(3, 'order', 7))
+    first = torch.rand(5, generator=rng.generator(3, 'order', 7))
     torch.rand(100)
-    assert torch.equal(first, torch.rand(5, generator=streams.generator(3, 'order', 7)))
+    assert torch.equal(first, torch.rand(5, generator=rng.generator(3, 'order', 7)))
 
 
 def test_seed_stream_and_number_each_change_the_draw():
-    draws = {tuple(torch.rand(3, generator=streams.generator(*name)).tolist()) for name in
+    draws = {tuple(torch.rand(3, generator=rng.generator(*name)).tolist()) for name in
              [(0, 'order', 0), (1, 'order', 0), (0, 'flip', 0), (0, 'order', 1), (0, 'order')]}
     assert len(draws) == 5
 
@@ -20,5 +20,5 @@ def test_the_global_generator_is_left_alone():
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    streams.generator(1, 'x')
+    rng.generator(1, 'x')
     assert torch.equal(torch.rand(1), expected)
