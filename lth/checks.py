@@ -14,8 +14,9 @@ from lth import sequels
 from lth.controls import CONTROLS, STANDARDS, hindrance, offered
 from lth.errors import LthError, suggestion
 from lth.plan import Plan, planned
-from lth.recipe import Raw, merged
+from lth.recipe import merged
 from lth.sequels import Source
+from lth.system.files import Raw
 
 SEARCHES = {
     'invert-scores': 'A whole new search that keeps the smallest scores where it kept the largest.',

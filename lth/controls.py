@@ -15,8 +15,8 @@ from torch import Tensor
 from lth import layer_counts, masks, rng
 from lth.errors import LthError
 from lth.layer_counts import LayerCounts
-from lth.recipe import Raw
 from lth.registry import Registry
+from lth.system.files import Raw
 from lth.task import Task
 from lth.tickets import Ticket, fresh, masked
 from lth.vectors import Layout

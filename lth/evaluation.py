@@ -5,14 +5,15 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lth import files, opening
+from lth import opening
 from lth.algorithms import supermask
 from lth.compaction import Carrying, carrying
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.plan import Plan
-from lth.recipe import Raw
 from lth.runs import Run
+from lth.system import files
+from lth.system.files import Raw
 from lth.task import Engine, Task
 from lth.tickets import Round
 from lth.training import accuracy

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from lth import tensor_files
 from lth.errors import LthError
 from lth.models import settings_of
 from lth.network import Network
 from lth.recipe import checked
-from lth.tensor_files import Header
+from lth.system import tensor_files
+from lth.system.tensor_files import Header
 
 Named = dict[str, Tensor]
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lth import files
 from lth.errors import LthError
 from lth.plan import Plan, planned
-from lth.recipe import Raw
 from lth.runs import Run
+from lth.system import files
+from lth.system.files import Raw
 
 
 class Place(NamedTuple):

@@ -13,7 +13,8 @@ from lth.errors import LthError
 from lth.lengths import Span
 from lth.models import MODELS, settings_of
 from lth.network import Network
-from lth.recipe import Multistep, Raw, Recipe, Training, merged, validated
+from lth.recipe import Multistep, Recipe, Training, merged, validated
+from lth.system.files import Raw
 from lth.task import Engine, Task, Watch, steps_per_epoch, unwatched
 
 

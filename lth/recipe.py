@@ -15,8 +15,8 @@ from lth import complaints
 from lth.errors import LthError
 from lth.lengths import Length, Span
 from lth.registry import folded
+from lth.system.files import Raw
 
-Raw = dict[str, Any]
 S = TypeVar('S', bound='Section')
 _Share = Annotated[float, Field(ge=0, lt=1)]
 

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lth import tensor_files
 from lth.compaction import compaction
 from lth.errors import LthError
 from lth.network import Buffers, Network
-from lth.recipe import Raw
+from lth.system import tensor_files
+from lth.system.files import Raw
+from lth.system.tensor_files import Header
 from lth.task import Measurement, Score, State
-from lth.tensor_files import Header
 from lth.tickets import Round, Search, Ticket
 
 _FORMAT = 1

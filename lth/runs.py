@@ -16,13 +16,13 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
-from lth import files
 from lth.errors import LthError
 from lth.network import Network
-from lth.recipe import Raw
 from lth.round_files import RoundFiles
+from lth.system import files
+from lth.system.files import Raw
+from lth.system.tensor_files import Header
 from lth.task import Choice, Measurement, Score, State
-from lth.tensor_files import Header
 from lth.tickets import Round, Search, Ticket
 
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from lth import files, recipes, rng
+from lth import recipes, rng
 from lth.errors import LthError
 from lth.plan import Plan, planned
-from lth.recipe import Raw
 from lth.runs import Run
+from lth.system import files
+from lth.system.files import Raw
 from lth.task import Engine
 from lth.tickets import Round, drawn
 from lth.transplant import transplanted

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from lth import engines, locks, provenance, sequels, workers
+from lth import engines, provenance, sequels
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.plan import Plan, planned
-from lth.recipe import Raw
 from lth.runs import Past, Run
+from lth.system import file_lock, processes
+from lth.system.files import Raw
 from lth.task import Choice, Engine, Measurement
 from lth.tickets import Round
 
@@ -64,7 +65,7 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
         return run
     data = plan.read(place.datasets).to(engine.device)
     plan = plan.on(data)
-    with locks.held(place.folder):
+    with file_lock.held(place.folder):
         # Once more: another session may have come and gone while the data were read.
         provenance.refuse_foreign(run)
         run.tidy()
@@ -90,7 +91,7 @@ def _go_on(
     stacks = _stacks(engines.groups(engine, plan.network, unfinished), run)
     if len(stacks) > 1 and engine.device.type == 'cpu':
         jobs = [(plan.recipe.dump(), place, stack) for stack in stacks]
-        workers.side_by_side(_work, jobs, workers.room(place.threads), tell)
+        processes.side_by_side(_work, jobs, processes.room(place.threads), tell)
         return
     for stack in stacks:
         _search(plan, run, engine, data, stack, tell)
@@ -129,8 +130,8 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
 def _clear_up(run: Run) -> None:
     """Clears away what a session left that was killed behind its last round, unless another is at work here."""
 
-    if run.left_overs() or (run.folder / locks.NAME).exists():
-        with contextlib.suppress(LthError), locks.held(run.folder):
+    if run.left_overs() or (run.folder / file_lock.NAME).exists():
+        with contextlib.suppress(LthError), file_lock.held(run.folder):
             run.tidy()
 
 

@@ -15,11 +15,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lth import engines, files, opening, rng, workers
+from lth import engines, opening, rng
 from lth.errors import LthError
 from lth.plan import Plan
 from lth.runs import Run
 from lth.session import Place
+from lth.system import files, processes
 from lth.task import State, Task
 from lth.tickets import Ticket, finetune
 from lth.training import accuracy, with_statistics_anew
@@ -103,9 +104,9 @@ def answers(run: Run, place: Place, asked: Sequence[Question], tell: Callable[[i
     tell(done, len(asked))
     if left:
         on_cpu = engines.chosen(place.device, threads=place.threads, capturable=False).device.type == 'cpu'
-        shares = min(workers.room(place.threads) if on_cpu else 1, len(left))
+        shares = min(processes.room(place.threads) if on_cpu else 1, len(left))
         if shares > 1:
-            workers.side_by_side(_measure, [(place, left[first::shares]) for first in range(shares)], shares, hear)
+            processes.side_by_side(_measure, [(place, left[first::shares]) for first in range(shares)], shares, hear)
         else:
             _measure(place, left, hear)
     return [_read(run, one, tickets[one.seed, one.round]) for one in asked]

@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn.utils import prune
 
 import lth as package
-from lth import tensor_files
 from lth.algorithms.magnitude import Settings, find_ticket
 from lth.errors import LthError
 from lth.loading import NamedTicket, load_ticket
 from lth.network import Network
 from lth.runs import Run
+from lth.system import tensor_files
 from tests.conftest import task_of
 
 RECIPE = {'model': {'name': 'resnet20', 'initializer': 'glorot-normal', 'shortcut': 'projection', 'norm': 'affine'},

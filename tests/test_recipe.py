@@ -4,7 +4,8 @@ import pytest
 from lth.algorithms import ALGORITHMS
 from lth.errors import LthError
 from lth.models import settings_of
-from lth.recipe import Raw, differences, merged, validated
+from lth.recipe import differences, merged, validated
+from lth.system.files import Raw
 
 
 def raw(**over: object) -> Raw:

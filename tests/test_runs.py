@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lth import tensor_files
 from lth.algorithms.magnitude import Settings, find_ticket
 from lth.errors import LthError
 from lth.reports.rounds import table
 from lth.round_files import early_stop
 from lth.runs import Run
+from lth.system import tensor_files
 from lth.tickets import Round
 from tests.conftest import task_of
 

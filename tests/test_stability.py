@@ -9,10 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lth import rng, session, stability, workers
+from lth import rng, session, stability
 from lth.cli.planning import plan_of
 from lth.datasets import sampling
 from lth.stability import Answer, Question, answered
+from lth.system import processes
 from lth.task import State, Task
 from lth.tickets import Ticket, finetune, fresh
 from lth.training import accuracy, with_statistics_anew
@@ -124,7 +125,7 @@ def a_run_of_two_seeds(tmp_path_factory) -> Path:
 def one_after_the_other(monkeypatch):
     """In this process, for others take seconds to start."""
 
-    monkeypatch.setattr(workers, 'room', lambda _threads: 1)
+    monkeypatch.setattr(processes, 'room', lambda _threads: 1)
 
 
 @pytest.fixture(name='run_of_two_seeds')
@@ -182,7 +183,7 @@ def test_pairs_measured_side_by_side_are_those_measured_one_after_the_other(lth,
     found, folder = measured(lth, '--rounds', '0'), Path('runs/lenet-300-100-digits-stability')
     alone = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
-    monkeypatch.setattr(workers, 'room', lambda _threads: 2)
+    monkeypatch.setattr(processes, 'room', lambda _threads: 2)
     monkeypatch.setattr(stability, 'answered', None)  # in this process nothing is
     assert measured(lth, '--rounds', '0') == found and len(alone) == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == alone

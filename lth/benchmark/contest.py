@@ -13,15 +13,16 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lth import engines, masks, rng, tickets, workers
+from lth import engines, masks, rng, tickets
 from lth.algorithms.regularizers import Penalty
 from lth.algorithms.straight_through import Rounded, Top
-from lth.benchmark.memory import peak_memory
 from lth.benchmark.usual import usual_way
 from lth.errors import LthError
 from lth.lengths import Span
 from lth.plan import Plan, planned
-from lth.recipe import Raw
+from lth.system import processes
+from lth.system.files import Raw
+from lth.system.memory import peak_memory
 from lth.task import Advance, Engine, Parametrization, State, Task
 from lth.tickets import trainable
 
@@ -97,13 +98,13 @@ def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, thread
     if plan.streamed:
         raise LthError('lth bench times pictures in memory: these are streamed. Use --set data.storage=memory if '
                        'they fit, or a smaller data.size.')
-    teams, steps, processes = list[list[connection.Connection]](), list[int](), list[SpawnProcess]()
+    teams, steps, children = list[list[connection.Connection]](), list[int](), list[SpawnProcess]()
     try:
         for entrant in entrants:
             teams.append([])
             for _ in range(entrant.seeds if entrant.apart == 'processes' else 1):
                 ours, theirs = multiprocessing.Pipe()
-                processes.append(workers.started(_compete, entrant, plan.recipe.dump(), datasets, threads, theirs))
+                children.append(processes.started(_compete, entrant, plan.recipe.dump(), datasets, threads, theirs))
                 theirs.close()
                 teams[-1].append(ours)
             # They find their pace before the next ones start.
@@ -112,7 +113,7 @@ def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, thread
         laps = [[max(_asked(team, count)) for team, count in zip(teams, steps, strict=True)] for _ in range(turns)]
         memory = [sum(_asked(team, _MEMORY)) for team in teams]
     finally:
-        for process in processes:
+        for process in children:
             process.kill()
             process.join()
     return _rows(entrants, threads, [list(times) for times in zip(*laps, strict=True)], memory)

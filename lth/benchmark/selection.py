@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 
 from lth import masks, rng
-from lth.benchmark.memory import watched
 from lth.plan import Plan
+from lth.system.memory import watched
 
 
 class Choice(NamedTuple):

@@ -11,7 +11,7 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.rare_gems import Conversion
-    from lth.recipe import Raw
+    from lth.system.files import Raw
 
 
 @explained
@@ -32,8 +32,8 @@ def convert_config(
     """
 
     # As in planning.py: `--help` must not wait.
-    from lth.files import dumped_yaml, read_yaml  # pylint: disable=import-outside-toplevel
     from lth.rare_gems import converted  # pylint: disable=import-outside-toplevel
+    from lth.system.files import dumped_yaml, read_yaml  # pylint: disable=import-outside-toplevel
     conversion = converted(read_yaml(file), file.name)
     recipe, remarks = _complete(conversion)
     if as_json:

@@ -160,7 +160,8 @@ def _algorithm(name: str | None) -> str | None:
 def _conversion(config: Path, algorithm: str | None, recipe: str | None) -> 'Conversion':
     """Rare-gems settings as a recipe."""
 
-    from lth import files, rare_gems  # pylint: disable=import-outside-toplevel # as above
+    from lth import rare_gems  # pylint: disable=import-outside-toplevel # as above
+    from lth.system import files  # pylint: disable=import-outside-toplevel # as above
     if recipe is not None or algorithm is not None:
         raise LthError('--config says the algorithm and every setting: leave out --recipe and --algorithm, and change '
                        'single settings with --set.')

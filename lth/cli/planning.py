@@ -186,7 +186,7 @@ def _named(raw: dict[str, Any], names: Mapping[str, str], origin: str) -> dict[s
 def _parsed(override: str) -> dict[str, Any]:
     """`a.b=value` of --set as {a: {b: value}}."""
 
-    from lth import files  # pylint: disable=import-outside-toplevel # as above
+    from lth.system import files  # pylint: disable=import-outside-toplevel # as above
     key, equals, value = override.partition('=')
     if not equals or not key.strip():
         raise LthError(f'--set {override}: write it as key=value, such as --set training.batch_size=128.')

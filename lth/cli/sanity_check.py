@@ -126,7 +126,8 @@ def _source(where: 'Place', plan: 'Plan', run: 'Run', asked: str | None, round_:
 def _told(report: 'Report', source: 'Source', folder: Path, *, as_json: bool) -> None:
     """The report on disk, and on the screen."""
 
-    from lth import files, verdicts  # pylint: disable=import-outside-toplevel # as above
+    from lth import verdicts  # pylint: disable=import-outside-toplevel # as above
+    from lth.system import files  # pylint: disable=import-outside-toplevel # as above
     thing = 'gem' if source.plan.algorithm.finds == 'gems' else 'ticket'
     content = json.dumps(verdicts.as_object(report, source, thing), indent=2)
     files.write(folder / 'checks.json', content.encode())

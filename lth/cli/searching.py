@@ -103,7 +103,7 @@ def _print_outline(plan: 'Plan', *, as_json: bool) -> None:
     """What would be done, all counts included; for people a recipe that can be saved, with the counts as comments."""
 
     from lth.cli.tables import commented, simple_table  # pylint: disable=import-outside-toplevel # as above
-    from lth.files import dumped_yaml  # pylint: disable=import-outside-toplevel # as above
+    from lth.system.files import dumped_yaml  # pylint: disable=import-outside-toplevel # as above
     outline: dict[str, Any] = plan.outline()
     if as_json:
         print(json.dumps(outline, indent=2))

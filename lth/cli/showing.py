@@ -9,7 +9,7 @@ from lth.cli.planning import plan_of
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.recipe import Raw
+    from lth.system.files import Raw
 
 _UNNAMED = "\n# A fallback: what it leaves out is the pair's, as in `lth find-ticket MODEL DATASET --recipe FILE`."
 
@@ -33,7 +33,7 @@ def show(
 
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth import recipes  # pylint: disable=import-outside-toplevel
-    from lth.files import dumped_yaml  # pylint: disable=import-outside-toplevel
+    from lth.system.files import dumped_yaml  # pylint: disable=import-outside-toplevel
     raw, origin = recipes.find(name)
     model, dataset = _name(raw, 'model'), _name(raw, 'data')
     if model and dataset:

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lth import files
 from lth.datasets.decoding import Folders, fingerprint
 from lth.datasets.source import Shape, Split
 from lth.errors import LthError
 from lth.recipe import DataSettings
+from lth.system import files
 
 _SECONDS_OF_PATIENCE = 120
 INSTALL = "pip install 'lth[ffcv]' (the README names the system packages it needs)"

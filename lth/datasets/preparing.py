@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from lth import files, locks, workers
 from lth.datasets import decoding
 from lth.datasets.decoding import Folders
 from lth.datasets.prepared import INSTALL, Place, installed, place
 from lth.datasets.source import Shape
 from lth.errors import LthError
+from lth.system import file_lock, files, processes
 
 _SECONDS_OF_PATIENCE = 120
 _THREADS = min(8, os.cpu_count() or 1)
@@ -39,7 +39,7 @@ def written(folders: Folders, shape: Shape, undecodable: str, tell: Tell) -> lis
         raise LthError(f'FFCV is not installed: {INSTALL}.')
     where = place(folders.path, shape)
     partials = [file.with_name(f'{file.name}.partial') for file in (where.train, where.test)]
-    with locks.held(folders.path):
+    with file_lock.held(folders.path):
         for left_over in folders.path.glob('*.beton.partial*'):
             left_over.unlink()
         try:
@@ -78,7 +78,7 @@ def _write(parts: _Parts, shape: Shape, tell: Tell) -> list[list[int]]:
     context, log = get_context('spawn'), parts[0][0].with_suffix('.partial.log')
     total = sum(len(pictures) for _, pictures in parts)
     done, broken = context.Value('q', 0), [context.Array('b', len(pictures), lock=False) for _, pictures in parts]
-    process = workers.started_with_children(_work, parts, str(log), shape, done, broken)
+    process = processes.started_with_children(_work, parts, str(log), shape, done, broken)
     try:
         count, since = -1, time.monotonic()
         while process.is_alive():
@@ -96,7 +96,7 @@ def _write(parts: _Parts, shape: Shape, tell: Tell) -> list[list[int]]:
         tell(total, total)
         return [[row for row, bad in enumerate(part) if bad] for part in broken]
     finally:
-        workers.kill_with_children(process)
+        processes.kill_with_children(process)
         log.unlink(missing_ok=True)
 
 

@@ -13,7 +13,7 @@ from lth.errors import LthError
 from lth.rare_gems.given import Given
 from lth.rare_gems.kinds import algorithm, kind_of
 from lth.rare_gems.sections import data, drops, model
-from lth.recipe import Raw
+from lth.system.files import Raw
 
 __all__ = ['Conversion', 'converted', 'drops']
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from lth.rare_gems.given import Given
 from lth.rare_gems.sections import finetuned, is_dense, kept_out, searched
-from lth.recipe import Raw
+from lth.system.files import Raw
 
 _PARTS = tuple[Raw, Raw]
 _ALGOS = ('hc_iter', 'hc', 'ep', 'global_ep', 'global_ep_iter', 'imp', 'training')

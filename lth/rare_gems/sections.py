@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lth.rare_gems.given import Given
 from lth.rare_gems.keys import TAKEN
-from lth.recipe import Raw
+from lth.system.files import Raw
 
 
 class _Network(NamedTuple):

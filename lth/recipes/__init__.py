@@ -12,9 +12,10 @@ import re
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from lth import files
 from lth.errors import LthError, suggestion
-from lth.recipe import Raw, merged
+from lth.recipe import merged
+from lth.system import files
+from lth.system.files import Raw
 
 _FOLDER = Path(__file__).parent
 _AT_INIT = 'gem-at-init'

@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from lth import tensor_files
+from lth.system import tensor_files
 
 COMMANDS = (
     'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'stability', 'convert-config',

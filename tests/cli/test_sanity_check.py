@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from lth import session
 from lth.runs import Run
-from lth.tensor_files import read_header
+from lth.system.tensor_files import read_header
 
 FIND = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '-e', '6', '--run', 'gem')
 GEM = (*FIND, '--set', 'algorithm.freeze_every=2 epochs')

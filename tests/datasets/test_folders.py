@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from lth import workers
 from lth.datasets import DATASETS, decoding, folders, prepared, preparing
 from lth.errors import LthError
 from lth.recipe import DataSettings
+from lth.system import processes
 from tests.conftest import Result
 
 FFCV = pytest.mark.skipif(
@@ -363,10 +363,10 @@ def test_what_cannot_be_prepared_is_told(name, says, lth):
 
 
 def test_a_process_with_children_ends_with_all_of_them(tmp_path):
-    process = workers.started_with_children(_parent, str(tmp_path / 'child'))
+    process = processes.started_with_children(_parent, str(tmp_path / 'child'))
     while not (tmp_path / 'child').exists() or not (tmp_path / 'child').read_text():
         assert process.is_alive()
-    workers.kill_with_children(process)
+    processes.kill_with_children(process)
     child = int((tmp_path / 'child').read_text())
     for _ in range(500):
         state = Path(f'/proc/{child}/stat')

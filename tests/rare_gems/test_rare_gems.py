@@ -6,11 +6,11 @@ import pytest
 
 from lth import recipes
 from lth.errors import LthError
-from lth.files import parsed_yaml
 from lth.plan import planned
 from lth.rare_gems import Conversion, converted, drops
 from lth.rare_gems.keys import KINDS, MISSPELT, NOT_NEEDED, REFUSED, TAKEN
-from lth.recipe import Raw, differences
+from lth.recipe import differences
+from lth.system.files import Raw, parsed_yaml
 
 # As published for ResNet-20 on CIFAR-10.
 SAMPLE = {

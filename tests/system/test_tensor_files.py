@@ -3,8 +3,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lth import tensor_files
 from lth.errors import LthError
+from lth.system import tensor_files
 
 
 def test_a_file_is_read_by_safetensors_alone(tmp_path):

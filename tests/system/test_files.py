@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lth import files
 from lth.errors import LthError
+from lth.system import files
 
 
 def test_scientific_notation_without_a_point_is_a_number():

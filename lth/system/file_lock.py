@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from lth.errors import LthError
-from lth.files import unwritable
+from lth.system.files import unwritable
 
 NAME = '.lock'
 

@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from lth.errors import LthError
-from lth.recipe import Raw
+
+Raw = dict[str, Any]
 
 
 def read_yaml(path: Path) -> Raw:
