@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lth import rng
-from lth.registry import Registry
+from lth.registry.registry import Registry
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 from lth import layer_counts, masks, rng
 from lth.errors import LthError
 from lth.layer_counts import LayerCounts
-from lth.registry import Registry
+from lth.registry.registry import Registry
 from lth.system.files import Raw
 from lth.task import Task
 from lth.tickets import Ticket, fresh, masked

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lth.registry import Registry
+from lth.registry.registry import Registry
 
 
 @dataclass(frozen=True)

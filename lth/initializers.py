@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lth.registry import Registry
+from lth.registry.registry import Registry
 from lth.vectors import Slot
 
 Initializer = Callable[[Slot, torch.Generator], Tensor]

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from lth import masks
 from lth.errors import LthError
-from lth.registry import Registry
+from lth.registry.registry import Registry
 from lth.vectors import Slot
 
 LayerCounts = Callable[[Sequence[Slot], int], tuple[int, ...]]

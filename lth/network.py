@@ -13,11 +13,12 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from lth import foreign, models, rng
+from lth import models, rng
 from lth.errors import LthError, one_line
 from lth.initializers import INITIALIZERS
 from lth.models.zoo import OWN, Shape
 from lth.recipe import ModelSettings
+from lth.registry import user_code
 from lth.vectors import Layout
 
 Buffers = dict[str, Tensor]
@@ -152,7 +153,7 @@ def _built(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) ->
     options = {name: getattr(settings, name) for name in names}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(rng.number(seed, 'module'))
-        with foreign.guarded(f'{settings.name}, built for pictures of shape {shape} in {classes} classes,'):
+        with user_code.guarded(f'{settings.name}, built for pictures of shape {shape} in {classes} classes,'):
             module = models.MODELS.find(settings.name)(shape, classes, **options)
     if not isinstance(module, nn.Module):
         raise LthError(f'{settings.name} returns {type(module).__name__}, expected a torch.nn.Module.')
@@ -176,7 +177,7 @@ def _tried(module: nn.Module, name: str, shape: Shape, classes: int) -> bool:
                 lambda layer, inputs, path=path: entered.append((path, layer, inputs)))  # type: ignore[misc]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         before, buffers = torch.get_rng_state(), {name: id(buffer) for name, buffer in module.named_buffers()}
-        with foreign.guarded(name):
+        with user_code.guarded(name):
             try:
                 logits = module(torch.zeros(2, *shape))
             except _MISFITS as error:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 from lth import complaints
 from lth.errors import LthError
 from lth.lengths import Length, Span
-from lth.registry import folded
+from lth.registry.registry import folded
 from lth.system.files import Raw
 
 S = TypeVar('S', bound='Section')

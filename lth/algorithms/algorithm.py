@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lth.recipe import AlgorithmSettings, Training
-from lth.registry import Registry
+from lth.registry.registry import Registry
 from lth.task import Task
 from lth.tickets import Round
 from lth.vectors import Layout

@@ -147,7 +147,7 @@ def _algorithm(name: str | None) -> str | None:
     """The algorithm's name as it is registered; `magnitude` is that of the untrained weights here."""
 
     from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    from lth.registry import folded  # pylint: disable=import-outside-toplevel # as above
+    from lth.registry.registry import folded  # pylint: disable=import-outside-toplevel # as above
     if name is None:
         return None
     gems = {folded(known): known for known in ALGORITHMS.names() if ALGORITHMS.find(known).finds == 'gems'}

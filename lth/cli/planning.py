@@ -170,7 +170,7 @@ def _found(raw: Any, key: str) -> Any:
 def _named(raw: dict[str, Any], names: Mapping[str, str], origin: str) -> dict[str, Any]:
     """The recipe with the model and the data set that were asked for; an LthError if it is for others."""
 
-    from lth.registry import folded  # pylint: disable=import-outside-toplevel # as above
+    from lth.registry.registry import folded  # pylint: disable=import-outside-toplevel # as above
     named = dict(raw)
     for section, name in names.items():
         asked = raw.get(section) or {}

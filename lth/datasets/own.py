@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 
-from lth import foreign
 from lth.datasets.fitting import dataset_of
 from lth.datasets.source import Dataset, Source, Split
 from lth.errors import LthError
 from lth.recipe import DataSettings
-
+from lth.registry import user_code
 
 _MOST_CLASSES = 100_000
 
@@ -23,8 +22,8 @@ _MOST_CLASSES = 100_000
 def source(name: str) -> Source:
     """The source that the user's function gives."""
 
-    function = foreign.load(name)
-    with foreign.guarded(f'{name}, called without arguments,'):
+    function = user_code.load(name)
+    with user_code.guarded(f'{name}, called without arguments,'):
         given = function()
     if isinstance(given, Source):
         return given

@@ -1,7 +1,7 @@
 """The register of data sets, and those that a user names: `folder:PATH`, or a function of the user's own code."""
 from lth.datasets import folders, own
 from lth.datasets.source import Source
-from lth.registry import Registry
+from lth.registry.registry import Registry
 
 _FOLDER = 'folder:'
 

@@ -3,8 +3,8 @@ from collections.abc import Callable
 
 from torch import nn
 
-from lth import foreign as code
 from lth.errors import LthError, suggestion
+from lth.registry import user_code as code
 
 _PREFIX = 'torchvision:'
 # These two add auxiliary outputs in training, and would draw their weights for minutes.

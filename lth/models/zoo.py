@@ -11,7 +11,7 @@ from lth.errors import LthError
 from lth.initializers import INITIALIZERS
 from lth.models.foreign import foreign
 from lth.recipe import ModelSettings
-from lth.registry import Registry
+from lth.registry.registry import Registry
 
 Shape = tuple[int, int, int]
 Norm = Literal['affine', 'plain']

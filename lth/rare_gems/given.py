@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from lth.errors import suggestion
 from lth.rare_gems.keys import KNOWN, MISSPELT, REFUSED, TAKEN
-from lth.registry import folded
+from lth.registry.registry import folded
 
 T = TypeVar('T')
 _HUGE = 1e300

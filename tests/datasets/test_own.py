@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from lth import foreign
 from lth.datasets import DATASETS, own
 from lth.datasets.fitting import averages, fitted
 from lth.errors import LthError
 from lth.recipe import DataSettings
+from lth.registry import user_code
 from tests.conftest import Result, made_up
 
 MINE = '''
@@ -142,7 +142,7 @@ def test_a_run_is_not_continued_with_other_pictures_or_another_network(mine, lth
     result = lth(*command, '--seeds', '0-1')
     assert result.code == 2 and 'was begun with another network' in ' '.join(result.err.split())
     Path('net.py').write_text(NET)
-    foreign._file.cache_clear()
+    user_code._file.cache_clear()
     own.source.cache_clear()
     Path('mine.py').write_text(MINE.replace('% 4', '% 4 ^ 1'))
     result = lth(*command, '--seeds', '0-1')

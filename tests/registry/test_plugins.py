@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent / 'plug_in'
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def installed(place: Path, name: str = 'lth-tiny', module: str | None = None) -> None:

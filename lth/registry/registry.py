@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from lth import plugins
 from lth.errors import LthError, suggestion
+from lth.registry import plugins
 
 T = TypeVar('T')
 

@@ -2,7 +2,7 @@
 import pytest
 
 from lth.errors import LthError
-from lth.registry import Registry
+from lth.registry.registry import Registry
 
 
 def filled() -> Registry[int]:

@@ -5,8 +5,8 @@ what it has, exactly as files of lth do. All are imported once, when the first n
 """
 import importlib.metadata
 
-from lth import foreign
 from lth.errors import LthError
+from lth.registry import user_code
 
 GROUP = 'lth'
 
@@ -35,7 +35,7 @@ def _import() -> None:
     entries = importlib.metadata.entry_points(group=GROUP)
     for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
         name = f'The plug-in {entry.name}' + (f' of the package {entry.dist.name}' if entry.dist else '')
-        with foreign.guarded(name):
+        with user_code.guarded(name):
             try:
                 entry.load()
             except LthError as error:
