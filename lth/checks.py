@@ -14,7 +14,7 @@ from lth import sequels
 from lth.controls import CONTROLS, STANDARDS, hindrance, offered
 from lth.errors import LthError, suggestion
 from lth.plan import Plan, planned
-from lth.recipe import merged
+from lth.recipes.schema import merged
 from lth.sequels import Source
 from lth.system.files import Raw
 

@@ -15,7 +15,7 @@ from torch.nn.utils import prune
 from lth.errors import LthError
 from lth.models import settings_of
 from lth.network import Network
-from lth.recipe import checked
+from lth.recipes.schema import checked
 from lth.system import tensor_files
 from lth.system.tensor_files import Header
 

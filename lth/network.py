@@ -17,7 +17,7 @@ from lth import models, rng
 from lth.errors import LthError, one_line
 from lth.initializers import INITIALIZERS
 from lth.models.zoo import OWN, Shape
-from lth.recipe import ModelSettings
+from lth.recipes.schema import ModelSettings
 from lth.registry import user_code
 from lth.vectors import Layout
 

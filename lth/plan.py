@@ -10,10 +10,10 @@ from lth.algorithms import ALGORITHMS, Algorithm
 from lth.datasets import DATASETS, Dataset, Source, sampling
 from lth.datasets.fitting import fitted
 from lth.errors import LthError
-from lth.lengths import Span
 from lth.models import MODELS, settings_of
 from lth.network import Network
-from lth.recipe import Multistep, Recipe, Training, merged, validated
+from lth.recipes.durations import Span
+from lth.recipes.schema import Multistep, Recipe, Training, merged, validated
 from lth.system.files import Raw
 from lth.task import Engine, Task, Watch, steps_per_epoch, unwatched
 

@@ -10,7 +10,7 @@ from lth import __version__
 from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.plan import Plan, planned
-from lth.recipe import differences
+from lth.recipes.schema import differences
 from lth.runs import Run
 from lth.system.files import Raw
 from lth.task import Choice, Engine

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from lth.recipe import Constant, Cosine, Multistep, Training
+from lth.recipes.schema import Constant, Cosine, Multistep, Training
 
 Rates = NDArray[np.float64]
 

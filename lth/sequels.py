@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from lth import recipes, rng
+from lth import rng
 from lth.errors import LthError
 from lth.plan import Plan, planned
+from lth.recipes import presets
 from lth.runs import Run
 from lth.system import files
 from lth.system.files import Raw
@@ -48,7 +49,7 @@ def recipe_of(
         'kept': source.plan.network.layout.prunable if control == 'dense' else source.kept, 'control': control}
     raw['source'] = f'{where}, round {source.number}'
     if dataset is not None:
-        raw['data'] = {**recipes.default(raw['model']['name'], dataset)[0].get('data', {}), 'name': dataset}
+        raw['data'] = {**presets.default(raw['model']['name'], dataset)[0].get('data', {}), 'name': dataset}
     return raw
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.network import Buffers, Network
-from lth.recipe import DataSettings, Training
+from lth.recipes.schema import DataSettings, Training
 from lth.schedules import Rates, learning_rates
 
 

@@ -16,7 +16,7 @@ from lth.cli import app
 from lth.datasets import Dataset, Split
 from lth.models import settings_of
 from lth.network import Network
-from lth.recipe import DataSettings, Training
+from lth.recipes.schema import DataSettings, Training
 from lth.task import Engine, State, Task
 from lth.vectors import Layout
 

@@ -7,7 +7,7 @@ from lth.compaction import Carrying, Compaction, carrying, compaction
 from lth.datasets import sampling
 from lth.models import settings_of
 from lth.network import Network
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 from lth.vectors import Layout
 from tests.conftest import made_up, task_of
 

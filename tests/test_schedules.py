@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
-from lth.recipe import Training
+from lth.recipes.schema import Training
 from lth.schedules import learning_rates
 
 

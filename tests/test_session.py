@@ -17,7 +17,7 @@ from lth import session
 from lth.cli.planning import plan_of
 from lth.datasets import DATASETS, Dataset
 from lth.errors import LthError
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 COMMAND = [
     sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '6', '--run', './run']

@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lth.recipe import AlgorithmSettings, Training
+from lth.recipes.schema import AlgorithmSettings, Training
 from lth.registry.registry import Registry
 from lth.task import Task
 from lth.tickets import Round

@@ -21,7 +21,7 @@ from lth.engines.batches import Batches
 from lth.engines.noise import noise
 from lth.errors import LthError
 from lth.network import Buffers
-from lth.recipe import AlgorithmSettings, Training
+from lth.recipes.schema import AlgorithmSettings, Training
 from lth.task import State, Task
 from lth.tickets import Round, Ticket, fresh
 from lth.training import measured

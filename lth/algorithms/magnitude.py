@@ -17,8 +17,8 @@ from lth.algorithms.algorithm import algorithm
 from lth.algorithms.pruning import Trained, changed, cut
 from lth.criteria import CRITERIA
 from lth.errors import LthError
-from lth.lengths import Length, Span
-from lth.recipe import AlgorithmSettings, Constant, Cosine, Section, Training
+from lth.recipes.durations import Length, Span
+from lth.recipes.schema import AlgorithmSettings, Constant, Cosine, Section, Training
 from lth.schedules import learning_rates
 from lth.task import Task
 from lth.tickets import Round, Ticket, finetune, fresh

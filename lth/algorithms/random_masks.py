@@ -6,7 +6,7 @@ from torch import Tensor
 
 from lth.algorithms import at_init
 from lth.layer_counts import LAYER_COUNTS
-from lth.recipe import Training
+from lth.recipes.schema import Training
 from lth.task import Task
 from lth.tickets import Ticket
 from lth.vectors import Layout

@@ -14,8 +14,8 @@ from torch import Tensor
 from lth import masks, rng
 from lth.algorithms.collapse import kept_count, refuse_empty_layers
 from lth.errors import LthError
-from lth.lengths import Length, Span
-from lth.recipe import AlgorithmSettings, Training
+from lth.recipes.durations import Length, Span
+from lth.recipes.schema import AlgorithmSettings, Training
 from lth.task import Parametrization, State, Task
 from lth.tickets import Round, Search, Ticket, fresh
 from lth.training import measured, train, with_statistics_anew

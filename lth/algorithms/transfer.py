@@ -13,7 +13,7 @@ from torch import Tensor
 from lth import rng
 from lth.algorithms.algorithm import algorithm
 from lth.network import Network
-from lth.recipe import AlgorithmSettings, Training
+from lth.recipes.schema import AlgorithmSettings, Training
 from lth.task import Task
 from lth.tickets import Round, Ticket, finetune, fresh, masked
 from lth.transplant import transplanted

@@ -18,8 +18,8 @@ from lth.algorithms.regularizers import Penalty
 from lth.algorithms.straight_through import Rounded, Top
 from lth.benchmark.usual import usual_way
 from lth.errors import LthError
-from lth.lengths import Span
 from lth.plan import Plan, planned
+from lth.recipes.durations import Span
 from lth.system import processes
 from lth.system.files import Raw
 from lth.system.memory import peak_memory

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lth.recipe import Adam, AdamW
+from lth.recipes.schema import Adam, AdamW
 from lth.task import Task
 
 

@@ -10,7 +10,7 @@ from lth.cli.planning import converted_plan
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.rare_gems import Conversion
+    from lth.recipes.rare_gems import Conversion
     from lth.system.files import Raw
 
 
@@ -32,7 +32,7 @@ def convert_config(
     """
 
     # As in planning.py: `--help` must not wait.
-    from lth.rare_gems import converted  # pylint: disable=import-outside-toplevel
+    from lth.recipes.rare_gems import converted  # pylint: disable=import-outside-toplevel
     from lth.system.files import dumped_yaml, read_yaml  # pylint: disable=import-outside-toplevel
     conversion = converted(read_yaml(file), file.name)
     recipe, remarks = _complete(conversion)

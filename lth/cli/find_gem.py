@@ -15,7 +15,7 @@ from lth.errors import LthError, suggestion
 
 if TYPE_CHECKING:
     from lth.plan import Plan
-    from lth.rare_gems import Conversion
+    from lth.recipes.rare_gems import Conversion
 
 
 @explained
@@ -160,7 +160,7 @@ def _algorithm(name: str | None) -> str | None:
 def _conversion(config: Path, algorithm: str | None, recipe: str | None) -> 'Conversion':
     """Rare-gems settings as a recipe."""
 
-    from lth import rare_gems  # pylint: disable=import-outside-toplevel # as above
+    from lth.recipes import rare_gems  # pylint: disable=import-outside-toplevel # as above
     from lth.system import files  # pylint: disable=import-outside-toplevel # as above
     if recipe is not None or algorithm is not None:
         raise LthError('--config says the algorithm and every setting: leave out --recipe and --algorithm, and change '
@@ -175,9 +175,9 @@ def _configured(
         conversion: 'Conversion', origin: str, model: str | None, dataset: str | None) -> tuple[Found, tuple[str, str]]:
     """The recipe for the model and data set that were named, or else are its own."""
 
-    from lth import recipes  # pylint: disable=import-outside-toplevel # as above
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
     from lth.models import MODELS, settings_of  # pylint: disable=import-outside-toplevel # as above
+    from lth.recipes import presets  # pylint: disable=import-outside-toplevel # as above
     raw = dict(conversion.recipe)
     theirs = str(raw['model']['name']), str(raw['data']['name'])
     pair = MODELS.canonical(model or theirs[0]), DATASETS.canonical(dataset or theirs[1])
@@ -186,7 +186,7 @@ def _configured(
         known = settings_of(pair[0]).model_fields
         raw['model'] = {key: value for key, value in raw['model'].items() if key in known} | {'name': pair[0]}
     if pair[1] != theirs[1]:
-        raw['data'] = recipes.gem(*pair, 0.05, 'gem-miner')[0]['data'] | {'name': pair[1]}
+        raw['data'] = presets.gem(*pair, 0.05, 'gem-miner')[0]['data'] | {'name': pair[1]}
     return (raw, origin, None), pair
 
 

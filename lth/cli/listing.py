@@ -9,7 +9,7 @@ from lth.cli.options import Json, explained, out
 
 if TYPE_CHECKING:
     from lth.datasets import Source
-    from lth.recipes import Entry
+    from lth.recipes.presets import Entry
 
 Kind = Literal[
     'models', 'datasets', 'recipes', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'checks']
@@ -46,8 +46,8 @@ def _list_recipes(*, as_json: bool) -> None:
     """Recipes with what each is for."""
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import recipes  # pylint: disable=import-outside-toplevel
-    entries = [recipes.entry(name) for name in recipes.names()]
+    from lth.recipes import presets  # pylint: disable=import-outside-toplevel
+    entries = [presets.entry(name) for name in presets.names()]
     if as_json:
         print(json.dumps([{'name': entry.name, 'summary': entry.source, 'role': entry.role, 'model': entry.model,
                            'dataset': entry.dataset} for entry in entries], indent=2))

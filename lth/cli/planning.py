@@ -9,7 +9,7 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.plan import Plan
-    from lth.rare_gems import Conversion
+    from lth.recipes.rare_gems import Conversion
 
 
 # A recipe, where it was found, and a remark if it was made for others.
@@ -24,9 +24,9 @@ def plan_of(
     """
 
     # Here and in the commands: torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import recipes  # pylint: disable=import-outside-toplevel
+    from lth.recipes import presets  # pylint: disable=import-outside-toplevel
     pair = _pair(model, dataset)
-    found = recipes.default(*pair) if recipe is None else recipes.chosen(recipe, recipes.default(*pair))
+    found = presets.default(*pair) if recipe is None else presets.chosen(recipe, presets.default(*pair))
     return _planned(found, pair, options, overrides, device)
 
 
@@ -34,9 +34,9 @@ def gem_recipe_of(
         model: str, dataset: str, recipe: str | None, density: float, algorithm: str | None) -> Found:
     """The recipe of a search for a gem: that of the pair, density and algorithm, and the one that was asked for."""
 
-    from lth import recipes  # pylint: disable=import-outside-toplevel # as above
-    usual = recipes.gem(*_pair(model, dataset), density, algorithm or 'gem-miner')
-    return usual if recipe is None else recipes.chosen(recipe, usual)
+    from lth.recipes import presets  # pylint: disable=import-outside-toplevel # as above
+    usual = presets.gem(*_pair(model, dataset), density, algorithm or 'gem-miner')
+    return usual if recipe is None else presets.chosen(recipe, usual)
 
 
 def gem_plan_of(
@@ -102,10 +102,10 @@ def transfer_plan_of(
         overrides: Sequence[str], device: str = 'auto') -> 'Plan':
     """The plan that trains tickets on other pictures: the recipe of the pair, but its model and algorithm as given."""
 
-    from lth import recipes  # pylint: disable=import-outside-toplevel # as above
+    from lth.recipes import presets  # pylint: disable=import-outside-toplevel # as above
     pair = _pair(sections['model']['name'], sections['data']['name'])
-    usual = recipes.default(*pair)
-    raw, origin, remark = usual if recipe is None else recipes.chosen(recipe, usual)
+    usual = presets.default(*pair)
+    raw, origin, remark = usual if recipe is None else presets.chosen(recipe, usual)
     raw = {**raw, 'model': sections['model'], 'algorithm': sections['algorithm']}
     return _planned((raw, origin, remark), pair, options, overrides, device)
 
@@ -113,7 +113,7 @@ def transfer_plan_of(
 def gem_schedule(epochs: int) -> dict[str, Any]:
     """How the learning rate drops when a gem is finetuned for so many epochs."""
 
-    from lth.rare_gems import drops  # pylint: disable=import-outside-toplevel # as above
+    from lth.recipes.rare_gems import drops  # pylint: disable=import-outside-toplevel # as above
     return {'name': 'multistep', 'milestones': [f'{epoch} epochs' for epoch in drops(epochs)]}
 
 
@@ -148,7 +148,7 @@ def _planned(
 def overridden(raw: dict[str, Any], options: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A recipe with the dotted settings that were given, and those of `--set`, on top."""
 
-    from lth.recipe import merged  # pylint: disable=import-outside-toplevel # as above
+    from lth.recipes.schema import merged  # pylint: disable=import-outside-toplevel # as above
     given = [_nested(key, value) for key, value in options.items() if value is not None]
     for setting in (*given, *map(_parsed, overrides)):
         raw = merged(raw, setting)

@@ -37,7 +37,7 @@ def prepare(
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth.cli.display import Counting  # pylint: disable=import-outside-toplevel
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel
-    from lth.recipe import DataSettings, checked, merged  # pylint: disable=import-outside-toplevel
+    from lth.recipes.schema import DataSettings, checked, merged  # pylint: disable=import-outside-toplevel
     source = DATASETS.find(dataset)
     if source.prepare is None:
         raise LthError(f'{dataset} lives in memory, so there is nothing to prepare: train on it as it is.')

@@ -32,13 +32,13 @@ def show(
     """
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import recipes  # pylint: disable=import-outside-toplevel
+    from lth.recipes import presets  # pylint: disable=import-outside-toplevel
     from lth.system.files import dumped_yaml  # pylint: disable=import-outside-toplevel
-    raw, origin = recipes.find(name)
+    raw, origin = presets.find(name)
     model, dataset = _name(raw, 'model'), _name(raw, 'data')
     if model and dataset:
         recipe = plan_of(model, dataset, name, {}, []).recipe.dump()
-    elif name in recipes.names():
+    elif name in presets.names():
         recipe = _fallback(raw, origin)
     else:
         raise LthError(f'{origin} does not name both a model and a data set, and what it leaves out is theirs: '
@@ -53,7 +53,7 @@ def _fallback(raw: 'Raw', origin: str) -> 'Raw':
     """A recipe complete but for model and data: they lack a name, and are left as they are written."""
 
     from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel # as above
-    from lth.recipe import ModelSettings, validated  # pylint: disable=import-outside-toplevel # as above
+    from lth.recipes.schema import ModelSettings, validated  # pylint: disable=import-outside-toplevel # as above
     named = {**raw, 'model': {'name': ''}, 'data': {**raw['data'], 'name': ''}}
     settings = ALGORITHMS.find(raw['algorithm']['name']).settings
     complete = validated(named, origin, model=ModelSettings, algorithm=settings).dump()

@@ -5,7 +5,7 @@ import torch
 
 from lth.datasets.register import DATASETS
 from lth.datasets.source import Dataset, Source, Split
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 _TEST = 360
 

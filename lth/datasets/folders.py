@@ -17,7 +17,7 @@ from lth.datasets import decoding, preparing, streaming
 from lth.datasets.decoding import Folder, Folders
 from lth.datasets.source import Dataset, Shape, Source, Split, kept_shape, too_large
 from lth.errors import LthError
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 _PICTURES = {'.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.tif', '.tiff'}
 _TESTS = ('test', 'val', 'validation')

@@ -11,7 +11,7 @@ from lth.datasets.fitting import dataset_of
 from lth.datasets.register import DATASETS
 from lth.datasets.source import Dataset, Source, Split, kept_shape
 from lth.errors import LthError
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 _SHAPE = (3, 256, 256)
 _PICTURES = (1_281_167, 50_000)

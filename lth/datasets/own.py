@@ -12,7 +12,7 @@ import torch
 from lth.datasets.fitting import dataset_of
 from lth.datasets.source import Dataset, Source, Split
 from lth.errors import LthError
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 from lth.registry import user_code
 
 _MOST_CLASSES = 100_000

@@ -20,7 +20,7 @@ from torch import Tensor
 from lth.datasets.decoding import Folders, fingerprint
 from lth.datasets.source import Shape, Split
 from lth.errors import LthError
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 from lth.system import files
 
 _SECONDS_OF_PATIENCE = 120

@@ -14,7 +14,7 @@ from lth.datasets.fetching import downloaded, verify, verify_unpacked
 from lth.datasets.fitting import dataset_of
 from lth.datasets.register import DATASETS
 from lth.datasets.source import Dataset, Source, Split
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 _MNIST_FILES = {
     'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',

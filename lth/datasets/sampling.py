@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lth import rng
 from lth.datasets.source import Dataset
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 
 def division(pictures: int, settings: DataSettings, seed: int) -> tuple[Tensor, Tensor]:

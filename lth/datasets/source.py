@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lth.errors import LthError
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 Shape = tuple[int, int, int]
 

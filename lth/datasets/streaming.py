@@ -11,7 +11,7 @@ from lth.datasets import decoding, prepared
 from lth.datasets.decoding import Folder, Folders
 from lth.datasets.fitting import averages
 from lth.datasets.source import Dataset, Shape, Split, Stream
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 # Enough to tell mean and standard deviation to a thousandth.
 _SAMPLE = 2000

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from lth.engines.gradients import Backward
-from lth.recipe import Adam, AdamW, Sgd
+from lth.recipes.schema import Adam, AdamW, Sgd
 
 
 @dataclass(frozen=True)

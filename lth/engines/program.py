@@ -10,7 +10,7 @@ from lth.engines.hold import Hold
 from lth.engines.optimizers import optimizer_of
 from lth.engines.survivors import Survivors
 from lth.network import Buffers, Network
-from lth.recipe import AdamW
+from lth.recipes.schema import AdamW
 from lth.task import Parametrization, State, Task
 
 # How a pass is made for a network, its weights (R, N) and buffers.

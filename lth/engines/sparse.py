@@ -23,7 +23,7 @@ from lth.engines.plain import Plain
 from lth.engines.wiring import Averages, Wiring, bytes_of, room_for
 from lth.errors import LthError
 from lth.network import Network
-from lth.recipe import DataSettings, Training
+from lth.recipes.schema import DataSettings, Training
 from lth.task import Advance, Parametrization, Score, State, Task
 from lth.vectors import Slot
 

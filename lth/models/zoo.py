@@ -10,7 +10,7 @@ from torch import nn
 from lth.errors import LthError
 from lth.initializers import INITIALIZERS
 from lth.models.foreign import foreign
-from lth.recipe import ModelSettings
+from lth.recipes.schema import ModelSettings
 from lth.registry.registry import Registry
 
 Shape = tuple[int, int, int]

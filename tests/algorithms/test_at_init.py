@@ -15,7 +15,7 @@ from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models import settings_of
 from lth.network import Network
-from lth.recipe import checked
+from lth.recipes.schema import checked
 from lth.task import State, Task
 from lth.tickets import Round, finetune, fresh
 from tests import planted

@@ -10,7 +10,7 @@ from lth import rng
 from lth.algorithms import ALGORITHMS
 from lth.algorithms.edge_popup import Global, levels
 from lth.errors import LthError
-from lth.recipe import Training
+from lth.recipes.schema import Training
 from lth.task import Task
 from lth.tickets import Round, fresh
 from tests import planted

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.rare_gems.test_rare_gems import SAMPLE
+from tests.recipes.test_rare_gems import SAMPLE
 
 
 @pytest.fixture

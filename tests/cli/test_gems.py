@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lth import session
-from lth.rare_gems import drops
+from lth.recipes.rare_gems import drops
 from lth.runs import Run
 from tests.conftest import Result
 

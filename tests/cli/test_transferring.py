@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lth.datasets import DATASETS
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--run', 'source')
 # Half of the digits' classes: the same pictures, another output layer.

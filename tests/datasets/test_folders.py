@@ -13,7 +13,7 @@ from PIL import Image
 
 from lth.datasets import DATASETS, decoding, folders, prepared, preparing
 from lth.errors import LthError
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 from lth.system import processes
 from tests.conftest import Result
 

@@ -9,7 +9,7 @@ import torch
 from lth.datasets import DATASETS, own
 from lth.datasets.fitting import averages, fitted
 from lth.errors import LthError
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 from lth.registry import user_code
 from tests.conftest import Result, made_up
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from lth.datasets import DATASETS, imagenet, published
 from lth.errors import LthError
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 SETTINGS = DataSettings(name='any')
 MNIST = 'MNIST/raw/t10k-labels-idx1-ubyte'

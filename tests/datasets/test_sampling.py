@@ -6,7 +6,7 @@ from PIL import Image
 from torchvision import transforms
 
 from lth.datasets import sampling
-from lth.recipe import DataSettings
+from lth.recipes.schema import DataSettings
 
 PLAIN = DataSettings(name='x', validation=10)
 MOVING = DataSettings(name='x', validation=10, crop=4, flip=True)

@@ -12,7 +12,7 @@ from lth.controls import Draw, control
 from lth.criteria import CRITERIA, Choice
 from lth.datasets import DATASETS, Dataset, Source, Split
 from lth.models import MODELS
-from lth.recipe import AlgorithmSettings, DataSettings, Training
+from lth.recipes.schema import AlgorithmSettings, DataSettings, Training
 from lth.task import Task
 from lth.tickets import Round, Ticket, finetune, fresh
 from lth.vectors import Layout

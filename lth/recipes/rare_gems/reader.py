@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from lth.errors import suggestion
-from lth.rare_gems.keys import KNOWN, MISSPELT, REFUSED, TAKEN
+from lth.recipes.rare_gems.keys import KNOWN, MISSPELT, REFUSED, TAKEN
 from lth.registry.registry import folded
 
 T = TypeVar('T')

@@ -2,7 +2,7 @@
 import pydantic
 import pytest
 
-from lth.lengths import Length, Span
+from lth.recipes.durations import Length, Span
 
 ADAPTER = pydantic.TypeAdapter(Length)
 

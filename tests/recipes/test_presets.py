@@ -3,11 +3,11 @@ import functools
 
 import pytest
 
-from lth import recipes
 from lth.errors import LthError
 from lth.models import MODELS
 from lth.plan import Plan, planned
-from lth.recipe import merged
+from lth.recipes import presets
+from lth.recipes.schema import merged
 
 GEMS = ('gem', 'gem-at-init', 'gem-edge-popup', 'gem-global-edge-popup', 'gem-hypercube', 'gem-supermask')
 STANDS_FOR = dict.fromkeys(GEMS, 'lenet-5') | {
@@ -19,20 +19,20 @@ STANDS_FOR = dict.fromkeys(GEMS, 'lenet-5') | {
 def plan(name: str) -> Plan:
     """The plan of a recipe, with a model and a data set that a fallback would serve."""
 
-    family = name.removesuffix(f'-{recipes.entry(name).dataset}')
+    family = name.removesuffix(f'-{presets.entry(name).dataset}')
     names = {'model': {'name': STANDS_FOR.get(family, family)}, 'data': {'name': 'fashion-mnist'}}
-    return planned(merged(names, recipes.find(name)[0]), name)
+    return planned(merged(names, presets.find(name)[0]), name)
 
 
-@pytest.mark.parametrize('name', recipes.names())
+@pytest.mark.parametrize('name', presets.names())
 def test_every_recipe_can_be_planned_as_it_is_and_names_its_source(name):
     assert plan(name).remarks == ()
     assert plan(name).recipe.source
 
 
-@pytest.mark.parametrize('name', recipes.names())
+@pytest.mark.parametrize('name', presets.names())
 def test_a_name_tells_what_a_recipe_is_for(name):
-    entry = recipes.entry(name)
+    entry = presets.entry(name)
     pair = f'{entry.model}-{entry.dataset}'
     if entry.role == 'gem':
         percent = name.removeprefix(f'gem-{pair}-')
@@ -107,7 +107,7 @@ def test_morcos_et_al_reset_to_one_epoch_in(name):
     ('vgg19', 'imagenet', 'default-imagenet.yaml'), ('torchvision:vit_b_16', 'imagenet', 'default-imagenet.yaml'),
     ('../../etc/passwd:net', 'cifar10', 'default.yaml'), ('my.networks:resnet', 'my.data:all', 'default.yaml')])
 def test_a_pair_takes_the_nearest_recipe_and_says_so_if_it_is_not_its_own(model, dataset, origin):
-    _, found, remark = recipes.default(model, dataset)
+    _, found, remark = presets.default(model, dataset)
     assert found == origin
     assert (remark is None) == (origin == f'{model}-{dataset}.yaml')
     assert remark is None or remark.startswith(f'no published setting for {model} on {dataset}: took those of {origin}')
@@ -115,7 +115,7 @@ def test_a_pair_takes_the_nearest_recipe_and_says_so_if_it_is_not_its_own(model,
 
 @pytest.mark.parametrize('model', MODELS.names())
 def test_no_model_of_the_zoo_falls_to_what_suits_unknown_networks(model):
-    assert recipes.default(model, 'cifar10')[1] != 'default.yaml'
+    assert presets.default(model, 'cifar10')[1] != 'default.yaml'
 
 
 @pytest.mark.parametrize('name', ['resnet', 'vgg', 'wide-resnet', 'mobilenet-v2'])
@@ -126,8 +126,8 @@ def test_pictures_are_mirrored_on_cifar10_but_not_where_they_may_be_digits(name)
 
 def test_a_recipe_with_a_base_says_only_what_differs(tmp_path):
     (tmp_path / 'mine.yaml').write_text('base: resnet20-cifar10-low\nalgorithm: {rounds: 3}\n')
-    raw, origin = recipes.find(str(tmp_path / 'mine.yaml'))
-    low = recipes.find('resnet20-cifar10-low')[0]
+    raw, origin = presets.find(str(tmp_path / 'mine.yaml'))
+    low = presets.find('resnet20-cifar10-low')[0]
     assert origin == 'mine.yaml'
     assert raw == merged(low, {'algorithm': {'rounds': 3}, 'source': f'mine.yaml over {low["source"]}'})
 
@@ -136,4 +136,4 @@ def test_a_recipe_with_a_base_says_only_what_differs(tmp_path):
 def test_a_base_that_is_no_recipe_of_lth_is_refused(tmp_path, base):
     (tmp_path / 'mine.yaml').write_text(f'base: {base}\n')
     with pytest.raises(LthError, match='mine.yaml: base: unknown recipe'):
-        recipes.find(str(tmp_path / 'mine.yaml'))
+        presets.find(str(tmp_path / 'mine.yaml'))

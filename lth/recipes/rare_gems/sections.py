@@ -5,8 +5,8 @@ below with the way out.
 """
 from typing import NamedTuple
 
-from lth.rare_gems.given import Given
-from lth.rare_gems.keys import TAKEN
+from lth.recipes.rare_gems.keys import TAKEN
+from lth.recipes.rare_gems.reader import Given
 from lth.system.files import Raw
 
 

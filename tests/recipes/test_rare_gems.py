@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from lth import recipes
 from lth.errors import LthError
 from lth.plan import planned
-from lth.rare_gems import Conversion, converted, drops
-from lth.rare_gems.keys import KINDS, MISSPELT, NOT_NEEDED, REFUSED, TAKEN
-from lth.recipe import differences
+from lth.recipes import presets
+from lth.recipes.rare_gems import Conversion, converted, drops
+from lth.recipes.rare_gems.keys import KINDS, MISSPELT, NOT_NEEDED, REFUSED, TAKEN
+from lth.recipes.schema import differences
 from lth.system.files import Raw, parsed_yaml
 
 # As published for ResNet-20 on CIFAR-10.
@@ -56,7 +56,7 @@ def complaints(**over: Any) -> list[str]:
 
 def test_the_published_sample_is_the_published_recipe():
     ours = planned(recipe(), 'mine.yml').recipe.dump()
-    theirs = planned(recipes.find('gem-resnet20-cifar10-0.59')[0], 'gem-resnet20-cifar10-0.59').recipe.dump()
+    theirs = planned(presets.find('gem-resnet20-cifar10-0.59')[0], 'gem-resnet20-cifar10-0.59').recipe.dump()
     assert differences(ours | {'source': ''}, theirs | {'source': ''}) == []
     assert ours['source'] == 'mine.yml (rare-gems settings)'
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lth.errors import LthError
-from lth.rare_gems.given import Given
-from lth.rare_gems.kinds import algorithm, kind_of
-from lth.rare_gems.sections import data, drops, model
+from lth.recipes.rare_gems.algorithms import algorithm, kind_of
+from lth.recipes.rare_gems.reader import Given
+from lth.recipes.rare_gems.sections import data, drops, model
 from lth.system.files import Raw
 
 __all__ = ['Conversion', 'converted', 'drops']

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import pydantic
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny
 
-from lth import complaints
 from lth.errors import LthError
-from lth.lengths import Length, Span
+from lth.recipes import validation_errors
+from lth.recipes.durations import Length, Span
 from lth.registry.registry import folded
 from lth.system.files import Raw
 
@@ -181,7 +181,7 @@ def checked(section: type[S], raw: Raw, origin: str) -> S:
     try:
         return section.model_validate(raw)
     except pydantic.ValidationError as error:
-        raise LthError(complaints.told(section, raw, origin, error.errors())) from None
+        raise LthError(validation_errors.told(section, raw, origin, error.errors())) from None
 
 
 def merged(base: Raw, over: Mapping[str, Any]) -> Raw:

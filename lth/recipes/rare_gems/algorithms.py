@@ -6,8 +6,8 @@ function here, a line in `_KINDS` and its word in keys.py.
 import math
 from decimal import Decimal
 
-from lth.rare_gems.given import Given
-from lth.rare_gems.sections import finetuned, is_dense, kept_out, searched
+from lth.recipes.rare_gems.reader import Given
+from lth.recipes.rare_gems.sections import finetuned, is_dense, kept_out, searched
 from lth.system.files import Raw
 
 _PARTS = tuple[Raw, Raw]
