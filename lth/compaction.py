@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lth.network import Network
+from lth.models.network import Network
 
 # Layers through which more of what is positive gives more, never less; any that lth builds itself is such a layer.
 _RISING = (

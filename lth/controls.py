@@ -15,11 +15,11 @@ from torch import Tensor
 from lth import layer_counts, masks, rng
 from lth.errors import LthError
 from lth.layer_counts import LayerCounts
+from lth.models.flat_parameters import Layout
 from lth.registry.registry import Registry
 from lth.system.files import Raw
 from lth.task import Task
 from lth.tickets import Ticket, fresh, masked
-from lth.vectors import Layout
 
 Draw = Sequence[int]
 Change = Callable[[Task, Ticket, Ticket, Draw], Ticket]

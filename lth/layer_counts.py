@@ -11,8 +11,8 @@ from fractions import Fraction
 
 from lth import masks
 from lth.errors import LthError
+from lth.models.flat_parameters import Slot
 from lth.registry.registry import Registry
-from lth.vectors import Slot
 
 LayerCounts = Callable[[Sequence[Slot], int], tuple[int, ...]]
 LAYER_COUNTS: Registry[LayerCounts] = Registry('way to spread weights over layers')

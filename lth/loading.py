@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from lth.errors import LthError
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import settings_of
 from lth.recipes.schema import checked
 from lth.system import tensor_files
 from lth.system.tensor_files import Header

@@ -10,8 +10,8 @@ from lth.algorithms import ALGORITHMS, Algorithm
 from lth.datasets import DATASETS, Dataset, Source, sampling
 from lth.datasets.fitting import fitted
 from lth.errors import LthError
-from lth.models import MODELS, settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import MODELS, settings_of
 from lth.recipes.durations import Span
 from lth.recipes.schema import Multistep, Recipe, Training, merged, validated
 from lth.system.files import Raw

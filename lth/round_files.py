@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lth.compaction import compaction
 from lth.errors import LthError
-from lth.network import Buffers, Network
+from lth.models.network import Buffers, Network
 from lth.system import tensor_files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lth.errors import LthError
-from lth.network import Network
+from lth.models.network import Network
 from lth.round_files import RoundFiles
 from lth.system import files
 from lth.system.files import Raw

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
-from lth.network import Buffers, Network
+from lth.models.network import Buffers, Network
 from lth.recipes.schema import DataSettings, Training
 from lth.schedules import Rates, learning_rates
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from lth import masks
-from lth.network import Buffers, Network
+from lth.models.flat_parameters import Layout
+from lth.models.network import Buffers, Network
 from lth.task import State, Task
 from lth.training import train
-from lth.vectors import Layout
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lth.errors import LthError
-from lth.network import Network
+from lth.models.network import Network
 from lth.tickets import Ticket
 
 

@@ -14,11 +14,11 @@ from typer.testing import CliRunner
 from lth import engines
 from lth.cli import app
 from lth.datasets import Dataset, Split
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.flat_parameters import Layout
+from lth.models.network import Network
+from lth.models.registry import settings_of
 from lth.recipes.schema import DataSettings, Training
 from lth.task import Engine, State, Task
-from lth.vectors import Layout
 
 CPU = engines.chosen('cpu', threads=1)
 SGD = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'weight_decay': 5e-4}

@@ -4,8 +4,8 @@ from pathlib import Path
 import torch
 
 from lth.datasets import Dataset, Split
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import settings_of
 
 # `flat` is as its initializer draws it. The others have weights of their own. `against`: those of the signal are
 # negative, all others positive. `paths`: a strong path for each class through a hidden unit of its own, and one strong

@@ -5,10 +5,10 @@ from torch import nn
 
 from lth.compaction import Carrying, Compaction, carrying, compaction
 from lth.datasets import sampling
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.flat_parameters import Layout
+from lth.models.network import Network
+from lth.models.registry import settings_of
 from lth.recipes.schema import DataSettings
-from lth.vectors import Layout
 from tests.conftest import made_up, task_of
 
 

@@ -7,9 +7,9 @@ from torch import nn
 from lth import masks
 from lth.errors import LthError
 from lth.layer_counts import LAYER_COUNTS, balanced, erk, published_smart_ratio, smart_ratio, uniform
-from lth.models import settings_of
-from lth.network import Network
-from lth.vectors import Layout, Slot
+from lth.models.flat_parameters import Layout, Slot
+from lth.models.network import Network
+from lth.models.registry import settings_of
 
 
 def slots_of(*layers: nn.Module, keep_out: tuple[str, ...] = ()) -> tuple[Slot, ...]:

@@ -14,7 +14,7 @@ import lth as package
 from lth.algorithms.magnitude import Settings, find_ticket
 from lth.errors import LthError
 from lth.loading import NamedTicket, load_ticket
-from lth.network import Network
+from lth.models.network import Network
 from lth.runs import Run
 from lth.system import tensor_files
 from tests.conftest import task_of

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from lth.errors import LthError
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import settings_of
 from lth.tickets import Ticket, drawn
 from lth.transplant import kept, redrawn, transplanted
 

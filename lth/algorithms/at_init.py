@@ -20,12 +20,12 @@ from lth.algorithms.collapse import kept_count, refuse_empty_layers
 from lth.engines.batches import Batches
 from lth.engines.noise import noise
 from lth.errors import LthError
-from lth.network import Buffers
+from lth.models.flat_parameters import Layout
+from lth.models.network import Buffers
 from lth.recipes.schema import AlgorithmSettings, Training
 from lth.task import State, Task
 from lth.tickets import Round, Ticket, fresh
 from lth.training import measured
-from lth.vectors import Layout
 
 _MEND = 'Choose random or smart-ratio, which keep some of every layer'
 Score = Callable[[Task, Tensor, Buffers], Tensor]

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from lth import masks
 from lth.errors import LthError
+from lth.models.flat_parameters import Layout
 from lth.task import Task
-from lth.vectors import Layout
 
 
 def kept_count(layout: Layout, density: float) -> int:

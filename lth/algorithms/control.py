@@ -10,10 +10,10 @@ from pydantic import AfterValidator, Field
 
 from lth.algorithms.algorithm import algorithm
 from lth.controls import CONTROLS, controlled
+from lth.models.flat_parameters import Layout
 from lth.recipes.schema import AlgorithmSettings, Training
 from lth.task import Task
 from lth.tickets import Round, finetune
-from lth.vectors import Layout
 
 
 class Settings(AlgorithmSettings):

@@ -20,11 +20,11 @@ from lth.algorithms.scores import Saved, Way
 from lth.algorithms.straight_through import Top
 from lth.errors import LthError
 from lth.layer_counts import uniform
+from lth.models.flat_parameters import Layout, Slot
 from lth.recipes.durations import Length
 from lth.recipes.schema import Training
 from lth.task import Task
 from lth.tickets import Round
-from lth.vectors import Layout, Slot
 
 _STEPWISE = ('One threshold for layers of different sizes can do that: let the share shrink step by step, --set '
              '"algorithm.shrink_every=1 epochs"')

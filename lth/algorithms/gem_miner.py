@@ -19,11 +19,11 @@ from lth.algorithms.scores import Scored, Way
 from lth.algorithms.starts import Start, start_of
 from lth.algorithms.straight_through import Rounded
 from lth.errors import LthError
+from lth.models.flat_parameters import Layout
 from lth.recipes.durations import Length, Span
 from lth.recipes.schema import Training
 from lth.task import Task
 from lth.tickets import Round
-from lth.vectors import Layout
 
 
 class Settings(Scored):

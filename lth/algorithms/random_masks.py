@@ -6,10 +6,10 @@ from torch import Tensor
 
 from lth.algorithms import at_init
 from lth.layer_counts import LAYER_COUNTS
+from lth.models.flat_parameters import Layout
 from lth.recipes.schema import Training
 from lth.task import Task
 from lth.tickets import Ticket
-from lth.vectors import Layout
 
 
 class Settings(at_init.Sparse):

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from lth.algorithms import at_init
-from lth.network import Buffers
+from lth.models.network import Buffers
 from lth.task import Task
 from lth.tickets import Ticket
 

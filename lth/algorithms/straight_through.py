@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lth import rng
 from lth.algorithms.regularizers import Penalty
-from lth.vectors import Layout
+from lth.models.flat_parameters import Layout
 
 # Half the widths of the bands around the last step's edge in which this step's is looked for, one after the other.
 _BANDS = (0.002, 0.02)

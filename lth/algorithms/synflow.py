@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lth import masks
 from lth.algorithms import at_init
-from lth.network import Buffers
+from lth.models.network import Buffers
 from lth.task import Task
 from lth.tickets import Ticket
 

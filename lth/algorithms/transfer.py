@@ -12,12 +12,12 @@ from torch import Tensor
 
 from lth import rng
 from lth.algorithms.algorithm import algorithm
-from lth.network import Network
+from lth.models.flat_parameters import Layout
+from lth.models.network import Network
 from lth.recipes.schema import AlgorithmSettings, Training
 from lth.task import Task
 from lth.tickets import Round, Ticket, finetune, fresh, masked
 from lth.transplant import transplanted
-from lth.vectors import Layout
 
 
 class Settings(AlgorithmSettings):

@@ -176,7 +176,7 @@ def _configured(
     """The recipe for the model and data set that were named, or else are its own."""
 
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
-    from lth.models import MODELS, settings_of  # pylint: disable=import-outside-toplevel # as above
+    from lth.models.registry import MODELS, settings_of  # pylint: disable=import-outside-toplevel # as above
     from lth.recipes import presets  # pylint: disable=import-outside-toplevel # as above
     raw = dict(conversion.recipe)
     theirs = str(raw['model']['name']), str(raw['data']['name'])

@@ -92,8 +92,8 @@ def _rows(
     from lth.controls import offered  # pylint: disable=import-outside-toplevel
     from lth.criteria import CRITERIA  # pylint: disable=import-outside-toplevel
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel
-    from lth.initializers import INITIALIZERS  # pylint: disable=import-outside-toplevel
-    from lth.models import MODELS  # pylint: disable=import-outside-toplevel
+    from lth.models.initializers import INITIALIZERS  # pylint: disable=import-outside-toplevel
+    from lth.models.registry import MODELS  # pylint: disable=import-outside-toplevel
     match kind:
         case 'datasets':
             sources = {name: DATASETS.find(name) for name in DATASETS.names()}

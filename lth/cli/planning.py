@@ -121,7 +121,7 @@ def _pair(model: str, dataset: str) -> tuple[str, str]:
     """Both names as they are registered."""
 
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
-    from lth.models import MODELS  # pylint: disable=import-outside-toplevel # as above
+    from lth.models.registry import MODELS  # pylint: disable=import-outside-toplevel # as above
     return MODELS.canonical(model), DATASETS.canonical(dataset)
 
 

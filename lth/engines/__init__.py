@@ -14,7 +14,7 @@ from lth.engines.graph import CudaGraph
 from lth.engines.plain import Plain
 from lth.engines.sparse import Sparse, compile_kernels, obstacle
 from lth.errors import LthError
-from lth.network import Network
+from lth.models.network import Network
 from lth.task import Choice, Engine
 
 # Names of glibc's malloc.h.

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from torch import nn
 
-from lth.network import Network
-from lth.vectors import Slot
+from lth.models.flat_parameters import Slot
+from lth.models.network import Network
 
 
 class Dense(NamedTuple):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 
-from lth.network import Buffers, Network
+from lth.models.network import Buffers, Network
 
 
 class Backward(NamedTuple):

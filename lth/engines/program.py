@@ -9,7 +9,7 @@ from lth.engines.gradients import Backward, backward_of
 from lth.engines.hold import Hold
 from lth.engines.optimizers import optimizer_of
 from lth.engines.survivors import Survivors
-from lth.network import Buffers, Network
+from lth.models.network import Buffers, Network
 from lth.recipes.schema import AdamW
 from lth.task import Parametrization, State, Task
 

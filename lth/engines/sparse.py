@@ -22,10 +22,10 @@ from lth.engines.kernels import LANES, SIDE, Pictures, Room, Vectors
 from lth.engines.plain import Plain
 from lth.engines.wiring import Averages, Wiring, bytes_of, room_for
 from lth.errors import LthError
-from lth.network import Network
+from lth.models.flat_parameters import Slot
+from lth.models.network import Network
 from lth.recipes.schema import DataSettings, Training
 from lth.task import Advance, Parametrization, Score, State, Task
-from lth.vectors import Slot
 
 _Rows = NDArray[np.int64]
 _Floats = NDArray[np.float32]

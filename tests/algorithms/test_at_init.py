@@ -13,8 +13,8 @@ from torch.func import functional_call
 from lth.algorithms import ALGORITHMS, at_init, grasp, snip, synflow
 from lth.datasets import sampling
 from lth.errors import LthError
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import settings_of
 from lth.recipes.schema import checked
 from lth.task import State, Task
 from lth.tickets import Round, finetune, fresh

@@ -13,8 +13,8 @@ from lth.algorithms.regularizers import Penalty
 from lth.algorithms.straight_through import Rounded
 from lth.datasets import sampling
 from lth.errors import LthError
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import settings_of
 from lth.recipes.schema import Training
 from lth.task import State, Task
 from lth.tickets import Round, Search, fresh

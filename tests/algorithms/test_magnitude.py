@@ -13,8 +13,8 @@ from lth.algorithms.magnitude import Settings, find_ticket, ladder
 from lth.criteria import CRITERIA, Choice
 from lth.errors import LthError
 from lth.masks import survivors
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import settings_of
 from lth.task import Task
 from lth.tickets import Round, finetune, fresh
 from tests.conftest import ADAM, SGD, task_of

@@ -12,14 +12,13 @@ from lth import engines
 from lth.engines import convolutions, kernels, sparse, wiring
 from lth.engines.chains import Chain, chain
 from lth.errors import LthError
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.flat_parameters import Layout
+from lth.models.network import Network
+from lth.models.registry import settings_of
 from lth.task import Task
 from lth.training import train
-from lth.vectors import Layout
 from tests.conftest import CPU, SGD, everything, task_of
-from tests.engines.test_sparse import (
-    OPTIMIZERS, SPARSE, assert_engines_take_turns, drawn, ends, exact, gap, ticket_of)
+from tests.engines.test_sparse import OPTIMIZERS, SPARSE, assert_engines_take_turns, drawn, ends, exact, gap, ticket_of
 
 
 def filtered(task: Task, *layers: tuple[int, int, int, bool], width: int = 6, bias: bool = True) -> Task:

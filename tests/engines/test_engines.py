@@ -12,8 +12,8 @@ from lth.engines.arithmetic import arithmetic
 from lth.engines.batches import Batches
 from lth.engines.graph import Replay
 from lth.errors import LthError
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import settings_of
 from lth.task import State, Task
 from tests.conftest import ADAM, CPU, SGD, everything, start_of, task_of
 

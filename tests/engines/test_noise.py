@@ -4,8 +4,8 @@ from dataclasses import replace
 import torch
 
 from lth.engines.noise import noise
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import settings_of
 from lth.task import Task
 from tests.conftest import CPU, everything, start_of, task_of
 

@@ -11,9 +11,9 @@ from lth import engines
 from lth.datasets import Dataset, Split
 from lth.engines import chains, kernels, sparse, wiring
 from lth.errors import LthError
+from lth.models.flat_parameters import Layout
 from lth.task import State, Task
 from lth.training import train
-from lth.vectors import Layout
 from tests.conftest import ADAM, CPU, SGD, chained, everything, made_up, start_of, task_of
 
 SPARSE = engines.Sparse(torch.device('cpu'), always=True)

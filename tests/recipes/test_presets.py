@@ -4,7 +4,7 @@ import functools
 import pytest
 
 from lth.errors import LthError
-from lth.models import MODELS
+from lth.models.registry import MODELS
 from lth.plan import Plan, planned
 from lth.recipes import presets
 from lth.recipes.schema import merged

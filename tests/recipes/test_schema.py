@@ -3,7 +3,7 @@ import pytest
 
 from lth.algorithms import ALGORITHMS
 from lth.errors import LthError
-from lth.models import settings_of
+from lth.models.registry import settings_of
 from lth.recipes.schema import differences, merged, validated
 from lth.system.files import Raw
 

@@ -11,11 +11,11 @@ from lth.algorithms.algorithm import algorithm
 from lth.controls import Draw, control
 from lth.criteria import CRITERIA, Choice
 from lth.datasets import DATASETS, Dataset, Source, Split
-from lth.models import MODELS
+from lth.models.flat_parameters import Layout
+from lth.models.registry import MODELS
 from lth.recipes.schema import AlgorithmSettings, DataSettings, Training
 from lth.task import Task
 from lth.tickets import Round, Ticket, finetune, fresh
-from lth.vectors import Layout
 
 
 @MODELS.register('tiny-linear')

@@ -2,8 +2,8 @@
 import pytest
 import torch
 
-from lth.models import MODELS, settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import MODELS, settings_of
 
 
 def network(name: str, shape: tuple[int, int, int], **options: str | float) -> Network:

@@ -2,7 +2,7 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lth.models.zoo import MODELS, Norm, Shape, batch_norm
+from lth.models.registry import MODELS, Norm, Shape, batch_norm
 
 _EXPANSION = 4
 

@@ -3,7 +3,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from lth.models.zoo import MODELS, Norm, Shape, batch_norm
+from lth.models.registry import MODELS, Norm, Shape, batch_norm
 
 _Stages = tuple[tuple[int, ...], ...]
 

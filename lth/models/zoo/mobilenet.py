@@ -1,7 +1,7 @@
 """MobileNetV2 (Sandler et al. 2018) in its CIFAR form: stride 1 in the stem and the second stage, not 2."""
 from torch import Tensor, nn
 
-from lth.models.zoo import MODELS, Norm, Shape, batch_norm
+from lth.models.registry import MODELS, Norm, Shape, batch_norm
 
 # Expansion, channels, blocks, stride of the first block.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))

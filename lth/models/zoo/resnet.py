@@ -8,7 +8,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lth.models.zoo import MODELS, Norm, Shape, batch_norm
+from lth.models.registry import MODELS, Norm, Shape, batch_norm
 
 Shortcut = Literal['projection', 'identity']
 _NARROW = (16, 32, 64)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lth.models.flat_parameters import Slot
 from lth.registry.registry import Registry
-from lth.vectors import Slot
 
 Initializer = Callable[[Slot, torch.Generator], Tensor]
 INITIALIZERS: Registry[Initializer] = Registry('initializer')

@@ -6,10 +6,10 @@ import torch
 
 from lth import rng
 from lth.errors import LthError
-from lth.initializers import INITIALIZERS
-from lth.models import settings_of
-from lth.network import Network
-from lth.vectors import Slot
+from lth.models.flat_parameters import Slot
+from lth.models.initializers import INITIALIZERS
+from lth.models.network import Network
+from lth.models.registry import settings_of
 
 SLOT = Slot('conv.weight', (64, 32, 3, 3), 0, 'convolution', True)
 FAN_IN, FAN_OUT = 32 * 9, 64 * 9

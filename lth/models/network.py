@@ -13,13 +13,13 @@ from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
-from lth import models, rng
+from lth import rng
 from lth.errors import LthError, one_line
-from lth.initializers import INITIALIZERS
-from lth.models.zoo import OWN, Shape
+from lth.models.flat_parameters import Layout
+from lth.models.initializers import INITIALIZERS
+from lth.models.registry import MODELS, OWN, Shape
 from lth.recipes.schema import ModelSettings
 from lth.registry import user_code
-from lth.vectors import Layout
 
 Buffers = dict[str, Tensor]
 # What a model's function or a layer raises when pictures do not fit it.
@@ -70,7 +70,7 @@ class Network:
         slots = [(slot.name, slot.shape, slot.prunable) for slot in self.layout.slots]
         digest = hashlib.blake2b(repr(slots).encode(), digest_size=12)
         if self.own:
-            file = inspect.getsourcefile(models.MODELS.find(self.settings.name))
+            file = inspect.getsourcefile(MODELS.find(self.settings.name))
             digest.update(Path(file).read_bytes() if file else b'')
         return digest.hexdigest()
 
@@ -79,7 +79,7 @@ class Network:
         """Whether the user's own code runs in it, which may do what can be neither stacked nor captured."""
 
         name = self.settings.name
-        return not (models.MODELS.native(name) or name.startswith('torchvision:'))
+        return not (MODELS.native(name) or name.startswith('torchvision:'))
 
     def fresh(self, seed: int) -> Tensor:
         """Initial weights: (N,). Convolution and dense weights by the initializer, their biases 0, all else (BatchNorm,
@@ -154,7 +154,7 @@ def _built(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(rng.number(seed, 'module'))
         with user_code.guarded(f'{settings.name}, built for pictures of shape {shape} in {classes} classes,'):
-            module = models.MODELS.find(settings.name)(shape, classes, **options)
+            module = MODELS.find(settings.name)(shape, classes, **options)
     if not isinstance(module, nn.Module):
         raise LthError(f'{settings.name} returns {type(module).__name__}, expected a torch.nn.Module.')
     for name, parameter in module.named_parameters():

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from lth.errors import LthError
-from lth.models import MODELS, settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import MODELS, settings_of
 
 MINE = '''
 import torch

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from lth.errors import LthError
-from lth.models import settings_of
-from lth.network import Network
+from lth.models.network import Network
+from lth.models.registry import settings_of
 
 
 def network(name: str = 'resnet20', shape: tuple[int, int, int] = (3, 32, 32),

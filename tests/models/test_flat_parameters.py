@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from lth.errors import LthError
-from lth.models import MODELS
-from lth.vectors import Layout
+from lth.models.flat_parameters import Layout
+from lth.models.registry import MODELS
 
 
 class Odd(nn.Module):

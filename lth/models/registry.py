@@ -8,8 +8,8 @@ from pydantic import AfterValidator
 from torch import nn
 
 from lth.errors import LthError
-from lth.initializers import INITIALIZERS
-from lth.models.foreign import foreign
+from lth.models.initializers import INITIALIZERS
+from lth.models.torchvision_and_user import foreign
 from lth.recipes.schema import ModelSettings
 from lth.registry.registry import Registry
 

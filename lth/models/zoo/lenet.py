@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from torch import nn
 
-from lth.models.zoo import MODELS, Shape
+from lth.models.registry import MODELS, Shape
 
 
 @MODELS.register('lenet-300-100')

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from lth.models.zoo import MODELS, Shape
+from lth.models.registry import MODELS, Shape
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 

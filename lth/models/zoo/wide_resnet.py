@@ -4,7 +4,7 @@ times the width.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lth.models.zoo import MODELS, Norm, Shape, batch_norm
+from lth.models.registry import MODELS, Norm, Shape, batch_norm
 
 
 @MODELS.register('wide-resnet28-2')
