@@ -8,7 +8,7 @@ from typing import Any
 from lth import engines
 from lth.algorithms import ALGORITHMS, Algorithm
 from lth.datasets import DATASETS, Dataset, Source, sampling
-from lth.datasets.fitting import fitted
+from lth.datasets.resizing import fitted
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import MODELS, settings_of

@@ -5,7 +5,7 @@ A new data set is a file in this folder that registers a Source; what a user nam
 import importlib
 import pkgutil
 
-from lth.datasets.register import DATASETS
+from lth.datasets.registry import DATASETS
 from lth.datasets.source import Dataset, Source, Split, Stream
 
 for _module in pkgutil.iter_modules(__path__, f'{__name__}.'):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import torch
 
-from lth.datasets.register import DATASETS
+from lth.datasets.registry import DATASETS
 from lth.datasets.source import Dataset, Source, Split
 from lth.recipes.schema import DataSettings
 

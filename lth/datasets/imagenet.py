@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from lth.datasets import decoding, folders, prepared, preparing, streaming
-from lth.datasets.decoding import Folder, Folders
-from lth.datasets.fetching import fetched
-from lth.datasets.fitting import dataset_of
-from lth.datasets.register import DATASETS
+from lth.datasets import ffcv_reader, ffcv_writer, image_files, image_folders, streaming
+from lth.datasets.downloads import fetched
+from lth.datasets.image_files import Folder, Folders
+from lth.datasets.registry import DATASETS
+from lth.datasets.resizing import dataset_of
 from lth.datasets.source import Dataset, Source, Split, kept_shape
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
@@ -24,12 +24,12 @@ def _read(folder: Path, settings: DataSettings) -> Dataset:
 
     none, shape = Folder([], torch.empty(0)), kept_shape(_SHAPE, settings)
     path = folder / 'imagenet'
-    found = Folders('imagenet', path, none, none) if prepared.ready(path, shape) else _folders(path)
+    found = Folders('imagenet', path, none, none) if ffcv_reader.ready(path, shape) else _folders(path)
     return streaming.opened(found, shape, settings, cache=folder / 'decoded', known=_AVERAGES)
 
 
 def _prepare(folder: Path, settings: DataSettings, tell: Callable[[int, int], None]) -> list[Path]:
-    return preparing.written(_folders(folder / 'imagenet'), kept_shape(_SHAPE, settings), settings.undecodable, tell)
+    return ffcv_writer.written(_folders(folder / 'imagenet'), kept_shape(_SHAPE, settings), settings.undecodable, tell)
 
 
 def _folders(path: Path) -> Folders:
@@ -37,7 +37,7 @@ def _folders(path: Path) -> Folders:
     for name, count in zip(('train', 'val'), _PICTURES):
         place = path / name
         classes = sorted(entry.name for entry in place.iterdir() if entry.is_dir()) if place.is_dir() else []
-        part = folders.listed(place, classes)
+        part = image_folders.listed(place, classes)
         if len(classes) != 1000 or len(part.files) != count:
             raise LthError(f'{place} has {len(part.files)} pictures in {len(classes)} folders, ImageNet has {count} in '
                            '1000. It must be fetched by hand from https://image-net.org; torchvision.datasets.ImageNet '
@@ -52,7 +52,7 @@ def _read_tiny(folder: Path, settings: DataSettings) -> Dataset:
 
     path = fetched(folder, _TINY, f'http://cs231n.stanford.edu/{_TINY}.zip', '90528d7ca1a48142e341f4ef8d21d0de')
     shape = kept_shape((3, 64, 64), settings)
-    train, test = (Split(*decoding.all_decoded(part, shape, settings.undecodable, folder / 'decoded'))
+    train, test = (Split(*image_files.all_decoded(part, shape, settings.undecodable, folder / 'decoded'))
                    for part in _tiny_files(path))
     return dataset_of(train, test)
 
@@ -66,7 +66,7 @@ def _tiny_files(path: Path) -> tuple[Folder, Folder]:
     except (OSError, ValueError, IndexError) as error:
         raise LthError(f'{path} is not Tiny-ImageNet as it is published: {error}. Delete it, and the same command '
                        f'unpacks {_TINY}.zip anew.') from None
-    train = folders.listed(path / 'train', classes)
+    train = image_folders.listed(path / 'train', classes)
     if missing := [file for file in test.files if not file.exists()] or (not train.files and [path / 'train']):
         raise LthError(f'{path} is not whole: {missing[0]} is missing. Delete it, and the same command unpacks '
                        f'{_TINY}.zip anew.')

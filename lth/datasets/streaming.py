@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from lth import rng
-from lth.datasets import decoding, prepared
-from lth.datasets.decoding import Folder, Folders
-from lth.datasets.fitting import averages
+from lth.datasets import ffcv_reader, image_files
+from lth.datasets.image_files import Folder, Folders
+from lth.datasets.resizing import averages
 from lth.datasets.source import Dataset, Shape, Split, Stream
 from lth.recipes.schema import DataSettings
 
@@ -35,9 +35,9 @@ class FileStream:
 
         files = [self.files[row] for row in rows.tolist()]
         batch: list[Tensor] = []
-        for number, image in enumerate(decoding.in_order(files, self.picture), 1):
+        for number, image in enumerate(image_files.in_order(files, self.picture), 1):
             if image is None:
-                raise decoding.broken([files[number - 1]], len(self.files))
+                raise image_files.broken([files[number - 1]], len(self.files))
             batch.append(image)
             if len(batch) == size or number == len(files):
                 yield torch.stack(batch)
@@ -50,7 +50,7 @@ def opened(
 ) -> Dataset:
     """The pictures as streams, with their mean and standard deviation, of a sample unless `known`."""
 
-    ready = prepared.opened(folders, shape, settings)
+    ready = ffcv_reader.opened(folders, shape, settings)
     if ready:
         splits, reader = ready, 'ffcv'
         remark = f'Pictures: streamed by FFCV from {folders.path}, as many threads as --threads.'
@@ -58,7 +58,7 @@ def opened(
         splits = _stream(folders.train, shape, settings, cache), _stream(folders.test, shape, settings, cache)
         reader, remark = 'files', (
             f'Pictures: decoded file by file from {folders.path}; FFCV is 5 times as fast at 256 pixels, 13 times at '
-            f'32 (docs/performance.md): {prepared.advice(folders.name, settings)}.')
+            f'32 (docs/performance.md): {ffcv_reader.advice(folders.name, settings)}.')
     mean, std = known or averages_of(splits[0].images)
     return Dataset(*splits, mean, std, reader, remark)
 
@@ -66,7 +66,7 @@ def opened(
 def _stream(folder: Folder, shape: Shape, settings: DataSettings, cache: Path) -> Split:
     if settings.undecodable == 'refuse':
         return Split(FileStream(folder.files, shape), folder.labels)
-    good = decoding.that_decode(folder, shape, cache)
+    good = image_files.that_decode(folder, shape, cache)
     return Split(FileStream([folder.files[row] for row in good.tolist()], shape), folder.labels[good])
 
 

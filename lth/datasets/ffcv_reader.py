@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lth.datasets.decoding import Folders, fingerprint
+from lth.datasets.image_files import Folders, fingerprint
 from lth.datasets.source import Shape, Split
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings

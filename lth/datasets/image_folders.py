@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from lth import rng
-from lth.datasets import decoding, preparing, streaming
-from lth.datasets.decoding import Folder, Folders
+from lth.datasets import ffcv_writer, image_files, streaming
+from lth.datasets.image_files import Folder, Folders
 from lth.datasets.source import Dataset, Shape, Source, Split, kept_shape, too_large
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
@@ -53,14 +53,14 @@ def read(folder: Path, settings: DataSettings, *, found: Found) -> Dataset:
     parts, cache = (found.folders.train, found.folders.test), folder / 'decoded'
     if too_large(sum(len(part.files) for part in parts), shape, settings):
         return streaming.opened(found.folders, shape, settings, cache=cache)
-    train, test = (Split(*decoding.all_decoded(part, shape, settings.undecodable, cache)) for part in parts)
+    train, test = (Split(*image_files.all_decoded(part, shape, settings.undecodable, cache)) for part in parts)
     return Dataset(train, test, *streaming.averages_of(train.images), reader='files')
 
 
 def prepare(_folder: Path, settings: DataSettings, tell: Callable[[int, int], None], *, found: Found) -> list[Path]:
     """Writes the pictures once in the form that FFCV streams, beside their folders."""
 
-    return preparing.written(found.folders, kept_shape(found.shape, settings), settings.undecodable, tell)
+    return ffcv_writer.written(found.folders, kept_shape(found.shape, settings), settings.undecodable, tell)
 
 
 def listed(path: Path, classes: Sequence[str]) -> Folder:

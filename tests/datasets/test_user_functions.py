@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lth.datasets import DATASETS, own
-from lth.datasets.fitting import averages, fitted
+from lth.datasets import DATASETS, user_functions
+from lth.datasets.resizing import averages, fitted
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
 from lth.registry import user_code
@@ -143,7 +143,7 @@ def test_a_run_is_not_continued_with_other_pictures_or_another_network(mine, lth
     assert result.code == 2 and 'was begun with another network' in ' '.join(result.err.split())
     Path('net.py').write_text(NET)
     user_code._file.cache_clear()
-    own.source.cache_clear()
+    user_functions.source.cache_clear()
     Path('mine.py').write_text(MINE.replace('% 4', '% 4 ^ 1'))
     result = lth(*command, '--seeds', '0-1')
     assert result.code == 2 and 'was begun with other pictures' in ' '.join(result.err.split())
@@ -153,7 +153,7 @@ def test_a_run_of_ones_own_code_can_be_measured_from_where_it_was_begun_and_says
     Path('mine.py').write_text(MINE)
     command = ('find-ticket', 'lenet-300-100', 'mine.py:arrays', '-i', '0', '-e', '1', '-b', '8', '--run', 'r')
     assert lth(*command).code == 0
-    own.source.cache_clear()
+    user_functions.source.cache_clear()
     here = Path.cwd()
     (here / 'elsewhere').mkdir()
     monkeypatch.chdir(here / 'elsewhere')

@@ -15,7 +15,7 @@ import scipy.io
 import torch
 from PIL import Image
 
-from lth.datasets import DATASETS, imagenet, published
+from lth.datasets import DATASETS, imagenet, torchvision_sets
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
 
@@ -130,7 +130,7 @@ def test_files_in_the_published_layout_are_read(
     monkeypatch.setattr('torchvision.datasets.cifar.check_integrity', lambda *_: True)
     inner = tmp_path / 'svhn' if name == 'SVHN' else tmp_path
     kinds = {'below': 'svhn', 'ways': ({'split': 'train'}, {'split': 'test'})} if name == 'SVHN' else {}
-    read: Callable[..., Any] = partial(published._read, name=name, files=md5s(inner), **kinds)
+    read: Callable[..., Any] = partial(torchvision_sets._read, name=name, files=md5s(inner), **kinds)
     data = read(tmp_path, SETTINGS)
     assert data.train.images.shape == (5, *shape) and data.train.labels.tolist() == labels
     assert data.test.images.flatten().tolist() == list(np.arange(data.test.images.numel()) % 256)
@@ -207,7 +207,7 @@ def test_archives_alone_are_unpacked_and_what_differs_from_its_archive_is_refuse
         file.unlink()
     resources = [(Path(name).name, checksum) for name, checksum in archives.items()]
     monkeypatch.setattr('torchvision.datasets.KMNIST.resources', resources)
-    read = partial(published._read, name='KMNIST', files=archives)
+    read = partial(torchvision_sets._read, name='KMNIST', files=archives)
     assert read(tmp_path, SETTINGS).train.labels.tolist() == [0, 1, 2, 3, 9]
     labels = raw / 'train-labels-idx1-ubyte'
     labels.write_bytes(labels.read_bytes()[:-1] + b'\x08')

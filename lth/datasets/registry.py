@@ -1,5 +1,5 @@
 """The register of data sets, and those that a user names: `folder:PATH`, or a function of the user's own code."""
-from lth.datasets import folders, own
+from lth.datasets import image_folders, user_functions
 from lth.datasets.source import Source
 from lth.registry.registry import Registry
 
@@ -9,7 +9,7 @@ _FOLDER = 'folder:'
 def _foreign(name: str) -> Source:
     """The source of a name with a colon."""
 
-    return folders.source(name.removeprefix(_FOLDER)) if name.startswith(_FOLDER) else own.source(name)
+    return image_folders.source(name.removeprefix(_FOLDER)) if name.startswith(_FOLDER) else user_functions.source(name)
 
 
 DATASETS: Registry[Source] = Registry('data set', foreign=_foreign)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lth.datasets import DATASETS, decoding, folders, prepared, preparing
+from lth.datasets import DATASETS, ffcv_reader, ffcv_writer, image_files, image_folders
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
 from lth.system import processes
@@ -63,7 +63,7 @@ def test_pictures_are_what_pillow_reads_in_the_order_of_classes_and_names(flower
 def test_without_a_test_folder_a_sixth_is_set_aside_and_always_the_same(tmp_path):
     pictures(tmp_path / 'all', 30)
     (tmp_path / 'all' / 'a' / 'Thumbs.db').write_text('no picture')
-    folders.source.cache_clear()
+    image_folders.source.cache_clear()
     data = [DATASETS.find(f'folder:{tmp_path}/all').read(tmp_path, MEMORY) for _ in range(2)]
     assert (len(data[0].train.labels), len(data[0].test.labels)) == (25, 5)
     assert torch.equal(data[0].test.images, data[1].test.images)
@@ -73,7 +73,7 @@ def test_pictures_of_any_size_are_scaled_to_cover_a_square_and_cut_in_the_middle
     wide = Image.new('RGB', (40, 20), (255, 0, 0))
     wide.paste((0, 0, 255), (10, 0, 30, 20))
     wide.save(tmp_path / 'wide.png')
-    found = decoding.decoded(tmp_path / 'wide.png', (3, 10, 10))
+    found = image_files.decoded(tmp_path / 'wide.png', (3, 10, 10))
     assert found[2, 1:-1, 1:-1].min() == 255 and found[0, 1:-1, 1:-1].max() == 0
 
 
@@ -88,7 +88,7 @@ def test_grey_folders_have_one_channel_unless_colour_is_asked_for(tmp_path, mode
 def test_pictures_are_decoded_once_and_again_if_a_file_changes(flowers, tmp_path, monkeypatch):
     source = DATASETS.find(f'folder:{flowers}')
     first = source.read(tmp_path, MEMORY)
-    monkeypatch.setattr(decoding, 'decoded', lambda *_: pytest.fail('decoded again'))
+    monkeypatch.setattr(image_files, 'decoded', lambda *_: pytest.fail('decoded again'))
     assert torch.equal(source.read(tmp_path, MEMORY).train.images, first.train.images)
     monkeypatch.undo()
     Image.new('RGB', (16, 16)).save(flowers / 'train' / 'a' / '000.jpg')
@@ -149,16 +149,16 @@ def test_a_stream_gives_the_pictures_of_memory_in_the_order_asked_for(flowers, t
 def test_sixteen_bits_a_pixel_become_eight_and_floating_point_is_not_guessed(tmp_path):
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(ramp).save(tmp_path / 'deep.png')
-    found = decoding.decoded(tmp_path / 'deep.png', (1, 16, 16))
+    found = image_files.decoded(tmp_path / 'deep.png', (1, 16, 16))
     assert found.flatten().tolist() == list(range(256))
     Image.fromarray(ramp.astype(np.float32)).save(tmp_path / 'float.tiff')
-    assert decoding.decoded(tmp_path / 'float.tiff', (1, 16, 16)) is None
+    assert image_files.decoded(tmp_path / 'float.tiff', (1, 16, 16)) is None
 
 
 def test_a_file_that_may_not_be_read_is_not_taken_for_a_broken_one(tmp_path):
     (tmp_path / 'folder.jpg').mkdir()
     with pytest.raises(LthError, match='Cannot read .*folder.jpg: Is a directory'):
-        decoding.decoded(tmp_path / 'folder.jpg', (1, 16, 16))
+        image_files.decoded(tmp_path / 'folder.jpg', (1, 16, 16))
 
 
 def test_folders_without_pictures_are_no_classes(flowers, tmp_path):
@@ -208,7 +208,7 @@ def prepared_once(tmp_path_factory) -> Path:
     pictures(path / 'train', 30)
     pictures(path / 'test', 9)
     (path / 'train' / 'b' / '001.jpg').write_bytes(b'no picture')
-    prepare = folders.source(str(path)).prepare
+    prepare = image_folders.source(str(path)).prepare
     assert prepare is not None
     heard: list[tuple[int, int]] = []
     with pytest.raises(LthError, match='1 of 39 pictures cannot be decoded: .*train/b/001.jpg'):
@@ -226,7 +226,7 @@ def prepared_once(tmp_path_factory) -> Path:
 def ready(prepared_once: Path, tmp_path: Path) -> Path:
     """A copy of the prepared folder."""
 
-    folders.source.cache_clear()
+    image_folders.source.cache_clear()
     return Path(shutil.copytree(prepared_once, tmp_path / 'flowers', copy_function=shutil.copy2))
 
 
@@ -292,14 +292,14 @@ def test_pictures_left_out_when_prepared_are_refused_unless_they_may_be_skipped(
 @FFCV
 def test_prepared_files_that_are_torn_or_out_of_date_are_refused(ready, tmp_path, change, says):
     change(ready)
-    folders.source.cache_clear()
+    image_folders.source.cache_clear()
     with pytest.raises(LthError, match=says):
         DATASETS.find(f'folder:{ready}').read(tmp_path, STREAM.model_copy(update={'undecodable': 'skip'}))
 
 
 @FFCV
 def test_a_preparation_that_fails_leaves_the_one_before_as_it_was(ready, lth, monkeypatch):
-    monkeypatch.setattr(preparing, '_work', _dies)
+    monkeypatch.setattr(ffcv_writer, '_work', _dies)
     assert lth('prepare', f'folder:{ready}').code == 2
     assert len([file for file in ready.iterdir() if file.is_file()]) == 3
 
@@ -318,7 +318,7 @@ def test_a_reader_of_ffcv_that_breaks_off_is_told_and_does_not_hang(ready, tmp_p
     with pytest.raises(LthError, match='FFCV cannot read .*train-3x16x16.beton: its thread broke off'):
         next(stream.train.images.batches(torch.arange(8), 8))
     monkeypatch.setattr(EpochIterator, 'run_pipeline', lambda *_: threading.Event().wait(4))
-    monkeypatch.setattr(prepared, '_SECONDS_OF_PATIENCE', 2)
+    monkeypatch.setattr(ffcv_reader, '_SECONDS_OF_PATIENCE', 2)
     with pytest.raises(LthError, match='its thread stands still'):
         next(stream.train.images.batches(torch.arange(8), 8))
 
@@ -327,13 +327,13 @@ def test_a_reader_of_ffcv_that_breaks_off_is_told_and_does_not_hang(ready, tmp_p
 @pytest.mark.timeout(100)
 @pytest.mark.xdist_group('ffcv')
 def test_a_writer_of_ffcv_that_stands_still_or_dies_is_told_and_leaves_nothing(flowers, tmp_path, monkeypatch):
-    found = folders.source(str(flowers))
+    found = image_folders.source(str(flowers))
     with monkeypatch.context() as patched:
-        patched.setattr(preparing, '_SECONDS_OF_PATIENCE', 3)
-        patched.setattr(preparing, '_work', _stands_still)
+        patched.setattr(ffcv_writer, '_SECONDS_OF_PATIENCE', 3)
+        patched.setattr(ffcv_writer, '_work', _stands_still)
         with pytest.raises(LthError, match='FFCV stands still at picture 0 of 39'):
             found.prepare(tmp_path, STREAM, lambda *_: None)
-    monkeypatch.setattr(preparing, '_work', _dies)
+    monkeypatch.setattr(ffcv_writer, '_work', _dies)
     with pytest.raises(LthError, match='its process ended with 7 after 0 of 39 pictures. the last words'):
         found.prepare(tmp_path, STREAM, lambda *_: None)
     assert sorted(path.name for path in flowers.iterdir()) == ['test', 'train']
@@ -349,7 +349,7 @@ def _dies(_parts: object, log: str, *_arguments: object) -> None:
 
 
 def test_without_ffcv_the_way_to_it_is_told(flowers, lth, monkeypatch):
-    monkeypatch.setattr(prepared.importlib.util, 'find_spec', lambda _name: None)
+    monkeypatch.setattr(ffcv_reader.importlib.util, 'find_spec', lambda _name: None)
     result = lth('prepare', f'folder:{flowers}')
     assert result.code == 2 and "FFCV is not installed: pip install 'lth[ffcv]'" in result.err
 

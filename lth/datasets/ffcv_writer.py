@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from lth.datasets import decoding
-from lth.datasets.decoding import Folders
-from lth.datasets.prepared import INSTALL, Place, installed, place
+from lth.datasets import image_files
+from lth.datasets.ffcv_reader import INSTALL, Place, installed, place
+from lth.datasets.image_files import Folders
 from lth.datasets.source import Shape
 from lth.errors import LthError
 from lth.system import file_lock, files, processes
@@ -47,7 +47,7 @@ def written(folders: Folders, shape: Shape, undecodable: str, tell: Tell) -> lis
             broken = _write(parts, shape, tell)
             unread = [pictures[row] for (_, pictures), rows in zip(parts, broken) for row in rows]
             if undecodable == 'refuse' and unread:
-                raise decoding.broken(unread, sum(len(pictures) for _, pictures in parts), '--undecodable skip')
+                raise image_files.broken(unread, sum(len(pictures) for _, pictures in parts), '--undecodable skip')
             _put(folders, where, partials, broken)
         except OSError as error:
             raise LthError(files.unwritable(where.train, error)) from None
@@ -68,7 +68,7 @@ def _put(folders: Folders, where: Place, partials: Sequence[Path], broken: Seque
         labels = folder.labels.clone()
         labels[rows] = -1
         facts[name] = {'bytes': file.stat().st_size, 'labels': labels.tolist(),
-                       'fingerprint': decoding.fingerprint(folder)}
+                       'fingerprint': image_files.fingerprint(folder)}
     files.write(where.labels, json.dumps(facts).encode())
 
 
@@ -112,7 +112,7 @@ class _Pictures:
 
     def __getitem__(self, number: int) -> tuple[np.ndarray[Any, Any]]:
         try:
-            image = decoding.decoded(self._pictures[number], self._shape)
+            image = image_files.decoded(self._pictures[number], self._shape)
         except LthError:
             image = None
         if image is None:

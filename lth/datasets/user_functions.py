@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lth.datasets.fitting import dataset_of
+from lth.datasets.resizing import dataset_of
 from lth.datasets.source import Dataset, Source, Split
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from lth.datasets.fetching import downloaded, verify, verify_unpacked
-from lth.datasets.fitting import dataset_of
-from lth.datasets.register import DATASETS
+from lth.datasets.downloads import downloaded, verify, verify_unpacked
+from lth.datasets.registry import DATASETS
+from lth.datasets.resizing import dataset_of
 from lth.datasets.source import Dataset, Source, Split
 from lth.recipes.schema import DataSettings
 
