@@ -18,8 +18,8 @@ from lth.layer_counts import LayerCounts
 from lth.models.flat_parameters import Layout
 from lth.registry.registry import Registry
 from lth.system.files import Raw
-from lth.task import Task
 from lth.tickets import Ticket, fresh, masked
+from lth.training.task import Task
 
 Draw = Sequence[int]
 Change = Callable[[Task, Ticket, Ticket, Draw], Ticket]

@@ -14,9 +14,9 @@ from lth.plan import Plan
 from lth.runs import Run
 from lth.system import files
 from lth.system.files import Raw
-from lth.task import Engine, Task
 from lth.tickets import Round
-from lth.training import accuracy
+from lth.training.loop import accuracy
+from lth.training.task import Engine, Task
 
 
 class LayerDensity(NamedTuple):

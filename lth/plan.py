@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lth import engines
 from lth.algorithms import ALGORITHMS, Algorithm
 from lth.datasets import DATASETS, Dataset, Source, sampling
 from lth.datasets.resizing import fitted
@@ -15,7 +14,8 @@ from lth.models.registry import MODELS, settings_of
 from lth.recipes.durations import Span
 from lth.recipes.schema import Multistep, Recipe, Training, merged, validated
 from lth.system.files import Raw
-from lth.task import Engine, Task, Watch, steps_per_epoch, unwatched
+from lth.training.engines import select
+from lth.training.task import Engine, Task, Watch, steps_per_epoch, unwatched
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Plan:
 
         if self.algorithm.trains != 'each':
             return 'what is trained is not weights'
-        return engines.obstacle(self.network, self.recipe.data, self.recipe.training, streamed=self.streamed)
+        return select.obstacle(self.network, self.recipe.data, self.recipe.training, streamed=self.streamed)
 
     def read(self, datasets: Path) -> Dataset:
         """The pictures, from the folder where data sets lie or are put, in the shape that the recipe keeps them in."""

@@ -13,7 +13,7 @@ from lth.plan import Plan, planned
 from lth.recipes.schema import differences
 from lth.runs import Run
 from lth.system.files import Raw
-from lth.task import Choice, Engine
+from lth.training.task import Choice, Engine
 
 
 def refuse_foreign(run: Run) -> None:

@@ -20,8 +20,8 @@ from lth.models.network import Buffers, Network
 from lth.system import tensor_files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
-from lth.task import Measurement, Score, State
 from lth.tickets import Round, Search, Ticket
+from lth.training.task import Measurement, Score, State
 
 _FORMAT = 1
 _SPLITS = ('train', 'validation', 'test')

@@ -22,8 +22,8 @@ from lth.round_files import RoundFiles
 from lth.system import files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
-from lth.task import Choice, Measurement, Score, State
 from lth.tickets import Round, Search, Ticket
+from lth.training.task import Choice, Measurement, Score, State
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from lth.recipes import presets
 from lth.runs import Run
 from lth.system import files
 from lth.system.files import Raw
-from lth.task import Engine
 from lth.tickets import Round, drawn
+from lth.training.task import Engine
 from lth.transplant import transplanted
 
 

@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from lth import engines, provenance, sequels
+from lth import provenance, sequels
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.runs import Past, Run
 from lth.system import file_lock, processes
 from lth.system.files import Raw
-from lth.task import Choice, Engine, Measurement
 from lth.tickets import Round
+from lth.training.engines import select
+from lth.training.task import Choice, Engine, Measurement
 
 _SECONDS_BETWEEN_NEWS = 0.2
 
@@ -74,7 +75,7 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
         announce(f'Engine: {engine.name} on {engine.device}, threads for each seed: {place.threads}')
         if data.remark:
             announce(data.remark)
-        engines.prepare(engine, plan.network, plan.kept, plan.recipe.training.batch_size, announce)
+        select.prepare(engine, plan.network, plan.kept, plan.recipe.training.batch_size, announce)
         told = _recorded(run, session, tell)
         _go_on(plan, run, engine, data, place=place, seeds=seeds, tell=told)
     return run
@@ -88,7 +89,7 @@ def _go_on(
     for seed in seeds:
         number, step = (run.rounds(seed), 0) if seed in unfinished else (len(plan.kept) - 1, plan.steps)
         tell(News((seed,), number, step))
-    stacks = _stacks(engines.groups(engine, plan.network, unfinished), run)
+    stacks = _stacks(select.groups(engine, plan.network, unfinished), run)
     if len(stacks) > 1 and engine.device.type == 'cpu':
         jobs = [(plan.recipe.dump(), place, stack) for stack in stacks]
         processes.side_by_side(_work, jobs, processes.room(place.threads), tell)
@@ -159,7 +160,7 @@ def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], send: Tell) -> None
 
 
 def _engine(plan: Plan, place: Place) -> Engine:
-    return engines.chosen(place.device, threads=place.threads, capturable=plan.capturable,
+    return select.chosen(place.device, threads=place.threads, capturable=plan.capturable,
                           choice=place.engine or 'auto', obstacle=plan.obstacle)
 
 

@@ -15,15 +15,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lth import engines, opening, rng
+from lth import opening, rng
 from lth.errors import LthError
 from lth.plan import Plan
 from lth.runs import Run
 from lth.session import Place
 from lth.system import files, processes
-from lth.task import State, Task
 from lth.tickets import Ticket, finetune
-from lth.training import accuracy, with_statistics_anew
+from lth.training.engines import select
+from lth.training.loop import accuracy, with_statistics_anew
+from lth.training.task import State, Task
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def answers(run: Run, place: Place, asked: Sequence[Question], tell: Callable[[i
         tell(done, len(asked))
     tell(done, len(asked))
     if left:
-        on_cpu = engines.chosen(place.device, threads=place.threads, capturable=False).device.type == 'cpu'
+        on_cpu = select.chosen(place.device, threads=place.threads, capturable=False).device.type == 'cpu'
         shares = min(processes.room(place.threads) if on_cpu else 1, len(left))
         if shares > 1:
             processes.side_by_side(_measure, [(place, left[first::shares]) for first in range(shares)], shares, hear)
@@ -117,8 +118,8 @@ def _measure(place: Place, asked: Sequence[Question], send: Callable[[Question],
 
     plan, run = opening.opened(opening.Place(place.folder, None, None))
     training = plan.of_round(asked[0].round).recipe.training
-    obstacle = engines.obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
-    engine = engines.chosen(place.device, threads=place.threads, capturable=plan.capturable, obstacle=obstacle)
+    obstacle = select.obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
+    engine = select.chosen(place.device, threads=place.threads, capturable=plan.capturable, obstacle=obstacle)
     data = plan.read(place.datasets).to(engine.device)
     plan = plan.on(data)
     for question in asked:

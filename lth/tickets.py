@@ -9,8 +9,8 @@ from torch import Tensor
 from lth import masks
 from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers, Network
-from lth.task import State, Task
-from lth.training import train
+from lth.training.loop import train
+from lth.training.task import State, Task
 
 
 @dataclass(frozen=True)

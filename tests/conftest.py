@@ -11,16 +11,16 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from lth import engines
 from lth.cli import app
 from lth.datasets import Dataset, Split
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.models.registry import settings_of
 from lth.recipes.schema import DataSettings, Training
-from lth.task import Engine, State, Task
+from lth.training.engines import select
+from lth.training.task import Engine, State, Task
 
-CPU = engines.chosen('cpu', threads=1)
+CPU = select.chosen('cpu', threads=1)
 SGD = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'weight_decay': 5e-4}
 ADAM = {'name': 'adam', 'learning_rate': 1.2e-3}
 

@@ -7,8 +7,8 @@ import torch
 from lth import masks
 from lth.controls import CONTROLS, changes, controlled
 from lth.errors import LthError
-from lth.task import Task
 from lth.tickets import Ticket, fresh
+from lth.training.task import Task
 from tests.conftest import task_of
 
 TASK = task_of(seeds=(0, 7))

@@ -14,9 +14,9 @@ from lth.cli.planning import plan_of
 from lth.datasets import sampling
 from lth.stability import Answer, Question, answered
 from lth.system import processes
-from lth.task import State, Task
 from lth.tickets import Ticket, finetune, fresh
-from lth.training import accuracy, with_statistics_anew
+from lth.training.loop import accuracy, with_statistics_anew
+from lth.training.task import State, Task
 from tests.conftest import start_of, task_of
 
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')

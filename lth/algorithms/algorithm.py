@@ -6,8 +6,8 @@ from typing import Any, Literal
 from lth.models.flat_parameters import Layout
 from lth.recipes.schema import AlgorithmSettings, Training
 from lth.registry.registry import Registry
-from lth.task import Task
 from lth.tickets import Round
+from lth.training.task import Task
 
 Find = Callable[[Task, Any, Sequence[Round]], Iterator[Round]]
 Trains = Literal['each', 'throughout', 'never']

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from lth import masks
 from lth.algorithms.algorithm import Find, algorithm
 from lth.algorithms.collapse import kept_count, refuse_empty_layers
-from lth.engines.batches import Batches
-from lth.engines.noise import noise
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers
 from lth.recipes.schema import AlgorithmSettings, Training
-from lth.task import State, Task
 from lth.tickets import Round, Ticket, fresh
-from lth.training import measured
+from lth.training.engines.batches import Batches
+from lth.training.engines.dropout_rng import noise
+from lth.training.loop import measured
+from lth.training.task import State, Task
 
 _MEND = 'Choose random or smart-ratio, which keep some of every layer'
 Score = Callable[[Task, Tensor, Buffers], Tensor]

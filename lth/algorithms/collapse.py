@@ -9,7 +9,7 @@ from torch import Tensor
 from lth import masks
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
-from lth.task import Task
+from lth.training.task import Task
 
 
 def kept_count(layout: Layout, density: float) -> int:

@@ -23,8 +23,8 @@ from lth.layer_counts import uniform
 from lth.models.flat_parameters import Layout, Slot
 from lth.recipes.durations import Length
 from lth.recipes.schema import Training
-from lth.task import Task
 from lth.tickets import Round
+from lth.training.task import Task
 
 _STEPWISE = ('One threshold for layers of different sizes can do that: let the share shrink step by step, --set '
              '"algorithm.shrink_every=1 epochs"')

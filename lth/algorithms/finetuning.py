@@ -9,8 +9,8 @@ from lth.algorithms.algorithm import algorithm
 from lth.controls import CONTROLS, controlled
 from lth.models.flat_parameters import Layout
 from lth.recipes.schema import AlgorithmSettings, Training
-from lth.task import Task
 from lth.tickets import Round, finetune, fresh
+from lth.training.task import Task
 
 
 class Settings(AlgorithmSettings):

@@ -22,8 +22,8 @@ from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.recipes.durations import Length, Span
 from lth.recipes.schema import Training
-from lth.task import Task
 from lth.tickets import Round
+from lth.training.task import Task
 
 
 class Settings(Scored):

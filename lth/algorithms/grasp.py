@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lth.algorithms import at_init
 from lth.models.network import Buffers
-from lth.task import Task
 from lth.tickets import Ticket
+from lth.training.task import Task
 
 
 class Settings(at_init.Measured):

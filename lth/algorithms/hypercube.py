@@ -12,8 +12,8 @@ from lth.algorithms.regularizers import Exponents, Penalty, Regularizer
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.starts import Start, start_of
 from lth.algorithms.straight_through import Multiplied, Rounded
-from lth.task import Task
 from lth.tickets import Round
+from lth.training.task import Task
 
 
 class Settings(Saved):

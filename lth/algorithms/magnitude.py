@@ -20,9 +20,9 @@ from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.recipes.durations import Length, Span
 from lth.recipes.schema import AlgorithmSettings, Constant, Cosine, Section, Training
-from lth.schedules import learning_rates
-from lth.task import Task
 from lth.tickets import Round, Ticket, finetune, fresh
+from lth.training.lr_schedules import learning_rates
+from lth.training.task import Task
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Retrain = Literal['weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2']

@@ -4,8 +4,8 @@ from typing import Literal
 from torch import Tensor
 
 from lth.algorithms import at_init
-from lth.task import Task
 from lth.tickets import Ticket
+from lth.training.task import Task
 
 
 class Settings(at_init.Ranked):

@@ -13,7 +13,7 @@ from torch import Tensor
 from lth import masks, rng
 from lth.actions import Change, Mask0Action, Mask1Action
 from lth.criteria import Choice, Criterion
-from lth.task import Task
+from lth.training.task import Task
 
 
 @dataclass(frozen=True)

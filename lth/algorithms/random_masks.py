@@ -8,8 +8,8 @@ from lth.algorithms import at_init
 from lth.layer_counts import LAYER_COUNTS
 from lth.models.flat_parameters import Layout
 from lth.recipes.schema import Training
-from lth.task import Task
 from lth.tickets import Ticket
+from lth.training.task import Task
 
 
 class Settings(at_init.Sparse):

@@ -17,9 +17,9 @@ from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.recipes.durations import Length, Span
 from lth.recipes.schema import AlgorithmSettings, Training
-from lth.task import Parametrization, State, Task
 from lth.tickets import Round, Search, Ticket, fresh
-from lth.training import measured, train, with_statistics_anew
+from lth.training.loop import measured, train, with_statistics_anew
+from lth.training.task import Parametrization, State, Task
 
 Keep = Literal['largest', 'smallest']
 SINK = 'Lower algorithm.penalty or the weight decay, which draw scores to 0, or the learning rate'

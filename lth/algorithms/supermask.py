@@ -13,9 +13,9 @@ from lth.algorithms import scores
 from lth.algorithms.algorithm import algorithm
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.straight_through import Bernoulli, scales
-from lth.task import State, Task
 from lth.tickets import Round, fresh
-from lth.training import accuracy, with_statistics_anew
+from lth.training.loop import accuracy, with_statistics_anew
+from lth.training.task import State, Task
 
 DRAWS = 10
 

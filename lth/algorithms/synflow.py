@@ -12,8 +12,8 @@ from torch import Tensor
 from lth import masks
 from lth.algorithms import at_init
 from lth.models.network import Buffers
-from lth.task import Task
 from lth.tickets import Ticket
+from lth.training.task import Task
 
 
 class Settings(at_init.Ranked):

@@ -15,8 +15,8 @@ from lth.algorithms.algorithm import algorithm
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.recipes.schema import AlgorithmSettings, Training
-from lth.task import Task
 from lth.tickets import Round, Ticket, finetune, fresh, masked
+from lth.training.task import Task
 from lth.transplant import transplanted
 
 

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lth import engines, masks, rng, tickets
+from lth import masks, rng, tickets
 from lth.algorithms.regularizers import Penalty
 from lth.algorithms.straight_through import Rounded, Top
 from lth.benchmark.usual import usual_way
@@ -23,8 +23,9 @@ from lth.recipes.durations import Span
 from lth.system import processes
 from lth.system.files import Raw
 from lth.system.memory import peak_memory
-from lth.task import Advance, Engine, Parametrization, State, Task
 from lth.tickets import trainable
+from lth.training.engines import select
+from lth.training.task import Advance, Engine, Parametrization, State, Task
 
 _TURN_SECONDS = 1.0
 _WARMUP_STEPS = 5
@@ -78,7 +79,7 @@ def contenders(
     on tickets of these densities; several seeds also at once, as processes and as threads.
     """
 
-    place = engines.chosen(device, threads=1).device
+    place = select.chosen(device, threads=1).device
     names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
     stacks = [1, 4, 16, 64] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
@@ -203,7 +204,7 @@ def _prepared(
     torch.set_num_threads(threads)
     # The usual way has the processor and the allocator as they are by default; `chosen` changes both.
     usual = entrant.engine == 'usual'
-    place = torch.device(entrant.device) if usual else engines.chosen(entrant.device, threads=threads).device
+    place = torch.device(entrant.device) if usual else select.chosen(entrant.device, threads=threads).device
     engine = _engine(entrant.engine, place, plan, threads)
     training = plan.recipe.training.model_copy(update={'length': Span(_LONGEST, 'iterations')})
     data = plan.read(datasets)
@@ -222,10 +223,10 @@ def _engine(name: str, place: torch.device, plan: Plan, threads: int) -> Engine:
     """The engine of a contender; the usual way has the plain one's device only."""
 
     if name == 'auto':
-        return engines.chosen(str(place), threads=threads, capturable=plan.capturable, obstacle=plan.obstacle)
+        return select.chosen(str(place), threads=threads, capturable=plan.capturable, obstacle=plan.obstacle)
     if name == 'sparse':
-        return engines.Sparse(place, always=True)
-    return engines.CudaGraph(place) if name == 'cuda-graph' else engines.Plain(place)
+        return select.Sparse(place, always=True)
+    return select.CudaGraph(place) if name == 'cuda-graph' else select.Plain(place)
 
 
 def _engine_steps(task: Task, entrant: Contender) -> Callable[[int], None]:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lth import engines, session
+from lth import session
 from lth.benchmark.contest import Contender, Row, contest
 from lth.plan import Plan
+from lth.training.engines import select
 
 # At most so many densities are timed, from the first round to the last.
 _DENSITIES = 8
@@ -32,7 +33,7 @@ class Study:
 def estimated(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int) -> Study:
     """The study from steps that are timed in turn with the usual way's; between densities the time is interpolated."""
 
-    place = str(engines.chosen(device, threads=1).device)
+    place = str(select.chosen(device, threads=1).device)
     shares = [plan.network.layout.density(count) for count in plan.kept]
     chosen = sorted({*shares[::math.ceil(len(shares) / (_DENSITIES - 1))], shares[-1]})
     entrants = [Contender('usual', place), *(Contender('auto', place, density=share) for share in chosen)]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lth.recipes.schema import Adam, AdamW
-from lth.task import Task
+from lth.training.task import Task
 
 
 class Pictures(Dataset[tuple[Any, int]]):

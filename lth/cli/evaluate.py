@@ -34,10 +34,11 @@ def evaluate(
     """
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import engines, evaluation, opening  # pylint: disable=import-outside-toplevel
+    from lth import evaluation, opening  # pylint: disable=import-outside-toplevel
+    from lth.training.engines import select  # pylint: disable=import-outside-toplevel
     where = opening.place(run)
     plan, opened = opening.opened(where)
-    engine = engines.chosen(device, threads=threads, capturable=plan.capturable,
+    engine = select.chosen(device, threads=threads, capturable=plan.capturable,
                             choice=opened.engine() or 'auto', obstacle=plan.obstacle)
     data = plan.read(datasets).to(engine.device)
     seeds = opened.seeds() if where.seed is None else [where.seed]

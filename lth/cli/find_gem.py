@@ -108,16 +108,17 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
 def _found_and_finetuned(plan: 'Plan', way: Way) -> None:
     """Both runs, each with its table; for programs one object."""
 
-    from lth import engines, opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth import opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     from lth.cli.finetune import finetuning  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import print_run, run_object  # pylint: disable=import-outside-toplevel # as above
     from lth.sequels import Source  # pylint: disable=import-outside-toplevel # as above
+    from lth.training.engines import select  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     numbers = parsed_seeds(way.seeds)
     if way.engine == 'sparse':
         # Refuses what cannot be, before the search and not behind it.
         training = plan.of_round(len(plan.kept) - 1).recipe.training
-        obstacle = engines.obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
-        engines.chosen(way.device, threads=way.threads, choice=way.engine, obstacle=obstacle)
+        obstacle = select.obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
+        select.chosen(way.device, threads=way.threads, choice=way.engine, obstacle=obstacle)
     run = searched(plan, way_of(plan, way.folder, way))
     if not way.as_json:
         print_run(run, numbers, as_json=False)

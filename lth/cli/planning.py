@@ -130,8 +130,8 @@ def _planned(
 ) -> 'Plan':
     """A recipe; then the options, then `--set`."""
 
-    from lth import engines  # pylint: disable=import-outside-toplevel # as above
     from lth.plan import planned  # pylint: disable=import-outside-toplevel # as above
+    from lth.training.engines import select  # pylint: disable=import-outside-toplevel # as above
     raw, origin, remark = found
     names = {'model': pair[0], 'data': pair[1]}
     written = _named(raw, names, origin)
@@ -141,7 +141,7 @@ def _planned(
     plan = planned(raw, origin, remarks)
     if 'precision' in raw['training']:
         return plan
-    training = plan.recipe.training.model_copy(update={'precision': engines.precision(device, plan.network)})
+    training = plan.recipe.training.model_copy(update={'precision': select.precision(device, plan.network)})
     return replace(plan, recipe=plan.recipe.model_copy(update={'training': training}))
 
 

@@ -12,7 +12,7 @@ from lth.errors import LthError
 if TYPE_CHECKING:
     from lth.plan import Plan
     from lth.runs import Run
-    from lth.task import Choice
+    from lth.training.task import Choice
 
 
 class Way(NamedTuple):

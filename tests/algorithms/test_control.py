@@ -11,8 +11,8 @@ from lth.algorithms import control as algorithm
 from lth.algorithms.magnitude import Settings as Search
 from lth.algorithms.magnitude import find_ticket
 from lth.errors import LthError
-from lth.task import Task
 from lth.tickets import Round, fresh
+from lth.training.task import Task
 from tests.conftest import task_of
 
 OTHER_NETWORKS = [name for name in register.offered() if name != 'shuffle-weights']

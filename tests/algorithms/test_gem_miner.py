@@ -16,8 +16,8 @@ from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import settings_of
 from lth.recipes.schema import Training
-from lth.task import State, Task
 from lth.tickets import Round, Search, fresh
+from lth.training.task import State, Task
 from tests.conftest import CPU, SGD, task_of
 
 MOMENTUM = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9}

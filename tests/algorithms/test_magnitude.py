@@ -15,8 +15,8 @@ from lth.errors import LthError
 from lth.masks import survivors
 from lth.models.network import Network
 from lth.models.registry import settings_of
-from lth.task import Task
 from lth.tickets import Round, finetune, fresh
+from lth.training.task import Task
 from tests.conftest import ADAM, SGD, task_of
 
 LENET = [

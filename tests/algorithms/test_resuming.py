@@ -9,8 +9,8 @@ from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS
 from lth.algorithms import ALGORITHMS, magnitude
 from lth.criteria import CRITERIA
 from lth.runs import Run
-from lth.task import Task
 from lth.tickets import Round
+from lth.training.task import Task
 from tests.algorithms.test_gem_miner import mining
 from tests.algorithms.test_scores import VARIANTS, settings_of
 from tests.conftest import CPU, task_of

@@ -11,8 +11,8 @@ from lth.algorithms import ALGORITHMS
 from lth.algorithms.edge_popup import Global, levels
 from lth.errors import LthError
 from lth.recipes.schema import Training
-from lth.task import Task
 from lth.tickets import Round, fresh
+from lth.training.task import Task
 from tests import planted
 from tests.algorithms.test_gem_miner import mining
 from tests.conftest import SGD, task_of

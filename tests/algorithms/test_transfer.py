@@ -5,8 +5,8 @@ import torch
 from lth.algorithms.magnitude import Settings as Search
 from lth.algorithms.magnitude import find_ticket
 from lth.algorithms.transfer import Settings, transferred
-from lth.task import Task
 from lth.tickets import Round
+from lth.training.task import Task
 from tests.conftest import task_of
 
 MODEL = 'resnet20'

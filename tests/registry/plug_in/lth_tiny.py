@@ -14,8 +14,8 @@ from lth.datasets import DATASETS, Dataset, Source, Split
 from lth.models.flat_parameters import Layout
 from lth.models.registry import MODELS
 from lth.recipes.schema import AlgorithmSettings, DataSettings, Training
-from lth.task import Task
 from lth.tickets import Round, Ticket, finetune, fresh
+from lth.training.task import Task
 
 
 @MODELS.register('tiny-linear')

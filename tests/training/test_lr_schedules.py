@@ -5,7 +5,7 @@ import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
 from lth.recipes.schema import Training
-from lth.schedules import learning_rates
+from lth.training.lr_schedules import learning_rates
 
 
 def training(**settings: object) -> Training:

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lth.engines.graph import Replay
-from lth.engines.survivors import survivors
+from lth.training.engines.cuda.engine import Replay
+from lth.training.engines.cuda.packed import survivors
 from tests.conftest import ADAM, CPU, SGD, everything, start_of, task_of
 
 DECAYED = ADAM | {'weight_decay': 0.01}

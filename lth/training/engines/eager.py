@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lth.engines.arithmetic import arithmetic
-from lth.engines.evaluation import score
-from lth.engines.noise import noise
-from lth.engines.program import Program
-from lth.task import Advance, Parametrization, Score, State, Task
+from lth.training.engines.dropout_rng import noise
+from lth.training.engines.precision import arithmetic
+from lth.training.engines.scoring import score
+from lth.training.engines.step import Program
+from lth.training.task import Advance, Parametrization, Score, State, Task
 
 
 @dataclass(frozen=True)

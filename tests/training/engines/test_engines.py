@@ -6,15 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lth import engines
 from lth.datasets import sampling
-from lth.engines.arithmetic import arithmetic
-from lth.engines.batches import Batches
-from lth.engines.graph import Replay
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import settings_of
-from lth.task import State, Task
+from lth.training.engines import select
+from lth.training.engines.batches import Batches
+from lth.training.engines.cuda.engine import Replay
+from lth.training.engines.precision import arithmetic
+from lth.training.task import State, Task
 from tests.conftest import ADAM, CPU, SGD, everything, start_of, task_of
 
 NESTEROV = SGD | {'nesterov': True}
@@ -205,28 +205,28 @@ def test_running_statistics_train_and_the_stored_ones_do_not_change():
     ('gpu', 'Unknown device'), ('meta', 'Unknown device'), ('cuda:99', 'there is no such GPU here')])
 def test_a_device_that_is_not_there_is_an_error(device, says):
     with pytest.raises(LthError, match=says):
-        engines.chosen(device, threads=1)
+        select.chosen(device, threads=1)
 
 
 def test_dense_networks_stack_on_a_gpu_and_nothing_does_on_a_cpu():
     lenet, resnet = task_of().network, task_of('resnet20', shape=(3, 8, 8)).network
-    gpu = engines.CudaGraph(torch.device('cuda'))
-    assert engines.groups(gpu, lenet, [0, 1]) == [(0, 1)]
-    assert [len(stack) for stack in engines.groups(gpu, lenet, range(130))] == [64, 64, 2]
-    assert engines.groups(gpu, resnet, [0, 1]) == engines.groups(CPU, lenet, [0, 1]) == [(0,), (1,)]
+    gpu = select.CudaGraph(torch.device('cuda'))
+    assert select.groups(gpu, lenet, [0, 1]) == [(0, 1)]
+    assert [len(stack) for stack in select.groups(gpu, lenet, range(130))] == [64, 64, 2]
+    assert select.groups(gpu, resnet, [0, 1]) == select.groups(CPU, lenet, [0, 1]) == [(0,), (1,)]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an NVIDIA GPU')
 @pytest.mark.parametrize(('model', 'shape', 'seeds'), EVERY_MODEL)
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
 def test_captured_graphs_equal_the_plain_engine_on_the_same_gpu(model, shape, seeds, optimizer):
-    graph = engines.chosen('cuda', threads=1)
+    graph = select.chosen('cuda', threads=1)
     # 14 steps an epoch: graphs of ten steps and of one both run.
     task = task_of(model, shape=shape, seeds=seeds, data=MOVING, optimizer=optimizer, engine=graph, pictures=120)
     start, half = start_of(task), everything(task)
     half[:, :task.network.layout.prunable:2] = False
     mine = list(graph.run(task, start, trainable=half, stops=[3, 28]))[-1]
-    theirs = list(engines.Plain(graph.device).run(task, start, trainable=half, stops=[3, 28]))[-1]
+    theirs = list(select.Plain(graph.device).run(task, start, trainable=half, stops=[3, 28]))[-1]
     assert torch.allclose(mine.state.weights, theirs.state.weights, atol=2e-3 if model == 'resnet20' else 1e-5)
     assert torch.equal(mine.state.weights[~half], start.weights[~half])
 

@@ -11,14 +11,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lth.engines.arithmetic import arithmetic
-from lth.engines.chains import Dense, dense_chain
-from lth.engines.evaluation import score
-from lth.engines.gradients import backward_of
-from lth.engines.products import batched
-from lth.engines.program import Pass, Program
-from lth.engines.survivors import Survivors, survivors
-from lth.task import Advance, Parametrization, Score, State, Task
+from lth.training.engines.backward import backward_of
+from lth.training.engines.cuda.batched_mlp import batched
+from lth.training.engines.cuda.packed import Survivors, survivors
+from lth.training.engines.precision import arithmetic
+from lth.training.engines.scoring import score
+from lth.training.engines.sparse_cpu.supported import Dense, dense_chain
+from lth.training.engines.step import Pass, Program
+from lth.training.task import Advance, Parametrization, Score, State, Task
 
 _WARMUP = 3
 # Small networks cost less than the launch of a graph, so one graph holds several of their steps.

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lth.engines.gradients import Backward
 from lth.recipes.schema import Adam, AdamW, Sgd
+from lth.training.engines.backward import Backward
 
 
 @dataclass(frozen=True)

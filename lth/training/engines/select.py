@@ -10,12 +10,12 @@ from typing import Literal
 
 import torch
 
-from lth.engines.graph import CudaGraph
-from lth.engines.plain import Plain
-from lth.engines.sparse import Sparse, compile_kernels, obstacle
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.task import Choice, Engine
+from lth.training.engines.cuda.engine import CudaGraph
+from lth.training.engines.eager import Plain
+from lth.training.engines.sparse_cpu.engine import Sparse, compile_kernels, obstacle
+from lth.training.task import Choice, Engine
 
 # Names of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

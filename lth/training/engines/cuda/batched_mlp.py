@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lth.engines.chains import Dense
-from lth.engines.gradients import Backward
+from lth.training.engines.backward import Backward
+from lth.training.engines.sparse_cpu.supported import Dense
 
 
 class _Layer(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 
 from lth import rng
-from lth.task import Task
+from lth.training.task import Task
 
 
 @contextlib.contextmanager

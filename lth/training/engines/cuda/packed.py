@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from lth.task import State
+from lth.training.task import State
 
 # Below so many numbers that do not train, stepping them too is cheaper than a capture for each mask.
 _WORTH = 1_000_000

@@ -6,8 +6,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lth.engines.chains import Dense
-from lth.engines.kernels import LANES, SIDE, STAGE, Filters, Matrix, Room, Runs
+from lth.training.engines.sparse_cpu.kernels import LANES, SIDE, STAGE, Filters, Matrix, Room, Runs
+from lth.training.engines.sparse_cpu.supported import Dense
 
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from lth.datasets import Stream, sampling
-from lth.task import Task
+from lth.training.task import Task
 
 
 class Batches:

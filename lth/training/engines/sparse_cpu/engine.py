@@ -15,17 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lth.datasets import Split, sampling
-from lth.engines import kernels
-from lth.engines.chains import Chain, Dense, chain
-from lth.engines.convolutions import wired
-from lth.engines.kernels import LANES, SIDE, Pictures, Room, Vectors
-from lth.engines.plain import Plain
-from lth.engines.wiring import Averages, Wiring, bytes_of, room_for
 from lth.errors import LthError
 from lth.models.flat_parameters import Slot
 from lth.models.network import Network
 from lth.recipes.schema import DataSettings, Training
-from lth.task import Advance, Parametrization, Score, State, Task
+from lth.training.engines.eager import Plain
+from lth.training.engines.sparse_cpu import kernels
+from lth.training.engines.sparse_cpu.conv_layout import wired
+from lth.training.engines.sparse_cpu.dense_layout import Averages, Wiring, bytes_of, room_for
+from lth.training.engines.sparse_cpu.kernels import LANES, SIDE, Pictures, Room, Vectors
+from lth.training.engines.sparse_cpu.supported import Chain, Dense, chain
+from lth.training.task import Advance, Parametrization, Score, State, Task
 
 _Rows = NDArray[np.int64]
 _Floats = NDArray[np.float32]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
-from lth.task import Task
+from lth.training.task import Task
 
 
 @contextlib.contextmanager

@@ -7,16 +7,18 @@ import pytest
 import torch
 from torch import nn
 
-from lth import engines
 from lth.datasets import Dataset, Split
-from lth.engines import chains, kernels, sparse, wiring
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
-from lth.task import State, Task
-from lth.training import train
+from lth.training.engines import select
+from lth.training.engines.sparse_cpu import dense_layout
+from lth.training.engines.sparse_cpu import engine as sparse_engine
+from lth.training.engines.sparse_cpu import kernels, supported
+from lth.training.loop import train
+from lth.training.task import State, Task
 from tests.conftest import ADAM, CPU, SGD, chained, everything, made_up, start_of, task_of
 
-SPARSE = engines.Sparse(torch.device('cpu'), always=True)
+SPARSE = select.Sparse(torch.device('cpu'), always=True)
 # At the usual 1e-8 a gradient that is all rounding is divided by itself, and single weights of the plain engine in
 # float32 are 1e-5 off those in float64 too.
 STEADY = ADAM | {'epsilon': 1e-5}
@@ -79,12 +81,12 @@ def test_any_depth_and_any_width_will_do(widths, density):
 
 @pytest.mark.parametrize('density', [1., 0.3, 0.02])
 def test_layers_that_are_read_tile_by_tile_will_do(monkeypatch, density):
-    monkeypatch.setattr(wiring, '_ROWS', 3)
-    monkeypatch.setattr(wiring, '_WEIGHTS', 1)
+    monkeypatch.setattr(dense_layout, '_ROWS', 3)
+    monkeypatch.setattr(dense_layout, '_WEIGHTS', 1)
     task = chained(task_of(optimizer=SGD, length='40 epochs'), 17, 12)
     _, alive = ticket_of(task, density)
-    layers = chains.dense_chain(task.network)
-    matrix = wiring.wired(layers, alive[0].numpy(), None).matrix
+    layers = supported.dense_chain(task.network)
+    matrix = dense_layout.wired(layers, alive[0].numpy(), None).matrix
     assert len(matrix.runs.units) > len(np.unique(matrix.runs.units)) or density == 0.02
     assert gap(task, density) < 1e-6
 
@@ -122,7 +124,7 @@ def test_labels_of_32_bits_will_do_and_compile_nothing_new():
 
 
 def test_what_was_prepared_is_all_that_is_compiled():
-    sparse.compile_kernels()
+    sparse_engine.compile_kernels()
     task = task_of(optimizer=SGD, data={'normalization': 'standardize'}, batch_size=1)
     state, alive = ticket_of(task, 0.2)
     SPARSE.score(task, ends(task, state, alive, 1, 3), None)
@@ -202,7 +204,7 @@ def test_where_it_stops_or_a_call_ends_changes_nothing(monkeypatch):
     assert torch.equal(ends(task, state, alive, 1, 4, 5, 9, 13).weights, once.weights)
     assert torch.equal(ends(task, ends(task, state, alive, 7), alive, 13).weights, once.weights)
     seen: list[int] = []
-    monkeypatch.setattr(sparse, '_WORK', 1)
+    monkeypatch.setattr(sparse_engine, '_WORK', 1)
     watched = replace(task, watch=lambda step, _: seen.append(step))
     assert torch.equal(ends(watched, state, alive, 13).weights, once.weights)
     assert seen == list(range(13))
@@ -212,7 +214,7 @@ def test_measuring_in_many_calls_changes_nothing_but_rounding(monkeypatch):
     task = task_of(pictures=300)
     state = ends(task, *ticket_of(task, 0.2), 9)
     once = SPARSE.score(task, state, None)
-    monkeypatch.setattr(sparse, '_WORK', 1)
+    monkeypatch.setattr(sparse_engine, '_WORK', 1)
     again = SPARSE.score(task, state, None)
     assert again.accuracy == once.accuracy and again.loss == pytest.approx(once.loss, rel=1e-12)
 
@@ -271,32 +273,32 @@ def test_the_first_prune_cuts_the_same_weights():
     (nn.Sequential(nn.Conv1d(8, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)), 'along lines')])
 def test_other_networks_are_no_chain(module, name):
     network = replace(task_of().network, module=module, layout=Layout.of(module))
-    assert chains.chain(network) is None, name
+    assert supported.chain(network) is None, name
 
 
 def test_a_layer_used_twice_is_no_chain():
     twice = nn.Linear(64, 64)
     module = nn.Sequential(nn.Flatten(), twice, nn.ReLU(), twice, nn.ReLU(), nn.Linear(64, 4))
-    assert chains.chain(replace(task_of().network, module=module, layout=Layout.of(module))) is None
+    assert supported.chain(replace(task_of().network, module=module, layout=Layout.of(module))) is None
 
 
 def test_the_rule_is_one_of_density_widths_and_batch():
     def most(batch: int, *widths: int) -> float:
         task = chained(task_of(shape=(1, 28, 28)), *widths, classes=10)
-        layers = chains.dense_chain(task.network)
+        layers = supported.dense_chain(task.network)
         return max(kept for kept in range(101)
-                   if sparse.pays(kept * task.network.layout.weights // 100, layers, batch)) / 100
+                   if sparse_engine.pays(kept * task.network.layout.weights // 100, layers, batch)) / 100
 
     assert [most(batch, 300, 100) for batch in (1, 60, 64, 65, 128)] == [0.51, 0.99, 0.99, 0.65, 0.99]
     assert most(60, 1000, 1000) < most(128, 1000, 300) < 0.99
 
 
 def test_auto_takes_what_pays():
-    engine = engines.chosen('cpu', threads=1, obstacle=None)
+    engine = select.chosen('cpu', threads=1, obstacle=None)
     task = task_of(batch_size=60, pictures=200)
     for density, name in ((1., 'plain'), (0.9, 'sparse'), (0.5, 'sparse'), (0.05, 'sparse')):
         assert ends(task, *ticket_of(task, density), 1, engine=engine).engine == name
-    assert engines.chosen('cpu', threads=1, choice='plain', obstacle=None).name == 'plain'
+    assert select.chosen('cpu', threads=1, choice='plain', obstacle=None).name == 'plain'
 
 
 @pytest.mark.parametrize(('data', 'training', 'says'), [
@@ -304,10 +306,10 @@ def test_auto_takes_what_pays():
     ({}, {'precision': 'bf16'}, 'training.precision is bf16')])
 def test_what_it_cannot_do_is_an_error_if_it_was_asked_for_and_else_goes_to_the_plain_engine(data, training, says):
     task = task_of(data=data, **training)
-    obstacle = engines.obstacle(task.network, task.data_settings, task.training, streamed=False)
+    obstacle = select.obstacle(task.network, task.data_settings, task.training, streamed=False)
     with pytest.raises(LthError, match=says):
-        engines.chosen('cpu', threads=1, choice='sparse', obstacle=obstacle)
-    assert engines.chosen('cpu', threads=1, obstacle=obstacle).name == 'plain'
+        select.chosen('cpu', threads=1, choice='sparse', obstacle=obstacle)
+    assert select.chosen('cpu', threads=1, obstacle=obstacle).name == 'plain'
     assert ends(task, *ticket_of(task, 0.1), 1).engine == 'plain'
 
 

@@ -10,8 +10,8 @@ from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.datasets import Split, Stream, sampling
-from lth.engines.arithmetic import arithmetic
-from lth.task import Score, State, Task
+from lth.training.engines.precision import arithmetic
+from lth.training.task import Score, State, Task
 
 # A thousand pictures of CIFAR's size, fewer larger ones: 55 of 224 pixels take VGG-19's first layer 1.4 GB.
 _MOST, _NUMBERS = 1000, 2 ** 23

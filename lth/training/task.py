@@ -11,7 +11,7 @@ from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.models.network import Buffers, Network
 from lth.recipes.schema import DataSettings, Training
-from lth.schedules import Rates, learning_rates
+from lth.training.lr_schedules import Rates, learning_rates
 
 
 class Score(NamedTuple):

@@ -2,9 +2,9 @@
 import pytest
 import torch
 
-from lth.engines.chains import dense_chain
-from lth.engines.gradients import backward_of
-from lth.engines.products import batched
+from lth.training.engines.backward import backward_of
+from lth.training.engines.cuda.batched_mlp import batched
+from lth.training.engines.sparse_cpu.supported import dense_chain
 from tests.conftest import chained, task_of
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lth.engines import evaluation
 from lth.errors import LthError
-from lth.task import Advance, Measurement, Parametrization, Score, State, Task
+from lth.training.engines import scoring
+from lth.training.task import Advance, Measurement, Parametrization, Score, State, Task
 
 
 def train(
@@ -54,7 +54,7 @@ def accuracy(task: Task, state: State) -> tuple[float, ...]:
 def with_statistics_anew(task: Task, state: State, *, at_most: int = 10_000) -> State:
     """The state with BatchNorm's running statistics taken from its own weights, over so many training pictures."""
 
-    return evaluation.reestimated(task, state, [training[:at_most] for training, _ in task.divisions])
+    return scoring.reestimated(task, state, [training[:at_most] for training, _ in task.divisions])
 
 
 def _stops(task: Task, start: int, until: int) -> Sequence[int]:

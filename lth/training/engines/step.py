@@ -4,14 +4,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lth.engines.batches import Batches
-from lth.engines.gradients import Backward, backward_of
-from lth.engines.hold import Hold
-from lth.engines.optimizers import optimizer_of
-from lth.engines.survivors import Survivors
 from lth.models.network import Buffers, Network
 from lth.recipes.schema import AdamW
-from lth.task import Parametrization, State, Task
+from lth.training.engines.backward import Backward, backward_of
+from lth.training.engines.batches import Batches
+from lth.training.engines.cuda.packed import Survivors
+from lth.training.engines.mask_hold import Hold
+from lth.training.engines.optimizers import optimizer_of
+from lth.training.task import Parametrization, State, Task
 
 # How a pass is made for a network, its weights (R, N) and buffers.
 Pass = Callable[[Network, Tensor, Buffers], Backward]

@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import torch
 
-from lth.engines.noise import noise
 from lth.models.network import Network
 from lth.models.registry import settings_of
-from lth.task import Task
+from lth.training.engines.dropout_rng import noise
+from lth.training.task import Task
 from tests.conftest import CPU, everything, start_of, task_of
 
 

@@ -8,17 +8,19 @@ import pytest
 import torch
 from torch import nn
 
-from lth import engines
-from lth.engines import convolutions, kernels, sparse, wiring
-from lth.engines.chains import Chain, chain
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.models.registry import settings_of
-from lth.task import Task
-from lth.training import train
+from lth.training.engines import select
+from lth.training.engines.sparse_cpu import conv_layout, dense_layout
+from lth.training.engines.sparse_cpu import engine as sparse_engine
+from lth.training.engines.sparse_cpu import kernels
+from lth.training.engines.sparse_cpu.supported import Chain, chain
+from lth.training.loop import train
+from lth.training.task import Task
 from tests.conftest import CPU, SGD, everything, task_of
-from tests.engines.test_sparse import OPTIMIZERS, SPARSE, assert_engines_take_turns, drawn, ends, exact, gap, ticket_of
+from tests.training.engines.test_sparse_cpu import OPTIMIZERS, SPARSE, assert_engines_take_turns, drawn, ends, exact, gap, ticket_of
 
 
 def filtered(task: Task, *layers: tuple[int, int, int, bool], width: int = 6, bias: bool = True) -> Task:
@@ -128,7 +130,7 @@ def test_where_it_stops_or_a_call_ends_changes_nothing(monkeypatch):
     once = ends(task, state, alive, 13)
     assert torch.equal(ends(task, state, alive, 1, 4, 5, 9, 13).weights, once.weights)
     assert torch.equal(ends(task, ends(task, state, alive, 7), alive, 13).weights, once.weights)
-    monkeypatch.setattr(sparse, '_WORK', 1)
+    monkeypatch.setattr(sparse_engine, '_WORK', 1)
     assert torch.equal(ends(task, state, alive, 13).weights, once.weights)
 
 
@@ -176,7 +178,7 @@ def test_scores_are_those_of_the_plain_engine(density):
 
 
 def test_what_was_prepared_is_all_that_is_compiled():
-    sparse.compile_kernels()
+    sparse_engine.compile_kernels()
     task = conv_2(shape=(3, 8, 8), optimizer=SGD, data={'normalization': 'standardize'}, batch_size=1)
     SPARSE.score(task, ends(task, *ticket_of(task, 0.2), 1, 3), None)
     assert [len(kernel.signatures) for kernel in (kernels.train, kernels.score, kernels.turned_once)] == [1, 1, 1]
@@ -223,22 +225,22 @@ def test_other_convolutions_are_no_chain(layers, name):
     ('lenet-5', (1, 28, 28), [20, 31, 66, 69, 28, 53])])
 def test_the_rule_is_one_of_densities_places_and_batch(model, shape, most):
     layers = chain(Network.of(settings_of(model)(name=model), shape, 10))
-    found = [max(percent for percent in range(101) if sparse.convolutions_pay(
+    found = [max(percent for percent in range(101) if sparse_engine.convolutions_pay(
         [percent * layer.weight.size // 100 for layer in layers.layers], layers, batch))
         for batch in (1, 16, 60, 64, 65, 128)]
     assert found == most
-    assert not sparse.convolutions_pay([layer.weight.size for layer in layers.layers], layers, 10**6)
+    assert not sparse_engine.convolutions_pay([layer.weight.size for layer in layers.layers], layers, 10**6)
 
 
 def test_dense_convolutions_weigh_more_than_dense_units_of_as_many_weights():
     layers = chain(Network.of(settings_of('conv-2')(name='conv-2'), (3, 32, 32), 10))
     sizes = [layer.weight.size for layer in layers.layers]
-    assert sparse.convolutions_pay([*(size // 4 for size in sizes[:2]), *sizes[2:]], layers, 60)
-    assert not sparse.convolutions_pay([*sizes[:2], *(size // 100 for size in sizes[2:])], layers, 60)
+    assert sparse_engine.convolutions_pay([*(size // 4 for size in sizes[:2]), *sizes[2:]], layers, 60)
+    assert not sparse_engine.convolutions_pay([*sizes[:2], *(size // 100 for size in sizes[2:])], layers, 60)
 
 
 def test_auto_takes_what_pays_and_says_what_it_took():
-    engine = engines.chosen('cpu', threads=1, obstacle=None)
+    engine = select.chosen('cpu', threads=1, obstacle=None)
     task = task_of('lenet-5', shape=(1, 16, 16), batch_size=32)
     for density, name in ((1., 'plain'), (0.05, 'sparse')):
         assert engine.expects(task.network, round(density * task.network.layout.weights), 32) == (name == 'sparse')
@@ -250,5 +252,5 @@ def test_memory_is_that_of_a_few_planes():
 
     task = task_of('conv-2', shape=(3, 32, 32))
     nothing = np.zeros(task.network.layout.size, dtype=bool)
-    room = wiring.room_for(convolutions.wired(chain(task.network), nothing, None), 3072)
+    room = dense_layout.room_for(conv_layout.wired(chain(task.network), nothing, None), 3072)
     assert sum(part.nbytes for part in room) < 70 * 2 ** 20

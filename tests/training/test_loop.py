@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lth.errors import LthError
-from lth.training import accuracy, train
+from lth.training.loop import accuracy, train
 from tests.conftest import ADAM, everything, start_of, task_of
 
 

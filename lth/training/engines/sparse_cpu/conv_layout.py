@@ -9,10 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lth.engines import wiring
-from lth.engines.chains import Chain, Convolution
-from lth.engines.kernels import SIDE, STAGE, Filters, Matrix
-from lth.engines.wiring import Averages, Extent, Wiring
+from lth.training.engines.sparse_cpu import dense_layout
+from lth.training.engines.sparse_cpu.dense_layout import Averages, Extent, Wiring
+from lth.training.engines.sparse_cpu.kernels import SIDE, STAGE, Filters, Matrix
+from lth.training.engines.sparse_cpu.supported import Chain, Convolution
 
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]
@@ -82,8 +82,8 @@ def wired(chain: Chain, alive: _Bools, averages: Averages | None) -> Wiring:
     """
 
     if not chain.convolutions:
-        return wiring.wired(chain.dense, alive, averages)
-    layers, behind = chain.convolutions, wiring.wired(chain.dense, alive, None)
+        return dense_layout.wired(chain.dense, alive, averages)
+    layers, behind = chain.convolutions, dense_layout.wired(chain.dense, alive, None)
     values, slopes = _values(layers), _slopes(layers)
     kept = [_kept(layer, alive) for layer in layers]
     silent = _silent(layers, kept, behind.matrix.inputs)
@@ -211,7 +211,7 @@ def _behind(matrix: Matrix, front: int, values: Sequence[_Planes], averages: Ave
     columns = np.concatenate([[0], front + matrix.inputs, units])[matrix.columns].astype(np.int32)
     rows = values[0].rows().ravel()
     blocks = np.unique(np.minimum(np.arange(0, len(rows), SIDE), max(len(rows) - SIDE, 0)))
-    mean, std = wiring.moments(np.arange(len(rows)), len(rows), averages)
+    mean, std = dense_layout.moments(np.arange(len(rows)), len(rows), averages)
     return matrix._replace(
         columns=columns, runs=matrix.runs._replace(units=features + matrix.runs.units), units=features + matrix.units,
         inputs=np.arange(len(rows)), rows=rows, blocks=blocks, mean=mean, std=std)

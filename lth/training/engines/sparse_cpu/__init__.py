@@ -1,0 +1,1 @@
+"""The sparse CPU engine: compiled loops over the surviving weights."""
