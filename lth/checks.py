@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lth import sequels
-from lth.controls import CONTROLS, STANDARDS, hindrance, offered
 from lth.errors import LthError, suggestion
 from lth.plan import Plan, planned
+from lth.pruning.controls import CONTROLS, STANDARDS, hindrance, offered
 from lth.recipes.schema import merged
 from lth.sequels import Source
 from lth.system.files import Raw

@@ -7,14 +7,14 @@ from torch import Tensor
 
 from lth import opening
 from lth.algorithms import supermask
-from lth.compaction import Carrying, carrying
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.plan import Plan
+from lth.pruning.effective_sparsity import Carrying, carrying
+from lth.pruning.tickets import Round
 from lth.runs import Run
 from lth.system import files
 from lth.system.files import Raw
-from lth.tickets import Round
 from lth.training.loop import accuracy
 from lth.training.task import Engine, Task
 

@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lth.compaction import compaction
 from lth.errors import LthError
 from lth.models.network import Buffers, Network
+from lth.pruning.effective_sparsity import compaction
+from lth.pruning.tickets import Round, Search, Ticket
 from lth.system import tensor_files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
-from lth.tickets import Round, Search, Ticket
 from lth.training.task import Measurement, Score, State
 
 _FORMAT = 1

@@ -8,13 +8,13 @@ from typing import NamedTuple
 from lth import rng
 from lth.errors import LthError
 from lth.plan import Plan, planned
+from lth.pruning.output_layer import transplanted
+from lth.pruning.tickets import Round, drawn
 from lth.recipes import presets
 from lth.runs import Run
 from lth.system import files
 from lth.system.files import Raw
-from lth.tickets import Round, drawn
 from lth.training.task import Engine
-from lth.transplant import transplanted
 
 
 class Source(NamedTuple):

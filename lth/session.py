@@ -14,10 +14,10 @@ from lth import provenance, sequels
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.plan import Plan, planned
+from lth.pruning.tickets import Round
 from lth.runs import Past, Run
 from lth.system import file_lock, processes
 from lth.system.files import Raw
-from lth.tickets import Round
 from lth.training.engines import select
 from lth.training.task import Choice, Engine, Measurement
 

@@ -18,10 +18,10 @@ from torch import Tensor
 from lth import opening, rng
 from lth.errors import LthError
 from lth.plan import Plan
+from lth.pruning.tickets import Ticket, finetune
 from lth.runs import Run
 from lth.session import Place
 from lth.system import files, processes
-from lth.tickets import Ticket, finetune
 from lth.training.engines import select
 from lth.training.loop import accuracy, with_statistics_anew
 from lth.training.task import State, Task

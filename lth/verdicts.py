@@ -5,12 +5,12 @@ from typing import Any, NamedTuple
 import torch
 
 from lth.checks import SEARCHES
-from lth.controls import Changes, changes
 from lth.errors import LthError
+from lth.pruning.controls import Changes, changes
+from lth.pruning.tickets import drawn
 from lth.runs import Run
 from lth.sequels import Source
 from lth.statistics import Comparison, Interval, Verdict, interval, paired, verdict
-from lth.tickets import drawn
 
 # What is beaten, and whether it is one thing or several.
 _WORDS = {

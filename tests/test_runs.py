@@ -8,11 +8,11 @@ from safetensors.torch import load_file, save_file
 
 from lth.algorithms.magnitude import Settings, find_ticket
 from lth.errors import LthError
+from lth.pruning.tickets import Round
 from lth.reports.rounds import table
 from lth.round_files import early_stop
 from lth.runs import Run
 from lth.system import tensor_files
-from lth.tickets import Round
 from tests.conftest import task_of
 
 RECIPE = {'model': {'name': 'lenet-300-100'}, 'data': {'name': 'made-up'}, 'training': {'batch_size': 8}}

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from lth import rng, session, stability
 from lth.cli.planning import plan_of
 from lth.datasets import sampling
+from lth.pruning.tickets import Ticket, finetune, fresh
 from lth.stability import Answer, Question, answered
 from lth.system import processes
-from lth.tickets import Ticket, finetune, fresh
 from lth.training.loop import accuracy, with_statistics_anew
 from lth.training.task import State, Task
 from tests.conftest import start_of, task_of

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from lth.models.flat_parameters import Layout
+from lth.pruning.tickets import Round
 from lth.recipes.schema import AlgorithmSettings, Training
 from lth.registry.registry import Registry
-from lth.tickets import Round
 from lth.training.task import Task
 
 Find = Callable[[Task, Any, Sequence[Round]], Iterator[Round]]

@@ -14,14 +14,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from lth import masks
 from lth.algorithms.algorithm import Find, algorithm
-from lth.algorithms.collapse import kept_count, refuse_empty_layers
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers
+from lth.pruning import masks
+from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
+from lth.pruning.tickets import Round, Ticket, fresh
 from lth.recipes.schema import AlgorithmSettings, Training
-from lth.tickets import Round, Ticket, fresh
 from lth.training.engines.batches import Batches
 from lth.training.engines.dropout_rng import noise
 from lth.training.loop import measured

@@ -9,10 +9,10 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from lth.algorithms.algorithm import algorithm
-from lth.controls import CONTROLS, controlled
 from lth.models.flat_parameters import Layout
+from lth.pruning.controls import CONTROLS, controlled
+from lth.pruning.tickets import Round, finetune
 from lth.recipes.schema import AlgorithmSettings, Training
-from lth.tickets import Round, finetune
 from lth.training.task import Task
 
 

@@ -11,19 +11,19 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lth import masks
 from lth.algorithms import scores
 from lth.algorithms.algorithm import algorithm
-from lth.algorithms.collapse import kept_count
 from lth.algorithms.regularizers import Penalty
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.straight_through import Top
 from lth.errors import LthError
-from lth.layer_counts import uniform
 from lth.models.flat_parameters import Layout, Slot
+from lth.pruning import masks
+from lth.pruning.layer_collapse import kept_count
+from lth.pruning.layer_densities import uniform
+from lth.pruning.tickets import Round
 from lth.recipes.durations import Length
 from lth.recipes.schema import Training
-from lth.tickets import Round
 from lth.training.task import Task
 
 _STEPWISE = ('One threshold for layers of different sizes can do that: let the share shrink step by step, --set '

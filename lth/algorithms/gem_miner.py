@@ -10,19 +10,19 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from lth import masks
 from lth.algorithms import scores
 from lth.algorithms.algorithm import algorithm
-from lth.algorithms.collapse import refuse_empty_layers, refuse_too_few
 from lth.algorithms.regularizers import Exponents, Penalty, Regularizer
 from lth.algorithms.scores import Scored, Way
 from lth.algorithms.starts import Start, start_of
 from lth.algorithms.straight_through import Rounded
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
+from lth.pruning import masks
+from lth.pruning.layer_collapse import refuse_empty_layers, refuse_too_few
+from lth.pruning.tickets import Round
 from lth.recipes.durations import Length, Span
 from lth.recipes.schema import Training
-from lth.tickets import Round
 from lth.training.task import Task
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lth.algorithms import at_init
 from lth.models.network import Buffers
-from lth.tickets import Ticket
+from lth.pruning.tickets import Ticket
 from lth.training.task import Task
 
 

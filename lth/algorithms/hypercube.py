@@ -5,14 +5,14 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from lth import masks
 from lth.algorithms import scores
 from lth.algorithms.algorithm import algorithm
 from lth.algorithms.regularizers import Exponents, Penalty, Regularizer
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.starts import Start, start_of
 from lth.algorithms.straight_through import Multiplied, Rounded
-from lth.tickets import Round
+from lth.pruning import masks
+from lth.pruning.tickets import Round
 from lth.training.task import Task
 
 

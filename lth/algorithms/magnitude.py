@@ -11,16 +11,16 @@ import pydantic
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from lth import masks
-from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS, Change
 from lth.algorithms.algorithm import algorithm
-from lth.algorithms.pruning import Trained, changed, cut
-from lth.criteria import CRITERIA
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
+from lth.pruning import masks
+from lth.pruning.criteria import CRITERIA
+from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS, Change
+from lth.pruning.prune import Trained, changed, cut
+from lth.pruning.tickets import Round, Ticket, finetune, fresh
 from lth.recipes.durations import Length, Span
 from lth.recipes.schema import AlgorithmSettings, Constant, Cosine, Section, Training
-from lth.tickets import Round, Ticket, finetune, fresh
 from lth.training.lr_schedules import learning_rates
 from lth.training.task import Task
 

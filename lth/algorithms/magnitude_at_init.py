@@ -4,7 +4,7 @@ from typing import Literal
 from torch import Tensor
 
 from lth.algorithms import at_init
-from lth.tickets import Ticket
+from lth.pruning.tickets import Ticket
 from lth.training.task import Task
 
 

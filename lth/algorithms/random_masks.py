@@ -5,10 +5,10 @@ from pydantic import AfterValidator
 from torch import Tensor
 
 from lth.algorithms import at_init
-from lth.layer_counts import LAYER_COUNTS
 from lth.models.flat_parameters import Layout
+from lth.pruning.layer_densities import LAYER_COUNTS
+from lth.pruning.tickets import Ticket
 from lth.recipes.schema import Training
-from lth.tickets import Ticket
 from lth.training.task import Task
 
 

@@ -11,13 +11,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lth import masks, rng
-from lth.algorithms.collapse import kept_count, refuse_empty_layers
+from lth import rng
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
+from lth.pruning import masks
+from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
+from lth.pruning.tickets import Round, Search, Ticket, fresh
 from lth.recipes.durations import Length, Span
 from lth.recipes.schema import AlgorithmSettings, Training
-from lth.tickets import Round, Search, Ticket, fresh
 from lth.training.loop import measured, train, with_statistics_anew
 from lth.training.task import Parametrization, State, Task
 

@@ -8,10 +8,10 @@ from pydantic import Field
 from torch import Tensor
 
 from lth.algorithms import at_init
-from lth.layer_counts import published_smart_ratio
 from lth.models.flat_parameters import Layout
+from lth.pruning.layer_densities import published_smart_ratio
+from lth.pruning.tickets import Ticket
 from lth.recipes.schema import Training
-from lth.tickets import Ticket
 from lth.training.task import Task
 
 

@@ -8,12 +8,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lth import masks
 from lth.algorithms import scores
 from lth.algorithms.algorithm import algorithm
 from lth.algorithms.scores import Saved, Way
 from lth.algorithms.straight_through import Bernoulli, scales
-from lth.tickets import Round, fresh
+from lth.pruning import masks
+from lth.pruning.tickets import Round, fresh
 from lth.training.loop import accuracy, with_statistics_anew
 from lth.training.task import State, Task
 

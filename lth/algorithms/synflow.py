@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lth import masks
 from lth.algorithms import at_init
 from lth.models.network import Buffers
-from lth.tickets import Ticket
+from lth.pruning import masks
+from lth.pruning.tickets import Ticket
 from lth.training.task import Task
 
 

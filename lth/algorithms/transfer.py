@@ -14,10 +14,10 @@ from lth import rng
 from lth.algorithms.algorithm import algorithm
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
+from lth.pruning.output_layer import transplanted
+from lth.pruning.tickets import Round, Ticket, finetune, fresh, masked
 from lth.recipes.schema import AlgorithmSettings, Training
-from lth.tickets import Round, Ticket, finetune, fresh, masked
 from lth.training.task import Task
-from lth.transplant import transplanted
 
 
 class Settings(AlgorithmSettings):

@@ -13,17 +13,18 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lth import masks, rng, tickets
+from lth import rng
 from lth.algorithms.regularizers import Penalty
 from lth.algorithms.straight_through import Rounded, Top
 from lth.benchmark.usual import usual_way
 from lth.errors import LthError
 from lth.plan import Plan, planned
+from lth.pruning import masks, tickets
+from lth.pruning.tickets import trainable
 from lth.recipes.durations import Span
 from lth.system import processes
 from lth.system.files import Raw
 from lth.system.memory import peak_memory
-from lth.tickets import trainable
 from lth.training.engines import select
 from lth.training.task import Advance, Engine, Parametrization, State, Task
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import torch
 
-from lth import masks, rng
+from lth import rng
 from lth.plan import Plan
+from lth.pruning import masks
 from lth.system.memory import watched
 
 

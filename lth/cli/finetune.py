@@ -81,14 +81,15 @@ def finetuning(
 ) -> 'Plan':
     """The plan of a run in `folder` that trains the source's tickets, on other pictures if a data set is given."""
 
-    from lth import sequels, transplant  # pylint: disable=import-outside-toplevel # as above
+    from lth import sequels  # pylint: disable=import-outside-toplevel # as above
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
+    from lth.pruning import output_layer  # pylint: disable=import-outside-toplevel # as above
     name = None if dataset is None else DATASETS.canonical(dataset)
     raw = overridden(sequels.recipe_of(source, folder, dataset=name), options, overrides)
     plan = sequels.finetuning(source, raw, f'{source.run.folder} to be finetuned')
-    if anew := transplant.redrawn(source.plan.network, plan.network):
+    if anew := output_layer.redrawn(source.plan.network, plan.network):
         mask = source.run.load(source.run.seeds()[0], source.number).ticket.mask[0]
-        raw['algorithm']['kept'] = transplant.kept(mask, source.plan.network, plan.network)
+        raw['algorithm']['kept'] = output_layer.kept(mask, source.plan.network, plan.network)
         plan = sequels.finetuning(source, raw, f'{source.run.folder} to be finetuned')
         plan = replace(plan, remarks=(*plan.remarks, f'classes differ ({source.plan.network.classes} / '
                                       f'{plan.network.classes}), so the output layer is drawn anew, dense: '

@@ -87,13 +87,13 @@ def _rows(
     """Names and one-line summaries."""
 
     # As above.
-    from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS  # pylint: disable=import-outside-toplevel
     from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel
-    from lth.controls import offered  # pylint: disable=import-outside-toplevel
-    from lth.criteria import CRITERIA  # pylint: disable=import-outside-toplevel
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel
     from lth.models.initializers import INITIALIZERS  # pylint: disable=import-outside-toplevel
     from lth.models.registry import MODELS  # pylint: disable=import-outside-toplevel
+    from lth.pruning.controls import offered  # pylint: disable=import-outside-toplevel
+    from lth.pruning.criteria import CRITERIA  # pylint: disable=import-outside-toplevel
+    from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS  # pylint: disable=import-outside-toplevel
     match kind:
         case 'datasets':
             sources = {name: DATASETS.find(name) for name in DATASETS.names()}

@@ -64,7 +64,7 @@ def controls_of(text: str | None, draws: int, plan: 'Plan', folder: Path) -> 'di
         if draws > 1:
             raise LthError(f'--control-draws {draws}: of which controls? Name them, such as --controls reinit.')
         return {}
-    from lth.controls import CONTROLS, hindrance, offered  # pylint: disable=import-outside-toplevel # as above
+    from lth.pruning.controls import CONTROLS, hindrance, offered  # pylint: disable=import-outside-toplevel # as above
     names = list(dict.fromkeys(CONTROLS.canonical(name.strip()) for name in text.split(',')))
     if missing := [name for name in names if name not in offered()]:
         raise LthError(f'--controls {text}: {missing[0]} is what they are compared with. Choose among '

@@ -61,7 +61,8 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         lth transfer resnet20-cifar10 --to cifar10 --optimizer adam -l 3e-4
     """
 
-    from lth import opening, transplant  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth import opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth.pruning import output_layer  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     where = opening.place(run)
     plan, source = opening.opened(where)
     seeds = source.seeds() if where.seed is None else [where.seed]
@@ -83,7 +84,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
     folder = beside if run_name is None else run_folder(run_name, '')
     target = planned('found', [0] * len(numbers), folder).network
     masks = (source.load(seeds[0], number).ticket.mask[0] for number in numbers)
-    kept = [transplant.kept(mask, plan.network, target) for mask in masks]
+    kept = [output_layer.kept(mask, plan.network, target) for mask in masks]
     chosen = planned('found', kept, folder)
     way = Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run, engine)
     controls = {'random': [planned('random', kept, control_folder(folder, 'random'))]} if random_tickets else {}

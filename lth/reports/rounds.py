@@ -3,7 +3,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from lth.compaction import Compaction
+from lth.pruning.effective_sparsity import Compaction
 from lth.runs import Run
 from lth.statistics import Interval, interval
 

@@ -15,8 +15,8 @@ from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import settings_of
+from lth.pruning.tickets import Round, finetune, fresh
 from lth.recipes.schema import checked
-from lth.tickets import Round, finetune, fresh
 from lth.training.task import State, Task
 from tests import planted
 from tests.conftest import CPU, SGD, everything, start_of, task_of

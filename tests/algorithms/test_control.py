@@ -4,14 +4,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lth import controls as register
 from lth import rng
 from lth.algorithms import ALGORITHMS
 from lth.algorithms import control as algorithm
 from lth.algorithms.magnitude import Settings as Search
 from lth.algorithms.magnitude import find_ticket
 from lth.errors import LthError
-from lth.tickets import Round, fresh
+from lth.pruning import controls as register
+from lth.pruning.tickets import Round, fresh
 from lth.training.task import Task
 from tests.conftest import task_of
 

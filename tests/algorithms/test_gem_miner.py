@@ -15,8 +15,8 @@ from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import settings_of
+from lth.pruning.tickets import Round, Search, fresh
 from lth.recipes.schema import Training
-from lth.tickets import Round, Search, fresh
 from lth.training.task import State, Task
 from tests.conftest import CPU, SGD, task_of
 

@@ -7,15 +7,15 @@ import torch
 from pydantic import ValidationError
 
 from lth import rng
-from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS
 from lth.algorithms import ALGORITHMS
 from lth.algorithms.magnitude import Settings, find_ticket, ladder
-from lth.criteria import CRITERIA, Choice
 from lth.errors import LthError
-from lth.masks import survivors
 from lth.models.network import Network
 from lth.models.registry import settings_of
-from lth.tickets import Round, finetune, fresh
+from lth.pruning.criteria import CRITERIA, Choice
+from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS
+from lth.pruning.masks import survivors
+from lth.pruning.tickets import Round, finetune, fresh
 from lth.training.task import Task
 from tests.conftest import ADAM, SGD, task_of
 

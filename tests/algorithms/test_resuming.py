@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS
 from lth.algorithms import ALGORITHMS, magnitude
-from lth.criteria import CRITERIA
+from lth.pruning.criteria import CRITERIA
+from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS
+from lth.pruning.tickets import Round
 from lth.runs import Run
-from lth.tickets import Round
 from lth.training.task import Task
 from tests.algorithms.test_gem_miner import mining
 from tests.algorithms.test_scores import VARIANTS, settings_of

@@ -10,8 +10,8 @@ from lth import rng
 from lth.algorithms import ALGORITHMS
 from lth.algorithms.edge_popup import Global, levels
 from lth.errors import LthError
+from lth.pruning.tickets import Round, fresh
 from lth.recipes.schema import Training
-from lth.tickets import Round, fresh
 from lth.training.task import Task
 from tests import planted
 from tests.algorithms.test_gem_miner import mining

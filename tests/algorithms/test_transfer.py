@@ -5,7 +5,7 @@ import torch
 from lth.algorithms.magnitude import Settings as Search
 from lth.algorithms.magnitude import find_ticket
 from lth.algorithms.transfer import Settings, transferred
-from lth.tickets import Round
+from lth.pruning.tickets import Round
 from lth.training.task import Task
 from tests.conftest import task_of
 

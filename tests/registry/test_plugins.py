@@ -77,10 +77,10 @@ def test_an_algorithm_of_a_package_is_chosen_in_the_recipe_and_all_names_are_lis
 @pytest.mark.parametrize('taken', ['magnitude', 'tiny-last'])
 def test_two_things_with_one_name_are_refused_and_both_are_named(tmp_path, taken):
     installed(tmp_path / 'packages')
-    installed(tmp_path / 'packages', 'lth-twin', 'from lth.criteria import CRITERIA\n'
+    installed(tmp_path / 'packages', 'lth-twin', 'from lth.pruning.criteria import CRITERIA\n'
               f'CRITERIA.register({taken!r})(lambda initial, final, choice: final)\n')
     result = lth(tmp_path, 'find-ticket', 'lenet-300-100', 'digits', '--dry-run')
-    first = 'lth.criteria' if taken == 'magnitude' else 'lth_tiny'
+    first = 'lth.pruning.criteria' if taken == 'magnitude' else 'lth_tiny'
     assert result.returncode == 2 and result.stdout == ''
     told = ' '.join(result.stderr.split())
     assert 'The plug-in twin of the package lth-twin cannot be used' in told

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from lth.algorithms.algorithm import algorithm
-from lth.controls import Draw, control
-from lth.criteria import CRITERIA, Choice
 from lth.datasets import DATASETS, Dataset, Source, Split
 from lth.models.flat_parameters import Layout
 from lth.models.registry import MODELS
+from lth.pruning.controls import Draw, control
+from lth.pruning.criteria import CRITERIA, Choice
+from lth.pruning.tickets import Round, Ticket, finetune, fresh
 from lth.recipes.schema import AlgorithmSettings, DataSettings, Training
-from lth.tickets import Round, Ticket, finetune, fresh
 from lth.training.task import Task
 
 

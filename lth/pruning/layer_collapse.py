@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from lth import masks
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
+from lth.pruning import masks
 from lth.training.task import Task
 
 

@@ -3,11 +3,11 @@ import pytest
 import torch
 from torch import nn
 
-from lth.compaction import Carrying, Compaction, carrying, compaction
 from lth.datasets import sampling
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.models.registry import settings_of
+from lth.pruning.effective_sparsity import Carrying, Compaction, carrying, compaction
 from lth.recipes.schema import DataSettings
 from tests.conftest import made_up, task_of
 

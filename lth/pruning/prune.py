@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lth import masks, rng
-from lth.actions import Change, Mask0Action, Mask1Action
-from lth.criteria import Choice, Criterion
+from lth import rng
+from lth.pruning import masks
+from lth.pruning.criteria import Choice, Criterion
+from lth.pruning.mask_actions import Change, Mask0Action, Mask1Action
 from lth.training.task import Task
 
 

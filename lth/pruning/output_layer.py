@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.tickets import Ticket
+from lth.pruning.tickets import Ticket
 
 
 def redrawn(theirs: Network, ours: Network) -> list[str]:

@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 
-from lth import masks
 from lth.errors import LthError
 from lth.models.flat_parameters import Slot
+from lth.pruning import masks
 from lth.registry.registry import Registry
 
 LayerCounts = Callable[[Sequence[Slot], int], tuple[int, ...]]

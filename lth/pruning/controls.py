@@ -12,13 +12,14 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from lth import layer_counts, masks, rng
+from lth import rng
 from lth.errors import LthError
-from lth.layer_counts import LayerCounts
 from lth.models.flat_parameters import Layout
+from lth.pruning import layer_densities, masks
+from lth.pruning.layer_densities import LayerCounts
+from lth.pruning.tickets import Ticket, fresh, masked
 from lth.registry.registry import Registry
 from lth.system.files import Raw
-from lth.tickets import Ticket, fresh, masked
 from lth.training.task import Task
 
 Draw = Sequence[int]
@@ -160,18 +161,18 @@ def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> 
     return replace(ticket, weights=weights)
 
 
-@control('smart-ratio', 'count kept', 'mask differs', spread=layer_counts.smart_ratio)
+@control('smart-ratio', 'count kept', 'mask differs', spread=layer_densities.smart_ratio)
 def smart_ratio(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """A random mask of the same count, spread over layers by smart ratio, the weights as they were drawn there."""
 
-    return _random(task, origin, ticket, draw, layer_counts.smart_ratio)
+    return _random(task, origin, ticket, draw, layer_densities.smart_ratio)
 
 
-@control('erk', 'count kept', 'mask differs', spread=layer_counts.erk)
+@control('erk', 'count kept', 'mask differs', spread=layer_densities.erk)
 def erk(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """A random mask of the same count, spread over layers by ERK, the weights as they were drawn there."""
 
-    return _random(task, origin, ticket, draw, layer_counts.erk)
+    return _random(task, origin, ticket, draw, layer_densities.erk)
 
 
 @control('dense', 'all kept')

@@ -4,10 +4,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lth import masks
-from lth.controls import CONTROLS, changes, controlled
 from lth.errors import LthError
-from lth.tickets import Ticket, fresh
+from lth.pruning import masks
+from lth.pruning.controls import CONTROLS, changes, controlled
+from lth.pruning.tickets import Ticket, fresh
 from lth.training.task import Task
 from tests.conftest import task_of
 

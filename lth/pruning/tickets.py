@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lth import masks
 from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers, Network
+from lth.pruning import masks
 from lth.training.loop import train
 from lth.training.task import State, Task
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lth import rng
-from lth.actions import MASK_0_ACTIONS, MASK_1_ACTIONS, Change
+from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS, Change
 
 START = [1., -2., 3., -4., 5., -6., 7., -8.]
 # The second, fourth, sixth and seventh moved toward zero.

@@ -5,8 +5,8 @@ import torch
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import settings_of
-from lth.tickets import Ticket, drawn
-from lth.transplant import kept, redrawn, transplanted
+from lth.pruning.output_layer import kept, redrawn, transplanted
+from lth.pruning.tickets import Ticket, drawn
 
 CPU = torch.device('cpu')
 

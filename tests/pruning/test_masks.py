@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from lth import masks
+from lth.pruning import masks
 
 
 def alive(count: int, rows: int = 1) -> torch.Tensor:

@@ -2,8 +2,9 @@
 import pytest
 import torch
 
-from lth import masks, rng
-from lth.criteria import CRITERIA, Choice
+from lth import rng
+from lth.pruning import masks
+from lth.pruning.criteria import CRITERIA, Choice
 
 INITIAL, FINAL = torch.tensor([1., -2., 3., -4., 0.]), torch.tensor([-0.5, -5., 3.5, 0., 2.])
 

@@ -4,12 +4,12 @@ from fractions import Fraction
 import pytest
 from torch import nn
 
-from lth import masks
 from lth.errors import LthError
-from lth.layer_counts import LAYER_COUNTS, balanced, erk, published_smart_ratio, smart_ratio, uniform
 from lth.models.flat_parameters import Layout, Slot
 from lth.models.network import Network
 from lth.models.registry import settings_of
+from lth.pruning import masks
+from lth.pruning.layer_densities import LAYER_COUNTS, balanced, erk, published_smart_ratio, smart_ratio, uniform
 
 
 def slots_of(*layers: nn.Module, keep_out: tuple[str, ...] = ()) -> tuple[Slot, ...]:
