@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lth import opening
-from lth.algorithms import supermask
+from lth.algorithms.trained_masks import supermask
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.plan import Plan

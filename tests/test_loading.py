@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 import lth as package
-from lth.algorithms.magnitude import Settings, find_ticket
+from lth.algorithms.imp import Settings, find_ticket
 from lth.errors import LthError
 from lth.loading import NamedTicket, load_ticket
 from lth.models.network import Network

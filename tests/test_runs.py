@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from lth.algorithms.magnitude import Settings, find_ticket
+from lth.algorithms.imp import Settings, find_ticket
 from lth.errors import LthError
 from lth.pruning.tickets import Round
 from lth.reports.rounds import table

@@ -6,9 +6,9 @@ A new algorithm is a file in this folder with `@algorithm(name, Settings, ...)` 
 import importlib
 import pkgutil
 
-from lth.algorithms.algorithm import ALGORITHMS, Algorithm
+from lth.algorithms.base import ALGORITHMS, Algorithm
 
-for _module in pkgutil.iter_modules(__path__, f'{__name__}.'):
+for _module in pkgutil.walk_packages(__path__, f'{__name__}.'):
     importlib.import_module(_module.name)
 
 __all__ = ['ALGORITHMS', 'Algorithm']

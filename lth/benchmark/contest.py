@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from lth import rng
-from lth.algorithms.regularizers import Penalty
-from lth.algorithms.straight_through import Rounded, Top
+from lth.algorithms.trained_masks.parametrizations import Rounded, Top
+from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.benchmark.usual import usual_way
 from lth.errors import LthError
 from lth.plan import Plan, planned

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lth.algorithms import ALGORITHMS
-from lth.algorithms.supermask import DRAWS
+from lth.algorithms.trained_masks.supermask import DRAWS
 from lth.cli.options import out
 from lth.reports import rounds
 from lth.runs import Run

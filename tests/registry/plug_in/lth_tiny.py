@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lth.algorithms.algorithm import algorithm
+from lth.algorithms.base import algorithm
 from lth.datasets import DATASETS, Dataset, Source, Split
 from lth.models.flat_parameters import Layout
 from lth.models.registry import MODELS

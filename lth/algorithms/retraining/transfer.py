@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lth import rng
-from lth.algorithms.algorithm import algorithm
+from lth.algorithms.base import algorithm
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.pruning.output_layer import transplanted

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from lth.algorithms import ALGORITHMS, magnitude
+from lth.algorithms import ALGORITHMS, imp
 from lth.pruning.criteria import CRITERIA
 from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS
 from lth.pruning.tickets import Round
 from lth.runs import Run
 from lth.training.task import Task
-from tests.algorithms.test_gem_miner import mining
-from tests.algorithms.test_scores import VARIANTS, settings_of
+from tests.algorithms.trained_masks.test_gem_miner import mining
+from tests.algorithms.trained_masks.test_trained_masks import VARIANTS, settings_of
 from tests.conftest import CPU, task_of
 
 
@@ -42,8 +42,8 @@ def killed_after_every_round(folder: Path, task: Task, find: Callable[[Sequence[
     *[{'mask_0_action': name} for name in MASK_0_ACTIONS.names() if name != 'zero']], ids=str)
 def test_tickets_of_every_criterion_action_and_retraining_resume_byte_for_byte(tmp_path, over):
     task = task_of(seeds=(0, 1), data={'flip': True}, length='2 epochs')
-    settings = magnitude.Settings.model_validate({'name': 'magnitude', 'rounds': 3} | over)
-    assert killed_after_every_round(tmp_path, task, lambda past: magnitude.find_ticket(task, settings, past)) == 4
+    settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 3} | over)
+    assert killed_after_every_round(tmp_path, task, lambda past: imp.find_ticket(task, settings, past)) == 4
 
 
 @pytest.mark.parametrize(('name', 'over'), VARIANTS)

@@ -6,9 +6,9 @@ import torch
 
 from lth import rng
 from lth.algorithms import ALGORITHMS
-from lth.algorithms import control as algorithm
-from lth.algorithms.magnitude import Settings as Search
-from lth.algorithms.magnitude import find_ticket
+from lth.algorithms.imp import Settings as Search
+from lth.algorithms.imp import find_ticket
+from lth.algorithms.retraining import controls as algorithm
 from lth.errors import LthError
 from lth.pruning import controls as register
 from lth.pruning.tickets import Round, fresh

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator
 from torch import Tensor
 
-from lth.algorithms import at_init
+from lth.algorithms.at_init import base
 from lth.models.flat_parameters import Layout
 from lth.pruning.layer_densities import LAYER_COUNTS
 from lth.pruning.tickets import Ticket
@@ -12,7 +12,7 @@ from lth.recipes.schema import Training
 from lth.training.task import Task
 
 
-class Settings(at_init.Sparse):
+class Settings(base.Sparse):
     """`layers` is how the weights that are kept are spread over the layers."""
 
     name: Literal['random']
@@ -22,15 +22,15 @@ class Settings(at_init.Sparse):
 def layer_counts(layout: Layout, settings: Settings) -> tuple[int, ...]:
     """How many weights each layer keeps, ⌊density · P⌋ in all."""
 
-    return LAYER_COUNTS.find(settings.layers)(layout.prunable_slots, at_init.counted(layout, settings))
+    return LAYER_COUNTS.find(settings.layers)(layout.prunable_slots, base.counted(layout, settings))
 
 
 def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
     return [sum(layer_counts(layout, settings))]
 
 
-@at_init.chooses('random', Settings, counts=_kept)
+@base.chooses('random', Settings, counts=_kept)
 def chosen(task: Task, settings: Settings, _start: Ticket) -> Tensor:
     """Weights at random, spread over the layers uniformly, by ERK or in equal numbers."""
 
-    return at_init.spread(task, layer_counts(task.network.layout, settings))
+    return base.spread(task, layer_counts(task.network.layout, settings))

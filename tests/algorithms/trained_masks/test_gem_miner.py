@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from lth.algorithms.gem_miner import Settings, find_gem, kept_counts
-from lth.algorithms.regularizers import Penalty
-from lth.algorithms.straight_through import Rounded
+from lth.algorithms.trained_masks.gem_miner import Settings, find_gem, kept_counts
+from lth.algorithms.trained_masks.parametrizations import Rounded
+from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models.network import Network

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from lth.algorithms import ALGORITHMS, at_init, grasp, snip, synflow
+from lth.algorithms import ALGORITHMS
+from lth.algorithms.at_init import base, grasp, snip, synflow
 from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models.network import Network
@@ -224,7 +225,7 @@ def test_scores_are_measured_on_the_pictures_and_the_noise_of_the_first_training
     network = Network.of(settings_of('conv-2')(name='conv-2', dropout=0.5), (3, 8, 8), 4)
     task = replace(task, network=network)
     start = start_of(task)
-    _, loss_at = at_init.losses_of(task, start.weights[0], {}, batches=2)
+    _, loss_at = base.losses_of(task, start.weights[0], {}, batches=2)
     nothing = torch.zeros_like(everything(task))
     advance = next(iter(CPU.run(task, State(start.weights, {}), trainable=nothing, stops=[2])))
     assert [loss_at(1).item(), loss_at(0).item(), loss_at(1).item()] == pytest.approx(

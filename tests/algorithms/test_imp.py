@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from lth import rng
 from lth.algorithms import ALGORITHMS
-from lth.algorithms.magnitude import Settings, find_ticket, ladder
+from lth.algorithms.imp import Settings, find_ticket, ladder
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import settings_of

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lth import rng
-from lth.algorithms.regularizers import Penalty
+from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.models.flat_parameters import Layout
 
 # Half the widths of the bands around the last step's edge in which this step's is looked for, one after the other.

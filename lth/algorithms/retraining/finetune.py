@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from lth.algorithms.algorithm import algorithm
+from lth.algorithms.base import algorithm
 from lth.models.flat_parameters import Layout
 from lth.pruning.controls import CONTROLS, controlled
 from lth.pruning.tickets import Round, finetune, fresh

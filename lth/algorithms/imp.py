@@ -11,7 +11,7 @@ import pydantic
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from lth.algorithms.algorithm import algorithm
+from lth.algorithms.base import algorithm
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks

@@ -2,9 +2,9 @@
 import pytest
 import torch
 
-from lth.algorithms.magnitude import Settings as Search
-from lth.algorithms.magnitude import find_ticket
-from lth.algorithms.transfer import Settings, transferred
+from lth.algorithms.imp import Settings as Search
+from lth.algorithms.imp import find_ticket
+from lth.algorithms.retraining.transfer import Settings, transferred
 from lth.pruning.tickets import Round
 from lth.training.task import Task
 from tests.conftest import task_of

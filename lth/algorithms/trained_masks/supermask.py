@@ -8,10 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lth.algorithms import scores
-from lth.algorithms.algorithm import algorithm
-from lth.algorithms.scores import Saved, Way
-from lth.algorithms.straight_through import Bernoulli, scales
+from lth.algorithms.base import algorithm
+from lth.algorithms.trained_masks import base
+from lth.algorithms.trained_masks.base import Saved, Way
+from lth.algorithms.trained_masks.parametrizations import Bernoulli, scales
 from lth.pruning import masks
 from lth.pruning.tickets import Round, fresh
 from lth.training.loop import accuracy, with_statistics_anew
@@ -27,19 +27,19 @@ class Settings(Saved):
     rescale: bool = False
 
 
-@algorithm('supermask', Settings, kept=scores.saved_counts, check=scores.check_saved, trains='throughout', finds='gems',
+@algorithm('supermask', Settings, kept=base.saved_counts, check=base.check_saved, trains='throughout', finds='gems',
            noisy=True)
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Trained probabilities of masks drawn anew for every step; the most probable weights are kept (Zhou et al. 2019).
     """
 
     layout = task.network.layout
-    counts = scores.saved_counts(layout, settings, task.training, task.steps_per_epoch)
+    counts = base.saved_counts(layout, settings, task.training, task.steps_per_epoch)
 
     def found(number: int, mask: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
         if number + 1 < len(counts):
             return mask, trained >= 0
-        best = scores.best(trained, mask, counts[-1], task, number, settings.keep)
+        best = base.best(trained, mask, counts[-1], task, number, settings.keep)
         return best, best
 
     def dressed(mask: Tensor, weights: Tensor) -> Tensor:
@@ -49,8 +49,8 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
             vector[:, slot.start:slot.stop] *= factor
         return vector
 
-    yield from scores.searched(task, Way(
-        ends=scores.ends(settings.save_every, task.training, task.steps_per_epoch),
+    yield from base.searched(task, Way(
+        ends=base.ends(settings.save_every, task.training, task.steps_per_epoch),
         start=torch.zeros(len(task.seeds), layout.prunable),
         parametrization=lambda _, weights: Bernoulli(weights, layout, task.seeds, settings.rescale),
         active=lambda _, last: last.ticket.mask, found=found, dressed=dressed, may_sink=True, as_saved=False,

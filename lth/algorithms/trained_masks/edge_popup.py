@@ -11,11 +11,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lth.algorithms import scores
-from lth.algorithms.algorithm import algorithm
-from lth.algorithms.regularizers import Penalty
-from lth.algorithms.scores import Saved, Way
-from lth.algorithms.straight_through import Top
+from lth.algorithms.base import algorithm
+from lth.algorithms.trained_masks import base
+from lth.algorithms.trained_masks.base import Saved, Way
+from lth.algorithms.trained_masks.parametrizations import Top
+from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout, Slot
 from lth.pruning import masks
@@ -57,7 +57,7 @@ def levels(settings: Global, training: Training, steps_per_epoch: int) -> list[L
     """The rounds of a search over all layers together; spans in iterations count as epochs of one iteration."""
 
     if settings.shrink_every is None:
-        spans = scores.ends(settings.save_every, training, steps_per_epoch)
+        spans = base.ends(settings.save_every, training, steps_per_epoch)
         return [Level(end, settings.density) for end in spans]
     unit = steps_per_epoch if settings.shrink_every.unit == 'epochs' else 1
     end, every = training.length.steps(steps_per_epoch), settings.shrink_every.steps(steps_per_epoch)
@@ -72,7 +72,7 @@ def _kept_of_layers(layout: Layout, settings: Layerwise) -> tuple[int, ...]:
 
 
 def _kept_layerwise(layout: Layout, settings: Layerwise, training: Training, steps_per_epoch: int) -> list[int]:
-    rounds = len(scores.ends(settings.save_every, training, steps_per_epoch))
+    rounds = len(base.ends(settings.save_every, training, steps_per_epoch))
     return [sum(_kept_of_layers(layout, settings))] * rounds
 
 
@@ -83,10 +83,10 @@ def _kept(layout: Layout, settings: Global, training: Training, steps_per_epoch:
 
 
 def _check(settings: Layerwise | Global, training: Training, steps_per_epoch: int) -> None:
-    scores.check_span('save_every', settings.save_every)
+    base.check_span('save_every', settings.save_every)
     if not isinstance(settings, Global) or not settings.shrink_every:
         return
-    scores.check_span('shrink_every', settings.shrink_every)
+    base.check_span('shrink_every', settings.shrink_every)
     if settings.shrink_every.steps(steps_per_epoch) >= training.length.steps(steps_per_epoch):
         raise LthError(f'algorithm.shrink_every: the share never falls, as {settings.shrink_every} is not before the '
                        f'end of training, {training.length}. Let it fall earlier or train longer.')
@@ -98,9 +98,9 @@ def find_gem(task: Task, settings: Layerwise, past: Sequence[Round]) -> Iterator
 
     layout = task.network.layout
     bounds = [(slot.start, slot.stop) for slot in layout.prunable_slots]
-    ends = scores.ends(settings.save_every, task.training, task.steps_per_epoch)
+    ends = base.ends(settings.save_every, task.training, task.steps_per_epoch)
     counts = [_kept_of_layers(layout, settings)] * len(ends)
-    yield from scores.searched(task, _way(task, settings, ends, bounds, counts, 0.), past)
+    yield from base.searched(task, _way(task, settings, ends, bounds, counts, 0.), past)
 
 
 @algorithm('global-edge-popup', Global, kept=_kept, check=_check, trains='throughout', finds='gems')
@@ -110,7 +110,7 @@ def find_gem_globally(task: Task, settings: Global, past: Sequence[Round]) -> It
     layout = task.network.layout
     ends = [level.end for level in levels(settings, task.training, task.steps_per_epoch)]
     counts = [(count,) for count in _kept(layout, settings, task.training, task.steps_per_epoch)]
-    yield from scores.searched(
+    yield from base.searched(
         task, _way(task, settings, ends, [(0, layout.prunable)], counts, settings.penalty), past)
 
 
@@ -130,9 +130,9 @@ def _way(
         return mask, mask
 
     return Way(
-        ends=ends, start=scores.drawn(task, lambda random: _start(task.network.layout.prunable_slots, random)),
+        ends=ends, start=base.drawn(task, lambda random: _start(task.network.layout.prunable_slots, random)),
         parametrization=parametrization, active=lambda _, last: torch.ones_like(last.ticket.mask), found=found,
-        dressed=masks.applied, mend=_STEPWISE if len(bounds) == 1 else scores.SINK)
+        dressed=masks.applied, mend=_STEPWISE if len(bounds) == 1 else base.SINK)
 
 
 def _start(slots: Sequence[Slot], random: torch.Generator) -> Tensor:

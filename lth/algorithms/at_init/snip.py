@@ -7,29 +7,29 @@ from typing import Literal
 
 from torch import Tensor
 
-from lth.algorithms import at_init
+from lth.algorithms.at_init import base
 from lth.models.network import Buffers
 from lth.pruning.tickets import Ticket
 from lth.training.task import Task
 
 
-class Settings(at_init.Measured):
+class Settings(base.Measured):
     """Batches are averaged before the absolute value is taken."""
 
     name: Literal['snip']
 
 
-@at_init.chooses('snip', Settings, check=at_init.check_batches)
+@base.chooses('snip', Settings, check=base.check_batches)
 def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """The weights without which the loss would change most, |w · ∂L/∂w| on one batch (Lee et al. 2019)."""
 
     score = partial(scores, batches=settings.batches)
-    return at_init.ranked(task, settings, at_init.seed_by_seed(task, start, score))
+    return base.ranked(task, settings, base.seed_by_seed(task, start, score))
 
 
 def scores(task: Task, weights: Tensor, buffers: Buffers, *, batches: int = 1) -> Tensor:
     """|w · ∂L/∂w| of one network, L the mean loss of its first batches: (N,) -> (P,)."""
 
     layout = task.network.layout
-    parameters, loss_at = at_init.losses_of(task, weights, buffers, batches=batches)
-    return (weights[:layout.prunable] * at_init.mean_gradient(layout, parameters, loss_at, batches=batches)).abs()
+    parameters, loss_at = base.losses_of(task, weights, buffers, batches=batches)
+    return (weights[:layout.prunable] * base.mean_gradient(layout, parameters, loss_at, batches=batches)).abs()

@@ -8,13 +8,13 @@ import torch
 
 from lth import rng
 from lth.algorithms import ALGORITHMS
-from lth.algorithms.edge_popup import Global, levels
+from lth.algorithms.trained_masks.edge_popup import Global, levels
 from lth.errors import LthError
 from lth.pruning.tickets import Round, fresh
 from lth.recipes.schema import Training
 from lth.training.task import Task
 from tests import planted
-from tests.algorithms.test_gem_miner import mining
+from tests.algorithms.trained_masks.test_gem_miner import mining
 from tests.conftest import SGD, task_of
 
 FINETUNE = {'length': '1 epochs', 'batch_size': 8, 'optimizer': SGD}

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from lth.algorithms.algorithm import Find, algorithm
+from lth.algorithms.base import Find, algorithm
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers

@@ -3,19 +3,19 @@ from typing import Literal
 
 from torch import Tensor
 
-from lth.algorithms import at_init
+from lth.algorithms.at_init import base
 from lth.pruning.tickets import Ticket
 from lth.training.task import Task
 
 
-class Settings(at_init.Ranked):
+class Settings(base.Ranked):
     """No settings of its own."""
 
     name: Literal['magnitude-at-init']
 
 
-@at_init.chooses('magnitude-at-init', Settings)
+@base.chooses('magnitude-at-init', Settings)
 def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """The weights that were drawn largest, of all layers together."""
 
-    return at_init.ranked(task, settings, start.weights[:, :task.network.layout.prunable].abs())
+    return base.ranked(task, settings, start.weights[:, :task.network.layout.prunable].abs())

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-from lth.algorithms import at_init
+from lth.algorithms.at_init import base
 from lth.models.flat_parameters import Layout
 from lth.pruning.layer_densities import published_smart_ratio
 from lth.pruning.tickets import Ticket
@@ -15,7 +15,7 @@ from lth.recipes.schema import Training
 from lth.training.task import Task
 
 
-class Settings(at_init.Sparse):
+class Settings(base.Sparse):
     """`classifier` is the density of the last layer; in the others it also falls as 1 / l^decay, for VGG with 2. Counts
     are rounded down in each layer, so a few weights fewer than density · P are kept.
     """
@@ -36,8 +36,8 @@ def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_ep
     return [sum(layer_counts(layout, settings))]
 
 
-@at_init.chooses('smart-ratio', Settings, counts=_kept)
+@base.chooses('smart-ratio', Settings, counts=_kept)
 def chosen(task: Task, settings: Settings, _start: Ticket) -> Tensor:
     """Weights at random, sparser with depth, the classifier's density fixed (Su et al. 2020)."""
 
-    return at_init.spread(task, layer_counts(task.network.layout, settings))
+    return base.spread(task, layer_counts(task.network.layout, settings))

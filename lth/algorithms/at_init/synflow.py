@@ -9,28 +9,28 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lth.algorithms import at_init
+from lth.algorithms.at_init import base
 from lth.models.network import Buffers
 from lth.pruning import masks
 from lth.pruning.tickets import Ticket
 from lth.training.task import Task
 
 
-class Settings(at_init.Ranked):
+class Settings(base.Ranked):
     """`iterations` are the rounds of scoring and cutting."""
 
     name: Literal['synflow']
     iterations: int = Field(100, ge=1)
 
 
-@at_init.chooses('synflow', Settings)
+@base.chooses('synflow', Settings)
 def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """The weights through which most of the signal flows, found without data in 100 rounds (Tanaka et al. 2020)."""
 
     mask = start.mask
     for number, count in enumerate(counts(task.network.layout.prunable, settings)):
         left = Ticket(mask, masks.applied(mask, start.weights), start.buffers, 0)
-        mask = at_init.cut(task, settings, at_init.seed_by_seed(task, left, scores), mask, count, salt=number)
+        mask = base.cut(task, settings, base.seed_by_seed(task, left, scores), mask, count, salt=number)
     return mask
 
 
@@ -48,7 +48,7 @@ def scores(task: Task, weights: Tensor, buffers: Buffers) -> Tensor:
     layout, absolute = task.network.layout, weights.double().abs()
     double = {name: buffer.double() if buffer.is_floating_point() else buffer for name, buffer in buffers.items()}
     module = task.network.bound(absolute, double).eval()
-    parameters = at_init.prunable(layout, module)
+    parameters = base.prunable(layout, module)
     flow = module(torch.ones(1, *task.network.shape, dtype=absolute.dtype, device=absolute.device)).sum()
-    gradient = at_init.packed(layout, torch.autograd.grad(flow, parameters, materialize_grads=True))
+    gradient = base.packed(layout, torch.autograd.grad(flow, parameters, materialize_grads=True))
     return absolute[:layout.prunable] * gradient

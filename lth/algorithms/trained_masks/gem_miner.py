@@ -10,12 +10,12 @@ from typing import Literal
 from pydantic import Field
 from torch import Tensor
 
-from lth.algorithms import scores
-from lth.algorithms.algorithm import algorithm
-from lth.algorithms.regularizers import Exponents, Penalty, Regularizer
-from lth.algorithms.scores import Scored, Way
-from lth.algorithms.starts import Start, start_of
-from lth.algorithms.straight_through import Rounded
+from lth.algorithms.base import algorithm
+from lth.algorithms.trained_masks import base
+from lth.algorithms.trained_masks.base import Scored, Way
+from lth.algorithms.trained_masks.initial_scores import Start, start_of
+from lth.algorithms.trained_masks.parametrizations import Rounded
+from lth.algorithms.trained_masks.regularizers import Exponents, Penalty, Regularizer
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
@@ -41,7 +41,7 @@ class Settings(Scored):
 def events(settings: Settings, training: Training, steps_per_epoch: int) -> list[int]:
     """The iterations at which scores freeze: every T, before the end."""
 
-    return scores.ends(settings.freeze_every, training, steps_per_epoch)[:-1]
+    return base.ends(settings.freeze_every, training, steps_per_epoch)[:-1]
 
 
 def kept_counts(layout: Layout, settings: Settings, training: Training, steps_per_epoch: int) -> list[int]:
@@ -61,7 +61,7 @@ def _ladder(weights: int, density: float, events_: int) -> list[int]:
 
 
 def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None:
-    scores.check_span('freeze_every', settings.freeze_every)
+    base.check_span('freeze_every', settings.freeze_every)
     if not events(settings, training, steps_per_epoch):
         raise LthError(f'algorithm.freeze_every: scores never freeze, as {settings.freeze_every} is not before the end '
                        f'of training, {training.length}. Freeze earlier or train longer.')
@@ -77,8 +77,8 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
 
     def active(number: int, last: Round) -> Tensor:
         assert last.search is not None
-        mask = scores.best(last.search.scores, last.ticket.mask, counts[number], task, number, settings.keep)
-        refuse_empty_layers(task, mask, f'Freezing scores at round {number}', scores.SINK)
+        mask = base.best(last.search.scores, last.ticket.mask, counts[number], task, number, settings.keep)
+        refuse_empty_layers(task, mask, f'Freezing scores at round {number}', base.SINK)
         return mask
 
     def found(number: int, mask: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,8 +87,8 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
             return mask, in_force
         return (in_force, in_force) if settings.final_mask == 'in-force' else (mask, mask)
 
-    yield from scores.searched(task, Way(
+    yield from base.searched(task, Way(
         ends=[*events(settings, task.training, task.steps_per_epoch), task.steps],
-        start=scores.drawn(task, lambda random: start_of(settings.scores, layout.prunable, random)),
+        start=base.drawn(task, lambda random: start_of(settings.scores, layout.prunable, random)),
         parametrization=lambda _, weights: Rounded(weights, penalty), active=active, found=found,
-        dressed=masks.applied, may_sink=scores.may_sink(task, settings)), past)
+        dressed=masks.applied, may_sink=base.may_sink(task, settings)), past)

@@ -4,8 +4,8 @@ import math
 import pytest
 import torch
 
-from lth.algorithms.regularizers import REGULARIZERS, Penalty
-from lth.algorithms.straight_through import Bernoulli, Multiplied, Rounded, Top
+from lth.algorithms.trained_masks.parametrizations import Bernoulli, Multiplied, Rounded, Top
+from lth.algorithms.trained_masks.regularizers import REGULARIZERS, Penalty
 from tests.conftest import task_of
 
 NONE = Penalty(0.)

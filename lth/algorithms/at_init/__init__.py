@@ -1,0 +1,1 @@
+"""Pruning at initialization: masks chosen before any weight is trained."""

@@ -1,0 +1,1 @@
+"""Training of tickets found by another run: finetuning, controls, transfer."""

@@ -1,0 +1,1 @@
+"""Searches that train a mask: scores are learned, weights stay as initialized."""
