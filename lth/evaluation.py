@@ -12,7 +12,7 @@ from lth.errors import LthError
 from lth.plan import Plan
 from lth.pruning.effective_sparsity import Carrying, carrying
 from lth.pruning.tickets import Round
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
 from lth.training.loop import accuracy

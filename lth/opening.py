@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lth.errors import LthError
 from lth.plan import Plan, planned
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
 

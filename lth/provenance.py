@@ -11,7 +11,7 @@ from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.recipes.schema import differences
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.system.files import Raw
 from lth.training.task import Choice, Engine
 

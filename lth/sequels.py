@@ -11,7 +11,7 @@ from lth.plan import Plan, planned
 from lth.pruning.output_layer import transplanted
 from lth.pruning.tickets import Round, drawn
 from lth.recipes import presets
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
 from lth.training.task import Engine

@@ -15,7 +15,7 @@ from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.plan import Plan, planned
 from lth.pruning.tickets import Round
-from lth.runs import Past, Run
+from lth.runs.folder import Past, Run
 from lth.system import file_lock, processes
 from lth.system.files import Raw
 from lth.training.engines import select

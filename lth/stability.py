@@ -19,7 +19,7 @@ from lth import opening, rng
 from lth.errors import LthError
 from lth.plan import Plan
 from lth.pruning.tickets import Ticket, finetune
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.session import Place
 from lth.system import files, processes
 from lth.training.engines import select

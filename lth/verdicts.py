@@ -8,7 +8,7 @@ from lth.checks import SEARCHES
 from lth.errors import LthError
 from lth.pruning.controls import Changes, changes
 from lth.pruning.tickets import drawn
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.sequels import Source
 from lth.statistics import Comparison, Interval, Verdict, interval, paired, verdict
 

@@ -15,7 +15,7 @@ from lth.algorithms.imp import Settings, find_ticket
 from lth.errors import LthError
 from lth.loading import NamedTicket, load_ticket
 from lth.models.network import Network
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.system import tensor_files
 from tests.conftest import task_of
 

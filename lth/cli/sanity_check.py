@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lth.checks import Step
     from lth.opening import Place
     from lth.plan import Plan
-    from lth.runs import Run
+    from lth.runs.folder import Run
     from lth.sequels import Source
     from lth.verdicts import Outcome, Report
 

@@ -14,7 +14,7 @@ from lth.algorithms import ALGORITHMS
 from lth.algorithms.trained_masks.supermask import DRAWS
 from lth.cli.options import out
 from lth.reports import rounds
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.statistics import Interval, interval
 
 

@@ -14,7 +14,7 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.plan import Plan
-    from lth.runs import Run
+    from lth.runs.folder import Run
 
 
 @explained

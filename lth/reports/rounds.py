@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from lth.pruning.effective_sparsity import Compaction
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.statistics import Interval, interval
 
 

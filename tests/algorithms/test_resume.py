@@ -9,7 +9,7 @@ from lth.algorithms import ALGORITHMS, imp
 from lth.pruning.criteria import CRITERIA
 from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS
 from lth.pruning.tickets import Round
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.training.task import Task
 from tests.algorithms.trained_masks.test_gem_miner import mining
 from tests.algorithms.trained_masks.test_trained_masks import VARIANTS, settings_of

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from lth import session
 from lth.recipes.rare_gems import drops
-from lth.runs import Run
+from lth.runs.folder import Run
 from tests.conftest import Result
 
 GEM = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '6', '--set', 'algorithm.freeze_every=2 epochs')

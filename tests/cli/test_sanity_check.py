@@ -6,7 +6,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lth import session
-from lth.runs import Run
+from lth.runs.folder import Run
 from lth.system.tensor_files import read_header
 
 FIND = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '-e', '6', '--run', 'gem')

@@ -19,7 +19,7 @@ from torch import Tensor
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.pruning.tickets import Round, Search, Ticket
-from lth.round_files import RoundFiles
+from lth.runs.round_files import RoundFiles
 from lth.system import files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header

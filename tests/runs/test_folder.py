@@ -10,8 +10,8 @@ from lth.algorithms.imp import Settings, find_ticket
 from lth.errors import LthError
 from lth.pruning.tickets import Round
 from lth.reports.rounds import table
-from lth.round_files import early_stop
-from lth.runs import Run
+from lth.runs.folder import Run
+from lth.runs.round_files import early_stop
 from lth.system import tensor_files
 from tests.conftest import task_of
 
