@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lth import sequels
 from lth.errors import LthError, suggestion
-from lth.plan import Plan, planned
+from lth.experiments import derived_runs
+from lth.experiments.derived_runs import Source
+from lth.experiments.plan import Plan, planned
 from lth.pruning.controls import CONTROLS, STANDARDS, hindrance, offered
 from lth.recipes.schema import merged
-from lth.sequels import Source
 from lth.system.files import Raw
 
 SEARCHES = {
@@ -83,9 +83,9 @@ def steps(source: Source, folder: Path, names: Sequence[str], options: Callable[
         if name in SEARCHES:
             searched = folder / f'{name}-search'
             yield Step(name, f'{name}: searching', planned(_searched(name, source), name), searched)
-        raw = sequels.recipe_of(source, folder / name, control=name if name not in SEARCHES else 'original',
+        raw = derived_runs.recipe_of(source, folder / name, control=name if name not in SEARCHES else 'original',
                                 searched=searched)
-        yield Step(name, name, sequels.finetuning(source, options(raw), name), folder / name)
+        yield Step(name, name, derived_runs.finetuning(source, options(raw), name), folder / name)
 
 
 def _impossible(name: str, source: Source) -> str | None:

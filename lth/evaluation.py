@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lth import opening
 from lth.algorithms.trained_masks import supermask
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
-from lth.plan import Plan
+from lth.experiments import open_run
+from lth.experiments.plan import Plan
 from lth.pruning.effective_sparsity import Carrying, carrying
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run
@@ -107,7 +107,7 @@ def afterwards(
         folder: Path, datasets: Path, engine: Engine, seeds: Sequence[int]) -> list[Evaluation]:
     """What finetuning made of these seeds, those that the run has."""
 
-    plan, run = opening.opened(opening.Place(folder, None, None))
+    plan, run = open_run.opened(open_run.Place(folder, None, None))
     data = plan.read(datasets).to(engine.device)
     return list(evaluations(plan, run, data, engine, [seed for seed in seeds if seed in run.seeds()], 0))
 

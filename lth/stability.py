@@ -15,12 +15,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lth import opening, rng
+from lth import rng
 from lth.errors import LthError
-from lth.plan import Plan
+from lth.experiments import open_run
+from lth.experiments.plan import Plan
+from lth.experiments.runner import Place
 from lth.pruning.tickets import Ticket, finetune
 from lth.runs.folder import Run
-from lth.session import Place
 from lth.system import files, processes
 from lth.training.engines import select
 from lth.training.loop import accuracy, with_statistics_anew
@@ -116,7 +117,7 @@ def answers(run: Run, place: Place, asked: Sequence[Question], tell: Callable[[i
 def _measure(place: Place, asked: Sequence[Question], send: Callable[[Question], None]) -> None:
     """Answers questions one after the other, each on disk before it is told."""
 
-    plan, run = opening.opened(opening.Place(place.folder, None, None))
+    plan, run = open_run.opened(open_run.Place(place.folder, None, None))
     training = plan.of_round(asked[0].round).recipe.training
     obstacle = select.obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
     engine = select.chosen(place.device, threads=place.threads, capturable=plan.capturable, obstacle=obstacle)
@@ -210,7 +211,7 @@ def _angle(one: Tensor, other: Tensor) -> float:
 def _place(run: Run, question: Question) -> Path:
     name = (f'seed-{question.seed}-round-{question.round:02d}-from-{question.iteration}-pair-{question.pair}-points-'
             f'{question.points}.json')
-    return opening.next_to(run.folder, 'stability') / name
+    return open_run.next_to(run.folder, 'stability') / name
 
 
 def _read(run: Run, question: Question, ticket: str) -> Answer:

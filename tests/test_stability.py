@@ -9,9 +9,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lth import rng, session, stability
+from lth import rng, stability
 from lth.cli.planning import plan_of
 from lth.datasets import sampling
+from lth.experiments import runner
 from lth.pruning.tickets import Ticket, finetune, fresh
 from lth.stability import Answer, Question, answered
 from lth.system import processes
@@ -115,9 +116,9 @@ def a_run_of_two_seeds(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp('two-seeds')
     plan = plan_of('lenet-300-100', 'digits', None, {'algorithm.rounds': 2, 'training.length': '2 epochs'}, [])
-    place = session.Place(folder / 'lenet-300-100-digits', folder, 'cpu')
+    place = runner.Place(folder / 'lenet-300-100-digits', folder, 'cpu')
     for seed in (0, 1):
-        session.search(plan, place, [seed], lambda _: None, lambda _: None)
+        runner.search(plan, place, [seed], lambda _: None, lambda _: None)
     return folder
 
 

@@ -18,7 +18,7 @@ from lth.algorithms.trained_masks.parametrizations import Rounded, Top
 from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.benchmark.usual import usual_way
 from lth.errors import LthError
-from lth.plan import Plan, planned
+from lth.experiments.plan import Plan, planned
 from lth.pruning import masks, tickets
 from lth.pruning.tickets import trainable
 from lth.recipes.durations import Span

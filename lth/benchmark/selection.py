@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 from lth import rng
-from lth.plan import Plan
+from lth.experiments.plan import Plan
 from lth.pruning import masks
 from lth.system.memory import watched
 

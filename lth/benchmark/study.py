@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lth import session
 from lth.benchmark.contest import Contender, Row, contest
-from lth.plan import Plan
+from lth.experiments import runner
+from lth.experiments.plan import Plan
 from lth.training.engines import select
 
 # At most so many densities are timed, from the first round to the last.
@@ -44,12 +44,12 @@ def estimated(plan: Plan, datasets: Path, device: str, *, threads: int, turns: i
 
 
 def timed(
-        plan: Plan, datasets: Path, device: str, *, threads: int, announce: session.Announce, tell: session.Tell,
+        plan: Plan, datasets: Path, device: str, *, threads: int, announce: runner.Announce, tell: runner.Tell,
 ) -> float:
     """Seconds that the whole search of one seed takes, from reading the pictures to the last file; nothing is kept."""
 
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        place = session.Place(Path(folder) / 'run', datasets, device, threads)
-        session.search(plan, place, [0], announce, tell)
+        place = runner.Place(Path(folder) / 'run', datasets, device, threads)
+        runner.search(plan, place, [0], announce, tell)
         return time.perf_counter() - began

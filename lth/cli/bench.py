@@ -14,7 +14,7 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.benchmark.contest import Row
-    from lth.plan import Plan
+    from lth.experiments.plan import Plan
 
 
 @explained

@@ -12,8 +12,8 @@ from rich.table import Table
 from lth.cli.options import err
 
 if TYPE_CHECKING:
-    from lth.plan import Plan
-    from lth.session import News
+    from lth.experiments.plan import Plan
+    from lth.experiments.runner import News
 
 _SECONDS_BETWEEN_LINES = 30.
 _SECONDS_UNTIL_A_GUESS = 2.

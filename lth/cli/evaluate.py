@@ -34,10 +34,11 @@ def evaluate(
     """
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import evaluation, opening  # pylint: disable=import-outside-toplevel
+    from lth import evaluation  # pylint: disable=import-outside-toplevel
+    from lth.experiments import open_run  # pylint: disable=import-outside-toplevel
     from lth.training.engines import select  # pylint: disable=import-outside-toplevel
-    where = opening.place(run)
-    plan, opened = opening.opened(where)
+    where = open_run.place(run)
+    plan, opened = open_run.opened(where)
     engine = select.chosen(device, threads=threads, capturable=plan.capturable,
                             choice=opened.engine() or 'auto', obstacle=plan.obstacle)
     data = plan.read(datasets).to(engine.device)

@@ -14,7 +14,7 @@ from lth.cli.searching import Way, carried_out, pair_name, run_folder, searched,
 from lth.errors import LthError, suggestion
 
 if TYPE_CHECKING:
-    from lth.plan import Plan
+    from lth.experiments.plan import Plan
     from lth.recipes.rare_gems import Conversion
 
 
@@ -108,10 +108,10 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
 def _found_and_finetuned(plan: 'Plan', way: Way) -> None:
     """Both runs, each with its table; for programs one object."""
 
-    from lth import opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     from lth.cli.finetune import finetuning  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import print_run, run_object  # pylint: disable=import-outside-toplevel # as above
-    from lth.sequels import Source  # pylint: disable=import-outside-toplevel # as above
+    from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth.experiments.derived_runs import Source  # pylint: disable=import-outside-toplevel # as above
     from lth.training.engines import select  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     numbers = parsed_seeds(way.seeds)
     if way.engine == 'sparse':
@@ -123,7 +123,7 @@ def _found_and_finetuned(plan: 'Plan', way: Way) -> None:
     if not way.as_json:
         print_run(run, numbers, as_json=False)
     last = len(plan.kept) - 1
-    folder = opening.beside(opening.Place(run.folder, None, None), plan, last, 'finetuned')
+    folder = open_run.beside(open_run.Place(run.folder, None, None), plan, last, 'finetuned')
     trained = searched(finetuning(Source(plan, run, numbers, last), folder, {}, []), way._replace(folder=folder))
     if way.as_json:
         print(json.dumps({'found': run_object(run, numbers), 'finetuned': run_object(trained, numbers)}, indent=2))

@@ -11,8 +11,8 @@ from lth.cli.planning import gem_schedule, overridden
 from lth.cli.searching import Way, carried_out, file_name, run_folder
 
 if TYPE_CHECKING:
-    from lth.plan import Plan
-    from lth.sequels import Source
+    from lth.experiments.derived_runs import Source
+    from lth.experiments.plan import Plan
 
 # What an optimizer of another kind starts with: a learning rate that does for most, and SGD its usual momentum.
 _OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -59,14 +59,14 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         lth finetune lenet-300-100-mnist-gem-5 --dataset fashion-mnist --optimizer adam
     """
 
-    from lth import opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    from lth.sequels import Source  # pylint: disable=import-outside-toplevel # as above
-    where = opening.place(run)
-    plan, opened = opening.opened(where)
+    from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth.experiments.derived_runs import Source  # pylint: disable=import-outside-toplevel # as above
+    where = open_run.place(run)
+    plan, opened = open_run.opened(where)
     seeds = opened.seeds() if where.seed is None else [where.seed]
-    source = Source(plan, opened, seeds, opening.round_of(plan, opened, seeds, where.round, round_))
+    source = Source(plan, opened, seeds, open_run.round_of(plan, opened, seeds, where.round, round_))
     what = 'finetuned' if dataset is None else f'finetuned-{file_name(dataset)}'
-    beside = opening.beside(where, plan, source.number, what)
+    beside = open_run.beside(where, plan, source.number, what)
     folder = beside if to is None else run_folder(to, '')
     options = {'training.optimizer': _OPTIMIZERS[optimizer] if optimizer else None,
                'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size,
@@ -81,16 +81,16 @@ def finetuning(
 ) -> 'Plan':
     """The plan of a run in `folder` that trains the source's tickets, on other pictures if a data set is given."""
 
-    from lth import sequels  # pylint: disable=import-outside-toplevel # as above
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
+    from lth.experiments import derived_runs  # pylint: disable=import-outside-toplevel # as above
     from lth.pruning import output_layer  # pylint: disable=import-outside-toplevel # as above
     name = None if dataset is None else DATASETS.canonical(dataset)
-    raw = overridden(sequels.recipe_of(source, folder, dataset=name), options, overrides)
-    plan = sequels.finetuning(source, raw, f'{source.run.folder} to be finetuned')
+    raw = overridden(derived_runs.recipe_of(source, folder, dataset=name), options, overrides)
+    plan = derived_runs.finetuning(source, raw, f'{source.run.folder} to be finetuned')
     if anew := output_layer.redrawn(source.plan.network, plan.network):
         mask = source.run.load(source.run.seeds()[0], source.number).ticket.mask[0]
         raw['algorithm']['kept'] = output_layer.kept(mask, source.plan.network, plan.network)
-        plan = sequels.finetuning(source, raw, f'{source.run.folder} to be finetuned')
+        plan = derived_runs.finetuning(source, raw, f'{source.run.folder} to be finetuned')
         plan = replace(plan, remarks=(*plan.remarks, f'classes differ ({source.plan.network.classes} / '
                                       f'{plan.network.classes}), so the output layer is drawn anew, dense: '
                                       f'{", ".join(anew)}'))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.plan import Plan
+    from lth.experiments.plan import Plan
     from lth.recipes.rare_gems import Conversion
 
 
@@ -88,7 +88,7 @@ def control_folder(folder: Path, control: str, draw: int = 1) -> Path:
 def _control_plan(plan: 'Plan', folder: Path, control: str, draw: int) -> 'Plan':
     """The plan of a control of a search in this folder: the same recipe, but for what it trains at each level."""
 
-    from lth.plan import planned  # pylint: disable=import-outside-toplevel # as above
+    from lth.experiments.plan import planned  # pylint: disable=import-outside-toplevel # as above
     raw = plan.recipe.dump()
     source = os.path.relpath(folder, control_folder(folder, control, draw))
     raw['algorithm'] = {'name': 'control', 'keep_out': raw['algorithm']['keep_out'], 'control': control, 'draw': draw,
@@ -130,7 +130,7 @@ def _planned(
 ) -> 'Plan':
     """A recipe; then the options, then `--set`."""
 
-    from lth.plan import planned  # pylint: disable=import-outside-toplevel # as above
+    from lth.experiments.plan import planned  # pylint: disable=import-outside-toplevel # as above
     from lth.training.engines import select  # pylint: disable=import-outside-toplevel # as above
     raw, origin, remark = found
     names = {'model': pair[0], 'data': pair[1]}

@@ -15,10 +15,10 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.checks import Step
-    from lth.opening import Place
-    from lth.plan import Plan
+    from lth.experiments.derived_runs import Source
+    from lth.experiments.open_run import Place
+    from lth.experiments.plan import Plan
     from lth.runs.folder import Run
-    from lth.sequels import Source
     from lth.verdicts import Outcome, Report
 
 _USUAL_SEEDS = 3
@@ -65,13 +65,14 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a comm
     """
 
     from lth import checks as rooms  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    from lth import opening, verdicts  # pylint: disable=import-outside-toplevel # as above
+    from lth import verdicts  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.finetune import lengths  # pylint: disable=import-outside-toplevel # as above
-    where = opening.place(run)
-    source = _source(where, *opening.opened(where), seeds, round_)
+    from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # as above
+    where = open_run.place(run)
+    source = _source(where, *open_run.opened(where), seeds, round_)
     rooms.refuse_unfit(source)
     names, left_out = rooms.chosen(None if checks is None else [name.strip() for name in checks.split(',')], source)
-    folder = opening.beside(where, source.plan, source.number, 'checks') if to is None else run_folder(to, '')
+    folder = open_run.beside(where, source.plan, source.number, 'checks') if to is None else run_folder(to, '')
     options = {'training.optimizer.learning_rate': learning_rate, **lengths(source, number_of_epochs)}
     steps = list(rooms.steps(source, folder, names, lambda raw: overridden(raw, options, override or [])))
     for remark in left_out:
@@ -110,8 +111,8 @@ def _done(steps: Sequence['Step'], way: Way) -> dict[str, 'Run']:
 def _source(where: 'Place', plan: 'Plan', run: 'Run', asked: str | None, round_: int | None) -> 'Source':
     """The round and the seeds to be checked; an LthError if the run lacks one of them."""
 
-    from lth import opening  # pylint: disable=import-outside-toplevel # as above
-    from lth.sequels import Source  # pylint: disable=import-outside-toplevel # as above
+    from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # as above
+    from lth.experiments.derived_runs import Source  # pylint: disable=import-outside-toplevel # as above
     has = run.seeds() if where.seed is None else [where.seed]
     seeds = has[:_USUAL_SEEDS] if asked is None else parsed_seeds(asked)
     if missing := sorted(set(seeds) - set(has)):
@@ -120,7 +121,7 @@ def _source(where: 'Place', plan: 'Plan', run: 'Run', asked: str | None, round_:
     if len(seeds) == 1:
         err.print('Note: with one seed no interval can be given and nothing be decided; three or more would. Add them '
                   'with the command of the search, such as --seeds 0-2.', highlight=False, soft_wrap=True)
-    return Source(plan, run, seeds, opening.round_of(plan, run, seeds, where.round, round_))
+    return Source(plan, run, seeds, open_run.round_of(plan, run, seeds, where.round, round_))
 
 
 def _told(report: 'Report', source: 'Source', folder: Path, *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from lth.cli.planning import control_folder
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.plan import Plan
+    from lth.experiments.plan import Plan
     from lth.runs.folder import Run
     from lth.training.task import Choice
 
@@ -57,13 +57,13 @@ def searched(plan: 'Plan', way: Way) -> 'Run':
     """The run, complete, with a display while it goes on."""
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import session  # pylint: disable=import-outside-toplevel
     from lth.cli.display import Display  # pylint: disable=import-outside-toplevel
+    from lth.experiments import runner  # pylint: disable=import-outside-toplevel
     numbers = parsed_seeds(way.seeds)
     _remark(plan)
-    place = session.Place(way.folder, way.datasets, way.device, way.threads, way.engine)
+    place = runner.Place(way.folder, way.datasets, way.device, way.threads, way.engine)
     with Display(plan, numbers) as display:
-        return session.search(plan, place, numbers, display.announce, display.tell)
+        return runner.search(plan, place, numbers, display.announce, display.tell)
 
 
 def way_of(plan: 'Plan', folder: Path, way: Way) -> Way:

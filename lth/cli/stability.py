@@ -45,18 +45,18 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
     """
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import opening, session  # pylint: disable=import-outside-toplevel
     from lth import stability as measuring  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.display import Counting  # pylint: disable=import-outside-toplevel # as above
-    where = opening.place(run)
+    from lth.experiments import open_run, runner  # pylint: disable=import-outside-toplevel
+    where = open_run.place(run)
     if where.seed is not None:
         raise LthError(f'{run} is a part of a run, but stability compares its seeds: give {where.folder}.')
-    plan, opened = opening.opened(where)
+    plan, opened = open_run.opened(where)
     last = min(opened.rounds(seed) for seed in opened.seeds()) - 1
     chosen = [0, last] if rounds is None else parsed_seeds(rounds, '--rounds')
     iterations = [] if part_at is None else parsed_seeds(part_at, '--part-at')
     asked = measuring.questions(plan, opened, chosen, iterations, pairs=pairs, points=points)
-    place = session.Place(where.folder, datasets, device, threads)
+    place = runner.Place(where.folder, datasets, device, threads)
     with Counting('pairs') as counting:
         found = measuring.answers(opened, place, asked, counting.tell)
     shared = list(measuring.overlaps(opened, chosen))
@@ -68,7 +68,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
             'overlaps': [overlap._asdict() for overlap in shared]}, indent=2))
         return
     _print(asked, found, shared)
-    out.print(f'Measurements: {opening.next_to(where.folder, "stability")}', highlight=False, soft_wrap=True)
+    out.print(f'Measurements: {open_run.next_to(where.folder, "stability")}', highlight=False, soft_wrap=True)
 
 
 def _print(asked: Sequence['Question'], found: Sequence['Answer'], shared: Sequence['Overlap']) -> None:

@@ -13,7 +13,7 @@ from lth.cli.searching import Way, carried_out, file_name, run_folder
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.plan import Plan
+    from lth.experiments.plan import Plan
     from lth.runs.folder import Run
 
 
@@ -61,10 +61,10 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         lth transfer resnet20-cifar10 --to cifar10 --optimizer adam -l 3e-4
     """
 
-    from lth import opening  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     from lth.pruning import output_layer  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    where = opening.place(run)
-    plan, source = opening.opened(where)
+    where = open_run.place(run)
+    plan, source = open_run.opened(where)
     seeds = source.seeds() if where.seed is None else [where.seed]
     numbers = _numbers(source, seeds, where.round, rounds)
     options = {
@@ -80,7 +80,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         return transfer_plan_of(sections, recipe, options, override or [], device)
 
     what = f'to-{file_name(to)}' + (f'-{optimizer}' if optimizer else '')
-    beside = opening.beside(where, plan, len(plan.kept) - 1 if where.round is None else where.round, what)
+    beside = open_run.beside(where, plan, len(plan.kept) - 1 if where.round is None else where.round, what)
     folder = beside if run_name is None else run_folder(run_name, '')
     target = planned('found', [0] * len(numbers), folder).network
     masks = (source.load(seeds[0], number).ticket.mask[0] for number in numbers)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from lth import session
+from lth.experiments import runner
 from lth.recipes.rare_gems import drops
 from lth.runs.folder import Run
 from tests.conftest import Result
@@ -90,7 +90,7 @@ def test_a_search_that_was_stopped_after_any_event_goes_on_byte_for_byte(lth, mo
         if one.number == 0:
             raise KeyboardInterrupt
     with monkeypatch.context() as patched:
-        patched.setattr(session.Run, 'save', stopping)
+        patched.setattr(runner.Run, 'save', stopping)
         assert lth(*GEM, '--run', 'half').code == 130
     found(lth, 'half')
     for path in Path('runs/whole/seed-0').rglob('*.*'):

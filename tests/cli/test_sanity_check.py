@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from lth import session
+from lth.experiments import runner
 from lth.runs.folder import Run
 from lth.system.tensor_files import read_header
 
@@ -74,7 +74,7 @@ def test_searches_under_a_condition_follow_the_recipe_but_for_the_condition(lth)
 
 def test_two_seeds_give_an_interval_and_a_verdict_in_words(lth, monkeypatch):
     # In one process, which spares the start of eight.
-    monkeypatch.setattr(session.engines, 'groups', lambda _engine, _network, seeds: [tuple(seeds)])
+    monkeypatch.setattr(runner.engines, 'groups', lambda _engine, _network, seeds: [tuple(seeds)])
     done(lth, *GEM, '--seeds', '0-1')
     result = lth('sanity-check', 'gem', '-e', '2', '--checks', 'shuffle-mask')
     assert result.code == 0, result.err
@@ -94,7 +94,7 @@ def test_checks_that_were_stopped_go_on_and_change_nothing_that_is_there(lth, mo
         if len(saved) == 3:
             raise KeyboardInterrupt
     with monkeypatch.context() as patched:
-        patched.setattr(session.Run, 'save', stopping)
+        patched.setattr(runner.Run, 'save', stopping)
         assert lth('sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk').code == 130
     assert sorted(path.name for path in Path('runs/gem-checks').iterdir()) == ['dense', 'original', 'reinit']
     before = {path: path.read_bytes() for path in Path('runs/gem-checks').rglob('*.safetensors')}
@@ -188,7 +188,7 @@ def test_checks_that_counts_or_settings_forbid_are_left_out_before_anything_is_t
 
 
 def test_seeds_can_be_added_to_gems_of_different_counts(lth, monkeypatch):
-    monkeypatch.setattr(session.engines, 'groups', lambda _engine, _network, seeds: [tuple(seeds)])
+    monkeypatch.setattr(runner.engines, 'groups', lambda _engine, _network, seeds: [tuple(seeds)])
     many = [word if word != '10' else '80' for word in GEM]
     done(lth, *many, '--seeds', '0-1', '--set', 'algorithm.final_mask=in-force')
     counts = {read_header(path)['kept'] for path in Path('runs/gem').rglob('round-02/mask.safetensors')}

@@ -4,8 +4,8 @@ import functools
 import pytest
 
 from lth.errors import LthError
+from lth.experiments.plan import Plan, planned
 from lth.models.registry import MODELS
-from lth.plan import Plan, planned
 from lth.recipes import presets
 from lth.recipes.schema import merged
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lth.errors import LthError
-from lth.plan import planned
+from lth.experiments.plan import planned
 from lth.recipes import presets
 from lth.recipes.rare_gems import Conversion, converted, drops
 from lth.recipes.rare_gems.keys import KINDS, MISSPELT, NOT_NEEDED, REFUSED, TAKEN

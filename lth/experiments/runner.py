@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from lth import provenance, sequels
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
-from lth.plan import Plan, planned
+from lth.experiments import derived_runs, provenance
+from lth.experiments.plan import Plan, planned
 from lth.pruning.tickets import Round
 from lth.runs.folder import Past, Run
 from lth.system import file_lock, processes
@@ -58,7 +58,7 @@ def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, t
     run = Run(place.folder, plan.recipe.dump(), plan.network)
     provenance.refuse_foreign(run)
     if plan.algorithm.sourced:
-        sequels.refuse_replaced(plan, run, seeds)
+        derived_runs.refuse_replaced(plan, run, seeds)
     place = replace(place, engine=place.engine or run.engine() or 'auto')
     engine = _engine(plan, place)
     if not _unfinished(plan, run, seeds):
@@ -105,7 +105,7 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
     past: Sequence[Round] = run.past(seeds, engine.device)
     number = len(past)
     if plan.algorithm.sourced:
-        source = sequels.past_of(plan, run.folder, seeds, engine)
+        source = derived_runs.past_of(plan, run.folder, seeds, engine)
         past = source + past if isinstance(source, Past) and isinstance(past, Past) else [*source, *past]
     latest = 0.
 
@@ -119,7 +119,7 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
 
     # Taken before training: a source that is replaced meanwhile is noticed the next time.
     missing = range(number, len(plan.kept))
-    sources = sequels.fingerprints(plan, run.folder, seeds, missing) if plan.algorithm.sourced else {}
+    sources = derived_runs.fingerprints(plan, run.folder, seeds, missing) if plan.algorithm.sourced else {}
     task = plan.task(data, seeds, engine, watch)
     for found in plan.algorithm.find(task, plan.recipe.algorithm, past):
         found = replace(found, sources=sources.get(found.number, ()))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lth.errors import LthError
-from lth.plan import Plan, planned
+from lth.experiments.plan import Plan, planned
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw

@@ -9,7 +9,7 @@ import torch
 from lth import __version__
 from lth.datasets import Dataset
 from lth.errors import LthError
-from lth.plan import Plan, planned
+from lth.experiments.plan import Plan, planned
 from lth.recipes.schema import differences
 from lth.runs.folder import Run
 from lth.system.files import Raw

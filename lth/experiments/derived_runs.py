@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lth import rng
 from lth.errors import LthError
-from lth.plan import Plan, planned
+from lth.experiments.plan import Plan, planned
 from lth.pruning.output_layer import transplanted
 from lth.pruning.tickets import Round, drawn
 from lth.recipes import presets
