@@ -10,7 +10,7 @@ from lth.cli.options import Datasets, Device, Json, Threads, err, explained, out
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.evaluation import Evaluation
+    from lth.analysis.evaluation import Evaluation
     from lth.runs.folder import Run
 
 
@@ -34,7 +34,7 @@ def evaluate(
     """
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import evaluation  # pylint: disable=import-outside-toplevel
+    from lth.analysis import evaluation  # pylint: disable=import-outside-toplevel
     from lth.experiments import open_run  # pylint: disable=import-outside-toplevel
     from lth.training.engines import select  # pylint: disable=import-outside-toplevel
     where = open_run.place(run)
@@ -75,8 +75,8 @@ def _object(one: 'Evaluation') -> dict[str, Any]:
 def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> None:
     """Rounds and seeds, then the layers of the last round shown."""
 
+    from lth.analysis.statistics import interval  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import percent, simple_table, title  # pylint: disable=import-outside-toplevel # as above
-    from lth.statistics import interval  # pylint: disable=import-outside-toplevel # as above
     rows = []
     for number in sorted({one.round for one in found}):
         alike = [one for one in found if one.round == number]
@@ -116,8 +116,8 @@ def _print_scores(found: Sequence['Evaluation']) -> None:
 def _print_finetuned(found: Sequence['Evaluation'], trained: Mapping[Path, Sequence['Evaluation']]) -> None:
     """The tickets of the last round before and after they were finetuned."""
 
+    from lth.analysis.statistics import interval, paired  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import percent, simple_table  # pylint: disable=import-outside-toplevel # as above
-    from lth.statistics import interval, paired  # pylint: disable=import-outside-toplevel # as above
     before = {one.seed: one.test_accuracy for one in found if one.round == found[-1].round}
     rows = []
     for folder, after in ((folder, after) for folder, after in trained.items() if after):

@@ -115,8 +115,8 @@ def _rows(
             return [(name, _summary(INITIALIZERS.find(name))) for name in INITIALIZERS.names()] + [
                 ('own', "As the model's own code draws them: the default of models that are not lth's.")]
         case 'checks':
-            from lth import checks  # pylint: disable=import-outside-toplevel # as above
-            return list(checks.known().items())
+            from lth.analysis import sanity_checks  # pylint: disable=import-outside-toplevel # as above
+            return list(sanity_checks.known().items())
         case 'criteria':
             return [(name, _summary(CRITERIA.find(name))) for name in CRITERIA.names()]
 

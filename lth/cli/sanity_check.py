@@ -14,12 +14,12 @@ from lth.cli.searching import Way, run_folder, searched, way_of
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.checks import Step
+    from lth.analysis.sanity_checks import Step
+    from lth.analysis.sanity_report import Outcome, Report
     from lth.experiments.derived_runs import Source
     from lth.experiments.open_run import Place
     from lth.experiments.plan import Plan
     from lth.runs.folder import Run
-    from lth.verdicts import Outcome, Report
 
 _USUAL_SEEDS = 3
 
@@ -64,8 +64,8 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a comm
         lth sanity-check resnet20-cifar10-gem-0.59 --seeds 0-4 --dry-run
     """
 
-    from lth import checks as rooms  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    from lth import verdicts  # pylint: disable=import-outside-toplevel # as above
+    from lth.analysis import sanity_checks as rooms  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth.analysis import sanity_report  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.finetune import lengths  # pylint: disable=import-outside-toplevel # as above
     from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # as above
     where = open_run.place(run)
@@ -83,7 +83,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a comm
     way = Way(folder, datasets, ','.join(map(str, source.seeds)), device, threads, as_json, dry_run, engine)
     runs = _done(steps, way)
     done = [name for name in names if name in runs]
-    _told(verdicts.report(source, done, runs.__getitem__), source, folder, as_json=as_json)
+    _told(sanity_report.report(source, done, runs.__getitem__), source, folder, as_json=as_json)
 
 
 def _done(steps: Sequence['Step'], way: Way) -> dict[str, 'Run']:
@@ -127,18 +127,18 @@ def _source(where: 'Place', plan: 'Plan', run: 'Run', asked: str | None, round_:
 def _told(report: 'Report', source: 'Source', folder: Path, *, as_json: bool) -> None:
     """The report on disk, and on the screen."""
 
-    from lth import verdicts  # pylint: disable=import-outside-toplevel # as above
+    from lth.analysis import sanity_report  # pylint: disable=import-outside-toplevel # as above
     from lth.system import files  # pylint: disable=import-outside-toplevel # as above
     thing = 'gem' if source.plan.algorithm.finds == 'gems' else 'ticket'
-    content = json.dumps(verdicts.as_object(report, source, thing), indent=2)
+    content = json.dumps(sanity_report.as_object(report, source, thing), indent=2)
     files.write(folder / 'checks.json', content.encode())
     if as_json:
         print(content)
         return
     _print_table(report, source, thing)
     for one in report.checks:
-        out.print(f'{one.check} {verdicts.sentence(one, thing)}.', highlight=False, soft_wrap=True)
-    out.print(f'{verdicts.dense_sentence(report, thing)}.', highlight=False, soft_wrap=True)
+        out.print(f'{one.check} {sanity_report.sentence(one, thing)}.', highlight=False, soft_wrap=True)
+    out.print(f'{sanity_report.dense_sentence(report, thing)}.', highlight=False, soft_wrap=True)
     out.print(f'Report: {folder / "checks.json"}', highlight=False, soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ from lth.cli.options import Datasets, Device, Json, Threads, explained, out, par
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.stability import Answer, Overlap, Question
+    from lth.analysis.mode_connectivity import Answer, Overlap, Question
 
 _STABLE = 0.02
 
@@ -45,7 +45,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
     """
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth import stability as measuring  # pylint: disable=import-outside-toplevel # as above
+    from lth.analysis import mode_connectivity as measuring  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.display import Counting  # pylint: disable=import-outside-toplevel # as above
     from lth.experiments import open_run, runner  # pylint: disable=import-outside-toplevel
     where = open_run.place(run)
@@ -74,8 +74,8 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
 def _print(asked: Sequence['Question'], found: Sequence['Answer'], shared: Sequence['Overlap']) -> None:
     """A row for every round and place of parting; then what masks share."""
 
+    from lth.analysis.statistics import interval  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import number, percent, simple_table  # pylint: disable=import-outside-toplevel # as above
-    from lth.statistics import interval  # pylint: disable=import-outside-toplevel # as above
     groups: dict[tuple[int, int], list[Answer]] = {}
     for question, answer in zip(asked, found, strict=True):
         groups.setdefault((question.round, question.iteration), []).append(answer)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lth.statistics import interval
+from lth.analysis.statistics import interval
 from lth.system import tensor_files
 
 LADDER = 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '1'

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lth.algorithms.imp import Settings, find_ticket
+from lth.analysis.summary_table import table
 from lth.errors import LthError
 from lth.pruning.tickets import Round
-from lth.reports.rounds import table
 from lth.runs.folder import Run
 from lth.runs.round_files import early_stop
 from lth.system import tensor_files

@@ -1,8 +1,8 @@
 """Verdicts in words."""
 import pytest
 
-from lth.statistics import interval, paired, verdict
-from lth.verdicts import Outcome, sentence
+from lth.analysis.sanity_report import Outcome, sentence
+from lth.analysis.statistics import interval, paired, verdict
 
 
 @pytest.mark.parametrize(('check', 'words'), [('erk', 'a random mask by ERK'), ('tiny-flip', 'tiny-flip')])

@@ -2,7 +2,7 @@
 import pytest
 from scipy import stats
 
-from lth.statistics import Comparison, Interval, interval, paired, verdict
+from lth.analysis.statistics import Comparison, Interval, interval, paired, verdict
 
 
 def test_two_values_by_hand():

@@ -3,9 +3,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from lth.analysis.statistics import Interval, interval
 from lth.pruning.effective_sparsity import Compaction
 from lth.runs.folder import Run
-from lth.statistics import Interval, interval
 
 
 class Outcome(NamedTuple):

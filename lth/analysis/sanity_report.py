@@ -4,13 +4,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lth.checks import SEARCHES
+from lth.analysis.sanity_checks import SEARCHES
+from lth.analysis.statistics import Comparison, Interval, Verdict, interval, paired, verdict
 from lth.errors import LthError
 from lth.experiments.derived_runs import Source
 from lth.pruning.controls import Changes, changes
 from lth.pruning.tickets import drawn
 from lth.runs.folder import Run
-from lth.statistics import Comparison, Interval, Verdict, interval, paired, verdict
 
 # What is beaten, and whether it is one thing or several.
 _WORDS = {

@@ -9,12 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lth import rng, stability
+from lth import rng
+from lth.analysis import mode_connectivity
+from lth.analysis.mode_connectivity import Answer, Question, answered
 from lth.cli.planning import plan_of
 from lth.datasets import sampling
 from lth.experiments import runner
 from lth.pruning.tickets import Ticket, finetune, fresh
-from lth.stability import Answer, Question, answered
 from lth.system import processes
 from lth.training.loop import accuracy, with_statistics_anew
 from lth.training.task import State, Task
@@ -164,7 +165,7 @@ def test_masks_are_compared_between_seeds_and_between_rounds(lth):
 
 def test_the_overlap_by_hand():
     one, other = torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])
-    assert stability._overlap(one, other) == pytest.approx((1 / 3, 0.25 / 0.75))
+    assert mode_connectivity._overlap(one, other) == pytest.approx((1 / 3, 0.25 / 0.75))
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
@@ -185,7 +186,7 @@ def test_pairs_measured_side_by_side_are_those_measured_one_after_the_other(lth,
     alone = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
     monkeypatch.setattr(processes, 'room', lambda _threads: 2)
-    monkeypatch.setattr(stability, 'answered', None)  # in this process nothing is
+    monkeypatch.setattr(mode_connectivity, 'answered', None)  # in this process nothing is
     assert measured(lth, '--rounds', '0') == found and len(alone) == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == alone
 
@@ -202,7 +203,7 @@ def test_a_pair_that_was_stopped_in_the_middle_is_measured_again_alike(lth, monk
             raise KeyboardInterrupt
         return accuracy(*arguments)
     with monkeypatch.context() as patched:
-        patched.setattr(stability, 'accuracy', stopping)
+        patched.setattr(mode_connectivity, 'accuracy', stopping)
         assert lth('stability', 'lenet-300-100-digits', '--points', '3').code == 130
     assert len(list(folder.iterdir())) == 1
     assert measured(lth) == found and {path.name: path.read_bytes() for path in folder.iterdir()} == whole
