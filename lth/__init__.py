@@ -5,7 +5,7 @@ From Python: `lth.load_ticket(path)` reads a ticket, see docs/python.md.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lth.loading import NamedTicket, load_ticket
+    from lth.export.torch_modules import NamedTicket, load_ticket
 
 __version__ = '0.1.0'
 __all__ = ['NamedTicket', 'load_ticket']
@@ -14,6 +14,6 @@ __all__ = ['NamedTicket', 'load_ticket']
 def __getattr__(name: str) -> Any:
     # When they are asked for: torch takes 2 s to import, and the command line's `--help` must not wait for it.
     if name in __all__:
-        from lth import loading  # pylint: disable=import-outside-toplevel
-        return getattr(loading, name)
+        from lth.export import torch_modules  # pylint: disable=import-outside-toplevel
+        return getattr(torch_modules, name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 import lth as package
 from lth.algorithms.imp import Settings, find_ticket
 from lth.errors import LthError
-from lth.loading import NamedTicket, load_ticket
+from lth.export.torch_modules import NamedTicket, load_ticket
 from lth.models.network import Network
 from lth.runs.folder import Run
 from lth.system import tensor_files
@@ -188,7 +188,7 @@ def test_a_mask_of_another_shape_is_refused(tmp_path):
 
 
 def test_the_examples_of_the_python_document_run(lth):
-    text = (Path(__file__).parent.parent / 'docs' / 'python.md').read_text()
+    text = (Path(__file__).parents[2] / 'docs' / 'python.md').read_text()
     blocks = re.findall(r'```(sh|python)\n(.*?)```', text, re.DOTALL)
     assert [kind for kind, _ in blocks].count('python') >= 4
     names: dict[str, object] = {}

@@ -1,0 +1,1 @@
+"""Tickets for other code: as torch modules and masks by name."""
