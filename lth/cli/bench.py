@@ -13,7 +13,7 @@ from lth.cli.planning import plan_of
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.benchmark.contest import Row
+    from lth.benchmark.timing import Row
     from lth.experiments.plan import Plan
 
 
@@ -69,7 +69,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
         _bench_masks(plan, turns, as_json=as_json)
         return
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth.benchmark.contest import contenders, contest  # pylint: disable=import-outside-toplevel
+    from lth.benchmark.timing import contenders, contest  # pylint: disable=import-outside-toplevel
     if study or run:
         _bench_study(plan, datasets, device, threads, turns, really=run, as_json=as_json)
         return
@@ -116,12 +116,12 @@ def _bench_study(
         plan: 'Plan', datasets: Path, device: str, threads: int, turns: int, *, really: bool, as_json: bool) -> None:
     """A whole search of one seed against the usual way."""
 
-    from lth.benchmark import study  # pylint: disable=import-outside-toplevel # as above
+    from lth.benchmark import whole_search  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.display import Display, duration  # pylint: disable=import-outside-toplevel # as above
-    found = study.estimated(plan, datasets, device, threads=threads, turns=turns)
+    found = whole_search.estimated(plan, datasets, device, threads=threads, turns=turns)
     if really:
         with Display(plan, [0]) as display:
-            seconds = study.timed(
+            seconds = whole_search.timed(
                 plan, datasets, device, threads=threads, announce=display.announce, tell=display.tell)
         found = replace(found, real_seconds=seconds)
     if as_json:
@@ -140,7 +140,7 @@ def _bench_study(
 def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:
     """The choice of a mask, which reads no pictures."""
 
-    from lth.benchmark.selection import selection  # pylint: disable=import-outside-toplevel # as above
+    from lth.benchmark.mask_selection import selection  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
     rows = selection(plan, turns=turns)
     if as_json:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lth.benchmark.contest import Contender, Row, contest
+from lth.benchmark.timing import Contender, Row, contest
 from lth.experiments import runner
 from lth.experiments.plan import Plan
 from lth.training.engines import select

@@ -16,7 +16,7 @@ from torch import Tensor
 from lth import rng
 from lth.algorithms.trained_masks.parametrizations import Rounded, Top
 from lth.algorithms.trained_masks.regularizers import Penalty
-from lth.benchmark.usual import usual_way
+from lth.benchmark.baseline_loop import usual_way
 from lth.errors import LthError
 from lth.experiments.plan import Plan, planned
 from lth.pruning import masks, tickets

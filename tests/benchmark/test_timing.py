@@ -4,8 +4,8 @@ import json
 import pytest
 import torch
 
-from lth.benchmark.contest import _ticket
-from lth.benchmark.usual import Pictures
+from lth.benchmark.baseline_loop import Pictures
+from lth.benchmark.timing import _ticket
 from tests.conftest import task_of
 
 MEASURED = {'density', 'replicates', 'seeds', 'threads', 'ms_per_step', 'ratio', 'over_plain', 'over_one',
