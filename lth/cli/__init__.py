@@ -12,10 +12,10 @@ from lth.cli.evaluate import evaluate
 from lth.cli.find_gem import find_gem
 from lth.cli.find_ticket import find_ticket
 from lth.cli.finetune import finetune
-from lth.cli.listing import listing
+from lth.cli.list import listing
 from lth.cli.prepare import prepare
 from lth.cli.sanity_check import sanity_check
-from lth.cli.showing import show
+from lth.cli.show import show
 from lth.cli.stability import stability
 from lth.cli.transfer import transfer
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lth.cli.arguments import plan_of
 from lth.cli.options import (
     DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads, explained, out)
-from lth.cli.planning import plan_of
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _bench_study(
     """A whole search of one seed against the usual way."""
 
     from lth.benchmark import whole_search  # pylint: disable=import-outside-toplevel # as above
-    from lth.cli.display import Display, duration  # pylint: disable=import-outside-toplevel # as above
+    from lth.cli.progress import Display, duration  # pylint: disable=import-outside-toplevel # as above
     found = whole_search.estimated(plan, datasets, device, threads=threads, turns=turns)
     if really:
         with Display(plan, [0]) as display:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lth.cli.arguments import converted_plan
 from lth.cli.options import Json, err, explained
-from lth.cli.planning import converted_plan
 from lth.errors import LthError
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lth.cli.arguments import Found, gem_plan_of, gem_recipe_of, gem_schedule
+from lth.cli.execute import Way, carried_out, pair_name, run_folder, searched, way_of
 from lth.cli.options import (
     BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
     RunName, Threads, err, explained, parsed_seeds)
-from lth.cli.planning import Found, gem_plan_of, gem_recipe_of, gem_schedule
-from lth.cli.searching import Way, carried_out, pair_name, run_folder, searched, way_of
 from lth.errors import LthError, suggestion
 
 if TYPE_CHECKING:

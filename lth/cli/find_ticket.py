@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from lth.cli.arguments import controls_of, plan_of
+from lth.cli.execute import Way, carried_out, pair_name, run_folder
 from lth.cli.options import (
     BatchSize, DatasetName, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Model, Overrides,
     Precision, RecipeName, RunName, Seeds, Threads, explained)
-from lth.cli.planning import controls_of, plan_of
-from lth.cli.searching import Way, carried_out, pair_name, run_folder
 
 
 @explained

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from lth.cli.arguments import gem_schedule, overridden
+from lth.cli.execute import Way, carried_out, file_name, run_folder
 from lth.cli.options import (
     BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Threads, explained)
-from lth.cli.planning import gem_schedule, overridden
-from lth.cli.searching import Way, carried_out, file_name, run_folder
 
 if TYPE_CHECKING:
     from lth.experiments.derived_runs import Source

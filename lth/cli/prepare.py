@@ -35,7 +35,7 @@ def prepare(
     """
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth.cli.display import Counting  # pylint: disable=import-outside-toplevel
+    from lth.cli.progress import Counting  # pylint: disable=import-outside-toplevel
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel
     from lth.recipes.schema import DataSettings, checked, merged  # pylint: disable=import-outside-toplevel
     source = DATASETS.find(dataset)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lth.cli.arguments import overridden
+from lth.cli.execute import Way, run_folder, searched, way_of
 from lth.cli.options import (
     Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Threads, err, explained, out,
     parsed_seeds)
-from lth.cli.planning import overridden
-from lth.cli.searching import Way, run_folder, searched, way_of
 from lth.errors import LthError
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
 
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth.analysis import mode_connectivity as measuring  # pylint: disable=import-outside-toplevel # as above
-    from lth.cli.display import Counting  # pylint: disable=import-outside-toplevel # as above
+    from lth.cli.progress import Counting  # pylint: disable=import-outside-toplevel # as above
     from lth.experiments import open_run, runner  # pylint: disable=import-outside-toplevel
     where = open_run.place(run)
     if where.seed is not None:

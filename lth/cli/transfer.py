@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lth.cli.arguments import control_folder, transfer_plan_of
+from lth.cli.execute import Way, carried_out, file_name, run_folder
 from lth.cli.options import (
     BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
     Threads, explained, parsed_seeds)
-from lth.cli.planning import control_folder, transfer_plan_of
-from lth.cli.searching import Way, carried_out, file_name, run_folder
 from lth.errors import LthError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from lth import rng
 from lth.analysis import mode_connectivity
 from lth.analysis.mode_connectivity import Answer, Question, answered
-from lth.cli.planning import plan_of
+from lth.cli.arguments import plan_of
 from lth.datasets import sampling
 from lth.experiments import runner
 from lth.pruning.tickets import Ticket, finetune, fresh

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lth.cli.planning import plan_of
+from lth.cli.arguments import plan_of
 from lth.datasets import DATASETS, Dataset
 from lth.errors import LthError
 from lth.experiments import runner

@@ -20,7 +20,8 @@ from lth.training.engines.sparse_cpu.supported import Chain, chain
 from lth.training.loop import train
 from lth.training.task import Task
 from tests.conftest import CPU, SGD, everything, task_of
-from tests.training.engines.test_sparse_cpu import OPTIMIZERS, SPARSE, assert_engines_take_turns, drawn, ends, exact, gap, ticket_of
+from tests.training.engines.test_sparse_cpu import (
+    OPTIMIZERS, SPARSE, assert_engines_take_turns, drawn, ends, exact, gap, ticket_of)
 
 
 def filtered(task: Task, *layers: tuple[int, int, int, bool], width: int = 6, bias: bool = True) -> Task:

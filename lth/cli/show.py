@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from lth.cli.arguments import plan_of
 from lth.cli.options import Json, explained
-from lth.cli.planning import plan_of
 from lth.errors import LthError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from lth.cli.arguments import control_folder
 from lth.cli.options import err, parsed_seeds
-from lth.cli.planning import control_folder
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def searched(plan: 'Plan', way: Way) -> 'Run':
     """The run, complete, with a display while it goes on."""
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth.cli.display import Display  # pylint: disable=import-outside-toplevel
+    from lth.cli.progress import Display  # pylint: disable=import-outside-toplevel
     from lth.experiments import runner  # pylint: disable=import-outside-toplevel
     numbers = parsed_seeds(way.seeds)
     _remark(plan)
