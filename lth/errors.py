@@ -8,7 +8,7 @@ class LthError(Exception):
     """A user's mistake, told in one paragraph: what, where, the value, and how to mend it."""
 
 
-def one_line(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """Another exception with its kind, for the middle of a paragraph."""
 
     return ' '.join(f'{type(error).__name__}: {error}'.split())

@@ -12,10 +12,10 @@ from torch import Tensor
 def generator(seed: int, stream: str, *numbers: int) -> torch.Generator:
     """A CPU generator for one use: the same for the same names on every machine and device."""
 
-    return torch.Generator().manual_seed(number(seed, stream, *numbers))
+    return torch.Generator().manual_seed(derive_seed(seed, stream, *numbers))
 
 
-def number(seed: int, stream: str, *numbers: int) -> int:
+def derive_seed(seed: int, stream: str, *numbers: int) -> int:
     """63 bits for a generator that is not ours to make, such as the one that a module's dropout draws from."""
 
     name = '/'.join(map(str, (seed, stream, *numbers)))
@@ -23,7 +23,7 @@ def number(seed: int, stream: str, *numbers: int) -> int:
     return int.from_bytes(digest, 'little') >> 1
 
 
-def shuffled(values: Tensor, random: torch.Generator) -> Tensor:
+def shuffle(values: Tensor, random: torch.Generator) -> Tensor:
     """The same values in another order: (n,) -> (n,)."""
 
     return values[torch.randperm(len(values), generator=random).to(values.device)]

@@ -15,12 +15,12 @@ from lth.cli import app
 from lth.datasets import Dataset, Split
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
-from lth.models.registry import settings_of
-from lth.recipes.schema import DataSettings, Training
+from lth.models.registry import settings_class
+from lth.recipes.schema import DataSettings, TrainingSettings
 from lth.training.engines import select
 from lth.training.task import Engine, State, Task
 
-CPU = select.chosen('cpu', threads=1)
+CPU = select.select_engine('cpu', threads=1)
 SGD = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'weight_decay': 5e-4}
 ADAM = {'name': 'adam', 'learning_rate': 1.2e-3}
 
@@ -48,9 +48,9 @@ def task_of(model: str = 'lenet-300-100', *, seeds: tuple[int, ...] = (0,), shap
             data: dict[str, Any] | None = None, **training: Any) -> Task:
     """A task that takes a moment: 4 classes, batches of 8, 5 steps an epoch unless said otherwise."""
 
-    exact = settings_of(model)
+    exact = settings_class(model)
     network = Network.of(exact(name=model), shape, 4, keep_out)
-    settings = Training.model_validate({'length': '3 epochs', 'batch_size': 8, 'optimizer': ADAM} | training)
+    settings = TrainingSettings.model_validate({'length': '3 epochs', 'batch_size': 8, 'optimizer': ADAM} | training)
     options = DataSettings.model_validate({'name': 'made-up', 'validation': 8} | (data or {}))
     return Task(network, made_up(shape, pictures).to(engine.device), options, settings, seeds, engine)
 
@@ -58,9 +58,9 @@ def task_of(model: str = 'lenet-300-100', *, seeds: tuple[int, ...] = (0,), shap
 def start_of(task: Task, dtype: torch.dtype = torch.float32) -> State:
     """The fresh state of a task."""
 
-    weights = torch.stack([task.network.fresh(seed) for seed in task.seeds]).to(task.engine.device, dtype)
+    weights = torch.stack([task.network.initial_weights(seed) for seed in task.seeds]).to(task.engine.device, dtype)
     buffers = {}
-    for name, buffer in task.network.fresh_buffers().items():
+    for name, buffer in task.network.initial_buffers().items():
         one = buffer.to(task.engine.device, dtype if buffer.is_floating_point() else buffer.dtype)
         buffers[name] = one.expand(len(weights), *buffer.shape).clone()
     return State(weights, buffers)

@@ -5,7 +5,7 @@ import torch
 
 from lth.datasets import Dataset, Split
 from lth.models.network import Network
-from lth.models.registry import settings_of
+from lth.models.registry import settings_class
 
 # `flat` is as its initializer draws it. The others have weights of their own. `against`: those of the signal are
 # negative, all others positive. `paths`: a strong path for each class through a hidden unit of its own, and one strong
@@ -43,7 +43,7 @@ def network(folder: Path, function: str, initializer: str) -> Network:
 
     (folder / 'planted_models.py').write_text(MODELS)
     name = f'planted_models.py:{function}'
-    return Network.of(settings_of(name)(name=name, initializer=initializer), (1, 8, 8), 4)
+    return Network.of(settings_class(name)(name=name, initializer=initializer), (1, 8, 8), 4)
 
 
 def pictures() -> Dataset:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from lth.models.flat_parameters import Layout
 from lth.pruning.tickets import Round
-from lth.recipes.schema import AlgorithmSettings, Training
+from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.registry.registry import Registry
 from lth.training.task import Task
 
@@ -26,26 +26,26 @@ class Algorithm:
     summary: str
     settings: type[AlgorithmSettings]
     find: Find
-    kept: Callable[[Layout, Any, Training, int], list[int]]
-    check: Callable[[Any, Training, int], None]
+    kept: Callable[[Layout, Any, TrainingSettings, int], list[int]]
+    check: Callable[[Any, TrainingSettings, int], None]
     trains: Trains = 'each'
     finds: Finds = 'tickets'
-    noisy: bool = False
-    sourced: bool = False
+    stochastic: bool = False
+    needs_source: bool = False
 
 
 ALGORITHMS: Registry[Algorithm] = Registry('algorithm')
 
 
 def algorithm(
-        name: str, settings: type[AlgorithmSettings], *, kept: Callable[[Layout, Any, Training, int], list[int]],
-        check: Callable[[Any, Training, int], None], trains: Trains = 'each', finds: Finds = 'tickets',
-        noisy: bool = False, sourced: bool = False,
+        name: str, settings: type[AlgorithmSettings], *, kept: Callable[[Layout, Any, TrainingSettings, int], list[int]],
+        check: Callable[[Any, TrainingSettings, int], None], trains: Trains = 'each', finds: Finds = 'tickets',
+        stochastic: bool = False, needs_source: bool = False,
 ) -> Callable[[Find], Find]:
     """A decorator that registers a generator of rounds; the first line of its docstring becomes its summary."""
 
     def add(find: Find) -> Find:
         summary = (find.__doc__ or '').partition('\n')[0]
-        ALGORITHMS.register(name)(Algorithm(summary, settings, find, kept, check, trains, finds, noisy, sourced))
+        ALGORITHMS.register(name)(Algorithm(summary, settings, find, kept, check, trains, finds, stochastic, needs_source))
         return find
     return add

@@ -16,11 +16,11 @@ from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.criteria import CRITERIA
-from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS, Change
-from lth.pruning.prune import Trained, changed, cut
-from lth.pruning.tickets import Round, Ticket, finetune, fresh
-from lth.recipes.durations import Length, Span
-from lth.recipes.schema import AlgorithmSettings, Constant, Cosine, Section, Training
+from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS, LayerSurvivors
+from lth.pruning.prune import TrainedRound, apply_mask_actions, prune_mask
+from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
+from lth.recipes.durations import Duration, DurationSetting
+from lth.recipes.schema import AlgorithmSettings, Constant, Cosine, Section, TrainingSettings
 from lth.training.lr_schedules import learning_rates
 from lth.training.task import Task
 
@@ -46,7 +46,7 @@ class Settings(AlgorithmSettings):
     criterion: Annotated[str, AfterValidator(CRITERIA.canonical)] = 'magnitude'
     mask_1_action: Annotated[str, AfterValidator(MASK_1_ACTIONS.canonical)] = 'rewind'
     mask_0_action: Annotated[str, AfterValidator(MASK_0_ACTIONS.canonical)] = 'zero'
-    rewind: Length = Span(0, 'iterations')
+    rewind: DurationSetting = Duration(0, 'iterations')
     retrain: Retrain = 'weight-rewinding'
     shots: Literal['iterative', 'one-shot'] = 'iterative'
 
@@ -74,14 +74,14 @@ class Settings(AlgorithmSettings):
 
         return self.retrain != 'weight-rewinding' and not (self.retrain == 'strategy-2' and number == self.rounds)
 
-    def training_of(self, number: int, training: Training, steps_per_epoch: int) -> Training:
+    def training_for_round(self, number: int, training: TrainingSettings, steps_per_epoch: int) -> TrainingSettings:
         """As the recipe says, by the whole schedule; after fine-tuning's prunes at the schedule's last rate."""
 
         if number == 0 or self.retrain != 'fine-tuning':
             return training
         rate = float(learning_rates(training, steps_per_epoch)[-1])
         optimizer = training.optimizer.model_copy(update={'learning_rate': rate})
-        level = {'optimizer': optimizer, 'schedule': Constant(name='constant'), 'warmup': Span(0, 'iterations')}
+        level = {'optimizer': optimizer, 'schedule': Constant(name='constant'), 'warmup': Duration(0, 'iterations')}
         return training.model_copy(update=level)
 
 
@@ -89,19 +89,19 @@ def ladder(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
     """The exact kept counts of rounds 0 … N: of each prunable layer, or of all as one when ranked globally."""
 
     slots, rate_of = layout.prunable_slots, settings.rates
-    sizes = (layout.prunable,) if settings.scope == 'global' else tuple(slot.size for slot in slots)
+    sizes = (layout.prunable_count,) if settings.scope == 'global' else tuple(slot.size for slot in slots)
     rates = [rate_of if isinstance(rate_of, float) else getattr(rate_of, slot.kind) for slot in slots]
     counts = [sizes]
     for _ in range(settings.rounds):
-        counts.append(tuple(masks.survivors(count, rate) for count, rate in zip(counts[-1], rates)))
+        counts.append(tuple(masks.remaining_count(count, rate) for count, rate in zip(counts[-1], rates)))
     return counts
 
 
-def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
+def _kept(layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
     return [sum(counts) for counts in ladder(layout, settings)]
 
 
-def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None:
+def _check(settings: Settings, training: TrainingSettings, steps_per_epoch: int) -> None:
     end, rewind = training.length.steps(steps_per_epoch), settings.rewind.steps(steps_per_epoch)
     if rewind >= end:
         raise LthError(f'algorithm.rewind: {settings.rewind} (iteration {rewind}) is not before the end of training, '
@@ -123,20 +123,20 @@ def find_ticket(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
             dense = last = _dense_round(task, settings)
         else:
             ticket = _pruned(task, settings, number, counts[number], dense, last)
-            retraining = settings.training_of(number, task.training, task.steps_per_epoch)
-            last = Round(number, ticket, finetune(replace(task, training=retraining), ticket))
+            retraining = settings.training_for_round(number, task.training, task.steps_per_epoch)
+            last = Round(number, ticket, train_ticket(replace(task, training=retraining), ticket))
         yield last
 
 
 def _dense_round(task: Task, settings: Settings) -> Round:
     """Round 0: the dense network trained up to the rewind point, its ticket, and on from there as every round is."""
 
-    start, iteration = fresh(task), settings.rewind.steps(task.steps_per_epoch)
+    start, iteration = dense_ticket(task), settings.rewind.steps(task.steps_per_epoch)
     if iteration == 0:
-        return Round(0, start, finetune(task, start))
-    before = finetune(task, start, until=iteration)
+        return Round(0, start, train_ticket(task, start))
+    before = train_ticket(task, start, until=iteration)
     ticket = Ticket(start.mask, before.weights, before.buffers, before.step)
-    trained = finetune(task, ticket)
+    trained = train_ticket(task, ticket)
     return Round(0, ticket, replace(trained, history=(*before.history, *trained.history[1:])))
 
 
@@ -145,19 +145,19 @@ def _pruned(task: Task, settings: Settings, number: int, counts: tuple[int, ...]
 
     source = dense if settings.shots == 'one-shot' else last
     carried_on = settings.carries_on(number)
-    start, prunable = source.trained if carried_on else dense.ticket, task.network.layout.prunable
+    start, prunable = source.trained if carried_on else dense.ticket, task.network.layout.prunable_count
     # Where training is carried on, what it set out with was the rewind point.
     begun = source if settings.retrain == 'weight-rewinding' else dense
-    trained = Trained(begun.ticket.weights[:, :prunable], source.trained.weights[:, :prunable],
+    trained = TrainedRound(begun.ticket.weights[:, :prunable], source.trained.weights[:, :prunable],
                       dense.ticket.weights[:, :prunable], source.ticket.mask, number)
-    mask = cut(task, trained, CRITERIA.find(settings.criterion), counts)
+    mask = prune_mask(task, trained, CRITERIA.find(settings.criterion), counts)
     mask_1 = _carried_on if carried_on else MASK_1_ACTIONS.find(settings.mask_1_action)
     weights = start.weights.clone()
-    weights[:, :prunable] = changed(task, trained, mask, mask_1, MASK_0_ACTIONS.find(settings.mask_0_action))
+    weights[:, :prunable] = apply_mask_actions(task, trained, mask, mask_1, MASK_0_ACTIONS.find(settings.mask_0_action))
     return Ticket(mask, weights, start.buffers, dense.ticket.iteration)
 
 
-def _carried_on(change: Change) -> Tensor:
+def _carried_on(change: LayerSurvivors) -> Tensor:
     """What stands for a mask-1 action where trained weights are trained on."""
 
     return change.final

@@ -10,7 +10,7 @@ from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.experiments import open_run
 from lth.experiments.plan import Plan
-from lth.pruning.effective_sparsity import Carrying, carrying
+from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run
 from lth.system import files
@@ -27,17 +27,17 @@ class LayerDensity(NamedTuple):
     name: str
     kept: int
     weights: int
-    in_force: int | None
+    above_threshold: int | None
 
 
-class Scores(NamedTuple):
+class ScoreSummary(NamedTuple):
     """Trained scores: how many are active, not frozen, and how many of those are in force as they are rounded; the
     active ones' least, quartiles and largest, and how many are exactly 0. `drawn` is the mean test accuracy of masks
     drawn from them, where that was recorded.
     """
 
     active: int
-    in_force: int
+    above_threshold: int
     least: float
     lower: float
     median: float
@@ -59,29 +59,29 @@ class Evaluation(NamedTuple):
     test_accuracy: float
     recorded: float
     layers: list[LayerDensity]
-    scores: Scores | None
-    carrying: list[Carrying]
+    scores: ScoreSummary | None
+    carrying: list[ConnectedLayer]
 
 
-def evaluations(
+def evaluate_rounds(
         plan: Plan, run: Run, data: Dataset, engine: Engine, seeds: Sequence[int], number: int | None,
 ) -> Iterator[Evaluation]:
     """Every round asked for, measured from its files."""
 
-    lit = sampling.lit(data, plan.recipe.data)
+    nonzero_pixels = sampling.nonzero_pixels(data, plan.recipe.data)
     for seed in seeds:
         task = plan.task(data, [seed], engine)
-        for chosen in range(run.rounds(seed)) if number is None else [number]:
-            found = run.load(seed, chosen)
+        for chosen in range(run.round_count(seed)) if number is None else [number]:
+            found = run.load_round(seed, chosen)
             state = found.trained.to(engine.device)
             kept = int(found.ticket.mask.sum())
             yield Evaluation(seed, chosen, kept, plan.network.layout.density(kept), accuracy(task, state)[0],
                              run.header(seed, chosen)['test_accuracy'], _layers(plan, found),
                              _scores(plan, task, found.to(engine.device)),
-                             carrying(plan.network, found.ticket.mask[0], lit))
+                             connected_layers(plan.network, found.ticket.mask[0], nonzero_pixels))
 
 
-def finetuned(folder: Path, number: int) -> list[Path]:
+def finetuned_runs(folder: Path, number: int) -> list[Path]:
     """The runs beside a run that finetune its tickets of this round as they are."""
 
     found = []
@@ -103,25 +103,25 @@ def _settings_in(recipe: Path) -> Raw:
     return settings if isinstance(settings, dict) else {}
 
 
-def afterwards(
+def evaluate_finetuned(
         folder: Path, datasets: Path, engine: Engine, seeds: Sequence[int]) -> list[Evaluation]:
     """What finetuning made of these seeds, those that the run has."""
 
-    plan, run = open_run.opened(open_run.Place(folder, None, None))
+    plan, run = open_run.open_run(open_run.RunPath(folder, None, None))
     data = plan.read(datasets).to(engine.device)
-    return list(evaluations(plan, run, data, engine, [seed for seed in seeds if seed in run.seeds()], 0))
+    return list(evaluate_rounds(plan, run, data, engine, [seed for seed in seeds if seed in run.seeds()], 0))
 
 
 def _layers(plan: Plan, found: Round) -> list[LayerDensity]:
     layout = plan.network.layout
     masks = layout.unpack(found.ticket.mask[0])
-    in_force = layout.unpack(_in_force(plan, found)) if found.search else {}
+    above_threshold = layout.unpack(_in_force(plan, found)) if found.search else {}
     return [LayerDensity(slot.name, int(masks[slot.name].sum()) if slot.prunable else slot.size, slot.size,
-                         int(in_force[slot.name].sum()) if slot.name in in_force else None)
+                         int(above_threshold[slot.name].sum()) if slot.name in above_threshold else None)
             for slot in layout.slots if slot.kind != 'other']
 
 
-def _scores(plan: Plan, task: Task, found: Round) -> Scores | None:
+def _scores(plan: Plan, task: Task, found: Round) -> ScoreSummary | None:
     if found.search is None:
         return None
     active = found.search.scores[0][found.ticket.mask[0]]
@@ -131,11 +131,11 @@ def _scores(plan: Plan, task: Task, found: Round) -> Scores | None:
     settings, drawn = plan.recipe.algorithm, None
     if found.search.drawn and isinstance(settings, supermask.Settings):
         (drawn,) = supermask.drawn_accuracy(task, settings, found.search.scores)
-    return Scores(len(ranked), int(_in_force(plan, found).sum()), least, lower, median, upper, largest,
+    return ScoreSummary(len(ranked), int(_in_force(plan, found).sum()), least, lower, median, upper, largest,
                   int((active == 0).sum()), drawn)
 
 
 def _in_force(plan: Plan, found: Round) -> Tensor:
     """The weights that took part when the round ended: (P,)."""
 
-    return found.trained.weights[0, :plan.network.layout.prunable] != 0
+    return found.trained.weights[0, :plan.network.layout.prunable_count] != 0

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from lth.errors import LthError, suggestion
 from lth.experiments import derived_runs
-from lth.experiments.derived_runs import Source
-from lth.experiments.plan import Plan, planned
-from lth.pruning.controls import CONTROLS, STANDARDS, hindrance, offered
-from lth.recipes.schema import merged
+from lth.experiments.derived_runs import SourceRound
+from lth.experiments.plan import Plan, make_plan
+from lth.pruning.controls import CONTROLS, STANDARDS, available_controls, control_obstacle
+from lth.recipes.schema import merge
 from lth.system.files import Raw
 
 SEARCHES = {
@@ -25,7 +25,7 @@ SEARCHES = {
 _EPOCHS = re.compile(r'(\d+) epochs?')
 
 
-class Step(NamedTuple):
+class CheckRun(NamedTuple):
     """One run that a check needs, in order; `what` is the check itself, or its search before it."""
 
     check: str
@@ -34,21 +34,21 @@ class Step(NamedTuple):
     folder: Path
 
 
-def known() -> dict[str, str]:
+def available_checks() -> dict[str, str]:
     """Every check with what it does."""
 
-    return offered() | SEARCHES
+    return available_controls() | SEARCHES
 
 
-def chosen(names: Sequence[str] | None, source: Source) -> tuple[list[str], list[str]]:
+def select_checks(names: Sequence[str] | None, source: SourceRound) -> tuple[list[str], list[str]]:
     """The checks to do and why others are left out: those that were named, else all that apply to the run. An LthError
     for a name that is none, or a check that cannot be done.
     """
 
     done, left_out = [], []
-    for name in known() if names is None else names:
-        if name not in known():
-            raise LthError(f'--checks: unknown check {name!r}{suggestion(name, known())}')
+    for name in available_checks() if names is None else names:
+        if name not in available_checks():
+            raise LthError(f'--checks: unknown check {name!r}{suggestion(name, available_checks())}')
         reason = _impossible(name, source)
         if reason is None:
             done.append(name)
@@ -59,22 +59,22 @@ def chosen(names: Sequence[str] | None, source: Source) -> tuple[list[str], list
     return done, left_out
 
 
-def refuse_unfit(source: Source) -> None:
+def refuse_unfit(source: SourceRound) -> None:
     """An LthError if the run has nothing that could be checked."""
 
     folder, settings = source.run.folder, source.plan.recipe.dump()['algorithm']
-    if source.plan.algorithm.sourced:
+    if source.plan.algorithm.needs_source:
         found = os.path.normpath(folder / settings['source'])
         raise LthError(f'{folder} is a run that trains what another found: check that one, {found}, and it is '
                        'finetuned anew beside its controls.')
-    if source.kept == source.plan.network.layout.prunable:
+    if source.kept == source.plan.network.layout.prunable_count:
         last = len(source.plan.kept) - 1
         raise LthError(f'Round {source.number} of {folder} is the dense network: there is no mask to be checked. '
                        + (f'Choose a later round, such as --round {last}.' if last > source.number else
                           'Search for a sparser one first.'))
 
 
-def steps(source: Source, folder: Path, names: Sequence[str], options: Callable[[Raw], Raw]) -> Iterator[Step]:
+def check_runs(source: SourceRound, folder: Path, names: Sequence[str], options: Callable[[Raw], Raw]) -> Iterator[CheckRun]:
     """The runs of the checks, those of the original and the dense network first; `options` changes how they finetune.
     """
 
@@ -82,13 +82,13 @@ def steps(source: Source, folder: Path, names: Sequence[str], options: Callable[
         searched = None
         if name in SEARCHES:
             searched = folder / f'{name}-search'
-            yield Step(name, f'{name}: searching', planned(_searched(name, source), name), searched)
-        raw = derived_runs.recipe_of(source, folder / name, control=name if name not in SEARCHES else 'original',
+            yield CheckRun(name, f'{name}: searching', make_plan(_searched(name, source), name), searched)
+        raw = derived_runs.derived_recipe(source, folder / name, control=name if name not in SEARCHES else 'original',
                                 searched=searched)
-        yield Step(name, name, derived_runs.finetuning(source, options(raw), name), folder / name)
+        yield CheckRun(name, name, derived_runs.finetune_plan(source, options(raw), name), folder / name)
 
 
-def _impossible(name: str, source: Source) -> str | None:
+def _impossible(name: str, source: SourceRound) -> str | None:
     """Why a check cannot be done with a run, None if it can."""
 
     settings = source.plan.recipe.dump()['algorithm']
@@ -100,25 +100,25 @@ def _impossible(name: str, source: Source) -> str | None:
         return f'{algorithm} has no ranking here that could be turned round'
     if name == 'invert-scores' and settings.get('final_mask') == 'in-force':
         return 'the final mask is what is in force, and upside down nothing is'
-    if name not in SEARCHES and (why := hindrance(name, settings)):
+    if name not in SEARCHES and (why := control_obstacle(name, settings)):
         return why
     return _unworkable(name, source)
 
 
-def _unworkable(name: str, source: Source) -> str | None:
+def _unworkable(name: str, source: SourceRound) -> str | None:
     """Why the counts alone forbid a check."""
 
     try:
         if name not in SEARCHES and (spread := CONTROLS.find(name).spread):
             spread(source.plan.network.layout.prunable_slots, source.kept)
         if name in SEARCHES:
-            planned(_searched(name, source), name)
+            make_plan(_searched(name, source), name)
     except LthError as error:
         return str(error).rstrip('.')
     return None
 
 
-def _searched(name: str, source: Source) -> Raw:
+def _searched(name: str, source: SourceRound) -> Raw:
     """The recipe of the search under the condition of a check."""
 
     raw = source.plan.recipe.dump()
@@ -126,11 +126,11 @@ def _searched(name: str, source: Source) -> Raw:
     if 'rounds' in raw['algorithm']:
         raw['algorithm']['rounds'] = source.number
     if name == 'random-labels':
-        return merged(raw, {'data': {'labels': 'random'}})
+        return merge(raw, {'data': {'labels': 'random'}})
     if name == 'half-data':
-        return merged(_in_iterations(raw, source.plan.steps_per_epoch), {'data': {'share': raw['data']['share'] / 2}})
+        return merge(_in_iterations(raw, source.plan.steps_per_epoch), {'data': {'share': raw['data']['share'] / 2}})
     inverted = {'keep': 'smallest'} if 'keep' in raw['algorithm'] else {'criterion': 'small-final'}
-    return merged(raw, {'algorithm': inverted})
+    return merge(raw, {'algorithm': inverted})
 
 
 def _in_iterations(raw: Raw, steps_per_epoch: int) -> Raw:

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import torch
 
 from lth.analysis.sanity_checks import SEARCHES
-from lth.analysis.statistics import Comparison, Interval, Verdict, interval, paired, verdict
+from lth.analysis.statistics import Comparison, Interval, Verdict, compare_paired, confidence_interval, verdict
 from lth.errors import LthError
-from lth.experiments.derived_runs import Source
-from lth.pruning.controls import Changes, changes
-from lth.pruning.tickets import drawn
+from lth.experiments.derived_runs import SourceRound
+from lth.pruning.controls import TicketDifference, compare_tickets
+from lth.pruning.tickets import initial_ticket
 from lth.runs.folder import Run
 
 # What is beaten, and whether it is one thing or several.
@@ -22,7 +22,7 @@ _WORDS = {
     'half-data': ('what is found on half the data', 'does')}
 
 
-class Outcome(NamedTuple):
+class CheckOutcome(NamedTuple):
     """A check: test accuracy over seeds, how much better the original is, and what really was changed, seed by seed."""
 
     check: str
@@ -30,27 +30,27 @@ class Outcome(NamedTuple):
     accuracy: Interval
     comparison: Comparison
     verdict: Verdict
-    changes: list[Changes]
+    changes: list[TicketDifference]
 
 
-class Report(NamedTuple):
+class SanityReport(NamedTuple):
     """All checks of a run, the original and the dense network beside them."""
 
     original: Interval
     accuracies: list[float]
-    dense: Outcome
-    checks: list[Outcome]
+    dense: CheckOutcome
+    checks: list[CheckOutcome]
 
 
-def report(source: Source, names: Sequence[str], opened: Callable[[str], Run]) -> Report:
+def make_report(source: SourceRound, names: Sequence[str], opened: Callable[[str], Run]) -> SanityReport:
     """What came of the checks, all read from the files of their runs."""
 
     accuracies = [_accuracy(opened('original'), seed) for seed in source.seeds]
     outcomes = {name: _outcome(source, name, accuracies, opened) for name in ('dense', *names)}
-    return Report(interval(accuracies), accuracies, outcomes.pop('dense'), list(outcomes.values()))
+    return SanityReport(confidence_interval(accuracies), accuracies, outcomes.pop('dense'), list(outcomes.values()))
 
 
-def sentence(outcome: Outcome, thing: str) -> str:
+def verdict_sentence(outcome: CheckOutcome, thing: str) -> str:
     """The verdict in words."""
 
     words, verb = _WORDS.get(outcome.check, (outcome.check, 'does'))
@@ -68,7 +68,7 @@ def sentence(outcome: Outcome, thing: str) -> str:
     }[outcome.verdict]
 
 
-def dense_sentence(found: Report, thing: str) -> str:
+def dense_sentence(found: SanityReport, thing: str) -> str:
     """How the dense network compares, trained in the same way."""
 
     mean, margin, count = found.dense.comparison.difference
@@ -77,44 +77,44 @@ def dense_sentence(found: Report, thing: str) -> str:
             f'{100 * abs(mean):.1f}{spread} points {"above" if mean > 0 else "below"} it, n = {count}')
 
 
-def as_object(found: Report, source: Source, thing: str) -> dict[str, Any]:
+def as_dict(found: SanityReport, source: SourceRound, thing: str) -> dict[str, Any]:
     """The report in plain types; accuracies are shares, differences original minus control."""
 
     return {'run': str(source.run.folder), 'round': source.number, 'kept': source.kept, 'seeds': list(source.seeds),
             'original': {**found.original._asdict(), 'accuracies': found.accuracies},
             'dense': _outcome_object(found.dense) | {'sentence': dense_sentence(found, thing)},
-            'checks': [_outcome_object(one) | {'sentence': sentence(one, thing)} for one in found.checks]}
+            'checks': [_outcome_object(one) | {'sentence': verdict_sentence(one, thing)} for one in found.checks]}
 
 
-def _outcome_object(one: Outcome) -> dict[str, Any]:
+def _outcome_object(one: CheckOutcome) -> dict[str, Any]:
     return {'check': one.check, 'accuracy': one.accuracy._asdict(), 'accuracies': one.accuracies,
             'difference': one.comparison.difference._asdict(), 'p': one.comparison.p,
             'verdict': one.verdict, 'changes': [change._asdict() for change in one.changes]}
 
 
-def _outcome(source: Source, name: str, originals: Sequence[float], opened: Callable[[str], Run]) -> Outcome:
+def _outcome(source: SourceRound, name: str, originals: Sequence[float], opened: Callable[[str], Run]) -> CheckOutcome:
     run = opened(name)
     found = [_changed(source, opened('original'), run, seed) for seed in source.seeds]
     if name in SEARCHES and not all(change.positions for change in found):
         raise LthError(f'The check {name} proves nothing: its search found the very mask of the original. Leave it out '
                        'with --checks.')
     accuracies = [_accuracy(run, seed) for seed in source.seeds]
-    comparison = paired(originals, accuracies)
-    return Outcome(name, accuracies, interval(accuracies), comparison, verdict(comparison), found)
+    comparison = compare_paired(originals, accuracies)
+    return CheckOutcome(name, accuracies, confidence_interval(accuracies), comparison, verdict(comparison), found)
 
 
 def _accuracy(run: Run, seed: int) -> float:
     return float(run.header(seed, 0)['test_accuracy'])
 
 
-def _changed(source: Source, original: Run, run: Run, seed: int) -> Changes:
+def _changed(source: SourceRound, original: Run, run: Run, seed: int) -> TicketDifference:
     """What really differs between the tickets that were trained, from their files."""
 
-    first = source.run.load(seed, 0).ticket
+    first = source.run.load_round(seed, 0).ticket
     if not first.mask.all():
-        first = drawn(source.plan.network, [seed], torch.device('cpu'))
-    before, after = original.load(seed, 0).ticket, run.load(seed, 0).ticket
-    return changes(source.plan.network.layout, first, before, after)[0]
+        first = initial_ticket(source.plan.network, [seed], torch.device('cpu'))
+    before, after = original.load_round(seed, 0).ticket, run.load_round(seed, 0).ticket
+    return compare_tickets(source.plan.network.layout, first, before, after)[0]
 
 
 def _points(share: float) -> str:

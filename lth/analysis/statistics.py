@@ -27,7 +27,7 @@ class Comparison(NamedTuple):
 Verdict = Literal['survives', 'fails', 'undecided']
 
 
-def interval(values: Sequence[float]) -> Interval:
+def confidence_interval(values: Sequence[float]) -> Interval:
     """The mean of independent values and its 95% confidence interval under a normal model."""
 
     count = len(values)
@@ -38,11 +38,11 @@ def interval(values: Sequence[float]) -> Interval:
     return Interval(mean, float(stats.t.ppf(0.975, count - 1)) * _standard_error(values), count)
 
 
-def paired(ones: Sequence[float], others: Sequence[float]) -> Comparison:
+def compare_paired(ones: Sequence[float], others: Sequence[float]) -> Comparison:
     """Two networks of each seed, the ones against the others."""
 
     differences = [one - other for one, other in zip(ones, others, strict=True)]
-    difference = interval(differences)
+    difference = confidence_interval(differences)
     if difference.n == 1:
         return Comparison(difference, None)
     from scipy import stats  # pylint: disable=import-outside-toplevel # as above

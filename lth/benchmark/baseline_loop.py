@@ -16,12 +16,12 @@ from lth.recipes.schema import Adam, AdamW
 from lth.training.task import Task
 
 
-class Pictures(Dataset[tuple[Any, int]]):
+class TransformedImages(Dataset[tuple[Any, int]]):
     """The training pictures as torchvision's data sets give them: a PIL picture, transformed, and its class."""
 
     def __init__(self, task: Task) -> None:
         from torchvision import transforms  # pylint: disable=import-outside-toplevel # 2 s that only the bench needs
-        numbers, images = task.divisions[0][0], task.data.train.images
+        numbers, images = task.splits[0][0], task.data.train.images
         assert isinstance(images, Tensor)
         self._images = images[numbers].permute(0, 2, 3, 1).squeeze(-1).numpy()
         self._labels = task.data.train.labels[numbers].tolist()
@@ -43,11 +43,11 @@ class Pictures(Dataset[tuple[Any, int]]):
         return self._transform(Image.fromarray(self._images[index])), self._labels[index]
 
 
-def usual_way(task: Task) -> Iterator[None]:
+def baseline_loop(task: Task) -> Iterator[None]:
     """Trains the dense network one step each time it is asked."""
 
     module = copy.deepcopy(task.network.module).train().to(task.engine.device)
-    module.load_state_dict(task.network.layout.unpack(task.network.fresh(task.seeds[0])), strict=False)
+    module.load_state_dict(task.network.layout.unpack(task.network.initial_weights(task.seeds[0])), strict=False)
     masks = {name: torch.ones_like(parameter) for name, parameter in module.named_parameters()}
     settings = task.training.optimizer
     if isinstance(settings, (Adam, AdamW)):
@@ -56,7 +56,7 @@ def usual_way(task: Task) -> Iterator[None]:
     else:
         optimizer = torch.optim.SGD(
             module.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)
-    loader = DataLoader(Pictures(task), task.training.batch_size, shuffle=True, drop_last=True)
+    loader = DataLoader(TransformedImages(task), task.training.batch_size, shuffle=True, drop_last=True)
     while True:
         for images, labels in loader:
             optimizer.zero_grad()

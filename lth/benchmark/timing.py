@@ -16,17 +16,17 @@ from torch import Tensor
 from lth import rng
 from lth.algorithms.trained_masks.parametrizations import Rounded, Top
 from lth.algorithms.trained_masks.regularizers import Penalty
-from lth.benchmark.baseline_loop import usual_way
+from lth.benchmark.baseline_loop import baseline_loop
 from lth.errors import LthError
-from lth.experiments.plan import Plan, planned
+from lth.experiments.plan import Plan, make_plan
 from lth.pruning import masks, tickets
-from lth.pruning.tickets import trainable
-from lth.recipes.durations import Span
+from lth.pruning.tickets import trainable_mask
+from lth.recipes.durations import Duration
 from lth.system import processes
 from lth.system.files import Raw
 from lth.system.memory import peak_memory
 from lth.training.engines import select
-from lth.training.task import Advance, Engine, Parametrization, State, Task
+from lth.training.task import Engine, Parametrization, Segment, State, Task
 
 _TURN_SECONDS = 1.0
 _WARMUP_STEPS = 5
@@ -80,7 +80,7 @@ def contenders(
     on tickets of these densities; several seeds also at once, as processes and as threads.
     """
 
-    place = select.chosen(device, threads=1).device
+    place = select.select_engine(device, threads=1).device
     names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
     stacks = [1, 4, 16, 64] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
@@ -94,7 +94,7 @@ def contenders(
     return entrants + [one._replace(seeds=seeds, apart=way) for one in entrants[1:] for way in ways if seeds > 1]
 
 
-def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, threads: int, turns: int) -> list[Row]:
+def time_contenders(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, threads: int, turns: int) -> list[Row]:
     """Times all contenders in turn, each in processes of its own with their own memory; the first is the usual way."""
 
     if plan.streamed:
@@ -106,7 +106,7 @@ def contest(plan: Plan, datasets: Path, entrants: Sequence[Contender], *, thread
             teams.append([])
             for _ in range(entrant.seeds if entrant.apart == 'processes' else 1):
                 ours, theirs = multiprocessing.Pipe()
-                children.append(processes.started(_compete, entrant, plan.recipe.dump(), datasets, threads, theirs))
+                children.append(processes.start_process(_compete, entrant, plan.recipe.dump(), datasets, threads, theirs))
                 theirs.close()
                 teams[-1].append(ours)
             # They find their pace before the next ones start.
@@ -201,18 +201,18 @@ def _prepared(
 ) -> tuple[Callable[[int], None], Callable[[], None]]:
     """A function that trains that many steps, and one that waits until they are done."""
 
-    plan = planned(recipe, 'bench')
+    plan = make_plan(recipe, 'bench')
     torch.set_num_threads(threads)
     # The usual way has the processor and the allocator as they are by default; `chosen` changes both.
     usual = entrant.engine == 'usual'
-    place = torch.device(entrant.device) if usual else select.chosen(entrant.device, threads=threads).device
+    place = torch.device(entrant.device) if usual else select.select_engine(entrant.device, threads=threads).device
     engine = _engine(entrant.engine, place, plan, threads)
-    training = plan.recipe.training.model_copy(update={'length': Span(_LONGEST, 'iterations')})
+    training = plan.recipe.training.model_copy(update={'length': Duration(_LONGEST, 'iterations')})
     data = plan.read(datasets)
     task = replace(plan.task(data.to(engine.device), range(entrant.replicates), engine), training=training)
     wait = torch.cuda.synchronize if engine.device.type == 'cuda' else _nothing
     if usual:
-        steps = usual_way(replace(task, data=data))
+        steps = baseline_loop(replace(task, data=data))
         return lambda count: _exhaust(steps, count), wait
     size = entrant.replicates
     several = [_engine_steps(replace(task, seeds=tuple(range(first, first + size))), entrant)
@@ -224,27 +224,27 @@ def _engine(name: str, place: torch.device, plan: Plan, threads: int) -> Engine:
     """The engine of a contender; the usual way has the plain one's device only."""
 
     if name == 'auto':
-        return select.chosen(str(place), threads=threads, capturable=plan.capturable, obstacle=plan.obstacle)
+        return select.select_engine(str(place), threads=threads, capturable=plan.capturable, obstacle=plan.obstacle)
     if name == 'sparse':
-        return select.Sparse(place, always=True)
-    return select.CudaGraph(place) if name == 'cuda-graph' else select.Plain(place)
+        return select.SparseCpu(place, always=True)
+    return select.CudaGraph(place) if name == 'cuda-graph' else select.Eager(place)
 
 
 def _engine_steps(task: Task, entrant: Contender) -> Callable[[int], None]:
     """The engine through its contract, one stop per call."""
 
     start = _ticket(task, entrant.density)
-    learned, live = start.weights, trainable(task.network.layout, start.mask)
+    learned, live = start.weights, trainable_mask(task.network.layout, start.mask)
     parametrization = _parametrization(task, start.weights, entrant.trained)
     if parametrization:
-        learned, live = torch.rand_like(start.weights[:, :task.network.layout.prunable]), start.mask
+        learned, live = torch.rand_like(start.weights[:, :task.network.layout.prunable_count]), start.mask
     wanted: list[int] = []
 
     def stops() -> Iterator[int]:
         while sum(wanted) <= task.steps:
             yield sum(wanted)
 
-    def begun() -> Iterator[Advance]:
+    def begun() -> Iterator[Segment]:
         state = State(learned, start.buffers)
         return task.engine.run(task, state, trainable=live, stops=stops(), parametrization=parametrization)
 
@@ -286,7 +286,7 @@ def _parametrization(task: Task, weights: Tensor, trained: Trained) -> Parametri
 def _ticket(task: Task, density: float) -> tickets.Ticket:
     """A random ticket that keeps this share of every layer, at least one weight."""
 
-    start = tickets.fresh(task)
+    start = tickets.dense_ticket(task)
     if density == 1:
         return start
     weights, mask, random = start.weights.clone(), start.mask.clone(), rng.generator(0, 'bench')

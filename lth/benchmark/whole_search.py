@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lth.benchmark.timing import Contender, Row, contest
+from lth.benchmark.timing import Contender, Row, time_contenders
 from lth.experiments import runner
 from lth.experiments.plan import Plan
 from lth.training.engines import select
@@ -30,26 +30,26 @@ class Study:
     real_seconds: float | None = None
 
 
-def estimated(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int) -> Study:
+def estimate_search(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int) -> Study:
     """The study from steps that are timed in turn with the usual way's; between densities the time is interpolated."""
 
-    place = str(select.chosen(device, threads=1).device)
+    place = str(select.select_engine(device, threads=1).device)
     shares = [plan.network.layout.density(count) for count in plan.kept]
     chosen = sorted({*shares[::math.ceil(len(shares) / (_DENSITIES - 1))], shares[-1]})
     entrants = [Contender('usual', place), *(Contender('auto', place, density=share) for share in chosen)]
-    rows = contest(plan, datasets, entrants, threads=threads, turns=turns)
+    rows = time_contenders(plan, datasets, entrants, threads=threads, turns=turns)
     steps = np.interp(shares, chosen, [row.ms_per_step for row in rows[1:]])
     return Study(rows, len(shares), plan.total_steps, rows[0].ms_per_step * plan.total_steps / 1000,
                  float(steps.sum()) * plan.steps / 1000)
 
 
-def timed(
-        plan: Plan, datasets: Path, device: str, *, threads: int, announce: runner.Announce, tell: runner.Tell,
+def time_search(
+        plan: Plan, datasets: Path, device: str, *, threads: int, announce: runner.OnMessage, tell: runner.OnProgress,
 ) -> float:
     """Seconds that the whole search of one seed takes, from reading the pictures to the last file; nothing is kept."""
 
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        place = runner.Place(Path(folder) / 'run', datasets, device, threads)
-        runner.search(plan, place, [0], announce, tell)
+        place = runner.RunTarget(Path(folder) / 'run', datasets, device, threads)
+        runner.run_plan(plan, place, [0], announce, tell)
         return time.perf_counter() - began

@@ -12,7 +12,7 @@ from lth.cli.evaluate import evaluate
 from lth.cli.find_gem import find_gem
 from lth.cli.find_ticket import find_ticket
 from lth.cli.finetune import finetune
-from lth.cli.list import listing
+from lth.cli.list import list_entries
 from lth.cli.prepare import prepare
 from lth.cli.sanity_check import sanity_check
 from lth.cli.show import show
@@ -34,7 +34,7 @@ app.command('evaluate')(evaluate)
 app.command('sanity-check')(sanity_check)
 app.command('transfer')(transfer)
 app.command('stability')(stability)
-app.command('list')(listing)
+app.command('list')(list_entries)
 app.command('prepare')(prepare)
 app.command('show')(show)
 app.command('convert-config')(convert_config)

@@ -26,7 +26,7 @@ def plan_of(
     # Here and in the commands: torch takes 2 s to import, and `--help` must not wait for it.
     from lth.recipes import presets  # pylint: disable=import-outside-toplevel
     pair = _pair(model, dataset)
-    found = presets.default(*pair) if recipe is None else presets.chosen(recipe, presets.default(*pair))
+    found = presets.default_recipe(*pair) if recipe is None else presets.select_recipe(recipe, presets.default_recipe(*pair))
     return _planned(found, pair, options, overrides, device)
 
 
@@ -35,8 +35,8 @@ def gem_recipe_of(
     """The recipe of a search for a gem: that of the pair, density and algorithm, and the one that was asked for."""
 
     from lth.recipes import presets  # pylint: disable=import-outside-toplevel # as above
-    usual = presets.gem(*_pair(model, dataset), density, algorithm or 'gem-miner')
-    return usual if recipe is None else presets.chosen(recipe, usual)
+    usual = presets.gem_recipe(*_pair(model, dataset), density, algorithm or 'gem-miner')
+    return usual if recipe is None else presets.select_recipe(recipe, usual)
 
 
 def gem_plan_of(
@@ -64,13 +64,14 @@ def controls_of(text: str | None, draws: int, plan: 'Plan', folder: Path) -> 'di
         if draws > 1:
             raise LthError(f'--control-draws {draws}: of which controls? Name them, such as --controls reinit.')
         return {}
-    from lth.pruning.controls import CONTROLS, hindrance, offered  # pylint: disable=import-outside-toplevel # as above
+    from lth.pruning.controls import (  # pylint: disable=import-outside-toplevel # as above
+        CONTROLS, available_controls, control_obstacle)
     names = list(dict.fromkeys(CONTROLS.canonical(name.strip()) for name in text.split(',')))
-    if missing := [name for name in names if name not in offered()]:
+    if missing := [name for name in names if name not in available_controls()]:
         raise LthError(f'--controls {text}: {missing[0]} is what they are compared with. Choose among '
-                       f'{", ".join(offered())}.')
+                       f'{", ".join(available_controls())}.')
     for name in names:
-        if why := hindrance(name, plan.recipe.dump()['algorithm']):
+        if why := control_obstacle(name, plan.recipe.dump()['algorithm']):
             raise LthError(f'--controls {text}: {name} cannot stand beside these tickets: {why}. Leave it out, or let '
                            'pruned weights go to zero (--mask-0-action zero).')
     if len(plan.kept) == 1:
@@ -88,13 +89,13 @@ def control_folder(folder: Path, control: str, draw: int = 1) -> Path:
 def _control_plan(plan: 'Plan', folder: Path, control: str, draw: int) -> 'Plan':
     """The plan of a control of a search in this folder: the same recipe, but for what it trains at each level."""
 
-    from lth.experiments.plan import planned  # pylint: disable=import-outside-toplevel # as above
+    from lth.experiments.plan import make_plan  # pylint: disable=import-outside-toplevel # as above
     raw = plan.recipe.dump()
     source = os.path.relpath(folder, control_folder(folder, control, draw))
     raw['algorithm'] = {'name': 'control', 'keep_out': raw['algorithm']['keep_out'], 'control': control, 'draw': draw,
                         'source': source, 'kept': plan.kept}
     raw['source'] = f'{control}, beside {folder}'
-    return planned(raw, f'{control} beside {folder}')
+    return make_plan(raw, f'{control} beside {folder}')
 
 
 def transfer_plan_of(
@@ -104,17 +105,17 @@ def transfer_plan_of(
 
     from lth.recipes import presets  # pylint: disable=import-outside-toplevel # as above
     pair = _pair(sections['model']['name'], sections['data']['name'])
-    usual = presets.default(*pair)
-    raw, origin, remark = usual if recipe is None else presets.chosen(recipe, usual)
+    usual = presets.default_recipe(*pair)
+    raw, origin, note = usual if recipe is None else presets.select_recipe(recipe, usual)
     raw = {**raw, 'model': sections['model'], 'algorithm': sections['algorithm']}
-    return _planned((raw, origin, remark), pair, options, overrides, device)
+    return _planned((raw, origin, note), pair, options, overrides, device)
 
 
 def gem_schedule(epochs: int) -> dict[str, Any]:
     """How the learning rate drops when a gem is finetuned for so many epochs."""
 
-    from lth.recipes.rare_gems import drops  # pylint: disable=import-outside-toplevel # as above
-    return {'name': 'multistep', 'milestones': [f'{epoch} epochs' for epoch in drops(epochs)]}
+    from lth.recipes.rare_gems import finetuning_milestones  # pylint: disable=import-outside-toplevel # as above
+    return {'name': 'multistep', 'milestones': [f'{epoch} epochs' for epoch in finetuning_milestones(epochs)]}
 
 
 def _pair(model: str, dataset: str) -> tuple[str, str]:
@@ -130,32 +131,32 @@ def _planned(
 ) -> 'Plan':
     """A recipe; then the options, then `--set`."""
 
-    from lth.experiments.plan import planned  # pylint: disable=import-outside-toplevel # as above
+    from lth.experiments.plan import make_plan  # pylint: disable=import-outside-toplevel # as above
     from lth.training.engines import select  # pylint: disable=import-outside-toplevel # as above
-    raw, origin, remark = found
+    raw, origin, note = found
     names = {'model': pair[0], 'data': pair[1]}
     written = _named(raw, names, origin)
     raw = overridden(written, options, overrides)
     origin = f'{origin} with the options given' if raw != written else origin
-    raw, remarks = _named(raw, names, origin), (remark,) if remark else ()
-    plan = planned(raw, origin, remarks)
+    raw, notes = _named(raw, names, origin), (note,) if note else ()
+    plan = make_plan(raw, origin, notes)
     if 'precision' in raw['training']:
         return plan
-    training = plan.recipe.training.model_copy(update={'precision': select.precision(device, plan.network)})
+    training = plan.recipe.training.model_copy(update={'precision': select.default_precision(device, plan.network)})
     return replace(plan, recipe=plan.recipe.model_copy(update={'training': training}))
 
 
 def overridden(raw: dict[str, Any], options: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A recipe with the dotted settings that were given, and those of `--set`, on top."""
 
-    from lth.recipes.schema import merged  # pylint: disable=import-outside-toplevel # as above
+    from lth.recipes.schema import merge  # pylint: disable=import-outside-toplevel # as above
     given = [_nested(key, value) for key, value in options.items() if value is not None]
     for setting in (*given, *map(_parsed, overrides)):
-        raw = merged(raw, setting)
+        raw = merge(raw, setting)
     # Again where `--set` began a section afresh, such as another optimizer, and did not give the setting itself.
     for key, value in options.items():
         if value is not None and _found(raw, key) is None:
-            raw = merged(raw, _nested(key, value))
+            raw = merge(raw, _nested(key, value))
     return raw
 
 
@@ -170,14 +171,14 @@ def _found(raw: Any, key: str) -> Any:
 def _named(raw: dict[str, Any], names: Mapping[str, str], origin: str) -> dict[str, Any]:
     """The recipe with the model and the data set that were asked for; an LthError if it is for others."""
 
-    from lth.registry.registry import folded  # pylint: disable=import-outside-toplevel # as above
+    from lth.registry.registry import normalize_name  # pylint: disable=import-outside-toplevel # as above
     named = dict(raw)
     for section, name in names.items():
         asked = raw.get(section) or {}
         if not isinstance(asked, dict):
             raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: {name}}}`'
                            f'; it is {asked!r}.')
-        if folded(str(asked.get('name', name))) != folded(name):
+        if normalize_name(str(asked.get('name', name))) != normalize_name(name):
             raise LthError(f'{origin}: {section}: this recipe is for {asked["name"]!r}, but {name!r} was asked for.')
         named[section] = {**asked, 'name': name}
     return named
@@ -190,7 +191,7 @@ def _parsed(override: str) -> dict[str, Any]:
     key, equals, value = override.partition('=')
     if not equals or not key.strip():
         raise LthError(f'--set {override}: write it as key=value, such as --set training.batch_size=128.')
-    return _nested(key.strip(), files.parsed_yaml(value, f'--set {override}'))
+    return _nested(key.strip(), files.parse_yaml(value, f'--set {override}'))
 
 
 def _nested(key: str, value: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import typer
 
 from lth.cli.arguments import plan_of
 from lth.cli.options import (
-    DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads, explained, out)
+    DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads, command, out)
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lth.experiments.plan import Plan
 
 
-@explained
+@command
 def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
         model: Model,
         dataset: DatasetName,
@@ -69,7 +69,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
         _bench_masks(plan, turns, as_json=as_json)
         return
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth.benchmark.timing import contenders, contest  # pylint: disable=import-outside-toplevel
+    from lth.benchmark.timing import contenders, time_contenders  # pylint: disable=import-outside-toplevel
     if study or run:
         _bench_study(plan, datasets, device, threads, turns, really=run, as_json=as_json)
         return
@@ -77,7 +77,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
     entrants = contenders(
         device, plan, trained='weights' if algorithm == 'magnitude' else algorithm, densities=shares,
         seeds=seeds)
-    rows = contest(plan, datasets, entrants, threads=threads, turns=turns)
+    rows = time_contenders(plan, datasets, entrants, threads=threads, turns=turns)
     name, data, batch_size = plan.recipe.model.name, plan.recipe.data.name, plan.recipe.training.batch_size
     if as_json:
         print(json.dumps({'model': name, 'dataset': data, 'batch_size': batch_size, 'turns': turns,
@@ -117,11 +117,11 @@ def _bench_study(
     """A whole search of one seed against the usual way."""
 
     from lth.benchmark import whole_search  # pylint: disable=import-outside-toplevel # as above
-    from lth.cli.progress import Display, duration  # pylint: disable=import-outside-toplevel # as above
-    found = whole_search.estimated(plan, datasets, device, threads=threads, turns=turns)
+    from lth.cli.progress import ProgressDisplay, duration  # pylint: disable=import-outside-toplevel # as above
+    found = whole_search.estimate_search(plan, datasets, device, threads=threads, turns=turns)
     if really:
-        with Display(plan, [0]) as display:
-            seconds = whole_search.timed(
+        with ProgressDisplay(plan, [0]) as display:
+            seconds = whole_search.time_search(
                 plan, datasets, device, threads=threads, announce=display.announce, tell=display.tell)
         found = replace(found, real_seconds=seconds)
     if as_json:
@@ -140,9 +140,9 @@ def _bench_study(
 def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:
     """The choice of a mask, which reads no pictures."""
 
-    from lth.benchmark.mask_selection import selection  # pylint: disable=import-outside-toplevel # as above
+    from lth.benchmark.mask_selection import time_selection  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
-    rows = selection(plan, turns=turns)
+    rows = time_selection(plan, turns=turns)
     if as_json:
         print(json.dumps({'model': plan.recipe.model.name, 'turns': turns, 'rows': [row._asdict() for row in rows]},
                          indent=2))

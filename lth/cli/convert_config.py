@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lth.cli.arguments import converted_plan
-from lth.cli.options import Json, err, explained
+from lth.cli.options import Json, command, err
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lth.system.files import Raw
 
 
-@explained
+@command
 def convert_config(
         file: Annotated[Path, typer.Argument(
             metavar='FILE', help='A .yml file of rare-gems settings.', show_default=False)],
@@ -32,19 +32,19 @@ def convert_config(
     """
 
     # As in planning.py: `--help` must not wait.
-    from lth.recipes.rare_gems import converted  # pylint: disable=import-outside-toplevel
-    from lth.system.files import dumped_yaml, read_yaml  # pylint: disable=import-outside-toplevel
-    conversion = converted(read_yaml(file), file.name)
-    recipe, remarks = _complete(conversion)
+    from lth.recipes.rare_gems import convert  # pylint: disable=import-outside-toplevel
+    from lth.system.files import dump_yaml, read_yaml  # pylint: disable=import-outside-toplevel
+    conversion = convert(read_yaml(file), file.name)
+    recipe, notes = _complete(conversion)
     if as_json:
         folder = None if conversion.datasets is None else str(conversion.datasets)
-        told = {'recipe': recipe, 'remarks': remarks, 'seeds': conversion.seeds, 'datasets': folder}
+        told = {'recipe': recipe, 'remarks': notes, 'seeds': conversion.seeds, 'datasets': folder}
         print(json.dumps(told, indent=2))
         return
-    for remark in remarks:
-        err.print(f'Note: {remark}.', highlight=False, markup=False, soft_wrap=True)
+    for note in notes:
+        err.print(f'Note: {note}.', highlight=False, markup=False, soft_wrap=True)
     where = '' if conversion.datasets is None else f'; pictures in {conversion.datasets}'
-    print(dumped_yaml(recipe) + f'# --seeds {",".join(map(str, conversion.seeds))}{where}')
+    print(dump_yaml(recipe) + f'# --seeds {",".join(map(str, conversion.seeds))}{where}')
 
 
 def _complete(conversion: 'Conversion') -> tuple['Raw', list[str]]:
@@ -54,5 +54,5 @@ def _complete(conversion: 'Conversion') -> tuple['Raw', list[str]]:
         plan = converted_plan(conversion)
     except LthError as error:
         reason = ' '.join(str(error).rstrip('.').split())
-        return conversion.recipe, [*conversion.remarks, f'this recipe cannot be carried out as it is: {reason}']
-    return plan.recipe.dump(), [*conversion.remarks, *plan.remarks]
+        return conversion.recipe, [*conversion.notes, f'this recipe cannot be carried out as it is: {reason}']
+    return plan.recipe.dump(), [*conversion.notes, *plan.notes]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lth.cli.options import Datasets, Device, Json, Threads, err, explained, out
+from lth.cli.options import Datasets, Device, Json, Threads, command, err, out
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lth.runs.folder import Run
 
 
-@explained
+@command
 def evaluate(
         run: Annotated[str, typer.Argument(
             metavar='RUN', help='RUN, RUN/seed-S or RUN/seed-S/round-NN; a name below ./runs, or a path.')],
@@ -37,17 +37,17 @@ def evaluate(
     from lth.analysis import evaluation  # pylint: disable=import-outside-toplevel
     from lth.experiments import open_run  # pylint: disable=import-outside-toplevel
     from lth.training.engines import select  # pylint: disable=import-outside-toplevel
-    where = open_run.place(run)
-    plan, opened = open_run.opened(where)
-    engine = select.chosen(device, threads=threads, capturable=plan.capturable,
-                            choice=opened.engine() or 'auto', obstacle=plan.obstacle)
+    where = open_run.parse_run_path(run)
+    plan, opened = open_run.open_run(where)
+    engine = select.select_engine(device, threads=threads, capturable=plan.capturable,
+                            choice=opened.engine_choice() or 'auto', obstacle=plan.obstacle)
     data = plan.read(datasets).to(engine.device)
     seeds = opened.seeds() if where.seed is None else [where.seed]
-    found = list(evaluation.evaluations(plan, opened, data, engine, seeds, where.round))
+    found = list(evaluation.evaluate_rounds(plan, opened, data, engine, seeds, where.round))
     trained: dict[Path, list[Evaluation]] = {}
-    for folder in evaluation.finetuned(where.folder, found[-1].round):
+    for folder in evaluation.finetuned_runs(where.folder, found[-1].round):
         try:
-            trained[folder] = evaluation.afterwards(folder, datasets, engine, seeds)
+            trained[folder] = evaluation.evaluate_finetuned(folder, datasets, engine, seeds)
         except LthError as error:
             err.print(f'Note: {folder} could not be measured: {error}', highlight=False, markup=False, soft_wrap=True)
     if as_json:
@@ -75,25 +75,25 @@ def _object(one: 'Evaluation') -> dict[str, Any]:
 def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> None:
     """Rounds and seeds, then the layers of the last round shown."""
 
-    from lth.analysis.statistics import interval  # pylint: disable=import-outside-toplevel # as above
+    from lth.analysis.statistics import confidence_interval  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import percent, simple_table, title  # pylint: disable=import-outside-toplevel # as above
     rows = []
     for number in sorted({one.round for one in found}):
         alike = [one for one in found if one.round == number]
         each = {one.seed: f'{100 * one.test_accuracy:.2f}' for one in alike}
-        mean = percent(interval([one.test_accuracy for one in alike]))
+        mean = percent(confidence_interval([one.test_accuracy for one in alike]))
         rows.append([str(number), f'{100 * alike[0].density:.2f}', f'{alike[0].kept:,}', mean,
                      *[each.get(seed, '') for seed in seeds if len(seeds) > 1]])
     headings = ['round', 'left %', 'kept', 'test %', *[f'seed {seed}' for seed in seeds if len(seeds) > 1]]
     out.print(simple_table(title(run, seeds), headings, rows))
     last = found[-1]
-    carries = {layer.name: [f'{layer.inputs:,} of {layer.of_inputs:,}', f'{layer.units:,} of {layer.of_units:,}']
+    carries = {layer.name: [f'{layer.inputs:,} of {layer.total_inputs:,}', f'{layer.units:,} of {layer.total_units:,}']
                for layer in last.carrying}
     headings = ['layer', 'kept', 'of', 'left %', *['in force'] * (last.scores is not None),
                 *['inputs that carry', 'units that carry'] * bool(carries)]
     out.print(simple_table(f'Layers of seed {last.seed}, round {last.round}', headings, [
         [layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}',
-         *(['' if layer.in_force is None else f'{layer.in_force:,}'] if last.scores else []),
+         *(['' if layer.above_threshold is None else f'{layer.above_threshold:,}'] if last.scores else []),
          *carries.get(layer.name, [])] for layer in last.layers]))
 
 
@@ -108,7 +108,7 @@ def _print_scores(found: Sequence['Evaluation']) -> None:
         f'Scores of seed {found[-1].seed}: those that are active, and of the weights those in force',
         ['round', 'active', 'in force', 'least', '25%', 'median', '75%', 'largest', 'at 0',
          *['test % of drawn masks'] * any(spread.drawn is not None for _, spread in rows)],
-        [[str(number), f'{spread.active:,}', f'{spread.in_force:,}',
+        [[str(number), f'{spread.active:,}', f'{spread.above_threshold:,}',
           *[f'{value:.3g}' for value in spread[2:7]], f'{spread.zeros:,}',
           *([] if spread.drawn is None else [f'{100 * spread.drawn:.2f}'])] for number, spread in rows]))
 
@@ -116,14 +116,15 @@ def _print_scores(found: Sequence['Evaluation']) -> None:
 def _print_finetuned(found: Sequence['Evaluation'], trained: Mapping[Path, Sequence['Evaluation']]) -> None:
     """The tickets of the last round before and after they were finetuned."""
 
-    from lth.analysis.statistics import interval, paired  # pylint: disable=import-outside-toplevel # as above
+    from lth.analysis.statistics import (  # pylint: disable=import-outside-toplevel # as above
+        compare_paired, confidence_interval)
     from lth.cli.tables import percent, simple_table  # pylint: disable=import-outside-toplevel # as above
     before = {one.seed: one.test_accuracy for one in found if one.round == found[-1].round}
     rows = []
     for folder, after in ((folder, after) for folder, after in trained.items() if after):
         accuracies, same = [one.test_accuracy for one in after], [before[one.seed] for one in after]
-        rows.append([str(folder), percent(interval(same)), percent(interval(accuracies)),
-                     percent(paired(accuracies, same).difference)])
+        rows.append([str(folder), percent(confidence_interval(same)), percent(confidence_interval(accuracies)),
+                     percent(compare_paired(accuracies, same).difference)])
     if rows:
         out.print(simple_table(f'Round {found[-1].round} before and after finetuning',
                                ['run', 'before, test %', 'after', 'gain'], rows))

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lth.cli.arguments import control_folder
-from lth.cli.options import err, parsed_seeds
+from lth.cli.options import err, parse_seeds
 from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
     from lth.runs.folder import Run
-    from lth.training.task import Choice
+    from lth.training.task import EngineChoice
 
 
-class Way(NamedTuple):
+class ExecutionOptions(NamedTuple):
     """Where and how a search runs, and what is printed."""
 
     folder: Path
@@ -25,15 +25,15 @@ class Way(NamedTuple):
     threads: int
     as_json: bool
     dry_run: bool
-    engine: 'Choice | None' = None
+    engine: 'EngineChoice | None' = None
 
 
-def carried_out(plan: 'Plan', way: Way, controls: Mapping[str, Sequence['Plan']] | None = None) -> None:
+def execute(plan: 'Plan', way: ExecutionOptions, controls: Mapping[str, Sequence['Plan']] | None = None) -> None:
     """Searches and prints the result, or with `dry_run` what would be done; every draw of each control is a run of its
     own in RUN-controls.
     """
 
-    numbers = parsed_seeds(way.seeds)
+    numbers = parse_seeds(way.seeds)
     if way.dry_run:
         _remark(plan)
         _print_outline(plan, as_json=way.as_json)
@@ -43,30 +43,30 @@ def carried_out(plan: 'Plan', way: Way, controls: Mapping[str, Sequence['Plan']]
             err.print(f'Then as many pruned rounds of {each}: {", ".join(controls)}.', highlight=False)
         return
     from lth.cli.tables import print_run  # pylint: disable=import-outside-toplevel # as below
-    found = searched(plan, way)
+    found = run_with_progress(plan, way)
     beside: dict[str, list[Run]] = {}
     for control, plans in (controls or {}).items():
         for draw, one in enumerate(plans, 1):
             err.print(f'Control: {control}' + f', draw {draw} of {len(plans)}' * (len(plans) > 1), highlight=False)
             there = way._replace(folder=control_folder(way.folder, control, draw))
-            beside.setdefault(control, []).append(searched(one, there))
+            beside.setdefault(control, []).append(run_with_progress(one, there))
     print_run(found, numbers, beside, as_json=way.as_json)
 
 
-def searched(plan: 'Plan', way: Way) -> 'Run':
+def run_with_progress(plan: 'Plan', way: ExecutionOptions) -> 'Run':
     """The run, complete, with a display while it goes on."""
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth.cli.progress import Display  # pylint: disable=import-outside-toplevel
+    from lth.cli.progress import ProgressDisplay  # pylint: disable=import-outside-toplevel
     from lth.experiments import runner  # pylint: disable=import-outside-toplevel
-    numbers = parsed_seeds(way.seeds)
+    numbers = parse_seeds(way.seeds)
     _remark(plan)
-    place = runner.Place(way.folder, way.datasets, way.device, way.threads, way.engine)
-    with Display(plan, numbers) as display:
-        return runner.search(plan, place, numbers, display.announce, display.tell)
+    place = runner.RunTarget(way.folder, way.datasets, way.device, way.threads, way.engine)
+    with ProgressDisplay(plan, numbers) as display:
+        return runner.run_plan(plan, place, numbers, display.announce, display.tell)
 
 
-def way_of(plan: 'Plan', folder: Path, way: Way) -> Way:
+def options_for(plan: 'Plan', folder: Path, way: ExecutionOptions) -> ExecutionOptions:
     """The way of one of several runs: the sparse engine is not meant where no weights train."""
 
     meant = way.engine != 'sparse' or plan.algorithm.trains == 'each'
@@ -95,20 +95,20 @@ def pair_name(plan: 'Plan') -> str:
 
 
 def _remark(plan: 'Plan') -> None:
-    for remark in plan.remarks:
-        err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
+    for note in plan.notes:
+        err.print(f'Note: {note}.', highlight=False, soft_wrap=True)
 
 
 def _print_outline(plan: 'Plan', *, as_json: bool) -> None:
     """What would be done, all counts included; for people a recipe that can be saved, with the counts as comments."""
 
     from lth.cli.tables import commented, simple_table  # pylint: disable=import-outside-toplevel # as above
-    from lth.system.files import dumped_yaml  # pylint: disable=import-outside-toplevel # as above
+    from lth.system.files import dump_yaml  # pylint: disable=import-outside-toplevel # as above
     outline: dict[str, Any] = plan.outline()
     if as_json:
         print(json.dumps(outline, indent=2))
         return
-    print(dumped_yaml(outline['recipe']))
+    print(dump_yaml(outline['recipe']))
     print(commented(simple_table('Layers', ['name', 'shape', 'weights', 'kind', 'pruned'], [
         [layer['name'], '×'.join(map(str, layer['shape'])), f'{layer["weights"]:,}', layer['kind'],
          'yes' if layer['prunable'] else 'no'] for layer in outline['layers']])))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lth.cli.arguments import Found, gem_plan_of, gem_recipe_of, gem_schedule
-from lth.cli.execute import Way, carried_out, pair_name, run_folder, searched, way_of
+from lth.cli.execute import ExecutionOptions, execute, options_for, pair_name, run_folder, run_with_progress
 from lth.cli.options import (
-    BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
-    RunName, Threads, err, explained, parsed_seeds)
+    BatchSize, Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
+    RunName, Threads, command, err, parse_seeds)
 from lth.errors import LthError, suggestion
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lth.recipes.rare_gems import Conversion
 
 
-@explained
+@command
 def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
         model: Annotated[str | None, typer.Argument(
             metavar='MODEL', help='A model: `lth list models` shows them.', show_default=False)] = None,
@@ -53,7 +53,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
-        engine: EngineChoice = None,
+        engine: EngineOption = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -98,33 +98,33 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         **_lengths(found, number_of_epochs)}, override or [], device)
     err.print(_promise(plan), highlight=False, soft_wrap=True)
     folder = run_folder(run, f'{pair_name(plan)}-{_suffix(plan)}')
-    way = Way(folder, datasets, seeds or '0', device, threads, as_json, dry_run, engine)
+    way = ExecutionOptions(folder, datasets, seeds or '0', device, threads, as_json, dry_run, engine)
     if finetune and not dry_run:
         _found_and_finetuned(plan, way)
     else:
-        carried_out(plan, way)
+        execute(plan, way)
 
 
-def _found_and_finetuned(plan: 'Plan', way: Way) -> None:
+def _found_and_finetuned(plan: 'Plan', way: ExecutionOptions) -> None:
     """Both runs, each with its table; for programs one object."""
 
     from lth.cli.finetune import finetuning  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import print_run, run_object  # pylint: disable=import-outside-toplevel # as above
     from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    from lth.experiments.derived_runs import Source  # pylint: disable=import-outside-toplevel # as above
+    from lth.experiments.derived_runs import SourceRound  # pylint: disable=import-outside-toplevel # as above
     from lth.training.engines import select  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    numbers = parsed_seeds(way.seeds)
+    numbers = parse_seeds(way.seeds)
     if way.engine == 'sparse':
         # Refuses what cannot be, before the search and not behind it.
-        training = plan.of_round(len(plan.kept) - 1).recipe.training
-        obstacle = select.obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
-        select.chosen(way.device, threads=way.threads, choice=way.engine, obstacle=obstacle)
-    run = searched(plan, way_of(plan, way.folder, way))
+        training = plan.for_round(len(plan.kept) - 1).recipe.training
+        obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
+        select.select_engine(way.device, threads=way.threads, choice=way.engine, obstacle=obstacle)
+    run = run_with_progress(plan, options_for(plan, way.folder, way))
     if not way.as_json:
         print_run(run, numbers, as_json=False)
     last = len(plan.kept) - 1
-    folder = open_run.beside(open_run.Place(run.folder, None, None), plan, last, 'finetuned')
-    trained = searched(finetuning(Source(plan, run, numbers, last), folder, {}, []), way._replace(folder=folder))
+    folder = open_run.derived_folder(open_run.RunPath(run.folder, None, None), plan, last, 'finetuned')
+    trained = run_with_progress(finetuning(SourceRound(plan, run, numbers, last), folder, {}, []), way._replace(folder=folder))
     if way.as_json:
         print(json.dumps({'found': run_object(run, numbers), 'finetuned': run_object(trained, numbers)}, indent=2))
     else:
@@ -148,14 +148,14 @@ def _algorithm(name: str | None) -> str | None:
     """The algorithm's name as it is registered; `magnitude` is that of the untrained weights here."""
 
     from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    from lth.registry.registry import folded  # pylint: disable=import-outside-toplevel # as above
+    from lth.registry.registry import normalize_name  # pylint: disable=import-outside-toplevel # as above
     if name is None:
         return None
-    gems = {folded(known): known for known in ALGORITHMS.names() if ALGORITHMS.find(known).finds == 'gems'}
+    gems = {normalize_name(known): known for known in ALGORITHMS.names() if ALGORITHMS.find(known).finds == 'gems'}
     gems['magnitude'] = 'magnitude-at-init'
-    if folded(name) not in gems:
+    if normalize_name(name) not in gems:
         raise LthError(f'--algorithm: unknown algorithm {name!r}{suggestion(name, gems.values())}')
-    return gems[folded(name)]
+    return gems[normalize_name(name)]
 
 
 def _conversion(config: Path, algorithm: str | None, recipe: str | None) -> 'Conversion':
@@ -166,9 +166,9 @@ def _conversion(config: Path, algorithm: str | None, recipe: str | None) -> 'Con
     if recipe is not None or algorithm is not None:
         raise LthError('--config says the algorithm and every setting: leave out --recipe and --algorithm, and change '
                        'single settings with --set.')
-    converted = rare_gems.converted(files.read_yaml(config), config.name)
-    for remark in converted.remarks:
-        err.print(f'Note: {remark}.', highlight=False, markup=False, soft_wrap=True)
+    converted = rare_gems.convert(files.read_yaml(config), config.name)
+    for note in converted.notes:
+        err.print(f'Note: {note}.', highlight=False, markup=False, soft_wrap=True)
     return converted
 
 
@@ -177,17 +177,17 @@ def _configured(
     """The recipe for the model and data set that were named, or else are its own."""
 
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
-    from lth.models.registry import MODELS, settings_of  # pylint: disable=import-outside-toplevel # as above
+    from lth.models.registry import MODELS, settings_class  # pylint: disable=import-outside-toplevel # as above
     from lth.recipes import presets  # pylint: disable=import-outside-toplevel # as above
     raw = dict(conversion.recipe)
     theirs = str(raw['model']['name']), str(raw['data']['name'])
     pair = MODELS.canonical(model or theirs[0]), DATASETS.canonical(dataset or theirs[1])
     if pair[0] != theirs[0]:
         # How weights are drawn goes over to another model, and what it has of the options.
-        known = settings_of(pair[0]).model_fields
+        known = settings_class(pair[0]).model_fields
         raw['model'] = {key: value for key, value in raw['model'].items() if key in known} | {'name': pair[0]}
     if pair[1] != theirs[1]:
-        raw['data'] = presets.gem(*pair, 0.05, 'gem-miner')[0]['data'] | {'name': pair[1]}
+        raw['data'] = presets.gem_recipe(*pair, 0.05, 'gem-miner')[0]['data'] | {'name': pair[1]}
     return (raw, origin, None), pair
 
 
@@ -207,7 +207,7 @@ def _lengths(found: Found, epochs: int | None) -> dict[str, Any]:
 def _promise(plan: 'Plan') -> str:
     """What will be kept, in words and with the count."""
 
-    prunable, kept = plan.network.layout.prunable, plan.kept[-1]
+    prunable, kept = plan.network.layout.prunable_count, plan.kept[-1]
     most = 'at most ' if getattr(plan.recipe.algorithm, 'final_mask', '') == 'in-force' else ''
     events = f', after {len(plan.kept) - 1} freeze events' if plan.recipe.algorithm.name == 'gem-miner' else ''
     return f'Keeps {most}{100 * kept / prunable:.4g}% of {prunable:,} weights: {most}{kept:,}{events}.'
@@ -217,6 +217,6 @@ def _suffix(plan: 'Plan') -> str:
     """What tells the run folder of a gem from others of the pair."""
 
     settings = plan.recipe.algorithm
-    share = getattr(settings, 'density', plan.kept[-1] / plan.network.layout.prunable)
+    share = getattr(settings, 'density', plan.kept[-1] / plan.network.layout.prunable_count)
     name = 'gem' if settings.name == 'gem-miner' else settings.name
     return f'{name}-{100 * share:.6g}'

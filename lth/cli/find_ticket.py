@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 import typer
 
 from lth.cli.arguments import controls_of, plan_of
-from lth.cli.execute import Way, carried_out, pair_name, run_folder
+from lth.cli.execute import ExecutionOptions, execute, pair_name, run_folder
 from lth.cli.options import (
-    BatchSize, DatasetName, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Model, Overrides,
-    Precision, RecipeName, RunName, Seeds, Threads, explained)
+    BatchSize, DatasetName, Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Model, Overrides,
+    Precision, RecipeName, RunName, Seeds, Threads, command)
 
 
-@explained
+@command
 def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
         model: Model,
         dataset: DatasetName,
@@ -47,7 +47,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
-        engine: EngineChoice = None,
+        engine: EngineOption = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -93,5 +93,5 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         'algorithm.retrain': retrain, 'training.batch_size': batch_size,
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
         'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [], device)
-    way = Way(run_folder(run, pair_name(plan)), datasets, seeds, device, threads, as_json, dry_run, engine)
-    carried_out(plan, way, controls_of(controls, control_draws, plan, way.folder))
+    way = ExecutionOptions(run_folder(run, pair_name(plan)), datasets, seeds, device, threads, as_json, dry_run, engine)
+    execute(plan, way, controls_of(controls, control_draws, plan, way.folder))

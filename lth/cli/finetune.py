@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lth.cli.arguments import gem_schedule, overridden
-from lth.cli.execute import Way, carried_out, file_name, run_folder
+from lth.cli.execute import ExecutionOptions, execute, file_name, run_folder
 from lth.cli.options import (
-    BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Threads, explained)
+    BatchSize, Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Threads, command)
 
 if TYPE_CHECKING:
-    from lth.experiments.derived_runs import Source
+    from lth.experiments.derived_runs import SourceRound
     from lth.experiments.plan import Plan
 
 # What an optimizer of another kind starts with: a learning rate that does for most, and SGD its usual momentum.
@@ -19,7 +19,7 @@ _OPTIMIZERS: dict[str, dict[str, Any]] = {
     'adam': {'name': 'adam', 'learning_rate': 1e-3}, 'sgd': {'name': 'sgd', 'learning_rate': 0.01, 'momentum': 0.9}}
 
 
-@explained
+@command
 def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
         run: Annotated[str, typer.Argument(
             metavar='RUN', help='RUN, RUN/seed-S or RUN/seed-S/round-NN; a name below ./runs, or a path. Without a '
@@ -42,7 +42,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
             '--run', metavar='NAME', show_default=False, help='The new run folder; else RUN-finetuned.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
-        engine: EngineChoice = None,
+        engine: EngineOption = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -60,24 +60,24 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
     """
 
     from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    from lth.experiments.derived_runs import Source  # pylint: disable=import-outside-toplevel # as above
-    where = open_run.place(run)
-    plan, opened = open_run.opened(where)
+    from lth.experiments.derived_runs import SourceRound  # pylint: disable=import-outside-toplevel # as above
+    where = open_run.parse_run_path(run)
+    plan, opened = open_run.open_run(where)
     seeds = opened.seeds() if where.seed is None else [where.seed]
-    source = Source(plan, opened, seeds, open_run.round_of(plan, opened, seeds, where.round, round_))
+    source = SourceRound(plan, opened, seeds, open_run.select_round(plan, opened, seeds, where.round, round_))
     what = 'finetuned' if dataset is None else f'finetuned-{file_name(dataset)}'
-    beside = open_run.beside(where, plan, source.number, what)
+    beside = open_run.derived_folder(where, plan, source.number, what)
     folder = beside if to is None else run_folder(to, '')
     options = {'training.optimizer': _OPTIMIZERS[optimizer] if optimizer else None,
                'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size,
                **lengths(source, number_of_epochs)}
     chosen = finetuning(source, folder, options, override or [], dataset)
-    way = Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run, engine)
-    carried_out(chosen, way)
+    way = ExecutionOptions(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run, engine)
+    execute(chosen, way)
 
 
 def finetuning(
-        source: 'Source', folder: Path, options: dict[str, Any], overrides: list[str], dataset: str | None = None,
+        source: 'SourceRound', folder: Path, options: dict[str, Any], overrides: list[str], dataset: str | None = None,
 ) -> 'Plan':
     """The plan of a run in `folder` that trains the source's tickets, on other pictures if a data set is given."""
 
@@ -85,23 +85,23 @@ def finetuning(
     from lth.experiments import derived_runs  # pylint: disable=import-outside-toplevel # as above
     from lth.pruning import output_layer  # pylint: disable=import-outside-toplevel # as above
     name = None if dataset is None else DATASETS.canonical(dataset)
-    raw = overridden(derived_runs.recipe_of(source, folder, dataset=name), options, overrides)
-    plan = derived_runs.finetuning(source, raw, f'{source.run.folder} to be finetuned')
-    if anew := output_layer.redrawn(source.plan.network, plan.network):
-        mask = source.run.load(source.run.seeds()[0], source.number).ticket.mask[0]
-        raw['algorithm']['kept'] = output_layer.kept(mask, source.plan.network, plan.network)
-        plan = derived_runs.finetuning(source, raw, f'{source.run.folder} to be finetuned')
-        plan = replace(plan, remarks=(*plan.remarks, f'classes differ ({source.plan.network.classes} / '
+    raw = overridden(derived_runs.derived_recipe(source, folder, dataset=name), options, overrides)
+    plan = derived_runs.finetune_plan(source, raw, f'{source.run.folder} to be finetuned')
+    if anew := output_layer.reinitialized_parameters(source.plan.network, plan.network):
+        mask = source.run.load_round(source.run.seeds()[0], source.number).ticket.mask[0]
+        raw['algorithm']['kept'] = output_layer.transplanted_count(mask, source.plan.network, plan.network)
+        plan = derived_runs.finetune_plan(source, raw, f'{source.run.folder} to be finetuned')
+        plan = replace(plan, notes=(*plan.notes, f'classes differ ({source.plan.network.classes} / '
                                       f'{plan.network.classes}), so the output layer is drawn anew, dense: '
                                       f'{", ".join(anew)}'))
     return plan
 
 
-def lengths(source: 'Source', epochs: int | None) -> dict[str, Any]:
+def lengths(source: 'SourceRound', epochs: int | None) -> dict[str, Any]:
     """The settings that another number of epochs changes: a gem's learning rate drops where the paper's code has it."""
 
     if epochs is None:
         return {}
-    schedule = source.plan.of_round(source.number).recipe.training.schedule
+    schedule = source.plan.for_round(source.number).recipe.training.schedule
     drops = source.plan.algorithm.finds == 'gems' and schedule.name == 'multistep'
     return {'training.length': f'{epochs} epochs', **({'training.schedule': gem_schedule(epochs)} if drops else {})}

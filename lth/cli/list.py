@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lth.cli.options import Json, explained, out
+from lth.cli.options import Json, command, out
 
 if TYPE_CHECKING:
     from lth.datasets import Source
-    from lth.recipes.presets import Entry
+    from lth.recipes.presets import Preset
 
 Kind = Literal[
     'models', 'datasets', 'recipes', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'checks']
 
 
-@explained
-def listing(kind: Annotated[Kind, typer.Argument(help='What to list.')], as_json: Json = False) -> None:
+@command
+def list_entries(kind: Annotated[Kind, typer.Argument(help='What to list.')], as_json: Json = False) -> None:
     """List models, data sets, recipes, mask criteria, actions, controls, initializers, algorithms or sanity checks.
 
     Models are also `torchvision:NAME` for any classification network of torchvision, and functions of your own as
@@ -47,7 +47,7 @@ def _list_recipes(*, as_json: bool) -> None:
 
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth.recipes import presets  # pylint: disable=import-outside-toplevel
-    entries = [presets.entry(name) for name in presets.names()]
+    entries = [presets.preset(name) for name in presets.names()]
     if as_json:
         print(json.dumps([{'name': entry.name, 'summary': entry.source, 'role': entry.role, 'model': entry.model,
                            'dataset': entry.dataset} for entry in entries], indent=2))
@@ -55,7 +55,7 @@ def _list_recipes(*, as_json: bool) -> None:
     _print_columns([(entry.name, _use(entry), entry.source) for entry in entries])
 
 
-def _use(entry: 'Entry') -> str:
+def _use(entry: 'Preset') -> str:
     """What a recipe is for, in a few words."""
 
     match entry.role:
@@ -91,7 +91,7 @@ def _rows(
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel
     from lth.models.initializers import INITIALIZERS  # pylint: disable=import-outside-toplevel
     from lth.models.registry import MODELS  # pylint: disable=import-outside-toplevel
-    from lth.pruning.controls import offered  # pylint: disable=import-outside-toplevel
+    from lth.pruning.controls import available_controls  # pylint: disable=import-outside-toplevel
     from lth.pruning.criteria import CRITERIA  # pylint: disable=import-outside-toplevel
     from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS  # pylint: disable=import-outside-toplevel
     match kind:
@@ -106,7 +106,7 @@ def _rows(
             return [(f'{name} ({registry.kind})', _summary(registry.find(name)))
                     for registry in (MASK_1_ACTIONS, MASK_0_ACTIONS) for name in registry.names()]
         case 'controls':
-            return list(offered().items())
+            return list(available_controls().items())
         case 'models':
             own = [('torchvision:NAME', 'Any classification network of torchvision.models, untrained.'),
                    ('FILE.py:FUNCTION', 'A function (shape, classes) of your own; or package.module:function.')]
@@ -116,7 +116,7 @@ def _rows(
                 ('own', "As the model's own code draws them: the default of models that are not lth's.")]
         case 'checks':
             from lth.analysis import sanity_checks  # pylint: disable=import-outside-toplevel # as above
-            return list(sanity_checks.known().items())
+            return list(sanity_checks.available_checks().items())
         case 'criteria':
             return [(name, _summary(CRITERIA.find(name))) for name in CRITERIA.names()]
 
@@ -124,7 +124,7 @@ def _rows(
 def _described(source: 'Source') -> str:
     """A data set in one line."""
 
-    training, test = source.pictures
+    training, test = source.image_counts
     shape = '×'.join(map(str, source.shape))
     return f'{source.summary}; {training:,} + {test:,} pictures of {shape} in {source.classes} classes'
 

@@ -36,7 +36,7 @@ Precision = Annotated[Literal['fp32', 'tf32', 'bf16'] | None, typer.Option(
                              'convolutions and bf16 with BatchNorm.')]
 Threads = Annotated[int, typer.Option(
     min=1, help='CPU threads for each seed. Results are the same bits only for the same number.')]
-EngineChoice = Annotated[Literal['auto', 'plain', 'sparse'] | None, typer.Option(
+EngineOption = Annotated[Literal['auto', 'plain', 'sparse'] | None, typer.Option(
     '--engine', show_default=False,
     help='How steps are computed: plain on all weights, sparse on the surviving ones where layers are a chain, auto '
          'whichever is faster by a fixed rule; else what the run was begun with, or auto.')]
@@ -75,7 +75,7 @@ out = _Console(emoji=False, width=None if sys.stdout.isatty() or 'COLUMNS' in os
 err = _Console(emoji=False, stderr=True)
 
 
-def explained(command: Callable[P, None]) -> Callable[P, None]:
+def command(command: Callable[P, None]) -> Callable[P, None]:
     """The command, ending as all do: 2 with a paragraph for the user's mistake, 130 and how to go on if interrupted."""
 
     @functools.wraps(command)
@@ -119,7 +119,7 @@ def _heeding_termination() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def parsed_seeds(text: str, option: str = '--seeds') -> list[int]:
+def parse_seeds(text: str, option: str = '--seeds') -> list[int]:
     """`0-4`, `0,2,7` or a mixture, ascending and each once."""
 
     seeds: set[int] = set()

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from lth.cli.options import DatasetName, Datasets, Json, err, explained, out
+from lth.cli.options import DatasetName, Datasets, Json, command, err, out
 from lth.errors import LthError
 
 
-@explained
+@command
 def prepare(
         dataset: DatasetName,
         datasets: Datasets = Path('datasets'),
@@ -35,15 +35,15 @@ def prepare(
     """
 
     # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth.cli.progress import Counting  # pylint: disable=import-outside-toplevel
+    from lth.cli.progress import CountDisplay  # pylint: disable=import-outside-toplevel
     from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel
-    from lth.recipes.schema import DataSettings, checked, merged  # pylint: disable=import-outside-toplevel
+    from lth.recipes.schema import DataSettings, merge, validate_section  # pylint: disable=import-outside-toplevel
     source = DATASETS.find(dataset)
     if source.prepare is None:
         raise LthError(f'{dataset} lives in memory, so there is nothing to prepare: train on it as it is.')
     asked = {'name': dataset, 'undecodable': undecodable, 'size': size, 'channels': channels}
-    settings = checked(DataSettings, merged(source.settings, asked), 'lth prepare')
-    with Counting('pictures') as display:
+    settings = validate_section(DataSettings, merge(source.settings, asked), 'lth prepare')
+    with CountDisplay('pictures') as display:
         files = source.prepare(datasets, settings, display.tell)
     if as_json:
         print(json.dumps({'files': [str(file) for file in files]}, indent=2))

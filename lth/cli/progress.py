@@ -13,18 +13,18 @@ from lth.cli.options import err
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
-    from lth.experiments.runner import News
+    from lth.experiments.runner import SeedProgress
 
 _SECONDS_BETWEEN_LINES = 30.
 _SECONDS_UNTIL_A_GUESS = 2.
 
 
-class Display:
+class ProgressDisplay:
     """Takes news, shows how far each seed is and how much time is left; a context manager."""
 
     def __init__(self, plan: 'Plan', seeds: Sequence[int]) -> None:
         self._plan = plan
-        self._news: dict[int, News] = {}
+        self._news: dict[int, SeedProgress] = {}
         self._accuracies: dict[int, tuple[float, float]] = {}
         self._seeds = seeds
         self._begun: dict[int, int] = {}
@@ -32,7 +32,7 @@ class Display:
         self._live = (Live(console=err, get_renderable=self._table, refresh_per_second=4, transient=True)
                       if err.is_terminal else None)
 
-    def __enter__(self) -> 'Display':
+    def __enter__(self) -> 'ProgressDisplay':
         if self._live:
             self._live.start()
         return self
@@ -47,7 +47,7 @@ class Display:
 
         err.print(sentence, highlight=False, soft_wrap=True)
 
-    def tell(self, news: 'News') -> None:
+    def tell(self, news: 'SeedProgress') -> None:
         """Takes news of some seeds."""
 
         for position, seed in enumerate(news.seeds):
@@ -95,10 +95,10 @@ class Display:
     def _total(self) -> int:
         return self._plan.total_steps
 
-    def _done(self, news: 'News') -> int:
+    def _done(self, news: 'SeedProgress') -> int:
         """Steps of the whole search that lie behind a seed."""
 
-        return self._plan.behind(news.number, news.step)
+        return self._plan.steps_done(news.number, news.step)
 
     def _epoch(self, step: int) -> str:
         epochs = self._plan.steps / self._plan.steps_per_epoch
@@ -118,7 +118,7 @@ class Display:
         return f'{duration(now - self._start)} gone{guess}'
 
 
-class Counting:
+class CountDisplay:
     """How many of how many things are done: a bar on a terminal, a line now and then elsewhere; a context manager."""
 
     def __init__(self, things: str) -> None:
@@ -127,7 +127,7 @@ class Counting:
         self._bar = Progress(console=err, transient=True) if err.is_terminal else None
         self._task = self._bar.add_task(things, total=None) if self._bar else None
 
-    def __enter__(self) -> 'Counting':
+    def __enter__(self) -> 'CountDisplay':
         if self._bar:
             self._bar.start()
         return self

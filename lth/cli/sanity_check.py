@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lth.cli.arguments import overridden
-from lth.cli.execute import Way, run_folder, searched, way_of
+from lth.cli.execute import ExecutionOptions, options_for, run_folder, run_with_progress
 from lth.cli.options import (
-    Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Threads, err, explained, out,
-    parsed_seeds)
+    Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Threads, command, err, out,
+    parse_seeds)
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.analysis.sanity_checks import Step
-    from lth.analysis.sanity_report import Outcome, Report
-    from lth.experiments.derived_runs import Source
-    from lth.experiments.open_run import Place
+    from lth.analysis.sanity_checks import CheckRun
+    from lth.analysis.sanity_report import CheckOutcome, SanityReport
+    from lth.experiments.derived_runs import SourceRound
+    from lth.experiments.open_run import RunPath
     from lth.experiments.plan import Plan
     from lth.runs.folder import Run
 
 _USUAL_SEEDS = 3
 
 
-@explained
+@command
 def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
         run: Annotated[str, typer.Argument(
             metavar='RUN', help='RUN, RUN/seed-S or RUN/seed-S/round-NN, of a ticket or a gem. Without a round the '
@@ -46,7 +46,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a comm
             '--run', metavar='NAME', show_default=False, help='The folder of the checks; else RUN-checks.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
-        engine: EngineChoice = None,
+        engine: EngineOption = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -64,29 +64,30 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a comm
         lth sanity-check resnet20-cifar10-gem-0.59 --seeds 0-4 --dry-run
     """
 
-    from lth.analysis import sanity_checks as rooms  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
+    from lth.analysis import \
+        sanity_checks as rooms  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     from lth.analysis import sanity_report  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.finetune import lengths  # pylint: disable=import-outside-toplevel # as above
     from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # as above
-    where = open_run.place(run)
-    source = _source(where, *open_run.opened(where), seeds, round_)
+    where = open_run.parse_run_path(run)
+    source = _source(where, *open_run.open_run(where), seeds, round_)
     rooms.refuse_unfit(source)
-    names, left_out = rooms.chosen(None if checks is None else [name.strip() for name in checks.split(',')], source)
-    folder = open_run.beside(where, source.plan, source.number, 'checks') if to is None else run_folder(to, '')
+    names, left_out = rooms.select_checks(None if checks is None else [name.strip() for name in checks.split(',')], source)
+    folder = open_run.derived_folder(where, source.plan, source.number, 'checks') if to is None else run_folder(to, '')
     options = {'training.optimizer.learning_rate': learning_rate, **lengths(source, number_of_epochs)}
-    steps = list(rooms.steps(source, folder, names, lambda raw: overridden(raw, options, override or [])))
-    for remark in left_out:
-        err.print(f'Note: {remark}.', highlight=False, soft_wrap=True)
+    steps = list(rooms.check_runs(source, folder, names, lambda raw: overridden(raw, options, override or [])))
+    for note in left_out:
+        err.print(f'Note: {note}.', highlight=False, soft_wrap=True)
     if dry_run:
         _print_steps(steps, source, as_json=as_json)
         return
-    way = Way(folder, datasets, ','.join(map(str, source.seeds)), device, threads, as_json, dry_run, engine)
+    way = ExecutionOptions(folder, datasets, ','.join(map(str, source.seeds)), device, threads, as_json, dry_run, engine)
     runs = _done(steps, way)
     done = [name for name in names if name in runs]
-    _told(sanity_report.report(source, done, runs.__getitem__), source, folder, as_json=as_json)
+    _told(sanity_report.make_report(source, done, runs.__getitem__), source, folder, as_json=as_json)
 
 
-def _done(steps: Sequence['Step'], way: Way) -> dict[str, 'Run']:
+def _done(steps: Sequence['CheckRun'], way: ExecutionOptions) -> dict[str, 'Run']:
     """The runs of all steps, but for checks that come to nothing, such as those whose search collapsed: they end there,
     and a note says how.
     """
@@ -98,7 +99,7 @@ def _done(steps: Sequence['Step'], way: Way) -> dict[str, 'Run']:
             continue
         err.print(f'{number} of {len(steps)}: {step.what}', highlight=False)
         try:
-            runs[step.what] = searched(step.plan, way_of(step.plan, step.folder, way))
+            runs[step.what] = run_with_progress(step.plan, options_for(step.plan, step.folder, way))
         except LthError as error:
             if step.check in ('original', 'dense'):
                 raise
@@ -108,41 +109,41 @@ def _done(steps: Sequence['Step'], way: Way) -> dict[str, 'Run']:
     return runs
 
 
-def _source(where: 'Place', plan: 'Plan', run: 'Run', asked: str | None, round_: int | None) -> 'Source':
+def _source(where: 'RunPath', plan: 'Plan', run: 'Run', asked: str | None, round_: int | None) -> 'SourceRound':
     """The round and the seeds to be checked; an LthError if the run lacks one of them."""
 
     from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # as above
-    from lth.experiments.derived_runs import Source  # pylint: disable=import-outside-toplevel # as above
+    from lth.experiments.derived_runs import SourceRound  # pylint: disable=import-outside-toplevel # as above
     has = run.seeds() if where.seed is None else [where.seed]
-    seeds = has[:_USUAL_SEEDS] if asked is None else parsed_seeds(asked)
+    seeds = has[:_USUAL_SEEDS] if asked is None else parse_seeds(asked)
     if missing := sorted(set(seeds) - set(has)):
         raise LthError(f'--seeds {asked}: {run.folder} has no seed {missing[0]}, its seeds are {has}. Add it with the '
                        'command of the search and all seeds, or choose among these.')
     if len(seeds) == 1:
         err.print('Note: with one seed no interval can be given and nothing be decided; three or more would. Add them '
                   'with the command of the search, such as --seeds 0-2.', highlight=False, soft_wrap=True)
-    return Source(plan, run, seeds, open_run.round_of(plan, run, seeds, where.round, round_))
+    return SourceRound(plan, run, seeds, open_run.select_round(plan, run, seeds, where.round, round_))
 
 
-def _told(report: 'Report', source: 'Source', folder: Path, *, as_json: bool) -> None:
+def _told(report: 'SanityReport', source: 'SourceRound', folder: Path, *, as_json: bool) -> None:
     """The report on disk, and on the screen."""
 
     from lth.analysis import sanity_report  # pylint: disable=import-outside-toplevel # as above
     from lth.system import files  # pylint: disable=import-outside-toplevel # as above
     thing = 'gem' if source.plan.algorithm.finds == 'gems' else 'ticket'
-    content = json.dumps(sanity_report.as_object(report, source, thing), indent=2)
+    content = json.dumps(sanity_report.as_dict(report, source, thing), indent=2)
     files.write(folder / 'checks.json', content.encode())
     if as_json:
         print(content)
         return
     _print_table(report, source, thing)
     for one in report.checks:
-        out.print(f'{one.check} {sanity_report.sentence(one, thing)}.', highlight=False, soft_wrap=True)
+        out.print(f'{one.check} {sanity_report.verdict_sentence(one, thing)}.', highlight=False, soft_wrap=True)
     out.print(f'{sanity_report.dense_sentence(report, thing)}.', highlight=False, soft_wrap=True)
     out.print(f'Report: {folder / "checks.json"}', highlight=False, soft_wrap=True)
 
 
-def _print_table(report: 'Report', source: 'Source', thing: str) -> None:
+def _print_table(report: 'SanityReport', source: 'SourceRound', thing: str) -> None:
     from lth.cli.tables import percent, simple_table  # pylint: disable=import-outside-toplevel # as above
     recipe, layout = source.plan.recipe, source.plan.network.layout
     count = len(source.seeds)
@@ -158,7 +159,7 @@ def _print_table(report: 'Report', source: 'Source', thing: str) -> None:
             err.print(f'Note: {one.check} leaves no weight in {", ".join(emptied)} of some seed.', highlight=False)
 
 
-def _row(one: 'Outcome') -> list[str]:
+def _row(one: 'CheckOutcome') -> list[str]:
     from lth.cli.tables import percent  # pylint: disable=import-outside-toplevel # as above
     p = '' if one.comparison.p is None else f'{one.comparison.p:.2g}'
     moved, changed = (sum(counts) / len(counts) for counts in zip(*(
@@ -166,7 +167,7 @@ def _row(one: 'Outcome') -> list[str]:
     return [one.check, percent(one.accuracy), percent(one.comparison.difference), p, f'{moved:,.0f}', f'{changed:,.0f}']
 
 
-def _print_steps(steps: Sequence['Step'], source: 'Source', *, as_json: bool) -> None:
+def _print_steps(steps: Sequence['CheckRun'], source: 'SourceRound', *, as_json: bool) -> None:
     """What would be run, with its iterations."""
 
     from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above

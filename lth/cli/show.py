@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lth.cli.arguments import plan_of
-from lth.cli.options import Json, explained
+from lth.cli.options import Json, command
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _UNNAMED = "\n# A fallback: what it leaves out is the pair's, as in `lth find-ticket MODEL DATASET --recipe FILE`."
 
 
-@explained
+@command
 def show(
         kind: Annotated[Literal['recipe'], typer.Argument(help='What to show.')],
         name: Annotated[str, typer.Argument(
@@ -33,7 +33,7 @@ def show(
 
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth.recipes import presets  # pylint: disable=import-outside-toplevel
-    from lth.system.files import dumped_yaml  # pylint: disable=import-outside-toplevel
+    from lth.system.files import dump_yaml  # pylint: disable=import-outside-toplevel
     raw, origin = presets.find(name)
     model, dataset = _name(raw, 'model'), _name(raw, 'data')
     if model and dataset:
@@ -46,17 +46,17 @@ def show(
     if as_json:
         print(json.dumps({'name': name, kind: recipe}, indent=2))
         return
-    print(dumped_yaml(recipe) + ('' if model and dataset else _UNNAMED))
+    print(dump_yaml(recipe) + ('' if model and dataset else _UNNAMED))
 
 
 def _fallback(raw: 'Raw', origin: str) -> 'Raw':
     """A recipe complete but for model and data: they lack a name, and are left as they are written."""
 
     from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel # as above
-    from lth.recipes.schema import ModelSettings, validated  # pylint: disable=import-outside-toplevel # as above
+    from lth.recipes.schema import ModelSettings, validate_recipe  # pylint: disable=import-outside-toplevel # as above
     named = {**raw, 'model': {'name': ''}, 'data': {**raw['data'], 'name': ''}}
     settings = ALGORITHMS.find(raw['algorithm']['name']).settings
-    complete = validated(named, origin, model=ModelSettings, algorithm=settings).dump()
+    complete = validate_recipe(named, origin, model=ModelSettings, algorithm=settings).dump()
     if 'precision' not in raw['training']:
         del complete['training']['precision']  # the device's, where it will be used
     written = complete | {'model': raw.get('model'), 'data': raw['data']}

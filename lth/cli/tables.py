@@ -13,7 +13,7 @@ from rich.table import Table
 from lth.algorithms import ALGORITHMS
 from lth.algorithms.trained_masks.supermask import DRAWS
 from lth.analysis import summary_table
-from lth.analysis.statistics import Interval, interval
+from lth.analysis.statistics import Interval, confidence_interval
 from lth.cli.options import out
 from lth.runs.folder import Run
 
@@ -43,7 +43,7 @@ def print_run(
     where it lies.
     """
 
-    rows = summary_table.table([run], seeds)
+    rows = summary_table.summary_rows([run], seeds)
     beside = {name: _own_rows(control, seeds) for name, control in (controls or {}).items()}
     if as_json:
         found = {name: [_row_object(row) for row in others.values()] for name, others in beside.items()}
@@ -62,7 +62,7 @@ def print_run(
         *['early stop', 'test % there'] * trained], cells))
     out.print(_legend(carries=carries, trained=trained), highlight=False)
     if drawn := [one.drawn_test_accuracy for one in rows[-1].outcomes if one.drawn_test_accuracy is not None]:
-        out.print(f'Masks drawn from the scores, mean of {DRAWS} for each seed: test % {percent(interval(drawn))}',
+        out.print(f'Masks drawn from the scores, mean of {DRAWS} for each seed: test % {percent(confidence_interval(drawn))}',
                   highlight=False)
     if (draws := max(map(len, (controls or {}).values()), default=1)) > 1:
         out.print(f'Controls: each seed counts by its mean over {draws} draws.', highlight=False)
@@ -84,7 +84,7 @@ def run_object(run: Run, seeds: Sequence[int]) -> dict[str, Any]:
 
     return {
         'run': str(run.folder), 'model': run.recipe['model']['name'], 'dataset': run.recipe['data']['name'],
-        'seeds': list(seeds), 'rounds': [_row_object(row) for row in summary_table.table([run], seeds)]}
+        'seeds': list(seeds), 'rounds': [_row_object(row) for row in summary_table.summary_rows([run], seeds)]}
 
 
 def percent(value: Interval) -> str:
@@ -109,7 +109,7 @@ def _legend(*, carries: bool, trained: bool) -> str:
     return told + carried * carries
 
 
-def _carrying(row: summary_table.Row) -> list[str]:
+def _carrying(row: summary_table.RoundSummary) -> list[str]:
     """Inputs and units that carry anything, means over the seeds; nothing where it is not known of all."""
 
     found = [one.carrying for one in row.outcomes if one.carrying]
@@ -118,11 +118,11 @@ def _carrying(row: summary_table.Row) -> list[str]:
     return [f'{statistics.mean(counts):,.0f}' for counts in zip(*((one.inputs, one.units) for one in found))]
 
 
-def _own_rows(draws: Sequence[Run], seeds: Sequence[int]) -> dict[int, summary_table.Row]:
+def _own_rows(draws: Sequence[Run], seeds: Sequence[int]) -> dict[int, summary_table.RoundSummary]:
     """The rows of a control by round; round 0 of one beside a search is the dense network, which is there already."""
 
     dense = draws[0].recipe['algorithm']['name'] == 'control'
-    return {row.number: row for row in summary_table.table(draws, seeds)[1 if dense else 0:]}
+    return {row.number: row for row in summary_table.summary_rows(draws, seeds)[1 if dense else 0:]}
 
 
 def number(value: Interval) -> str:
@@ -131,12 +131,12 @@ def number(value: Interval) -> str:
     return f'{value.mean:.3g}' + ('' if value.margin is None else f' ± {value.margin:.2g}')
 
 
-def _cells(row: summary_table.Row, *, carries: bool, trained: bool) -> list[str]:
+def _cells(row: summary_table.RoundSummary, *, carries: bool, trained: bool) -> list[str]:
     return [f'{100 * row.density:.2f}', f'{row.kept:,}', *_carrying(row) * carries, percent(row.test_accuracy),
             *[count(row.early_stop), percent(row.early_stop_accuracy)] * trained]
 
 
-def _row_object(row: summary_table.Row) -> dict[str, Any]:
+def _row_object(row: summary_table.RoundSummary) -> dict[str, Any]:
     return {
         'round': row.number, 'kept': row.kept, 'density': row.density, 'test_accuracy': row.test_accuracy._asdict(),
         'early_stop': row.early_stop._asdict(), 'early_stop_accuracy': row.early_stop_accuracy._asdict(),

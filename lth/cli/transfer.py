@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lth.cli.arguments import control_folder, transfer_plan_of
-from lth.cli.execute import Way, carried_out, file_name, run_folder
+from lth.cli.execute import ExecutionOptions, execute, file_name, run_folder
 from lth.cli.options import (
-    BatchSize, Datasets, Device, DryRun, EngineChoice, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
-    Threads, explained, parsed_seeds)
+    BatchSize, Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
+    Threads, command, parse_seeds)
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lth.runs.folder import Run
 
 
-@explained
+@command
 def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
         run: Annotated[str, typer.Argument(
             metavar='RUN', help='RUN, RUN/seed-S or RUN/seed-S/round-NN; a name below ./runs, or a path.')],
@@ -43,7 +43,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
-        engine: EngineChoice = None,
+        engine: EngineOption = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -63,8 +63,8 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
 
     from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     from lth.pruning import output_layer  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    where = open_run.place(run)
-    plan, source = open_run.opened(where)
+    where = open_run.parse_run_path(run)
+    plan, source = open_run.open_run(where)
     seeds = source.seeds() if where.seed is None else [where.seed]
     numbers = _numbers(source, seeds, where.round, rounds)
     options = {
@@ -80,15 +80,15 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         return transfer_plan_of(sections, recipe, options, override or [], device)
 
     what = f'to-{file_name(to)}' + (f'-{optimizer}' if optimizer else '')
-    beside = open_run.beside(where, plan, len(plan.kept) - 1 if where.round is None else where.round, what)
+    beside = open_run.derived_folder(where, plan, len(plan.kept) - 1 if where.round is None else where.round, what)
     folder = beside if run_name is None else run_folder(run_name, '')
     target = planned('found', [0] * len(numbers), folder).network
-    masks = (source.load(seeds[0], number).ticket.mask[0] for number in numbers)
-    kept = [output_layer.kept(mask, plan.network, target) for mask in masks]
+    masks = (source.load_round(seeds[0], number).ticket.mask[0] for number in numbers)
+    kept = [output_layer.transplanted_count(mask, plan.network, target) for mask in masks]
     chosen = planned('found', kept, folder)
-    way = Way(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run, engine)
+    way = ExecutionOptions(folder, datasets, ','.join(map(str, seeds)), device, threads, as_json, dry_run, engine)
     controls = {'random': [planned('random', kept, control_folder(folder, 'random'))]} if random_tickets else {}
-    carried_out(chosen, way, controls)
+    execute(chosen, way, controls)
 
 
 def _numbers(source: 'Run', seeds: list[int], placed: int | None, asked: str | None) -> list[int]:
@@ -96,8 +96,8 @@ def _numbers(source: 'Run', seeds: list[int], placed: int | None, asked: str | N
 
     if placed is not None and asked is not None:
         raise LthError(f'--rounds {asked}: the run was given as its round {placed}. Leave one out.')
-    whole = min(source.rounds(seed) for seed in seeds)
-    numbers = list(range(whole)) if asked is None else parsed_seeds(asked, '--rounds')
+    whole = min(source.round_count(seed) for seed in seeds)
+    numbers = list(range(whole)) if asked is None else parse_seeds(asked, '--rounds')
     numbers = numbers if placed is None else [placed]
     if numbers[-1] >= whole:
         raise LthError(f'--rounds: {source.folder} has no round {numbers[-1]} of all seeds {seeds}: its rounds are 0 … '

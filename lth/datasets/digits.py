@@ -23,5 +23,5 @@ def _read(_folder: Path, _settings: DataSettings) -> Dataset:
 
 
 DATASETS.register('digits')(Source(
-    summary='handwritten digits, ships with scikit-learn', shape=(1, 8, 8), classes=10, pictures=(1797 - _TEST, _TEST),
+    summary='handwritten digits, ships with scikit-learn', shape=(1, 8, 8), classes=10, image_counts=(1797 - _TEST, _TEST),
     read=_read, settings={'validation': 143}))

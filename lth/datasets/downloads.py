@@ -41,7 +41,7 @@ def verify_unpacked(folder: Path, files: Mapping[str, str]) -> None:
                            'command unpacks it anew.')
 
 
-def downloaded(dataset: Any, folder: Path, files: Mapping[str, str], **options: Any) -> None:
+def download_torchvision(dataset: Any, folder: Path, files: Mapping[str, str], **options: Any) -> None:
     """Has a data set of torchvision fetch what is missing, or says which files go where."""
 
     made = [parent for parent in ((folder / next(iter(files))).parents) if not parent.exists()]
@@ -60,7 +60,7 @@ def downloaded(dataset: Any, folder: Path, files: Mapping[str, str], **options: 
                        f'these files into {place}: {wanted}.') from None
 
 
-def fetched(folder: Path, name: str, url: str, checksum: str) -> Path:
+def download_and_unpack(folder: Path, name: str, url: str, checksum: str) -> Path:
     """The folder `name` unpacked from the zip of that name, which is downloaded if it is not there."""
 
     from torchvision.datasets.utils import download_url, extract_archive  # pylint: disable=import-outside-toplevel

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lth.datasets.image_files import Folders, fingerprint
+from lth.datasets.image_files import ImageFolders, fingerprint
 from lth.datasets.source import Shape, Split
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
@@ -27,7 +27,7 @@ _SECONDS_OF_PATIENCE = 120
 INSTALL = "pip install 'lth[ffcv]' (the README names the system packages it needs)"
 
 
-class Place(NamedTuple):
+class PreparedFiles(NamedTuple):
     """The files of one folder prepared at one shape."""
 
     train: Path
@@ -35,11 +35,11 @@ class Place(NamedTuple):
     labels: Path
 
 
-def place(path: Path, shape: Shape) -> Place:
+def prepared_files(path: Path, shape: Shape) -> PreparedFiles:
     """Where a folder's prepared files lie."""
 
     suffix = 'x'.join(map(str, shape))
-    return Place(path / f'train-{suffix}.beton', path / f'test-{suffix}.beton', path / f'prepared-{suffix}.json')
+    return PreparedFiles(path / f'train-{suffix}.beton', path / f'test-{suffix}.beton', path / f'prepared-{suffix}.json')
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ class BetonStream:
                                    '. Delete the file and prepare it again with lth prepare.') from None
 
 
-def opened(folders: Folders, shape: Shape, settings: DataSettings) -> tuple[Split, Split] | None:
+def open_splits(folders: ImageFolders, shape: Shape, settings: DataSettings) -> tuple[Split, Split] | None:
     """Training and test pictures as prepared; None if they were not prepared at this shape or FFCV is missing.
 
     An LthError if the files are torn, or lack pictures that did not decode and must not be skipped, or if the folders'
     files, where there are any, have changed since.
     """
 
-    if not ready(folders.path, shape):
+    if not is_prepared(folders.path, shape):
         return None
-    where = place(folders.path, shape)
+    where = prepared_files(folders.path, shape)
     facts = files.read_json(where.labels)
     parts = ((folders.train, facts['train']), (folders.test, facts['test']))
     if any(folder.files and fingerprint(folder) != known['fingerprint'] for folder, known in parts):
@@ -102,13 +102,13 @@ def opened(folders: Folders, shape: Shape, settings: DataSettings) -> tuple[Spli
     return _split(where.train, facts['train'], shape), _split(where.test, facts['test'], shape)
 
 
-def ready(path: Path, shape: Shape) -> bool:
+def is_prepared(path: Path, shape: Shape) -> bool:
     """Whether a folder was prepared at this shape, and FFCV is there to read it."""
 
-    return place(path, shape).labels.exists() and installed()
+    return prepared_files(path, shape).labels.exists() and is_installed()
 
 
-def installed() -> bool:
+def is_installed() -> bool:
     """Whether FFCV is there to read and write."""
 
     return importlib.util.find_spec('ffcv') is not None
@@ -119,7 +119,7 @@ def advice(name: str, settings: DataSettings) -> str:
 
     options = ''.join(f' --{option} {value}' for option, value in (
         ('size', settings.size), ('channels', settings.channels)) if value)
-    return f'{"" if installed() else INSTALL + ", then "}lth prepare {name}{options} writes them once for FFCV'
+    return f'{"" if is_installed() else INSTALL + ", then "}lth prepare {name}{options} writes them once for FFCV'
 
 
 def _split(file: Path, facts: dict[str, Any], shape: Shape) -> Split:

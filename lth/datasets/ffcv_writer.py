@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from lth.datasets import image_files
-from lth.datasets.ffcv_reader import INSTALL, Place, installed, place
-from lth.datasets.image_files import Folders
+from lth.datasets.ffcv_reader import INSTALL, PreparedFiles, is_installed, prepared_files
+from lth.datasets.image_files import ImageFolders
 from lth.datasets.source import Shape
 from lth.errors import LthError
 from lth.system import file_lock, files, processes
@@ -32,14 +32,14 @@ Tell = Callable[[int, int], None]
 _Parts = list[tuple[Path, list[Path]]]
 
 
-def written(folders: Folders, shape: Shape, undecodable: str, tell: Tell) -> list[Path]:
+def write_prepared(folders: ImageFolders, shape: Shape, undecodable: str, tell: Tell) -> list[Path]:
     """Writes what `prepared` reads, whole or not at all. `tell` hears how many pictures of how many are done."""
 
-    if not installed():
+    if not is_installed():
         raise LthError(f'FFCV is not installed: {INSTALL}.')
-    where = place(folders.path, shape)
+    where = prepared_files(folders.path, shape)
     partials = [file.with_name(f'{file.name}.partial') for file in (where.train, where.test)]
-    with file_lock.held(folders.path):
+    with file_lock.hold(folders.path):
         for left_over in folders.path.glob('*.beton.partial*'):
             left_over.unlink()
         try:
@@ -47,17 +47,17 @@ def written(folders: Folders, shape: Shape, undecodable: str, tell: Tell) -> lis
             broken = _write(parts, shape, tell)
             unread = [pictures[row] for (_, pictures), rows in zip(parts, broken) for row in rows]
             if undecodable == 'refuse' and unread:
-                raise image_files.broken(unread, sum(len(pictures) for _, pictures in parts), '--undecodable skip')
+                raise image_files.undecodable_error(unread, sum(len(pictures) for _, pictures in parts), '--undecodable skip')
             _put(folders, where, partials, broken)
         except OSError as error:
-            raise LthError(files.unwritable(where.train, error)) from None
+            raise LthError(files.write_error(where.train, error)) from None
         finally:
             for partial in partials:
                 partial.unlink(missing_ok=True)
     return list(where)
 
 
-def _put(folders: Folders, where: Place, partials: Sequence[Path], broken: Sequence[list[int]]) -> None:
+def _put(folders: ImageFolders, where: PreparedFiles, partials: Sequence[Path], broken: Sequence[list[int]]) -> None:
     """Puts the files that were written in their places, with what tells that they are whole and up to date."""
 
     facts = {}
@@ -78,7 +78,7 @@ def _write(parts: _Parts, shape: Shape, tell: Tell) -> list[list[int]]:
     context, log = get_context('spawn'), parts[0][0].with_suffix('.partial.log')
     total = sum(len(pictures) for _, pictures in parts)
     done, broken = context.Value('q', 0), [context.Array('b', len(pictures), lock=False) for _, pictures in parts]
-    process = processes.started_with_children(_work, parts, str(log), shape, done, broken)
+    process = processes.start_process_group(_work, parts, str(log), shape, done, broken)
     try:
         count, since = -1, time.monotonic()
         while process.is_alive():
@@ -96,7 +96,7 @@ def _write(parts: _Parts, shape: Shape, tell: Tell) -> list[list[int]]:
         tell(total, total)
         return [[row for row, bad in enumerate(part) if bad] for part in broken]
     finally:
-        processes.kill_with_children(process)
+        processes.kill_process_group(process)
         log.unlink(missing_ok=True)
 
 
@@ -112,7 +112,7 @@ class _Pictures:
 
     def __getitem__(self, number: int) -> tuple[np.ndarray[Any, Any]]:
         try:
-            image = image_files.decoded(self._pictures[number], self._shape)
+            image = image_files.decode(self._pictures[number], self._shape)
         except LthError:
             image = None
         if image is None:

@@ -24,23 +24,23 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombEr
 _THREADS = min(8, os.cpu_count() or 1)
 
 
-class Folder(NamedTuple):
+class ImageList(NamedTuple):
     """Picture files (n) and their classes (n,)."""
 
     files: list[Path]
     labels: Tensor
 
 
-class Folders(NamedTuple):
+class ImageFolders(NamedTuple):
     """The training and test pictures below a path; `name` is what the user calls them."""
 
     name: str
     path: Path
-    train: Folder
-    test: Folder
+    train: ImageList
+    test: ImageList
 
 
-def decoded(file: Path, shape: _Shape) -> Tensor | None:
+def decode(file: Path, shape: _Shape) -> Tensor | None:
     """One picture as uint8 of this shape: its shorter side scaled to fit, its middle cut out; None if it is broken."""
 
     channels, height, width = shape
@@ -76,21 +76,21 @@ def _plain(picture: Image.Image) -> Image.Image:
     return Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
 
 
-def in_order(files: Iterable[Path], shape: _Shape) -> Iterator[Tensor | None]:
+def decode_in_order(files: Iterable[Path], shape: _Shape) -> Iterator[Tensor | None]:
     """The pictures one after the other, some decoded ahead by threads."""
 
     files = iter(files)
     with ThreadPoolExecutor(_THREADS) as pool:
         try:
-            ahead = deque(pool.submit(decoded, file, shape) for file in islice(files, 64 * _THREADS))
+            ahead = deque(pool.submit(decode, file, shape) for file in islice(files, 64 * _THREADS))
             while ahead:
                 yield ahead.popleft().result()
-                ahead.extend(pool.submit(decoded, file, shape) for file in islice(files, 1))
+                ahead.extend(pool.submit(decode, file, shape) for file in islice(files, 1))
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def broken(pictures: Sequence[Path], total: int, skip: str = '--set data.undecodable=skip') -> LthError:
+def undecodable_error(pictures: Sequence[Path], total: int, skip: str = '--set data.undecodable=skip') -> LthError:
     """The mistake of pictures that do not decode, some of them named."""
 
     named = ', '.join(map(str, pictures[:5])) + (', …' if len(pictures) > 5 else '')
@@ -98,37 +98,37 @@ def broken(pictures: Sequence[Path], total: int, skip: str = '--set data.undecod
                     f'them out with {skip}.')
 
 
-def all_decoded(
-        folder: Folder, shape: _Shape, undecodable: Literal['refuse', 'skip'], cache: Path) -> tuple[Tensor, Tensor]:
+def decode_all(
+        folder: ImageList, shape: _Shape, undecodable: Literal['refuse', 'skip'], cache: Path) -> tuple[Tensor, Tensor]:
     """All pictures that decode and their classes, decoded once: kept in a file below `cache` if it can be written."""
 
     place = cache / f'{fingerprint(folder, shape, undecodable)}.safetensors'
-    if kept := _remembered(place, 'images', 'labels'):
+    if kept := _read_cache(place, 'images', 'labels'):
         return kept['images'], kept['labels']
     images = torch.empty(len(folder.files), *shape, dtype=torch.uint8)
     good = torch.ones(len(folder.files), dtype=torch.bool)
-    for row, image in enumerate(in_order(folder.files, shape)):
+    for row, image in enumerate(decode_in_order(folder.files, shape)):
         good[row] = image is not None
         images[row] = 0 if image is None else image
     if undecodable == 'refuse' and not good.all():
-        raise broken([file for file, fine in zip(folder.files, good.tolist()) if not fine], len(folder.files))
+        raise undecodable_error([file for file, fine in zip(folder.files, good.tolist()) if not fine], len(folder.files))
     images, labels = (images, folder.labels) if good.all() else (images[good], folder.labels[good])
-    _keep(place, {'images': images, 'labels': labels.contiguous()})
+    _write_cache(place, {'images': images, 'labels': labels.contiguous()})
     return images, labels
 
 
-def that_decode(folder: Folder, shape: _Shape, cache: Path) -> Tensor:
+def decodable_indices(folder: ImageList, shape: _Shape, cache: Path) -> Tensor:
     """The numbers of the pictures that decode: all are tried once, and the answer kept below `cache`."""
 
     place = cache / f'{fingerprint(folder, shape, "numbers")}.safetensors'
-    if kept := _remembered(place, 'numbers'):
+    if kept := _read_cache(place, 'numbers'):
         return kept['numbers']
-    good = torch.tensor([image is not None for image in in_order(folder.files, shape)]).nonzero().flatten()
-    _keep(place, {'numbers': good})
+    good = torch.tensor([image is not None for image in decode_in_order(folder.files, shape)]).nonzero().flatten()
+    _write_cache(place, {'numbers': good})
     return good
 
 
-def _remembered(place: Path, *names: str) -> dict[str, Tensor] | None:
+def _read_cache(place: Path, *names: str) -> dict[str, Tensor] | None:
     """What `_keep` wrote; None if it is not there, or torn, as by a crash of the machine: it is then made again."""
 
     with contextlib.suppress(OSError, SafetensorError):
@@ -137,7 +137,7 @@ def _remembered(place: Path, *names: str) -> dict[str, Tensor] | None:
     return None
 
 
-def _keep(place: Path, tensors: dict[str, Tensor]) -> None:
+def _write_cache(place: Path, tensors: dict[str, Tensor]) -> None:
     """Writes a file that only spares time, and does without where nothing can be written."""
 
     partial = place.with_name(f'{place.name}.{os.getpid()}.partial')
@@ -151,7 +151,7 @@ def _keep(place: Path, tensors: dict[str, Tensor]) -> None:
             partial.unlink()
 
 
-def fingerprint(folder: Folder, *facts: object) -> str:
+def fingerprint(folder: ImageList, *facts: object) -> str:
     """What changes if any file does, or another fact."""
 
     digest = hashlib.blake2b(f'{facts} {folder.labels.tolist()}'.encode(), digest_size=12)

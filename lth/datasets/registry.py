@@ -6,10 +6,10 @@ from lth.registry.registry import Registry
 _FOLDER = 'folder:'
 
 
-def _foreign(name: str) -> Source:
+def _external_source(name: str) -> Source:
     """The source of a name with a colon."""
 
     return image_folders.source(name.removeprefix(_FOLDER)) if name.startswith(_FOLDER) else user_functions.source(name)
 
 
-DATASETS: Registry[Source] = Registry('data set', foreign=_foreign)
+DATASETS: Registry[Source] = Registry('data set', foreign=_external_source)

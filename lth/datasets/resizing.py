@@ -13,24 +13,24 @@ _CHUNK_BYTES = 2 ** 24
 _LUMA = (0.299, 0.587, 0.114)
 
 
-def dataset_of(train: Split, test: Split) -> Dataset:
+def make_dataset(train: Split, test: Split) -> Dataset:
     """A data set with the mean and standard deviation of its own training pictures."""
 
     assert isinstance(train.images, Tensor)
-    return Dataset(train, test, *averages(train.images))
+    return Dataset(train, test, *channel_statistics(train.images))
 
 
-def fitted(data: Dataset, shape: Shape) -> Dataset:
+def resize_dataset(data: Dataset, shape: Shape) -> Dataset:
     """The data set in pictures of this shape: the shorter side scaled to fit, the middle cut out; itself if all fits.
     """
 
     if data.shape == shape or not isinstance(data.train.images, Tensor) or not isinstance(data.test.images, Tensor):
         return data
-    return dataset_of(Split(_fitted(data.train.images, shape), data.train.labels),
-                      Split(_fitted(data.test.images, shape), data.test.labels))
+    return make_dataset(Split(_resize_images(data.train.images, shape), data.train.labels),
+                      Split(_resize_images(data.test.images, shape), data.test.labels))
 
 
-def averages(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel, in 0 … 1; a channel that never changes counts as 1: (n, C, H, W)."""
 
     total, squares = (torch.zeros(images.shape[1], dtype=torch.float64) for _ in range(2))
@@ -43,8 +43,8 @@ def averages(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(mean.tolist()), tuple(torch.where(std > 1e-6, std, 1.).tolist())
 
 
-def _fitted(images: Tensor, shape: Shape) -> Tensor:
-    return torch.cat([_recoloured(_resized(chunk, shape[1:]), shape[0]) for chunk in _chunks(images)])
+def _resize_images(images: Tensor, shape: Shape) -> Tensor:
+    return torch.cat([_convert_channels(_resize(chunk, shape[1:]), shape[0]) for chunk in _chunks(images)])
 
 
 def _chunks(images: Tensor) -> Sequence[Tensor]:
@@ -53,17 +53,17 @@ def _chunks(images: Tensor) -> Sequence[Tensor]:
     return torch.split(images, max(1, _CHUNK_BYTES // images[0].numel()))
 
 
-def _resized(images: Tensor, sides: tuple[int, int]) -> Tensor:
+def _resize(images: Tensor, sides: tuple[int, int]) -> Tensor:
     height, width = images.shape[-2:]
     if (height, width) == sides:
         return images
     scale = max(sides[0] / height, sides[1] / width)
     scaled = [max(sides[0], round(height * scale)), max(sides[1], round(width * scale))]
     larger = F.interpolate(images.to(torch.float32), scaled, mode='bilinear', antialias=True)
-    return sampling.centered(larger, sides).round().clamp_(0, 255).to(torch.uint8)
+    return sampling.center_crop(larger, sides).round().clamp_(0, 255).to(torch.uint8)
 
 
-def _recoloured(images: Tensor, channels: int) -> Tensor:
+def _convert_channels(images: Tensor, channels: int) -> Tensor:
     if images.shape[1] == channels:
         return images
     if channels == 3:

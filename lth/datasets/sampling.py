@@ -10,42 +10,42 @@ from lth.datasets.source import Dataset
 from lth.recipes.schema import DataSettings
 
 
-def division(pictures: int, settings: DataSettings, seed: int) -> tuple[Tensor, Tensor]:
+def split_indices(pictures: int, settings: DataSettings, seed: int) -> tuple[Tensor, Tensor]:
     """Numbers of the training and of the validation pictures, ascending; drawn once per seed. Of the training pictures
     a share, if the recipe wants no more.
     """
 
     drawn = torch.randperm(pictures, generator=rng.generator(seed, 'validation'))
-    end = settings.validation + trained(pictures, settings)
+    end = settings.validation + training_count(pictures, settings)
     return drawn[settings.validation:end].sort().values, drawn[:settings.validation].sort().values
 
 
-def trained(pictures: int, settings: DataSettings) -> int:
+def training_count(pictures: int, settings: DataSettings) -> int:
     """How many of so many pictures are trained on: those that do not validate, or a share of them."""
 
     return int(Fraction(repr(settings.share)) * max(0, pictures - settings.validation))
 
 
-def relabelled(labels: Tensor, classes: int) -> Tensor:
+def random_labels(labels: Tensor, classes: int) -> Tensor:
     """Random classes in place of the true ones, alike for all seeds (Su et al. 2020, section 3.1): (n,) -> (n,)."""
 
     return torch.randint(0, classes, labels.shape, generator=rng.generator(0, 'labels')).to(labels)
 
 
-def order(training: Tensor, seed: int, epoch: int) -> Tensor:
+def epoch_order(training: Tensor, seed: int, epoch: int) -> Tensor:
     """The training pictures in the order of this epoch: (n,) -> (n,)."""
 
     return training[torch.randperm(len(training), generator=rng.generator(seed, 'order', epoch))]
 
 
-def places(count: int, settings: DataSettings, seed: int, epoch: int, *, room: int) -> Tensor:
+def crop_boxes(count: int, settings: DataSettings, seed: int, epoch: int, *, room: int) -> Tensor:
     """Where each picture is cut: (count, 2) first row and column, from 0 to `room`; or, for resized crops, (count, 4)
     first row, first column, height and width as shares of the picture.
     """
 
     random = rng.generator(seed, 'crop', epoch)
     if settings.resized_crop:
-        return _boxes(count, settings.resized_crop, random)
+        return _random_boxes(count, settings.resized_crop, random)
     return torch.randint(0, room + 1, (count, 2), generator=random)
 
 
@@ -57,27 +57,27 @@ def flips(count: int, settings: DataSettings, seed: int, epoch: int) -> Tensor:
     return torch.rand(count, generator=rng.generator(seed, 'flip', epoch)) < 0.5
 
 
-def augmented(images: Tensor, cuts: Tensor, mirrored: Tensor, *, padding: int, shown: tuple[int, int]) -> Tensor:
+def augment(images: Tensor, cuts: Tensor, mirrored: Tensor, *, padding: int, shown: tuple[int, int]) -> Tensor:
     """Cut to `shown` at `places`, and mirrored: (B, C, H, W), (B, 2 or 4), (B,) -> (B, C, *shown)."""
 
-    return (_enlarged if cuts.shape[1] == 4 else _moved)(images, cuts, mirrored, padding, shown)
+    return (_resize_crops if cuts.shape[1] == 4 else _shift)(images, cuts, mirrored, padding, shown)
 
 
-def centered(images: Tensor, shown: tuple[int, int]) -> Tensor:
+def center_crop(images: Tensor, shown: tuple[int, int]) -> Tensor:
     """The middle of pictures: (..., H, W) -> (..., *shown)."""
 
     top, left = ((whole - part) // 2 for whole, part in zip(images.shape[-2:], shown, strict=True))
     return images[..., top:top + shown[0], left:left + shown[1]]
 
 
-def normalized(images: Tensor, settings: DataSettings, mean: Tensor, std: Tensor) -> Tensor:
+def normalize(images: Tensor, settings: DataSettings, mean: Tensor, std: Tensor) -> Tensor:
     """Pictures of 0 … 255 as float32 in [0, 1], or standardized by mean and std (C, 1, 1): (..., C, H, W)."""
 
     scaled = images.to(torch.float32).div_(255)
     return scaled if settings.normalization == 'scale' else scaled.sub_(mean).div_(std)
 
 
-def lit(data: Dataset, settings: DataSettings) -> Tensor | None:
+def nonzero_pixels(data: Dataset, settings: DataSettings) -> Tensor | None:
     """The pixels that are not 0 in every picture as the network sees it: (C, H, W) bool. None if all may be something,
     since pictures are standardized, moved about or streamed.
     """
@@ -89,7 +89,7 @@ def lit(data: Dataset, settings: DataSettings) -> Tensor | None:
     return (torch.stack([some.amax(0) for some in images]) > 0).any(0).cpu()
 
 
-def _moved(images: Tensor, starts: Tensor, mirrored: Tensor, padding: int, shown: tuple[int, int]) -> Tensor:
+def _shift(images: Tensor, starts: Tensor, mirrored: Tensor, padding: int, shown: tuple[int, int]) -> Tensor:
     """Padded with black, cut and mirrored in one gather."""
 
     height, width = shown
@@ -102,7 +102,7 @@ def _moved(images: Tensor, starts: Tensor, mirrored: Tensor, padding: int, shown
     return padded.flatten(2).gather(2, pixels.flatten(2)).view(pixels.shape)
 
 
-def _enlarged(images: Tensor, boxes: Tensor, mirrored: Tensor, _padding: int, shown: tuple[int, int]) -> Tensor:
+def _resize_crops(images: Tensor, boxes: Tensor, mirrored: Tensor, _padding: int, shown: tuple[int, int]) -> Tensor:
     """Boxes brought to one size, bilinear: float32 in 0 … 255."""
 
     top, left, height, width = boxes.unbind(1)
@@ -116,7 +116,7 @@ def _enlarged(images: Tensor, boxes: Tensor, mirrored: Tensor, _padding: int, sh
     return torch.nn.functional.grid_sample(pictures, grid, padding_mode='border', align_corners=False)
 
 
-def _boxes(count: int, least: float, random: torch.Generator) -> Tensor:
+def _random_boxes(count: int, least: float, random: torch.Generator) -> Tensor:
     """Boxes of `least` to all of the area and of ratios 3/4 to 4/3 (Szegedy et al. 2015), the first of ten draws that
     fits; all of the picture if none does: (count, 4).
     """

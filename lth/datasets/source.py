@@ -46,7 +46,7 @@ class Dataset:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     reader: str = 'memory'
-    remark: str = ''
+    note: str = ''
 
     @property
     def shape(self) -> Shape:
@@ -83,22 +83,22 @@ class Source:
     summary: str
     shape: Shape
     classes: int
-    pictures: tuple[int, int]
+    image_counts: tuple[int, int]
     read: Callable[[Path, DataSettings], Dataset]
     settings: dict[str, Any] = field(default_factory=dict)
     streams: Literal['never', 'large', 'always'] = 'never'
     decodes: bool = False
     prepare: Callable[[Path, DataSettings, Callable[[int, int], None]], list[Path]] | None = None
 
-    def kept(self, settings: DataSettings) -> Shape:
+    def stored_shape(self, settings: DataSettings) -> Shape:
         """The shape in which pictures are kept, before any cropping."""
 
-        return kept_shape(self.shape, settings)
+        return resized_shape(self.shape, settings)
 
-    def shown(self, settings: DataSettings) -> Shape:
+    def input_shape(self, settings: DataSettings) -> Shape:
         """The shape that the network sees; an LthError if pictures are too small to be cut to it."""
 
-        channels, height, width = self.kept(settings)
+        channels, height, width = self.stored_shape(settings)
         if settings.resolution is None:
             return channels, height, width
         if height != width or settings.resolution > height:
@@ -106,7 +106,7 @@ class Source:
                            'pixels: give square pictures at least as large (data.size), or a smaller resolution.')
         return channels, settings.resolution, settings.resolution
 
-    def streamed(self, settings: DataSettings) -> bool:
+    def is_streamed(self, settings: DataSettings) -> bool:
         """Whether pictures are streamed; an LthError for settings that this source cannot follow."""
 
         possible = {'never': ('auto', 'memory'), 'large': ('auto', 'memory', 'stream'), 'always': ('auto', 'stream')}
@@ -115,18 +115,18 @@ class Source:
                            f'{", ".join(possible[self.streams])}.')
         if settings.undecodable == 'skip' and not self.decodes:
             raise LthError(f'data.undecodable: {settings.name} has no picture files to skip: leave it out.')
-        large = too_large(sum(self.pictures), self.kept(settings), settings)
+        large = should_stream(sum(self.image_counts), self.stored_shape(settings), settings)
         return self.streams == 'always' or (self.streams == 'large' and large)
 
 
-def kept_shape(shape: Shape, settings: DataSettings) -> Shape:
+def resized_shape(shape: Shape, settings: DataSettings) -> Shape:
     """What the settings make of pictures of this shape."""
 
     channels, height, width = shape
     return settings.channels or channels, settings.size or height, settings.size or width
 
 
-def too_large(pictures: int, shape: Shape, settings: DataSettings) -> bool:
+def should_stream(pictures: int, shape: Shape, settings: DataSettings) -> bool:
     """Whether pictures are better streamed: if the recipe says so, else if they would fill a quarter of the memory."""
 
     size, memory = pictures * math.prod(shape), os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from lth.datasets.downloads import downloaded, verify, verify_unpacked
+from lth.datasets.downloads import download_torchvision, verify, verify_unpacked
 from lth.datasets.registry import DATASETS
-from lth.datasets.resizing import dataset_of
+from lth.datasets.resizing import make_dataset
 from lth.datasets.source import Dataset, Source, Split
 from lth.recipes.schema import DataSettings
 
@@ -62,11 +62,11 @@ def _read(
     # Of an archive what is in it is read.
     if not all((folder / file.removesuffix('.gz')).exists() for file in files):
         for way in ways:
-            downloaded(kind, folder, files, **way)
+            download_torchvision(kind, folder, files, **way)
         verify(folder, files)
     verify_unpacked(folder, files)
     train, test = (_split(kind(folder, **way)) for way in ways)
-    return Dataset(train, test, *averages) if averages else dataset_of(train, test)
+    return Dataset(train, test, *averages) if averages else make_dataset(train, test)
 
 
 def _half(folder: Path, settings: DataSettings, *, second: bool) -> Dataset:
@@ -97,32 +97,32 @@ def _below(folder: str, files: Mapping[str, str]) -> dict[str, str]:
 
 
 DATASETS.register('mnist')(Source(
-    summary='handwritten digits (LeCun et al. 1998)', shape=(1, 28, 28), classes=10, pictures=(60_000, 10_000),
+    summary='handwritten digits (LeCun et al. 1998)', shape=(1, 28, 28), classes=10, image_counts=(60_000, 10_000),
     read=partial(_read, name='MNIST', files=_below('MNIST/raw', _MNIST_FILES), averages=((0.1307,), (0.3081,)))))
 
 DATASETS.register('fashion-mnist')(Source(
-    summary='pictures of clothes (Xiao et al. 2017)', shape=(1, 28, 28), classes=10, pictures=(60_000, 10_000),
+    summary='pictures of clothes (Xiao et al. 2017)', shape=(1, 28, 28), classes=10, image_counts=(60_000, 10_000),
     read=partial(_read, name='FashionMNIST', files=_below('FashionMNIST/raw', _FASHION_FILES),
                  averages=((0.2860,), (0.3530,)))))
 
 DATASETS.register('cifar10')(Source(
-    summary='natural pictures in colour (Krizhevsky 2009)', shape=(3, 32, 32), classes=10, pictures=(50_000, 10_000),
+    summary='natural pictures in colour (Krizhevsky 2009)', shape=(3, 32, 32), classes=10, image_counts=(50_000, 10_000),
     read=partial(_read, name='CIFAR10', files=_below('cifar-10-batches-py', _CIFAR10_FILES),
                  averages=((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))))
 
 for _name, _second in (('cifar10a', False), ('cifar10b', True)):
     DATASETS.register(_name)(Source(
         summary=f'the {"second" if _second else "first"} half of CIFAR-10, 2,500 a class (Morcos et al. 2019)',
-        shape=(3, 32, 32), classes=10, pictures=(25_000, 10_000), read=partial(_half, second=_second)))
+        shape=(3, 32, 32), classes=10, image_counts=(25_000, 10_000), read=partial(_half, second=_second)))
 
 DATASETS.register('kmnist')(Source(
     summary='cursive Japanese characters (Clanuwat et al. 2018)', shape=(1, 28, 28), classes=10,
-    pictures=(60_000, 10_000), read=partial(_read, name='KMNIST', files=_below('KMNIST/raw', _KMNIST_FILES))))
+    image_counts=(60_000, 10_000), read=partial(_read, name='KMNIST', files=_below('KMNIST/raw', _KMNIST_FILES))))
 
 DATASETS.register('cifar100')(Source(
-    summary='natural pictures in colour (Krizhevsky 2009)', shape=(3, 32, 32), classes=100, pictures=(50_000, 10_000),
+    summary='natural pictures in colour (Krizhevsky 2009)', shape=(3, 32, 32), classes=100, image_counts=(50_000, 10_000),
     read=partial(_read, name='CIFAR100', files=_below('cifar-100-python', _CIFAR100_FILES))))
 
 DATASETS.register('svhn')(Source(
-    summary='house numbers in colour (Netzer et al. 2011)', shape=(3, 32, 32), classes=10, pictures=(73_257, 26_032),
+    summary='house numbers in colour (Netzer et al. 2011)', shape=(3, 32, 32), classes=10, image_counts=(73_257, 26_032),
     read=partial(_read, name='SVHN', files=_SVHN_FILES, ways=({'split': 'train'}, {'split': 'test'}), below='svhn')))

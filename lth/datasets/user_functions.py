@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lth.datasets.resizing import dataset_of
+from lth.datasets.resizing import make_dataset
 from lth.datasets.source import Dataset, Source, Split
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
@@ -23,7 +23,7 @@ def source(name: str) -> Source:
     """The source that the user's function gives."""
 
     function = user_code.load(name)
-    with user_code.guarded(f'{name}, called without arguments,'):
+    with user_code.guard(f'{name}, called without arguments,'):
         given = function()
     if isinstance(given, Source):
         return given
@@ -41,7 +41,7 @@ def source(name: str) -> Source:
                        f'{tuple(test.images.shape[1:])}, classes up to {classes - 1} and {int(test.labels.max())}.')
 
     def read(_folder: Path, _settings: DataSettings) -> Dataset:
-        return dataset_of(train, test)
+        return make_dataset(train, test)
     _, channels, height, width = train.images.shape
     count = len(train.labels)
     return Source(f'pictures of {name}', (channels, height, width), classes, (count, len(test.labels)), read,

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from lth import rng
 from lth.errors import LthError
-from lth.experiments.plan import Plan, planned
-from lth.pruning.output_layer import transplanted
-from lth.pruning.tickets import Round, drawn
+from lth.experiments.plan import Plan, make_plan
+from lth.pruning.output_layer import transplant
+from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
 from lth.runs.folder import Run
 from lth.system import files
@@ -17,7 +17,7 @@ from lth.system.files import Raw
 from lth.training.task import Engine
 
 
-class Source(NamedTuple):
+class SourceRound(NamedTuple):
     """The round of a run from which another starts, and the seeds that are meant."""
 
     plan: Plan
@@ -32,31 +32,31 @@ class Source(NamedTuple):
         return self.plan.kept[self.number]
 
 
-def recipe_of(
-        source: Source, folder: Path, *, control: str = 'original', searched: Path | None = None,
+def derived_recipe(
+        source: SourceRound, folder: Path, *, control: str = 'original', searched: Path | None = None,
         dataset: str | None = None) -> Raw:
     """The recipe of a run in `folder` that finetunes the source's tickets under a control: a gem as its recipe says, a
     ticket as it was trained. They may be those of the same round of another run, `searched`, and go to another data
     set.
     """
 
-    raw = source.plan.of_round(source.number).recipe.dump()
+    raw = source.plan.for_round(source.number).recipe.dump()
     where = searched or source.run.folder
     keep_out = raw['algorithm']['keep_out']
     raw['training']['precision'] = source.plan.recipe.training.precision
     raw['algorithm'] = {
         'name': 'finetune', 'keep_out': keep_out, 'source': os.path.relpath(where, folder), 'round': source.number,
-        'kept': source.plan.network.layout.prunable if control == 'dense' else source.kept, 'control': control}
+        'kept': source.plan.network.layout.prunable_count if control == 'dense' else source.kept, 'control': control}
     raw['source'] = f'{where}, round {source.number}'
     if dataset is not None:
-        raw['data'] = {**presets.default(raw['model']['name'], dataset)[0].get('data', {}), 'name': dataset}
+        raw['data'] = {**presets.default_recipe(raw['model']['name'], dataset)[0].get('data', {}), 'name': dataset}
     return raw
 
 
-def finetuning(source: Source, raw: Raw, origin: str) -> Plan:
+def finetune_plan(source: SourceRound, raw: Raw, origin: str) -> Plan:
     """The plan of a recipe that finetunes the source's tickets; an LthError if nothing would be trained."""
 
-    plan = planned(raw, origin)
+    plan = make_plan(raw, origin)
     iteration = source.run.header(source.seeds[0], source.number)['iteration']
     if iteration >= plan.steps:
         raise LthError(f'The ticket starts at iteration {iteration} of its schedule, which ends at {plan.steps}: '
@@ -64,24 +64,24 @@ def finetuning(source: Source, raw: Raw, origin: str) -> Plan:
     return plan
 
 
-def past_of(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:
+def source_rounds(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:
     """The rounds of another run from which the run in `folder` starts: where it finetunes one, that and the first, made
     to fit; else the `rounds` that its settings name, or as many as there are here.
     """
 
     run, numbers = _begun_from(plan, folder)
-    past = run.past(seeds, engine.device)
+    past = run.stored_rounds(seeds, engine.device)
     if max(numbers) >= len(past):
         raise LthError(f'{run.folder} has no round {max(numbers)} of all seeds {list(seeds)}, and this run starts from '
                        'it. Let that search go on first.')
     if 'round' in plan.recipe.dump()['algorithm']:
-        anew = drawn(plan.network, [rng.number(seed, 'output') for seed in seeds], engine.device)
-        return [replace(one, ticket=transplanted(one.ticket, run.network, plan.network, anew))
+        anew = initial_ticket(plan.network, [rng.derive_seed(seed, 'output') for seed in seeds], engine.device)
+        return [replace(one, ticket=transplant(one.ticket, run.network, plan.network, anew))
                 for one in (past[number] for number in (0, *numbers))]
     return replace(past, rounds=tuple(past.rounds[number] for number in numbers))
 
 
-def fingerprints(
+def source_fingerprints(
         plan: Plan, folder: Path, seeds: Sequence[int], rounds: Sequence[int]) -> dict[int, tuple[str, ...]]:
     """Those of the tickets that these rounds of the run in `folder` are made from, one for each seed."""
 
@@ -89,15 +89,15 @@ def fingerprints(
     return {one: tuple(_fingerprint(run, seed, numbers[one]) for seed in seeds) for one in rounds}
 
 
-def refuse_replaced(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
+def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
     """An LthError if the last round of a seed was made from another ticket than lies in the source now. All before it
     led there, so one tells, and is soon read.
     """
 
     source, numbers = _begun_from(plan, run.folder)
     for seed in seeds:
-        last = run.rounds(seed) - 1
-        if last < 0 or source.rounds(seed) <= numbers[last]:
+        last = run.round_count(seed) - 1
+        if last < 0 or source.round_count(seed) <= numbers[last]:
             continue
         recorded = run.header(seed, last).get('source')  # none in runs of an earlier version
         if recorded and recorded != _fingerprint(source, seed, numbers[last]):
@@ -108,7 +108,7 @@ def refuse_replaced(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
 
 
 def _fingerprint(run: Run, seed: int, number: int) -> str:
-    return run.load(seed, number).ticket.fingerprints()[0]
+    return run.load_round(seed, number).ticket.fingerprints()[0]
 
 
 def _begun_from(plan: Plan, folder: Path) -> tuple[Run, Sequence[int]]:
@@ -116,6 +116,6 @@ def _begun_from(plan: Plan, folder: Path) -> tuple[Run, Sequence[int]]:
 
     settings = plan.recipe.dump()['algorithm']
     where = Path(os.path.normpath(folder / settings['source']))
-    theirs = planned(files.read_yaml(where / 'recipe.yaml'), str(where / 'recipe.yaml'))
+    theirs = make_plan(files.read_yaml(where / 'recipe.yaml'), str(where / 'recipe.yaml'))
     numbers = [settings['round']] if 'round' in settings else settings.get('rounds', range(len(plan.kept)))
     return Run(where, theirs.recipe.dump(), theirs.network), numbers

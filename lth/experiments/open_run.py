@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lth.errors import LthError
-from lth.experiments.plan import Plan, planned
+from lth.experiments.plan import Plan, make_plan
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
 
 
-class Place(NamedTuple):
+class RunPath(NamedTuple):
     """What a path names: a run, one of its seeds, or one round of it."""
 
     folder: Path
@@ -19,7 +19,7 @@ class Place(NamedTuple):
     round: int | None
 
 
-def place(path: str) -> Place:
+def parse_run_path(path: str) -> RunPath:
     """The place of RUN, RUN/seed-S or RUN/seed-S/round-NN; a bare name may lie below ./runs."""
 
     for start in (Path(path), Path('runs') / path):
@@ -33,12 +33,12 @@ def place(path: str) -> Place:
             except ValueError:
                 numbers = []
             if len(numbers) == parts:
-                return Place(folder, *(numbers + [None, None])[:2])
+                return RunPath(folder, *(numbers + [None, None])[:2])
     raise LthError(f'{path} is no run: expected a folder with a recipe.yaml, RUN, RUN/seed-S or RUN/seed-S/round-NN, '
                    'here or below ./runs.')
 
 
-def opened(where: Place) -> tuple[Plan, Run]:
+def open_run(where: RunPath) -> tuple[Plan, Run]:
     """A run and the plan it follows."""
 
     recipe = files.read_yaml(where.folder / 'recipe.yaml')
@@ -46,9 +46,9 @@ def opened(where: Place) -> tuple[Plan, Run]:
     run = Run(where.folder, plan.recipe.dump(), plan.network)
     if not run.seeds():
         raise LthError(f'{where.folder} has no whole round yet: let the search finish at least one.')
-    if where.seed is not None and run.rounds(where.seed) <= (where.round or 0):
+    if where.seed is not None and run.round_count(where.seed) <= (where.round or 0):
         raise LthError(f'{where.folder} has no round {where.round or 0} of seed {where.seed}: its seeds are '
-                       f'{run.seeds()}, and seed {where.seed} has {run.rounds(where.seed)} rounds.')
+                       f'{run.seeds()}, and seed {where.seed} has {run.round_count(where.seed)} rounds.')
     return plan, run
 
 
@@ -56,7 +56,7 @@ def _planned(folder: Path, recipe: Raw) -> Plan:
     """The plan; names of the user's own code and folders count from where the run was begun."""
 
     try:
-        return planned(recipe, str(folder / 'recipe.yaml'))
+        return make_plan(recipe, str(folder / 'recipe.yaml'))
     except LthError as error:
         places = [session['directory'] for session in Run.sessions_in(folder) if 'directory' in session]
         if not places or places[-1] == os.getcwd() or ':' not in f'{recipe["model"]["name"]}{recipe["data"]["name"]}':
@@ -64,7 +64,7 @@ def _planned(folder: Path, recipe: Raw) -> Plan:
         raise LthError(f'{error} The run was begun in {places[-1]}: evaluate it from there.') from None
 
 
-def round_of(plan: Plan, run: Run, seeds: Sequence[int], placed: int | None, asked: int | None) -> int:
+def select_round(plan: Plan, run: Run, seeds: Sequence[int], placed: int | None, asked: int | None) -> int:
     """The round that is meant: the one of the path or of `--round`, else the last, if the search is complete. An
     LthError if a seed lacks it.
     """
@@ -72,28 +72,28 @@ def round_of(plan: Plan, run: Run, seeds: Sequence[int], placed: int | None, ask
     if placed is not None and asked not in (None, placed):
         raise LthError(f'--round {asked}: the run was given as its round {placed}. Leave one out.')
     number = placed if placed is not None else asked
-    if number is None and any(run.rounds(seed) < len(plan.kept) for seed in seeds):
-        done = min(run.rounds(seed) for seed in seeds)
+    if number is None and any(run.round_count(seed) < len(plan.kept) for seed in seeds):
+        done = min(run.round_count(seed) for seed in seeds)
         raise LthError(f'{run.folder} is not complete: {done} of {len(plan.kept)} rounds are there. Let the search '
                        f'go on, or choose one of them, such as --round {done - 1}.')
     number = len(plan.kept) - 1 if number is None else number
-    if any(run.rounds(seed) <= number for seed in seeds):
+    if any(run.round_count(seed) <= number for seed in seeds):
         raise LthError(f'{run.folder} has no round {number} of all seeds {list(seeds)}: let the search go on, or '
                        'choose an earlier round.')
     return number
 
 
-def beside(where: Place, plan: Plan, number: int, what: str) -> Path:
+def derived_folder(where: RunPath, plan: Plan, number: int, what: str) -> Path:
     """The folder of a run that starts from this one: next to it, named after it, `what` it is, and the seed and round
     if they were named or are not the last.
     """
 
     seed = '' if where.seed is None else f'-seed-{where.seed}'
     earlier = f'-round-{number:02d}' if number < len(plan.kept) - 1 else ''
-    return next_to(where.folder, f'{what}{seed}{earlier}')
+    return sibling_folder(where.folder, f'{what}{seed}{earlier}')
 
 
-def next_to(folder: Path, what: str) -> Path:
+def sibling_folder(folder: Path, what: str) -> Path:
     """The folder beside this one that is named after it, also where this one is `.`."""
 
     named = folder if folder.name.strip('.') else folder.resolve()

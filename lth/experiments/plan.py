@@ -7,15 +7,15 @@ from typing import Any
 
 from lth.algorithms import ALGORITHMS, Algorithm
 from lth.datasets import DATASETS, Dataset, Source, sampling
-from lth.datasets.resizing import fitted
+from lth.datasets.resizing import resize_dataset
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.models.registry import MODELS, settings_of
-from lth.recipes.durations import Span
-from lth.recipes.schema import Multistep, Recipe, Training, merged, validated
+from lth.models.registry import MODELS, settings_class
+from lth.recipes.durations import Duration
+from lth.recipes.schema import Multistep, Recipe, TrainingSettings, merge, validate_recipe
 from lth.system.files import Raw
 from lth.training.engines import select
-from lth.training.task import Engine, Task, Watch, steps_per_epoch, unwatched
+from lth.training.task import Engine, OnStep, Task, ignore_step, steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,19 @@ class Plan:
     network: Network
     algorithm: Algorithm
     kept: list[int]
-    remarks: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
     def streamed(self) -> bool:
         """Whether pictures are read as they are needed, not kept in memory."""
 
-        return self.source.streamed(self.recipe.data)
+        return self.source.is_streamed(self.recipe.data)
 
     @property
     def capturable(self) -> bool:
         """Whether a step needs nothing from the host."""
 
-        return not (self.streamed or self.network.noisy or self.network.own or self.algorithm.noisy)
+        return not (self.streamed or self.network.stochastic or self.network.has_user_code or self.algorithm.stochastic)
 
     @property
     def obstacle(self) -> str | None:
@@ -47,21 +47,21 @@ class Plan:
 
         if self.algorithm.trains != 'each':
             return 'what is trained is not weights'
-        return select.obstacle(self.network, self.recipe.data, self.recipe.training, streamed=self.streamed)
+        return select.sparse_obstacle(self.network, self.recipe.data, self.recipe.training, streamed=self.streamed)
 
     def read(self, datasets: Path) -> Dataset:
         """The pictures, from the folder where data sets lie or are put, in the shape that the recipe keeps them in."""
 
-        data = fitted(self.source.read(datasets, self.recipe.data), self.source.kept(self.recipe.data))
+        data = resize_dataset(self.source.read(datasets, self.recipe.data), self.source.stored_shape(self.recipe.data))
         if self.recipe.data.labels == 'true':
             return data
         return replace(data, train=data.train._replace(
-            labels=sampling.relabelled(data.train.labels, self.source.classes)))
+            labels=sampling.random_labels(data.train.labels, self.source.classes)))
 
-    def on(self, data: Dataset) -> 'Plan':
+    def for_data(self, data: Dataset) -> 'Plan':
         """The plan for as many pictures as there really are: those that do not decode may have been left out."""
 
-        source = replace(self.source, pictures=(len(data.train.labels), len(data.test.labels)))
+        source = replace(self.source, image_counts=(len(data.train.labels), len(data.test.labels)))
         plan = replace(self, source=source)
         self.algorithm.check(self.recipe.algorithm, self.recipe.training, plan.steps_per_epoch)
         return plan
@@ -70,7 +70,7 @@ class Plan:
     def steps_per_epoch(self) -> int:
         """Whole batches in an epoch."""
 
-        return steps_per_epoch(self.source.pictures[0], self.recipe.data, self.recipe.training)
+        return steps_per_epoch(self.source.image_counts[0], self.recipe.data, self.recipe.training)
 
     @property
     def steps(self) -> int:
@@ -78,10 +78,10 @@ class Plan:
 
         return self.recipe.training.length.steps(self.steps_per_epoch)
 
-    def of_round(self, number: int) -> 'Plan':
+    def for_round(self, number: int) -> 'Plan':
         """The plan by which what is found in a round is trained, then or later."""
 
-        training = self.recipe.algorithm.training_of(number, self.recipe.training, self.steps_per_epoch)
+        training = self.recipe.algorithm.training_for_round(number, self.recipe.training, self.steps_per_epoch)
         return replace(self, recipe=self.recipe.model_copy(update={'training': training}))
 
     @property
@@ -90,14 +90,14 @@ class Plan:
 
         return {'each': self.steps * len(self.kept), 'throughout': self.steps, 'never': 0}[self.algorithm.trains]
 
-    def behind(self, number: int, step: int) -> int:
+    def steps_done(self, number: int, step: int) -> int:
         """Iterations of the search that lie behind a seed at this iteration of round `number`."""
 
         if self.algorithm.trains == 'each':
             return number * self.steps + min(step, self.steps)
         return min(self.total_steps, max(step, number * self.steps // len(self.kept)))
 
-    def task(self, data: Dataset, seeds: Sequence[int], engine: Engine, watch: Watch = unwatched) -> Task:
+    def task(self, data: Dataset, seeds: Sequence[int], engine: Engine, watch: OnStep = ignore_step) -> Task:
         """The plan on real pictures."""
 
         return Task(self.network, data, self.recipe.data, self.recipe.training, tuple(seeds), engine, watch)
@@ -108,7 +108,7 @@ class Plan:
         layout = self.network.layout
         return {
             'model': self.recipe.model.name, 'dataset': self.recipe.data.name,
-            'prunable': layout.prunable, 'weights': layout.weights,
+            'prunable': layout.prunable_count, 'weights': layout.weight_count,
             'layers': [{'name': slot.name, 'shape': list(slot.shape), 'weights': slot.size, 'kind': slot.kind,
                         'prunable': slot.prunable} for slot in layout.slots if slot.kind != 'other'],
             'rounds': [{'round': number, 'kept': count, 'density': layout.density(count)}
@@ -116,23 +116,23 @@ class Plan:
             'iterations': self.steps, 'recipe': self.recipe.dump()}
 
 
-def planned(raw: Raw, origin: str, remarks: tuple[str, ...] = ()) -> Plan:
+def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = ()) -> Plan:
     """The plan of a recipe as written; an LthError for whatever cannot work out. Reads and writes no files."""
 
     name = DATASETS.canonical(_named(raw, 'data', origin))
-    model, algorithm = settings_of(_named(raw, 'model', origin)), ALGORITHMS.find(_named(raw, 'algorithm', origin))
+    model, algorithm = settings_class(_named(raw, 'model', origin)), ALGORITHMS.find(_named(raw, 'algorithm', origin))
     source = DATASETS.find(name)
-    raw = merged({'data': source.settings}, raw)
+    raw = merge({'data': source.settings}, raw)
     raw['data']['name'], raw['model']['name'] = name, MODELS.canonical(raw['model']['name'])
     raw['algorithm']['name'] = ALGORITHMS.canonical(raw['algorithm']['name'])
-    recipe = validated(raw, origin, model=model, algorithm=algorithm.settings)
-    epoch = steps_per_epoch(source.pictures[0], recipe.data, recipe.training)
+    recipe = validate_recipe(raw, origin, model=model, algorithm=algorithm.settings)
+    epoch = steps_per_epoch(source.image_counts[0], recipe.data, recipe.training)
     algorithm.check(recipe.algorithm, recipe.training, epoch)
-    source.streamed(recipe.data)  # refuses what cannot be
-    network = Network.of(recipe.model, source.shown(recipe.data), source.classes, recipe.algorithm.keep_out)
+    source.is_streamed(recipe.data)  # refuses what cannot be
+    network = Network.of(recipe.model, source.input_shape(recipe.data), source.classes, recipe.algorithm.keep_out)
     kept = algorithm.kept(network.layout, recipe.algorithm, recipe.training, epoch)
-    remarks = (*remarks, *_beyond(recipe.training, epoch), *(_idle(kept) if algorithm.trains == 'each' else ()))
-    return Plan(recipe, source, network, algorithm, kept, remarks)
+    notes = (*notes, *_beyond(recipe.training, epoch), *(_idle(kept) if algorithm.trains == 'each' else ()))
+    return Plan(recipe, source, network, algorithm, kept, notes)
 
 
 def _named(raw: Raw, section: str, origin: str) -> str:
@@ -152,10 +152,10 @@ def _idle(kept: list[int]) -> list[str]:
     return [f'{len(idle)} rounds from round {idle[0]} on prune nothing: they only train again'] if idle else []
 
 
-def _beyond(training: Training, epoch: int) -> list[str]:
+def _beyond(training: TrainingSettings, epoch: int) -> list[str]:
     """Remarks on parts of the schedule that training ends before."""
 
-    spans: list[tuple[str, Span]] = [('warm-up', training.warmup)]
+    spans: list[tuple[str, Duration]] = [('warm-up', training.warmup)]
     if isinstance(training.schedule, Multistep):
         spans += [('milestone', milestone) for milestone in training.schedule.milestones]
     end = training.length.steps(epoch)

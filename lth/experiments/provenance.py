@@ -9,14 +9,14 @@ import torch
 from lth import __version__
 from lth.datasets import Dataset
 from lth.errors import LthError
-from lth.experiments.plan import Plan, planned
+from lth.experiments.plan import Plan, make_plan
 from lth.recipes.schema import differences
 from lth.runs.folder import Run
 from lth.system.files import Raw
-from lth.training.task import Choice, Engine
+from lth.training.task import Engine, EngineChoice
 
 
-def refuse_foreign(run: Run) -> None:
+def refuse_other_recipe(run: Run) -> None:
     """An LthError if the folder holds a run of another recipe. Both are compared complete and under their proper names,
     so a run goes on when a later version knows more settings; what merely cites a source does not count.
     """
@@ -24,14 +24,14 @@ def refuse_foreign(run: Run) -> None:
     stored = run.stored_recipe()
     if stored is None:
         return
-    theirs = planned(stored, str(run.folder / 'recipe.yaml')).recipe.dump()
+    theirs = make_plan(stored, str(run.folder / 'recipe.yaml')).recipe.dump()
     rows = differences(theirs | {'source': ''}, run.recipe | {'source': ''})
     if rows:
         raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}. '
                        'Choose another folder with --run, or ask for the settings it was begun with.')
 
 
-def refuse_others(run: Run, facts: Raw) -> None:
+def refuse_other_inputs(run: Run, facts: Raw) -> None:
     """An LthError if the run was begun with another network or other pictures, which no recipe can tell: the user's own
     code or files have changed, or another reader decodes them a little differently.
     """
@@ -46,7 +46,7 @@ def refuse_others(run: Run, facts: Raw) -> None:
                            'or choose another folder with --run.')
 
 
-def environment(plan: Plan, engine: Engine, data: Dataset, *, threads: int, choice: Choice | None) -> Raw:
+def session_entry(plan: Plan, engine: Engine, data: Dataset, *, threads: int, choice: EngineChoice | None) -> Raw:
     """The entry of this session in environment.json."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),

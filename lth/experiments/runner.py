@@ -13,29 +13,29 @@ from typing import NamedTuple
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.experiments import derived_runs, provenance
-from lth.experiments.plan import Plan, planned
+from lth.experiments.plan import Plan, make_plan
 from lth.pruning.tickets import Round
-from lth.runs.folder import Past, Run
+from lth.runs.folder import Run, StoredRounds
 from lth.system import file_lock, processes
 from lth.system.files import Raw
 from lth.training.engines import select
-from lth.training.task import Choice, Engine, Measurement
+from lth.training.task import Engine, EngineChoice, Measurement
 
 _SECONDS_BETWEEN_NEWS = 0.2
 
 
 @dataclass(frozen=True)
-class Place:
+class RunTarget:
     """Where a run happens: what never decides its result."""
 
     folder: Path
     datasets: Path
     device: str = 'auto'
     threads: int = 1
-    engine: Choice | None = None
+    engine: EngineChoice | None = None
 
 
-class News(NamedTuple):
+class SeedProgress(NamedTuple):
     """How far some seeds are: this round, this iteration; accuracies if measured, `saved` if the round is on disk."""
 
     seeds: tuple[int, ...]
@@ -46,67 +46,67 @@ class News(NamedTuple):
     saved: bool = False
 
 
-Tell = Callable[[News], None]
-Announce = Callable[[str], None]
+OnProgress = Callable[[SeedProgress], None]
+OnMessage = Callable[[str], None]
 
 
-def search(plan: Plan, place: Place, seeds: Sequence[int], announce: Announce, tell: Tell) -> Run:
+def run_plan(plan: Plan, place: RunTarget, seeds: Sequence[int], announce: OnMessage, tell: OnProgress) -> Run:
     """Does what is missing of the run, and nothing else; the rounds that are whole stay whatever stops it. The choice
     of engine is announced, all further news is told.
     """
 
     run = Run(place.folder, plan.recipe.dump(), plan.network)
-    provenance.refuse_foreign(run)
-    if plan.algorithm.sourced:
-        derived_runs.refuse_replaced(plan, run, seeds)
-    place = replace(place, engine=place.engine or run.engine() or 'auto')
+    provenance.refuse_other_recipe(run)
+    if plan.algorithm.needs_source:
+        derived_runs.refuse_replaced_source(plan, run, seeds)
+    place = replace(place, engine=place.engine or run.engine_choice() or 'auto')
     engine = _engine(plan, place)
     if not _unfinished(plan, run, seeds):
         _clear_up(run)
         return run
     data = plan.read(place.datasets).to(engine.device)
-    plan = plan.on(data)
-    with file_lock.held(place.folder):
+    plan = plan.for_data(data)
+    with file_lock.hold(place.folder):
         # Once more: another session may have come and gone while the data were read.
-        provenance.refuse_foreign(run)
-        run.tidy()
-        session = provenance.environment(plan, engine, data, threads=place.threads, choice=place.engine)
-        provenance.refuse_others(run, session)
+        provenance.refuse_other_recipe(run)
+        run.remove_leftovers()
+        session = provenance.session_entry(plan, engine, data, threads=place.threads, choice=place.engine)
+        provenance.refuse_other_inputs(run, session)
         announce(f'Engine: {engine.name} on {engine.device}, threads for each seed: {place.threads}')
-        if data.remark:
-            announce(data.remark)
-        select.prepare(engine, plan.network, plan.kept, plan.recipe.training.batch_size, announce)
+        if data.note:
+            announce(data.note)
+        select.compile_ahead(engine, plan.network, plan.kept, plan.recipe.training.batch_size, announce)
         told = _recorded(run, session, tell)
-        _go_on(plan, run, engine, data, place=place, seeds=seeds, tell=told)
+        _train_missing_rounds(plan, run, engine, data, place=place, seeds=seeds, tell=told)
     return run
 
 
-def _go_on(
-        plan: Plan, run: Run, engine: Engine, data: Dataset, *, place: Place, seeds: Sequence[int], tell: Tell) -> None:
+def _train_missing_rounds(
+        plan: Plan, run: Run, engine: Engine, data: Dataset, *, place: RunTarget, seeds: Sequence[int], tell: OnProgress) -> None:
     """The missing rounds: in this process if there is one stack or a GPU, else side by side."""
 
     unfinished = _unfinished(plan, run, seeds)
     for seed in seeds:
-        number, step = (run.rounds(seed), 0) if seed in unfinished else (len(plan.kept) - 1, plan.steps)
-        tell(News((seed,), number, step))
-    stacks = _stacks(select.groups(engine, plan.network, unfinished), run)
+        number, step = (run.round_count(seed), 0) if seed in unfinished else (len(plan.kept) - 1, plan.steps)
+        tell(SeedProgress((seed,), number, step))
+    stacks = _stacks(select.replicate_groups(engine, plan.network, unfinished), run)
     if len(stacks) > 1 and engine.device.type == 'cpu':
         jobs = [(plan.recipe.dump(), place, stack) for stack in stacks]
-        processes.side_by_side(_work, jobs, processes.room(place.threads), tell)
+        processes.run_in_parallel(_work, jobs, processes.available_slots(place.threads), tell)
         return
     for stack in stacks:
         _search(plan, run, engine, data, stack, tell)
 
 
-def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[int, ...], tell: Tell) -> None:
+def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[int, ...], tell: OnProgress) -> None:
     """The missing rounds of some seeds, in this process."""
 
-    run = replace(run, lit=sampling.lit(data, plan.recipe.data))
-    past: Sequence[Round] = run.past(seeds, engine.device)
+    run = replace(run, nonzero_pixels=sampling.nonzero_pixels(data, plan.recipe.data))
+    past: Sequence[Round] = run.stored_rounds(seeds, engine.device)
     number = len(past)
-    if plan.algorithm.sourced:
-        source = derived_runs.past_of(plan, run.folder, seeds, engine)
-        past = source + past if isinstance(source, Past) and isinstance(past, Past) else [*source, *past]
+    if plan.algorithm.needs_source:
+        source = derived_runs.source_rounds(plan, run.folder, seeds, engine)
+        past = source + past if isinstance(source, StoredRounds) and isinstance(past, StoredRounds) else [*source, *past]
     latest = 0.
 
     def watch(step: int, measurement: Measurement | None) -> None:
@@ -115,29 +115,29 @@ def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[in
             return
         latest = time.monotonic()
         scores = (measurement.validation.accuracy, measurement.test.accuracy) if measurement else ((), ())
-        tell(News(seeds, number, step, *scores))
+        tell(SeedProgress(seeds, number, step, *scores))
 
     # Taken before training: a source that is replaced meanwhile is noticed the next time.
     missing = range(number, len(plan.kept))
-    sources = derived_runs.fingerprints(plan, run.folder, seeds, missing) if plan.algorithm.sourced else {}
+    sources = derived_runs.source_fingerprints(plan, run.folder, seeds, missing) if plan.algorithm.needs_source else {}
     task = plan.task(data, seeds, engine, watch)
     for found in plan.algorithm.find(task, plan.recipe.algorithm, past):
         found = replace(found, sources=sources.get(found.number, ()))
         run.save(found, seeds)
-        tell(News(seeds, found.number, found.trained.step, test=found.trained.history[-1].test.accuracy, saved=True))
+        tell(SeedProgress(seeds, found.number, found.trained.step, test=found.trained.history[-1].test.accuracy, saved=True))
         number = found.number + 1
 
 
 def _clear_up(run: Run) -> None:
     """Clears away what a session left that was killed behind its last round, unless another is at work here."""
 
-    if run.left_overs() or (run.folder / file_lock.NAME).exists():
-        with contextlib.suppress(LthError), file_lock.held(run.folder):
-            run.tidy()
+    if run.leftovers() or (run.folder / file_lock.LOCK_NAME).exists():
+        with contextlib.suppress(LthError), file_lock.hold(run.folder):
+            run.remove_leftovers()
 
 
 def _unfinished(plan: Plan, run: Run, seeds: Sequence[int]) -> list[int]:
-    return [seed for seed in seeds if run.rounds(seed) < len(plan.kept)]
+    return [seed for seed in seeds if run.round_count(seed) < len(plan.kept)]
 
 
 def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]]:
@@ -146,33 +146,33 @@ def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]
     stacks: dict[tuple[int, int], list[int]] = {}
     for index, group in enumerate(groups):
         for seed in group:
-            stacks.setdefault((index, run.rounds(seed)), []).append(seed)
+            stacks.setdefault((index, run.round_count(seed)), []).append(seed)
     return [tuple(stack) for stack in stacks.values()]
 
 
-def _work(recipe: Raw, place: Place, seeds: tuple[int, ...], send: Tell) -> None:
+def _work(recipe: Raw, place: RunTarget, seeds: tuple[int, ...], send: OnProgress) -> None:
     """What a worker process does."""
 
-    plan = planned(recipe, 'recipe.yaml')
+    plan = make_plan(recipe, 'recipe.yaml')
     engine = _engine(plan, place)
     data = plan.read(place.datasets)
-    _search(plan.on(data), Run(place.folder, recipe, plan.network), engine, data, seeds, send)
+    _search(plan.for_data(data), Run(place.folder, recipe, plan.network), engine, data, seeds, send)
 
 
-def _engine(plan: Plan, place: Place) -> Engine:
-    return select.chosen(place.device, threads=place.threads, capturable=plan.capturable,
+def _engine(plan: Plan, place: RunTarget) -> Engine:
+    return select.select_engine(place.device, threads=place.threads, capturable=plan.capturable,
                           choice=place.engine or 'auto', obstacle=plan.obstacle)
 
 
-def _recorded(run: Run, session: Raw, tell: Tell) -> Tell:
+def _recorded(run: Run, session: Raw, tell: OnProgress) -> OnProgress:
     """Passes news on, and keeps this session's entry up to date from its first whole round on."""
 
     began = time.monotonic()
 
-    def told(news: News) -> None:
+    def told(news: SeedProgress) -> None:
         if news.saved:
             first = session['rounds'] == 0
             session.update(seconds=round(time.monotonic() - began, 1), rounds=session['rounds'] + len(news.seeds))
-            run.record(session, first=first)
+            run.record_session(session, first=first)
         tell(news)
     return told

@@ -14,8 +14,8 @@ from torch.nn.utils import prune
 
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.models.registry import settings_of
-from lth.recipes.schema import checked
+from lth.models.registry import settings_class
+from lth.recipes.schema import validate_section
 from lth.system import tensor_files
 from lth.system.tensor_files import Header
 
@@ -65,7 +65,7 @@ class NamedTicket:
         if not isinstance(self.provenance.get('model'), dict):
             raise LthError('This ticket does not say which model of lth it is of: use apply_to(module) with your own.')
         model, shape = self.provenance['model'], self.provenance['shape']
-        settings = checked(settings_of(model['name']), model, f'the ticket of {model["name"]}')
+        settings = validate_section(settings_class(model['name']), model, f'the ticket of {model["name"]}')
         network = Network.of(settings, (shape[0], shape[1], shape[2]), self.provenance['classes'])
         return self.apply_to(network.module).train()
 

@@ -67,7 +67,7 @@ class Layout:
         """
 
         kinds = _kinds(module)
-        kept_out = _kept_out(kinds, keep_out)
+        kept_out = _match_layers(kinds, keep_out)
         parameters = dict(module.named_parameters())
         names = sorted(parameters, key=lambda name: (name not in kinds) * 2 + (name in kept_out))
         slots, start = [], 0
@@ -90,13 +90,13 @@ class Layout:
         return tuple(slot for slot in self.slots if slot.prunable)
 
     @property
-    def prunable(self) -> int:
+    def prunable_count(self) -> int:
         """P: the weights that pruning chooses among."""
 
         return sum(slot.size for slot in self.prunable_slots)
 
     @property
-    def weights(self) -> int:
+    def weight_count(self) -> int:
         """All weights of convolutions and dense layers, pruned or kept out: the denominator of every density."""
 
         return sum(slot.size for slot in self.slots if slot.kind != 'other')
@@ -104,7 +104,7 @@ class Layout:
     def density(self, kept: int) -> float:
         """The share of all weights that is left when `kept` of the prunable ones are, as the papers count it."""
 
-        return (kept + self.weights - self.prunable) / self.weights
+        return (kept + self.weight_count - self.prunable_count) / self.weight_count
 
     def pack(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Named tensors as one vector: (N,) if all are named, (P,) if just the prunable ones are."""
@@ -151,7 +151,7 @@ def _weights_of(layer: nn.Module) -> tuple[str, ...]:
     return ()
 
 
-def _kept_out(kinds: Mapping[str, Kind], patterns: Sequence[str]) -> set[str]:
+def _match_layers(kinds: Mapping[str, Kind], patterns: Sequence[str]) -> set[str]:
     """The weights that the patterns keep out of pruning; each pattern must find some, and some be left."""
 
     found: set[str] = set()

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from lth import rng
-from lth.errors import LthError, one_line
+from lth.errors import LthError, describe
 from lth.models.flat_parameters import Layout
 from lth.models.initializers import INITIALIZERS
 from lth.models.registry import MODELS, OWN, Shape
@@ -23,7 +23,7 @@ from lth.registry import user_code
 
 Buffers = dict[str, Tensor]
 # What a model's function or a layer raises when pictures do not fit it.
-_MISFITS = (RuntimeError, ValueError, TypeError, AssertionError, ArithmeticError)
+_SHAPE_ERRORS = (RuntimeError, ValueError, TypeError, AssertionError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,27 @@ class Network:
     shape: Shape
     classes: int
     settings: ModelSettings
-    noisy: bool = False
+    stochastic: bool = False
 
     @staticmethod
     def of(settings: ModelSettings, shape: Shape, classes: int, keep_out: tuple[str, ...] = ()) -> 'Network':
         """The network that the settings name, for pictures of `shape` in `classes` classes."""
 
-        module = _built(settings, shape, classes, seed=0)
+        module = _build_module(settings, shape, classes, seed=0)
         layout = Layout.of(module, keep_out)
-        noisy = _tried(copy.deepcopy(module).train(), settings.name, shape, classes)
+        stochastic = _probe_module(copy.deepcopy(module).train(), settings.name, shape, classes)
         module.eval()
-        return Network(module, layout, shape, classes, settings, noisy)
+        return Network(module, layout, shape, classes, settings, stochastic)
 
     @property
     def stackable(self) -> bool:
         """Whether replicates pay as batched matrix products: dense layers only."""
 
         convolves = any(isinstance(layer, _ConvNd) for layer in self.module.modules())
-        return not (convolves or self.noisy or self.own or dict(self.module.named_buffers()))
+        return not (convolves or self.stochastic or self.has_user_code or dict(self.module.named_buffers()))
 
     @property
-    def normalized(self) -> bool:
+    def has_batch_norm(self) -> bool:
         """Whether there is a BatchNorm in it."""
 
         return any(isinstance(layer, _BatchNorm) for layer in self.module.modules())
@@ -69,25 +69,25 @@ class Network:
 
         slots = [(slot.name, slot.shape, slot.prunable) for slot in self.layout.slots]
         digest = hashlib.blake2b(repr(slots).encode(), digest_size=12)
-        if self.own:
+        if self.has_user_code:
             file = inspect.getsourcefile(MODELS.find(self.settings.name))
             digest.update(Path(file).read_bytes() if file else b'')
         return digest.hexdigest()
 
     @property
-    def own(self) -> bool:
+    def has_user_code(self) -> bool:
         """Whether the user's own code runs in it, which may do what can be neither stacked nor captured."""
 
         name = self.settings.name
-        return not (MODELS.native(name) or name.startswith('torchvision:'))
+        return not (MODELS.is_builtin(name) or name.startswith('torchvision:'))
 
-    def fresh(self, seed: int) -> Tensor:
+    def initial_weights(self, seed: int) -> Tensor:
         """Initial weights: (N,). Convolution and dense weights by the initializer, their biases 0, all else (BatchNorm,
         or everything if the initializer is `own`) as the module's code makes it.
         """
 
         initializer, random = self.settings.initializer, rng.generator(seed, 'weights')
-        module = _built(self.settings, self.shape, self.classes, seed=seed)
+        module = _build_module(self.settings, self.shape, self.classes, seed=seed)
         drawn = {name: parameter.detach() for name, parameter in module.named_parameters()}
         if initializer == OWN:
             return self.layout.pack(drawn)
@@ -101,10 +101,10 @@ class Network:
                 drawn[name] = torch.zeros(slots[name].shape)
         return self.layout.pack(drawn)
 
-    def fresh_buffers(self, seed: int = 0) -> Buffers:
+    def initial_buffers(self, seed: int = 0) -> Buffers:
         """Initial buffers, such as the running statistics of BatchNorm, or random features."""
 
-        module = self.module if seed == 0 else _built(self.settings, self.shape, self.classes, seed=seed)
+        module = self.module if seed == 0 else _build_module(self.settings, self.shape, self.classes, seed=seed)
         return {name: buffer.clone() for name, buffer in module.named_buffers()}
 
     def logits(self, weights: Tensor, buffers: Mapping[str, Tensor], images: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class Network:
         logits: Tensor = functional_call(self.module, {**self.layout.unpack(weights), **buffers}, (images,))
         return logits
 
-    def bound(self, weights: Tensor, buffers: Buffers) -> nn.Module:
+    def bind(self, weights: Tensor, buffers: Buffers) -> nn.Module:
         """A module in training mode whose parameters are leaf views into `weights` (N,) and whose buffers are these.
 
         Splitting one flat leaf inside autograd instead costs 20-30%.
@@ -146,14 +146,14 @@ def _channels_last_gradient(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> No
         features.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))
 
 
-def _built(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) -> nn.Module:
+def _build_module(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) -> nn.Module:
     """The module as its code makes it, its random numbers those of the seed; the global generator is left as it was."""
 
     names = type(settings).model_fields.keys() - {'name', 'initializer'}
     options = {name: getattr(settings, name) for name in names}
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(rng.number(seed, 'module'))
-        with user_code.guarded(f'{settings.name}, built for pictures of shape {shape} in {classes} classes,'):
+        torch.default_generator.manual_seed(rng.derive_seed(seed, 'module'))
+        with user_code.guard(f'{settings.name}, built for pictures of shape {shape} in {classes} classes,'):
             module = MODELS.find(settings.name)(shape, classes, **options)
     if not isinstance(module, nn.Module):
         raise LthError(f'{settings.name} returns {type(module).__name__}, expected a torch.nn.Module.')
@@ -167,7 +167,7 @@ def _built(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) ->
     return module
 
 
-def _tried(module: nn.Module, name: str, shape: Shape, classes: int) -> bool:
+def _probe_module(module: nn.Module, name: str, shape: Shape, classes: int) -> bool:
     """Shows the module two black pictures in training: whether it drew random numbers; an LthError if they misfit."""
 
     entered: list[tuple[str, nn.Module, tuple[Any, ...]]] = []
@@ -177,12 +177,12 @@ def _tried(module: nn.Module, name: str, shape: Shape, classes: int) -> bool:
                 lambda layer, inputs, path=path: entered.append((path, layer, inputs)))  # type: ignore[misc]
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         before, buffers = torch.get_rng_state(), {name: id(buffer) for name, buffer in module.named_buffers()}
-        with user_code.guarded(name):
+        with user_code.guard(name):
             try:
                 logits = module(torch.zeros(2, *shape))
-            except _MISFITS as error:
-                raise LthError(f'{name} does not fit pictures of shape {shape}: {_misfit(error, entered)}') from None
-        noisy = not torch.equal(before, torch.get_rng_state())
+            except _SHAPE_ERRORS as error:
+                raise LthError(f'{name} does not fit pictures of shape {shape}: {_shape_error(error, entered)}') from None
+        stochastic = not torch.equal(before, torch.get_rng_state())
     replaced = [path for path, buffer in module.named_buffers() if buffers.get(path) != id(buffer)]
     if replaced:
         raise LthError(f'{name}: its buffer {replaced[0]} is replaced in forward, which would be lost: change it in '
@@ -190,19 +190,19 @@ def _tried(module: nn.Module, name: str, shape: Shape, classes: int) -> bool:
     if not isinstance(logits, Tensor) or logits.shape != (2, classes):
         got = f'shape {tuple(logits.shape)}' if isinstance(logits, Tensor) else type(logits).__name__
         raise LthError(f'{name} gives {got} for 2 pictures, expected logits of shape (2, {classes}).')
-    return noisy
+    return stochastic
 
 
-def _misfit(error: Exception, entered: list[tuple[str, nn.Module, tuple[Any, ...]]]) -> str:
+def _shape_error(error: Exception, entered: list[tuple[str, nn.Module, tuple[Any, ...]]]) -> str:
     """Which layer wants other pictures, with both shapes."""
 
     if not entered or not isinstance(entered[-1][2][0], Tensor):
-        return one_line(error)
+        return describe(error)
     path, layer, (given, *_) = entered[-1]
     wants = f'{layer.in_features} features' if isinstance(layer, nn.Linear) else f'{layer.in_channels} channels'
     place = -1 if isinstance(layer, nn.Linear) else 1
     if given.shape[place] == getattr(layer, 'in_features', getattr(layer, 'in_channels', None)):
-        return f'behind its layer {path!r}, which was given shape {tuple(given.shape)}: {one_line(error)}'
+        return f'behind its layer {path!r}, which was given shape {tuple(given.shape)}: {describe(error)}'
     colour = '; show grey pictures in colour with --set data.channels=3' if given.shape[1:2] == (1,) else ''
     return (f'its layer {path!r} takes {wants}, and was given shape {tuple(given.shape)}. Choose pictures or a model '
             f'that fit{colour}.')

@@ -9,18 +9,18 @@ from torch import nn
 
 from lth.errors import LthError
 from lth.models.initializers import INITIALIZERS
-from lth.models.torchvision_and_user import foreign
+from lth.models.torchvision_and_user import external_model
 from lth.recipes.schema import ModelSettings
 from lth.registry.registry import Registry
 
 Shape = tuple[int, int, int]
 Norm = Literal['affine', 'plain']
 Model = Callable[..., nn.Module]
-MODELS: Registry[Model] = Registry('model', foreign=foreign)
+MODELS: Registry[Model] = Registry('model', foreign=external_model)
 OWN = 'own'
 
 
-def settings_of(name: str) -> type[ModelSettings]:
+def settings_class(name: str) -> type[ModelSettings]:
     """The settings of a model: its name, its initializer and its keyword-only arguments, validated by their
     annotations. A foreign model's weights are drawn as its own code does, unless another initializer is chosen.
     """

@@ -11,7 +11,7 @@ _PREFIX = 'torchvision:'
 _AUXILIARY = {'googlenet', 'inception_v3'}
 
 
-def foreign(name: str) -> Callable[..., nn.Module]:
+def external_model(name: str) -> Callable[..., nn.Module]:
     """The model of a name with a colon."""
 
     return _torchvision(name) if name.startswith(_PREFIX) else code.load(name)

@@ -17,7 +17,7 @@ from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning import layer_densities, masks
 from lth.pruning.layer_densities import LayerCounts
-from lth.pruning.tickets import Ticket, fresh, masked
+from lth.pruning.tickets import Ticket, dense_ticket, mask_ticket
 from lth.registry.registry import Registry
 from lth.system.files import Raw
 from lth.training.task import Task
@@ -45,7 +45,7 @@ class Control:
     within: bool = False
 
 
-class Changes(NamedTuple):
+class TicketDifference(NamedTuple):
     """What really changed in one seed: found by comparing, never by trusting.
 
     `kept_before` and `kept` count the weights of the two masks. `positions` counts weights that were kept and are not
@@ -80,13 +80,13 @@ def control(
     return add
 
 
-def offered() -> dict[str, str]:
+def available_controls() -> dict[str, str]:
     """Every control that a ticket can be compared with, and what it does."""
 
     return {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in STANDARDS}
 
 
-def hindrance(name: str, settings: Raw) -> str | None:
+def control_obstacle(name: str, settings: Raw) -> str | None:
     """Why a control would change more than it says in tickets found by an algorithm of these settings, if it would."""
 
     frozen = settings.get('rescale') or settings.get('mask_0_action', 'zero') != 'zero'
@@ -95,23 +95,23 @@ def hindrance(name: str, settings: Raw) -> str | None:
     return 'weights carry a factor of their layer, or stand outside the mask, which a control would not keep alike'
 
 
-def controlled(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw = ()) -> Ticket:
+def apply_control(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw = ()) -> Ticket:
     """The changed ticket of every seed; an LthError if the change is not what the control claims."""
 
     chosen = CONTROLS.find(name)
     changed = chosen.change(task, origin, ticket, draw)
-    for seed, one in zip(task.seeds, changes(task.network.layout, origin, ticket, changed), strict=True):
+    for seed, one in zip(task.seeds, compare_tickets(task.network.layout, origin, ticket, changed), strict=True):
         for claim in chosen.claims:
-            if not _holds(claim, one, task.network.layout, drawn_here=ticket.iteration == 0):
+            if not _claim_holds(claim, one, task.network.layout, drawn_here=ticket.iteration == 0):
                 raise LthError(f'The control {name} would prove nothing of seed {seed}, since its claim "{claim}" does '
-                               f'not hold: {_shown(one)}. Leave it out, or take a sparser ticket.')
+                               f'not hold: {_describe_difference(one)}. Leave it out, or take a sparser ticket.')
     return changed
 
 
-def changes(layout: Layout, origin: Ticket, before: Ticket, after: Ticket) -> list[Changes]:
+def compare_tickets(layout: Layout, origin: Ticket, before: Ticket, after: Ticket) -> list[TicketDifference]:
     """What differs between two tickets of the same seeds, one of them a change of the other."""
 
-    return [_changes(layout, *(part[row] for part in (
+    return [_compare_rows(layout, *(part[row] for part in (
         origin.weights, before.mask, before.weights, after.mask, after.weights))) for row in range(len(before.mask))]
 
 
@@ -126,8 +126,8 @@ def original(_task: Task, _origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticke
 def reinit(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The same mask, weights drawn anew by the same initializer."""
 
-    drawn = fresh(replace(task, seeds=tuple(rng.number(seed, 'reinit', *draw) for seed in task.seeds)))
-    return masked(drawn, ticket.mask)
+    drawn = dense_ticket(replace(task, seeds=tuple(rng.derive_seed(seed, 'reinit', *draw) for seed in task.seeds)))
+    return mask_ticket(drawn, ticket.mask)
 
 
 @control('shuffle-mask', 'layer counts kept', 'mask differs', alias=['random-layer'])
@@ -135,18 +135,18 @@ def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Tick
     """The mask shuffled within each layer, the weights as they were drawn there."""
 
     rows = [torch.cat([
-        rng.shuffled(mask[slot.start:slot.stop], rng.generator(seed, 'shuffle-mask', *draw, slot.start))
+        rng.shuffle(mask[slot.start:slot.stop], rng.generator(seed, 'shuffle-mask', *draw, slot.start))
         for slot in task.network.layout.prunable_slots]) for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
-    return masked(origin, torch.stack(rows))
+    return mask_ticket(origin, torch.stack(rows))
 
 
 @control('permute-mask', 'count kept', 'mask differs', alias=['random-global'])
 def permute_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The mask permuted over the whole network, the weights as they were drawn there."""
 
-    rows = [rng.shuffled(mask, rng.generator(seed, 'permute-mask', *draw))
+    rows = [rng.shuffle(mask, rng.generator(seed, 'permute-mask', *draw))
             for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
-    return masked(origin, torch.stack(rows))
+    return mask_ticket(origin, torch.stack(rows))
 
 
 @control('shuffle-weights', 'mask kept', 'weights differ', 'values kept', within=True)
@@ -157,7 +157,7 @@ def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> 
     for row, seed in enumerate(task.seeds):
         for slot in task.network.layout.prunable_slots:
             layer, kept = weights[row, slot.start:slot.stop], ticket.mask[row, slot.start:slot.stop]
-            layer[kept] = rng.shuffled(layer[kept], rng.generator(seed, 'shuffle-weights', *draw, slot.start))
+            layer[kept] = rng.shuffle(layer[kept], rng.generator(seed, 'shuffle-weights', *draw, slot.start))
     return replace(ticket, weights=weights)
 
 
@@ -179,34 +179,34 @@ def erk(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
 def dense(_task: Task, origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
     """All weights as they were drawn: the dense network, trained in the same way."""
 
-    return masked(origin, torch.ones_like(ticket.mask))
+    return mask_ticket(origin, torch.ones_like(ticket.mask))
 
 
 def _random(task: Task, origin: Ticket, ticket: Ticket, draw: Draw, spread: LayerCounts) -> Ticket:
     slots, rows = task.network.layout.prunable_slots, []
     for mask, seed in zip(ticket.mask, task.seeds, strict=True):
         counts = spread(slots, int(mask.sum()))
-        rows.append(masks.spread([slot.size for slot in slots], counts, seeds=[rng.number(seed, 'control', *draw)]))
-    return masked(origin, torch.cat(rows).to(ticket.mask.device))
+        rows.append(masks.random_mask([slot.size for slot in slots], counts, seeds=[rng.derive_seed(seed, 'control', *draw)]))
+    return mask_ticket(origin, torch.cat(rows).to(ticket.mask.device))
 
 
-def _changes(
+def _compare_rows(
         layout: Layout, origin: Tensor, mask: Tensor, weights: Tensor, new_mask: Tensor, new_weights: Tensor,
-) -> Changes:
+) -> TicketDifference:
     count = len(mask)
     both, layers = mask & new_mask, layout.prunable_slots
     old, new = weights[:count], new_weights[:count]
     parts = [slice(slot.start, slot.stop) for slot in layers]
     values = [torch.equal(old[part][mask[part]].sort().values, new[part][new_mask[part]].sort().values)
               for part in parts]
-    return Changes(
+    return TicketDifference(
         int(mask.sum()), int(new_mask.sum()), all(int(mask[part].sum()) == int(new_mask[part].sum()) for part in parts),
         int((mask & ~new_mask).sum()), int((old != new)[both].sum()), int((old.sign() != new.sign())[both].sum()),
-        all(values), min(1., len(parts) * min(_unlike(new[part][new_mask[part]], origin[part]) for part in parts)),
+        all(values), min(1., len(parts) * min(_distribution_p_value(new[part][new_mask[part]], origin[part]) for part in parts)),
         tuple(slot.name for slot, part in zip(layers, parts, strict=True) if not new_mask[part].any()))
 
 
-def _unlike(sample: Tensor, layer: Tensor) -> float:
+def _distribution_p_value(sample: Tensor, layer: Tensor) -> float:
     """The p-value that a sample is of another distribution than the weights of a layer."""
 
     # 1 s to import, which most runs do without.
@@ -216,7 +216,7 @@ def _unlike(sample: Tensor, layer: Tensor) -> float:
     return float(stats.ks_2samp(sample.cpu().numpy(), layer.cpu().numpy(), method='asymp').pvalue)
 
 
-def _holds(claim: Claim, found: Changes, layout: Layout, *, drawn_here: bool) -> bool:
+def _claim_holds(claim: Claim, found: TicketDifference, layout: Layout, *, drawn_here: bool) -> bool:
     """Whether a claim is true. At a later rewind point the dense network's weights are no draw to compare with."""
 
     same_count = found.kept == found.kept_before
@@ -225,9 +225,9 @@ def _holds(claim: Claim, found: Changes, layout: Layout, *, drawn_here: bool) ->
         'layer counts kept': found.layer_counts_kept, 'count kept': same_count,
         'weights differ': found.weights > 0, 'weights kept': found.weights == 0, 'values kept': found.values_kept,
         'same distribution': not drawn_here or found.distribution > _UNLIKELY,
-        'all kept': found.kept == layout.prunable}[claim]
+        'all kept': found.kept == layout.prunable_count}[claim]
 
 
-def _shown(found: Changes) -> str:
+def _describe_difference(found: TicketDifference) -> str:
     return (f'{found.positions} positions, {found.weights} weights and {found.signs} signs differ; {found.kept} '
             'weights are kept')

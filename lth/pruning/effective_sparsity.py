@@ -21,23 +21,23 @@ _RISING = (
 _LIGHT = 1e-3
 
 
-class Carrying(NamedTuple):
+class ConnectedLayer(NamedTuple):
     """How many inputs and units of a layer, or channels of a convolution, carry something, and of how many."""
 
     name: str
     inputs: int
-    of_inputs: int
+    total_inputs: int
     units: int
-    of_units: int
+    total_units: int
 
 
-class Compaction(NamedTuple):
+class ConnectedTotals(NamedTuple):
     """How many inputs of the network, and units and channels of all its layers, carry something, and of how many."""
 
     inputs: int
-    of_inputs: int
+    total_inputs: int
     units: int
-    of_units: int
+    total_units: int
 
 
 class _Layer(NamedTuple):
@@ -49,7 +49,7 @@ class _Layer(NamedTuple):
     first: bool
 
 
-def carrying(network: Network, mask: Tensor, lit: Tensor | None = None) -> list[Carrying]:
+def connected_layers(network: Network, mask: Tensor, nonzero_pixels: Tensor | None = None) -> list[ConnectedLayer]:
     """The layers under a mask (P,), in the order in which they run; none where this cannot be told, since there are
     other layers than those that are known here, or the user's own code between them. `lit` (C, H, W) are the pixels
     that are not 0 in every picture, None if all are.
@@ -58,27 +58,27 @@ def carrying(network: Network, mask: Tensor, lit: Tensor | None = None) -> list[
     module = _probe(network, network.layout.unpack(mask.cpu()))
     if module is None:
         return []
-    rows = list[Carrying]()
+    rows = list[ConnectedLayer]()
     for layer in _run(module, network.shape):
         units = layer.module.weight.shape[0]
         # Nothing arrives at an output that is not used at all.
         arriving = torch.zeros(units) if layer.output.grad is None else layer.output.grad
         heard = (arriving.reshape(units, -1) > 0).any(1)
-        read = _read(layer.module, heard)
-        if layer.first and lit is not None:
-            read &= lit.flatten() if isinstance(layer.module, nn.Linear) else lit.flatten(1).any(1)
-        rows.append(Carrying(f'{layer.name}.weight', int(read.sum()), len(read), int(heard.sum()), units))
+        read = _read_inputs(layer.module, heard)
+        if layer.first and nonzero_pixels is not None:
+            read &= nonzero_pixels.flatten() if isinstance(layer.module, nn.Linear) else nonzero_pixels.flatten(1).any(1)
+        rows.append(ConnectedLayer(f'{layer.name}.weight', int(read.sum()), len(read), int(heard.sum()), units))
     return rows
 
 
-def compaction(network: Network, mask: Tensor, lit: Tensor | None = None) -> Compaction | None:
+def connected_totals(network: Network, mask: Tensor, nonzero_pixels: Tensor | None = None) -> ConnectedTotals | None:
     """The whole network under a mask (P,); None where it cannot be told, as above."""
 
-    layers = carrying(network, mask, lit)
+    layers = connected_layers(network, mask, nonzero_pixels)
     if not layers:
         return None
-    return Compaction(layers[0].inputs, layers[0].of_inputs, sum(layer.units for layer in layers),
-                      sum(layer.of_units for layer in layers))
+    return ConnectedTotals(layers[0].inputs, layers[0].total_inputs, sum(layer.units for layer in layers),
+                      sum(layer.total_units for layer in layers))
 
 
 def _probe(network: Network, masks: Mapping[str, Tensor]) -> nn.Module | None:
@@ -88,7 +88,7 @@ def _probe(network: Network, masks: Mapping[str, Tensor]) -> nn.Module | None:
 
     for layer in network.module.modules():
         inner = any(True for _ in layer.children())
-        known = layer.__class__ is nn.Sequential or not network.own if inner else (
+        known = layer.__class__ is nn.Sequential or not network.has_user_code if inner else (
             isinstance(layer, _RISING) or layer.__class__.__module__.startswith('lth.models.'))
         if not known or (isinstance(layer, _BatchNorm) and not layer.track_running_stats):
             return None
@@ -128,7 +128,7 @@ def _run(module: nn.Module, shape: tuple[int, int, int]) -> list[_Layer]:
     return layers
 
 
-def _read(layer: nn.Linear | nn.Conv2d, heard: Tensor) -> Tensor:
+def _read_inputs(layer: nn.Linear | nn.Conv2d, heard: Tensor) -> Tensor:
     """Which inputs the units that are heard read; each group of a convolution has inputs of its own."""
 
     groups = layer.groups if isinstance(layer, nn.Conv2d) else 1

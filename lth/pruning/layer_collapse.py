@@ -15,14 +15,14 @@ from lth.training.task import Task
 def kept_count(layout: Layout, density: float) -> int:
     """⌊density · P⌋; an LthError if a layer must be empty."""
 
-    refuse_too_few(layout, density, functools.partial(masks.portion, layout.prunable))
-    return masks.portion(layout.prunable, density)
+    refuse_too_few(layout, density, functools.partial(masks.floor_share, layout.prunable_count))
+    return masks.floor_share(layout.prunable_count, density)
 
 
 def refuse_too_few(layout: Layout, density: float, counted: Callable[[float], int]) -> None:
     """An LthError if a density keeps, as `counted`, too few weights for every layer to have one."""
 
-    layers, weights = len(layout.prunable_slots), layout.prunable
+    layers, weights = len(layout.prunable_slots), layout.prunable_count
     if counted(density) >= layers:
         return
     # The least density of two digits.

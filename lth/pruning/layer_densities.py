@@ -23,7 +23,7 @@ _CLASSIFIER = 0.3
 def uniform(slots: Sequence[Slot], count: int) -> tuple[int, ...]:
     """The same share of every layer."""
 
-    return _settled(_filled(slots, [Fraction(slot.size) for slot in slots], Fraction(count)))
+    return _round_to_integers(_fill(slots, [Fraction(slot.size) for slot in slots], Fraction(count)))
 
 
 @LAYER_COUNTS.register('erk', 'erdos-renyi-kernel')
@@ -32,21 +32,21 @@ def erk(slots: Sequence[Slot], count: int) -> tuple[int, ...]:
     sparsest: Erdős-Rényi-kernel (Evci et al. 2020, section 3).
     """
 
-    return _settled(_filled(slots, [Fraction(sum(slot.shape)) for slot in slots], Fraction(count)))
+    return _round_to_integers(_fill(slots, [Fraction(sum(slot.shape)) for slot in slots], Fraction(count)))
 
 
 @LAYER_COUNTS.register('balanced')
 def balanced(slots: Sequence[Slot], count: int) -> tuple[int, ...]:
     """The same number of weights in every layer, or all of them where it has fewer."""
 
-    return _settled(_filled(slots, [Fraction(1) for _ in slots], Fraction(count)))
+    return _round_to_integers(_fill(slots, [Fraction(1) for _ in slots], Fraction(count)))
 
 
 @LAYER_COUNTS.register('smart-ratio')
 def smart_ratio(slots: Sequence[Slot], count: int) -> tuple[int, ...]:
     """Densities that fall from layer to layer, a fixed one in the classifier (Su et al. 2020), to the exact count."""
 
-    return _settled(_smart(slots, Fraction(count), _CLASSIFIER, 0))
+    return _round_to_integers(_smart(slots, Fraction(count), _CLASSIFIER, 0))
 
 
 def published_smart_ratio(
@@ -72,15 +72,15 @@ def _smart(slots: Sequence[Slot], target: Fraction, classifier: float, decay: in
                for number, slot in enumerate(slots)]
     last = slots[-1]
     if last.kind != 'output':
-        return _filled(slots, amounts, target)
+        return _fill(slots, amounts, target)
     others = slots[:-1]
     # Beyond what the others can hold, the classifier takes the rest.
     fixed = max(Fraction(repr(classifier)) * last.size, Fraction(1), target - sum(slot.size for slot in others))
     _refuse_little_beside(slots, target, fixed)
-    return [*(_filled(others, amounts[:-1], target - fixed) if others else []), fixed]
+    return [*(_fill(others, amounts[:-1], target - fixed) if others else []), fixed]
 
 
-def _filled(slots: Sequence[Slot], amounts: Sequence[Fraction], target: Fraction) -> list[Fraction]:
+def _fill(slots: Sequence[Slot], amounts: Sequence[Fraction], target: Fraction) -> list[Fraction]:
     """Parts of the target in proportion to the amounts, but none below 1 or above its layer's size: what a layer has
     too much or too little is the others'.
     """
@@ -102,7 +102,7 @@ def _filled(slots: Sequence[Slot], amounts: Sequence[Fraction], target: Fraction
     return clipped(low + (high - low) * (target - total(low)) / (total(high) - total(low)))
 
 
-def _settled(parts: Sequence[Fraction]) -> tuple[int, ...]:
+def _round_to_integers(parts: Sequence[Fraction]) -> tuple[int, ...]:
     """Integers with the same sum: the parts without their fractions, the largest of which are rounded up."""
 
     counts = [int(part) for part in parts]
@@ -120,7 +120,7 @@ def _refuse_empty(slots: Sequence[Slot], target: Fraction) -> None:
         total = sum(slot.size for slot in slots)
         raise LthError(
             f'{int(target)} weights are too few for {len(slots)} layers: one, such as {slots[0].name}, would be empty. '
-            f'Keep at least {len(slots)} of the {total}: a density of {masks.least_share(total, len(slots))}.')
+            f'Keep at least {len(slots)} of the {total}: a density of {masks.smallest_share(total, len(slots))}.')
 
 
 def _refuse_little_beside(slots: Sequence[Slot], target: Fraction, fixed: Fraction) -> None:
@@ -132,5 +132,5 @@ def _refuse_little_beside(slots: Sequence[Slot], target: Fraction, fixed: Fracti
         raise LthError(
             f'smart-ratio keeps {float(fixed):.6g} of the {last.size} weights of the classifier, {last.name}, and one '
             f'or more in each of the other {len(slots) - 1} layers: {int(target)} in all are too few. Keep at least '
-            f'{enough} of the {total}, a density of {masks.least_share(total, enough)}; or, with algorithm '
+            f'{enough} of the {total}, a density of {masks.smallest_share(total, enough)}; or, with algorithm '
             'smart-ratio, a smaller share of the classifier (algorithm.classifier).')

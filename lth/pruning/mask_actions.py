@@ -15,7 +15,7 @@ from lth.registry.registry import Registry
 
 
 @dataclass(frozen=True)
-class Change:
+class LayerSurvivors:
     """The survivors of one layer: at the rewind point, as trained, and which of them are kept, (n,) each.
 
     `redrawn` draws them anew by the network's initializer, `std` is that of the layer as it was drawn first.
@@ -24,7 +24,7 @@ class Change:
     start: Tensor
     final: Tensor
     kept: Tensor
-    redrawn: Callable[[], Tensor]
+    reinitialized: Callable[[], Tensor]
     std: Callable[[], float]
     random: torch.Generator
 
@@ -35,51 +35,51 @@ class Change:
         return self.final.abs() < self.start.abs()
 
 
-Mask1Action = Callable[[Change], Tensor]
-Mask0Action = Callable[[Change, Tensor], Tensor]
+Mask1Action = Callable[[LayerSurvivors], Tensor]
+Mask0Action = Callable[[LayerSurvivors, Tensor], Tensor]
 MASK_1_ACTIONS: Registry[Mask1Action] = Registry('mask-1 action')
 MASK_0_ACTIONS: Registry[Mask0Action] = Registry('mask-0 action')
 
 
 @MASK_1_ACTIONS.register('rewind')
-def rewind(change: Change) -> Tensor:
+def rewind(change: LayerSurvivors) -> Tensor:
     """Back to the rewind point (Frankle & Carbin 2019)."""
 
     return change.start
 
 
 @MASK_1_ACTIONS.register('reinitialize', 'reinitialise', 'reinit')
-def reinitialize(change: Change) -> Tensor:
+def reinitialize(change: LayerSurvivors) -> Tensor:
     """Drawn anew by the network's initializer."""
 
-    return change.redrawn()
+    return change.reinitialized()
 
 
 @MASK_1_ACTIONS.register('reinitialize-keeping-sign', 'reinitialise-keeping-sign', 'reinit-keeping-sign')
-def reinitialize_keeping_sign(change: Change) -> Tensor:
+def reinitialize_keeping_sign(change: LayerSurvivors) -> Tensor:
     """Drawn anew, with the sign of the rewind point."""
 
-    return change.redrawn().abs().copysign(change.start)
+    return change.reinitialized().abs().copysign(change.start)
 
 
 @MASK_1_ACTIONS.register('reshuffle')
-def reshuffle(change: Change) -> Tensor:
+def reshuffle(change: LayerSurvivors) -> Tensor:
     """The kept weights of the rewind point, shuffled within the layer."""
 
-    return _shuffled(change.start, change.kept, change.random)
+    return _shuffle_selected(change.start, change.kept, change.random)
 
 
 @MASK_1_ACTIONS.register('reshuffle-keeping-sign')
-def reshuffle_keeping_sign(change: Change) -> Tensor:
+def reshuffle_keeping_sign(change: LayerSurvivors) -> Tensor:
     """The kept weights of the rewind point, shuffled among those of the same sign."""
 
     negative = change.start.signbit()
-    shuffled = _shuffled(change.start, change.kept & negative, change.random)
-    return _shuffled(shuffled, change.kept & ~negative, change.random)
+    shuffled = _shuffle_selected(change.start, change.kept & negative, change.random)
+    return _shuffle_selected(shuffled, change.kept & ~negative, change.random)
 
 
 @MASK_1_ACTIONS.register('constant')
-def constant(change: Change) -> Tensor:
+def constant(change: LayerSurvivors) -> Tensor:
     """The standard deviation of the layer as it was drawn, with random signs."""
 
     signs = torch.randint(0, 2, change.start.shape, generator=change.random) * 2. - 1
@@ -87,61 +87,61 @@ def constant(change: Change) -> Tensor:
 
 
 @MASK_1_ACTIONS.register('constant-keeping-sign')
-def constant_keeping_sign(change: Change) -> Tensor:
+def constant_keeping_sign(change: LayerSurvivors) -> Tensor:
     """The standard deviation of the layer as it was drawn, with the sign of the rewind point."""
 
     return torch.full_like(change.start, change.std()).copysign(change.start)
 
 
 @MASK_0_ACTIONS.register('zero')
-def zero(change: Change, weights: Tensor) -> Tensor:
+def zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """To exactly 0, and frozen there."""
 
-    return _frozen(change, weights, torch.ones_like(change.kept))
+    return _freeze_pruned(change, weights, torch.ones_like(change.kept))
 
 
 @MASK_0_ACTIONS.register('freeze', 'init')
-def freeze(change: Change, weights: Tensor) -> Tensor:
+def freeze(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """Frozen at the rewind point."""
 
-    return _frozen(change, weights, torch.zeros_like(change.kept))
+    return _freeze_pruned(change, weights, torch.zeros_like(change.kept))
 
 
 @MASK_0_ACTIONS.register('toward-zero')
-def toward_zero(change: Change, weights: Tensor) -> Tensor:
+def toward_zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """To 0 if training made it smaller, else frozen at the rewind point."""
 
-    return _frozen(change, weights, change.toward_zero)
+    return _freeze_pruned(change, weights, change.toward_zero)
 
 
 @MASK_0_ACTIONS.register('toward-zero-all')
-def toward_zero_all(change: Change, weights: Tensor) -> Tensor:
+def toward_zero_all(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """As toward-zero; and kept weights that training made smaller start from 0 too."""
 
     return toward_zero(change, weights).masked_fill(change.toward_zero, 0)
 
 
 @MASK_0_ACTIONS.register('random-zero')
-def random_zero(change: Change, weights: Tensor) -> Tensor:
+def random_zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """Control of toward-zero: as many of the pruned go to 0, whichever; the others are frozen at the rewind point."""
 
-    return _frozen(change, weights, _shuffled(change.toward_zero, ~change.kept, change.random))
+    return _freeze_pruned(change, weights, _shuffle_selected(change.toward_zero, ~change.kept, change.random))
 
 
 @MASK_0_ACTIONS.register('away-from-zero')
-def away_from_zero(change: Change, weights: Tensor) -> Tensor:
+def away_from_zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """Control of toward-zero, the reverse: to 0 unless training made it smaller, else frozen at the rewind point."""
 
-    return _frozen(change, weights, ~change.toward_zero)
+    return _freeze_pruned(change, weights, ~change.toward_zero)
 
 
-def _frozen(change: Change, weights: Tensor, zeroed: Tensor) -> Tensor:
+def _freeze_pruned(change: LayerSurvivors, weights: Tensor, zeroed: Tensor) -> Tensor:
     """Kept weights as given, pruned ones at 0 where `zeroed`, else at the rewind point."""
 
     return torch.where(change.kept, weights, change.start.masked_fill(zeroed, 0))
 
 
-def _shuffled(values: Tensor, chosen: Tensor, random: torch.Generator) -> Tensor:
+def _shuffle_selected(values: Tensor, chosen: Tensor, random: torch.Generator) -> Tensor:
     """The values with the chosen ones shuffled among themselves: (n,), (n,) -> (n,)."""
 
-    return values.masked_scatter(chosen, rng.shuffled(values[chosen], random))
+    return values.masked_scatter(chosen, rng.shuffle(values[chosen], random))

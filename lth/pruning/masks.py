@@ -16,19 +16,19 @@ from lth import rng
 _PARTS = 10_000  # more than any network has layers: tells draws of a round's apart
 
 
-def survivors(count: int, rate: float) -> int:
+def remaining_count(count: int, rate: float) -> int:
     """How many of `count` stay when floor(rate · count) go."""
 
-    return count - portion(count, rate)
+    return count - floor_share(count, rate)
 
 
-def portion(count: int, share: float) -> int:
+def floor_share(count: int, share: float) -> int:
     """floor(share · count), the share taken as the decimal number that was written."""
 
     return int(Fraction(repr(share)) * count)
 
 
-def least_share(count: int, wanted: int) -> float:
+def smallest_share(count: int, wanted: int) -> float:
     """The smallest share of two digits of which `portion` makes at least `wanted` of `count`."""
 
     unit = Fraction(10) ** (math.floor(math.log10(wanted / count)) - 1)
@@ -55,7 +55,7 @@ def keep_worst(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int]
     return mask & ~keep_best(scores, mask, others, seeds=seeds, salt=salt)
 
 
-def keep_best_of_each(
+def keep_best_per_part(
         scores: Tensor, mask: Tensor, bounds: Sequence[tuple[int, int]], counts: Sequence[int], *,
         seeds: Sequence[int], number: int) -> Tensor:
     """The same in round `number` with a count for each part of the vector, be it a layer or all of it."""
@@ -65,18 +65,18 @@ def keep_best_of_each(
         for part, ((start, stop), count) in enumerate(zip(bounds, counts, strict=True))], dim=1)
 
 
-def spread(sizes: Sequence[int], counts: Sequence[int], *, seeds: Sequence[int]) -> Tensor:
+def random_mask(sizes: Sequence[int], counts: Sequence[int], *, seeds: Sequence[int]) -> Tensor:
     """Keeps exactly `counts` weights of layers of these sizes, at random positions of each: -> (R, P). Each replicate's
     seed draws its own.
     """
 
     return torch.stack([
-        torch.cat([_drawn(size, count, rng.generator(seed, 'mask', layer))
+        torch.cat([_random_choice(size, count, rng.generator(seed, 'mask', layer))
                    for layer, (size, count) in enumerate(zip(sizes, counts, strict=True))])
         for seed in seeds])
 
 
-def applied(mask: Tensor, weights: Tensor) -> Tensor:
+def apply_mask(mask: Tensor, weights: Tensor) -> Tensor:
     """Weights with the pruned ones 0: (R, P), (R, N) -> (R, N)."""
 
     count = mask.shape[1]
@@ -96,10 +96,10 @@ def _keep_best(scores: Tensor, mask: Tensor, count: int, ties: torch.Generator) 
     worst = float(np.partition(values.numpy(), last)[last])
     winners, level = (scores > worst) & mask, (scores == worst) & mask
     missing = count - int(torch.count_nonzero(winners))
-    return winners.masked_scatter_(level, _drawn(int(torch.count_nonzero(level)), missing, ties))
+    return winners.masked_scatter_(level, _random_choice(int(torch.count_nonzero(level)), missing, ties))
 
 
-def _drawn(size: int, count: int, random: torch.Generator) -> Tensor:
+def _random_choice(size: int, count: int, random: torch.Generator) -> Tensor:
     """A random choice of `count` of `size`, as bools: (size,). Half the time of a permutation."""
 
     if count == size:

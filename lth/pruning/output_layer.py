@@ -12,7 +12,7 @@ from lth.models.network import Network
 from lth.pruning.tickets import Ticket
 
 
-def redrawn(theirs: Network, ours: Network) -> list[str]:
+def reinitialized_parameters(theirs: Network, ours: Network) -> list[str]:
     """The parameters of our output layer if they must be drawn anew, since classes differ; an LthError if any other
     tensor does not fit.
     """
@@ -29,10 +29,10 @@ def redrawn(theirs: Network, ours: Network) -> list[str]:
     return [name for name in here if name.startswith(output)] if differing else []
 
 
-def transplanted(ticket: Ticket, theirs: Network, ours: Network, drawn: Ticket) -> Ticket:
+def transplant(ticket: Ticket, theirs: Network, ours: Network, drawn: Ticket) -> Ticket:
     """The ticket in our network, what does not fit being as drawn there; itself if all does."""
 
-    anew = redrawn(theirs, ours)
+    anew = reinitialized_parameters(theirs, ours)
     if not anew:
         return ticket
 
@@ -44,10 +44,10 @@ def transplanted(ticket: Ticket, theirs: Network, ours: Network, drawn: Ticket) 
                   ticket.iteration)
 
 
-def kept(mask: Tensor, theirs: Network, ours: Network) -> int:
+def transplanted_count(mask: Tensor, theirs: Network, ours: Network) -> int:
     """How many prunable weights a mask, (P,), keeps in our network."""
 
-    anew, parts = redrawn(theirs, ours), theirs.layout.unpack(mask)
+    anew, parts = reinitialized_parameters(theirs, ours), theirs.layout.unpack(mask)
     return sum(slot.size if slot.name in anew else int(parts[slot.name].sum()) for slot in ours.layout.prunable_slots)
 
 

@@ -41,7 +41,7 @@ class Ticket:
 
 
 @dataclass(frozen=True)
-class Search:
+class SearchState:
     """How far scores are: (R, P), and the optimizer's state that goes on with them. `drawn` is the mean test accuracy
     of masks drawn from the scores at last, of each replicate, where masks are drawn.
     """
@@ -50,11 +50,11 @@ class Search:
     optimizer: dict[str, Tensor]
     drawn: tuple[float, ...] = ()
 
-    def to(self, device: torch.device) -> 'Search':
+    def to(self, device: torch.device) -> 'SearchState':
         """The same, living on the device."""
 
         optimizer = {name: tensor.to(device) for name, tensor in self.optimizer.items()}
-        return Search(self.scores.to(device), optimizer, self.drawn)
+        return SearchState(self.scores.to(device), optimizer, self.drawn)
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Round:
     number: int
     ticket: Ticket
     trained: State
-    search: Search | None = None
+    search: SearchState | None = None
     sources: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> 'Round':
@@ -77,36 +77,36 @@ class Round:
         return Round(self.number, self.ticket.to(device), self.trained.to(device), search, self.sources)
 
 
-def fresh(task: Task) -> Ticket:
+def dense_ticket(task: Task) -> Ticket:
     """The dense network of every seed as drawn, at iteration 0."""
 
-    return drawn(task.network, task.seeds, task.engine.device)
+    return initial_ticket(task.network, task.seeds, task.engine.device)
 
 
-def drawn(network: Network, seeds: Sequence[int], device: torch.device) -> Ticket:
+def initial_ticket(network: Network, seeds: Sequence[int], device: torch.device) -> Ticket:
     """The dense network of these seeds as it is drawn, at iteration 0."""
 
-    weights = torch.stack([network.fresh(seed) for seed in seeds]).to(device)
-    mask = torch.ones(len(weights), network.layout.prunable, dtype=torch.bool, device=device)
-    alone = [network.fresh_buffers(seed) for seed in seeds]
+    weights = torch.stack([network.initial_weights(seed) for seed in seeds]).to(device)
+    mask = torch.ones(len(weights), network.layout.prunable_count, dtype=torch.bool, device=device)
+    alone = [network.initial_buffers(seed) for seed in seeds]
     buffers = {name: torch.stack([one[name] for one in alone]).to(device) for name in alone[0]}
     return Ticket(mask, weights, buffers, 0)
 
 
-def masked(dense: Ticket, mask: Tensor) -> Ticket:
+def mask_ticket(dense: Ticket, mask: Tensor) -> Ticket:
     """The weights of a dense network under a mask."""
 
-    return replace(dense, mask=mask, weights=masks.applied(mask, dense.weights))
+    return replace(dense, mask=mask, weights=masks.apply_mask(mask, dense.weights))
 
 
-def finetune(task: Task, ticket: Ticket, *, until: int | None = None) -> State:
+def train_ticket(task: Task, ticket: Ticket, *, until: int | None = None) -> State:
     """The ticket trained under its mask, by a fresh optimizer, from its iteration to the schedule's end or `until`."""
 
     start, end = State(ticket.weights, ticket.buffers, ticket.iteration), task.steps if until is None else until
-    return train(task, start, until=end, trainable=trainable(task.network.layout, ticket.mask))
+    return train(task, start, until=end, trainable=trainable_mask(task.network.layout, ticket.mask))
 
 
-def trainable(layout: Layout, mask: Tensor) -> Tensor:
+def trainable_mask(layout: Layout, mask: Tensor) -> Tensor:
     """Where training may change the vector: the kept weights and all that is never pruned: (R, P) -> (R, N)."""
 
-    return torch.cat([mask, mask.new_ones(len(mask), layout.size - layout.prunable)], dim=1)
+    return torch.cat([mask, mask.new_ones(len(mask), layout.size - layout.prunable_count)], dim=1)

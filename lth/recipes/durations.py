@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, PlainSerializer
 
 
 @dataclass(frozen=True)
-class Span:
+class Duration:
     """A number of epochs or iterations; only with the steps of an epoch is it a number of steps."""
 
     amount: int
@@ -22,13 +22,13 @@ class Span:
         return f'{self.amount} {self.unit[:-1] if self.amount == 1 else self.unit}'
 
 
-def _parsed(value: Any) -> Span:
-    if isinstance(value, Span):
+def _parse(value: Any) -> Duration:
+    if isinstance(value, Duration):
         return value
     match = re.fullmatch(r'\s*(\d+)\s*(epoch|iteration)s?\s*', value) if isinstance(value, str) else None
     if match is None or len(match[1]) > 9:
         raise ValueError("wants a length such as '50 epochs' or '500 iterations'")
-    return Span(int(match[1]), 'epochs' if match[2] == 'epoch' else 'iterations')
+    return Duration(int(match[1]), 'epochs' if match[2] == 'epoch' else 'iterations')
 
 
-Length = Annotated[Span, BeforeValidator(_parsed), PlainSerializer(str, return_type=str)]
+DurationSetting = Annotated[Duration, BeforeValidator(_parse), PlainSerializer(str, return_type=str)]

@@ -13,15 +13,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsA
 
 from lth.errors import LthError
 from lth.recipes import validation_errors
-from lth.recipes.durations import Length, Span
-from lth.registry.registry import folded
+from lth.recipes.durations import Duration, DurationSetting
+from lth.registry.registry import normalize_name
 from lth.system.files import Raw
 
 S = TypeVar('S', bound='Section')
 _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     """One word as a list of one."""
 
     return [value] if isinstance(value, str) else value
@@ -44,9 +44,9 @@ class AlgorithmSettings(Section):
     """How subnetworks are found; every algorithm declares its own."""
 
     name: str
-    keep_out: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_listed)] = ()
+    keep_out: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_as_list)] = ()
 
-    def training_of(self, _number: int, training: 'Training', _steps_per_epoch: int) -> 'Training':
+    def training_for_round(self, _number: int, training: 'TrainingSettings', _steps_per_epoch: int) -> 'TrainingSettings':
         """How a subnetwork found in a round is trained, if the recipe's training is this one."""
 
         return training
@@ -122,7 +122,7 @@ class Multistep(Section):
     """The learning rate times `factor` at each milestone."""
 
     name: Literal['multistep']
-    milestones: Annotated[tuple[Length, ...], Field(strict=False)]
+    milestones: Annotated[tuple[DurationSetting, ...], Field(strict=False)]
     factor: float = Field(0.1, gt=0, lt=1)
 
 
@@ -133,20 +133,20 @@ class Cosine(Section):
     per: Literal['epoch', 'iteration'] = 'iteration'
 
 
-class Training(Section):
+class TrainingSettings(Section):
     """How any network, dense or sparse, is trained."""
 
-    length: Length
+    length: DurationSetting
     batch_size: int = Field(ge=1)
     optimizer: Annotated[Adam | AdamW | Sgd, Field(discriminator='name')]
     schedule: Annotated[Constant | Multistep | Cosine, Field(discriminator='name')] = Constant(name='constant')
-    warmup: Length = Span(0, 'iterations')
-    measure_every: Length = Span(1, 'epochs')
+    warmup: DurationSetting = Duration(0, 'iterations')
+    measure_every: DurationSetting = Duration(1, 'epochs')
     precision: Literal['fp32', 'tf32', 'bf16'] = 'fp32'
 
     @pydantic.field_validator('length', 'measure_every')
     @classmethod
-    def _positive(cls, span: Span) -> Span:
+    def _positive(cls, span: Duration) -> Duration:
         if span.amount < 1:
             raise ValueError('wants at least 1')
         return span
@@ -158,7 +158,7 @@ class Recipe(Section):
     source: str = ''
     model: SerializeAsAny[ModelSettings]
     data: DataSettings
-    training: Training
+    training: TrainingSettings
     algorithm: SerializeAsAny[AlgorithmSettings]
 
     def dump(self) -> Raw:
@@ -167,31 +167,31 @@ class Recipe(Section):
         return self.model_dump(mode='json')
 
 
-def validated(raw: Raw, origin: str, *, model: type[ModelSettings], algorithm: type[AlgorithmSettings]) -> Recipe:
+def validate_recipe(raw: Raw, origin: str, *, model: type[ModelSettings], algorithm: type[AlgorithmSettings]) -> Recipe:
     """The recipe, or an LthError that names every bad setting; `origin` says where they were written."""
 
     exact: type[Recipe] = pydantic.create_model(
         'Recipe', __base__=Recipe, model=(model, ...), algorithm=(algorithm, ...))
-    return checked(exact, raw, origin)
+    return validate_section(exact, raw, origin)
 
 
-def checked(section: type[S], raw: Raw, origin: str) -> S:
+def validate_section(section: type[S], raw: Raw, origin: str) -> S:
     """One section, or an LthError that names every bad setting in it."""
 
     try:
         return section.model_validate(raw)
     except pydantic.ValidationError as error:
-        raise LthError(validation_errors.told(section, raw, origin, error.errors())) from None
+        raise LthError(validation_errors.explain(section, raw, origin, error.errors())) from None
 
 
-def merged(base: Raw, over: Mapping[str, Any]) -> Raw:
+def merge(base: Raw, over: Mapping[str, Any]) -> Raw:
     """`over` on top of `base`, section by section; a section whose `name` changes starts afresh."""
 
     result = copy.deepcopy(base)
     for key, value in over.items():
         old = result.get(key)
         if isinstance(value, Mapping) and isinstance(old, dict) and _same_thing(old, value):
-            result[key] = merged(old, value)
+            result[key] = merge(old, value)
         else:
             result[key] = copy.deepcopy(value)
     return result
@@ -211,4 +211,4 @@ def differences(one: Raw, other: Raw, path: str = '') -> list[str]:
 
 
 def _same_thing(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return 'name' not in old or 'name' not in new or folded(str(old['name'])) == folded(str(new['name']))
+    return 'name' not in old or 'name' not in new or normalize_name(str(old['name'])) == normalize_name(str(new['name']))

@@ -15,13 +15,13 @@ _SLIPS = {
     'rate': 'rates'}
 
 
-def told(section: type[BaseModel], raw: Any, origin: str, details: list[Any]) -> str:
+def explain(section: type[BaseModel], raw: Any, origin: str, details: list[Any]) -> str:
     """A line for every bad setting of a section, from pydantic's list of errors; `origin` is where they stand."""
 
-    return '\n'.join(_explained(section, raw, origin, detail) for detail in _telling(details))
+    return '\n'.join(_explain_one(section, raw, origin, detail) for detail in _relevant(details))
 
 
-def _telling(details: list[Any]) -> list[Any]:
+def _relevant(details: list[Any]) -> list[Any]:
     """The complaints without those of a union's other branch: `rates` may be a number or settings."""
 
     telling = [detail for detail in details if detail['type'] != 'model_type'
@@ -29,10 +29,10 @@ def _telling(details: list[Any]) -> list[Any]:
     return telling or details
 
 
-def _explained(section: type[BaseModel], raw: Any, origin: str, detail: Any) -> str:
+def _explain_one(section: type[BaseModel], raw: Any, origin: str, detail: Any) -> str:
     """One pydantic complaint as a sentence with the place, the value and the way out."""
 
-    known, path = _place(section, raw, detail['loc'], missing=detail['type'] == 'missing')
+    known, path = _locate(section, raw, detail['loc'], missing=detail['type'] == 'missing')
     where = ': '.join([origin, '.'.join(path[:-1])] if path[:-1] else [origin])
     last = path[-1] if path else ''
     if detail['type'] == 'extra_forbidden':
@@ -45,7 +45,7 @@ def _explained(section: type[BaseModel], raw: Any, origin: str, detail: Any) -> 
     message = detail['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
     # Settings that do not fit together are named by the message, and the whole section would hide them.
     value = '' if detail['type'] == 'value_error' and isinstance(detail['input'], Mapping) else (
-        f'; it is {_shown(detail["input"])}')
+        f'; it is {_quote(detail["input"])}')
     return f'{where}: {last}: {message[0].lower() + message[1:]}{value}.'
 
 
@@ -69,7 +69,7 @@ def _paths(section: type[BaseModel], raw: Any, above: str = '') -> Iterator[str]
             yield from _paths(below, content, f'{above}{key}.')
 
 
-def _place(
+def _locate(
         section: type[BaseModel], raw: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[set[str], list[str]]:
     """The keys known at the place of an error, and its path: what of pydantic's location stands in the recipe."""
 
@@ -99,6 +99,6 @@ def _section_of(annotation: Any, raw: Any) -> type[BaseModel] | None:
     return None
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + '...'

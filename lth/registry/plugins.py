@@ -35,7 +35,7 @@ def _import() -> None:
     entries = importlib.metadata.entry_points(group=GROUP)
     for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
         name = f'The plug-in {entry.name}' + (f' of the package {entry.dist.name}' if entry.dist else '')
-        with user_code.guarded(name):
+        with user_code.guard(name):
             try:
                 entry.load()
             except LthError as error:

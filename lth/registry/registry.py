@@ -30,11 +30,11 @@ class Registry(Generic[T]):
 
         def add(thing: T) -> T:
             for word in (name, *aliases):
-                if folded(word) in self._names:
-                    first = self._origins[self._names[folded(word)]]
+                if normalize_name(word) in self._names:
+                    first = self._origins[self._names[normalize_name(word)]]
                     raise LthError(f'Two things want to be the {self.kind} {word!r}, one of {first} and one of '
                                    f'{_registrant()}: rename one of them.')
-                self._names[folded(word)] = name
+                self._names[normalize_name(word)] = name
             self._things[name] = thing
             self._origins[name] = _registrant()
             return thing
@@ -46,9 +46,9 @@ class Registry(Generic[T]):
         if self._foreign and ':' in name:
             return name
         plugins.load()
-        if folded(name) not in self._names:
+        if normalize_name(name) not in self._names:
             raise LthError(f'Unknown {self.kind} {name!r}{suggestion(name, self._things)}')
-        return self._names[folded(name)]
+        return self._names[normalize_name(name)]
 
     def find(self, name: str) -> T:
         """The thing of that name or alias."""
@@ -63,7 +63,7 @@ class Registry(Generic[T]):
         plugins.load()
         return sorted(self._things)
 
-    def native(self, name: str) -> bool:
+    def is_builtin(self, name: str) -> bool:
         """Whether the thing of that name is lth's own, neither a foreign one nor a plug-in's."""
 
         return not (self._foreign and ':' in name) and self._origins[self.canonical(name)].split('.')[0] == 'lth'
@@ -78,7 +78,7 @@ def _registrant() -> str:
     return str(frame.f_globals['__name__']) if frame else 'lth'
 
 
-def folded(name: str) -> str:
+def normalize_name(name: str) -> str:
     """What is left of a name when case, hyphens, underscores and spaces do not matter."""
 
     return re.sub(r'[-_ ]', '', name.lower())

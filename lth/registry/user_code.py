@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from lth.errors import LthError, one_line, suggestion
+from lth.errors import LthError, describe, suggestion
 
 
 def load(name: str) -> Any:
@@ -26,7 +26,7 @@ def load(name: str) -> Any:
 
 
 @contextlib.contextmanager
-def guarded(name: str) -> Iterator[None]:
+def guard(name: str) -> Iterator[None]:
     """Tells what the user's code raises in a block as a mistake in it: what and where."""
 
     try:
@@ -35,7 +35,7 @@ def guarded(name: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught # it is not ours to know which
         frame = traceback.extract_tb(error.__traceback__)[-1]
-        raise LthError(f'{name} raised {one_line(error)} ({frame.filename}, line {frame.lineno}).') from None
+        raise LthError(f'{name} raised {describe(error)} ({frame.filename}, line {frame.lineno}).') from None
 
 
 @functools.cache
@@ -46,7 +46,7 @@ def _file(path: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for what annotations name
-    with guarded(f'{path}, when it is imported,'):
+    with guard(f'{path}, when it is imported,'):
         try:
             spec.loader.exec_module(module)
         except (ImportError, SyntaxError) as error:

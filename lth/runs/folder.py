@@ -18,12 +18,12 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.pruning.tickets import Round, Search, Ticket
+from lth.pruning.tickets import Round, SearchState, Ticket
 from lth.runs.round_files import RoundFiles
 from lth.system import files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
-from lth.training.task import Choice, Measurement, Score, State
+from lth.training.task import EngineChoice, Measurement, Score, State
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Run:
     folder: Path
     recipe: Raw
     network: Network
-    lit: Tensor | None = field(default=None, compare=False)
+    nonzero_pixels: Tensor | None = field(default=None, compare=False)
 
     def stored_recipe(self) -> Raw | None:
         """The recipe in the folder, None if there is no run yet; an LthError if there is something that is no run."""
@@ -55,9 +55,9 @@ class Run:
         """The seeds with at least one whole round."""
 
         found = [re.fullmatch(r'seed-(\d+)', entry.name) for entry in self.folder.glob('seed-*')]
-        return sorted(seed for seed in (int(match[1]) for match in found if match) if self.rounds(seed))
+        return sorted(seed for seed in (int(match[1]) for match in found if match) if self.round_count(seed))
 
-    def rounds(self, seed: int) -> int:
+    def round_count(self, seed: int) -> int:
         """How many whole rounds a seed has, counted from round 0."""
 
         number = 0
@@ -70,18 +70,18 @@ class Run:
 
         return self.folder / f'seed-{seed}' / f'round-{number:02d}'
 
-    def past(self, seeds: Sequence[int], device: torch.device) -> 'Past':
+    def stored_rounds(self, seeds: Sequence[int], device: torch.device) -> 'StoredRounds':
         """The rounds that all of these seeds have, to be read onto the device."""
 
-        whole = min(self.rounds(seed) for seed in seeds)
-        return Past(tuple((self, number) for number in range(whole)), tuple(seeds), device)
+        whole = min(self.round_count(seed) for seed in seeds)
+        return StoredRounds(tuple((self, number) for number in range(whole)), tuple(seeds), device)
 
     def save(self, found: Round, seeds: Sequence[int]) -> None:
         """Puts a round of each seed in place; each is whole or absent whatever happens."""
 
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / 'recipe.yaml').exists():
-            files.write(self.folder / 'recipe.yaml', files.dumped_yaml(self.recipe).encode())
+            files.write(self.folder / 'recipe.yaml', files.dump_yaml(self.recipe).encode())
         for replicate, seed in enumerate(seeds):
             self._put(self._files(seed, found.number), found, replicate)
 
@@ -101,36 +101,36 @@ class Run:
                            'happened.')
         return entries
 
-    def engine(self) -> Choice | None:
+    def engine_choice(self) -> EngineChoice | None:
         """The choice of engine that the run was made with last, None if nothing is recorded yet."""
 
         for session in self.sessions()[-1:]:
             # Before there was a choice, it was the plain engine on a CPU.
-            choice: Choice = session.get('choice', 'plain' if session.get('device') == 'cpu' else 'auto')
+            choice: EngineChoice = session.get('choice', 'plain' if session.get('device') == 'cpu' else 'auto')
             return choice
         return None
 
-    def left_overs(self) -> list[Path]:
+    def leftovers(self) -> list[Path]:
         """What a session that was killed had begun to write."""
 
         return [*self.folder.glob('*.partial'), *self.folder.glob('seed-*/*.partial')]
 
-    def tidy(self) -> None:
+    def remove_leftovers(self) -> None:
         """Clears left-overs away."""
 
-        for left_over in self.left_overs():
+        for left_over in self.leftovers():
             if left_over.is_dir():
                 shutil.rmtree(left_over)
             else:
                 left_over.unlink()
 
-    def record(self, session: Raw, *, first: bool) -> None:
+    def record_session(self, session: Raw, *, first: bool) -> None:
         """Adds a session to environment.json, or brings the last one up to date."""
 
         before = self.sessions() if first else self.sessions()[:-1]
         files.write(self.folder / 'environment.json', json.dumps([*before, session], indent=2).encode())
 
-    def load(self, seed: int, number: int) -> Round:
+    def load_round(self, seed: int, number: int) -> Round:
         """One round of one seed, R = 1, every file checked against the network."""
 
         return self._files(seed, number).load()
@@ -157,11 +157,11 @@ class Run:
                            'later rounds beside it away, and the same command makes them again.')
 
     def _files(self, seed: int, number: int) -> RoundFiles:
-        return RoundFiles(self.round_folder(seed, number), self.recipe, self.network, seed, number, self.lit)
+        return RoundFiles(self.round_folder(seed, number), self.recipe, self.network, seed, number, self.nonzero_pixels)
 
 
 @dataclass(frozen=True)
-class Past(Sequence[Round]):
+class StoredRounds(Sequence[Round]):
     """Rounds of some seeds, each stacked and read when it is asked for; pasts of several runs can be added."""
 
     rounds: tuple[tuple[Run, int], ...]
@@ -171,20 +171,20 @@ class Past(Sequence[Round]):
     def __len__(self) -> int:
         return len(self.rounds)
 
-    def __add__(self, later: 'Past') -> 'Past':
+    def __add__(self, later: 'StoredRounds') -> 'StoredRounds':
         return replace(self, rounds=self.rounds + later.rounds)
 
     @overload
     def __getitem__(self, index: int) -> Round: ...
 
     @overload
-    def __getitem__(self, index: slice) -> 'Past': ...
+    def __getitem__(self, index: slice) -> 'StoredRounds': ...
 
-    def __getitem__(self, index: int | slice) -> 'Round | Past':
+    def __getitem__(self, index: int | slice) -> 'Round | StoredRounds':
         if isinstance(index, slice):
             return replace(self, rounds=self.rounds[index])
         run, number = self.rounds[index]
-        return _together([run.load(seed, number).to(self.device) for seed in self.seeds])
+        return _together([run.load_round(seed, number).to(self.device) for seed in self.seeds])
 
 
 def _together(alone: list[Round]) -> Round:
@@ -202,7 +202,7 @@ def _together(alone: list[Round]) -> Round:
     searches = [one.search for one in alone if one.search]
     if not searches:
         return Round(alone[0].number, ticket, trained)
-    search = Search(torch.cat([one.scores for one in searches]), _joined([one.optimizer for one in searches]),
+    search = SearchState(torch.cat([one.scores for one in searches]), _joined([one.optimizer for one in searches]),
                     tuple(drawn for one in searches for drawn in one.drawn))
     return Round(alone[0].number, ticket, trained, search)
 

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.models.network import Buffers, Network
-from lth.pruning.effective_sparsity import compaction
-from lth.pruning.tickets import Round, Search, Ticket
+from lth.pruning.effective_sparsity import connected_totals
+from lth.pruning.tickets import Round, SearchState, Ticket
 from lth.system import tensor_files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
@@ -39,7 +39,7 @@ class RoundFiles:
     network: Network
     seed: int
     number: int
-    lit: Tensor | None = field(default=None, compare=False)
+    nonzero_pixels: Tensor | None = field(default=None, compare=False)
 
     def contents(self, found: Round, replicate: int) -> dict[str, bytes]:
         """The files by name, for one replicate of a round; metrics.jsonl marks the early stop."""
@@ -51,7 +51,7 @@ class RoundFiles:
             'ticket': layout.unpack(ticket.weights[replicate]) | _one(ticket.buffers, replicate),
             'trained': layout.unpack(trained.weights[replicate]) | _one(trained.buffers, replicate)}
         tensors |= self._search_files(found.search, replicate) if found.search else {}
-        contents = {f'{name}.safetensors': tensor_files.encoded(named, header | {'holds': name})
+        contents = {f'{name}.safetensors': tensor_files.encode(named, header | {'holds': name})
                     for name, named in tensors.items()}
         rows = [_row(measurement, replicate) for measurement in trained.history]
         stop = early_stop(rows)
@@ -90,14 +90,14 @@ class RoundFiles:
             raise LthError(f'{path} is missing or torn ({error}). {_MEND.format(path.parent)}') from None
         return rows
 
-    def _search_files(self, search: Search, replicate: int) -> dict[str, dict[str, Tensor]]:
+    def _search_files(self, search: SearchState, replicate: int) -> dict[str, dict[str, Tensor]]:
         """Scores by parameter; the optimizer's vectors, and its count of steps if it has one."""
 
         vectors = {name: tensor if name == 'step' else tensor[replicate] for name, tensor in search.optimizer.items()}
         scores = {'scores': self.network.layout.unpack(search.scores[replicate])}
         return scores | ({'optimizer': vectors} if vectors else {})
 
-    def _search(self, header: Header) -> Search | None:
+    def _search(self, header: Header) -> SearchState | None:
         """The scores of a round that has some, as its header says."""
 
         if not header.get('search'):
@@ -105,14 +105,14 @@ class RoundFiles:
         scores = self.network.layout.pack(self._checked('scores')[1])[None]
         drawn = (header['drawn_test_accuracy'],) if 'drawn_test_accuracy' in header else ()
         if 'optimizer' not in header['search']:
-            return Search(scores, {}, drawn)
+            return SearchState(scores, {}, drawn)
         path = self.folder / 'optimizer.safetensors'
         own, vectors = tensor_files.read(path)
         self._placed(path, own)
         if any(name != 'step' and vector.shape != scores.shape[1:] for name, vector in vectors.items()):
             raise LthError(f'{path} does not fit the scores beside it. {_MEND.format(self.folder)}')
         optimizer = {name: vector if name == 'step' else vector[None] for name, vector in vectors.items()}
-        return Search(scores, optimizer, drawn)
+        return SearchState(scores, optimizer, drawn)
 
     def _placed(self, path: Path, header: Header) -> Header:
         """The header, once it says what its place does."""
@@ -132,7 +132,7 @@ class RoundFiles:
         """The mask keeps what the header says, and training left alone what the mask prunes."""
 
         pruned = ~ticket.mask
-        before, after = (vector[:, :self.network.layout.prunable][pruned] for vector in (ticket.weights, trained))
+        before, after = (vector[:, :self.network.layout.prunable_count][pruned] for vector in (ticket.weights, trained))
         if int(ticket.mask.sum()) != header['kept'] or not torch.equal(before, after):
             raise LthError(f'The files in {self.folder} do not belong together: the mask keeps '
                            f'{int(ticket.mask.sum())} weights, {header["kept"]} are recorded, or pruned weights differ '
@@ -142,12 +142,12 @@ class RoundFiles:
     def _header(self, found: Round, replicate: int) -> Header:
         layout = self.network.layout
         kept = int(found.ticket.mask[replicate].sum())
-        carries = compaction(self.network, found.ticket.mask[replicate], self.lit)
+        carries = connected_totals(self.network, found.ticket.mask[replicate], self.nonzero_pixels)
         drawn, sources = found.search.drawn if found.search else (), found.sources
         return {'format': _FORMAT, 'model': self.recipe['model'], 'dataset': self.recipe['data']['name'],
                 'shape': self.network.shape, 'classes': self.network.classes, 'seed': self.seed, 'round': self.number,
-                'iteration': found.ticket.iteration, 'kept': kept, 'prunable': layout.prunable,
-                'weights': layout.weights, 'density': layout.density(kept), 'search': _search_names(found.search),
+                'iteration': found.ticket.iteration, 'kept': kept, 'prunable': layout.prunable_count,
+                'weights': layout.weight_count, 'density': layout.density(kept), 'search': _search_names(found.search),
                 'carrying': carries and carries._asdict(), 'engine': found.trained.engine,
                 'measurements': len(found.trained.history),
                 'test_accuracy': found.trained.history[-1].test.accuracy[replicate],
@@ -170,7 +170,7 @@ class RoundFiles:
         layout = self.network.layout
         if name in ('mask', 'scores'):
             return {slot.name: slot.shape for slot in layout.prunable_slots}
-        buffers = {key: tuple(buffer.shape) for key, buffer in self.network.fresh_buffers().items()}
+        buffers = {key: tuple(buffer.shape) for key, buffer in self.network.initial_buffers().items()}
         return {slot.name: slot.shape for slot in layout.slots} | buffers
 
     def _refuse_misfits(self, path: Path, tensors: Mapping[str, Tensor], expected: _Shapes) -> None:
@@ -188,7 +188,7 @@ class RoundFiles:
         return layout.pack(named)[None], {name: tensor[None] for name, tensor in named.items() if name not in names}
 
 
-def _search_names(search: Search | None) -> list[str]:
+def _search_names(search: SearchState | None) -> list[str]:
     """Which files of a search a round has."""
 
     return [] if search is None else ['scores', 'optimizer'] if search.optimizer else ['scores']

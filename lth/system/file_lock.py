@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import IO
 
 from lth.errors import LthError
-from lth.system.files import unwritable
+from lth.system.files import write_error
 
-NAME = '.lock'
+LOCK_NAME = '.lock'
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def hold(folder: Path) -> Iterator[None]:
     """Holds a folder for this process, or raises an LthError that names who does. The folder is made if need be, and
     leaves no trace if nothing was put into it.
     """
@@ -25,13 +25,13 @@ def held(folder: Path) -> Iterator[None]:
     try:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = _locked(folder)
+            file = _open_lock(folder)
         except OSError as error:
-            raise LthError(unwritable(folder, error)) from None
+            raise LthError(write_error(folder, error)) from None
         try:
             yield
         finally:
-            (folder / NAME).unlink(missing_ok=True)
+            (folder / LOCK_NAME).unlink(missing_ok=True)
             file.close()
     finally:
         for parent in made:
@@ -39,10 +39,10 @@ def held(folder: Path) -> Iterator[None]:
                 parent.rmdir()
 
 
-def _locked(folder: Path) -> IO[str]:
+def _open_lock(folder: Path) -> IO[str]:
     """The open lock file; the kernel lets go of it when this process ends."""
 
-    path = folder / NAME
+    path = folder / LOCK_NAME
     while True:
         file = open(path, 'a+', encoding='utf-8')  # pylint: disable=consider-using-with # held open as long as the lock
         try:

@@ -22,7 +22,7 @@ def read_yaml(path: Path) -> Raw:
     """The mapping in a YAML file; keys given twice and anything but a mapping are refused."""
 
     try:
-        content = parsed_yaml(path.read_text(encoding='utf-8'), str(path))
+        content = parse_yaml(path.read_text(encoding='utf-8'), str(path))
     except OSError as error:
         raise LthError(f'Cannot read {path}: {error.strerror}.') from None
     except UnicodeDecodeError as error:
@@ -32,7 +32,7 @@ def read_yaml(path: Path) -> Raw:
     return content
 
 
-def parsed_yaml(text: str, origin: str) -> Any:
+def parse_yaml(text: str, origin: str) -> Any:
     """The value of a YAML text, with 1e-3 a number (YAML 1.1 would make it a string); `origin` is where it stands."""
 
     try:
@@ -41,7 +41,7 @@ def parsed_yaml(text: str, origin: str) -> Any:
         raise LthError(f'{origin}: not valid YAML: {" ".join(str(error).split())}') from None
 
 
-def dumped_yaml(value: Raw) -> str:
+def dump_yaml(value: Raw) -> str:
     """The mapping as YAML, in its own order."""
 
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
@@ -57,10 +57,10 @@ def write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-        _settle(path.parent)
+        _sync_folder(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise LthError(unwritable(path, error)) from None
+        raise LthError(write_error(path, error)) from None
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
@@ -73,11 +73,11 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         for name, content in contents.items():
             write(partial / name, content)
         os.rename(partial, folder)
-        _settle(folder.parent)
-        _settle(folder.parent.parent)
+        _sync_folder(folder.parent)
+        _sync_folder(folder.parent.parent)
     except (OSError, LthError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise error if isinstance(error, LthError) else LthError(unwritable(folder, error)) from None
+        raise error if isinstance(error, LthError) else LthError(write_error(folder, error)) from None
 
 
 def read_json(path: Path) -> Any:
@@ -92,7 +92,7 @@ def read_json(path: Path) -> Any:
             f'{path} is torn or not JSON ({error}): restore it, or delete it if it can be made again.') from None
 
 
-def unwritable(path: Path, error: OSError) -> str:
+def write_error(path: Path, error: OSError) -> str:
     """The paragraph for a file or folder that cannot be written."""
 
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -101,7 +101,7 @@ def unwritable(path: Path, error: OSError) -> str:
             'same command goes on from there.')
 
 
-def _settle(folder: Path) -> None:
+def _sync_folder(folder: Path) -> None:
     """Makes a rename in the folder survive a power cut."""
 
     descriptor = os.open(folder, os.O_RDONLY)

@@ -17,18 +17,18 @@ def peak_memory() -> float:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[Callable[[], float | None]]:
+def measure_peak() -> Iterator[Callable[[], float | None]]:
     """What gives the MiB that a block held at its peak beyond what was held before it; None where the system does not
     tell (elsewhere than on Linux).
     """
 
     with contextlib.suppress(OSError):
         Path('/proc/self/clear_refs').write_text('5', encoding='ascii')  # forgets the peak so far
-    before = _held('VmRSS')
-    yield lambda: None if before is None else (_held('VmHWM') or 0.) - before
+    before = _resident_bytes('VmRSS')
+    yield lambda: None if before is None else (_resident_bytes('VmHWM') or 0.) - before
 
 
-def _held(what: str) -> float | None:
+def _resident_bytes(what: str) -> float | None:
     try:
         lines = Path('/proc/self/status').read_text(encoding='ascii').splitlines()
     except OSError:

@@ -15,20 +15,20 @@ from typing import Any, NamedTuple
 from lth.errors import LthError
 
 
-class _Mistake(NamedTuple):
+class _WorkerError(NamedTuple):
     """An LthError on its way from a worker."""
 
     text: str
 
 
-def room(threads: int) -> int:
+def available_slots(threads: int) -> int:
     """How many processes of so many threads have a core for each of them."""
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return max(1, cores // threads)
 
 
-def side_by_side(
+def run_in_parallel(
         work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], at_once: int, hear: Callable[[Any], None]) -> None:
     """Each job in a process of its own: work(*job, send), so many at once; what they send is heard. The first mistake
     ends them all.
@@ -39,7 +39,7 @@ def side_by_side(
         while waiting or working:
             while waiting and len(working) < at_once:
                 receiver, sender = Pipe(duplex=False)
-                working[receiver] = started(_do, work, waiting.pop(0), sender)
+                working[receiver] = start_process(_do, work, waiting.pop(0), sender)
                 sender.close()
             ready = connection.wait(list(working))
             for pipe in [pipe for pipe in working if pipe in ready]:
@@ -51,7 +51,7 @@ def side_by_side(
             process.join()
 
 
-def started(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
+def start_process(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
     """A fresh process that runs `work`, a function of a module, with these arguments."""
 
     process = multiprocessing.get_context('spawn').Process(target=_work, args=(work, *arguments), daemon=True)
@@ -61,7 +61,7 @@ def started(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
     return process
 
 
-def started_with_children(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
+def start_process_group(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
     """A fresh process that may have children: it leads a group of its own, which ends with this process."""
 
     process = multiprocessing.get_context('spawn').Process(target=_lead, args=(work, *arguments))
@@ -69,7 +69,7 @@ def started_with_children(work: Callable[..., None], *arguments: Any) -> SpawnPr
     return process
 
 
-def kill_with_children(process: SpawnProcess) -> None:
+def kill_process_group(process: SpawnProcess) -> None:
     """Ends such a process and all that it started, if they have not ended yet."""
 
     assert process.pid
@@ -83,7 +83,7 @@ def _do(work: Callable[..., None], job: tuple[Any, ...], pipe: connection.Connec
     try:
         work(*job, pipe.send)
     except LthError as error:
-        pipe.send(_Mistake(str(error)))
+        pipe.send(_WorkerError(str(error)))
     pipe.close()
 
 
@@ -96,7 +96,7 @@ def _listen(
         message = pipe.recv()
     except (EOFError, OSError):
         message = None
-    if message is not None and not isinstance(message, _Mistake):
+    if message is not None and not isinstance(message, _WorkerError):
         hear(message)
         return
     process = working.pop(pipe)

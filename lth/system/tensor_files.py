@@ -14,7 +14,7 @@ Header = dict[str, Any]
 _ENTRY = 'lth'
 
 
-def encoded(tensors: dict[str, Tensor], header: Header) -> bytes:
+def encode(tensors: dict[str, Tensor], header: Header) -> bytes:
     """The bytes of a file; equal tensors and headers give equal bytes."""
 
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.training.engines import scoring
-from lth.training.task import Advance, Measurement, Parametrization, Score, State, Task
+from lth.training.task import Measurement, Parametrization, Score, Segment, State, Task
 
 
 def train(
@@ -24,19 +24,19 @@ def train(
 
     history = list(state.history)
     if not history:
-        history.append(measured(task, _shown(state, parametrization)))
+        history.append(measure(task, _shown(state, parametrization)))
     stops = _stops(task, state.step, until)
     for advance in task.engine.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization):
         _refuse_divergence(task, advance)
         state, score = advance.state, _running(advance, task.training.batch_size)
-        history.append(measured(task, _shown(state, parametrization), score))
+        history.append(measure(task, _shown(state, parametrization), score))
     return replace(state, history=tuple(history))
 
 
-def measured(task: Task, state: State, train_score: Score | None = None) -> Measurement:
+def measure(task: Task, state: State, train_score: Score | None = None) -> Measurement:
     """Validation and test, measured now; told to whoever watches."""
 
-    validation = task.engine.score(task, state, [division[1] for division in task.divisions])
+    validation = task.engine.score(task, state, [division[1] for division in task.splits])
     measurement = Measurement(state.step, train_score, validation, task.engine.score(task, state, None))
     for seed, *losses in zip(task.seeds, validation.loss, measurement.test.loss):
         if not all(math.isfinite(loss) for loss in losses):
@@ -51,10 +51,10 @@ def accuracy(task: Task, state: State) -> tuple[float, ...]:
     return task.engine.score(task, state, None).accuracy
 
 
-def with_statistics_anew(task: Task, state: State, *, at_most: int = 10_000) -> State:
+def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) -> State:
     """The state with BatchNorm's running statistics taken from its own weights, over so many training pictures."""
 
-    return scoring.reestimated(task, state, [training[:at_most] for training, _ in task.divisions])
+    return scoring.reestimate_batch_norm(task, state, [training[:at_most] for training, _ in task.splits])
 
 
 def _stops(task: Task, start: int, until: int) -> Sequence[int]:
@@ -70,14 +70,14 @@ def _shown(state: State, parametrization: Parametrization | None) -> State:
     return replace(state, weights=parametrization.weights(state.weights, state.step)) if parametrization else state
 
 
-def _running(advance: Advance, batch_size: int) -> Score:
+def _running(advance: Segment, batch_size: int) -> Score:
     """Means over the steps since the last stop."""
 
     accuracies = advance.correct.to(torch.float64).mean(1) / batch_size
     return Score(tuple(advance.losses.to(torch.float64).mean(1).tolist()), tuple(accuracies.tolist()))
 
 
-def _refuse_divergence(task: Task, advance: Advance) -> None:
+def _refuse_divergence(task: Task, advance: Segment) -> None:
     losses, span = advance.losses, advance.losses.shape[1]
     if losses.isfinite().all() and advance.state.weights.isfinite().all():
         return

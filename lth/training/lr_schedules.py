@@ -7,12 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from lth.recipes.schema import Constant, Cosine, Multistep, Training
+from lth.recipes.schema import Constant, Cosine, Multistep, TrainingSettings
 
 Rates = NDArray[np.float64]
 
 
-def learning_rates(training: Training, steps_per_epoch: int) -> Rates:
+def learning_rates(training: TrainingSettings, steps_per_epoch: int) -> Rates:
     """The learning rate of every step of the whole training: (T,) float64, linear from 0 while warming up."""
 
     steps = np.arange(training.length.steps(steps_per_epoch))

@@ -10,7 +10,7 @@ from torch import Tensor
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.models.network import Buffers, Network
-from lth.recipes.schema import DataSettings, Training
+from lth.recipes.schema import DataSettings, TrainingSettings
 from lth.training.lr_schedules import Rates, learning_rates
 
 
@@ -51,7 +51,7 @@ class State:
         return replace(self, weights=self.weights.to(device), buffers=buffers, optimizer=optimizer)
 
 
-class Advance(NamedTuple):
+class Segment(NamedTuple):
     """Where an engine has come to: the state; training losses and right answers since the stop before, (R, steps)."""
 
     state: State
@@ -80,8 +80,8 @@ class Parametrization(Protocol):
         """Brings what was learned back to where it may be, in place, after each step."""
 
 
-Choice = Literal['auto', 'plain', 'sparse']
-Watch = Callable[[int, Measurement | None], None]
+EngineChoice = Literal['auto', 'plain', 'sparse']
+OnStep = Callable[[int, Measurement | None], None]
 
 
 class Engine(Protocol):
@@ -97,7 +97,7 @@ class Engine(Protocol):
 
     def run(
             self, task: 'Task', state: State, *, trainable: Tensor, stops: Iterable[int],
-            parametrization: Parametrization | None = None) -> Iterator[Advance]:
+            parametrization: Parametrization | None = None) -> Iterator[Segment]:
         """Trains from the state, yielding at each stop; what lies outside `trainable` (R, N) keeps its bits. With a
         parametrization `state.weights` and `trainable` are of what is learned, (R, L).
         """
@@ -106,7 +106,7 @@ class Engine(Protocol):
         """The replicates' scores on training-set pictures by number, one (n,) each, or on the test set if None."""
 
 
-def unwatched(_step: int, _measurement: Measurement | None) -> None:
+def ignore_step(_step: int, _measurement: Measurement | None) -> None:
     """Nobody looks on."""
 
 
@@ -119,18 +119,18 @@ class Task:
     network: Network
     data: Dataset
     data_settings: DataSettings
-    training: Training
+    training: TrainingSettings
     seeds: tuple[int, ...]
     engine: Engine
-    watch: Watch = unwatched
-    division_seeds: tuple[int, ...] = ()
+    watch: OnStep = ignore_step
+    split_seeds: tuple[int, ...] = ()
 
     @cached_property
-    def divisions(self) -> list[tuple[Tensor, Tensor]]:
+    def splits(self) -> list[tuple[Tensor, Tensor]]:
         """Each replicate's training and validation pictures, as numbers in the training set."""
 
         pictures = len(self.data.train.labels)
-        return [sampling.division(pictures, self.data_settings, seed) for seed in self.division_seeds or self.seeds]
+        return [sampling.split_indices(pictures, self.data_settings, seed) for seed in self.split_seeds or self.seeds]
 
     @cached_property
     def steps_per_epoch(self) -> int:
@@ -151,10 +151,10 @@ class Task:
         return self.training.length.steps(self.steps_per_epoch)
 
 
-def steps_per_epoch(pictures: int, data: DataSettings, training: Training) -> int:
+def steps_per_epoch(pictures: int, data: DataSettings, training: TrainingSettings) -> int:
     """Whole batches in an epoch of `pictures` less those that validate, or an LthError if there is none."""
 
-    left = sampling.trained(pictures, data)
+    left = sampling.training_count(pictures, data)
     if left < training.batch_size:
         raise LthError(f'batch_size: {training.batch_size} is more than the {left} training pictures of '
                        f'{data.name} ({pictures} less {data.validation} for validation). Choose a smaller batch (-b) '

@@ -11,11 +11,11 @@ from lth.algorithms import ALGORITHMS
 from lth.algorithms.imp import Settings, find_ticket, ladder
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.models.registry import settings_of
-from lth.pruning.criteria import CRITERIA, Choice
+from lth.models.registry import settings_class
+from lth.pruning.criteria import CRITERIA, CriterionContext
 from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS
-from lth.pruning.masks import survivors
-from lth.pruning.tickets import Round, finetune, fresh
+from lth.pruning.masks import remaining_count
+from lth.pruning.tickets import Round, dense_ticket, train_ticket
 from lth.training.task import Task
 from tests.conftest import ADAM, SGD, task_of
 
@@ -35,7 +35,7 @@ def rounds(task: Task, **over: Any) -> list[Round]:
 
 def densities(model: str, shape: tuple[int, int, int], **over: Any) -> list[float]:
     chosen = settings(rounds=20, **over)
-    layout = Network.of(settings_of(model)(name=model), shape, 10, chosen.keep_out).layout
+    layout = Network.of(settings_class(model)(name=model), shape, 10, chosen.keep_out).layout
     return [100 * layout.density(sum(counts)) for counts in ladder(layout, chosen)]
 
 
@@ -86,7 +86,7 @@ def test_layers_are_pruned_each_at_the_rate_of_its_kind():
 def test_global_pruning_ranks_all_layers_together():
     task = task_of()
     dense, first = rounds(task, rounds=1, scope='global')
-    final = dense.trained.weights[0, :task.network.layout.prunable].abs()
+    final = dense.trained.weights[0, :task.network.layout.prunable_count].abs()
     assert final[first.ticket.mask[0]].min() >= final[~first.ticket.mask[0]].max()
 
 
@@ -103,10 +103,10 @@ def test_the_smallest_survivors_of_the_last_training_go():
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
 def test_after_a_rewind_every_live_number_equals_the_rewind_point_and_pruned_weights_are_exactly_zero(model, optimizer):
     task = task_of(model, shape=(3, 8, 8), optimizer=optimizer, length='2 epochs')
-    prunable = task.network.layout.prunable
+    prunable = task.network.layout.prunable_count
     found = rounds(task, rounds=2, rewind='3 iterations')
     start = found[0].ticket
-    assert start.iteration == 3 and not torch.equal(start.weights, fresh(task).weights)
+    assert start.iteration == 3 and not torch.equal(start.weights, dense_ticket(task).weights)
     for one in found[1:]:
         mask = one.ticket.mask
         assert torch.equal(one.ticket.weights[:, prunable:], start.weights[:, prunable:])
@@ -130,19 +130,19 @@ def test_the_rewind_point_is_not_changed_by_any_number_of_rounds():
 
 def test_without_a_rewind_tickets_start_from_the_initial_weights():
     task = task_of()
-    assert torch.equal(rounds(task)[0].ticket.weights, fresh(task).weights)
+    assert torch.equal(rounds(task)[0].ticket.weights, dense_ticket(task).weights)
 
 
 def test_a_ticket_found_on_disk_trains_to_the_same_weights():
     task = task_of()
     last = rounds(task)[-1]
-    assert torch.equal(finetune(task, last.ticket).weights, last.trained.weights)
+    assert torch.equal(train_ticket(task, last.ticket).weights, last.trained.weights)
 
 
 def test_one_shot_cuts_every_level_from_the_dense_network():
     task = task_of()
     found = rounds(task, shots='one-shot', scope='global')
-    final = found[0].trained.weights[0, :task.network.layout.prunable].abs()
+    final = found[0].trained.weights[0, :task.network.layout.prunable_count].abs()
     for one in found[1:]:
         assert final[one.ticket.mask[0]].min() >= final[~one.ticket.mask[0]].max()
     assert not torch.equal(found[2].ticket.mask, rounds(task, scope='global')[2].ticket.mask)
@@ -151,7 +151,7 @@ def test_one_shot_cuts_every_level_from_the_dense_network():
 def test_strategy_2_carries_on_and_resets_only_at_the_end():
     task = task_of('resnet20', shape=(3, 8, 8), length='1 epochs')
     dense, middle, last = rounds(task, retrain='strategy-2')
-    prunable, mask = task.network.layout.prunable, middle.ticket.mask
+    prunable, mask = task.network.layout.prunable_count, middle.ticket.mask
     assert torch.equal(middle.ticket.weights[:, :prunable][mask], dense.trained.weights[:, :prunable][mask])
     assert torch.equal(middle.ticket.weights[:, prunable:], dense.trained.weights[:, prunable:])
     assert torch.equal(middle.ticket.buffers['stem.1.running_mean'], dense.trained.buffers['stem.1.running_mean'])
@@ -180,13 +180,13 @@ def test_a_misspelt_name_costs_a_second_not_a_night(key, kind):
 def test_every_criterion_keeps_the_best_of_each_layer_or_of_all_and_exactly_as_many(criterion, scope):
     task = task_of(seeds=(3,))
     dense, first = rounds(task, rounds=1, criterion=criterion, scope=scope)
-    prunable, mask = task.network.layout.prunable, first.ticket.mask[0]
+    prunable, mask = task.network.layout.prunable_count, first.ticket.mask[0]
     slots = task.network.layout.prunable_slots if scope == 'layer' else [slice(0, prunable)]
     for layer, slot in enumerate(slots):
         here = slice(slot.start, slot.stop)
         ours = mask[here]
-        choice = Choice(int(ours.sum()), rng.generator(3, 'criterion', 1, layer))
-        assert choice.count == survivors(len(ours), 0.2)
+        choice = CriterionContext(int(ours.sum()), rng.generator(3, 'criterion', 1, layer))
+        assert choice.count == remaining_count(len(ours), 0.2)
         initial, final = (weights[0, here] for weights in (dense.ticket.weights, dense.trained.weights[:, :prunable]))
         scores = CRITERIA.find(criterion)(initial, final, choice)
         assert scores[ours].min() >= scores[~ours].max()
@@ -203,14 +203,14 @@ def test_movement_is_counted_from_where_the_round_set_out():
     task = task_of()
     _, first, second = rounds(task, criterion='movement', mask_1_action='reinitialize', scope='global')
     before, after = first.ticket.mask[0], second.ticket.mask[0]
-    moved = (first.trained.weights - first.ticket.weights)[0, :task.network.layout.prunable].abs()
+    moved = (first.trained.weights - first.ticket.weights)[0, :task.network.layout.prunable_count].abs()
     assert moved[after].min() >= moved[before & ~after].max()
 
 
 @pytest.mark.parametrize('action', [name for name in MASK_1_ACTIONS.names() if name != 'rewind'])
 def test_a_mask_1_action_changes_kept_weights_alone_and_anew_in_every_round(action):
     task = task_of('conv-2', shape=(3, 8, 8), seeds=(0, 5), length='1 epochs')
-    prunable = task.network.layout.prunable
+    prunable = task.network.layout.prunable_count
     dense, first, second = rounds(task, mask_1_action=action, rewind='2 iterations')
     for one in (first, second):
         mask, weights = one.ticket.mask, one.ticket.weights[:, :prunable]
@@ -229,7 +229,7 @@ def test_weights_drawn_anew_have_the_spread_of_the_initializer_layer_by_layer():
     _, first = rounds(task, rounds=1, mask_1_action='reinitialize')
     for slot in task.network.layout.prunable_slots:
         weights, mask = (vector[0, slot.start:slot.stop] for vector in (first.ticket.weights, first.ticket.mask))
-        drawn = slot.view(task.network.fresh(9)).std()
+        drawn = slot.view(task.network.initial_weights(9)).std()
         assert weights[mask].std() == pytest.approx(float(drawn), rel=0.1)
 
 
@@ -238,7 +238,7 @@ def test_constants_are_the_standard_deviation_of_the_layer_as_it_was_drawn_even_
     _, first = rounds(task, rounds=1, mask_1_action='constant', rewind='2 iterations')
     for slot in task.network.layout.prunable_slots:
         weights, mask = (vector[0, slot.start:slot.stop] for vector in (first.ticket.weights, first.ticket.mask))
-        std = slot.view(task.network.fresh(0)).square().mean().sqrt()
+        std = slot.view(task.network.initial_weights(0)).square().mean().sqrt()
         assert torch.allclose(weights[mask].abs(), std) and 0.4 < (weights[mask] > 0).float().mean() < 0.6
 
 
@@ -246,7 +246,7 @@ def test_constants_are_the_standard_deviation_of_the_layer_as_it_was_drawn_even_
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
 def test_pruned_weights_are_frozen_for_good_at_zero_or_the_rewind_point_as_the_action_says(action, optimizer):
     task = task_of(seeds=(0, 1), optimizer=optimizer)
-    prunable = task.network.layout.prunable
+    prunable = task.network.layout.prunable_count
     dense, *found = rounds(task, mask_0_action=action, rewind='2 iterations')
     start, before = dense.ticket.weights[:, :prunable], dense
     for one in found:
@@ -269,7 +269,7 @@ def test_pruned_weights_are_frozen_for_good_at_zero_or_the_rewind_point_as_the_a
 @pytest.mark.parametrize('retrain', ['learning-rate-rewinding', 'fine-tuning'])
 def test_trained_weights_are_kept_to_the_last_round(retrain):
     task = task_of('resnet20', shape=(3, 8, 8), length='1 epochs')
-    prunable = task.network.layout.prunable
+    prunable = task.network.layout.prunable_count
     found = rounds(task, retrain=retrain, rewind='2 iterations')
     for before, one in zip(found, found[1:]):
         mask = one.ticket.mask
@@ -288,9 +288,9 @@ def test_learning_rate_rewinding_replays_the_schedule_and_fine_tuning_keeps_its_
         assert first.trained.step == 15
         carried[retrain] = first
     replayed, tuned = carried.values()
-    assert torch.equal(finetune(task, replayed.ticket).weights, replayed.trained.weights)
+    assert torch.equal(train_ticket(task, replayed.ticket).weights, replayed.trained.weights)
     slow = task_of(optimizer={'name': 'sgd', 'learning_rate': 0.001})
-    assert torch.allclose(finetune(slow, tuned.ticket).weights, tuned.trained.weights, atol=1e-7)
+    assert torch.allclose(train_ticket(slow, tuned.ticket).weights, tuned.trained.weights, atol=1e-7)
     assert not torch.allclose(tuned.trained.weights, replayed.trained.weights, atol=1e-4)
 
 
@@ -303,7 +303,7 @@ def test_fine_tuning_where_the_rate_has_gone_to_zero_is_refused():
 def test_one_shot_with_trained_weights_carries_those_of_the_dense_network_on():
     task = task_of()
     dense, first, second = rounds(task, shots='one-shot', retrain='learning-rate-rewinding')
-    prunable = task.network.layout.prunable
+    prunable = task.network.layout.prunable_count
     for one in (first, second):
         mask = one.ticket.mask
         assert torch.equal(one.ticket.weights[:, :prunable][mask], dense.trained.weights[:, :prunable][mask])

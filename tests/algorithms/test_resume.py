@@ -23,9 +23,9 @@ def killed_after_every_round(folder: Path, task: Task, find: Callable[[Sequence[
     whole, killed = (Run(folder / name, recipe, task.network) for name in ('whole', 'killed'))
     for found in find(()):
         whole.save(found, task.seeds)
-    rounds = whole.rounds(task.seeds[0])
+    rounds = whole.round_count(task.seeds[0])
     for number in range(rounds):
-        past = killed.past(task.seeds, CPU.device)
+        past = killed.stored_rounds(task.seeds, CPU.device)
         assert len(past) == number
         killed.save(next(find(past)), task.seeds)
     paths = [path.relative_to(whole.folder) for path in whole.folder.rglob('*') if path.is_file()]

@@ -11,54 +11,54 @@ import torch.nn.functional as F
 
 from lth import rng
 from lth.analysis import mode_connectivity
-from lth.analysis.mode_connectivity import Answer, Question, answered
+from lth.analysis.mode_connectivity import CopyPair, PairErrors, measure_pair
 from lth.cli.arguments import plan_of
 from lth.datasets import sampling
 from lth.experiments import runner
-from lth.pruning.tickets import Ticket, finetune, fresh
+from lth.pruning.tickets import Ticket, dense_ticket, train_ticket
 from lth.system import processes
-from lth.training.loop import accuracy, with_statistics_anew
+from lth.training.loop import accuracy, reestimate_batch_norm
 from lth.training.task import State, Task
 from tests.conftest import start_of, task_of
 
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
 
 
-def question(**over: int) -> Question:
-    return Question(**{'seed': 0, 'round': 0, 'iteration': 0, 'pair': 0, 'points': 5} | over)
+def question(**over: int) -> CopyPair:
+    return CopyPair(**{'seed': 0, 'round': 0, 'iteration': 0, 'pair': 0, 'points': 5} | over)
 
 
 def copies(task: Task, ticket: Ticket, pair: int = 0) -> list[State]:
     """The two ends, trained by hand."""
 
-    seeds = [rng.number(0, 'copy', pair, which) for which in range(2)]
-    return [finetune(replace(task, seeds=(seed,), division_seeds=task.seeds), ticket) for seed in seeds]
+    seeds = [rng.derive_seed(0, 'copy', pair, which) for which in range(2)]
+    return [train_ticket(replace(task, seeds=(seed,), split_seeds=task.seeds), ticket) for seed in seeds]
 
 
 @pytest.mark.parametrize(('errors', 'barrier'), [
     ([0.1, 0.5, 0.3], 0.3), ([0.2, 0.1, 0.2], 0.0), ([0.1, 0.2, 0.4], 0.15)])
 def test_the_barrier_is_the_highest_error_less_the_mean_of_both_ends(errors, barrier):
-    assert Answer(errors, 0, 0, 0).barrier == pytest.approx(barrier)
+    assert PairErrors(errors, 0, 0, 0).barrier == pytest.approx(barrier)
 
 
 def test_copies_train_on_the_pictures_of_their_seed_in_another_order():
     task = task_of(seeds=(3,))
-    copy = replace(task, seeds=(99,), division_seeds=(3,))
-    (ours, valid), (theirs, other) = task.divisions[0], copy.divisions[0]
+    copy = replace(task, seeds=(99,), split_seeds=(3,))
+    (ours, valid), (theirs, other) = task.splits[0], copy.splits[0]
     assert torch.equal(ours, theirs) and torch.equal(valid, other)
-    assert not torch.equal(sampling.order(ours, 3, 0), sampling.order(theirs, 99, 0))
-    start = fresh(task)
-    assert not torch.equal(finetune(task, start).weights, finetune(copy, start).weights)
+    assert not torch.equal(sampling.epoch_order(ours, 3, 0), sampling.epoch_order(theirs, 99, 0))
+    start = dense_ticket(task)
+    assert not torch.equal(train_ticket(task, start).weights, train_ticket(copy, start).weights)
 
 
 def test_the_line_leads_from_one_copy_to_the_other_and_its_middle_is_their_mean():
-    task, ticket = task_of(), fresh(task_of())
+    task, ticket = task_of(), dense_ticket(task_of())
     ends = copies(task, ticket)
-    found = answered(task, ticket, question(points=3))
+    found = measure_pair(task, ticket, question(points=3))
     middle = replace(ends[0], weights=(ends[0].weights + ends[1].weights) / 2)
     expected = [1 - accuracy(task, state)[0] for state in (ends[0], middle, ends[1])]
     assert found.errors == pytest.approx(expected)
-    kept = [end.weights[:, :task.network.layout.prunable].double() for end in ends]
+    kept = [end.weights[:, :task.network.layout.prunable_count].double() for end in ends]
     assert found.distance == pytest.approx(float((kept[0] - kept[1]).square().sum().sqrt()))
     cosine = float(F.cosine_similarity(*kept))
     assert found.angle == pytest.approx(math.degrees(math.acos(cosine))) and 0 < found.angle < 90
@@ -67,25 +67,25 @@ def test_the_line_leads_from_one_copy_to_the_other_and_its_middle_is_their_mean(
 
 def test_only_kept_weights_are_compared():
     task = task_of()
-    dense = fresh(task)
+    dense = dense_ticket(task)
     mask = torch.rand(dense.mask.shape, generator=torch.Generator().manual_seed(1)) < 0.3
     weights = dense.weights.clone()
     weights[:, :mask.shape[1]] *= mask
     ticket = replace(dense, mask=mask, weights=weights)
     one, other = (end.weights[:, :mask.shape[1]][mask] for end in copies(task, ticket))
-    assert answered(task, ticket, question()).signs == pytest.approx(float((one.sign() == other.sign()).float().mean()))
+    assert measure_pair(task, ticket, question()).signs == pytest.approx(float((one.sign() == other.sign()).float().mean()))
     assert not (one.sign() == other.sign()).all()
 
 
 def test_every_pair_has_orders_of_its_own():
-    task, ticket = task_of(), fresh(task_of())
-    pairs = [answered(task, ticket, question(pair=pair)) for pair in (0, 0, 1)]
+    task, ticket = task_of(), dense_ticket(task_of())
+    pairs = [measure_pair(task, ticket, question(pair=pair)) for pair in (0, 0, 1)]
     assert pairs[0] == pairs[1] != pairs[2]
 
 
 def test_copies_that_part_later_end_nearer_to_each_other():
-    task, ticket = task_of(), fresh(task_of())
-    distances = [answered(task, ticket, question(iteration=iteration)).distance for iteration in (0, 7, 14)]
+    task, ticket = task_of(), dense_ticket(task_of())
+    distances = [measure_pair(task, ticket, question(iteration=iteration)).distance for iteration in (0, 7, 14)]
     assert distances[0] > distances[1] > distances[2] > 0
 
 
@@ -93,9 +93,9 @@ def test_statistics_of_batchnorm_are_those_of_the_training_pictures_whatever_the
     task = task_of('resnet20', shape=(3, 8, 8), seeds=(0, 1))
     state = start_of(task)
     spoilt = {name: torch.full_like(buffer, 7) for name, buffer in state.buffers.items()}
-    anew = with_statistics_anew(task, replace(state, buffers=spoilt))
+    anew = reestimate_batch_norm(task, replace(state, buffers=spoilt))
     assert anew.buffers['stem.1.running_mean'].shape == (2, 16)
-    for replicate, (training, _) in enumerate(task.divisions):
+    for replicate, (training, _) in enumerate(task.splits):
         pictures = task.data.train.images[training].float() / 255
         stem = task.network.layout.unpack(state.weights[replicate])['stem.0.weight']
         seen = F.conv2d(pictures, stem, padding=1)
@@ -108,7 +108,7 @@ def test_statistics_of_batchnorm_are_those_of_the_training_pictures_whatever_the
 def test_a_network_without_batchnorm_is_left_as_it_is():
     task = task_of()
     state = start_of(task)
-    assert with_statistics_anew(task, state) is state
+    assert reestimate_batch_norm(task, state) is state
 
 
 @pytest.fixture(name='two_seeds', scope='module')
@@ -117,9 +117,9 @@ def a_run_of_two_seeds(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp('two-seeds')
     plan = plan_of('lenet-300-100', 'digits', None, {'algorithm.rounds': 2, 'training.length': '2 epochs'}, [])
-    place = runner.Place(folder / 'lenet-300-100-digits', folder, 'cpu')
+    place = runner.RunTarget(folder / 'lenet-300-100-digits', folder, 'cpu')
     for seed in (0, 1):
-        runner.search(plan, place, [seed], lambda _: None, lambda _: None)
+        runner.run_plan(plan, place, [seed], lambda _: None, lambda _: None)
     return folder
 
 

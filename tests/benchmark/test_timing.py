@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 
-from lth.benchmark.baseline_loop import Pictures
+from lth.benchmark.baseline_loop import TransformedImages
 from lth.benchmark.timing import _ticket
 from tests.conftest import task_of
 
@@ -71,15 +71,15 @@ def test_a_random_ticket_keeps_its_share_of_every_layer_exactly():
     ticket = _ticket(task, 0.13)
     kept = [int(part.sum()) for part in task.network.layout.unpack(ticket.mask).values()]
     assert kept == [round(0.13 * slot.size) for slot in task.network.layout.prunable_slots]
-    assert torch.equal(ticket.weights[:, :task.network.layout.prunable] != 0, ticket.mask)
+    assert torch.equal(ticket.weights[:, :task.network.layout.prunable_count] != 0, ticket.mask)
 
 
 def test_both_ways_learn_the_same_thing():
     """A comparison of speed is worth something only between ways that train alike."""
 
     task = task_of(data={'normalization': 'standardize'})
-    picture, label = Pictures(task)[3]
-    number = task.divisions[0][0][3]
+    picture, label = TransformedImages(task)[3]
+    number = task.splits[0][0][3]
     expected = (task.data.train.images[number] / 255 - 0.4) / 0.2
     assert torch.allclose(picture, expected, atol=1e-6) and label == task.data.train.labels[number]
 

@@ -189,7 +189,7 @@ def test_evaluate_tells_when_files_do_not_give_what_was_recorded(lth, tmp_path):
     rounds = tmp_path / 'runs/lenet-300-100-digits/seed-0/round-01'
     header, tensors = tensor_files.read(rounds / 'trained.safetensors')
     tensors['output.bias'] += torch.arange(10) * 100.
-    (rounds / 'trained.safetensors').write_bytes(tensor_files.encoded(tensors, header))
+    (rounds / 'trained.safetensors').write_bytes(tensor_files.encode(tensors, header))
     assert 'Note: seed 0, round 1: recorded' in lth('evaluate', 'lenet-300-100-digits').err
 
 

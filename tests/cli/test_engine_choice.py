@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lth.analysis.statistics import interval
+from lth.analysis.statistics import confidence_interval
 from lth.system import tensor_files
 
 LADDER = 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '1'
@@ -38,7 +38,7 @@ def assert_both_come_to_the_same(lth, *search: str, rounds: int) -> None:
         accuracies[choice] = [[seed['test_accuracy'] for seed in one['seeds']] for one in found]
     assert len(accuracies['plain']) == rounds
     for plain, sparse in zip(accuracies['plain'], accuracies['sparse'], strict=True):
-        difference = interval([one - other for one, other in zip(plain, sparse, strict=True)])
+        difference = confidence_interval([one - other for one, other in zip(plain, sparse, strict=True)])
         assert abs(difference.mean) <= max(difference.margin, 0.005)
 
 

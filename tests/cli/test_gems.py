@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from lth.experiments import runner
-from lth.recipes.rare_gems import drops
+from lth.recipes.rare_gems import finetuning_milestones
 from lth.runs.folder import Run
 from tests.conftest import Result
 
@@ -414,4 +414,4 @@ def test_evaluate_passes_by_neighbours_that_are_none_of_its_own(lth):
 
 
 def test_a_learning_rate_drops_after_the_start_however_short_the_training():
-    assert [drops(epochs) for epochs in (1, 2, 3, 150)] == [[], [1], [1, 2], [80, 120]]
+    assert [finetuning_milestones(epochs) for epochs in (1, 2, 3, 150)] == [[], [1], [1, 2], [80, 120]]

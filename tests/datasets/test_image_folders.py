@@ -45,7 +45,7 @@ def flowers(tmp_path: Path) -> Path:
 
 def test_a_folder_tells_its_classes_counts_and_shape_before_pictures_are_read(flowers):
     source = DATASETS.find(f'folder:{flowers}')
-    assert (source.shape, source.classes, source.pictures) == ((3, 16, 16), 3, (30, 9))
+    assert (source.shape, source.classes, source.image_counts) == ((3, 16, 16), 3, (30, 9))
     assert source.settings == {'validation': 3}
 
 
@@ -73,7 +73,7 @@ def test_pictures_of_any_size_are_scaled_to_cover_a_square_and_cut_in_the_middle
     wide = Image.new('RGB', (40, 20), (255, 0, 0))
     wide.paste((0, 0, 255), (10, 0, 30, 20))
     wide.save(tmp_path / 'wide.png')
-    found = image_files.decoded(tmp_path / 'wide.png', (3, 10, 10))
+    found = image_files.decode(tmp_path / 'wide.png', (3, 10, 10))
     assert found[2, 1:-1, 1:-1].min() == 255 and found[0, 1:-1, 1:-1].max() == 0
 
 
@@ -143,22 +143,22 @@ def test_a_stream_gives_the_pictures_of_memory_in_the_order_asked_for(flowers, t
     found = [batch.clone() for batch in stream.train.images.batches(rows, 8)]
     assert [len(batch) for batch in found] == [8, 8, 8, 1]
     assert torch.equal(torch.cat(found), memory.train.images[rows]) and stream.mean == memory.mean
-    assert 'FFCV' in stream.remark and stream.reader == 'files'
+    assert 'FFCV' in stream.note and stream.reader == 'files'
 
 
 def test_sixteen_bits_a_pixel_become_eight_and_floating_point_is_not_guessed(tmp_path):
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(ramp).save(tmp_path / 'deep.png')
-    found = image_files.decoded(tmp_path / 'deep.png', (1, 16, 16))
+    found = image_files.decode(tmp_path / 'deep.png', (1, 16, 16))
     assert found.flatten().tolist() == list(range(256))
     Image.fromarray(ramp.astype(np.float32)).save(tmp_path / 'float.tiff')
-    assert image_files.decoded(tmp_path / 'float.tiff', (1, 16, 16)) is None
+    assert image_files.decode(tmp_path / 'float.tiff', (1, 16, 16)) is None
 
 
 def test_a_file_that_may_not_be_read_is_not_taken_for_a_broken_one(tmp_path):
     (tmp_path / 'folder.jpg').mkdir()
     with pytest.raises(LthError, match='Cannot read .*folder.jpg: Is a directory'):
-        image_files.decoded(tmp_path / 'folder.jpg', (1, 16, 16))
+        image_files.decode(tmp_path / 'folder.jpg', (1, 16, 16))
 
 
 def test_folders_without_pictures_are_no_classes(flowers, tmp_path):
@@ -363,10 +363,10 @@ def test_what_cannot_be_prepared_is_told(name, says, lth):
 
 
 def test_a_process_with_children_ends_with_all_of_them(tmp_path):
-    process = processes.started_with_children(_parent, str(tmp_path / 'child'))
+    process = processes.start_process_group(_parent, str(tmp_path / 'child'))
     while not (tmp_path / 'child').exists() or not (tmp_path / 'child').read_text():
         assert process.is_alive()
-    processes.kill_with_children(process)
+    processes.kill_process_group(process)
     child = int((tmp_path / 'child').read_text())
     for _ in range(500):
         state = Path(f'/proc/{child}/stat')

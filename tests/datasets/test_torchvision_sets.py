@@ -36,7 +36,7 @@ def test_a_real_data_set_is_what_its_source_says(name, files, real_data):
     data = source.read(real_data(files), SETTINGS)
     assert data.train.images.dtype == torch.uint8 and data.train.images.is_contiguous()
     shapes = [tuple(split.images.shape) for split in (data.train, data.test)]
-    assert shapes == [(count, *source.shape) for count in source.pictures]
+    assert shapes == [(count, *source.shape) for count in source.image_counts]
     assert data.train.labels.bincount().numel() == data.test.labels.bincount().numel() == source.classes
     pixels = data.train.images[:20_000].double() / 255
     assert pixels.mean((0, 2, 3)).tolist() == pytest.approx(data.mean, abs=0.005)
@@ -46,7 +46,7 @@ def test_a_real_data_set_is_what_its_source_says(name, files, real_data):
 def test_digits_are_always_there(tmp_path):
     source = DATASETS.find('digits')
     data = source.read(tmp_path, SETTINGS)
-    assert (len(data.train.labels), len(data.test.labels)) == source.pictures
+    assert (len(data.train.labels), len(data.test.labels)) == source.image_counts
     assert data.train.images.shape[1:] == source.shape and data.train.images.max() == 255
     assert (data.train.images / 255.).mean().item() == pytest.approx(data.mean[0], abs=1e-3)
     assert (data.train.images / 255.).std().item() == pytest.approx(data.std[0], abs=1e-3)

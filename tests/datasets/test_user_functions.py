@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lth.datasets import DATASETS, user_functions
-from lth.datasets.resizing import averages, fitted
+from lth.datasets.resizing import channel_statistics, resize_dataset
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
 from lth.registry import user_code
@@ -72,7 +72,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_two_pairs_of_arrays_are_a_data_set(mine):
     source = DATASETS.find(f'{mine}:arrays')
-    assert (source.shape, source.classes, source.pictures) == ((1, 8, 8), 4, (40, 8))
+    assert (source.shape, source.classes, source.image_counts) == ((1, 8, 8), 4, (40, 8))
     assert source.settings == {'validation': 4}
     data = source.read(Path(), DataSettings(name='mine'))
     assert data.train.images.shape == (40, 1, 8, 8) and data.train.labels.dtype == torch.int64
@@ -104,7 +104,7 @@ def test_what_is_wrong_with_it_is_told(mine, function, says):
 def test_averages_equal_those_of_all_pixels_and_a_constant_channel_counts_as_one():
     images = torch.randint(0, 256, (50, 3, 9, 7), dtype=torch.uint8)
     images[:, 2] = 51
-    mean, std = averages(images)
+    mean, std = channel_statistics(images)
     pixels = images.double() / 255
     assert mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), abs=1e-5)
     assert std[:2] == pytest.approx(pixels.std((0, 2, 3), correction=0)[:2].tolist(), abs=1e-5) and std[2] == 1
@@ -112,13 +112,13 @@ def test_averages_equal_those_of_all_pixels_and_a_constant_channel_counts_as_one
 
 def test_pictures_are_brought_to_another_size_and_to_colour_or_grey():
     data = made_up((1, 8, 8))
-    larger = fitted(data, (3, 16, 16))
+    larger = resize_dataset(data, (3, 16, 16))
     assert larger.shape == (3, 16, 16) and larger.train.images.dtype == torch.uint8
     assert torch.equal(larger.train.images[:, 0], larger.train.images[:, 2])
     assert abs(larger.train.images.double().mean() - data.train.images.double().mean()) < 1
-    back = fitted(larger, (1, 16, 16))
+    back = resize_dataset(larger, (1, 16, 16))
     assert torch.equal(back.train.images[:, 0], larger.train.images[:, 1])
-    assert fitted(data, (1, 8, 8)) is data
+    assert resize_dataset(data, (1, 8, 8)) is data
 
 
 def test_grey_digits_train_a_network_that_wants_colour(lth):

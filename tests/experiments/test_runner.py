@@ -148,12 +148,12 @@ def test_a_round_that_was_stopped_in_the_middle_is_done_again_alike(tmp_path, se
     options = {'algorithm.rounds': 2, 'training.length': '2 epochs', **settings}
     plan = plan_of('lenet-300-100', 'digits', None, options, [])
 
-    def stopping(news: runner.News) -> None:
+    def stopping(news: runner.SeedProgress) -> None:
         if news.number == 1 and 0 < news.step < plan.steps and news.test:
             raise KeyboardInterrupt
 
-    def searched(name: str, tell: runner.Tell) -> dict[str, str]:
-        runner.search(plan, runner.Place(tmp_path / name / 'run', tmp_path, 'cpu'), [0], lambda _: None, tell)
+    def searched(name: str, tell: runner.OnProgress) -> dict[str, str]:
+        runner.run_plan(plan, runner.RunTarget(tmp_path / name / 'run', tmp_path, 'cpu'), [0], lambda _: None, tell)
         return fingerprints(tmp_path / name)
     whole = searched('whole', lambda _: None)
     with pytest.raises(KeyboardInterrupt):
@@ -198,13 +198,13 @@ def test_ctrl_c_stops_soon_keeps_whole_rounds_and_says_what_to_type(tmp_path, se
 
 def test_a_run_of_another_recipe_that_came_while_the_data_were_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    place = runner.Place(tmp_path / 'run', tmp_path)
+    place = runner.RunTarget(tmp_path / 'run', tmp_path)
 
     def searched(batch_size: int, read: Callable[[Path, DataSettings], Dataset]) -> None:
         settings = {'algorithm.rounds': 0, 'training.length': '1 epochs', 'training.batch_size': batch_size}
         plan = plan_of('lenet-300-100', 'digits', None, settings, [])
         plan = replace(plan, source=replace(plan.source, read=read))
-        runner.search(plan, place, [0], lambda _: None, lambda _: None)
+        runner.run_plan(plan, place, [0], lambda _: None, lambda _: None)
 
     def overtaken(folder: Path, settings: DataSettings) -> Dataset:
         searched(30, DATASETS.find('digits').read)

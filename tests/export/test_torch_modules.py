@@ -74,7 +74,7 @@ def test_a_folder_that_was_mailed_needs_no_run_around_it(tmp_path):
 def test_the_module_of_a_ticket_computes_what_lth_computes(tmp_path):
     network = found(tmp_path / 'run')
     ticket = load_ticket(tmp_path / 'run/seed-0/round-01')
-    trained = Run(tmp_path / 'run', RECIPE, network).load(0, 1).trained
+    trained = Run(tmp_path / 'run', RECIPE, network).load_round(0, 1).trained
     images = torch.linspace(-1, 1, 2 * 3 * 8 * 8).view(2, 3, 8, 8)
     buffers = {name: buffer[0] for name, buffer in trained.buffers.items()}
     assert torch.allclose(logits(ticket.as_trained().module()), network.logits(trained.weights[0], buffers, images))
@@ -182,7 +182,7 @@ def test_a_mask_of_another_shape_is_refused(tmp_path):
     path = tmp_path / 'run/seed-0/round-01/mask.safetensors'
     header, masks = tensor_files.read(path)
     masks['stem.0.weight'] = masks['stem.0.weight'][:4]
-    path.write_bytes(tensor_files.encoded(masks, header))
+    path.write_bytes(tensor_files.encode(masks, header))
     with pytest.raises(LthError, match='does not fit the ticket beside it: stem.0.weight'):
         load_ticket(path.parent)
 

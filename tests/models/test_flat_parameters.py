@@ -61,7 +61,7 @@ def test_views_share_memory_with_the_vector_and_convolutions_are_channels_last()
 
 def test_a_mask_unpacks_to_the_prunable_tensors_only():
     layout = Layout.of(Odd(), ('classify',))
-    mask = torch.ones(layout.prunable, dtype=torch.bool)
+    mask = torch.ones(layout.prunable_count, dtype=torch.bool)
     assert 'classify.weight' not in layout.unpack(mask)
     assert torch.equal(layout.pack(layout.unpack(mask)), mask)
 
@@ -96,7 +96,7 @@ def test_a_module_without_weights_to_prune_is_a_mistake():
 
 def test_density_counts_weights_kept_out_in_both_parts():
     layout = Layout.of(MODELS.find('resnet20')((3, 32, 32), 10), ('output', 'shortcut'))
-    assert (layout.prunable, layout.weights) == (267_696, 270_896)
+    assert (layout.prunable_count, layout.weight_count) == (267_696, 270_896)
     assert layout.density(0) == 3_200 / 270_896
 
 

@@ -9,7 +9,7 @@ from lth.errors import LthError
 from lth.models.flat_parameters import Slot
 from lth.models.initializers import INITIALIZERS
 from lth.models.network import Network
-from lth.models.registry import settings_of
+from lth.models.registry import settings_class
 
 SLOT = Slot('conv.weight', (64, 32, 3, 3), 0, 'convolution', True)
 FAN_IN, FAN_OUT = 32 * 9, 64 * 9
@@ -54,14 +54,14 @@ def test_the_seed_decides_the_draw(name):
 
 
 def test_a_recipe_chooses_among_them_under_any_of_their_names():
-    settings = settings_of('lenet-300-100')(name='lenet-300-100', initializer='He_Normal')
+    settings = settings_class('lenet-300-100')(name='lenet-300-100', initializer='He_Normal')
     assert settings.initializer == 'kaiming-normal'
     network = Network.of(settings, (1, 28, 28), 10)
-    weights = network.layout.unpack(network.fresh(0))
+    weights = network.layout.unpack(network.initial_weights(0))
     assert weights['dense1.weight'].std().item() == pytest.approx(math.sqrt(2 / 784), rel=0.02)
     assert weights['dense1.bias'].abs().sum() == 0
 
 
 def test_an_unknown_one_is_told_with_the_nearest():
     with pytest.raises(LthError, match="Unknown initializer 'glorot_norm', did you mean 'glorot-normal'"):
-        settings_of('lenet-300-100')(name='lenet-300-100', initializer='glorot_norm')
+        settings_class('lenet-300-100')(name='lenet-300-100', initializer='glorot_norm')

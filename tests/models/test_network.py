@@ -4,12 +4,12 @@ import torch
 
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.models.registry import settings_of
+from lth.models.registry import settings_class
 
 
 def network(name: str = 'resnet20', shape: tuple[int, int, int] = (3, 32, 32),
             keep_out: tuple[str, ...] = ()) -> Network:
-    return Network.of(settings_of(name)(name=name), shape, 10, keep_out)
+    return Network.of(settings_class(name)(name=name), shape, 10, keep_out)
 
 
 def test_weights_are_glorot_normal_biases_zero_and_batch_norm_the_identity():

@@ -8,7 +8,7 @@ from torch import nn
 
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.models.registry import MODELS, settings_of
+from lth.models.registry import MODELS, settings_class
 
 MINE = '''
 import torch
@@ -92,12 +92,12 @@ def mine(tmp_path, monkeypatch):
 
 
 def network(name: str, shape: tuple[int, int, int] = (3, 8, 8), **options: object) -> Network:
-    return Network.of(settings_of(name)(name=name, **options), shape, 4)
+    return Network.of(settings_class(name)(name=name, **options), shape, 4)
 
 
 @pytest.mark.parametrize('spelling', ['networks/mine.py:odd', 'networks.mine:odd'])
 def test_a_function_of_the_users_own_is_a_model_with_its_own_options(mine, spelling):
-    assert network(spelling).layout.weights < network(spelling, width=16).layout.weights
+    assert network(spelling).layout.weight_count < network(spelling, width=16).layout.weight_count
 
 
 def test_dilated_grouped_and_1x1_convolutions_classifiers_and_shared_layers_are_found(mine):
@@ -110,7 +110,7 @@ def test_dilated_grouped_and_1x1_convolutions_classifiers_and_shared_layers_are_
 def test_a_layer_under_two_names_trains_as_one(mine):
     found = network(f'{mine}:odd')
     weights = found.fresh(0)
-    module = found.bound(weights, {})
+    module = found.bind(weights, {})
     assert module.first.weight is module.second.weight
     assert module.first.weight.data_ptr() == found.layout.unpack(weights)['first.weight'].data_ptr()
 
@@ -131,8 +131,8 @@ def test_a_foreign_model_is_drawn_by_its_own_code_and_the_seed_decides_all_of_it
 def test_a_number_without_dimensions_trains_and_buffers_are_drawn_by_the_seed(mine):
     found = network(f'{mine}:Counted')
     assert found.layout.unpack(found.fresh(0))['scale'].shape == ()
-    assert not torch.equal(found.fresh_buffers(0)['drawn'], found.fresh_buffers(1)['drawn'])
-    assert torch.equal(found.fresh_buffers(1)['drawn'], found.fresh_buffers(1)['drawn'])
+    assert not torch.equal(found.initial_buffers(0)['drawn'], found.initial_buffers(1)['drawn'])
+    assert torch.equal(found.initial_buffers(1)['drawn'], found.initial_buffers(1)['drawn'])
 
 
 @pytest.mark.parametrize(('function', 'says'), [
@@ -169,8 +169,8 @@ def test_a_file_that_python_cannot_read_is_told_with_its_line(tmp_path, monkeypa
 
 def test_a_torchvision_model_takes_its_classes_from_the_data(mine):
     found = network('torchvision:mobilenet_v3_small', (3, 32, 32))
-    assert found.logits(found.fresh(0), found.fresh_buffers(), torch.rand(2, 3, 32, 32)).shape == (2, 4)
-    assert found.noisy  # it has dropout
+    assert found.logits(found.fresh(0), found.initial_buffers(), torch.rand(2, 3, 32, 32)).shape == (2, 4)
+    assert found.stochastic  # it has dropout
     assert isinstance(found.module.classifier[-1], nn.Linear)
 
 
@@ -182,4 +182,4 @@ def test_grey_pictures_where_colour_is_needed_are_refused_with_both_shapes_and_t
 
 
 def test_models_with_auxiliary_outputs_are_built_without_them():
-    assert network('torchvision:googlenet', (3, 64, 64)).layout.weights > 5_000_000
+    assert network('torchvision:googlenet', (3, 64, 64)).layout.weight_count > 5_000_000

@@ -3,11 +3,11 @@ import pytest
 import torch
 
 from lth.models.network import Network
-from lth.models.registry import MODELS, settings_of
+from lth.models.registry import MODELS, settings_class
 
 
 def network(name: str, shape: tuple[int, int, int], **options: str | float) -> Network:
-    return Network.of(settings_of(name)(name=name, **options), shape, 10)
+    return Network.of(settings_class(name)(name=name, **options), shape, 10)
 
 
 @pytest.mark.parametrize(('name', 'shape', 'options', 'weights'), [
@@ -29,12 +29,12 @@ def network(name: str, shape: tuple[int, int, int], **options: str | float) -> N
     ('wide-resnet28-2', (3, 32, 32), {}, 1_463_984),
     ('mobilenet-v2', (3, 32, 32), {}, 2_261_824)])
 def test_weights_are_as_many_as_in_the_papers(name, shape, options, weights):
-    assert network(name, shape, **options).layout.weights == weights
+    assert network(name, shape, **options).layout.weight_count == weights
 
 
 def test_resnet50_has_the_weights_of_torchvisions():
-    ours = Network.of(settings_of('resnet50')(name='resnet50'), (3, 64, 64), 1000).layout
-    theirs = Network.of(settings_of('torchvision:resnet50')(name='torchvision:resnet50'), (3, 64, 64), 1000).layout
+    ours = Network.of(settings_class('resnet50')(name='resnet50'), (3, 64, 64), 1000).layout
+    theirs = Network.of(settings_class('torchvision:resnet50')(name='torchvision:resnet50'), (3, 64, 64), 1000).layout
     assert ours.weights == theirs.weights == 25_502_912
     assert sorted(slot.shape for slot in ours.slots) == sorted(slot.shape for slot in theirs.slots)
 
@@ -43,7 +43,7 @@ def test_dropout_stands_behind_the_hidden_dense_layers_of_conv_n_and_changes_no_
     plain, dropped = network('conv-2', (3, 32, 32)), network('conv-2', (3, 32, 32), dropout=0.5)
     names = [name for name, _ in dropped.module.named_children()]
     assert [names[names.index(name) - 1] for name in names if 'dropout' in name] == ['relu_dense1', 'relu_dense2']
-    assert torch.equal(plain.fresh(0), dropped.fresh(0)) and dropped.noisy and not plain.noisy
+    assert torch.equal(plain.fresh(0), dropped.fresh(0)) and dropped.stochastic and not plain.stochastic
 
 
 def test_the_convolutions_of_conv_2_have_their_share():
@@ -61,7 +61,7 @@ def test_shortcuts_and_output_of_resnet20_are_those_the_paper_does_not_prune():
 @pytest.mark.parametrize('shape', [(1, 28, 28), (3, 32, 32)])
 def test_every_model_takes_small_pictures_grey_or_in_colour(name, shape):
     found = network(name, shape)
-    assert found.logits(found.fresh(0), found.fresh_buffers(), torch.rand(2, *shape)).shape == (2, 10)
+    assert found.logits(found.fresh(0), found.initial_buffers(), torch.rand(2, *shape)).shape == (2, 10)
 
 
 def test_identity_shortcuts_have_no_weights_and_pass_every_second_pixel():

@@ -6,8 +6,8 @@ import torch
 
 from lth.errors import LthError
 from lth.pruning import masks
-from lth.pruning.controls import CONTROLS, changes, controlled
-from lth.pruning.tickets import Ticket, fresh
+from lth.pruning.controls import CONTROLS, apply_control, compare_tickets
+from lth.pruning.tickets import Ticket, dense_ticket
 from lth.training.task import Task
 from tests.conftest import task_of
 
@@ -18,10 +18,10 @@ LAYOUT = TASK.network.layout
 def ticket(density: float = 0.1, task: Task = TASK) -> tuple[Ticket, Ticket]:
     """A dense network and a tenth of it: its largest weights."""
 
-    origin = fresh(task)
-    count = task.network.layout.prunable
+    origin = dense_ticket(task)
+    count = task.network.layout.prunable_count
     mask = masks.keep_best(origin.weights[:, :count].abs(), origin.mask, int(density * count), seeds=task.seeds)
-    return origin, replace(origin, mask=mask, weights=masks.applied(mask, origin.weights))
+    return origin, replace(origin, mask=mask, weights=masks.apply_mask(mask, origin.weights))
 
 
 def layer_counts(mask: torch.Tensor) -> list[list[int]]:
@@ -31,16 +31,16 @@ def layer_counts(mask: torch.Tensor) -> list[list[int]]:
 @pytest.mark.parametrize('name', ['shuffle-mask', 'permute-mask', 'smart-ratio', 'erk'])
 def test_a_moved_mask_keeps_the_count_and_takes_the_dense_networks_weights_where_it_went(name):
     origin, gem = ticket()
-    moved = controlled(name, TASK, origin, gem)
+    moved = apply_control(name, TASK, origin, gem)
     assert moved.mask.sum(1).tolist() == gem.mask.sum(1).tolist()
     assert (moved.mask & ~gem.mask).any(1).all()
-    assert torch.equal(moved.weights, masks.applied(moved.mask, origin.weights))
+    assert torch.equal(moved.weights, masks.apply_mask(moved.mask, origin.weights))
     assert (layer_counts(moved.mask) == layer_counts(gem.mask)) == (name == 'shuffle-mask')
 
 
 def test_re_initialised_weights_are_new_under_the_same_mask_with_the_layers_spread():
     origin, gem = ticket()
-    again = controlled('reinit', TASK, origin, gem)
+    again = apply_control('reinit', TASK, origin, gem)
     assert torch.equal(again.mask, gem.mask) and not again.weights[:, :LAYOUT.prunable][~gem.mask].any()
     for slot in LAYOUT.prunable_slots:
         part = slice(slot.start, slot.stop)
@@ -54,7 +54,7 @@ def test_re_initialised_weights_are_new_under_the_same_mask_with_the_layers_spre
 
 def test_shuffled_weights_are_the_same_numbers_elsewhere_in_their_layer():
     origin, gem = ticket()
-    shuffled = controlled('shuffle-weights', TASK, origin, gem)
+    shuffled = apply_control('shuffle-weights', TASK, origin, gem)
     assert torch.equal(shuffled.mask, gem.mask) and not torch.equal(shuffled.weights, gem.weights)
     for slot in LAYOUT.prunable_slots:
         for before, after in zip(gem.weights, shuffled.weights, strict=True):
@@ -64,42 +64,42 @@ def test_shuffled_weights_are_the_same_numbers_elsewhere_in_their_layer():
 
 def test_the_dense_control_is_the_dense_network():
     origin, gem = ticket()
-    dense = controlled('dense', TASK, origin, gem)
+    dense = apply_control('dense', TASK, origin, gem)
     assert dense.mask.all() and torch.equal(dense.weights, origin.weights)
 
 
 @pytest.mark.parametrize('name', CONTROLS.names())
 def test_a_seed_has_the_same_control_whoever_trains_beside_it(name):
-    together = controlled(name, TASK, *ticket())
+    together = apply_control(name, TASK, *ticket())
     alone = task_of(seeds=(7,))
-    one = controlled(name, alone, *ticket(task=alone))
+    one = apply_control(name, alone, *ticket(task=alone))
     assert torch.equal(together.mask[1], one.mask[0]) and torch.equal(together.weights[1], one.weights[0])
-    again = controlled(name, TASK, *ticket())
+    again = apply_control(name, TASK, *ticket())
     assert torch.equal(again.mask, together.mask) and torch.equal(again.weights, together.weights)
 
 
 @pytest.mark.parametrize('name', ['shuffle-mask', 'permute-mask', 'smart-ratio', 'erk'])
 def test_a_control_that_would_change_nothing_is_refused(name):
-    origin = fresh(TASK)
+    origin = dense_ticket(TASK)
     with pytest.raises(LthError, match=f'The control {name} would prove nothing of seed 0, .*"mask differs"'):
-        controlled(name, TASK, origin, origin)
+        apply_control(name, TASK, origin, origin)
 
 
 def test_shuffling_weights_that_are_all_alike_is_refused():
     origin, gem = ticket()
-    alike = replace(gem, weights=masks.applied(gem.mask, torch.full_like(gem.weights, 0.3)))
+    alike = replace(gem, weights=masks.apply_mask(gem.mask, torch.full_like(gem.weights, 0.3)))
     with pytest.raises(LthError, match='"weights differ" does not hold'):
-        controlled('shuffle-weights', TASK, origin, alike)
+        apply_control('shuffle-weights', TASK, origin, alike)
 
 
 def test_weights_of_another_distribution_are_found_out():
     origin, gem = ticket()
-    wider = replace(gem, weights=masks.applied(gem.mask, 3 * origin.weights.roll(17, 1)))
-    same = replace(gem, weights=masks.applied(gem.mask, origin.weights.roll(LAYOUT.prunable_slots[0].size // 2, 1)))
-    assert changes(LAYOUT, origin, gem, wider)[0].distribution < 1e-6
-    drawn = controlled('reinit', TASK, origin, gem)
-    assert changes(LAYOUT, origin, gem, drawn)[0].distribution > 1e-3
-    assert changes(LAYOUT, origin, gem, same)[0].weights > 0
+    wider = replace(gem, weights=masks.apply_mask(gem.mask, 3 * origin.weights.roll(17, 1)))
+    same = replace(gem, weights=masks.apply_mask(gem.mask, origin.weights.roll(LAYOUT.prunable_slots[0].size // 2, 1)))
+    assert compare_tickets(LAYOUT, origin, gem, wider)[0].distribution < 1e-6
+    drawn = apply_control('reinit', TASK, origin, gem)
+    assert compare_tickets(LAYOUT, origin, gem, drawn)[0].distribution > 1e-3
+    assert compare_tickets(LAYOUT, origin, gem, same)[0].weights > 0
 
 
 def test_changes_are_counted_by_hand():
@@ -111,7 +111,7 @@ def test_changes_are_counted_by_hand():
     weights[0, kept[:3]] = 0.
     weights[0, kept[5]] *= 2
     weights[0, kept[6]] *= -1
-    found = changes(LAYOUT, origin, gem, replace(gem, mask=mask, weights=weights))[0]
+    found = compare_tickets(LAYOUT, origin, gem, replace(gem, mask=mask, weights=weights))[0]
     assert (found.positions, found.weights, found.signs, found.kept) == (3, 2, 1, len(kept))
     assert found.layer_counts_kept and not found.values_kept and found.emptied == ()
 
@@ -122,7 +122,7 @@ def test_an_emptied_layer_is_named():
     slot = LAYOUT.prunable_slots[2]
     mask = gem.mask.clone()
     mask[:, slot.start:slot.stop] = False
-    found = changes(LAYOUT, origin, gem, replace(gem, mask=mask, weights=masks.applied(mask, gem.weights)))[0]
+    found = compare_tickets(LAYOUT, origin, gem, replace(gem, mask=mask, weights=masks.apply_mask(mask, gem.weights)))[0]
     assert found.emptied == ('output.weight',) and not found.layer_counts_kept
 
 
@@ -130,6 +130,6 @@ def test_seeds_whose_tickets_keep_different_counts_are_compared_each_with_its_ow
     origin, gem = ticket()
     mask = gem.mask.clone()
     mask[1, gem.mask[1].nonzero()[:50]] = False
-    unequal = replace(gem, mask=mask, weights=masks.applied(mask, gem.weights))
+    unequal = replace(gem, mask=mask, weights=masks.apply_mask(mask, gem.weights))
     for name in ('original', 'shuffle-mask', 'erk'):
-        assert controlled(name, TASK, origin, unequal).mask.sum(1).tolist() == mask.sum(1).tolist()
+        assert apply_control(name, TASK, origin, unequal).mask.sum(1).tolist() == mask.sum(1).tolist()

@@ -4,13 +4,13 @@ import torch
 
 from lth import rng
 from lth.pruning import masks
-from lth.pruning.criteria import CRITERIA, Choice
+from lth.pruning.criteria import CRITERIA, CriterionContext
 
 INITIAL, FINAL = torch.tensor([1., -2., 3., -4., 0.]), torch.tensor([-0.5, -5., 3.5, 0., 2.])
 
 
-def choice(count: int, seed: int = 0) -> Choice:
-    return Choice(count, rng.generator(seed, 'criterion'))
+def choice(count: int, seed: int = 0) -> CriterionContext:
+    return CriterionContext(count, rng.generator(seed, 'criterion'))
 
 
 def scores(name: str, count: int = 3) -> list[float]:

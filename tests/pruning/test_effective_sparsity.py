@@ -6,55 +6,55 @@ from torch import nn
 from lth.datasets import sampling
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
-from lth.models.registry import settings_of
-from lth.pruning.effective_sparsity import Carrying, Compaction, carrying, compaction
+from lth.models.registry import settings_class
+from lth.pruning.effective_sparsity import ConnectedLayer, ConnectedTotals, connected_layers, connected_totals
 from lth.recipes.schema import DataSettings
 from tests.conftest import made_up, task_of
 
 
 def network_of(*layers: nn.Module, shape: tuple[int, int, int]) -> Network:
     module = nn.Sequential(*layers)
-    return Network(module, Layout.of(module), shape, 2, settings_of('lenet-5')(name='lenet-5'))
+    return Network(module, Layout.of(module), shape, 2, settings_class('lenet-5')(name='lenet-5'))
 
 
 def test_a_dense_network_carries_everything():
     network = task_of().network
-    every = torch.ones(network.layout.prunable, dtype=torch.bool)
-    assert compaction(network, every) == Compaction(64, 64, 404, 404)
+    every = torch.ones(network.layout.prunable_count, dtype=torch.bool)
+    assert connected_totals(network, every) == ConnectedTotals(64, 64, 404, 404)
 
 
 def test_what_nobody_reads_carries_nothing_and_neither_does_what_only_it_reads():
     network = network_of(
         nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2), shape=(1, 2, 2))
-    mask = torch.zeros(network.layout.prunable, dtype=torch.bool)
+    mask = torch.zeros(network.layout.prunable_count, dtype=torch.bool)
     first, second, output = network.layout.unpack(mask).values()
     # Unit 0 of the second layer is read; unit 1 reads unit 1 of the first, but nobody reads it; unit 2 reads nothing.
     output[0, 0] = output[1, 2] = True
     second[0, 0] = second[1, 1] = True
     first[0, 3] = first[1, 0] = first[1, 1] = first[2, 2] = True
-    assert carrying(network, mask) == [
-        Carrying('1.weight', 1, 4, 1, 3), Carrying('3.weight', 1, 3, 2, 3), Carrying('5.weight', 2, 3, 2, 2)]
+    assert connected_layers(network, mask) == [
+        ConnectedLayer('1.weight', 1, 4, 1, 3), ConnectedLayer('3.weight', 1, 3, 2, 3), ConnectedLayer('5.weight', 2, 3, 2, 2)]
 
 
 def test_a_channel_carries_if_any_of_its_pixels_is_read():
     network = network_of(
         nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 2), shape=(2, 4, 4))
-    mask = torch.zeros(network.layout.prunable, dtype=torch.bool)
+    mask = torch.zeros(network.layout.prunable_count, dtype=torch.bool)
     convolution, dense = network.layout.unpack(mask).values()
     dense[1, 7] = True  # the last pixel of channel 1
     convolution[1, 0, 2, 2] = convolution[2, 1, 0, 0] = True
-    assert carrying(network, mask) == [Carrying('0.weight', 1, 2, 1, 3), Carrying('4.weight', 1, 12, 2, 2)]
+    assert connected_layers(network, mask) == [ConnectedLayer('0.weight', 1, 2, 1, 3), ConnectedLayer('4.weight', 1, 12, 2, 2)]
 
 
 def test_layers_kept_out_of_pruning_are_whole():
     network = task_of(keep_out=('output',)).network
-    nothing = torch.zeros(network.layout.prunable, dtype=torch.bool)
-    assert carrying(network, nothing)[2] == Carrying('output.weight', 100, 100, 4, 4)
-    assert compaction(network, nothing) == Compaction(0, 64, 104, 404)
+    nothing = torch.zeros(network.layout.prunable_count, dtype=torch.bool)
+    assert connected_layers(network, nothing)[2] == ConnectedLayer('output.weight', 100, 100, 4, 4)
+    assert connected_totals(network, nothing) == ConnectedTotals(0, 64, 104, 404)
 
 
 def every(network: Network) -> torch.Tensor:
-    return torch.ones(network.layout.prunable, dtype=torch.bool)
+    return torch.ones(network.layout.prunable_count, dtype=torch.bool)
 
 
 @pytest.mark.parametrize(('model', 'shape', 'more'), [
@@ -62,35 +62,35 @@ def every(network: Network) -> torch.Tensor:
     ('resnet110', (3, 8, 8), {}), ('wide-resnet28-2', (3, 8, 8), {}), ('mobilenet-v2', (3, 8, 8), {}),
     ('resnet50', (3, 32, 32), {})])
 def test_of_every_family_it_is_known_what_carries(model, shape, more):
-    network = Network.of(settings_of(model)(name=model, **more), shape, 4)
-    layers = carrying(network, every(network))
+    network = Network.of(settings_class(model)(name=model, **more), shape, 4)
+    layers = connected_layers(network, every(network))
     slots = [slot for slot in network.layout.slots if slot.kind != 'other']
     assert {layer.name for layer in layers} == {slot.name for slot in slots}
-    assert all((layer.inputs, layer.units) == (layer.of_inputs, layer.of_units) for layer in layers)
-    sparse = torch.rand(network.layout.prunable, generator=torch.Generator().manual_seed(0)) < 0.01
-    few = compaction(network, sparse)
-    assert 0 < few.units <= few.of_units == sum(slot.shape[0] for slot in slots)
+    assert all((layer.inputs, layer.units) == (layer.total_inputs, layer.total_units) for layer in layers)
+    sparse = torch.rand(network.layout.prunable_count, generator=torch.Generator().manual_seed(0)) < 0.01
+    few = connected_totals(network, sparse)
+    assert 0 < few.units <= few.total_units == sum(slot.shape[0] for slot in slots)
 
 
 def test_in_a_residual_network_a_channel_inside_a_block_is_heard_by_the_block_and_the_stream_by_all_after_it():
-    network = Network.of(settings_of('resnet20')(name='resnet20'), (3, 8, 8), 4)
+    network = Network.of(settings_class('resnet20')(name='resnet20'), (3, 8, 8), 4)
     mask = every(network)
     masks = network.layout.unpack(mask)
     names = [slot.name for slot in network.layout.prunable_slots]
     inside = next(name for name in names if masks[name].shape[:2] == (16, 16) and names.index(name) == 2)
     masks[inside][:, 5] = False  # nobody reads channel 5 of the first block's first convolution
-    found = {layer.name: layer for layer in carrying(network, mask)}
-    assert (found[names[1]].units, found[names[1]].of_units) == (15, 16)
+    found = {layer.name: layer for layer in connected_layers(network, mask)}
+    assert (found[names[1]].units, found[names[1]].total_units) == (15, 16)
     assert (found[inside].inputs, found[inside].units) == (15, 16)
     masks[names[1]][:, 3] = False  # the stream is still read by others
-    assert {layer.name: layer for layer in carrying(network, mask)}[names[0]].units == 16
+    assert {layer.name: layer for layer in connected_layers(network, mask)}[names[0]].units == 16
 
 
 def test_inputs_that_no_picture_lights_carry_nothing():
-    network, lit = task_of().network, torch.ones(1, 8, 8, dtype=torch.bool)
-    lit[0, 0] = False
-    assert compaction(network, every(network), lit) == Compaction(56, 64, 404, 404)
-    assert carrying(network, every(network), lit)[1].inputs == 300
+    network, nonzero_pixels = task_of().network, torch.ones(1, 8, 8, dtype=torch.bool)
+    nonzero_pixels[0, 0] = False
+    assert connected_totals(network, every(network), nonzero_pixels) == ConnectedTotals(56, 64, 404, 404)
+    assert connected_layers(network, every(network), nonzero_pixels)[1].inputs == 300
 
 
 def test_what_is_lit_is_asked_of_all_pictures_and_not_where_they_are_standardized_or_moved():
@@ -98,25 +98,25 @@ def test_what_is_lit_is_asked_of_all_pictures_and_not_where_they_are_standardize
     for split in (dark.train, dark.test):
         split.images[:, :, :2] = 0
     dark.test.images[7, 0, 1, 4] = 1
-    lit = sampling.lit(dark, DataSettings(name='digits'))
-    assert lit.shape == (1, 8, 8) and int((~lit).sum()) == 15
+    nonzero_pixels = sampling.nonzero_pixels(dark, DataSettings(name='digits'))
+    assert nonzero_pixels.shape == (1, 8, 8) and int((~nonzero_pixels).sum()) == 15
     for settings in ({'normalization': 'standardize'}, {'flip': True}, {'crop': 1}):
-        assert sampling.lit(dark, DataSettings(name='digits', **settings)) is None
+        assert sampling.nonzero_pixels(dark, DataSettings(name='digits', **settings)) is None
 
 
 def test_nothing_is_said_of_networks_with_other_layers():
     network = network_of(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2), shape=(1, 2, 2))
-    assert compaction(network, every(network)) is None
+    assert connected_totals(network, every(network)) is None
 
 
 def test_what_carries_nothing_may_be_anything():
     network, random = task_of().network, torch.Generator().manual_seed(1)
-    mask = torch.rand(network.layout.prunable, generator=random) < 0.01
-    weights, images = network.fresh(0), torch.rand(5, 1, 8, 8, generator=random)
+    mask = torch.rand(network.layout.prunable_count, generator=random) < 0.01
+    weights, images = network.initial_weights(0), torch.rand(5, 1, 8, 8, generator=random)
     weights[:len(mask)] *= mask
     before = network.logits(weights, {}, images)
     unread = ~network.layout.unpack(mask)['output.weight'].any(0)
-    assert int((~unread).sum()) == carrying(network, mask)[1].units < 100
+    assert int((~unread).sum()) == connected_layers(network, mask)[1].units < 100
     named = network.layout.unpack(weights)
     named['dense2.weight'][unread], named['dense2.bias'][unread] = 7., 7.
     assert torch.equal(network.logits(weights, {}, images), before)

@@ -7,7 +7,7 @@ from torch import nn
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout, Slot
 from lth.models.network import Network
-from lth.models.registry import settings_of
+from lth.models.registry import settings_class
 from lth.pruning import masks
 from lth.pruning.layer_densities import LAYER_COUNTS, balanced, erk, published_smart_ratio, smart_ratio, uniform
 
@@ -21,7 +21,7 @@ def dense(*widths: int, keep_out: tuple[str, ...] = ()) -> tuple[Slot, ...]:
 
 
 def resnet20() -> tuple[Slot, ...]:
-    exact = settings_of('resnet20')(name='resnet20', shortcut='identity', norm='plain')
+    exact = settings_class('resnet20')(name='resnet20', shortcut='identity', norm='plain')
     return Network.of(exact, (3, 32, 32), 10).layout.prunable_slots
 
 
@@ -113,7 +113,7 @@ def test_a_classifier_that_takes_all_there_is_is_refused_with_what_would_be_enou
                                        r'too few. Keep at least 33 of the 400, a density of 0.083;'):
         smart_ratio(slots, 32)
     assert smart_ratio(slots, 33) == (1, 1, 1, 30)
-    assert masks.portion(400, 0.083) == 33
+    assert masks.floor_share(400, 0.083) == 33
 
 
 def test_an_unknown_way_is_told_with_the_nearest():

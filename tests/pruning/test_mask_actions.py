@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lth import rng
-from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS, Change
+from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS, LayerSurvivors
 
 START = [1., -2., 3., -4., 5., -6., 7., -8.]
 # The second, fourth, sixth and seventh moved toward zero.
@@ -12,8 +12,8 @@ KEPT = [True, True, True, True, False, False, False, False]
 ANEW = [-10., -20., 30., 40., -50., 60., 70., 80.]
 
 
-def change(seed: int = 0) -> Change:
-    return Change(torch.tensor(START), torch.tensor(FINAL), torch.tensor(KEPT), lambda: torch.tensor(ANEW),
+def change(seed: int = 0) -> LayerSurvivors:
+    return LayerSurvivors(torch.tensor(START), torch.tensor(FINAL), torch.tensor(KEPT), lambda: torch.tensor(ANEW),
                   lambda: 0.25, rng.generator(seed, 'action'))
 
 

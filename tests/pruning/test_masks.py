@@ -16,12 +16,12 @@ def alive(count: int, rows: int = 1) -> torch.Tensor:
 @pytest.mark.parametrize(('count', 'rate', 'left'), [
     (100, 0.2, 80), (10, 0.29, 8), (100, 0.29, 71), (7, 0.1, 7), (30, 0.1, 27), (1000, 0.7, 300)])
 def test_floor_of_rate_times_survivors_go_in_exact_decimal_arithmetic(count, rate, left):
-    assert masks.survivors(count, rate) == left
+    assert masks.remaining_count(count, rate) == left
 
 
 def test_survivors_agree_with_rational_arithmetic_everywhere():
     wrong = [(count, percent) for count in range(0, 400, 7) for percent in range(1, 100)
-             if masks.survivors(count, percent / 100) != count - (Fraction(percent, 100) * count).__floor__()]
+             if masks.remaining_count(count, percent / 100) != count - (Fraction(percent, 100) * count).__floor__()]
     assert not wrong
 
 
@@ -89,34 +89,34 @@ def test_global_masks_equal_those_of_torch_prune_round_after_round():
 @pytest.mark.parametrize(('count', 'share', 'part'), [
     (1000, 0.29, 290), (268_336, 0.0059, 1_583), (7, 1.0, 7), (3, 0.3, 0)])
 def test_a_portion_is_rounded_down_from_the_decimal_that_was_written(count, share, part):
-    assert masks.portion(count, share) == part
+    assert masks.floor_share(count, share) == part
 
 
 def test_the_least_share_is_the_least_of_two_digits_that_is_enough():
     for count, wanted in [(49_600, 3), (268_336, 20), (10, 1), (1000, 10), (400, 33), (7, 7)]:
-        share = masks.least_share(count, wanted)
+        share = masks.smallest_share(count, wanted)
         below = share - 10.0 ** (int(f'{share:.1e}'.split('e')[1]) - 1)
         assert float(f'{share:.1e}') == share
-        assert masks.portion(count, share) >= wanted > masks.portion(count, float(f'{below:.3g}'))
+        assert masks.floor_share(count, share) >= wanted > masks.floor_share(count, float(f'{below:.3g}'))
 
 
 def test_a_random_mask_keeps_the_exact_count_of_every_layer():
-    mask = masks.spread([100, 7, 40], [30, 7, 1], seeds=[0, 1])
+    mask = masks.random_mask([100, 7, 40], [30, 7, 1], seeds=[0, 1])
     assert [part.sum(1).tolist() for part in mask.split([100, 7, 40], 1)] == [[30, 30], [7, 7], [1, 1]]
 
 
 def test_a_random_mask_is_its_seeds_own_and_differs_between_layers():
-    mask = masks.spread([100, 100], [50, 50], seeds=[3, 4])
-    assert torch.equal(mask[1:], masks.spread([100, 100], [50, 50], seeds=[4]))
+    mask = masks.random_mask([100, 100], [50, 50], seeds=[3, 4])
+    assert torch.equal(mask[1:], masks.random_mask([100, 100], [50, 50], seeds=[4]))
     assert not torch.equal(mask[0], mask[1])
     assert not torch.equal(mask[0, :100], mask[0, 100:])
 
 
 def test_a_random_mask_favours_no_position():
-    often = masks.spread([10], [5], seeds=range(2000)).sum(0)
+    often = masks.random_mask([10], [5], seeds=range(2000)).sum(0)
     assert (often - 1000).abs().max() < 5 * (2000 * 0.25) ** 0.5
 
 
 def test_a_mask_applied_makes_what_it_prunes_zero_and_leaves_the_rest_alone():
     weights = torch.tensor([[1., -2., 3., 4.]])
-    assert masks.applied(torch.tensor([[True, False]]), weights).tolist() == [[1., 0., 3., 4.]]
+    assert masks.apply_mask(torch.tensor([[True, False]]), weights).tolist() == [[1., 0., 3., 4.]]

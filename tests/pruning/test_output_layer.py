@@ -4,29 +4,29 @@ import torch
 
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.models.registry import settings_of
-from lth.pruning.output_layer import kept, redrawn, transplanted
-from lth.pruning.tickets import Ticket, drawn
+from lth.models.registry import settings_class
+from lth.pruning.output_layer import reinitialized_parameters, transplant, transplanted_count
+from lth.pruning.tickets import Ticket, initial_ticket
 
 CPU = torch.device('cpu')
 
 
 def network(shape: tuple[int, int, int] = (1, 8, 8), classes: int = 4, model: str = 'lenet-300-100') -> Network:
-    return Network.of(settings_of(model)(name=model), shape, classes)
+    return Network.of(settings_class(model)(name=model), shape, classes)
 
 
 def ticket(of: Network, seeds: int = 2) -> Ticket:
     """A random mask, and weights that are not 0 outside it: what is frozen there is part of a ticket."""
 
     random = torch.Generator().manual_seed(1)
-    mask = torch.rand(seeds, of.layout.prunable, generator=random) < 0.3
-    return Ticket(mask, torch.randn(seeds, of.layout.size, generator=random), drawn(of, range(seeds), CPU).buffers, 7)
+    mask = torch.rand(seeds, of.layout.prunable_count, generator=random) < 0.3
+    return Ticket(mask, torch.randn(seeds, of.layout.size, generator=random), initial_ticket(of, range(seeds), CPU).buffers, 7)
 
 
 def test_a_ticket_goes_to_pictures_of_the_same_shape_and_classes_as_it_is():
     one = ticket(network())
-    assert redrawn(network(), network()) == []
-    assert transplanted(one, network(), network(), drawn(network(), (0, 1), CPU)) is one
+    assert reinitialized_parameters(network(), network()) == []
+    assert transplant(one, network(), network(), initial_ticket(network(), (0, 1), CPU)) is one
 
 
 @pytest.mark.parametrize(('model', 'output'), [
@@ -34,9 +34,9 @@ def test_a_ticket_goes_to_pictures_of_the_same_shape_and_classes_as_it_is():
 @pytest.mark.parametrize('classes', [2, 10])
 def test_for_other_classes_the_output_layer_alone_is_drawn_anew_and_dense(model, output, classes):
     theirs, ours = network((3, 8, 8), 4, model), network((3, 8, 8), classes, model)
-    one, fresh = ticket(theirs), drawn(ours, (8, 9), CPU)
-    assert redrawn(theirs, ours) == [f'{output}weight', f'{output}bias']
-    there = transplanted(one, theirs, ours, fresh)
+    one, fresh = ticket(theirs), initial_ticket(ours, (8, 9), CPU)
+    assert reinitialized_parameters(theirs, ours) == [f'{output}weight', f'{output}bias']
+    there = transplant(one, theirs, ours, fresh)
     assert there.iteration == 7 and there.buffers is one.buffers
     for seed in range(2):
         old, new, anew = (layout.unpack(weights[seed]) for layout, weights in (
@@ -46,15 +46,15 @@ def test_for_other_classes_the_output_layer_alone_is_drawn_anew_and_dense(model,
             assert torch.equal(tensor, (anew if name.startswith(output) else old)[name])
         for name, mask in masks[1].items():
             assert mask.all() if name.startswith(output) else torch.equal(mask, masks[0][name])
-        assert kept(one.mask[seed], theirs, ours) == int(there.mask[seed].sum())
+        assert transplanted_count(one.mask[seed], theirs, ours) == int(there.mask[seed].sum())
 
 
 def test_pictures_of_another_shape_are_refused_with_both_and_the_layer():
     with pytest.raises(LthError, match=r'found on pictures of 1×8×8 does not fit pictures of 3×10×10: dense1.weight is '
                                        r'300×64 there and 300×300 here.*data.size=8 --set data.channels=1'):
-        redrawn(network(), network((3, 10, 10)))
+        reinitialized_parameters(network(), network((3, 10, 10)))
     with pytest.raises(LthError, match='stem.0.weight is 16×1×3×3 there and 16×3×3×3 here'):
-        redrawn(network(model='resnet20'), network((3, 8, 8), 5, 'resnet20'))
+        reinitialized_parameters(network(model='resnet20'), network((3, 8, 8), 5, 'resnet20'))
 
 
 def test_an_output_layer_of_other_inputs_is_refused_though_it_is_the_first_to_differ(tmp_path, monkeypatch):
@@ -63,4 +63,4 @@ def test_an_output_layer_of_other_inputs_is_refused_though_it_is_the_first_to_di
         'from torch import nn\n\n\ndef linear(shape, classes):\n'
         '    return nn.Sequential(nn.Flatten(), nn.Linear(shape[1] * shape[2], classes))\n')
     with pytest.raises(LthError, match='1.weight is 4×64 there and 5×81 here'):
-        redrawn(network(model='linear.py:linear'), network((1, 9, 9), 5, 'linear.py:linear'))
+        reinitialized_parameters(network(model='linear.py:linear'), network((1, 9, 9), 5, 'linear.py:linear'))

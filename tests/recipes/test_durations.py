@@ -2,9 +2,9 @@
 import pydantic
 import pytest
 
-from lth.recipes.durations import Length, Span
+from lth.recipes.durations import Duration, DurationSetting
 
-ADAPTER = pydantic.TypeAdapter(Length)
+ADAPTER = pydantic.TypeAdapter(DurationSetting)
 
 
 @pytest.mark.parametrize(('text', 'steps'), [
@@ -20,5 +20,5 @@ def test_anything_else_is_refused(text):
 
 
 def test_it_is_written_as_it_is_read():
-    assert [str(Span(1, 'epochs')), str(Span(3, 'iterations'))] == ['1 epoch', '3 iterations']
-    assert ADAPTER.validate_python(str(Span(1, 'epochs'))) == Span(1, 'epochs')
+    assert [str(Duration(1, 'epochs')), str(Duration(3, 'iterations'))] == ['1 epoch', '3 iterations']
+    assert ADAPTER.validate_python(str(Duration(1, 'epochs'))) == Duration(1, 'epochs')

@@ -4,10 +4,10 @@ import functools
 import pytest
 
 from lth.errors import LthError
-from lth.experiments.plan import Plan, planned
+from lth.experiments.plan import Plan, make_plan
 from lth.models.registry import MODELS
 from lth.recipes import presets
-from lth.recipes.schema import merged
+from lth.recipes.schema import merge
 
 GEMS = ('gem', 'gem-at-init', 'gem-edge-popup', 'gem-global-edge-popup', 'gem-hypercube', 'gem-supermask')
 STANDS_FOR = dict.fromkeys(GEMS, 'lenet-5') | {
@@ -19,20 +19,20 @@ STANDS_FOR = dict.fromkeys(GEMS, 'lenet-5') | {
 def plan(name: str) -> Plan:
     """The plan of a recipe, with a model and a data set that a fallback would serve."""
 
-    family = name.removesuffix(f'-{presets.entry(name).dataset}')
+    family = name.removesuffix(f'-{presets.preset(name).dataset}')
     names = {'model': {'name': STANDS_FOR.get(family, family)}, 'data': {'name': 'fashion-mnist'}}
-    return planned(merged(names, presets.find(name)[0]), name)
+    return make_plan(merge(names, presets.find(name)[0]), name)
 
 
 @pytest.mark.parametrize('name', presets.names())
 def test_every_recipe_can_be_planned_as_it_is_and_names_its_source(name):
-    assert plan(name).remarks == ()
+    assert plan(name).notes == ()
     assert plan(name).recipe.source
 
 
 @pytest.mark.parametrize('name', presets.names())
 def test_a_name_tells_what_a_recipe_is_for(name):
-    entry = presets.entry(name)
+    entry = presets.preset(name)
     pair = f'{entry.model}-{entry.dataset}'
     if entry.role == 'gem':
         percent = name.removeprefix(f'gem-{pair}-')
@@ -107,15 +107,15 @@ def test_morcos_et_al_reset_to_one_epoch_in(name):
     ('vgg19', 'imagenet', 'default-imagenet.yaml'), ('torchvision:vit_b_16', 'imagenet', 'default-imagenet.yaml'),
     ('../../etc/passwd:net', 'cifar10', 'default.yaml'), ('my.networks:resnet', 'my.data:all', 'default.yaml')])
 def test_a_pair_takes_the_nearest_recipe_and_says_so_if_it_is_not_its_own(model, dataset, origin):
-    _, found, remark = presets.default(model, dataset)
+    _, found, note = presets.default_recipe(model, dataset)
     assert found == origin
-    assert (remark is None) == (origin == f'{model}-{dataset}.yaml')
-    assert remark is None or remark.startswith(f'no published setting for {model} on {dataset}: took those of {origin}')
+    assert (note is None) == (origin == f'{model}-{dataset}.yaml')
+    assert note is None or note.startswith(f'no published setting for {model} on {dataset}: took those of {origin}')
 
 
 @pytest.mark.parametrize('model', MODELS.names())
 def test_no_model_of_the_zoo_falls_to_what_suits_unknown_networks(model):
-    assert presets.default(model, 'cifar10')[1] != 'default.yaml'
+    assert presets.default_recipe(model, 'cifar10')[1] != 'default.yaml'
 
 
 @pytest.mark.parametrize('name', ['resnet', 'vgg', 'wide-resnet', 'mobilenet-v2'])
@@ -129,7 +129,7 @@ def test_a_recipe_with_a_base_says_only_what_differs(tmp_path):
     raw, origin = presets.find(str(tmp_path / 'mine.yaml'))
     low = presets.find('resnet20-cifar10-low')[0]
     assert origin == 'mine.yaml'
-    assert raw == merged(low, {'algorithm': {'rounds': 3}, 'source': f'mine.yaml over {low["source"]}'})
+    assert raw == merge(low, {'algorithm': {'rounds': 3}, 'source': f'mine.yaml over {low["source"]}'})
 
 
 @pytest.mark.parametrize('base', ['resnet20-cifar10-lo', '[1]', 'mine.yaml'])

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from lth.errors import LthError
-from lth.experiments.plan import planned
+from lth.experiments.plan import make_plan
 from lth.recipes import presets
-from lth.recipes.rare_gems import Conversion, converted, drops
+from lth.recipes.rare_gems import Conversion, convert, finetuning_milestones
 from lth.recipes.rare_gems.keys import KINDS, MISSPELT, NOT_NEEDED, REFUSED, TAKEN
 from lth.recipes.schema import differences
-from lth.system.files import Raw, parsed_yaml
+from lth.system.files import Raw, parse_yaml
 
 # As published for ResNet-20 on CIFAR-10.
 SAMPLE = {
@@ -41,7 +41,7 @@ NAMES = '''
 def conversion(**over: Any) -> Conversion:
     """The sample with other values; a value of None leaves its key out."""
 
-    return converted({key: value for key, value in (SAMPLE | over).items() if value is not None}, 'mine.yml')
+    return convert({key: value for key, value in (SAMPLE | over).items() if value is not None}, 'mine.yml')
 
 
 def recipe(**over: Any) -> Raw:
@@ -55,14 +55,14 @@ def complaints(**over: Any) -> list[str]:
 
 
 def test_the_published_sample_is_the_published_recipe():
-    ours = planned(recipe(), 'mine.yml').recipe.dump()
-    theirs = planned(presets.find('gem-resnet20-cifar10-0.59')[0], 'gem-resnet20-cifar10-0.59').recipe.dump()
+    ours = make_plan(recipe(), 'mine.yml').recipe.dump()
+    theirs = make_plan(presets.find('gem-resnet20-cifar10-0.59')[0], 'gem-resnet20-cifar10-0.59').recipe.dump()
     assert differences(ours | {'source': ''}, theirs | {'source': ''}) == []
     assert ours['source'] == 'mine.yml (rare-gems settings)'
 
 
 def test_the_published_sample_keeps_as_many_weights_as_there():
-    assert planned(recipe(), 'mine.yml').kept[-1] == 1580
+    assert make_plan(recipe(), 'mine.yml').kept[-1] == 1580
 
 
 def test_every_known_key_is_in_exactly_one_class():
@@ -80,11 +80,11 @@ def test_refusals_name_kinds_that_there_are():
 
 def test_a_file_is_read_as_yaml_reads_it(tmp_path):
     text = ''.join(f'{key}: {value}\n' for key, value in SAMPLE.items()) + 'fine_tune_wd: 1e-4\n'
-    assert converted(parsed_yaml(text, 'mine.yml'), 'mine.yml').recipe == recipe()
+    assert convert(parse_yaml(text, 'mine.yml'), 'mine.yml').recipe == recipe()
 
 
 def test_keys_without_a_part_are_named_once_in_one_sentence():
-    told = [remark for remark in conversion(save_every=10).remarks if remark.startswith('not needed here: ')]
+    told = [note for note in conversion(save_every=10).notes if note.startswith('not needed here: ')]
     assert len(told) == 1
     assert told[0].removeprefix('not needed here: ').split(', ') == [
         'name', 'conv_type', 'freeze_weights', 'prune_type', 'scale_fan', 'round', 'noise', 'noise_ratio',
@@ -95,12 +95,12 @@ def test_keys_without_a_part_are_named_once_in_one_sentence():
 def test_a_key_that_is_not_needed_changes_nothing_and_is_named(key):
     changed = conversion(**{key: 3})
     assert changed.recipe == recipe()
-    assert any(remark.startswith('not needed here: ') and key in remark.split(': ')[1].split(', ')
-               for remark in changed.remarks)
+    assert any(note.startswith('not needed here: ') and key in note.split(': ')[1].split(', ')
+               for note in changed.notes)
 
 
 def test_what_a_file_leaves_out_is_as_published_and_told():
-    found = converted({'algo': 'hc_iter', 'arch': 'resnet20', 'dataset': 'CIFAR10'}, 'mine.yml')
+    found = convert({'algo': 'hc_iter', 'arch': 'resnet20', 'dataset': 'CIFAR10'}, 'mine.yml')
     training, algorithm = found.recipe['training'], found.recipe['algorithm']
     assert training['optimizer'] == {
         'name': 'sgd', 'learning_rate': 0.001, 'weight_decay': 5e-4, 'momentum': 0.9, 'nesterov': False}
@@ -108,7 +108,7 @@ def test_what_a_file_leaves_out_is_as_published_and_told():
         '10 epochs', 64, {'name': 'constant'})
     assert (algorithm['density'], algorithm['freeze_every'], algorithm['penalty']) == (0.005, '5 epochs', 0.)
     assert (algorithm['finetune']['optimizer']['learning_rate'], algorithm['final_mask']) == (0.01, 'in-force')
-    assert any('lr 0.001, lr_policy constant_lr, epochs 10' in remark for remark in found.remarks)
+    assert any('lr 0.001, lr_policy constant_lr, epochs 10' in note for note in found.notes)
 
 
 def test_the_seed_is_that_of_the_trial():
@@ -116,7 +116,7 @@ def test_the_seed_is_that_of_the_trial():
     assert conversion(seed=7).seeds == (7,)
     third = conversion(seed=7, trial_num=3)
     assert third.seeds == (9,)
-    assert any('for all of them --seeds 7-9' in remark for remark in third.remarks)
+    assert any('for all of them --seeds 7-9' in note for note in third.notes)
 
 
 def test_the_folder_of_the_pictures_is_taken_over():
@@ -144,7 +144,7 @@ def test_a_setting_of_the_search_is_taken_over(over, expected):
 def test_a_rate_of_its_own_is_the_density_that_it_ends_in():
     found = recipe(override_prune_rate=True, prune_rate=0.162215)
     assert found['algorithm']['density'] == pytest.approx(0.0059, rel=1e-4)
-    assert planned(found, 'mine.yml').kept[-1] == 1580
+    assert make_plan(found, 'mine.yml').kept[-1] == 1580
 
 
 @pytest.mark.parametrize(('over', 'place', 'expected'), [
@@ -175,7 +175,7 @@ def test_a_rate_of_its_own_is_the_density_that_it_ends_in():
     ({'bn_type': 'AffineBatchNorm'}, ('model', 'norm'), 'affine')])
 def test_a_setting_of_network_or_training_is_taken_over(over, place, expected):
     found: Any = recipe(**over)
-    planned(found, 'mine.yml')
+    make_plan(found, 'mine.yml')
     for key in place:
         found = found[key]
     assert found == expected
@@ -184,7 +184,7 @@ def test_a_setting_of_network_or_training_is_taken_over(over, place, expected):
 @pytest.mark.parametrize(('epochs', 'expected'), [
     (100, [50, 80]), (150, [80, 120]), (160, [80, 120]), (200, [100, 150]), (300, [150, 250]), (90, [45, 60])])
 def test_finetuning_drops_where_it_does_there(epochs, expected):
-    assert drops(epochs) == expected
+    assert finetuning_milestones(epochs) == expected
 
 
 # The weights that rare-gems counts, or ours where it forgets some.
@@ -200,20 +200,20 @@ def test_finetuning_drops_where_it_does_there(epochs, expected):
     ('ResNet101', 'FfcvImageNet', 'torchvision:resnet101', 44_442_816)])
 def test_every_network_is_one_of_ours_with_the_weights_that_it_has_there(arch, dataset, name, weights):
     found = conversion(arch=arch, dataset=dataset, first_layer_dense=True)
-    plan = planned(found.recipe, 'mine.yml')
-    assert plan.recipe.model.name == name and plan.network.layout.weights == weights
+    plan = make_plan(found.recipe, 'mine.yml')
+    assert plan.recipe.model.name == name and plan.network.layout.weight_count == weights
     convolutions = [slot for slot in plan.network.layout.slots if slot.kind == 'convolution']
     least = min(convolutions, key=lambda slot: slot.shape[1])
     kept_out = [slot for slot in plan.network.layout.slots if slot.kind != 'other' and not slot.prunable]
     assert [slot.shape[1] for slot in kept_out] == [3] and least.shape[1] <= 3
-    told = any(remark.startswith(f'{name}: ') for remark in found.remarks)
+    told = any(note.startswith(f'{name}: ') for note in found.notes)
     biased = any(slot.name.endswith('bias') and slot.size == plan.source.classes for slot in plan.network.layout.slots)
     assert told == biased
 
 
 @pytest.mark.parametrize('arch', ['ResNet50', 'ResNet101'])
 def test_shortcuts_that_rare_gems_does_not_count_are_told(arch):
-    assert any('its projection shortcuts, 2,776,576 weights' in remark for remark in conversion(arch=arch).remarks)
+    assert any('its projection shortcuts, 2,776,576 weights' in note for note in conversion(arch=arch).notes)
 
 
 @pytest.mark.parametrize(('dataset', 'name', 'crop', 'flip'), [
@@ -222,7 +222,7 @@ def test_shortcuts_that_rare_gems_does_not_count_are_told(arch):
     ('cifar-10', 'cifar10', 4, True)])
 def test_every_data_set_is_one_of_ours(dataset, name, crop, flip):
     arch = 'Conv4' if name != 'imagenet' else 'ResNet50'
-    settings = planned(recipe(dataset=dataset, arch=arch), 'mine.yml').recipe.data
+    settings = make_plan(recipe(dataset=dataset, arch=arch), 'mine.yml').recipe.data
     assert (settings.name, settings.crop, settings.flip, settings.normalization) == (name, crop, flip, 'standardize')
     assert settings.resized_crop == (0.08 if name == 'imagenet' else None)
 
@@ -230,7 +230,7 @@ def test_every_data_set_is_one_of_ours(dataset, name, crop, flip):
 def test_all_of_the_data_is_never_trained_on_and_that_is_told():
     full = conversion(use_full_data=True)
     assert full.recipe == recipe()
-    assert any('data.validation' in remark for remark in full.remarks)
+    assert any('data.validation' in note for note in full.notes)
 
 
 FINETUNE = recipe()['algorithm']['finetune']
@@ -271,13 +271,13 @@ def test_iterative_magnitude_pruning_is_ours_with_the_rounds_that_are_wanted(ove
     assert found['algorithm'] == {'name': 'magnitude', 'rounds': rounds, 'rates': over.get('prune_rate', 0.2),
                                   'scope': 'global', 'rewind': '1000 iterations'}
     assert found['training'] == recipe(epochs=160)['training']
-    assert len(planned(found, 'mine.yml').kept) == rounds + 1
+    assert len(make_plan(found, 'mine.yml').kept) == rounds + 1
 
 
 def test_a_round_of_magnitude_pruning_trains_for_all_epochs_unless_there_is_a_period():
     found = recipe(algo='imp', iter_period=None, imp_rewind_iter=2000)
     assert (found['training']['length'], found['algorithm']['rewind']) == ('150 epochs', '2000 iterations')
-    told = conversion(algo='imp', iter_period=160).remarks[-1]
+    told = conversion(algo='imp', iter_period=160).notes[-1]
     assert told.startswith('not needed here: ') and 'epochs' in told.removeprefix('not needed here: ').split(', ')
 
 
@@ -287,8 +287,8 @@ def test_a_dense_network_is_trained_without_a_single_pruning(over):
     found = conversion(**over)
     assert found.recipe['algorithm'] == {'name': 'magnitude', 'rounds': 0}
     assert found.recipe['training'] == recipe()['training'] and found.recipe['model'] == recipe()['model']
-    assert planned(found.recipe, 'mine.yml').kept == [268_336]
-    assert any('fine_tune_lr,' in remark and 'target_sparsity' in remark for remark in found.remarks)
+    assert make_plan(found.recipe, 'mine.yml').kept == [268_336]
+    assert any('fine_tune_lr,' in note and 'target_sparsity' in note for note in found.notes)
 
 
 def test_magnitude_pruning_of_a_network_without_scores_stays_what_it_is():
@@ -300,7 +300,7 @@ def test_a_smart_ratio_is_the_share_that_goes_and_is_finetuned(over):
     found = conversion(smart_ratio=0.9941, **over)
     assert found.recipe['algorithm'] == {'name': 'smart-ratio', 'density': 0.0059}
     assert found.recipe['training'] == FINETUNE
-    assert any('random_subnet: True' in remark for remark in found.remarks) != bool(over)
+    assert any('random_subnet: True' in note for note in found.notes) != bool(over)
 
 
 @pytest.mark.parametrize(('over', 'density'), [
@@ -346,7 +346,7 @@ def test_a_key_that_is_not_offered_is_refused_where_it_matters_with_a_way_out(ke
 def test_a_key_that_is_not_offered_is_not_needed_where_it_is_off(key):
     off = conversion(**{key: HARMLESS.get(key, SAMPLE.get(key, False))})
     assert off.recipe == recipe()
-    assert any(remark.startswith('not needed here: ') and key in remark for remark in off.remarks)
+    assert any(note.startswith('not needed here: ') and key in note for note in off.notes)
 
 
 @pytest.mark.parametrize(('over', 'key'), [
@@ -431,7 +431,7 @@ def test_all_mistakes_are_told_together():
 @pytest.mark.parametrize('raw', [['algo'], 'algo', None, 3])
 def test_what_is_no_mapping_is_refused(raw):
     with pytest.raises(LthError, match=f'mine.yml: expected `key: value` lines .* found {type(raw).__name__}'):
-        converted(raw, 'mine.yml')
+        convert(raw, 'mine.yml')
 
 
 @pytest.mark.parametrize('pair', [('weight_training', 'mixed_precision'), ('random_subnet', 'mixed_precision')])

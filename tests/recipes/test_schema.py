@@ -3,8 +3,8 @@ import pytest
 
 from lth.algorithms import ALGORITHMS
 from lth.errors import LthError
-from lth.models.registry import settings_of
-from lth.recipes.schema import differences, merged, validated
+from lth.models.registry import settings_class
+from lth.recipes.schema import differences, merge, validate_recipe
 from lth.system.files import Raw
 
 
@@ -13,12 +13,12 @@ def raw(**over: object) -> Raw:
     base = {'model': {'name': 'lenet-300-100'}, 'data': {'name': 'mnist'},
             'algorithm': {'name': 'magnitude', 'rates': 0.2},
             'training': {'length': '5 epochs', 'batch_size': 60, 'optimizer': optimizer}}
-    return merged(base, over)
+    return merge(base, over)
 
 
 def check(recipe: Raw):
-    model = settings_of(recipe['model']['name'])
-    return validated(recipe, 'lenet.yaml', model=model, algorithm=ALGORITHMS.find('magnitude').settings)
+    model = settings_class(recipe['model']['name'])
+    return validate_recipe(recipe, 'lenet.yaml', model=model, algorithm=ALGORITHMS.find('magnitude').settings)
 
 
 def error(**over: object) -> str:
@@ -90,8 +90,8 @@ def test_nesterov_wants_momentum():
 
 
 def test_a_section_whose_name_changes_starts_afresh():
-    assert merged({'o': {'name': 'adam', 'betas': 1}}, {'o': {'name': 'sgd'}}) == {'o': {'name': 'sgd'}}
-    assert merged({'o': {'name': 'adam', 'betas': 1}}, {'o': {'x': 2}}) == {'o': {'name': 'adam', 'betas': 1, 'x': 2}}
+    assert merge({'o': {'name': 'adam', 'betas': 1}}, {'o': {'name': 'sgd'}}) == {'o': {'name': 'sgd'}}
+    assert merge({'o': {'name': 'adam', 'betas': 1}}, {'o': {'x': 2}}) == {'o': {'name': 'adam', 'betas': 1, 'x': 2}}
 
 
 def test_differences_name_each_setting_with_both_values():

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lth.algorithms.imp import Settings, find_ticket
-from lth.analysis.summary_table import table
+from lth.analysis.summary_table import summary_rows
 from lth.errors import LthError
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run
@@ -32,7 +32,7 @@ def saved(folder: Path, found: list[Round], seeds: tuple[int, ...] = (0, 7)) -> 
 
 
 def test_what_is_read_is_what_was_written(tmp_path, found):
-    past = saved(tmp_path, found).past((0, 7), torch.device('cpu'))
+    past = saved(tmp_path, found).stored_rounds((0, 7), torch.device('cpu'))
     assert len(past) == 2
     for mine, theirs in zip(past, found, strict=True):
         assert mine.number == theirs.number and mine.ticket.iteration == theirs.ticket.iteration
@@ -47,7 +47,7 @@ def test_a_seed_trained_beside_others_is_stored_as_if_alone(tmp_path, found):
     assert [path.name for path in sorted(run.folder.iterdir())] == ['recipe.yaml', 'seed-0', 'seed-7']
     assert sorted(path.name for path in run.round_folder(7, 1).iterdir()) == [
         'mask.safetensors', 'metrics.jsonl', 'ticket.safetensors', 'trained.safetensors']
-    assert torch.equal(run.load(7, 1).ticket.weights[0], found[1].ticket.weights[1])
+    assert torch.equal(run.load_round(7, 1).ticket.weights[0], found[1].ticket.weights[1])
 
 
 def test_files_load_into_a_plain_module_without_this_package(tmp_path, found):
@@ -73,8 +73,8 @@ def test_the_header_explains_the_file(tmp_path, found):
 def test_a_round_exists_only_under_its_final_name(tmp_path, found):
     run = saved(tmp_path, found)
     run.round_folder(0, 1).rename(run.round_folder(0, 1).with_suffix('.partial'))
-    assert (run.rounds(0), run.rounds(7), run.rounds(3)) == (1, 2, 0)
-    assert len(run.past((0, 7), torch.device('cpu'))) == 1 and run.seeds() == [0, 7]
+    assert (run.round_count(0), run.round_count(7), run.round_count(3)) == (1, 2, 0)
+    assert len(run.stored_rounds((0, 7), torch.device('cpu'))) == 1 and run.seeds() == [0, 7]
 
 
 @pytest.mark.parametrize('name', ['mask.safetensors', 'ticket.safetensors', 'trained.safetensors', 'metrics.jsonl'])
@@ -83,7 +83,7 @@ def test_a_torn_file_is_named_and_never_half_read(tmp_path, found, name):
     path = run.round_folder(0, 1) / name
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(LthError, match=f'{name} is (missing or )?torn'):
-        run.load(0, 1)
+        run.load_round(0, 1)
 
 
 @pytest.mark.parametrize('lines', [
@@ -111,18 +111,18 @@ def test_a_mask_that_is_none_or_not_the_recorded_one_is_refused(tmp_path, found,
     run = saved(tmp_path, found)
     path = run.round_folder(0, 1) / 'mask.safetensors'
     header, masks = tensor_files.read(path)
-    path.write_bytes(tensor_files.encoded({name: change(mask) for name, mask in masks.items()}, header))
+    path.write_bytes(tensor_files.encode({name: change(mask) for name, mask in masks.items()}, header))
     with pytest.raises(LthError, match='does not hold masks|do not belong together'):
-        run.load(0, 1)
+        run.load_round(0, 1)
 
 
 def test_training_that_touched_pruned_weights_is_noticed(tmp_path, found):
     run = saved(tmp_path, found)
     path = run.round_folder(0, 1) / 'trained.safetensors'
     header, tensors = tensor_files.read(path)
-    path.write_bytes(tensor_files.encoded({name: tensor + 1 for name, tensor in tensors.items()}, header))
+    path.write_bytes(tensor_files.encode({name: tensor + 1 for name, tensor in tensors.items()}, header))
     with pytest.raises(LthError, match='do not belong together'):
-        run.load(0, 1)
+        run.load_round(0, 1)
 
 
 def test_a_round_that_is_there_already_must_be_the_same(tmp_path, found):
@@ -151,7 +151,7 @@ def test_left_overs_of_a_killed_session_are_no_foreign_files_and_are_cleared_awa
     (tmp_path / 'seed-0').rename(tmp_path / '.seed')
     assert run.stored_recipe() is None
     (tmp_path / '.seed').rename(tmp_path / 'seed-0')
-    run.tidy()
+    run.remove_leftovers()
     assert sorted(path.name for path in tmp_path.rglob('*')) == ['.lock', 'seed-0']
 
 
@@ -160,7 +160,7 @@ def test_a_file_of_another_place_is_refused(tmp_path, found):
     other = run.round_folder(7, 1) / 'ticket.safetensors'
     (run.round_folder(0, 1) / 'ticket.safetensors').write_bytes(other.read_bytes())
     with pytest.raises(LthError, match='does not belong there: its seed is 7, expected 0'):
-        run.load(0, 1)
+        run.load_round(0, 1)
 
 
 def test_a_file_of_another_network_names_the_first_tensor_that_differs(tmp_path, found):
@@ -168,7 +168,7 @@ def test_a_file_of_another_network_names_the_first_tensor_that_differs(tmp_path,
     other = Run(run.folder, RECIPE, task_of('lenet-300-100').network)
     says = 'does not fit lenet-300-100: blocks.0.main.0.weight is .* absent in the network'
     with pytest.raises(LthError, match=says):
-        other.load(0, 1)
+        other.load_round(0, 1)
 
 
 def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
@@ -179,9 +179,9 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
 
 def test_sessions_are_added_and_brought_up_to_date(tmp_path, found):
     run = saved(tmp_path, found)
-    run.record({'start': 1, 'rounds': 1}, first=True)
-    run.record({'start': 1, 'rounds': 2}, first=False)
-    run.record({'start': 2, 'rounds': 1}, first=True)
+    run.record_session({'start': 1, 'rounds': 1}, first=True)
+    run.record_session({'start': 1, 'rounds': 2}, first=False)
+    run.record_session({'start': 2, 'rounds': 1}, first=True)
     sessions = json.loads((run.folder / 'environment.json').read_text())
     assert sessions == [{'start': 1, 'rounds': 2}, {'start': 2, 'rounds': 1}]
 
@@ -194,7 +194,7 @@ def test_the_early_stop_is_the_first_of_least_validation_loss():
 
 def test_a_seed_of_several_draws_counts_once(tmp_path, found):
     run = saved(tmp_path, found)
-    once, twice = table([run], [0, 7])[1], table([run, run], [0, 7])[1]
+    once, twice = summary_rows([run], [0, 7])[1], summary_rows([run, run], [0, 7])[1]
     assert twice[:-1] == once[:-1] and once.test_accuracy.n == 2
     assert [(one.draw, one.seed) for one in twice.outcomes] == [(1, 0), (1, 7), (2, 0), (2, 7)]
 
@@ -204,7 +204,7 @@ def test_the_table_has_means_over_the_seeds_that_have_the_round(tmp_path, found)
     for path in run.round_folder(7, 1).iterdir():
         path.unlink()
     run.round_folder(7, 1).rmdir()
-    first, second = table([run], [0, 7])
+    first, second = summary_rows([run], [0, 7])
     accuracies = found[0].trained.history[-1].test.accuracy
     assert first.test_accuracy.mean == pytest.approx(sum(accuracies) / 2) and first.test_accuracy.n == 2
     assert second.test_accuracy.n == 1 and second.test_accuracy.margin is None

@@ -11,7 +11,7 @@ from lth.system import files
 
 
 def test_scientific_notation_without_a_point_is_a_number():
-    assert files.parsed_yaml('[1e-3, 2E+4, -1.5e-2, "1e-3"]', 'here') == [0.001, 20000., -0.015, '1e-3']
+    assert files.parse_yaml('[1e-3, 2E+4, -1.5e-2, "1e-3"]', 'here') == [0.001, 20000., -0.015, '1e-3']
 
 
 def test_a_key_given_twice_is_refused(tmp_path):

@@ -9,24 +9,24 @@ from lth.system import tensor_files
 
 def test_a_file_is_read_by_safetensors_alone(tmp_path):
     mask = torch.tensor([[True, False], [True, True]])
-    (tmp_path / 'm.safetensors').write_bytes(tensor_files.encoded({'a.weight': mask}, {'seed': 3}))
+    (tmp_path / 'm.safetensors').write_bytes(tensor_files.encode({'a.weight': mask}, {'seed': 3}))
     assert torch.equal(load_file(tmp_path / 'm.safetensors')['a.weight'], mask)
 
 
 def test_equal_content_gives_equal_bytes():
     header = {str(number): number for number in range(30)}
-    assert len({tensor_files.encoded({'b': torch.ones(2), 'a': torch.ones(3)}, header) for _ in range(20)}) == 1
+    assert len({tensor_files.encode({'b': torch.ones(2), 'a': torch.ones(3)}, header) for _ in range(20)}) == 1
 
 
 def test_permuted_views_are_stored_as_what_they_look_like(tmp_path):
     view = torch.arange(6.).view(2, 3).t()
-    (tmp_path / 'v.safetensors').write_bytes(tensor_files.encoded({'v': view}, {}))
+    (tmp_path / 'v.safetensors').write_bytes(tensor_files.encode({'v': view}, {}))
     assert torch.equal(tensor_files.read(tmp_path / 'v.safetensors')[1]['v'], view)
 
 
 @pytest.mark.parametrize('keep', [0, 5, 60, -1])
 def test_a_torn_file_is_named(tmp_path, keep):
-    content = tensor_files.encoded({'a': torch.ones(100)}, {'seed': 1})
+    content = tensor_files.encode({'a': torch.ones(100)}, {'seed': 1})
     (tmp_path / 't.safetensors').write_bytes(content[:keep])
     with pytest.raises(LthError, match='t.safetensors is torn'):
         tensor_files.read(tmp_path / 't.safetensors')

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, MultiStepLR
 
-from lth.recipes.schema import Training
+from lth.recipes.schema import TrainingSettings
 from lth.training.lr_schedules import learning_rates
 
 
-def training(**settings: object) -> Training:
+def training(**settings: object) -> TrainingSettings:
     optimizer = {'name': 'sgd', 'learning_rate': 0.5}
-    return Training.model_validate({'length': '6 epochs', 'batch_size': 1, 'optimizer': optimizer} | settings)
+    return TrainingSettings.model_validate({'length': '6 epochs', 'batch_size': 1, 'optimizer': optimizer} | settings)
 
 
 def oracle(make, steps: int, every: int = 1) -> list[float]:

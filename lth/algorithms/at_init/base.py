@@ -20,11 +20,11 @@ from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers
 from lth.pruning import masks
 from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
-from lth.pruning.tickets import Round, Ticket, fresh
-from lth.recipes.schema import AlgorithmSettings, Training
+from lth.pruning.tickets import Round, Ticket, dense_ticket
+from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.engines.batches import Batches
-from lth.training.engines.dropout_rng import noise
-from lth.training.loop import measured
+from lth.training.engines.dropout_rng import seed_dropout
+from lth.training.loop import measure
 from lth.training.task import State, Task
 
 _MEND = 'Choose random or smart-ratio, which keep some of every layer'
@@ -51,7 +51,7 @@ class Measured(Ranked):
     batches: int = Field(1, ge=1)
 
 
-def kept(layout: Layout, settings: Sparse, _training: Training, _steps_per_epoch: int) -> list[int]:
+def kept(layout: Layout, settings: Sparse, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
     """The count of the one round."""
 
     return [counted(layout, settings)]
@@ -63,11 +63,11 @@ def counted(layout: Layout, settings: Sparse) -> int:
     return kept_count(layout, settings.density)
 
 
-def unchecked(_settings: Sparse, _training: Training, _steps_per_epoch: int) -> None:
+def unchecked(_settings: Sparse, _training: TrainingSettings, _steps_per_epoch: int) -> None:
     """All that can be wrong is told by the counts."""
 
 
-def check_batches(settings: Measured, training: Training, steps_per_epoch: int) -> None:
+def check_batches(settings: Measured, training: TrainingSettings, steps_per_epoch: int) -> None:
     """An LthError if there are not so many batches."""
 
     if settings.batches > steps_per_epoch:
@@ -76,8 +76,8 @@ def check_batches(settings: Measured, training: Training, steps_per_epoch: int) 
 
 
 def chooses(
-        name: str, settings: type[Sparse], *, counts: Callable[[Layout, Any, Training, int], list[int]] = kept,
-        check: Callable[[Any, Training, int], None] = unchecked) -> Callable[[Choose], Find]:
+        name: str, settings: type[Sparse], *, counts: Callable[[Layout, Any, TrainingSettings, int], list[int]] = kept,
+        check: Callable[[Any, TrainingSettings, int], None] = unchecked) -> Callable[[Choose], Find]:
     """A decorator that registers a choice of a mask (R, P), given the network as it was drawn, as an algorithm."""
 
     def add(choose: Choose) -> Find:
@@ -85,7 +85,7 @@ def chooses(
         @functools.wraps(choose)
         def find_gem(task: Task, settings: Sparse, past: Sequence[Round]) -> Iterator[Round]:
             if not past:
-                start = fresh(task)
+                start = dense_ticket(task)
                 yield gem(task, settings, start, choose(task, settings, start))
         return algorithm(name, settings, kept=counts, check=check, trains='never', finds='gems')(find_gem)
     return add
@@ -97,8 +97,8 @@ def gem(task: Task, settings: Sparse, start: Ticket, mask: Tensor) -> Round:
     """
 
     refuse_empty_layers(task, mask, f'Choosing weights by {settings.name}', _MEND)
-    state = State(masks.applied(mask, start.weights), start.buffers)
-    state = replace(state, history=(measured(task, state),))
+    state = State(masks.apply_mask(mask, start.weights), start.buffers)
+    state = replace(state, history=(measure(task, state),))
     return Round(0, Ticket(mask, state.weights, start.buffers, 0), state)
 
 
@@ -126,7 +126,7 @@ def spread(task: Task, counts: Sequence[int]) -> Tensor:
     """The mask of so many weights of each layer at random: (R, P)."""
 
     sizes = [slot.size for slot in task.network.layout.prunable_slots]
-    return masks.spread(sizes, counts, seeds=task.seeds).to(task.engine.device)
+    return masks.random_mask(sizes, counts, seeds=task.seeds).to(task.engine.device)
 
 
 def seed_by_seed(task: Task, start: Ticket, score: Score) -> Tensor:
@@ -146,14 +146,14 @@ def losses_of(
     the same pictures and noise whenever it is asked for. Weights and buffers are left alone.
     """
 
-    module = task.network.bound(weights.clone(), {name: buffer.clone() for name, buffer in buffers.items()})
+    module = task.network.bind(weights.clone(), {name: buffer.clone() for name, buffer in buffers.items()})
     drawn = Batches(task, weights.dtype)
     drawn.begin(0)
     pictures = [drawn.at(columns) for columns in drawn.columns[:batches]]
 
     def loss_at(number: int) -> Tensor:
         images, labels = pictures[number]
-        with noise(task) as begin_noise:
+        with seed_dropout(task) as begin_noise:
             begin_noise(number)
             return F.cross_entropy(module(images[0]) / temperature, labels[0])
     return prunable(task.network.layout, module), loss_at

@@ -40,9 +40,9 @@ def scores(task: Task, weights: Tensor, buffers: Buffers, *, batches: int = 1, t
     layout = task.network.layout
     parameters, loss_at = base.losses_of(task, weights, buffers, batches=batches, temperature=temperature)
     direction = layout.unpack(base.mean_gradient(layout, parameters, loss_at, batches=batches)).values()
-    product = torch.zeros_like(weights[:layout.prunable])
+    product = torch.zeros_like(weights[:layout.prunable_count])
     for number in range(batches):
         slopes = torch.autograd.grad(loss_at(number), parameters, create_graph=True, materialize_grads=True)
         along = torch.stack([(slope * part).sum() for slope, part in zip(slopes, direction, strict=True)]).sum()
         product += base.packed(layout, torch.autograd.grad(along, parameters, materialize_grads=True)) / batches
-    return weights[:layout.prunable] * product
+    return weights[:layout.prunable_count] * product

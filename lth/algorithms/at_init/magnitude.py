@@ -18,4 +18,4 @@ class Settings(base.Ranked):
 def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """The weights that were drawn largest, of all layers together."""
 
-    return base.ranked(task, settings, start.weights[:, :task.network.layout.prunable].abs())
+    return base.ranked(task, settings, start.weights[:, :task.network.layout.prunable_count].abs())

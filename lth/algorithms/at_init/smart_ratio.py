@@ -11,7 +11,7 @@ from lth.algorithms.at_init import base
 from lth.models.flat_parameters import Layout
 from lth.pruning.layer_densities import published_smart_ratio
 from lth.pruning.tickets import Ticket
-from lth.recipes.schema import Training
+from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 
 
@@ -32,7 +32,7 @@ def layer_counts(layout: Layout, settings: Settings) -> tuple[int, ...]:
         layout.prunable_slots, settings.density, classifier=settings.classifier, decay=settings.decay)
 
 
-def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
+def _kept(layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
     return [sum(layer_counts(layout, settings))]
 
 

@@ -32,4 +32,4 @@ def scores(task: Task, weights: Tensor, buffers: Buffers, *, batches: int = 1) -
 
     layout = task.network.layout
     parameters, loss_at = base.losses_of(task, weights, buffers, batches=batches)
-    return (weights[:layout.prunable] * base.mean_gradient(layout, parameters, loss_at, batches=batches)).abs()
+    return (weights[:layout.prunable_count] * base.mean_gradient(layout, parameters, loss_at, batches=batches)).abs()

@@ -28,8 +28,8 @@ def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """The weights through which most of the signal flows, found without data in 100 rounds (Tanaka et al. 2020)."""
 
     mask = start.mask
-    for number, count in enumerate(counts(task.network.layout.prunable, settings)):
-        left = Ticket(mask, masks.applied(mask, start.weights), start.buffers, 0)
+    for number, count in enumerate(counts(task.network.layout.prunable_count, settings)):
+        left = Ticket(mask, masks.apply_mask(mask, start.weights), start.buffers, 0)
         mask = base.cut(task, settings, base.seed_by_seed(task, left, scores), mask, count, salt=number)
     return mask
 
@@ -37,7 +37,7 @@ def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
 def counts(prunable: int, settings: Settings) -> list[int]:
     """The weights kept after each round k of n: P · density^(k/n), the last exactly ⌊density · P⌋."""
 
-    last, rounds = masks.portion(prunable, settings.density), settings.iterations
+    last, rounds = masks.floor_share(prunable, settings.density), settings.iterations
     between = [int(prunable * settings.density ** (number / rounds)) for number in range(1, rounds)]
     return [*(max(last, count) for count in between), last]
 
@@ -47,8 +47,8 @@ def scores(task: Task, weights: Tensor, buffers: Buffers) -> Tensor:
 
     layout, absolute = task.network.layout, weights.double().abs()
     double = {name: buffer.double() if buffer.is_floating_point() else buffer for name, buffer in buffers.items()}
-    module = task.network.bound(absolute, double).eval()
+    module = task.network.bind(absolute, double).eval()
     parameters = base.prunable(layout, module)
     flow = module(torch.ones(1, *task.network.shape, dtype=absolute.dtype, device=absolute.device)).sum()
     gradient = base.packed(layout, torch.autograd.grad(flow, parameters, materialize_grads=True))
-    return absolute[:layout.prunable] * gradient
+    return absolute[:layout.prunable_count] * gradient

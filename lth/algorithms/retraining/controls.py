@@ -10,9 +10,9 @@ from pydantic import AfterValidator, Field
 
 from lth.algorithms.base import algorithm
 from lth.models.flat_parameters import Layout
-from lth.pruning.controls import CONTROLS, controlled
-from lth.pruning.tickets import Round, finetune
-from lth.recipes.schema import AlgorithmSettings, Training
+from lth.pruning.controls import CONTROLS, apply_control
+from lth.pruning.tickets import Round, train_ticket
+from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.task import Task
 
 
@@ -28,18 +28,18 @@ class Settings(AlgorithmSettings):
     draw: int = Field(1, ge=1)
 
 
-def _kept(layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
+def _kept(layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
     if spread := CONTROLS.find(settings.control).spread:
         for count in settings.kept[1:]:
             spread(layout.prunable_slots, count)  # refuses what cannot be
     return list(settings.kept)
 
 
-def _check(_settings: Settings, _training: Training, _steps_per_epoch: int) -> None:
+def _check(_settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> None:
     """All else that can be wrong is wrong with the source."""
 
 
-@algorithm('control', Settings, kept=_kept, check=_check, finds='nothing new', sourced=True)
+@algorithm('control', Settings, kept=_kept, check=_check, finds='nothing new', needs_source=True)
 def controls(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """A control of the tickets of another run, at every level; the past begins with the rounds of that run."""
 
@@ -50,5 +50,5 @@ def controls(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
             continue
         # The first is what was drawn when there was but one.
         draw = (number,) if settings.draw == 1 else (number, settings.draw)
-        ticket = controlled(settings.control, task, dense.ticket, past[number].ticket, draw)
-        yield Round(number, ticket, finetune(task, ticket))
+        ticket = apply_control(settings.control, task, dense.ticket, past[number].ticket, draw)
+        yield Round(number, ticket, train_ticket(task, ticket))

@@ -7,9 +7,9 @@ from pydantic import AfterValidator, Field
 
 from lth.algorithms.base import algorithm
 from lth.models.flat_parameters import Layout
-from lth.pruning.controls import CONTROLS, controlled
-from lth.pruning.tickets import Round, finetune, fresh
-from lth.recipes.schema import AlgorithmSettings, Training
+from lth.pruning.controls import CONTROLS, apply_control
+from lth.pruning.tickets import Round, dense_ticket, train_ticket
+from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.task import Task
 
 
@@ -25,15 +25,15 @@ class Settings(AlgorithmSettings):
     control: Annotated[str, AfterValidator(CONTROLS.canonical)] = 'original'
 
 
-def _kept(_layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
+def _kept(_layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
     return [settings.kept]
 
 
-def _check(_settings: Settings, _training: Training, _steps_per_epoch: int) -> None:
+def _check(_settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> None:
     """All that can be wrong is wrong with the source."""
 
 
-@algorithm('finetune', Settings, kept=_kept, check=_check, finds='nothing new', sourced=True)
+@algorithm('finetune', Settings, kept=_kept, check=_check, finds='nothing new', needs_source=True)
 def finetuned(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """A ticket or gem of another run, trained from its own weights under its mask.
 
@@ -42,8 +42,8 @@ def finetuned(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator
 
     first, source, *done = past
     if not done:
-        origin = first.ticket if first.ticket.mask.all() else fresh(task)
-        changed = controlled(settings.control, task, origin, source.ticket)
+        origin = first.ticket if first.ticket.mask.all() else dense_ticket(task)
+        changed = apply_control(settings.control, task, origin, source.ticket)
         # What is drawn anew trains as long as the original, too.
         ticket = replace(changed, iteration=source.ticket.iteration)
-        yield Round(0, ticket, finetune(task, ticket))
+        yield Round(0, ticket, train_ticket(task, ticket))

@@ -14,9 +14,9 @@ from lth import rng
 from lth.algorithms.base import algorithm
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
-from lth.pruning.output_layer import transplanted
-from lth.pruning.tickets import Round, Ticket, finetune, fresh, masked
-from lth.recipes.schema import AlgorithmSettings, Training
+from lth.pruning.output_layer import transplant
+from lth.pruning.tickets import Round, Ticket, dense_ticket, mask_ticket, train_ticket
+from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.task import Task
 
 
@@ -42,37 +42,37 @@ class Settings(AlgorithmSettings):
         return self
 
 
-def _kept(_layout: Layout, settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
+def _kept(_layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
     return list(settings.kept)
 
 
-def _check(_settings: Settings, _training: Training, _steps_per_epoch: int) -> None:
+def _check(_settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> None:
     """What can be wrong is wrong with the source or the network, see `transplant.redrawn`."""
 
 
-@algorithm('transfer', Settings, kept=_kept, check=_check, finds='nothing new', sourced=True)
+@algorithm('transfer', Settings, kept=_kept, check=_check, finds='nothing new', needs_source=True)
 def transferred(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Tickets of another run trained on these pictures (Morcos et al. 2019); the past begins with their rounds."""
 
     source = Network.of(task.network.settings, settings.shape, settings.classes, settings.keep_out)
-    start, count = fresh(task), len(settings.kept)
+    start, count = dense_ticket(task), len(settings.kept)
     anew = _anew(task) if settings.ticket == 'random' else start
     for number in range(len(past) - count, count):
-        ticket = transplanted(past[number].ticket, source, task.network, start)
+        ticket = transplant(past[number].ticket, source, task.network, start)
         if settings.ticket == 'random':
-            ticket = masked(anew, _shuffled(ticket.mask, task.seeds, settings.rounds[number]))
+            ticket = mask_ticket(anew, _shuffled(ticket.mask, task.seeds, settings.rounds[number]))
         ticket = replace(ticket, iteration=0)
-        yield Round(number, ticket, finetune(task, ticket))
+        yield Round(number, ticket, train_ticket(task, ticket))
 
 
 def _anew(task: Task) -> Ticket:
     """The network drawn by other seeds: a ticket that was rewound to iteration 0 has the weights of the seed itself."""
 
-    return fresh(replace(task, seeds=tuple(rng.number(seed, 'random ticket') for seed in task.seeds)))
+    return dense_ticket(replace(task, seeds=tuple(rng.derive_seed(seed, 'random ticket') for seed in task.seeds)))
 
 
 def _shuffled(mask: Tensor, seeds: Sequence[int], number: int) -> Tensor:
     """As many weights at random in the whole network: (R, P) -> (R, P)."""
 
-    return torch.stack([rng.shuffled(row, rng.generator(seed, 'random mask', 1, number))
+    return torch.stack([rng.shuffle(row, rng.generator(seed, 'random mask', 1, number))
                         for row, seed in zip(mask, seeds, strict=True)])

@@ -16,10 +16,10 @@ from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
-from lth.pruning.tickets import Round, Search, Ticket, fresh
-from lth.recipes.durations import Length, Span
-from lth.recipes.schema import AlgorithmSettings, Training
-from lth.training.loop import measured, train, with_statistics_anew
+from lth.pruning.tickets import Round, SearchState, Ticket, dense_ticket
+from lth.recipes.durations import Duration, DurationSetting
+from lth.recipes.schema import AlgorithmSettings, TrainingSettings
+from lth.training.loop import measure, reestimate_batch_norm, train
 from lth.training.task import Parametrization, State, Task
 
 Keep = Literal['largest', 'smallest']
@@ -33,9 +33,9 @@ class Scored(AlgorithmSettings):
 
     density: Annotated[float, Field(gt=0, le=1)]
     keep: Keep = 'largest'
-    finetune: Training
+    finetune: TrainingSettings
 
-    def training_of(self, _number: int, _training: Training, _steps_per_epoch: int) -> Training:
+    def training_for_round(self, _number: int, _training: TrainingSettings, _steps_per_epoch: int) -> TrainingSettings:
         """As it says itself: the recipe's training is that of scores."""
 
         return self.finetune
@@ -44,7 +44,7 @@ class Scored(AlgorithmSettings):
 class Saved(Scored):
     """Besides, `save_every` cuts the search into rounds, at whose ends it can be resumed."""
 
-    save_every: Length = Span(5, 'epochs')
+    save_every: DurationSetting = Duration(5, 'epochs')
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Way:
 def searched(task: Task, way: Way, past: Sequence[Round]) -> Iterator[Round]:
     """The rounds after those of the past. In the last the network in force is what was found, measured as it is."""
 
-    start = fresh(task)
+    start = dense_ticket(task)
     last = past[-1] if past else None
     for number in range(len(past), len(way.ends)):
         if last is None:
@@ -93,22 +93,22 @@ def searched(task: Task, way: Way, past: Sequence[Round]) -> Iterator[Round]:
 def _round(task: Task, way: Way, number: int, active: Tensor, start: Ticket, trained: State) -> Round:
     """What is saved: the mask, the untouched weights under it, and the network in force."""
 
-    mask, in_force = way.found(number, active, trained.weights)
+    mask, above_threshold = way.found(number, active, trained.weights)
     refuse_empty_layers(task, mask, f'The mask of round {number}', way.mend)
     if not way.may_sink:
-        refuse_empty_layers(task, in_force, f'Rounding scores in round {number}', SINK)
-    state = State(way.dressed(in_force, start.weights), trained.buffers, trained.step, history=trained.history,
+        refuse_empty_layers(task, above_threshold, f'Rounding scores in round {number}', SINK)
+    state = State(way.dressed(above_threshold, start.weights), trained.buffers, trained.step, history=trained.history,
                   engine=trained.engine)
     whole = number + 1 == len(way.ends)
     if whole:
         # The gem is not the network that was in force: on old statistics a ResNet-20 of 46% gave 10%.
-        state = with_statistics_anew(task, state)
+        state = reestimate_batch_norm(task, state)
     if whole or not way.as_saved:
         # In place of the network in force before, so that one iteration has one line.
-        state = replace(state, history=(*trained.history[:-1], measured(task, state, trained.history[-1].train)))
+        state = replace(state, history=(*trained.history[:-1], measure(task, state, trained.history[-1].train)))
     ticket = Ticket(mask, way.dressed(mask, start.weights), start.buffers, 0)
     drawn_accuracy = way.drawn(trained.weights) if whole else ()
-    return Round(number, ticket, state, Search(trained.weights, trained.optimizer, drawn_accuracy))
+    return Round(number, ticket, state, SearchState(trained.weights, trained.optimizer, drawn_accuracy))
 
 
 def may_sink(task: Task, settings: Scored) -> bool:
@@ -125,27 +125,27 @@ def best(scores: Tensor, mask: Tensor, count: int, task: Task, number: int, keep
     return chosen(scores, mask, count, seeds=task.seeds, salt=number * 10_000)
 
 
-def ends(every: Length, training: Training, steps_per_epoch: int) -> list[int]:
+def ends(every: DurationSetting, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
     """The iterations at which rounds end: each such span, and the end of training."""
 
     step, end = every.steps(steps_per_epoch), training.length.steps(steps_per_epoch)
     return [*range(step, end, step), end]
 
 
-def saved_counts(layout: Layout, settings: Saved, training: Training, steps_per_epoch: int) -> list[int]:
+def saved_counts(layout: Layout, settings: Saved, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
     """The counts of a search in which all scores are active to the end, and the best are kept then."""
 
     rounds = len(ends(settings.save_every, training, steps_per_epoch))
-    return [*[layout.prunable] * (rounds - 1), kept_count(layout, settings.density)]
+    return [*[layout.prunable_count] * (rounds - 1), kept_count(layout, settings.density)]
 
 
-def check_saved(settings: Saved, _training: Training, _steps_per_epoch: int) -> None:
+def check_saved(settings: Saved, _training: TrainingSettings, _steps_per_epoch: int) -> None:
     """An LthError if rounds have no length."""
 
     check_span('save_every', settings.save_every)
 
 
-def check_span(name: str, span: Span) -> None:
+def check_span(name: str, span: Duration) -> None:
     """An LthError if a span that is to be repeated is empty."""
 
     if span.amount < 1:

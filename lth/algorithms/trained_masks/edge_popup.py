@@ -22,8 +22,8 @@ from lth.pruning import masks
 from lth.pruning.layer_collapse import kept_count
 from lth.pruning.layer_densities import uniform
 from lth.pruning.tickets import Round
-from lth.recipes.durations import Length
-from lth.recipes.schema import Training
+from lth.recipes.durations import DurationSetting
+from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 
 _STEPWISE = ('One threshold for layers of different sizes can do that: let the share shrink step by step, --set '
@@ -42,7 +42,7 @@ class Global(Saved):
     """
 
     name: Literal['global-edge-popup']
-    shrink_every: Length | None = None
+    shrink_every: DurationSetting | None = None
     penalty: float = Field(0., ge=0)
 
 
@@ -53,7 +53,7 @@ class Level(NamedTuple):
     density: float
 
 
-def levels(settings: Global, training: Training, steps_per_epoch: int) -> list[Level]:
+def levels(settings: Global, training: TrainingSettings, steps_per_epoch: int) -> list[Level]:
     """The rounds of a search over all layers together; spans in iterations count as epochs of one iteration."""
 
     if settings.shrink_every is None:
@@ -71,18 +71,18 @@ def _kept_of_layers(layout: Layout, settings: Layerwise) -> tuple[int, ...]:
     return uniform(layout.prunable_slots, kept_count(layout, settings.density))
 
 
-def _kept_layerwise(layout: Layout, settings: Layerwise, training: Training, steps_per_epoch: int) -> list[int]:
+def _kept_layerwise(layout: Layout, settings: Layerwise, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
     rounds = len(base.ends(settings.save_every, training, steps_per_epoch))
     return [sum(_kept_of_layers(layout, settings))] * rounds
 
 
-def _kept(layout: Layout, settings: Global, training: Training, steps_per_epoch: int) -> list[int]:
+def _kept(layout: Layout, settings: Global, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
     least = kept_count(layout, settings.density)
     shares = [level.density for level in levels(settings, training, steps_per_epoch)]
-    return [max(least, int(share * layout.prunable)) if share > settings.density else least for share in shares]
+    return [max(least, int(share * layout.prunable_count)) if share > settings.density else least for share in shares]
 
 
-def _check(settings: Layerwise | Global, training: Training, steps_per_epoch: int) -> None:
+def _check(settings: Layerwise | Global, training: TrainingSettings, steps_per_epoch: int) -> None:
     base.check_span('save_every', settings.save_every)
     if not isinstance(settings, Global) or not settings.shrink_every:
         return
@@ -111,7 +111,7 @@ def find_gem_globally(task: Task, settings: Global, past: Sequence[Round]) -> It
     ends = [level.end for level in levels(settings, task.training, task.steps_per_epoch)]
     counts = [(count,) for count in _kept(layout, settings, task.training, task.steps_per_epoch)]
     yield from base.searched(
-        task, _way(task, settings, ends, [(0, layout.prunable)], counts, settings.penalty), past)
+        task, _way(task, settings, ends, [(0, layout.prunable_count)], counts, settings.penalty), past)
 
 
 def _way(
@@ -126,13 +126,13 @@ def _way(
 
     def found(number: int, active: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
         ranked = -trained.abs() if smallest else trained.abs()
-        mask = masks.keep_best_of_each(ranked, active, bounds, counts[number], seeds=task.seeds, number=number)
+        mask = masks.keep_best_per_part(ranked, active, bounds, counts[number], seeds=task.seeds, number=number)
         return mask, mask
 
     return Way(
         ends=ends, start=base.drawn(task, lambda random: _start(task.network.layout.prunable_slots, random)),
         parametrization=parametrization, active=lambda _, last: torch.ones_like(last.ticket.mask), found=found,
-        dressed=masks.applied, mend=_STEPWISE if len(bounds) == 1 else base.SINK)
+        dressed=masks.apply_mask, mend=_STEPWISE if len(bounds) == 1 else base.SINK)
 
 
 def _start(slots: Sequence[Slot], random: torch.Generator) -> Tensor:

@@ -21,8 +21,8 @@ from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.layer_collapse import refuse_empty_layers, refuse_too_few
 from lth.pruning.tickets import Round
-from lth.recipes.durations import Length, Span
-from lth.recipes.schema import Training
+from lth.recipes.durations import Duration, DurationSetting
+from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 
 
@@ -30,7 +30,7 @@ class Settings(Scored):
     """`penalty` is λ of the regularizer; with `variance` it is that of Σ pᵃ(1 - p)ᵇ, a and b being the exponents."""
 
     name: Literal['gem-miner']
-    freeze_every: Length = Span(5, 'epochs')
+    freeze_every: DurationSetting = Duration(5, 'epochs')
     penalty: float = Field(1e-4, ge=0)
     regularizer: Regularizer = 'l2'
     exponents: Exponents = (1., 1.)
@@ -38,18 +38,18 @@ class Settings(Scored):
     final_mask: Literal['active', 'in-force'] = 'active'
 
 
-def events(settings: Settings, training: Training, steps_per_epoch: int) -> list[int]:
+def events(settings: Settings, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
     """The iterations at which scores freeze: every T, before the end."""
 
     return base.ends(settings.freeze_every, training, steps_per_epoch)[:-1]
 
 
-def kept_counts(layout: Layout, settings: Settings, training: Training, steps_per_epoch: int) -> list[int]:
+def kept_counts(layout: Layout, settings: Settings, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
     """Active scores at the start and after each event: ⌈ρ · active⌉ go, ρ = 1 - density^(1/K)."""
 
     number = len(events(settings, training, steps_per_epoch))
-    refuse_too_few(layout, settings.density, lambda density: _ladder(layout.prunable, density, number)[-1])
-    return _ladder(layout.prunable, settings.density, number)
+    refuse_too_few(layout, settings.density, lambda density: _ladder(layout.prunable_count, density, number)[-1])
+    return _ladder(layout.prunable_count, settings.density, number)
 
 
 def _ladder(weights: int, density: float, events_: int) -> list[int]:
@@ -60,7 +60,7 @@ def _ladder(weights: int, density: float, events_: int) -> list[int]:
     return counts
 
 
-def _check(settings: Settings, training: Training, steps_per_epoch: int) -> None:
+def _check(settings: Settings, training: TrainingSettings, steps_per_epoch: int) -> None:
     base.check_span('freeze_every', settings.freeze_every)
     if not events(settings, training, steps_per_epoch):
         raise LthError(f'algorithm.freeze_every: scores never freeze, as {settings.freeze_every} is not before the end '
@@ -82,13 +82,13 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
         return mask
 
     def found(number: int, mask: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
-        in_force = mask & (trained > 0.5)
+        above_threshold = mask & (trained > 0.5)
         if number + 1 < len(counts):
-            return mask, in_force
-        return (in_force, in_force) if settings.final_mask == 'in-force' else (mask, mask)
+            return mask, above_threshold
+        return (above_threshold, above_threshold) if settings.final_mask == 'in-force' else (mask, mask)
 
     yield from base.searched(task, Way(
         ends=[*events(settings, task.training, task.steps_per_epoch), task.steps],
-        start=base.drawn(task, lambda random: start_of(settings.scores, layout.prunable, random)),
+        start=base.drawn(task, lambda random: start_of(settings.scores, layout.prunable_count, random)),
         parametrization=lambda _, weights: Rounded(weights, penalty), active=active, found=found,
-        dressed=masks.applied, may_sink=base.may_sink(task, settings)), past)
+        dressed=masks.apply_mask, may_sink=base.may_sink(task, settings)), past)

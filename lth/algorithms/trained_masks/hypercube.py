@@ -45,8 +45,8 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
 
     yield from base.searched(task, Way(
         ends=base.ends(settings.save_every, task.training, task.steps_per_epoch),
-        start=base.drawn(task, lambda random: start_of(settings.scores, layout.prunable, random)),
+        start=base.drawn(task, lambda random: start_of(settings.scores, layout.prunable_count, random)),
         parametrization=lambda _, weights: parametrization(weights, penalty),
-        active=lambda _, last: last.ticket.mask, found=found, dressed=masks.applied,
+        active=lambda _, last: last.ticket.mask, found=found, dressed=masks.apply_mask,
         may_sink=settings.rounding == 'at-end' or base.may_sink(task, settings),
         as_saved=settings.rounding == 'every-step'), past)

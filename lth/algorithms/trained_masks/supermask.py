@@ -13,8 +13,8 @@ from lth.algorithms.trained_masks import base
 from lth.algorithms.trained_masks.base import Saved, Way
 from lth.algorithms.trained_masks.parametrizations import Bernoulli, scales
 from lth.pruning import masks
-from lth.pruning.tickets import Round, fresh
-from lth.training.loop import accuracy, with_statistics_anew
+from lth.pruning.tickets import Round, dense_ticket
+from lth.training.loop import accuracy, reestimate_batch_norm
 from lth.training.task import State, Task
 
 DRAWS = 10
@@ -28,7 +28,7 @@ class Settings(Saved):
 
 
 @algorithm('supermask', Settings, kept=base.saved_counts, check=base.check_saved, trains='throughout', finds='gems',
-           noisy=True)
+           stochastic=True)
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Trained probabilities of masks drawn anew for every step; the most probable weights are kept (Zhou et al. 2019).
     """
@@ -43,7 +43,7 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
         return best, best
 
     def dressed(mask: Tensor, weights: Tensor) -> Tensor:
-        vector = masks.applied(mask, weights)
+        vector = masks.apply_mask(mask, weights)
         for name, factor in scales(layout, mask).items() if settings.rescale else ():
             slot = next(slot for slot in layout.prunable_slots if slot.name == name)
             vector[:, slot.start:slot.stop] *= factor
@@ -51,7 +51,7 @@ def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[
 
     yield from base.searched(task, Way(
         ends=base.ends(settings.save_every, task.training, task.steps_per_epoch),
-        start=torch.zeros(len(task.seeds), layout.prunable),
+        start=torch.zeros(len(task.seeds), layout.prunable_count),
         parametrization=lambda _, weights: Bernoulli(weights, layout, task.seeds, settings.rescale),
         active=lambda _, last: last.ticket.mask, found=found, dressed=dressed, may_sink=True, as_saved=False,
         drawn=lambda learned: drawn_accuracy(task, settings, learned)), past)
@@ -62,8 +62,8 @@ def drawn_accuracy(task: Task, settings: Settings, learned: Tensor) -> tuple[flo
     the masks of the steps that would come next, each with BatchNorm's statistics of its own.
     """
 
-    start = fresh(task)
+    start = dense_ticket(task)
     drawing = Bernoulli(start.weights, task.network.layout, task.seeds, settings.rescale)
-    found = [accuracy(task, with_statistics_anew(task, State(drawing.weights(learned, step), start.buffers, step)))
+    found = [accuracy(task, reestimate_batch_norm(task, State(drawing.weights(learned, step), start.buffers, step)))
              for step in range(task.steps, task.steps + DRAWS)]
     return tuple(map(statistics.fmean, zip(*found, strict=True)))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from lth.errors import LthError, suggestion
-from lth.recipes.schema import merged
+from lth.recipes.schema import merge
 from lth.system import files
 from lth.system.files import Raw
 
@@ -21,7 +21,7 @@ _FOLDER = Path(__file__).parent
 _AT_INIT = 'gem-at-init'
 
 
-class Entry(NamedTuple):
+class Preset(NamedTuple):
     """What a recipe is for: the default of its pair, a variant of it, a fallback, which lacks one name or both, or a
     gem.
     """
@@ -39,15 +39,15 @@ def names() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob('*.yaml'))
 
 
-def entry(name: str) -> Entry:
+def preset(name: str) -> Preset:
     """What one of these recipes is for."""
 
     raw, _ = find(name)
     model, dataset = (raw.get(section, {}).get('name') for section in ('model', 'data'))
     if name.startswith('gem'):
-        return Entry(name, 'gem', model, dataset, raw['source'])
+        return Preset(name, 'gem', model, dataset, raw['source'])
     role: Literal['default', 'variant'] = 'default' if name == f'{model}-{dataset}' else 'variant'
-    return Entry(name, role if model and dataset else 'fallback', model, dataset, raw['source'])
+    return Preset(name, role if model and dataset else 'fallback', model, dataset, raw['source'])
 
 
 def find(name: str) -> tuple[Raw, str]:
@@ -62,26 +62,26 @@ def find(name: str) -> tuple[Raw, str]:
     return _laid(raw, origin, find(base)[0]), origin
 
 
-def default(model: str, dataset: str) -> tuple[Raw, str, str | None]:
+def default_recipe(model: str, dataset: str) -> tuple[Raw, str, str | None]:
     """The recipe of a pair, where it was found, and a remark if made for others; names as registered."""
 
     known, family = names(), re.split(r'-?\d', model)[0]
     candidates = (f'{model}-{dataset}', f'{family}-{dataset}', f'default-{dataset}', model, family, 'default')
     name = next(candidate for candidate in candidates if candidate in known)
     raw, origin = find(name)
-    remark = f'no published setting for {model} on {dataset}: took those of {origin}; see --dry-run'
-    return raw, origin, None if name == candidates[0] else remark
+    note = f'no published setting for {model} on {dataset}: took those of {origin}; see --dry-run'
+    return raw, origin, None if name == candidates[0] else note
 
 
-def gem(model: str, dataset: str, density: float, algorithm: str) -> tuple[Raw, str, str | None]:
+def gem_recipe(model: str, dataset: str, density: float, algorithm: str) -> tuple[Raw, str, str | None]:
     """The recipe of a gem, as `default` gives it: that of the pair whose density is nearest, as a ratio; for another
     algorithm than Gem-Miner with what that one's recipe says laid over it.
     """
 
-    raw, origin, remark = _mined(model, dataset, density)
+    raw, origin, note = _mined(model, dataset, density)
     if algorithm == raw['algorithm']['name']:
-        return raw, origin, remark
-    return *_by(algorithm, raw), remark
+        return raw, origin, note
+    return *_by(algorithm, raw), note
 
 
 def _mined(model: str, dataset: str, density: float) -> tuple[Raw, str, str | None]:
@@ -109,7 +109,7 @@ def _by(algorithm: str, mined: Raw) -> tuple[Raw, str]:
         settings = {**own['algorithm'], 'finetune': mined['algorithm']['finetune']}
         if algorithm == 'hypercube':
             settings['penalty'] = mined['algorithm']['penalty']
-        model, training = (merged(mined[section], own.get(section, {})) for section in ('model', 'training'))
+        model, training = (merge(mined[section], own.get(section, {})) for section in ('model', 'training'))
         return {**mined, 'source': own['source'], 'model': model, 'training': training, 'algorithm': settings}, (
             f'{name}.yaml')
     own, _ = _read(_AT_INIT)
@@ -119,18 +119,18 @@ def _by(algorithm: str, mined: Raw) -> tuple[Raw, str]:
             'algorithm': {'name': algorithm}}, f'{_AT_INIT}.yaml'
 
 
-def chosen(name: str, usual: tuple[Raw, str, str | None]) -> tuple[Raw, str, str | None]:
+def select_recipe(name: str, usual: tuple[Raw, str, str | None]) -> tuple[Raw, str, str | None]:
     """The recipe of that name or file, as `default` gives it; what a file without base leaves out is the `usual` one's.
     """
 
     raw, origin = _read(name)
     if name in names() or 'base' in raw:
         return *find(name), None
-    base, _, remark = usual
+    base, _, note = usual
     source = {'source': raw.get('source', '')}
-    if merged(base, raw) | source == raw | source:
+    if merge(base, raw) | source == raw | source:
         return raw, origin, None
-    return _laid(raw, origin, base), origin, remark
+    return _laid(raw, origin, base), origin, note
 
 
 def _read(name: str) -> tuple[Raw, str]:
@@ -147,4 +147,4 @@ def _read(name: str) -> tuple[Raw, str]:
 def _laid(raw: Raw, origin: str, base: Raw) -> Raw:
     """A recipe on top of another; it has the source that it gives, or says what it was laid over."""
 
-    return merged(base, {'source': f'{origin} over {base["source"]}', **raw})
+    return merge(base, {'source': f'{origin} over {base["source"]}', **raw})

@@ -11,11 +11,11 @@ from typing import Any
 
 from lth.errors import LthError
 from lth.recipes.rare_gems.algorithms import algorithm, kind_of
-from lth.recipes.rare_gems.reader import Given
-from lth.recipes.rare_gems.sections import data, drops, model
+from lth.recipes.rare_gems.reader import Reader
+from lth.recipes.rare_gems.sections import data, finetuning_milestones, model
 from lth.system.files import Raw
 
-__all__ = ['Conversion', 'converted', 'drops']
+__all__ = ['Conversion', 'convert', 'finetuning_milestones']
 
 
 @dataclass(frozen=True)
@@ -25,19 +25,19 @@ class Conversion:
     """
 
     recipe: Raw
-    remarks: tuple[str, ...]
+    notes: tuple[str, ...]
     seeds: tuple[int, ...]
     datasets: Path | None
 
 
-def converted(raw: Mapping[str, Any], origin: str) -> Conversion:
+def convert(raw: Mapping[str, Any], origin: str) -> Conversion:
     """Rare-gems settings as a recipe; an LthError with a line for everything that is wrong. `origin` is where they
     stand.
     """
 
     if not isinstance(raw, Mapping):
         raise LthError(f'{origin}: expected `key: value` lines as rare-gems has them, found {type(raw).__name__}.')
-    given = Given(raw)
+    given = Reader(raw)
     kind = kind_of(given)
     given.refuse_what_matters(kind)
     training, settings = algorithm(kind, given)
@@ -49,11 +49,11 @@ def converted(raw: Mapping[str, Any], origin: str) -> Conversion:
     return Conversion(recipe, given.told(), seeds, Path(folder) if folder else None)
 
 
-def _seeds(given: Given) -> tuple[int, ...]:
+def _seeds(given: Reader) -> tuple[int, ...]:
     """The one seed of this trial. trial_num tells which of several runs a file is for, not how many there are."""
 
     seed, trial = given.whole('seed', least=0), given.whole('trial_num', least=1) if 'trial_num' in given else 1
     if trial > 1:
-        given.remark(f'trial_num {trial} is one run of several, so its seed is {seed + trial - 1}: seed + trial_num - '
+        given.note(f'trial_num {trial} is one run of several, so its seed is {seed + trial - 1}: seed + trial_num - '
                      f'1; for all of them --seeds {seed}-{seed + trial - 1}')
     return (seed + trial - 1,)

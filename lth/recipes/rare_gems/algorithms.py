@@ -6,8 +6,8 @@ function here, a line in `_KINDS` and its word in keys.py.
 import math
 from decimal import Decimal
 
-from lth.recipes.rare_gems.reader import Given
-from lth.recipes.rare_gems.sections import finetuned, is_dense, kept_out, searched
+from lth.recipes.rare_gems.reader import Reader
+from lth.recipes.rare_gems.sections import finetuning, is_dense, keep_out, search_training
 from lth.system.files import Raw
 
 _PARTS = tuple[Raw, Raw]
@@ -23,7 +23,7 @@ _NO_REGULARIZERS = {
 _RATE = 0.2  # what iterative magnitude pruning removes there in a round
 
 
-def kind_of(given: Given) -> str:
+def kind_of(given: Reader) -> str:
     """What is done: one of KINDS in keys.py."""
 
     algo = given.choice('algo', {name: name for name in _ALGOS}, refused=_NO_ALGOS)
@@ -36,75 +36,75 @@ def kind_of(given: Given) -> str:
     return 'random_subnet' if given.truth('random_subnet') else algo
 
 
-def algorithm(kind: str, given: Given) -> _PARTS:
+def algorithm(kind: str, given: Reader) -> _PARTS:
     """The sections training and algorithm."""
 
     training, settings = _KINDS[kind](given)
-    return training, settings | kept_out(given)
+    return training, settings | keep_out(given)
 
 
-def _gem_miner(given: Given) -> _PARTS:
+def _gem_miner(given: Reader) -> _PARTS:
     epochs = _epochs(given)
     if 'hc_quantized' in given and not given.truth('hc_quantized'):
         given.complain('hc_quantized', 'is not offered: hc_iter rounds scores at every step. Write True, or algo: hc.')
     every = _period(given, epochs)
     density = _density(given, 1 - _removed(given), (epochs - 1) // every)
     final = 'active' if given.truth('unflag_before_finetune') else 'in-force'
-    return searched(given, epochs), {
+    return search_training(given, epochs), {
         'name': 'gem-miner', 'density': density, 'freeze_every': f'{every} epochs', **_penalty(given),
-        **_score_start(given), 'final_mask': final, **_keep(given), 'finetune': finetuned(given, epochs)}
+        **_score_start(given), 'final_mask': final, **_keep(given), 'finetune': finetuning(given, epochs)}
 
 
-def _hypercube(given: Given) -> _PARTS:
+def _hypercube(given: Reader) -> _PARTS:
     epochs = _epochs(given)
     density = _target(given)
-    given.remark('hc ends in rare-gems with whatever scores are above one half; here target_sparsity decides, and the '
+    given.note('hc ends in rare-gems with whatever scores are above one half; here target_sparsity decides, and the '
                  f'best {100 * density:g}% are kept')
     rounding = 'every-step' if given.truth('hc_quantized') else 'at-end'
-    return searched(given, epochs), {
+    return search_training(given, epochs), {
         'name': 'hypercube', 'density': density, **_penalty(given), **_score_start(given), 'rounding': rounding,
-        **_keep(given), 'finetune': finetuned(given, epochs)}
+        **_keep(given), 'finetune': finetuning(given, epochs)}
 
 
-def _edge_popup(given: Given) -> _PARTS:
+def _edge_popup(given: Reader) -> _PARTS:
     epochs = _epochs(given)
     if _penalty(given)['penalty']:
         given.complain('regularization', 'is not offered with ep: leave it out, or take algo: global_ep.')
-    return searched(given, epochs), {
-        'name': 'edge-popup', 'density': _kept_share(given), **_keep(given), 'finetune': finetuned(given, epochs)}
+    return search_training(given, epochs), {
+        'name': 'edge-popup', 'density': _kept_share(given), **_keep(given), 'finetune': finetuning(given, epochs)}
 
 
-def _global_edge_popup(given: Given) -> _PARTS:
+def _global_edge_popup(given: Reader) -> _PARTS:
     epochs = _epochs(given)
-    return searched(given, epochs), _global(given, epochs, _density(given, 1 - _removed(given), 1))
+    return search_training(given, epochs), _global(given, epochs, _density(given, 1 - _removed(given), 1))
 
 
-def _gradual_edge_popup(given: Given) -> _PARTS:
+def _gradual_edge_popup(given: Reader) -> _PARTS:
     epochs = _epochs(given)
     every = _period(given, epochs)
     density = _density(given, 1 - _removed(given), epochs // every)
-    return searched(given, epochs), _global(given, epochs, density) | {'shrink_every': f'{every} epochs'}
+    return search_training(given, epochs), _global(given, epochs, density) | {'shrink_every': f'{every} epochs'}
 
 
-def _global(given: Given, epochs: int, density: float) -> Raw:
+def _global(given: Reader, epochs: int, density: float) -> Raw:
     penalty = _penalty(given)
     if 'regularizer' in penalty:
         given.complain('regularization', 'is not offered with a global edge-popup: take L2, or leave it out.')
     return {'name': 'global-edge-popup', 'density': density, 'penalty': penalty['penalty'], **_keep(given),
-            'finetune': finetuned(given, epochs)}
+            'finetune': finetuning(given, epochs)}
 
 
-def _magnitude(given: Given) -> _PARTS:
+def _magnitude(given: Reader) -> _PARTS:
     """A round trains for iter_period epochs, and for `epochs` where there is none."""
 
     length = given.whole('iter_period', least=1) if 'iter_period' in given else _epochs(given)
     rate = given.number('prune_rate', above=0, below=1) if 'prune_rate' in given else _RATE
-    return searched(given, length), {
+    return search_training(given, length), {
         'name': 'magnitude', 'rounds': _rounds(given, rate, length), 'rates': rate, 'scope': 'global',
         'rewind': f'{given.whole("imp_rewind_iter", least=0)} iterations'}
 
 
-def _rounds(given: Given, rate: float, length: int) -> int:
+def _rounds(given: Reader, rate: float, length: int) -> int:
     """Prunings: as many as are given, or the fewest that reach the target; without one, `epochs` are those of all
     rounds, the dense one too.
     """
@@ -117,22 +117,22 @@ def _rounds(given: Given, rate: float, length: int) -> int:
     return math.ceil(math.log(_target(given)) / math.log(1 - rate) - 0.02)
 
 
-def _dense(given: Given) -> _PARTS:
-    return searched(given, _epochs(given)), {'name': 'magnitude', 'rounds': 0}
+def _dense(given: Reader) -> _PARTS:
+    return search_training(given, _epochs(given)), {'name': 'magnitude', 'rounds': 0}
 
 
-def _smart_ratio(given: Given) -> _PARTS:
+def _smart_ratio(given: Reader) -> _PARTS:
     removed = given.number('smart_ratio', above=0, below=1)
     density = float(1 - Decimal(repr(removed))) if 0 < removed < 1 else 1.
     if not given.truth('random_subnet'):
-        given.remark('smart_ratio asks for a random subnetwork: rare-gems wants random_subnet: True beside it')
-    return finetuned(given, _epochs(given)), {'name': 'smart-ratio', 'density': density}
+        given.note('smart_ratio asks for a random subnetwork: rare-gems wants random_subnet: True beside it')
+    return finetuning(given, _epochs(given)), {'name': 'smart-ratio', 'density': density}
 
 
-def _random(given: Given) -> _PARTS:
+def _random(given: Reader) -> _PARTS:
     by_rate = given.text('algo').lower() in ('', 'ep') and 'target_sparsity' not in given
     density = _kept_share(given) if by_rate else _target(given)
-    return finetuned(given, _epochs(given)), {'name': 'random', 'density': density, 'layers': 'uniform'}
+    return finetuning(given, _epochs(given)), {'name': 'random', 'density': density, 'layers': 'uniform'}
 
 
 _KINDS = {
@@ -141,11 +141,11 @@ _KINDS = {
     'random_subnet': _random}
 
 
-def _epochs(given: Given) -> int:
+def _epochs(given: Reader) -> int:
     return given.whole('epochs', least=1)
 
 
-def _period(given: Given, epochs: int) -> int:
+def _period(given: Reader, epochs: int) -> int:
     """The epochs from one event to the next."""
 
     every = given.whole('iter_period', least=1)
@@ -155,13 +155,13 @@ def _period(given: Given, epochs: int) -> int:
     return every
 
 
-def _target(given: Given) -> float:
+def _target(given: Reader) -> float:
     """The share that is kept at last."""
 
     return given.share('target_sparsity', percent=True)
 
 
-def _kept_share(given: Given) -> float:
+def _kept_share(given: Reader) -> float:
     """prune_rate where it is the share that is kept."""
 
     if 'prune_rate' not in given and 'target_sparsity' in given:
@@ -170,7 +170,7 @@ def _kept_share(given: Given) -> float:
     return given.share('prune_rate')
 
 
-def _removed(given: Given) -> float:
+def _removed(given: Reader) -> float:
     """The share that each event removes, if the file says so."""
 
     if given.truth('override_prune_rate'):
@@ -181,19 +181,19 @@ def _removed(given: Given) -> float:
     return 0.
 
 
-def _density(given: Given, left: float, events: int) -> float:
+def _density(given: Reader, left: float, events: int) -> float:
     """The share that is kept at last: of the file's own rate after so many events, or the target."""
 
     return left ** events if left < 1 else _target(given)
 
 
-def _penalty(given: Given) -> Raw:
+def _penalty(given: Reader) -> Raw:
     """λ and what it weighs; the squared scores need not be named."""
 
     name = given.choice('regularization', _REGULARIZERS, refused=_NO_REGULARIZERS) if 'regularization' in given else ''
     if not name:
         if 'lmbda' in given:
-            given.remark('without regularization scores have no penalty, whatever lmbda says')
+            given.note('without regularization scores have no penalty, whatever lmbda says')
         return {'penalty': 0.}
     penalty = {'penalty': given.number('lmbda', least=0), **({} if name == 'l2' else {'regularizer': name})}
     if name == 'variance':
@@ -201,11 +201,11 @@ def _penalty(given: Given) -> Raw:
     return penalty
 
 
-def _score_start(given: Given) -> Raw:
+def _score_start(given: Reader) -> Raw:
     return {'scores': given.choice('score_init', _SCORES)}
 
 
-def _keep(given: Given) -> Raw:
+def _keep(given: Reader) -> Raw:
     """Upside down for the sanity check; largest need not be named."""
 
     return {'keep': 'smallest'} if given.truth('invert_sanity_check') else {}

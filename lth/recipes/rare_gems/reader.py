@@ -6,14 +6,14 @@ from typing import Any, TypeVar
 
 from lth.errors import suggestion
 from lth.recipes.rare_gems.keys import KNOWN, MISSPELT, REFUSED, TAKEN
-from lth.registry.registry import folded
+from lth.registry.registry import normalize_name
 
 T = TypeVar('T')
 _HUGE = 1e300
 _MOST = 999_999_999
 
 
-class Given:
+class Reader:
     """What a file gives. Reading a key never fails: what is wrong with it is a complaint, and its default goes on."""
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
@@ -26,7 +26,7 @@ class Given:
     def __contains__(self, key: str) -> bool:
         return key in self._raw
 
-    def remark(self, sentence: str) -> None:
+    def note(self, sentence: str) -> None:
         """Something that the user should know, without a full stop."""
 
         self._remarks.append(sentence)
@@ -115,10 +115,10 @@ class Given:
             self.complaints.append(f'the key {key!r} is missing: add it, such as `{key}: {next(iter(choices))}`.')
             return next(iter(choices.values()))
         for name, thing in choices.items():
-            if folded(str(word)) == folded(name):
+            if normalize_name(str(word)) == normalize_name(name):
                 return thing
         for name, why in reasons.items():
-            if folded(str(word)) == folded(name):
+            if normalize_name(str(word)) == normalize_name(name):
                 self.complain(key, f'is not offered: {why}.')
                 return next(iter(choices.values()))
         self.complain(key, f'is not known{suggestion(str(word), [*choices, *reasons])}')

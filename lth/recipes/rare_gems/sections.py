@@ -6,7 +6,7 @@ below with the way out.
 from typing import NamedTuple
 
 from lth.recipes.rare_gems.keys import TAKEN
-from lth.recipes.rare_gems.reader import Given
+from lth.recipes.rare_gems.reader import Reader
 from lth.system.files import Raw
 
 
@@ -63,23 +63,23 @@ _OPTIMIZERS = {'sgd': 'sgd', 'adam': 'adam'}
 _POLICIES = {'constant_lr': 'constant', 'constant': 'constant', 'cosine_lr': 'cosine', 'multistep_lr': 'multistep'}
 
 
-def is_dense(given: Given) -> bool:
+def is_dense(given: Reader) -> bool:
     """Whether the network's name says that it has no scores."""
 
     return given.text('arch').lower().endswith('normal')
 
 
-def model(given: Given) -> Raw:
+def model(given: Reader) -> Raw:
     """The network and how its weights are drawn."""
 
     network = _network(given)
     if network.differs:
-        given.remark(f'{network.name}: {network.differs}')
+        given.note(f'{network.name}: {network.differs}')
     norm = {'norm': given.choice('bn_type', _NORMS)} if network.norm else {}
     return {'name': network.name, 'initializer': given.choice('init', _INITIALIZERS), **network.options, **norm}
 
 
-def kept_out(given: Given) -> Raw:
+def keep_out(given: Reader) -> Raw:
     """The layers that are not pruned."""
 
     first = [_network(given).first] if given.truth('first_layer_dense') else []
@@ -87,53 +87,53 @@ def kept_out(given: Given) -> Raw:
     return {'keep_out': first + last} if first or last else {}
 
 
-def data(given: Given) -> Raw:
+def data(given: Reader) -> Raw:
     """The pictures, moved and mirrored as they are there."""
 
     settings = given.choice('dataset', _DATASETS, refused=_NO_DATASETS)
     if given.truth('use_full_data'):
-        given.remark('use_full_data trains on all pictures there; here some always validate, as many as '
+        given.note('use_full_data trains on all pictures there; here some always validate, as many as '
                      'data.validation says')
     if settings is _IMAGENET:
-        given.remark('ImageNet is looked for in the folder imagenet below that of the data sets; `lth prepare '
+        given.note('ImageNet is looked for in the folder imagenet below that of the data sets; `lth prepare '
                      'imagenet` writes it for FFCV')
     return dict(settings)
 
 
-def searched(given: Given, epochs: int) -> Raw:
+def search_training(given: Reader, epochs: int) -> Raw:
     """How scores are trained, or the weights of a search that trains these."""
 
     return _training(given, epochs, '', _schedule(given, epochs))
 
 
-def finetuned(given: Given, epochs: int) -> Raw:
+def finetuning(given: Reader, epochs: int) -> Raw:
     """How weights are trained once a subnetwork is found: as long as the search, dropping where rare-gems drops."""
 
     name = given.choice('fine_tune_lr_policy', _POLICIES)
-    schedule = _multistep(drops(epochs)) if name == 'multistep' else _smooth(name)
+    schedule = _multistep(finetuning_milestones(epochs)) if name == 'multistep' else _smooth(name)
     return _training(given, epochs, 'fine_tune_', schedule)
 
 
-def drops(epochs: int) -> list[int]:
+def finetuning_milestones(epochs: int) -> list[int]:
     """The epochs at which the learning rate drops when a gem is finetuned for so many, as the paper's code has it."""
 
     published = {100: [50, 80], 150: [80, 120], 160: [80, 120], 200: [100, 150], 300: [150, 250]}
     return published.get(epochs, sorted({epochs // 2, epochs * 2 // 3} - {0}))
 
 
-def _network(given: Given) -> _Network:
+def _network(given: Reader) -> _Network:
     return given.choice(
         'arch', {f'{name}{suffix}': network for suffix in _DENSE for name, network in _NETWORKS.items()},
         refused={f'{name}{suffix}': why for suffix in _DENSE for name, why in _NO_NETWORKS.items()})
 
 
-def _training(given: Given, epochs: int, prefix: str, schedule: Raw) -> Raw:
+def _training(given: Reader, epochs: int, prefix: str, schedule: Raw) -> Raw:
     precision = {'precision': 'bf16'} if given.truth('mixed_precision') else {}
     return {'length': f'{epochs} epochs', 'batch_size': given.whole('batch_size', least=1),
             'optimizer': _optimizer(given, prefix), 'schedule': schedule, **precision}
 
 
-def _optimizer(given: Given, prefix: str) -> Raw:
+def _optimizer(given: Reader, prefix: str) -> Raw:
     """The optimizer whose keys begin so; momentum and its kind are those of both."""
 
     name = given.choice(f'{prefix}optimizer', _OPTIMIZERS)
@@ -147,7 +147,7 @@ def _optimizer(given: Given, prefix: str) -> Raw:
     return settings | {'momentum': momentum, 'nesterov': nesterov}
 
 
-def _schedule(given: Given, epochs: int) -> Raw:
+def _schedule(given: Reader, epochs: int) -> Raw:
     """The schedule of the search; milestones are those of rare-gems for so many epochs unless they are given."""
 
     name = given.choice('lr_policy', _POLICIES)
@@ -156,7 +156,7 @@ def _schedule(given: Given, epochs: int) -> Raw:
     factors = {key: given.number(key, above=0, below=1) for key in ('lr_gamma', 'gamma') if key in given}
     if len(set(factors.values())) > 1:
         given.complain('gamma', f'is not lr_gamma, {factors["lr_gamma"]:g}: leave one out.')
-    milestones = given.wholes('milestones') or drops(epochs)
+    milestones = given.wholes('milestones') or finetuning_milestones(epochs)
     return _multistep(milestones) | {'factor': next(iter(factors.values()), TAKEN['gamma'])}
 
 

@@ -33,10 +33,10 @@ class Batches:
 
         self._stream = None
         settings = self._task.data_settings
-        for row, (seed, (training, _)) in enumerate(zip(self._task.seeds, self._task.divisions, strict=True)):
-            self._rows[row].copy_(sampling.order(training, seed, epoch)[:self._count])
+        for row, (seed, (training, _)) in enumerate(zip(self._task.seeds, self._task.splits, strict=True)):
+            self._rows[row].copy_(sampling.epoch_order(training, seed, epoch)[:self._count])
             if self._moving:
-                self._places[row].copy_(sampling.places(self._count, settings, seed, epoch, room=self._room))
+                self._places[row].copy_(sampling.crop_boxes(self._count, settings, seed, epoch, room=self._room))
                 self._flips[row].copy_(sampling.flips(self._count, settings, seed, epoch))
 
     def at(self, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,14 +48,14 @@ class Batches:
         # Rounded to bf16, a crop would lie half a pixel off.
         with torch.autocast(rows.device.type, enabled=False):
             images = self._moved(images, columns) if self._moving else images
-            pictures = sampling.normalized(images, self._task.data_settings, *self._averages).to(self._dtype)
+            pictures = sampling.normalize(images, self._task.data_settings, *self._averages).to(self._dtype)
         return pictures, train.labels[rows]
 
     def _moved(self, images: Tensor, columns: Tensor) -> Tensor:
         """Pictures cut and mirrored: (R, B, C, H, W) -> (R, B, C, *shown)."""
 
         places, flips = self._places.index_select(1, columns), self._flips.index_select(1, columns)
-        moved = sampling.augmented(
+        moved = sampling.augment(
             images.flatten(0, 1), places.flatten(0, 1), flips.flatten(0, 1), padding=self._task.data_settings.crop,
             shown=self._shown)
         return moved.view(*images.shape[:3], *self._shown)

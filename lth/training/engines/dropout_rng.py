@@ -12,10 +12,10 @@ from lth.training.task import Task
 
 
 @contextlib.contextmanager
-def noise(task: Task) -> Iterator[Callable[[int], None]]:
+def seed_dropout(task: Task) -> Iterator[Callable[[int], None]]:
     """What seeds the noise of a step, within a block; afterwards the global generators are as they were."""
 
-    if not task.network.noisy:
+    if not task.network.stochastic:
         yield lambda _step: None
         return
     devices = [task.engine.device] if task.engine.device.type == 'cuda' else []
@@ -25,7 +25,7 @@ def noise(task: Task) -> Iterator[Callable[[int], None]]:
 
 def _seed(task: Task, step: int) -> None:
     # torch.manual_seed looks at every device: 87 µs instead of 1.
-    number = rng.number(task.seeds[0], 'noise', step)
+    number = rng.derive_seed(task.seeds[0], 'noise', step)
     torch.default_generator.manual_seed(number)
     if task.engine.device.type == 'cuda':
         torch.cuda.default_generators[task.engine.device.index or 0].manual_seed(number)

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lth.training.engines.dropout_rng import noise
-from lth.training.engines.precision import arithmetic
+from lth.training.engines.dropout_rng import seed_dropout
+from lth.training.engines.precision import precision_context
 from lth.training.engines.scoring import score
-from lth.training.engines.step import Program
-from lth.training.task import Advance, Parametrization, Score, State, Task
+from lth.training.engines.step import TrainingStep
+from lth.training.task import Parametrization, Score, Segment, State, Task
 
 
 @dataclass(frozen=True)
-class Plain:
+class Eager:
     """Flat vectors, torch.optim, the mask after the step, replicates by vmap; on any device."""
 
     device: torch.device
@@ -21,16 +21,16 @@ class Plain:
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
-            parametrization: Parametrization | None = None) -> Iterator[Advance]:
+            parametrization: Parametrization | None = None) -> Iterator[Segment]:
         """Trains from the state, yielding at each stop."""
 
-        program = Program(task, state, parametrization, rate=0.)
+        program = TrainingStep(task, state, parametrization, rate=0.)
         program.load(state, trainable)
         step = state.step
         for stop in stops:
             losses = torch.empty(len(task.seeds), stop - step, device=self.device)
             correct = torch.empty(len(task.seeds), stop - step, dtype=torch.int64, device=self.device)
-            with arithmetic(task), noise(task) as begin_noise:
+            with precision_context(task), seed_dropout(task) as begin_noise:
                 for column, at in enumerate(range(step, stop)):
                     epoch, position = divmod(at, task.steps_per_epoch)
                     if position == 0 or at == state.step:
@@ -40,7 +40,7 @@ class Plain:
                     losses[:, column], correct[:, column] = program.step(program.batches.columns[position], at)
                     task.watch(at, None)
             step = stop
-            yield Advance(replace(program.state(step), engine=self.name), losses, correct)
+            yield Segment(replace(program.state(step), engine=self.name), losses, correct)
 
     def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
         """The replicates' scores on training-set pictures, or on the test set if None."""

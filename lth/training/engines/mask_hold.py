@@ -5,7 +5,7 @@ from torch import Tensor
 _INTEGERS = {4: torch.int32, 8: torch.int64}
 
 
-class Hold:
+class MaskHold:
     """Bitwise *and*, *or* on a vector in place: for LeNet 0.09 ms, where torch.where takes 1.0 ms."""
 
     def __init__(self, vector: Tensor) -> None:

@@ -21,7 +21,7 @@ class Optimizer:
         self.stepper.param_groups[0]['lr'] = rate
 
 
-def optimizer_of(
+def make_optimizer(
         settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor, *, decay: float = 0.,
 ) -> Optimizer:
     """An optimizer at its start for the parameters of a pass, cut from `weights` (R, N).

@@ -8,7 +8,7 @@ from lth.training.task import Task
 
 
 @contextlib.contextmanager
-def arithmetic(task: Task) -> Iterator[None]:
+def precision_context(task: Task) -> Iterator[None]:
     """Sets matrix precision and autocast for a block, and puts them back."""
 
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32

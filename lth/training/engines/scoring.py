@@ -10,7 +10,7 @@ from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.datasets import Split, Stream, sampling
-from lth.training.engines.precision import arithmetic
+from lth.training.engines.precision import precision_context
 from lth.training.task import Score, State, Task
 
 # A thousand pictures of CIFAR's size, fewer larger ones: 55 of 224 pixels take VGG-19's first layer 1.4 GB.
@@ -40,7 +40,7 @@ def _score(
     loss, correct = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
     labels_of = split.labels[chosen.to(device)].split(size)
     for images, labels in zip(_batches(split.images, chosen, size), labels_of, strict=True):
-        with arithmetic(task):
+        with precision_context(task):
             pictures = _seen(task, images, weights)
             logits = task.network.logits(weights, buffers, pictures).to(weights.dtype)
         loss += F.cross_entropy(logits, labels, reduction='sum')
@@ -60,7 +60,7 @@ def _stacked(task: Task, weights: Tensor, split: Split, pictures: Sequence[Tenso
     loss, correct = (torch.zeros(len(weights), dtype=torch.float64, device=device) for _ in range(2))
     logits_of = vmap(lambda weights, images: task.network.logits(weights, {}, images))
     for rows in chosen.split(_size(task), 1):
-        with arithmetic(task):
+        with precision_context(task):
             seen = _seen(task, split.images[rows].flatten(0, 1), weights)
             logits = logits_of(weights, seen.unflatten(0, rows.shape)).to(weights.dtype)
         labels = split.labels[rows]
@@ -71,22 +71,22 @@ def _stacked(task: Task, weights: Tensor, split: Split, pictures: Sequence[Tenso
 
 
 @torch.no_grad()
-def reestimated(task: Task, state: State, pictures: Sequence[Tensor]) -> State:
+def reestimate_batch_norm(task: Task, state: State, pictures: Sequence[Tensor]) -> State:
     """The state with the running statistics of every BatchNorm averaged anew over training-set pictures, by their
     numbers, one (n,) for each replicate; none is augmented. Itself if there is no BatchNorm.
     """
 
-    if not task.network.normalized:
+    if not task.network.has_batch_norm:
         return state
     buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
     for replicate, weights in enumerate(state.weights):
-        module = task.network.bound(weights, {name: buffer[replicate] for name, buffer in buffers.items()}).eval()
+        module = task.network.bind(weights, {name: buffer[replicate] for name, buffer in buffers.items()}).eval()
         for layer in module.modules():
             if isinstance(layer, _BatchNorm) and layer.track_running_stats:
                 layer.train().reset_running_stats()
                 layer.momentum = None  # torch's way to ask for the plain average of all batches
         for images in _batches(task.data.train.images, pictures[replicate], _size(task)):
-            with arithmetic(task):
+            with precision_context(task):
                 module(_seen(task, images, weights))
     return replace(state, buffers=buffers)
 
@@ -102,8 +102,8 @@ def _seen(task: Task, images: Tensor, weights: Tensor) -> Tensor:
 
     mean, std = (torch.tensor(values, device=weights.device).view(-1, 1, 1)
                  for values in (task.data.mean, task.data.std))
-    shown = sampling.centered(images.to(weights.device), task.network.shape[1:])
-    return sampling.normalized(shown, task.data_settings, mean, std).to(weights.dtype)
+    shown = sampling.center_crop(images.to(weights.device), task.network.shape[1:])
+    return sampling.normalize(shown, task.data_settings, mean, std).to(weights.dtype)
 
 
 def _batches(images: Tensor | Stream, chosen: Tensor, size: int) -> Iterator[Tensor]:

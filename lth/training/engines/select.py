@@ -13,9 +13,9 @@ import torch
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.training.engines.cuda.engine import CudaGraph
-from lth.training.engines.eager import Plain
-from lth.training.engines.sparse_cpu.engine import Sparse, compile_kernels, obstacle
-from lth.training.task import Choice, Engine
+from lth.training.engines.eager import Eager
+from lth.training.engines.sparse_cpu.engine import SparseCpu, compile_kernels, sparse_obstacle
+from lth.training.task import Engine, EngineChoice
 
 # Names of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -26,11 +26,13 @@ _STACK = 64
 # Kernels that are in numba's cache are there in 0.2 s.
 _SECONDS_UNTIL_TOLD = 1.
 
-__all__ = ['CudaGraph', 'Plain', 'Sparse', 'chosen', 'groups', 'obstacle', 'precision', 'prepare']
+__all__ = [
+    'CudaGraph', 'Eager', 'SparseCpu', 'compile_ahead', 'default_precision', 'replicate_groups', 'select_engine',
+    'sparse_obstacle']
 
 
-def chosen(
-        device: str, *, threads: int, capturable: bool = True, choice: Choice = 'auto',
+def select_engine(
+        device: str, *, threads: int, capturable: bool = True, choice: EngineChoice = 'auto',
         obstacle: str | None = 'it is not known what is trained') -> Engine:  # pylint: disable=redefined-outer-name
     """The fastest engine of a device: `auto`, `cpu`, `cuda` or `cuda:1`; for steps that can be captured, if nothing in
     them comes from the host: no noise that is seeded for each step, no pictures that are streamed; and for sparse ones,
@@ -43,7 +45,7 @@ def chosen(
     # Adam's moments sink below 1e-38, where processors are slow: 1.97 ms for LeNet's step after 3,000, not 1.33.
     torch.set_flush_denormal(True)
     _keep_freed_memory()
-    place = _place(device)
+    place = _resolve_device(device)
     if place.type == 'cuda':
         # Streams, captures and waits are the current device's.
         torch.cuda.set_device(place)
@@ -51,17 +53,17 @@ def chosen(
     if choice == 'sparse' and obstacle:
         raise LthError(f'--engine sparse is not for this: {obstacle}. Use --engine auto.')
     if choice != 'plain' and obstacle is None:
-        return Sparse(place, always=choice == 'sparse')
-    return CudaGraph(place) if place.type == 'cuda' and capturable and choice != 'plain' else Plain(place)
+        return SparseCpu(place, always=choice == 'sparse')
+    return CudaGraph(place) if place.type == 'cuda' and capturable and choice != 'plain' else Eager(place)
 
 
-def prepare(
+def compile_ahead(
         engine: Engine, network: Network, kept: Sequence[int], batch_size: int, tell: Callable[[str], None]) -> None:
     """Compiles what is to be compiled before networks with so many weights left are trained; told if it takes a while,
     as it does the first time on a machine.
     """
 
-    if not isinstance(engine, Sparse) or not any(engine.expects(network, count, batch_size) for count in kept):
+    if not isinstance(engine, SparseCpu) or not any(engine.expects(network, count, batch_size) for count in kept):
         return
     sentence = 'Compiling the sparse engine: some seconds, the first time only'
     told = threading.Timer(_SECONDS_UNTIL_TOLD, tell, [sentence])
@@ -72,17 +74,17 @@ def prepare(
         told.cancel()
 
 
-def precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
+def default_precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
     """What a network is trained in on a device unless the recipe says otherwise. On a GPU: dense layers alone in fp32,
     with convolutions in tf32, with BatchNorm, which takes roundings in its stride, in bf16. On a CPU always fp32.
     """
 
-    if _place(device).type == 'cpu' or network.stackable:
+    if _resolve_device(device).type == 'cpu' or network.stackable:
         return 'fp32'
-    return 'bf16' if network.normalized else 'tf32'
+    return 'bf16' if network.has_batch_norm else 'tf32'
 
 
-def groups(engine: Engine, network: Network, seeds: Sequence[int]) -> list[tuple[int, ...]]:
+def replicate_groups(engine: Engine, network: Network, seeds: Sequence[int]) -> list[tuple[int, ...]]:
     """Which seeds train as one stack: up to 64 where stacking pays (dense layers, captured on a GPU), else each alone.
     """
 
@@ -102,7 +104,7 @@ def _keep_freed_memory() -> None:
         libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
-def _place(device: str) -> torch.device:
+def _resolve_device(device: str) -> torch.device:
     name = device if device != 'auto' else 'cuda' if torch.cuda.is_available() else 'cpu'
     try:
         place = torch.device(name)

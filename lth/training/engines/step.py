@@ -6,25 +6,25 @@ from torch import Tensor
 
 from lth.models.network import Buffers, Network
 from lth.recipes.schema import AdamW
-from lth.training.engines.backward import Backward, backward_of
+from lth.training.engines.backward import Backward, make_backward
 from lth.training.engines.batches import Batches
-from lth.training.engines.cuda.packed import Survivors
-from lth.training.engines.mask_hold import Hold
-from lth.training.engines.optimizers import optimizer_of
+from lth.training.engines.cuda.packed import PackedWeights
+from lth.training.engines.mask_hold import MaskHold
+from lth.training.engines.optimizers import make_optimizer
 from lth.training.task import Parametrization, State, Task
 
 # How a pass is made for a network, its weights (R, N) and buffers.
 Pass = Callable[[Network, Tensor, Buffers], Backward]
 
 
-class Program:
+class TrainingStep:
     """The tensors of a span of training, and the step on them. `learned` is the vector of weights, (R, N), or what a
     parametrization makes weights of, (R, L).
     """
 
     def __init__(
             self, task: Task, state: State, parametrization: Parametrization | None = None, *, rate: float | Tensor,
-            backward: Pass = backward_of) -> None:
+            backward: Pass = make_backward) -> None:
         self.batches = Batches(task, state.weights.dtype)
         self.learned = state.weights.clone()
         self._buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
@@ -39,8 +39,8 @@ class Program:
         settings, decay = task.training.optimizer, parametrization.decay if parametrization else 0.
         # AdamW's own decay is no part of the gradient, so what is to be one costs a pass there.
         self._added = decay if isinstance(settings, AdamW) else 0.
-        self.optimizer = optimizer_of(settings, stepped, self.learned, rate, decay=decay - self._added)
-        self._hold = Hold(self.learned)
+        self.optimizer = make_optimizer(settings, stepped, self.learned, rate, decay=decay - self._added)
+        self._hold = MaskHold(self.learned)
         self._network = task.network
 
     def load(self, state: State, trainable: Tensor, *, fixed: bool = False) -> None:
@@ -90,7 +90,7 @@ class Program:
         """
 
         if self._weights.grad is not None:
-            whole = isinstance(parametrization, Survivors)
+            whole = isinstance(parametrization, PackedWeights)
             flat = self._weights.grad if whole else self._weights.grad[:, :self.learned.shape[1]]
             parametrization.gradient(self.learned, flat, gradient)
             return

@@ -15,9 +15,9 @@ from lth.algorithms.at_init import base, grasp, snip, synflow
 from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.models.registry import settings_of
-from lth.pruning.tickets import Round, finetune, fresh
-from lth.recipes.schema import checked
+from lth.models.registry import settings_class
+from lth.pruning.tickets import Round, dense_ticket, train_ticket
+from lth.recipes.schema import validate_section
 from lth.training.task import State, Task
 from tests import planted
 from tests.conftest import CPU, SGD, everything, start_of, task_of
@@ -56,7 +56,7 @@ def huge(shape, classes):
 
 def settings(name: str, **over: Any) -> Any:
     raw = {'name': name, 'density': 0.2} | ({'iterations': 5} if name == 'synflow' else {}) | over
-    return checked(ALGORITHMS.find(name).settings, raw, 'test')
+    return validate_section(ALGORITHMS.find(name).settings, raw, 'test')
 
 
 def found(task: Task, name: str, past: Sequence[Round] = (), **over: Any) -> list[Round]:
@@ -77,7 +77,7 @@ def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     def task(function: str, shape: tuple[int, int, int] = (1, 2, 3), seeds: tuple[int, ...] = (0,)) -> Task:
         name = f'tiny.py:{function}'
         whole = task_of(shape=shape, seeds=seeds)
-        return replace(whole, network=Network.of(settings_of(name)(name=name), shape, 4))
+        return replace(whole, network=Network.of(settings_class(name)(name=name), shape, 4))
     return task
 
 
@@ -92,7 +92,7 @@ def weights_of(task: Task, seed: int = 5) -> torch.Tensor:
 def batch_of(task: Task, number: int) -> tuple[np.ndarray, np.ndarray]:
     """A batch of epoch 0 as numpy has it: (B, inputs), (B,)."""
 
-    rows = sampling.order(task.divisions[0][0], task.seeds[0], 0)[8 * number:8 * number + 8]
+    rows = sampling.epoch_order(task.splits[0][0], task.seeds[0], 0)[8 * number:8 * number + 8]
     images = task.data.train.images[rows].numpy().astype(np.float32) / np.float32(255)
     return images.reshape(8, -1).astype(np.float64), task.data.train.labels[rows].numpy()
 
@@ -167,7 +167,7 @@ def test_synflow_is_that_of_the_network_written_out_by_hand(tiny):
 def test_synflow_cuts_what_is_smallest_again_and_again(tiny):
     task = tiny('relu')
     exact = settings('synflow', density=0.3, iterations=7)
-    vector = fresh(task).weights[0].double().numpy().copy()
+    vector = dense_ticket(task).weights[0].double().numpy().copy()
     alive = np.ones(50, dtype=bool)
     for count in [int(50 * 0.3 ** (number / 7)) for number in range(1, 7)] + [15]:
         vector[:50] *= alive
@@ -180,8 +180,8 @@ def test_synflow_cuts_what_is_smallest_again_and_again(tiny):
 
 def test_synaptic_flow_is_conserved_from_layer_to_layer(tiny):
     task = tiny('normed', (1, 8, 8))
-    buffers = task.network.fresh_buffers()
-    scores = synflow.scores(task, fresh(task).weights[0], buffers)
+    buffers = task.network.initial_buffers()
+    scores = synflow.scores(task, dense_ticket(task).weights[0], buffers)
     sums = [float(part.sum()) for part in task.network.layout.unpack(scores).values()]
     assert len(sums) == 3 and sums == pytest.approx([sums[0]] * 3, rel=1e-12)
 
@@ -191,8 +191,8 @@ def test_snip_and_grasp_of_a_residual_network_are_those_of_finite_differences():
     layout, module = task.network.layout, task.network.module
     start = start_of(task, torch.float64)
     weights, buffers = start.weights[0], {name: buffer[0] for name, buffer in start.buffers.items()}
-    rows = sampling.order(task.divisions[0][0], 0, 0)[:8]
-    pictures = sampling.normalized(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
+    rows = sampling.epoch_order(task.splits[0][0], 0, 0)[:8]
+    pictures = sampling.normalize(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
 
     def loss(vector: torch.Tensor) -> torch.Tensor:
         module.train()
@@ -204,10 +204,10 @@ def test_snip_and_grasp_of_a_residual_network_are_those_of_finite_differences():
     def slope(vector: torch.Tensor) -> torch.Tensor:
         leaf = vector.clone().requires_grad_()
         found_slope = torch.autograd.grad(loss(leaf), leaf)[0]
-        return torch.where(torch.arange(layout.size) < layout.prunable, found_slope, 0.)
+        return torch.where(torch.arange(layout.size) < layout.prunable_count, found_slope, 0.)
 
     scores = snip.scores(task, weights, buffers)
-    for weight in scores.topk(5).indices.tolist() + [0, 1000, layout.prunable - 1]:
+    for weight in scores.topk(5).indices.tolist() + [0, 1000, layout.prunable_count - 1]:
         step = torch.zeros_like(weights)
         step[weight] = 1e-6 * weights[weight]
         assert float(scores[weight]) == pytest.approx(abs(float(loss(weights + step) - loss(weights - step))) / 2e-6,
@@ -215,14 +215,14 @@ def test_snip_and_grasp_of_a_residual_network_are_those_of_finite_differences():
     gradient = slope(weights)
     step = 1e-7 * gradient / gradient.norm()
     product = (slope(weights + step) - slope(weights - step)) / 2e-7 * gradient.norm()
-    expected = (weights * product)[:layout.prunable]
+    expected = (weights * product)[:layout.prunable_count]
     ours = grasp.scores(task, weights, buffers, temperature=1.)
     assert (ours - expected).norm() < 1e-3 * expected.norm()
 
 
 def test_scores_are_measured_on_the_pictures_and_the_noise_of_the_first_training_steps():
     task = task_of('conv-2', shape=(3, 8, 8), data={'crop': 2, 'flip': True}, optimizer=SGD, seeds=(3,))
-    network = Network.of(settings_of('conv-2')(name='conv-2', dropout=0.5), (3, 8, 8), 4)
+    network = Network.of(settings_class('conv-2')(name='conv-2', dropout=0.5), (3, 8, 8), 4)
     task = replace(task, network=network)
     start = start_of(task)
     _, loss_at = base.losses_of(task, start.weights[0], {}, batches=2)
@@ -255,7 +255,7 @@ def test_a_dead_network_whose_scores_all_tie_keeps_the_exact_count_by_the_seeds_
 def test_many_equal_weights_are_cut_exactly():
     task = task_of()
     task = replace(task, network=Network.of(
-        settings_of('lenet-300-100')(name='lenet-300-100', initializer='unsigned-constant'), (1, 8, 8), 4))
+        settings_class('lenet-300-100')(name='lenet-300-100', initializer='unsigned-constant'), (1, 8, 8), 4))
     # Weights are √(2/64), √(2/300), √(2/100): 19,200 of the first kind, 400 of the last, 30,000 that tie for the rest.
     kept = task.network.layout.unpack(mask_of(task, 'magnitude-at-init', density=0.5))
     assert [int(part.sum()) for part in kept.values()] == [19_200, 5_200, 400]
@@ -271,7 +271,7 @@ def test_upside_down_keeps_other_weights_and_at_one_half_all_others(tiny, name, 
 
 def test_synflow_upside_down_takes_away_what_carries_most(tiny):
     task = tiny('relu')
-    scores = synflow.scores(task, fresh(task).weights[0], {})
+    scores = synflow.scores(task, dense_ticket(task).weights[0], {})
     smallest = mask_of(task, 'synflow', density=0.5, iterations=1, keep='smallest')[0]
     assert scores[smallest].max() <= scores[~smallest].min()
     assert not (smallest & mask_of(task, 'synflow', density=0.5, iterations=1)[0]).any()
@@ -290,7 +290,7 @@ def test_random_masks_keep_as_many_of_each_layer_as_they_are_told(layers):
 
 def test_smart_ratio_keeps_what_was_published_for_resnet20_at_every_seed():
     task = task_of('resnet20', shape=(3, 8, 8), seeds=(0, 1))
-    exact = settings_of('resnet20')(name='resnet20', shortcut='identity', norm='plain')
+    exact = settings_class('resnet20')(name='resnet20', shortcut='identity', norm='plain')
     task = replace(task, network=Network.of(exact, (3, 8, 8), 10))
     ahead = ALGORITHMS.find('smart-ratio').kept(
         task.network.layout, settings('smart-ratio', density=0.0059), task.training, 5)
@@ -303,8 +303,8 @@ def test_smart_ratio_keeps_what_was_published_for_resnet20_at_every_seed():
 @pytest.mark.parametrize(('model', 'density'), [('conv-2', 0.1), ('resnet20', 0.2)])
 def test_the_one_round_is_the_drawn_weights_under_the_mask_measured_untrained(name, model, density):
     task = task_of(model, shape=(3, 8, 8), data={'crop': 1, 'flip': True})
-    start, (only,) = fresh(task), found(task, name, density=density)
-    count, mask = task.network.layout.prunable, only.ticket.mask
+    start, (only,) = dense_ticket(task), found(task, name, density=density)
+    count, mask = task.network.layout.prunable_count, only.ticket.mask
     assert only.number == 0 and only.ticket.iteration == 0 and only.trained.step == 0 and only.search is None
     assert torch.equal(only.ticket.weights[:, :count], torch.where(mask, start.weights[:, :count], 0.))
     assert torch.equal(only.ticket.weights[:, count:], start.weights[:, count:])
@@ -319,9 +319,9 @@ def test_the_one_round_is_the_drawn_weights_under_the_mask_measured_untrained(na
 def test_what_was_found_trains_and_keeps_its_mask(name):
     task = task_of('resnet20', shape=(3, 8, 8), optimizer=SGD, length='1 epochs')
     ticket = found(task, name)[0].ticket
-    trained = finetune(task, ticket).weights[:, :task.network.layout.prunable]
+    trained = train_ticket(task, ticket).weights[:, :task.network.layout.prunable_count]
     assert not trained[~ticket.mask].any()
-    assert not torch.equal(trained, ticket.weights[:, :task.network.layout.prunable])
+    assert not torch.equal(trained, ticket.weights[:, :task.network.layout.prunable_count])
 
 
 @pytest.mark.parametrize('name', ALL)

@@ -11,11 +11,11 @@ from lth.algorithms.imp import find_ticket
 from lth.algorithms.retraining import controls as algorithm
 from lth.errors import LthError
 from lth.pruning import controls as register
-from lth.pruning.tickets import Round, fresh
+from lth.pruning.tickets import Round, dense_ticket
 from lth.training.task import Task
 from tests.conftest import task_of
 
-OTHER_NETWORKS = [name for name in register.offered() if name != 'shuffle-weights']
+OTHER_NETWORKS = [name for name in register.available_controls() if name != 'shuffle-weights']
 
 
 def search(task: Task) -> list[Round]:
@@ -47,7 +47,7 @@ def of_a_search(task) -> list[Round]:
 
 @pytest.mark.parametrize('name', OTHER_NETWORKS)
 def test_a_control_is_exactly_as_sparse_as_its_ticket_and_another_network_at_every_level(task, found, name):
-    prunable = task.network.layout.prunable
+    prunable = task.network.layout.prunable_count
     dense, *rounds = controls(task, name, found)
     assert dense is found[0] and [one.number for one in rounds] == [1, 2]
     for control, ticket in zip(rounds, found[1:], strict=True):
@@ -67,18 +67,18 @@ def test_reinit_keeps_the_mask_and_draws_all_weights_anew_for_each_level_and_see
         assert control.ticket.iteration == 0 and ticket.ticket.iteration == 2
         assert (control.ticket.weights == ticket.ticket.weights)[ticket.ticket.mask.nonzero(as_tuple=True)].sum() == 0
     both = first.ticket.mask & second.ticket.mask
-    prunable = task.network.layout.prunable
+    prunable = task.network.layout.prunable_count
     assert not torch.equal(first.ticket.weights[:, :prunable][both], second.ticket.weights[:, :prunable][both])
     slot = task.network.layout.prunable_slots[1]
     stds = [float(row[slot.start:slot.stop][mask[slot.start:slot.stop]].std())
             for row, mask in zip(first.ticket.weights, first.ticket.mask)]
-    assert stds == pytest.approx([float(slot.view(task.network.fresh(0)).std())] * 2, rel=0.05)
+    assert stds == pytest.approx([float(slot.view(task.network.initial_weights(0)).std())] * 2, rel=0.05)
 
 
 def test_a_shuffled_mask_keeps_the_share_of_each_layer_and_the_weights_of_the_rewind_point(task, found):
     for control, ticket in zip(controls(task, 'shuffle-mask', found)[1:], found[1:], strict=True):
         assert kept_by_layer(task, control.ticket.mask) == kept_by_layer(task, ticket.ticket.mask)
-        prunable = task.network.layout.prunable
+        prunable = task.network.layout.prunable_count
         start = found[0].ticket.weights
         assert torch.equal(control.ticket.weights[:, :prunable], start[:, :prunable] * control.ticket.mask)
         assert torch.equal(control.ticket.weights[:, prunable:], start[:, prunable:])
@@ -115,8 +115,8 @@ def test_controls_have_the_names_of_checks_and_those_that_they_had(word, name):
 
 def test_what_reinit_draws_at_a_level_is_what_runs_before_had(task, found):
     level = controls(task, 'reinit', found)[2].ticket
-    seeds = tuple(rng.number(seed, 'reinit', 2) for seed in task.seeds)
-    drawn, prunable = fresh(replace(task, seeds=seeds)).weights, task.network.layout.prunable
+    seeds = tuple(rng.derive_seed(seed, 'reinit', 2) for seed in task.seeds)
+    drawn, prunable = dense_ticket(replace(task, seeds=seeds)).weights, task.network.layout.prunable_count
     assert torch.equal(level.weights[:, :prunable], drawn[:, :prunable] * level.mask)
 
 
@@ -130,7 +130,7 @@ def test_another_draw_of_a_control_is_another_network_under_the_same_rule(task, 
 
 def test_levels_have_draws_of_their_own(task, found):
     for name in ('shuffle-mask', 'permute-mask', 'erk'):
-        ones, others = (register.controlled(name, task, found[0].ticket, found[2].ticket, (level,)) for level in (1, 2))
+        ones, others = (register.apply_control(name, task, found[0].ticket, found[2].ticket, (level,)) for level in (1, 2))
         for one, other in zip(ones.mask, others.mask, strict=True):
             assert one.sum() == other.sum() and not torch.equal(one, other)
 
@@ -142,6 +142,6 @@ def test_a_level_at_which_a_control_proves_nothing_is_refused(task, found):
 
 def test_a_spread_that_cannot_be_at_some_level_is_told_by_the_counts():
     layout = task_of().network.layout
-    settings = algorithm.Settings(name='control', control='smart-ratio', source='run', kept=(layout.prunable, 20, 19))
+    settings = algorithm.Settings(name='control', control='smart-ratio', source='run', kept=(layout.prunable_count, 20, 19))
     with pytest.raises(LthError, match='smart-ratio keeps 120 of the 400 weights of the classifier'):
         ALGORITHMS.find('control').kept(layout, settings, task_of().training, 5)

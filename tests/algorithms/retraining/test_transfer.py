@@ -45,11 +45,11 @@ def test_a_ticket_goes_over_whole_where_the_classes_are_as_many(task, found):
 
 def test_a_random_ticket_is_as_sparse_but_other_weights_anywhere_in_the_network(task, found):
     over = list(transferred(task, settings(found, ticket='random'), found))[2]
-    prunable, mask = task.network.layout.prunable, over.ticket.mask
+    prunable, mask = task.network.layout.prunable_count, over.ticket.mask
     assert mask.sum(1).tolist() == found[2].ticket.mask.sum(1).tolist()
     assert torch.equal(over.ticket.weights[:, :prunable] != 0, mask)
     # Weights of no seed's own draw, which a ticket that is rewound to iteration 0 has.
-    own = torch.stack([task.network.fresh(seed) for seed in task.seeds])[:, :prunable]
+    own = torch.stack([task.network.initial_weights(seed) for seed in task.seeds])[:, :prunable]
     assert not (over.ticket.weights[:, :prunable] == own)[mask].any()
     assert over.ticket.weights[:, :prunable][mask].std().item() == pytest.approx(own[mask].std().item(), rel=0.1)
     slot = task.network.layout.prunable_slots[-1]

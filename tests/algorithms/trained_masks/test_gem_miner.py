@@ -14,9 +14,9 @@ from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.models.registry import settings_of
-from lth.pruning.tickets import Round, Search, fresh
-from lth.recipes.schema import Training
+from lth.models.registry import settings_class
+from lth.pruning.tickets import Round, SearchState, dense_ticket
+from lth.recipes.schema import TrainingSettings
 from lth.training.task import State, Task
 from tests.conftest import CPU, SGD, task_of
 
@@ -35,7 +35,7 @@ def mined(task: Task, past: Sequence[Round] = (), **over: Any) -> list[Round]:
 
 def mining(model: str = 'lenet-300-100', **over: Any) -> Task:
     task = task_of(model, optimizer=MOMENTUM, length='8 epochs', **over)
-    network = Network.of(settings_of(model)(name=model, initializer='signed-constant'), task.network.shape, 4)
+    network = Network.of(settings_class(model)(name=model, initializer='signed-constant'), task.network.shape, 4)
     return replace(task, network=network)
 
 
@@ -44,25 +44,25 @@ def mining(model: str = 'lenet-300-100', **over: Any) -> Task:
     (0.59, 5, 29, 1_580), (0.59, 8, 18, 1_581), (1.44, 5, 29, 3_861), (3.72, 5, 29, 9_977), (20, 5, 29, 53_660),
     (50, 8, 18, 134_161)])
 def test_the_ladder_of_freeze_events_is_that_of_the_published_schedule(percent, period, events, kept):
-    exact = settings_of('resnet20')(name='resnet20', shortcut='identity', norm='plain')
+    exact = settings_class('resnet20')(name='resnet20', shortcut='identity', norm='plain')
     layout = Network.of(exact, (3, 32, 32), 10).layout
-    training = Training.model_validate({'length': '150 epochs', 'batch_size': 128, 'optimizer': SGD})
+    training = TrainingSettings.model_validate({'length': '150 epochs', 'batch_size': 128, 'optimizer': SGD})
     counts = kept_counts(layout, settings(density=percent / 100, freeze_every=f'{period} epochs'), training, 351)
-    assert layout.prunable == counts[0] == 268_336
+    assert layout.prunable_count == counts[0] == 268_336
     assert (len(counts) - 1, counts[-1]) == (events, kept)
 
 
 def test_a_step_follows_the_straight_through_gradient_and_the_penalty():
     task, penalty = mining(), 0.03
-    layout, count = task.network.layout, task.network.layout.prunable
-    weights = fresh(task).weights.double()
+    layout, count = task.network.layout, task.network.layout.prunable_count
+    weights = dense_ticket(task).weights.double()
     scores = torch.rand(1, count, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     trainable = torch.rand(1, count, generator=torch.Generator().manual_seed(2)) < 0.7
     scores[~trainable] = 0.
     advance = next(iter(CPU.run(task, State(scores, {}), trainable=trainable, stops=[1],
                                 parametrization=Rounded(weights, Penalty(penalty)))))
-    rows = sampling.order(task.divisions[0][0], 0, 0)[:8]
-    pictures = sampling.normalized(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
+    rows = sampling.epoch_order(task.splits[0][0], 0, 0)[:8]
+    pictures = sampling.normalize(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
     factor = (scores > 0.5).double().requires_grad_()
     effective = torch.cat([weights[:, :count] * factor, weights[:, count:]], 1)
     logits = functional_call(task.network.module, layout.unpack(effective[0]), (pictures.double(),))
@@ -82,7 +82,7 @@ def test_the_penalty_is_part_of_the_gradient_whatever_the_optimizer(optimizer):
     def scores(factor: float, own: dict[str, Any]) -> torch.Tensor:
         task = replace(mining(), training=mining().training.model_copy(update={'optimizer': task_of(
             optimizer=own).training.optimizer}))
-        start = torch.full((1, task.network.layout.prunable), 0.7, dtype=torch.float64)
+        start = torch.full((1, task.network.layout.prunable_count), 0.7, dtype=torch.float64)
         advance = next(iter(CPU.run(
             task, State(start, {}), trainable=torch.ones_like(start, dtype=torch.bool), stops=[3],
             parametrization=Rounded(torch.zeros(1, task.network.layout.size, dtype=torch.float64), Penalty(factor)))))
@@ -102,7 +102,7 @@ def test_the_penalty_is_part_of_the_gradient_whatever_the_optimizer(optimizer):
 def test_two_seeds_mined_together_find_what_they_find_alone(model):
     def scores(seeds: tuple[int, ...]) -> torch.Tensor:
         task = mining(model, seeds=seeds)
-        start, weights = torch.full((len(seeds), task.network.layout.prunable), 0.6), fresh(task).weights.double()
+        start, weights = torch.full((len(seeds), task.network.layout.prunable_count), 0.6), dense_ticket(task).weights.double()
         state = State(start.double(), {})
         trainable = torch.ones_like(start, dtype=torch.bool)
         rounded = Rounded(weights, Penalty(0.))
@@ -125,10 +125,10 @@ def test_each_event_keeps_the_exact_count_and_frozen_scores_stay_frozen():
 
 def test_thousands_of_scores_tied_at_zero_leave_the_exact_count():
     task = mining()
-    scores = torch.zeros(1, task.network.layout.prunable)
+    scores = torch.zeros(1, task.network.layout.prunable_count)
     scores[:, ::100] = 0.9
     before = mined(task)[0]
-    collapsed = replace(before, search=Search(scores, before.search.optimizer))
+    collapsed = replace(before, search=SearchState(scores, before.search.optimizer))
     counts = kept_counts(task.network.layout, settings(), task.training, task.steps_per_epoch)
     assert [int(one.ticket.mask.sum()) for one in mined(task, [collapsed])] == counts[1:]
 
@@ -141,8 +141,8 @@ def test_scores_that_all_sink_below_one_half_stop_the_search_and_name_the_layer(
 @pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
 def test_the_search_leaves_the_weights_untouched_bit_for_bit(model):
     task = mining(model, shape=(3, 8, 8), data={'crop': 1, 'flip': True})
-    start, found = fresh(task), mined(task)
-    count = task.network.layout.prunable
+    start, found = dense_ticket(task), mined(task)
+    count = task.network.layout.prunable_count
     for one in found:
         mask = one.ticket.mask
         assert torch.equal(one.ticket.weights[:, :count][mask], start.weights[:, :count][mask])
@@ -153,9 +153,9 @@ def test_the_search_leaves_the_weights_untouched_bit_for_bit(model):
 
 def test_the_final_mask_is_all_that_is_active_or_what_is_in_force_as_asked():
     task = mining()
-    active, in_force = (mined(task, penalty=0.01, final_mask=mask)[-1] for mask in ('active', 'in-force'))
-    assert torch.equal(in_force.ticket.mask, active.ticket.mask & (active.search.scores > 0.5))
-    assert 0 < in_force.ticket.mask.sum() < active.ticket.mask.sum()
+    active, above_threshold = (mined(task, penalty=0.01, final_mask=mask)[-1] for mask in ('active', 'in-force'))
+    assert torch.equal(above_threshold.ticket.mask, active.ticket.mask & (active.search.scores > 0.5))
+    assert 0 < above_threshold.ticket.mask.sum() < active.ticket.mask.sum()
 
 
 def test_a_search_goes_on_from_any_event_as_if_never_stopped():
@@ -187,8 +187,8 @@ def test_scores_start_from_the_distribution_asked_for(scores, mean, spread):
 
 def test_a_layer_is_never_emptied_silently():
     task = mining()
-    few = 4 / task.network.layout.prunable
+    few = 4 / task.network.layout.prunable_count
     with pytest.raises(LthError, match=r'leaves no weight in (dense2|output|dense1).weight \(seed 0\)'):
         mined(task, density=few)
     with pytest.raises(LthError, match='keeps 1 of 49600 weights, .* 3 layers, such as dense1.weight, needs one'):
-        mined(task, density=1.5 / task.network.layout.prunable)
+        mined(task, density=1.5 / task.network.layout.prunable_count)

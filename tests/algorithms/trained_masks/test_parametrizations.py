@@ -91,7 +91,7 @@ def test_the_edge_is_exact_wherever_the_one_of_the_step_before_lay():
 
 def test_a_mask_is_drawn_with_the_probabilities_of_the_scores_anew_for_every_step_and_seed():
     task = task_of()
-    count, layout = task.network.layout.prunable, task.network.layout
+    count, layout = task.network.layout.prunable_count, task.network.layout
     weights = torch.ones(2, layout.size)
     bernoulli = Bernoulli(weights, layout, (0, 1), False)
     scores = torch.full((2, count), math.log(3.))  # σ = 3/4
@@ -106,7 +106,7 @@ def test_a_mask_is_drawn_with_the_probabilities_of_the_scores_anew_for_every_ste
 @pytest.mark.parametrize('rescale', [False, True])
 def test_a_probability_is_taught_through_the_draw_and_the_factor_of_its_layer(rescale):
     task = task_of()
-    count, layout = task.network.layout.prunable, task.network.layout
+    count, layout = task.network.layout.prunable_count, task.network.layout
     weights, scores, gradient = (torch.randn(1, size, generator=RANDOM) for size in (layout.size, count, layout.size))
     bernoulli, out = Bernoulli(weights, layout, (0,), rescale), torch.empty(1, count)
     effective = bernoulli.weights(scores, 3)

@@ -10,8 +10,8 @@ from lth import rng
 from lth.algorithms import ALGORITHMS
 from lth.algorithms.trained_masks.edge_popup import Global, levels
 from lth.errors import LthError
-from lth.pruning.tickets import Round, fresh
-from lth.recipes.schema import Training
+from lth.pruning.tickets import Round, dense_ticket
+from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 from tests import planted
 from tests.algorithms.trained_masks.test_gem_miner import mining
@@ -46,7 +46,7 @@ def counted(task: Task, name: str, **over: Any) -> list[int]:
 @pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
 def test_every_round_keeps_the_count_it_was_planned_to_and_leaves_the_weights_as_drawn(model, name, over):
     task = mining(model, shape=(3, 8, 8))
-    rounds, start, count = found(task, name, **over), fresh(task).weights, task.network.layout.prunable
+    rounds, start, count = found(task, name, **over), dense_ticket(task).weights, task.network.layout.prunable_count
     assert [int(one.ticket.mask.sum()) for one in rounds] == counted(task, name, **over)
     assert int(rounds[-1].ticket.mask.sum()) == pytest.approx(0.1 * count, abs=8)
     for one in rounds if not over.get('rescale') else ():
@@ -90,7 +90,7 @@ def test_a_planted_ticket_is_found_and_upside_down_it_is_not(tmp_path, monkeypat
 def test_a_density_that_leaves_a_layer_empty_is_refused_with_the_least_that_is_possible(name):
     task = mining()
     with pytest.raises(LthError, match=r'keeps 1 of 49600 weights, .* 3 layers, .* at least 6.1e-05 \(--sparsity'):
-        counted(task, name, density=1.5 / task.network.layout.prunable)
+        counted(task, name, density=1.5 / task.network.layout.prunable_count)
     assert counted(task, name, density=6.1e-05)[-1] == 3
 
 
@@ -102,7 +102,7 @@ def test_edge_popup_keeps_the_same_share_of_every_layer():
 
 # E = 8, T = 2: K = 4; in epoch e the share in force is 0.1^(⌊(e + 1)/2⌋ / 4); 5 iterations an epoch.
 def test_the_share_in_force_shrinks_in_the_published_steps():
-    training = Training.model_validate({'length': '8 epochs', 'batch_size': 8, 'optimizer': SGD})
+    training = TrainingSettings.model_validate({'length': '8 epochs', 'batch_size': 8, 'optimizer': SGD})
     settings = Global.model_validate({'name': 'global-edge-popup', 'density': 0.1, 'finetune': FINETUNE,
                                       'shrink_every': '2 epochs'})
     share_in_epoch = {}
@@ -134,7 +134,7 @@ def test_a_search_whose_scores_all_sink_is_stopped_and_the_layer_named():
 
 def test_supermasks_rescaled_carry_their_layers_factor():
     task = mining()
-    start, gem = fresh(task).weights, found(task, 'supermask', rescale=True)[-1].ticket
+    start, gem = dense_ticket(task).weights, found(task, 'supermask', rescale=True)[-1].ticket
     for slot in task.network.layout.prunable_slots:
         part = slice(slot.start, slot.stop)
         kept = gem.mask[0, part]
@@ -143,12 +143,12 @@ def test_supermasks_rescaled_carry_their_layers_factor():
 
 
 def test_supermasks_tell_the_mean_accuracy_of_ten_masks_drawn_after_the_last_step():
-    task = replace(mining(seeds=(0, 5)), training=Training.model_validate(
+    task = replace(mining(seeds=(0, 5)), training=TrainingSettings.model_validate(
         {'length': '8 epochs', 'batch_size': 8, 'optimizer': {'name': 'sgd', 'learning_rate': 5., 'momentum': 0.9}}))
     first, *_, last = found(task, 'supermask')
     assert first.search.drawn == ()
     pictures = task.data.test.images.float() / 255
-    start, count = fresh(task).weights, task.network.layout.prunable
+    start, count = dense_ticket(task).weights, task.network.layout.prunable_count
     for replicate, seed in enumerate(task.seeds):
         accuracies = []
         for step in range(task.steps, task.steps + 10):

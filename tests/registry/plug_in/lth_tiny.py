@@ -12,9 +12,9 @@ from lth.datasets import DATASETS, Dataset, Source, Split
 from lth.models.flat_parameters import Layout
 from lth.models.registry import MODELS
 from lth.pruning.controls import Draw, control
-from lth.pruning.criteria import CRITERIA, Choice
-from lth.pruning.tickets import Round, Ticket, finetune, fresh
-from lth.recipes.schema import AlgorithmSettings, DataSettings, Training
+from lth.pruning.criteria import CRITERIA, CriterionContext
+from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
+from lth.recipes.schema import AlgorithmSettings, DataSettings, TrainingSettings
 from lth.training.task import Task
 
 
@@ -32,12 +32,12 @@ def _read(_folder: Path, _settings: DataSettings) -> Dataset:
 
 
 DATASETS.register('tiny-greys')(Source(
-    summary='three shades of grey', shape=(1, 4, 4), classes=3, pictures=(120, 120), read=_read,
+    summary='three shades of grey', shape=(1, 4, 4), classes=3, image_counts=(120, 120), read=_read,
     settings={'validation': 20}))
 
 
 @CRITERIA.register('tiny-last')
-def last(_initial: Tensor, final: Tensor, _choice: Choice) -> Tensor:
+def last(_initial: Tensor, final: Tensor, _choice: CriterionContext) -> Tensor:
     """The later in the layer, the better."""
 
     return torch.arange(len(final), dtype=final.dtype, device=final.device)
@@ -56,11 +56,11 @@ class Settings(AlgorithmSettings):
     name: Literal['tiny-dense']
 
 
-def _kept(layout: Layout, _settings: Settings, _training: Training, _steps_per_epoch: int) -> list[int]:
-    return [layout.prunable]
+def _kept(layout: Layout, _settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
+    return [layout.prunable_count]
 
 
-def _check(_settings: Settings, _training: Training, _steps_per_epoch: int) -> None:
+def _check(_settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> None:
     """Nothing can be wrong."""
 
 
@@ -69,5 +69,5 @@ def dense(task: Task, _settings: Settings, past: Sequence[Round]) -> Iterator[Ro
     """The dense network, and that is all."""
 
     if not past:
-        start = fresh(task)
-        yield Round(0, start, finetune(task, start))
+        start = dense_ticket(task)
+        yield Round(0, start, train_ticket(task, start))

@@ -4,15 +4,15 @@ from dataclasses import replace
 import torch
 
 from lth.models.network import Network
-from lth.models.registry import settings_of
-from lth.training.engines.dropout_rng import noise
+from lth.models.registry import settings_class
+from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.task import Task
 from tests.conftest import CPU, everything, start_of, task_of
 
 
 def dropping(rate: float = 0.5, seeds: tuple[int, ...] = (0,)) -> Task:
     task = task_of('conv-2', shape=(1, 8, 8), seeds=seeds)
-    return replace(task, network=Network.of(settings_of('conv-2')(name='conv-2', dropout=rate), (1, 8, 8), 4))
+    return replace(task, network=Network.of(settings_class('conv-2')(name='conv-2', dropout=rate), (1, 8, 8), 4))
 
 
 def ran(task: Task, *stops: int, start=None) -> torch.Tensor:
@@ -38,7 +38,7 @@ def test_training_with_dropout_goes_on_from_the_middle_of_an_epoch_as_if_never_s
 def test_each_step_and_each_seed_draw_noise_of_their_own_whatever_was_drawn_before():
     drawn = {}
     for seed in (0, 1):
-        with noise(dropping(seeds=(seed,))) as begin:
+        with seed_dropout(dropping(seeds=(seed,))) as begin:
             for step in (0, 1, 0):
                 begin(step)
                 drawn.setdefault((seed, step), []).append(torch.rand(4).tolist())

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.models.registry import settings_of
+from lth.models.registry import settings_class
 from lth.training.engines import select
 from lth.training.engines.batches import Batches
-from lth.training.engines.cuda.engine import Replay
-from lth.training.engines.precision import arithmetic
+from lth.training.engines.cuda.engine import CapturedStep
+from lth.training.engines.precision import precision_context
 from lth.training.task import State, Task
 from tests.conftest import ADAM, CPU, SGD, everything, start_of, task_of
 
@@ -35,7 +35,7 @@ def reference(task: Task, steps: int) -> dict[str, torch.Tensor]:
     """The same training as anybody would write it: a module, its parameters, torch.optim, float64, batches by hand."""
 
     module = copy.deepcopy(task.network.module).double().train()
-    module.load_state_dict(module.state_dict() | task.network.layout.unpack(task.network.fresh(0).double()))
+    module.load_state_dict(module.state_dict() | task.network.layout.unpack(task.network.initial_weights(0).double()))
     settings = task.training.optimizer.model_dump()
     rate, decay = settings['learning_rate'], settings['weight_decay']
     if settings['name'] in ('adam', 'adamw'):
@@ -44,18 +44,18 @@ def reference(task: Task, steps: int) -> dict[str, torch.Tensor]:
     else:
         optimizer = torch.optim.SGD(module.parameters(), rate, settings['momentum'], weight_decay=decay,
                                     nesterov=settings['nesterov'], foreach=False)
-    training = task.divisions[0][0]
+    training = task.splits[0][0]
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
     for step in range(steps):
         epoch, position = divmod(step, task.steps_per_epoch)
-        rows = sampling.order(training, 0, epoch)[position * 8:position * 8 + 8]
+        rows = sampling.epoch_order(training, 0, epoch)[position * 8:position * 8 + 8]
         count = task.steps_per_epoch * 8
-        starts = sampling.places(count, task.data_settings, 0, epoch, room=2 * task.data_settings.crop)
+        starts = sampling.crop_boxes(count, task.data_settings, 0, epoch, room=2 * task.data_settings.crop)
         starts = starts[position * 8:position * 8 + 8]
         flips = sampling.flips(count, task.data_settings, 0, epoch)[position * 8:position * 8 + 8]
-        images = sampling.augmented(task.data.train.images[rows], starts, flips, padding=task.data_settings.crop,
+        images = sampling.augment(task.data.train.images[rows], starts, flips, padding=task.data_settings.crop,
                                     shown=task.network.shape[1:])
-        logits = module(sampling.normalized(images, task.data_settings, mean, std).double())
+        logits = module(sampling.normalize(images, task.data_settings, mean, std).double())
         optimizer.zero_grad()
         F.cross_entropy(logits, task.data.train.labels[rows]).backward()
         optimizer.step()
@@ -96,7 +96,7 @@ def test_the_step_of_the_graph_engine_equals_the_plain_one(model, shape, seeds, 
     start = start_of(task)
     trainable = torch.rand(len(seeds), task.network.layout.size, generator=torch.Generator().manual_seed(0)) < 0.5
     mine, theirs = (list(runner(start, trainable=trainable, stops=[3, 12])) for runner in (
-        Replay(task, start).run, lambda *a, **k: CPU.run(task, *a, **k)))
+        CapturedStep(task, start).run, lambda *a, **k: CPU.run(task, *a, **k)))
     for one, other in zip(mine, theirs, strict=True):
         assert torch.allclose(one.state.weights, other.state.weights, atol=1e-6)
         assert torch.allclose(one.losses, other.losses, atol=1e-5) and torch.equal(one.correct, other.correct)
@@ -105,7 +105,7 @@ def test_the_step_of_the_graph_engine_equals_the_plain_one(model, shape, seeds, 
 
 def test_stacked_replicates_are_measured_as_each_alone():
     task = task_of(seeds=(0, 1, 2))
-    state, chosen = start_of(task), [division[1] for division in task.divisions]
+    state, chosen = start_of(task), [division[1] for division in task.splits]
     for pictures in (chosen, None):
         found = CPU.score(task, state, pictures)
         for row, seed in enumerate(task.seeds):
@@ -119,7 +119,7 @@ def test_a_graph_used_again_forgets_the_training_before():
     task = task_of(optimizer=SGD)
     start, half = start_of(task), everything(task)
     half[:, ::2] = False
-    replay = Replay(task, start)
+    replay = CapturedStep(task, start)
     list(replay.run(start, trainable=everything(task), stops=[9]))
     again = list(replay.run(start, trainable=half, stops=[7]))[-1].state
     assert torch.allclose(again.weights, ran(task, start, 7, half).weights, atol=1e-6)
@@ -132,7 +132,7 @@ def test_a_graph_used_again_forgets_the_training_before():
 def test_momentum_and_weight_decay_never_move_a_weight_outside_the_mask(optimizer, value):
     task = task_of('resnet20', shape=(3, 8, 8), optimizer=optimizer)
     start, trainable = start_of(task), everything(task)
-    trainable[:, 1:task.network.layout.prunable:3] = False
+    trainable[:, 1:task.network.layout.prunable_count:3] = False
     start = replace(start, weights=torch.where(trainable, start.weights, value))
     for advance in CPU.run(task, start, trainable=trainable, stops=[1, 2, 5, 11]):
         assert torch.equal(advance.state.weights[~trainable], start.weights[~trainable])
@@ -173,7 +173,7 @@ def test_bf16_changes_the_numbers_a_little():
 def test_scores_equal_a_plain_count_and_see_no_augmentation():
     task, moving = task_of(), task_of(data={'crop': 3, 'flip': True})
     state = ran(task, start_of(task), 5)
-    pictures = task.divisions[0][1]
+    pictures = task.splits[0][1]
     images, labels = task.data.train.images[pictures] / 255, task.data.train.labels[pictures]
     logits = task.network.logits(state.weights[0], {}, images)
     score = CPU.score(task, state, [pictures])
@@ -205,28 +205,28 @@ def test_running_statistics_train_and_the_stored_ones_do_not_change():
     ('gpu', 'Unknown device'), ('meta', 'Unknown device'), ('cuda:99', 'there is no such GPU here')])
 def test_a_device_that_is_not_there_is_an_error(device, says):
     with pytest.raises(LthError, match=says):
-        select.chosen(device, threads=1)
+        select.select_engine(device, threads=1)
 
 
 def test_dense_networks_stack_on_a_gpu_and_nothing_does_on_a_cpu():
     lenet, resnet = task_of().network, task_of('resnet20', shape=(3, 8, 8)).network
     gpu = select.CudaGraph(torch.device('cuda'))
-    assert select.groups(gpu, lenet, [0, 1]) == [(0, 1)]
-    assert [len(stack) for stack in select.groups(gpu, lenet, range(130))] == [64, 64, 2]
-    assert select.groups(gpu, resnet, [0, 1]) == select.groups(CPU, lenet, [0, 1]) == [(0,), (1,)]
+    assert select.replicate_groups(gpu, lenet, [0, 1]) == [(0, 1)]
+    assert [len(stack) for stack in select.replicate_groups(gpu, lenet, range(130))] == [64, 64, 2]
+    assert select.replicate_groups(gpu, resnet, [0, 1]) == select.replicate_groups(CPU, lenet, [0, 1]) == [(0,), (1,)]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an NVIDIA GPU')
 @pytest.mark.parametrize(('model', 'shape', 'seeds'), EVERY_MODEL)
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
 def test_captured_graphs_equal_the_plain_engine_on_the_same_gpu(model, shape, seeds, optimizer):
-    graph = select.chosen('cuda', threads=1)
+    graph = select.select_engine('cuda', threads=1)
     # 14 steps an epoch: graphs of ten steps and of one both run.
     task = task_of(model, shape=shape, seeds=seeds, data=MOVING, optimizer=optimizer, engine=graph, pictures=120)
     start, half = start_of(task), everything(task)
-    half[:, :task.network.layout.prunable:2] = False
+    half[:, :task.network.layout.prunable_count:2] = False
     mine = list(graph.run(task, start, trainable=half, stops=[3, 28]))[-1]
-    theirs = list(select.Plain(graph.device).run(task, start, trainable=half, stops=[3, 28]))[-1]
+    theirs = list(select.Eager(graph.device).run(task, start, trainable=half, stops=[3, 28]))[-1]
     assert torch.allclose(mine.state.weights, theirs.state.weights, atol=2e-3 if model == 'resnet20' else 1e-5)
     assert torch.equal(mine.state.weights[~half], start.weights[~half])
 
@@ -236,9 +236,9 @@ def test_pictures_are_cut_alike_in_every_precision():
     batches = []
     for precision in ('fp32', 'bf16'):
         task = task_of('conv-2', shape=(3, 32, 32), data=data, precision=precision)
-        task = replace(task, network=Network.of(settings_of('conv-2')(name='conv-2'), (3, 24, 24), 4))
+        task = replace(task, network=Network.of(settings_class('conv-2')(name='conv-2'), (3, 24, 24), 4))
         found = Batches(task, torch.float32)
         found.begin(0)
-        with arithmetic(task):
+        with precision_context(task):
             batches.append(found.at(found.columns[0])[0])
     assert torch.equal(*batches)

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lth.training.engines.cuda.engine import Replay
-from lth.training.engines.cuda.packed import survivors
+from lth.training.engines.cuda.engine import CapturedStep
+from lth.training.engines.cuda.packed import pack_surviving
 from tests.conftest import ADAM, CPU, SGD, everything, start_of, task_of
 
 DECAYED = ADAM | {'weight_decay': 0.01}
@@ -18,11 +18,11 @@ OPTIMIZERS = {'adam': ADAM, 'adam+wd': DECAYED, 'adamw': DECAYED | {'name': 'ada
 def test_packed_survivors_train_as_they_do_among_the_pruned(optimizer, value):
     task = task_of(seeds=(0, 1, 2), optimizer=OPTIMIZERS[optimizer])
     start, trainable = start_of(task, torch.float64), everything(task)
-    trainable[:, 1:task.network.layout.prunable:3] = False
+    trainable[:, 1:task.network.layout.prunable_count:3] = False
     trainable[1:] = trainable[1:].roll(1, 1)
     start = replace(start, weights=torch.where(trainable, start.weights, value))
-    packed = survivors(start, trainable, worth=1)
-    replay = Replay(task, start, packed)
+    packed = pack_surviving(start, trainable, worth=1)
+    replay = CapturedStep(task, start, packed)
     advances = list(replay.run(start, trainable=trainable, stops=[4, 9]))
     expected = list(CPU.run(task, start, trainable=trainable, stops=[4, 9]))
     for mine, theirs in zip(advances, expected, strict=True):
@@ -43,6 +43,6 @@ def test_survivors_are_packed_where_many_are_pruned_and_each_replicate_keeps_as_
     task = task_of(seeds=(0, 1))
     start, trainable = start_of(task), everything(task)
     trainable[:, :100] = False
-    assert survivors(start, trainable) is None and survivors(start, trainable, worth=200) is not None
+    assert pack_surviving(start, trainable) is None and pack_surviving(start, trainable, worth=200) is not None
     trainable[0, 100] = False
-    assert survivors(start, trainable, worth=200) is None
+    assert pack_surviving(start, trainable, worth=200) is None

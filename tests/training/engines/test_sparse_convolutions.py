@@ -11,12 +11,12 @@ from torch import nn
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
-from lth.models.registry import settings_of
+from lth.models.registry import settings_class
 from lth.training.engines import select
 from lth.training.engines.sparse_cpu import conv_layout, dense_layout
 from lth.training.engines.sparse_cpu import engine as sparse_engine
 from lth.training.engines.sparse_cpu import kernels
-from lth.training.engines.sparse_cpu.supported import Chain, chain
+from lth.training.engines.sparse_cpu.supported import Chain, supported_chain
 from lth.training.loop import train
 from lth.training.task import Task
 from tests.conftest import CPU, SGD, everything, task_of
@@ -171,7 +171,7 @@ def test_scores_are_those_of_the_plain_engine(density):
     task = filtered(task_of(shape=(3, 9, 9), pictures=200, data={'normalization': 'standardize'}),
                     (4, 3, 1, True), (5, 3, 1, False))
     trained = ends(task, *ticket_of(task, density), 9)
-    for pictures in ([task.divisions[0][1]], [torch.tensor([5, 3, 199, 7] * 17)], None):
+    for pictures in ([task.splits[0][1]], [torch.tensor([5, 3, 199, 7] * 17)], None):
         for found in (trained, replace(trained, weights=trained.weights.clone())):
             mine, theirs = SPARSE.score(task, found, pictures), CPU.score(task, found, pictures)
             assert mine.accuracy == theirs.accuracy
@@ -189,7 +189,7 @@ def chain_of(*layers: nn.Module) -> Chain | None:
     """The chain that is found in a sequence of these layers."""
 
     module = nn.Sequential(*layers)
-    return chain(replace(task_of().network, module=module, layout=Layout.of(module)))
+    return supported_chain(replace(task_of().network, module=module, layout=Layout.of(module)))
 
 
 def test_convolutions_are_found_with_their_pools_and_sizes():
@@ -225,7 +225,7 @@ def test_other_convolutions_are_no_chain(layers, name):
     ('conv-2', (3, 32, 32), [1, 13, 47, 50, 24, 49]), ('conv-6', (3, 32, 32), [0, 11, 46, 49, 24, 49]),
     ('lenet-5', (1, 28, 28), [20, 31, 66, 69, 28, 53])])
 def test_the_rule_is_one_of_densities_places_and_batch(model, shape, most):
-    layers = chain(Network.of(settings_of(model)(name=model), shape, 10))
+    layers = supported_chain(Network.of(settings_class(model)(name=model), shape, 10))
     found = [max(percent for percent in range(101) if sparse_engine.convolutions_pay(
         [percent * layer.weight.size // 100 for layer in layers.layers], layers, batch))
         for batch in (1, 16, 60, 64, 65, 128)]
@@ -234,17 +234,17 @@ def test_the_rule_is_one_of_densities_places_and_batch(model, shape, most):
 
 
 def test_dense_convolutions_weigh_more_than_dense_units_of_as_many_weights():
-    layers = chain(Network.of(settings_of('conv-2')(name='conv-2'), (3, 32, 32), 10))
+    layers = supported_chain(Network.of(settings_class('conv-2')(name='conv-2'), (3, 32, 32), 10))
     sizes = [layer.weight.size for layer in layers.layers]
     assert sparse_engine.convolutions_pay([*(size // 4 for size in sizes[:2]), *sizes[2:]], layers, 60)
     assert not sparse_engine.convolutions_pay([*sizes[:2], *(size // 100 for size in sizes[2:])], layers, 60)
 
 
 def test_auto_takes_what_pays_and_says_what_it_took():
-    engine = select.chosen('cpu', threads=1, obstacle=None)
+    engine = select.select_engine('cpu', threads=1, obstacle=None)
     task = task_of('lenet-5', shape=(1, 16, 16), batch_size=32)
     for density, name in ((1., 'plain'), (0.05, 'sparse')):
-        assert engine.expects(task.network, round(density * task.network.layout.weights), 32) == (name == 'sparse')
+        assert engine.expects(task.network, round(density * task.network.layout.weight_count), 32) == (name == 'sparse')
         assert ends(task, *ticket_of(task, density), 1, engine=engine).engine == name
 
 
@@ -253,5 +253,5 @@ def test_memory_is_that_of_a_few_planes():
 
     task = task_of('conv-2', shape=(3, 32, 32))
     nothing = np.zeros(task.network.layout.size, dtype=bool)
-    room = dense_layout.room_for(conv_layout.wired(chain(task.network), nothing, None), 3072)
+    room = dense_layout.room_for(conv_layout.wired(supported_chain(task.network), nothing, None), 3072)
     assert sum(part.nbytes for part in room) < 70 * 2 ** 20

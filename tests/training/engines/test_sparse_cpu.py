@@ -18,7 +18,7 @@ from lth.training.loop import train
 from lth.training.task import State, Task
 from tests.conftest import ADAM, CPU, SGD, chained, everything, made_up, start_of, task_of
 
-SPARSE = select.Sparse(torch.device('cpu'), always=True)
+SPARSE = select.SparseCpu(torch.device('cpu'), always=True)
 # At the usual 1e-8 a gradient that is all rounding is divided by itself, and single weights of the plain engine in
 # float32 are 1e-5 off those in float64 too.
 STEADY = ADAM | {'epsilon': 1e-5}
@@ -42,7 +42,7 @@ def ticket_of(task: Task, density: float) -> tuple[State, torch.Tensor]:
 
     state, alive = drawn(task), everything(task)
     random = torch.Generator().manual_seed(5)
-    prunable = task.network.layout.prunable
+    prunable = task.network.layout.prunable_count
     alive[:, :prunable] = torch.rand(len(alive), prunable, generator=random) < density
     return replace(state, weights=torch.where(alive, state.weights, 0.)), alive
 
@@ -85,7 +85,7 @@ def test_layers_that_are_read_tile_by_tile_will_do(monkeypatch, density):
     monkeypatch.setattr(dense_layout, '_WEIGHTS', 1)
     task = chained(task_of(optimizer=SGD, length='40 epochs'), 17, 12)
     _, alive = ticket_of(task, density)
-    layers = supported.dense_chain(task.network)
+    layers = supported.supported_dense_chain(task.network)
     matrix = dense_layout.wired(layers, alive[0].numpy(), None).matrix
     assert len(matrix.runs.units) > len(np.unique(matrix.runs.units)) or density == 0.02
     assert gap(task, density) < 1e-6
@@ -249,7 +249,7 @@ def test_scores_are_those_of_the_plain_engine(density):
     state, alive = ticket_of(task, density)
     trained = ends(task, state, alive, 9)
     chosen = [torch.tensor([5, 3, 200, 7] * 17)]
-    for pictures in ([task.divisions[0][1]], chosen, None):
+    for pictures in ([task.splits[0][1]], chosen, None):
         for found in (trained, replace(trained, weights=trained.weights.clone())):
             mine, theirs = SPARSE.score(task, found, pictures), CPU.score(task, found, pictures)
             assert mine.accuracy == theirs.accuracy
@@ -273,32 +273,32 @@ def test_the_first_prune_cuts_the_same_weights():
     (nn.Sequential(nn.Conv1d(8, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)), 'along lines')])
 def test_other_networks_are_no_chain(module, name):
     network = replace(task_of().network, module=module, layout=Layout.of(module))
-    assert supported.chain(network) is None, name
+    assert supported.supported_chain(network) is None, name
 
 
 def test_a_layer_used_twice_is_no_chain():
     twice = nn.Linear(64, 64)
     module = nn.Sequential(nn.Flatten(), twice, nn.ReLU(), twice, nn.ReLU(), nn.Linear(64, 4))
-    assert supported.chain(replace(task_of().network, module=module, layout=Layout.of(module))) is None
+    assert supported.supported_chain(replace(task_of().network, module=module, layout=Layout.of(module))) is None
 
 
 def test_the_rule_is_one_of_density_widths_and_batch():
     def most(batch: int, *widths: int) -> float:
         task = chained(task_of(shape=(1, 28, 28)), *widths, classes=10)
-        layers = supported.dense_chain(task.network)
+        layers = supported.supported_dense_chain(task.network)
         return max(kept for kept in range(101)
-                   if sparse_engine.pays(kept * task.network.layout.weights // 100, layers, batch)) / 100
+                   if sparse_engine.pays(kept * task.network.layout.weight_count // 100, layers, batch)) / 100
 
     assert [most(batch, 300, 100) for batch in (1, 60, 64, 65, 128)] == [0.51, 0.99, 0.99, 0.65, 0.99]
     assert most(60, 1000, 1000) < most(128, 1000, 300) < 0.99
 
 
 def test_auto_takes_what_pays():
-    engine = select.chosen('cpu', threads=1, obstacle=None)
+    engine = select.select_engine('cpu', threads=1, obstacle=None)
     task = task_of(batch_size=60, pictures=200)
     for density, name in ((1., 'plain'), (0.9, 'sparse'), (0.5, 'sparse'), (0.05, 'sparse')):
         assert ends(task, *ticket_of(task, density), 1, engine=engine).engine == name
-    assert select.chosen('cpu', threads=1, choice='plain', obstacle=None).name == 'plain'
+    assert select.select_engine('cpu', threads=1, choice='plain', obstacle=None).name == 'plain'
 
 
 @pytest.mark.parametrize(('data', 'training', 'says'), [
@@ -306,10 +306,10 @@ def test_auto_takes_what_pays():
     ({}, {'precision': 'bf16'}, 'training.precision is bf16')])
 def test_what_it_cannot_do_is_an_error_if_it_was_asked_for_and_else_goes_to_the_plain_engine(data, training, says):
     task = task_of(data=data, **training)
-    obstacle = select.obstacle(task.network, task.data_settings, task.training, streamed=False)
+    obstacle = select.sparse_obstacle(task.network, task.data_settings, task.training, streamed=False)
     with pytest.raises(LthError, match=says):
-        select.chosen('cpu', threads=1, choice='sparse', obstacle=obstacle)
-    assert select.chosen('cpu', threads=1, obstacle=obstacle).name == 'plain'
+        select.select_engine('cpu', threads=1, choice='sparse', obstacle=obstacle)
+    assert select.select_engine('cpu', threads=1, obstacle=obstacle).name == 'plain'
     assert ends(task, *ticket_of(task, 0.1), 1).engine == 'plain'
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lth.training.engines.backward import Backward
-from lth.training.engines.sparse_cpu.supported import Dense
+from lth.training.engines.sparse_cpu.supported import DenseLayer
 
 
 class _Layer(NamedTuple):
@@ -23,7 +23,7 @@ class _Layer(NamedTuple):
     bias_gradient: Tensor | None
 
 
-def batched(layers: Sequence[Dense], weights: Tensor) -> Backward:
+def make_batched_backward(layers: Sequence[DenseLayer], weights: Tensor) -> Backward:
     """The pass through these layers, with ReLU between them, for weights (R, N) in place."""
 
     weights.grad = torch.zeros_like(weights)
@@ -48,7 +48,7 @@ def batched(layers: Sequence[Dense], weights: Tensor) -> Backward:
     return Backward([weights], lambda flat: [flat], run)
 
 
-def _layer(layer: Dense, weights: Tensor, gradients: Tensor) -> _Layer:
+def _layer(layer: DenseLayer, weights: Tensor, gradients: Tensor) -> _Layer:
     (start, stop, shape), bias = (layer.weight.start, layer.weight.stop, layer.weight.shape), layer.bias
     weight, gradient = (vector[:, start:stop].unflatten(1, shape) for vector in (weights, gradients))
     if bias is None:

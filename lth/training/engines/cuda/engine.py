@@ -11,14 +11,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lth.training.engines.backward import backward_of
-from lth.training.engines.cuda.batched_mlp import batched
-from lth.training.engines.cuda.packed import Survivors, survivors
-from lth.training.engines.precision import arithmetic
+from lth.training.engines.backward import make_backward
+from lth.training.engines.cuda.batched_mlp import make_batched_backward
+from lth.training.engines.cuda.packed import PackedWeights, pack_surviving
+from lth.training.engines.precision import precision_context
 from lth.training.engines.scoring import score
-from lth.training.engines.sparse_cpu.supported import Dense, dense_chain
-from lth.training.engines.step import Pass, Program
-from lth.training.task import Advance, Parametrization, Score, State, Task
+from lth.training.engines.sparse_cpu.supported import DenseLayer, supported_dense_chain
+from lth.training.engines.step import Pass, TrainingStep
+from lth.training.task import Parametrization, Score, Segment, State, Task
 
 _WARMUP = 3
 # Small networks cost less than the launch of a graph, so one graph holds several of their steps.
@@ -32,19 +32,19 @@ class CudaGraph:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._last: tuple[Task, Parametrization | None, Replay] | None = None
+        self._last: tuple[Task, Parametrization | None, CapturedStep] | None = None
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
-            parametrization: Parametrization | None = None) -> Iterator[Advance]:
+            parametrization: Parametrization | None = None) -> Iterator[Segment]:
         """Trains from the state, yielding at each stop."""
 
-        packed = None if parametrization or _layers(task) is None else survivors(state, trainable)
+        packed = None if parametrization or _layers(task) is None else pack_surviving(state, trainable)
         learned = packed or parametrization
         # What is packed is captured for its mask, which trains for a round.
         if packed or self._last is None or self._last[0] is not task or self._last[1] is not learned:
             self._last = None  # frees the old graph's memory before the new one takes its own
-            self._last = (task, learned, Replay(task, state, learned))
+            self._last = (task, learned, CapturedStep(task, state, learned))
         yield from self._last[2].run(state, trainable=trainable, stops=stops)
 
     def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
@@ -53,7 +53,7 @@ class CudaGraph:
         return score(task, state, pictures)
 
 
-class Replay:
+class CapturedStep:
     """The captured step of one task with the tensors it reads and writes."""
 
     def __init__(self, task: Task, state: State, parametrization: Parametrization | None = None) -> None:
@@ -61,9 +61,9 @@ class Replay:
         self._task = task
         self._rates = torch.as_tensor(task.learning_rates, dtype=torch.float32, device=device)
         self._rate = torch.zeros((), device=device)
-        self._packed = parametrization if isinstance(parametrization, Survivors) else None
+        self._packed = parametrization if isinstance(parametrization, PackedWeights) else None
         begun = self._packed.packed(state) if self._packed else state
-        self._program = Program(task, begun, parametrization, rate=self._rate, backward=_backward(task))
+        self._program = TrainingStep(task, begun, parametrization, rate=self._rate, backward=_backward(task))
         if self._packed:
             # All that is packed trains: nothing is to be held, in the graph either.
             self._program.load(begun, torch.ones_like(begun.weights, dtype=torch.bool))
@@ -73,7 +73,7 @@ class Replay:
         self._correct = torch.zeros(seeds, task.steps, dtype=torch.int64, device=device)
         self._graphs = self._captured() if device.type == 'cuda' else {}
 
-    def run(self, state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Advance]:
+    def run(self, state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Segment]:
         """Trains from the state, yielding at each stop."""
 
         packed = self._packed
@@ -96,7 +96,7 @@ class Replay:
             losses, correct = (table[:, :stop - step].clone() for table in (self._losses, self._correct))
             step = stop
             here = replace(self._program.state(step), engine=CudaGraph.name)
-            yield Advance(packed.unpacked(here) if packed else here, losses, correct)
+            yield Segment(packed.unpacked(here) if packed else here, losses, correct)
 
     def tick(self) -> None:
         """One step, everything it needs read from the device: what is captured."""
@@ -117,7 +117,7 @@ class Replay:
     def _advance(self, steps: int) -> None:
         """That many ticks, within one epoch."""
 
-        with arithmetic(self._task):
+        with precision_context(self._task):
             for size, graph in self._graphs.items():
                 for _ in range(steps // size):
                     graph.replay()
@@ -132,7 +132,7 @@ class Replay:
         long = min(self._task.steps, self._task.steps_per_epoch) >= _STEPS_PER_GRAPH
         stream = torch.cuda.Stream(self._program.learned.device)
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream), arithmetic(self._task), warnings.catch_warnings():
+        with torch.cuda.stream(stream), precision_context(self._task), warnings.catch_warnings():
             # Optimizers that are ready to be captured warn when they step before the capture, as they must here.
             warnings.simplefilter('ignore', UserWarning)
             for _ in range(_WARMUP):
@@ -142,7 +142,7 @@ class Replay:
         graphs = {}
         for size in (_STEPS_PER_GRAPH, 1) if small and long else (1,):
             graphs[size] = torch.cuda.CUDAGraph()
-            with arithmetic(self._task), torch.cuda.graph(graphs[size]):
+            with precision_context(self._task), torch.cuda.graph(graphs[size]):
                 for _ in range(size):
                     self.tick()
             self._refuse_empty(graphs[size], size)
@@ -157,14 +157,14 @@ class Replay:
             raise RuntimeError(f'a captured graph of {size} steps counted {self._counters.flatten().tolist()}')
 
 
-def _layers(task: Task) -> list[Dense] | None:
+def _layers(task: Task) -> list[DenseLayer] | None:
     """The layers of a network that is a chain of dense ones, if its products may be written out: not in autocast."""
 
-    return None if task.training.precision == 'bf16' else dense_chain(task.network)
+    return None if task.training.precision == 'bf16' else supported_dense_chain(task.network)
 
 
 def _backward(task: Task) -> Pass:
     """How a pass is made: by batched products where the network is a chain of dense layers, else by autograd."""
 
     layers = _layers(task)
-    return backward_of if layers is None else lambda _network, weights, _buffers: batched(layers, weights)
+    return make_backward if layers is None else lambda _network, weights, _buffers: make_batched_backward(layers, weights)

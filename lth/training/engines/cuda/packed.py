@@ -13,7 +13,7 @@ _WORTH = 1_000_000
 
 
 @dataclass(frozen=True)
-class Survivors:
+class PackedWeights:
     """What is learned is the weights in these places, K of each replicate: (R, K). Fulfils `task.Parametrization`."""
 
     places: Tensor
@@ -49,10 +49,10 @@ class Survivors:
         return replace(state, weights=self.weights(state.weights, state.step), optimizer=optimizer)
 
 
-def survivors(state: State, trainable: Tensor, *, worth: int = _WORTH) -> Survivors | None:
+def pack_surviving(state: State, trainable: Tensor, *, worth: int = _WORTH) -> PackedWeights | None:
     """What of a state trains, (R, N), if packing pays, and all replicates have as much of it."""
 
     counts = trainable.sum(1)
     if int((~trainable).sum()) < worth or bool((counts != counts[0]).any()):
         return None
-    return Survivors(trainable.nonzero()[:, 1].view(len(trainable), -1), state.weights.clone())
+    return PackedWeights(trainable.nonzero()[:, 1].view(len(trainable), -1), state.weights.clone())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lth.training.engines.sparse_cpu import dense_layout
 from lth.training.engines.sparse_cpu.dense_layout import Averages, Extent, Wiring
 from lth.training.engines.sparse_cpu.kernels import SIDE, STAGE, Filters, Matrix
-from lth.training.engines.sparse_cpu.supported import Chain, Convolution
+from lth.training.engines.sparse_cpu.supported import Chain, ConvLayer
 
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]
@@ -104,7 +104,7 @@ def wired(chain: Chain, alive: _Bools, averages: Averages | None) -> Wiring:
         Extent(front, slopes[-1].beyond, winners), work + len(behind.places))
 
 
-def _values(layers: Sequence[Convolution]) -> list[_Planes]:
+def _values(layers: Sequence[ConvLayer]) -> list[_Planes]:
     """The planes of the pictures and of what each convolution puts out."""
 
     planes = [_Planes(1, layers[0].weight.shape[1], layers[0].size, layers[0].padding, layers[0].padding)]
@@ -114,7 +114,7 @@ def _values(layers: Sequence[Convolution]) -> list[_Planes]:
     return planes
 
 
-def _slopes(layers: Sequence[Convolution]) -> list[_Planes]:
+def _slopes(layers: Sequence[ConvLayer]) -> list[_Planes]:
     """The planes of the slopes of each convolution's sums; a margin lets each input see all that it enters."""
 
     planes, start = list[_Planes](), 0
@@ -125,7 +125,7 @@ def _slopes(layers: Sequence[Convolution]) -> list[_Planes]:
     return planes
 
 
-def _kept(layer: Convolution, alive: _Bools) -> _Kept:
+def _kept(layer: ConvLayer, alive: _Bools) -> _Kept:
     slot = layer.weight
     out, inputs, side, _ = slot.shape
     # Weights lie as (out, height, width, in); a plane is looked at as a whole, so channels come before places here.
@@ -134,7 +134,7 @@ def _kept(layer: Convolution, alive: _Bools) -> _Kept:
     return _Kept(entered, left, line, column, slot.start + ((entered * side + line) * side + column) * inputs + left)
 
 
-def _silent(layers: Sequence[Convolution], kept: Sequence[_Kept], read: _Ints) -> list[_Bools]:
+def _silent(layers: Sequence[ConvLayer], kept: Sequence[_Kept], read: _Ints) -> list[_Bools]:
     """For each convolution the channels that do not reach the output, since no channel that does reads them, or no
     unit: `read` are the outputs of the last that units read.
     """
@@ -146,7 +146,7 @@ def _silent(layers: Sequence[Convolution], kept: Sequence[_Kept], read: _Ints) -
     return silent[::-1]
 
 
-def _biases(layers: Sequence[Convolution], alive: _Bools, start: int) -> tuple[_Ints, _Ints]:
+def _biases(layers: Sequence[ConvLayer], alive: _Bools, start: int) -> tuple[_Ints, _Ints]:
     """The number of each channel's bias among the weights, from `start` on, -1 for none; their places in the vector."""
 
     places = np.concatenate([
@@ -156,7 +156,7 @@ def _biases(layers: Sequence[Convolution], alive: _Bools, start: int) -> tuple[_
 
 
 def _stages(
-        layers: Sequence[Convolution], values: Sequence[_Planes], slopes: Sequence[_Planes],
+        layers: Sequence[ConvLayer], values: Sequence[_Planes], slopes: Sequence[_Planes],
 ) -> tuple[NDArray[np.void], int]:
     """What the kernels know of each convolution, and how many rows of winners there are."""
 
@@ -173,7 +173,7 @@ def _stages(
 
 
 def _leaving(
-        layers: Sequence[Convolution], kept: Sequence[_Kept], silent: Sequence[_Bools], slopes: Sequence[_Planes],
+        layers: Sequence[ConvLayer], kept: Sequence[_Kept], silent: Sequence[_Bools], slopes: Sequence[_Planes],
 ) -> tuple[_Ints, NDArray[np.int32], _Ints]:
     """The weights that leave each channel for one that is heard: where they begin, what each hands down, and which they
     are. Nothing is handed down to the pictures.
@@ -196,7 +196,7 @@ def _leaving(
     return pointers, np.concatenate([nothing, *handed]).astype(np.int32), np.concatenate([nothing, *entries])
 
 
-def _pointers(layers: Sequence[Convolution], channels: Sequence[_Ints], *, side: int) -> _Ints:
+def _pointers(layers: Sequence[ConvLayer], channels: Sequence[_Ints], *, side: int) -> _Ints:
     """Where the weights of each channel begin, those of all layers one behind the other; `side` 0: of those entered."""
 
     counts = [np.bincount(one, minlength=layer.weight.shape[side]) for layer, one in zip(layers, channels, strict=True)]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lth.training.engines.sparse_cpu.kernels import LANES, SIDE, STAGE, Filters, Matrix, Room, Runs
-from lth.training.engines.sparse_cpu.supported import Dense
+from lth.training.engines.sparse_cpu.supported import DenseLayer
 
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]
@@ -43,7 +43,7 @@ class Wiring(NamedTuple):
     work: int
 
 
-def wired(layers: list[Dense], alive: _Bools, averages: Averages | None) -> Wiring:
+def wired(layers: list[DenseLayer], alive: _Bools, averages: Averages | None) -> Wiring:
     """The matrix of the weights and biases that are alive: (N,); inputs are standardized if there are `averages`."""
 
     masks = [_augmented(layer, alive) for layer in layers]
@@ -92,7 +92,7 @@ def bytes_of(images: Tensor) -> NDArray[np.uint8]:
     return (torch.nn.functional.pad(flat, (0, missing)) if missing > 0 else flat).contiguous().numpy()
 
 
-def _augmented(layer: Dense, alive: _Bools) -> _Bools:
+def _augmented(layer: DenseLayer, alive: _Bools) -> _Bools:
     """What is alive of a layer, the biases as its first column: (units, 1 + inputs)."""
 
     weight, bias = layer
@@ -101,7 +101,7 @@ def _augmented(layer: Dense, alive: _Bools) -> _Bools:
     return np.concatenate([biases[:, None], alive[weight.start:weight.stop].reshape(weight.shape)], 1)
 
 
-def _places(layer: Dense) -> _Ints:
+def _places(layer: DenseLayer) -> _Ints:
     """Where the numbers of a layer lie in the vector, the biases as its first column: (units, 1 + inputs)."""
 
     weight, bias = layer
@@ -142,7 +142,7 @@ def _layer_runs(mask: _Bools, heard: _Ints, entry: int, unit: int) -> Runs:
     return Runs(unit + order, (stops - counts)[order, tile], stops[order, tile], tile == 0, tile == tiles - 1)
 
 
-def _rows(layers: list[Dense], pixels: _Ints) -> list[_Ints]:
+def _rows(layers: list[DenseLayer], pixels: _Ints) -> list[_Ints]:
     """For each layer the row of values that each of its columns weighs; 0, never looked at, for pixels left out."""
 
     first = np.zeros(layers[0].weight.shape[1], dtype=np.int64)

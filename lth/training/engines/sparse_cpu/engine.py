@@ -18,14 +18,14 @@ from lth.datasets import Split, sampling
 from lth.errors import LthError
 from lth.models.flat_parameters import Slot
 from lth.models.network import Network
-from lth.recipes.schema import DataSettings, Training
-from lth.training.engines.eager import Plain
+from lth.recipes.schema import DataSettings, TrainingSettings
+from lth.training.engines.eager import Eager
 from lth.training.engines.sparse_cpu import kernels
 from lth.training.engines.sparse_cpu.conv_layout import wired
 from lth.training.engines.sparse_cpu.dense_layout import Averages, Wiring, bytes_of, room_for
 from lth.training.engines.sparse_cpu.kernels import LANES, SIDE, Pictures, Room, Vectors
-from lth.training.engines.sparse_cpu.supported import Chain, Dense, chain
-from lth.training.task import Advance, Parametrization, Score, State, Task
+from lth.training.engines.sparse_cpu.supported import Chain, DenseLayer, supported_chain
+from lth.training.task import Parametrization, Score, Segment, State, Task
 
 _Rows = NDArray[np.int64]
 _Floats = NDArray[np.float32]
@@ -35,10 +35,10 @@ _WORK = 30_000_000
 _REMEMBERED = 2
 
 
-def obstacle(network: Network, data: DataSettings, training: Training, *, streamed: bool) -> str | None:
+def sparse_obstacle(network: Network, data: DataSettings, training: TrainingSettings, *, streamed: bool) -> str | None:
     """What keeps a recipe from the sparse engine, None if nothing does."""
 
-    if chain(network) is None:
+    if supported_chain(network) is None:
         return f'{network.settings.name} is not a chain of convolutions and dense layers with ReLU between them'
     if training.precision == 'bf16':
         return 'training.precision is bf16'
@@ -47,7 +47,7 @@ def obstacle(network: Network, data: DataSettings, training: Training, *, stream
     return 'the pictures are streamed' if streamed else None
 
 
-def pays(kept: int, layers: Sequence[Dense], batch_size: int) -> bool:
+def pays(kept: int, layers: Sequence[DenseLayer], batch_size: int) -> bool:
     """Whether a step on `kept` weights is quicker here than one on all of them in the plain engine.
 
     Both costs are in the time that a matrix product takes for a weight and a picture, 0.06 ns where the rule was
@@ -77,7 +77,7 @@ def convolutions_pay(kept: Sequence[int], layers: Chain, batch_size: int) -> boo
     return sum(kept) < sum(layer.weight.size for layer in layers.layers) and sparse <= dense
 
 
-class Sparse:
+class SparseCpu:
     """Surviving weights in compiled loops where that pays, or `always` where it is possible; the plain engine for all
     else.
     """
@@ -86,14 +86,14 @@ class Sparse:
         self.device = device
         self.name = 'sparse' if always else 'plain or sparse'
         self._always = always
-        self._plain = Plain(device)
+        self._plain = Eager(device)
         self._latest: tuple[Tensor, list[_Training]] | None = None
         self._pictures: list[tuple[Split, Pictures]] = []
         self._measured: list[_Shown] = []
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
-            parametrization: Parametrization | None = None) -> Iterator[Advance]:
+            parametrization: Parametrization | None = None) -> Iterator[Segment]:
         """Trains from the state, yielding at each stop."""
 
         layers = None if parametrization else self._layers(task, state.weights, trainable)
@@ -110,7 +110,7 @@ class Sparse:
             state = _together(task, state, trainings, stop)
             self._latest = state.weights, trainings
             losses, correct = (torch.stack(parts) for parts in zip(*told, strict=True))
-            yield Advance(state, losses, correct)
+            yield Segment(state, losses, correct)
 
     def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
         """The replicates' scores on training-set pictures, or on the test set if None."""
@@ -128,7 +128,7 @@ class Sparse:
         A guess, since layers keep different shares, that decides only whether to compile beforehand.
         """
 
-        layers, density = chain(network), network.layout.density(kept)
+        layers, density = supported_chain(network), network.layout.density(kept)
         return layers is not None and self._takes(
             [round(density * layer.weight.size) for layer in layers.layers], layers, batch_size)
 
@@ -144,9 +144,9 @@ class Sparse:
     def _layers(self, task: Task, weights: Tensor, alive: Tensor) -> Chain | None:
         """The layers of a task if what is alive (R, N) is for here."""
 
-        layers = chain(task.network)
+        layers = supported_chain(task.network)
         simple = weights.dtype == torch.float32 and isinstance(task.data.train.images, Tensor)
-        if layers is None or not simple or obstacle(task.network, task.data_settings, task.training, streamed=False):
+        if layers is None or not simple or sparse_obstacle(task.network, task.data_settings, task.training, streamed=False):
             return None
         kept = [int(alive[:, layer.weight.start:layer.weight.stop].sum(1).max()) for layer in layers.layers]
         return layers if self._takes(kept, layers, task.training.batch_size) else None
@@ -219,7 +219,7 @@ class _Training:
     def __init__(self, task: Task, state: State, replicate: int, network: _Open, pictures: Pictures) -> None:
         self.network = network
         self._task, self._pictures = task, pictures
-        self._seed, self._pool = task.seeds[replicate], task.divisions[replicate][0]
+        self._seed, self._pool = task.seeds[replicate], task.splits[replicate][0]
         self._step, self._trained = state.step, _steps_behind(state)
         self._order: tuple[int, _Rows] = -1, np.zeros((0, 0), dtype=np.int64)
         places = torch.from_numpy(network.wiring.places)
@@ -269,7 +269,7 @@ class _Training:
         if self._order[0] != epoch:
             batch = self._task.training.batch_size
             count = self._task.steps_per_epoch * batch
-            order = sampling.order(self._pool, self._seed, epoch)[:count].numpy().reshape(-1, batch)
+            order = sampling.epoch_order(self._pool, self._seed, epoch)[:count].numpy().reshape(-1, batch)
             self._order = epoch, np.pad(order, ((0, 0), (0, -batch % LANES)), mode='edge')
         return self._order[1]
 
@@ -277,7 +277,7 @@ class _Training:
 def compile_kernels() -> None:
     """Compiles all kernels, or finds them compiled, by training the least network there is for a step."""
 
-    layer = Dense(Slot('weight', (1, 1), 0, 'output', prunable=True), Slot('bias', (1,), 1, 'other', prunable=False))
+    layer = DenseLayer(Slot('weight', (1, 1), 0, 'output', prunable=True), Slot('bias', (1,), 1, 'other', prunable=False))
     network = _open(Chain([], [layer]), 1, torch.ones(2, dtype=torch.bool), torch.zeros(2), None)
     rows, nothing = np.zeros(LANES, dtype=np.int64), np.zeros(2, dtype=np.float32)
     pictures = Pictures(bytes_of(torch.zeros(1, 1, 1, 1, dtype=torch.uint8)), np.zeros(1, dtype=np.int64))
@@ -334,7 +334,7 @@ def _steps_behind(state: State) -> int:
     return int(state.optimizer['step'].flatten()[0]) if 'step' in state.optimizer else 0
 
 
-def _vectors(training: Training) -> list[str]:
+def _vectors(training: TrainingSettings) -> list[str]:
     """The optimizer's vectors, as torch names them."""
 
     if training.optimizer.name == 'sgd':
@@ -342,7 +342,7 @@ def _vectors(training: Training) -> list[str]:
     return ['exp_avg', 'exp_avg_sq']
 
 
-def _rule(training: Training) -> tuple[int, tuple[float, float, float, float]]:
+def _rule(training: TrainingSettings) -> tuple[int, tuple[float, float, float, float]]:
     """Which optimizer the kernels take, and its settings."""
 
     settings = training.optimizer

@@ -12,7 +12,7 @@ from lth.models.flat_parameters import Slot
 from lth.models.network import Network
 
 
-class Dense(NamedTuple):
+class DenseLayer(NamedTuple):
     """One dense layer: the slots of its weight and of its bias, if it has one."""
 
     weight: Slot
@@ -25,7 +25,7 @@ class Dense(NamedTuple):
         return 1
 
 
-class Convolution(NamedTuple):
+class ConvLayer(NamedTuple):
     """One convolution of stride 1 with its ReLU: besides the slots its zeros around pictures, whether a 2 × 2 max-pool
     follows, and height and width of what it reads.
     """
@@ -65,17 +65,17 @@ class Convolution(NamedTuple):
 class Chain(NamedTuple):
     """The layers from input to output; without convolutions the pictures are what the first dense layer reads."""
 
-    convolutions: list[Convolution]
-    dense: list[Dense]
+    convolutions: list[ConvLayer]
+    dense: list[DenseLayer]
 
     @property
-    def layers(self) -> Sequence[Convolution | Dense]:
+    def layers(self) -> Sequence[ConvLayer | DenseLayer]:
         """All of them, in order."""
 
         return [*self.convolutions, *self.dense]
 
 
-def chain(network: Network) -> Chain | None:
+def supported_chain(network: Network) -> Chain | None:
     """The layers of a network if it is such a chain, each used once, else None."""
 
     layers = _unfolded(network.module)
@@ -92,14 +92,14 @@ def chain(network: Network) -> Chain | None:
     return found if whole and inputs == dense[0].weight.shape[1] else None
 
 
-def dense_chain(network: Network) -> list[Dense] | None:
+def supported_dense_chain(network: Network) -> list[DenseLayer] | None:
     """The layers of a network if it is a chain of nothing but dense ones, else None."""
 
-    found = chain(network)
+    found = supported_chain(network)
     return found.dense if found and not found.convolutions else None
 
 
-def _dense(layers: list[nn.Module], slots: dict[int, Slot]) -> list[Dense] | None:
+def _dense(layers: list[nn.Module], slots: dict[int, Slot]) -> list[DenseLayer] | None:
     """Dense layers with ReLU between them, None if they are anything else."""
 
     dense, between = layers[::2], layers[1::2]
@@ -109,22 +109,22 @@ def _dense(layers: list[nn.Module], slots: dict[int, Slot]) -> list[Dense] | Non
     for layer in dense:
         if layer.__class__ is not nn.Linear or not isinstance(layer, nn.Linear) or id(layer.weight) not in slots:
             return None
-        found.append(Dense(slots[id(layer.weight)], slots[id(layer.bias)] if layer.bias is not None else None))
+        found.append(DenseLayer(slots[id(layer.weight)], slots[id(layer.bias)] if layer.bias is not None else None))
     return found
 
 
 def _convolutions(
-        layers: list[nn.Module], slots: dict[int, Slot], shape: tuple[int, int, int]) -> list[Convolution] | None:
+        layers: list[nn.Module], slots: dict[int, Slot], shape: tuple[int, int, int]) -> list[ConvLayer] | None:
     """Convolutions, each with a ReLU and perhaps a max-pool behind it, None if they are anything else."""
 
-    found, size, rest = list[Convolution](), shape[1:], layers
+    found, size, rest = list[ConvLayer](), shape[1:], layers
     while rest:
         layer, pooled = rest[0], len(rest) > 2 and _pools(rest[2])
         if len(rest) < 2 or rest[1].__class__ is not nn.ReLU or not _slides(layer) or id(layer.weight) not in slots:
             return None
         assert isinstance(layer, nn.Conv2d)
         bias = slots[id(layer.bias)] if layer.bias is not None else None
-        found.append(Convolution(slots[id(layer.weight)], bias, int(layer.padding[0]), pooled, size))
+        found.append(ConvLayer(slots[id(layer.weight)], bias, int(layer.padding[0]), pooled, size))
         size, rest = found[-1].output, rest[3 if pooled else 2:]
     return found
 
