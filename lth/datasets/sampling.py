@@ -82,9 +82,8 @@ def nonzero_pixels(data: Dataset, settings: DataSettings) -> Tensor | None:
     since pictures are standardized, moved about or streamed.
     """
 
-    moving = settings.crop or settings.flip or settings.resized_crop or settings.resolution
     images = [split.images for split in (data.train, data.test) if isinstance(split.images, Tensor)]
-    if settings.normalization != 'scale' or moving or len(images) < 2:
+    if settings.normalization != 'scale' or settings.moves or len(images) < 2:
         return None
     return (torch.stack([some.amax(0) for some in images]) > 0).any(0).cpu()
 

@@ -75,6 +75,18 @@ class DataSettings(Section):
             raise ValueError('crop moves pictures by pixels, resized_crop cuts and enlarges: leave one out')
         return self
 
+    @property
+    def augments(self) -> bool:
+        """Whether training images change at random from epoch to epoch."""
+
+        return bool(self.crop or self.resized_crop or self.flip)
+
+    @property
+    def moves(self) -> bool:
+        """Whether a pixel of the stored image may reach the network at another position, or not at all."""
+
+        return self.augments or self.resolution is not None
+
 
 class Adam(Section):
     """torch.optim.Adam on all weights together."""

@@ -4,7 +4,7 @@ import pytest
 from lth.algorithms import ALGORITHMS
 from lth.errors import LthError
 from lth.models.registry import settings_class
-from lth.recipes.schema import differences, merge, validate_recipe
+from lth.recipes.schema import DataSettings, differences, merge, validate_recipe
 from lth.system.files import Raw
 
 
@@ -108,3 +108,19 @@ def test_differences_name_each_setting_with_both_values():
     ({'momentum': 0.9}, "unknown key 'momentum' (known: algorithm, data, model, source, training)")])
 def test_a_setting_in_the_wrong_place_names_the_right_one(setting, says):
     assert error(**setting) == f'lenet.yaml: {says}'
+
+
+NOT_AUGMENTATIONS = {'name', 'validation', 'share', 'labels', 'size', 'channels', 'storage', 'undecodable',
+                     'normalization', 'resolution'}
+AUGMENTATIONS = {'crop': 4, 'resized_crop': 0.5, 'flip': True}
+
+
+@pytest.mark.parametrize('field', sorted(DataSettings.model_fields.keys() - NOT_AUGMENTATIONS))
+def test_every_data_setting_is_an_augmentation_or_listed_as_none(field):
+    settings = DataSettings.model_validate({'name': 'x', field: AUGMENTATIONS[field]})
+    assert settings.augments and settings.moves
+
+
+def test_a_resolution_moves_pixels_but_does_not_augment():
+    plain, cut = DataSettings(name='x'), DataSettings(name='x', resolution=8)
+    assert (plain.augments, plain.moves, cut.augments, cut.moves) == (False, False, False, True)

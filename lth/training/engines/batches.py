@@ -24,7 +24,7 @@ class Batches:
             torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std)]
         self._shown = task.network.shape[1:]
         self._room = task.data.shape[1] - self._shown[0] + 2 * settings.crop
-        self._moving = self._room > 0 or settings.resized_crop is not None or settings.flip
+        self._moving = settings.moves
         self._stream: Iterator[Tensor] | None = None
         self.columns = torch.arange(self._count, device=device).view(task.steps_per_epoch, -1)
 

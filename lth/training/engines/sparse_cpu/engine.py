@@ -42,7 +42,7 @@ def sparse_obstacle(network: Network, data: DataSettings, training: TrainingSett
         return f'{network.settings.name} is not a chain of convolutions and dense layers with ReLU between them'
     if training.precision == 'bf16':
         return 'training.precision is bf16'
-    if data.crop or data.flip or data.resized_crop or data.resolution:
+    if data.moves:
         return 'the pictures are cropped or mirrored'
     return 'the pictures are streamed' if streamed else None
 
