@@ -1,1 +1,9 @@
-"""What a run shows: evaluation, sanity checks, mode connectivity, and statistics over seeds."""
+"""Analysis of runs: evaluation, sanity checks, mode connectivity, and statistics over seeds."""
+from typing import TYPE_CHECKING
+
+from lth.system.lazy_import import submodules
+
+if TYPE_CHECKING:
+    from lth.analysis import evaluation, mode_connectivity, sanity_checks, sanity_report, statistics, summary_table
+else:
+    __getattr__ = submodules(__name__)

@@ -1,1 +1,9 @@
-"""Experiments: a recipe as a plan, run seed by seed, and runs derived from the rounds of other runs."""
+"""Experiments: a recipe becomes a plan, a plan is run for each seed, and runs start from the rounds of other runs."""
+from typing import TYPE_CHECKING
+
+from lth.system.lazy_import import submodules
+
+if TYPE_CHECKING:
+    from lth.experiments import derived_runs, open_run, plan, provenance, runner
+else:
+    __getattr__ = submodules(__name__)
