@@ -1,0 +1,71 @@
+"""Types, style, complexity and documents are part of the suite."""
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from radon.complexity import cc_visit
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / 'README.md', ROOT / 'CHANGELOG.md', *sorted(ROOT.glob('docs/*.md'))]
+
+
+def output_of_failing(*command: str) -> str:
+    """What a checker prints when it fails, or nothing when it passes."""
+
+    done = subprocess.run([sys.executable, '-m', *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr if done.returncode else ''
+
+
+@pytest.mark.timeout(280)
+def test_mypy_strict_finds_nothing():
+    assert output_of_failing('mypy', '--cache-dir', '/dev/null') == ''
+
+
+@pytest.mark.timeout(280)
+def test_pylint_finds_nothing():
+    assert output_of_failing('pylint', 'lth') == ''
+
+
+def test_pycodestyle_finds_nothing():
+    assert output_of_failing('pycodestyle', '--config=.pycodestyle', 'lth', 'tests') == ''
+
+
+def test_cyclomatic_complexity_is_at_most_10():
+    assert [f'{path.relative_to(ROOT)}:{block.lineno} {block.name}: {block.complexity}'
+            for path in ROOT.glob('lth/**/*.py') for block in cc_visit(path.read_text()) if block.complexity > 10] == []
+
+
+def test_links_in_documents_lead_to_files():
+    broken = [f'{document.name}: {link}' for document in DOCUMENTS
+              for link in re.findall(r'\]\(([^)#:]+)[^):]*\)', document.read_text())
+              if not (document.parent / link).exists()]
+    assert broken == []
+
+
+def test_lines_of_documents_have_at_most_100_columns():
+    long = []
+    for document in DOCUMENTS:
+        text = re.sub(r'^```.*?^```', lambda block: '\n' * block[0].count('\n'), document.read_text(),
+                      flags=re.DOTALL | re.MULTILINE)
+        for number, line in enumerate(text.split('\n'), 1):
+            if len(line) > 100 and not line.startswith(('|', '    ')) and '](' not in line:
+                long.append(f'{document.name}:{number}')
+    assert long == []
+
+
+def test_the_architecture_document_names_every_package():
+    text = (ROOT / 'docs' / 'architecture.md').read_text()
+    names = {path.name for path in (ROOT / 'lth').iterdir()
+             if (path.suffix == '.py' and path.stem != '__init__') or (path / '__init__.py').exists()}
+    assert {name for name in names if name not in text} == set()
+
+
+def test_dependencies_of_conda_and_pip_agree():
+    required = set(re.findall(r"^    '([a-z-]+)[>=]", (ROOT / 'pyproject.toml').read_text(), re.MULTILINE))
+    runtime = required & {
+        'numba', 'numpy', 'pydantic', 'pyyaml', 'rich', 'safetensors', 'scikit-learn', 'scipy', 'typer', 'torchvision'}
+    conda = (ROOT / 'environment.linux-amd64.yaml').read_text()
+    assert len(runtime) == 10
+    assert {name for name in runtime if f'- {name}>=' not in conda} == set()
