@@ -29,15 +29,17 @@ def train(
     for advance in task.engine.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization):
         _refuse_divergence(task, advance)
         state, score = advance.state, _running(advance, task.training.batch_size)
-        history.append(measure(task, _shown(state, parametrization), score))
+        history.append(measure(task, _shown(state, parametrization), score, advance.token))
     return replace(state, history=tuple(history))
 
 
-def measure(task: Task, state: State, train_score: Score | None = None) -> Measurement:
+def measure(
+        task: Task, state: State, train_score: Score | None = None, token: object = None) -> Measurement:
     """Validation and test, measured now; told to whoever watches."""
 
-    validation = task.engine.score(task, state, [division[1] for division in task.splits])
-    measurement = Measurement(state.step, train_score, validation, task.engine.score(task, state, None))
+    validation = task.engine.score(task, state, [division[1] for division in task.splits], token)
+    test = task.engine.score(task, state, None, token)
+    measurement = Measurement(state.step, train_score, validation, test)
     for seed, *losses in zip(task.seeds, validation.loss, measurement.test.loss):
         if not all(math.isfinite(loss) for loss in losses):
             raise _divergence(task, seed, state.step)

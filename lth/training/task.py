@@ -52,11 +52,16 @@ class State:
 
 
 class Segment(NamedTuple):
-    """Where an engine has come to: the state; training losses and right answers since the stop before, (R, steps)."""
+    """What an engine yields at a stop: the state; training losses and correct predictions since the last stop,
+    (R, steps); and a token that belongs to exactly these weights.
+
+    The token is opaque. Passed to `Engine.score` with the state, it spares the engine preparing the network again.
+    """
 
     state: State
     losses: Tensor
     correct: Tensor
+    token: object = None
 
 
 class Parametrization(Protocol):
@@ -102,8 +107,11 @@ class Engine(Protocol):
         parametrization `state.weights` and `trainable` are of what is learned, (R, L).
         """
 
-    def score(self, task: 'Task', state: State, pictures: Sequence[Tensor] | None) -> Score:
-        """The replicates' scores on training-set pictures by number, one (n,) each, or on the test set if None."""
+    def score(
+            self, task: 'Task', state: State, pictures: Sequence[Tensor] | None, token: object = None, /) -> Score:
+        """The replicates' scores on training-set images, given by their indices, (n,) each, or on the test set if None.
+        `token` is the one of the segment that yielded the state, if this engine yielded it.
+        """
 
 
 def ignore_step(_step: int, _measurement: Measurement | None) -> None:

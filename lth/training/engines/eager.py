@@ -42,7 +42,7 @@ class Eager:
             step = stop
             yield Segment(replace(program.state(step), engine=self.name), losses, correct)
 
-    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
+    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None, _token: object = None, /) -> Score:
         """The replicates' scores on training-set pictures, or on the test set if None."""
 
         return score(task, state, pictures)

@@ -256,6 +256,15 @@ def test_scores_are_those_of_the_plain_engine(density):
             assert mine.loss == pytest.approx(theirs.loss, rel=1e-6)
 
 
+def test_scores_with_a_token_equal_those_without_even_after_training_has_gone_on():
+    task = task_of(pictures=300)
+    state, alive = ticket_of(task, 0.2)
+    segments = list(SPARSE.run(task, state, trainable=alive, stops=[3, 9]))
+    scores = [SPARSE.score(task, segment.state, None, segment.token) for segment in segments]
+    assert scores == [SPARSE.score(task, segment.state, None) for segment in segments]
+    assert scores[0] != scores[1]
+
+
 def test_the_first_prune_cuts_the_same_weights():
     masks = []
     for engine in (CPU, SPARSE):

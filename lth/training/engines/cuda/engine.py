@@ -47,7 +47,7 @@ class CudaGraph:
             self._last = (task, learned, CapturedStep(task, state, learned))
         yield from self._last[2].run(state, trainable=trainable, stops=stops)
 
-    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
+    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None, _token: object = None, /) -> Score:
         """The replicates' scores on training-set pictures, or on the test set if None."""
 
         return score(task, state, pictures)

@@ -7,7 +7,7 @@ that are not a chain of convolutions and dense layers with ReLU between them.
 """
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -87,7 +87,6 @@ class SparseCpu:
         self.name = 'sparse' if always else 'plain or sparse'
         self._always = always
         self._plain = Eager(device)
-        self._latest: tuple[Tensor, list[_Training]] | None = None
         self._pictures: list[tuple[Split, Pictures]] = []
         self._measured: list[_Shown] = []
 
@@ -108,14 +107,15 @@ class SparseCpu:
         for stop in stops:
             told = [training.advanced(stop) for training in trainings]
             state = _together(task, state, trainings, stop)
-            self._latest = state.weights, trainings
             losses, correct = (torch.stack(parts) for parts in zip(*told, strict=True))
-            yield Segment(state, losses, correct)
+            networks = [training.network for training in trainings]
+            token = [network._replace(weights=network.weights.copy()) for network in networks]
+            yield Segment(state, losses, correct, token)
 
-    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
+    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None, token: object = None, /) -> Score:
         """The replicates' scores on training-set pictures, or on the test set if None."""
 
-        opened = self._networks(task, state.weights)
+        opened = cast(list[_Open], token) if token else self._networks(task, state.weights)
         if opened is None:
             return self._plain.score(task, state, pictures)
         split = task.data.test if pictures is None else task.data.train
@@ -152,10 +152,8 @@ class SparseCpu:
         return layers if self._takes(kept, layers, task.training.batch_size) else None
 
     def _networks(self, task: Task, weights: Tensor) -> 'list[_Open] | None':
-        """Each replicate ready to be measured, at once if its training has just paused; None if not for here."""
+        """Each replicate ready to be measured; None if not for here."""
 
-        if self._latest and self._latest[0] is weights:
-            return [training.network for training in self._latest[1]]
         alive = weights != 0
         layers = self._layers(task, weights, alive)
         return [_opened(task, layers, *row) for row in zip(alive, weights, strict=True)] if layers else None
