@@ -20,7 +20,8 @@ from lth.recipes.schema import DataSettings, TrainingSettings
 from lth.training.engines import select
 from lth.training.task import Engine, State, Task
 
-CPU = select.select_engine('cpu', threads=1)
+CPU = select.select_engine('cpu')
+select.configure_process(threads=1, device=CPU.device)
 SGD = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'weight_decay': 5e-4}
 ADAM = {'name': 'adam', 'learning_rate': 1.2e-3}
 

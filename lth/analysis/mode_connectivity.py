@@ -105,7 +105,7 @@ def measure_pairs(run: Run, place: RunTarget, asked: Sequence[CopyPair], tell: C
         tell(done, len(asked))
     tell(done, len(asked))
     if left:
-        on_cpu = select.select_engine(place.device, threads=place.threads, capturable=False).device.type == 'cpu'
+        on_cpu = select.resolve_device(place.device).type == 'cpu'
         shares = min(processes.available_slots(place.threads) if on_cpu else 1, len(left))
         if shares > 1:
             processes.run_in_parallel(_measure, [(place, left[first::shares]) for first in range(shares)], shares, hear)
@@ -120,7 +120,8 @@ def _measure(place: RunTarget, asked: Sequence[CopyPair], send: Callable[[CopyPa
     plan, run = open_run.open_run(open_run.RunPath(place.folder, None, None))
     training = plan.for_round(asked[0].round).recipe.training
     obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
-    engine = select.select_engine(place.device, threads=place.threads, capturable=plan.capturable, obstacle=obstacle)
+    engine = select.select_engine(place.device, capturable=plan.capturable, obstacle=obstacle)
+    select.configure_process(threads=place.threads, device=engine.device)
     data = plan.read(place.datasets).to(engine.device)
     plan = plan.for_data(data)
     for question in asked:

@@ -80,7 +80,7 @@ def contenders(
     on tickets of these densities; several seeds also at once, as processes and as threads.
     """
 
-    place = select.select_engine(device, threads=1).device
+    place = select.resolve_device(device)
     names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
     stacks = [1, 4, 16, 64] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
@@ -202,11 +202,13 @@ def _prepared(
     """A function that trains that many steps, and one that waits until they are done."""
 
     plan = make_plan(recipe, 'bench')
-    torch.set_num_threads(threads)
-    # The usual way has the processor and the allocator as they are by default; `chosen` changes both.
-    usual = entrant.engine == 'usual'
-    place = torch.device(entrant.device) if usual else select.select_engine(entrant.device, threads=threads).device
-    engine = _engine(entrant.engine, place, plan, threads)
+    device, usual = torch.device(entrant.device), entrant.engine == 'usual'
+    if usual:
+        # The baseline runs with the processor and the allocator as they are by default.
+        torch.set_num_threads(threads)
+    else:
+        select.configure_process(threads=threads, device=device)
+    engine = _engine(entrant.engine, device, plan)
     training = plan.recipe.training.model_copy(update={'length': Duration(_LONGEST, 'iterations')})
     data = plan.read(datasets)
     task = replace(plan.task(data.to(engine.device), range(entrant.replicates), engine), training=training)
@@ -220,11 +222,11 @@ def _prepared(
     return several[0] if len(several) == 1 else _at_once(several), wait
 
 
-def _engine(name: str, place: torch.device, plan: Plan, threads: int) -> Engine:
+def _engine(name: str, place: torch.device, plan: Plan) -> Engine:
     """The engine of a contender; the usual way has the plain one's device only."""
 
     if name == 'auto':
-        return select.select_engine(str(place), threads=threads, capturable=plan.capturable, obstacle=plan.obstacle)
+        return select.select_engine(str(place), capturable=plan.capturable, obstacle=plan.obstacle)
     if name == 'sparse':
         return select.SparseCpu(place, always=True)
     return select.CudaGraph(place) if name == 'cuda-graph' else select.Eager(place)

@@ -33,7 +33,7 @@ class Study:
 def estimate_search(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int) -> Study:
     """The study from steps that are timed in turn with the usual way's; between densities the time is interpolated."""
 
-    place = str(select.select_engine(device, threads=1).device)
+    place = str(select.resolve_device(device))
     shares = [plan.network.layout.density(count) for count in plan.kept]
     chosen = sorted({*shares[::math.ceil(len(shares) / (_DENSITIES - 1))], shares[-1]})
     entrants = [Contender('usual', place), *(Contender('auto', place, density=share) for share in chosen)]

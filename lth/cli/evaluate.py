@@ -39,8 +39,9 @@ def evaluate(
     from lth.training.engines import select  # pylint: disable=import-outside-toplevel
     where = open_run.parse_run_path(run)
     plan, opened = open_run.open_run(where)
-    engine = select.select_engine(device, threads=threads, capturable=plan.capturable,
-                            choice=opened.engine_choice() or 'auto', obstacle=plan.obstacle)
+    engine = select.select_engine(
+        device, choice=opened.engine_choice() or 'auto', capturable=plan.capturable, obstacle=plan.obstacle)
+    select.configure_process(threads=threads, device=engine.device)
     data = plan.read(datasets).to(engine.device)
     seeds = opened.seeds() if where.seed is None else [where.seed]
     found = list(evaluation.evaluate_rounds(plan, opened, data, engine, seeds, where.round))

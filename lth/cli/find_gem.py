@@ -118,7 +118,7 @@ def _found_and_finetuned(plan: 'Plan', way: ExecutionOptions) -> None:
         # Refuses what cannot be, before the search and not behind it.
         training = plan.for_round(len(plan.kept) - 1).recipe.training
         obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
-        select.select_engine(way.device, threads=way.threads, choice=way.engine, obstacle=obstacle)
+        select.select_engine(way.device, choice=way.engine, obstacle=obstacle)
     run = run_with_progress(plan, options_for(plan, way.folder, way))
     if not way.as_json:
         print_run(run, numbers, as_json=False)

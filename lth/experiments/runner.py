@@ -64,6 +64,7 @@ def run_plan(plan: Plan, place: RunTarget, seeds: Sequence[int], announce: OnMes
     if not _unfinished(plan, run, seeds):
         _clear_up(run)
         return run
+    select.configure_process(threads=place.threads, device=engine.device)
     data = plan.read(place.datasets).to(engine.device)
     plan = plan.for_data(data)
     with file_lock.hold(place.folder):
@@ -155,13 +156,14 @@ def _work(recipe: Raw, place: RunTarget, seeds: tuple[int, ...], send: OnProgres
 
     plan = make_plan(recipe, 'recipe.yaml')
     engine = _engine(plan, place)
+    select.configure_process(threads=place.threads, device=engine.device)
     data = plan.read(place.datasets)
     _search(plan.for_data(data), Run(place.folder, recipe, plan.network), engine, data, seeds, send)
 
 
 def _engine(plan: Plan, place: RunTarget) -> Engine:
-    return select.select_engine(place.device, threads=place.threads, capturable=plan.capturable,
-                          choice=place.engine or 'auto', obstacle=plan.obstacle)
+    return select.select_engine(
+        place.device, choice=place.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle)
 
 
 def _recorded(run: Run, session: Raw, tell: OnProgress) -> OnProgress:

@@ -115,7 +115,7 @@ def test_a_gem_is_finetuned_and_checked_by_the_engine_that_is_asked_for_and_sear
     (('resnet20', 'digits', '--finetune'), 'resnet20 is not a chain of convolutions')])
 def test_the_sparse_engine_for_a_gem_is_refused_before_the_search_where_it_cannot_be(lth, options, says):
     result = lth('find-gem', *options, '--sparsity', '10', '--engine', 'sparse')
-    assert result.code == 2 and f'--engine sparse is not for this: {says}' in ' '.join(result.err.split())
+    assert result.code == 2 and f'The sparse engine cannot train this recipe: {says}' in ' '.join(result.err.split())
     assert not Path('runs').exists()
 
 

@@ -1,15 +1,18 @@
-"""A recipe's precision, while steps or measurements run: fp32, tf32 (NVIDIA's matrix units) or bf16 (autocast)."""
+"""The precision of a recipe: fp32, tf32 (NVIDIA's matrix units) or bf16 (autocast)."""
 import contextlib
 from collections.abc import Iterator
+from typing import Literal
 
 import torch
 
+from lth.models.network import Network
+from lth.training.engines.devices import resolve_device
 from lth.training.task import Task
 
 
 @contextlib.contextmanager
 def precision_context(task: Task) -> Iterator[None]:
-    """Sets matrix precision and autocast for a block, and puts them back."""
+    """Set matrix precision and autocast for a block of training or measuring; restore both at its end."""
 
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     precision = task.training.precision
@@ -22,3 +25,15 @@ def precision_context(task: Task) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]
+
+
+def default_precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
+    """Return the precision in which a network trains on a device if the recipe does not give one.
+
+    On a CPU always fp32. On a GPU fp32 for networks of dense layers, tf32 for convolutions, and bf16 with BatchNorm,
+    which makes training insensitive to rounding.
+    """
+
+    if resolve_device(device).type == 'cpu' or network.stackable:
+        return 'fp32'
+    return 'bf16' if network.has_batch_norm else 'tf32'

@@ -303,11 +303,11 @@ def test_the_rule_is_one_of_density_widths_and_batch():
 
 
 def test_auto_takes_what_pays():
-    engine = select.select_engine('cpu', threads=1, obstacle=None)
+    engine = select.select_engine('cpu', obstacle=None)
     task = task_of(batch_size=60, pictures=200)
     for density, name in ((1., 'plain'), (0.9, 'sparse'), (0.5, 'sparse'), (0.05, 'sparse')):
         assert ends(task, *ticket_of(task, density), 1, engine=engine).engine == name
-    assert select.select_engine('cpu', threads=1, choice='plain', obstacle=None).name == 'plain'
+    assert select.select_engine('cpu', choice='plain', obstacle=None).name == 'plain'
 
 
 @pytest.mark.parametrize(('data', 'training', 'says'), [
@@ -317,8 +317,8 @@ def test_what_it_cannot_do_is_an_error_if_it_was_asked_for_and_else_goes_to_the_
     task = task_of(data=data, **training)
     obstacle = select.sparse_obstacle(task.network, task.data_settings, task.training, streamed=False)
     with pytest.raises(LthError, match=says):
-        select.select_engine('cpu', threads=1, choice='sparse', obstacle=obstacle)
-    assert select.select_engine('cpu', threads=1, obstacle=obstacle).name == 'plain'
+        select.select_engine('cpu', choice='sparse', obstacle=obstacle)
+    assert select.select_engine('cpu', obstacle=obstacle).name == 'plain'
     assert ends(task, *ticket_of(task, 0.1), 1).engine == 'plain'
 
 
