@@ -8,6 +8,10 @@ from lth.recipes.schema import Adam, AdamW, Sgd
 from lth.training.engines.backward import Backward
 
 
+_STATE_VECTORS = {
+    'adam': ('exp_avg', 'exp_avg_sq'), 'adamw': ('exp_avg', 'exp_avg_sq'), 'sgd': ('momentum_buffer',)}
+
+
 @dataclass(frozen=True)
 class Optimizer:
     """A fused optimizer of torch; `state` holds its vectors (R, N) by name, and a count of steps for each parameter."""
@@ -21,6 +25,12 @@ class Optimizer:
         self.stepper.param_groups[0]['lr'] = rate
 
 
+def state_vectors(settings: Adam | AdamW | Sgd) -> tuple[str, ...]:
+    """Names of the vectors in an optimizer's state, as torch names them; SGD without momentum has none."""
+
+    return () if isinstance(settings, Sgd) and not settings.momentum else _STATE_VECTORS[settings.name]
+
+
 def make_optimizer(
         settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor, *, decay: float = 0.,
 ) -> Optimizer:
@@ -32,18 +42,17 @@ def make_optimizer(
     parameters, decay = backward.parameters, settings.weight_decay + decay
 
     # Every tensor of the state exists from the first step, so that a graph can be captured and a state loaded in place.
+    state = {name: torch.zeros_like(weights) for name in state_vectors(settings)}
     if isinstance(settings, (Adam, AdamW)):
         kind = torch.optim.Adam if isinstance(settings, Adam) else torch.optim.AdamW
         stepper: torch.optim.Optimizer = kind(
             parameters, rate, settings.betas, settings.epsilon, decay,
             fused=True, capturable=weights.is_cuda and isinstance(rate, Tensor))
-        state = {'step': torch.zeros(len(parameters), device=weights.device),
-                 'exp_avg': torch.zeros_like(weights), 'exp_avg_sq': torch.zeros_like(weights)}
+        state = {'step': torch.zeros(len(parameters), device=weights.device)} | state
     else:
         stepper = torch.optim.SGD(
             parameters, rate, settings.momentum, weight_decay=decay,
             nesterov=settings.nesterov, fused=True)
-        state = {'momentum_buffer': torch.zeros_like(weights)} if settings.momentum else {}
     parts = {name: tensor.unbind() if name == 'step' else backward.views(tensor) for name, tensor in state.items()}
     for position, parameter in enumerate(parameters):
         stepper.state[parameter] = {name: part[position] for name, part in parts.items()}

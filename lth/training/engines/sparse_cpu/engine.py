@@ -20,6 +20,7 @@ from lth.models.flat_parameters import Slot
 from lth.models.network import Network
 from lth.recipes.schema import DataSettings, TrainingSettings
 from lth.training.engines.eager import Eager
+from lth.training.engines.optimizers import state_vectors
 from lth.training.engines.sparse_cpu import kernels
 from lth.training.engines.sparse_cpu.conv_layout import wired
 from lth.training.engines.sparse_cpu.dense_layout import Averages, Wiring, bytes_of, room_for
@@ -222,7 +223,7 @@ class _Training:
         self._order: tuple[int, _Rows] = -1, np.zeros((0, 0), dtype=np.int64)
         places = torch.from_numpy(network.wiring.places)
         kept = [state.optimizer[name][replicate][places] if state.optimizer else torch.zeros(len(places))
-                for name in _vectors(task.training)]
+                for name in state_vectors(task.training.optimizer)]
         kept += [torch.zeros(0)] * (2 - len(kept))
         self._vectors = Vectors(network.weights, np.zeros_like(network.weights), *(one.numpy() for one in kept))
 
@@ -246,7 +247,7 @@ class _Training:
 
         places = torch.from_numpy(self.network.wiring.places)
         state.weights[replicate, places] = torch.from_numpy(self._vectors.weights)
-        for name, vector in zip(_vectors(self._task.training), (self._vectors.first, self._vectors.second)):
+        for name, vector in zip(state_vectors(self._task.training.optimizer), (self._vectors.first, self._vectors.second)):
             state.optimizer[name][replicate, places] = torch.from_numpy(vector)
         if 'step' in state.optimizer:
             state.optimizer['step'].fill_(self._trained)
@@ -332,14 +333,6 @@ def _steps_behind(state: State) -> int:
     return int(state.optimizer['step'].flatten()[0]) if 'step' in state.optimizer else 0
 
 
-def _vectors(training: TrainingSettings) -> list[str]:
-    """The optimizer's vectors, as torch names them."""
-
-    if training.optimizer.name == 'sgd':
-        return ['momentum_buffer'] if training.optimizer.momentum else []
-    return ['exp_avg', 'exp_avg_sq']
-
-
 def _rule(training: TrainingSettings) -> tuple[int, tuple[float, float, float, float]]:
     """Which optimizer the kernels take, and its settings."""
 
@@ -355,7 +348,7 @@ def _together(task: Task, before: State, trainings: list[_Training], step: int) 
 
     optimizer = {name: tensor.clone() for name, tensor in before.optimizer.items()}
     if not optimizer:
-        optimizer = {name: torch.zeros_like(before.weights) for name in _vectors(task.training)}
+        optimizer = {name: torch.zeros_like(before.weights) for name in state_vectors(task.training.optimizer)}
         if task.training.optimizer.name != 'sgd':
             # One count for each parameter, as torch has it: a vector of replicates is one parameter.
             optimizer['step'] = torch.zeros(len(task.network.layout.slots) if len(trainings) == 1 else 1)
