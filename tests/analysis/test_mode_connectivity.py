@@ -127,7 +127,7 @@ def a_run_of_two_seeds(tmp_path_factory) -> Path:
 def one_after_the_other(monkeypatch):
     """In this process, for others take seconds to start."""
 
-    monkeypatch.setattr(processes, 'room', lambda _threads: 1)
+    monkeypatch.setattr(processes, 'available_slots', lambda _threads: 1)
 
 
 @pytest.fixture(name='run_of_two_seeds')
@@ -185,8 +185,8 @@ def test_pairs_measured_side_by_side_are_those_measured_one_after_the_other(lth,
     found, folder = measured(lth, '--rounds', '0'), Path('runs/lenet-300-100-digits-stability')
     alone = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
-    monkeypatch.setattr(processes, 'room', lambda _threads: 2)
-    monkeypatch.setattr(mode_connectivity, 'answered', None)  # in this process nothing is
+    monkeypatch.setattr(processes, 'available_slots', lambda _threads: 2)
+    monkeypatch.setattr(mode_connectivity, 'measure_pair', None)  # in this process nothing is
     assert measured(lth, '--rounds', '0') == found and len(alone) == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == alone
 

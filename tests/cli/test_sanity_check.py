@@ -74,7 +74,7 @@ def test_searches_under_a_condition_follow_the_recipe_but_for_the_condition(lth)
 
 def test_two_seeds_give_an_interval_and_a_verdict_in_words(lth, monkeypatch):
     # In one process, which spares the start of eight.
-    monkeypatch.setattr(runner.engines, 'groups', lambda _engine, _network, seeds: [tuple(seeds)])
+    monkeypatch.setattr(runner.select, 'replicate_groups', lambda _engine, _network, seeds: [tuple(seeds)])
     done(lth, *GEM, '--seeds', '0-1')
     result = lth('sanity-check', 'gem', '-e', '2', '--checks', 'shuffle-mask')
     assert result.code == 0, result.err
@@ -188,7 +188,7 @@ def test_checks_that_counts_or_settings_forbid_are_left_out_before_anything_is_t
 
 
 def test_seeds_can_be_added_to_gems_of_different_counts(lth, monkeypatch):
-    monkeypatch.setattr(runner.engines, 'groups', lambda _engine, _network, seeds: [tuple(seeds)])
+    monkeypatch.setattr(runner.select, 'replicate_groups', lambda _engine, _network, seeds: [tuple(seeds)])
     many = [word if word != '10' else '80' for word in GEM]
     done(lth, *many, '--seeds', '0-1', '--set', 'algorithm.final_mask=in-force')
     counts = {read_header(path)['kept'] for path in Path('runs/gem').rglob('round-02/mask.safetensors')}

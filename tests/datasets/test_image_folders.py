@@ -88,7 +88,7 @@ def test_grey_folders_have_one_channel_unless_colour_is_asked_for(tmp_path, mode
 def test_pictures_are_decoded_once_and_again_if_a_file_changes(flowers, tmp_path, monkeypatch):
     source = DATASETS.find(f'folder:{flowers}')
     first = source.read(tmp_path, MEMORY)
-    monkeypatch.setattr(image_files, 'decoded', lambda *_: pytest.fail('decoded again'))
+    monkeypatch.setattr(image_files, 'decode', lambda *_: pytest.fail('decoded again'))
     assert torch.equal(source.read(tmp_path, MEMORY).train.images, first.train.images)
     monkeypatch.undo()
     Image.new('RGB', (16, 16)).save(flowers / 'train' / 'a' / '000.jpg')

@@ -162,8 +162,9 @@ def tiny(tmp_path, monkeypatch):
         for path in sorted(root.rglob('*')):
             file.write(path, path.relative_to(tmp_path / 'made'))
     checksum = hashlib.md5(archive.read_bytes()).hexdigest()
-    fetched = imagenet.fetched
-    monkeypatch.setattr(imagenet, 'fetched', lambda folder, name, url, _: fetched(folder, name, url, checksum))
+    unpack = imagenet.download_and_unpack
+    monkeypatch.setattr(
+        imagenet, 'download_and_unpack', lambda folder, name, url, _: unpack(folder, name, url, checksum))
     return tmp_path / 'data'
 
 

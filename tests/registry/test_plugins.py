@@ -58,7 +58,7 @@ def test_a_package_adds_a_model_a_data_set_a_criterion_and_a_control(tmp_path):
 def test_only_what_comes_from_elsewhere_counts_as_foreign_code(tmp_path):
     installed(tmp_path / 'packages')
     code = ('from lth.models.registry import MODELS; '
-            'print([MODELS.native(name) for name in ("lenet-5", "tiny-linear", "torchvision:resnet18")])')
+            'print([MODELS.is_builtin(name) for name in ("lenet-5", "tiny-linear", "torchvision:resnet18")])')
     environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(tmp_path / 'packages')])}
     shown = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, env=environment)
     assert shown.stdout.strip() == '[True, False, False]'

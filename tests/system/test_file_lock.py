@@ -9,8 +9,8 @@ from lth.system import file_lock
 
 HOLD = '''
 import pathlib, sys, time
-from lth import locks
-with locks.held(pathlib.Path(sys.argv[1])):
+from lth.system import file_lock
+with file_lock.hold(pathlib.Path(sys.argv[1])):
     print('held', flush=True)
     time.sleep(60)
 '''
