@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lth import rng
 from lth.errors import LthError
-from lth.experiments import open_run
+from lth.experiments import folders, open_run
 from lth.experiments.plan import Plan
 from lth.experiments.runner import RunTarget
 from lth.pruning.tickets import Ticket, train_ticket
@@ -212,7 +212,7 @@ def _angle(one: Tensor, other: Tensor) -> float:
 def _place(run: Run, question: CopyPair) -> Path:
     name = (f'seed-{question.seed}-round-{question.round:02d}-from-{question.iteration}-pair-{question.pair}-points-'
             f'{question.points}.json')
-    return open_run.sibling_folder(run.folder, 'stability') / name
+    return folders.sibling_folder(run.folder, 'stability') / name
 
 
 def _read(run: Run, question: CopyPair, ticket: str) -> PairErrors:

@@ -6,14 +6,16 @@ resume, and `lth evaluate` reads them. A new search is a line in `SEARCHES` and 
 """
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lth.errors import LthError, suggestion
 from lth.experiments import derived_runs
-from lth.experiments.derived_runs import SourceRound
+from lth.experiments.derived_plans import finetune_length
+from lth.experiments.open_run import RunPath, SourceRound, open_source
 from lth.experiments.plan import Plan, make_plan
+from lth.experiments.resolve import Changes
 from lth.pruning.controls import CONTROLS, STANDARDS, available_controls, control_obstacle
 from lth.recipes.schema import merge
 from lth.system.files import Raw
@@ -22,6 +24,7 @@ SEARCHES = {
     'invert-scores': 'A whole new search that keeps the smallest scores where it kept the largest.',
     'random-labels': 'A whole new search on pictures with random labels (Su et al. 2020).',
     'half-data': 'A whole new search on half of the training pictures, as long as before (Su et al. 2020).'}
+_DEFAULT_SEEDS = 3
 _EPOCHS = re.compile(r'(\d+) epochs?')
 
 
@@ -59,9 +62,17 @@ def select_checks(names: Sequence[str] | None, source: SourceRound) -> tuple[lis
     return done, left_out
 
 
-def refuse_unfit(source: SourceRound) -> None:
-    """An LthError if the run has nothing that could be checked."""
+def open_checked(path: RunPath, *, seeds: Sequence[int] | None = None, number: int | None = None) -> SourceRound:
+    """The round to check, by default the last, of these seeds, by default the first three. LthError if its tickets
+    cannot be checked.
+    """
 
+    source = open_source(path, seeds=seeds, number=number, most_seeds=_DEFAULT_SEEDS)
+    _refuse_unfit(source)
+    return source
+
+
+def _refuse_unfit(source: SourceRound) -> None:
     folder, settings = source.run.folder, source.plan.recipe.dump()['algorithm']
     if source.plan.algorithm.needs_source:
         found = os.path.normpath(folder / settings['source'])
@@ -74,10 +85,12 @@ def refuse_unfit(source: SourceRound) -> None:
                           'Search for a sparser one first.'))
 
 
-def check_runs(source: SourceRound, folder: Path, names: Sequence[str], options: Callable[[Raw], Raw]) -> Iterator[CheckRun]:
-    """The runs of the checks, those of the original and the dense network first; `options` changes how they finetune.
+def check_runs(
+        source: SourceRound, folder: Path, names: Sequence[str], changes: Changes = Changes()) -> Iterator[CheckRun]:
+    """The runs of the checks in order, first the original and the dense network; `changes` apply to their finetuning.
     """
 
+    lengths = finetune_length(source, changes.epochs)
     for name in (*STANDARDS, *names):
         searched = None
         if name in SEARCHES:
@@ -85,7 +98,7 @@ def check_runs(source: SourceRound, folder: Path, names: Sequence[str], options:
             yield CheckRun(name, f'{name}: searching', make_plan(_searched(name, source), name), searched)
         raw = derived_runs.derived_recipe(source, folder / name, control=name if name not in SEARCHES else 'original',
                                 searched=searched)
-        yield CheckRun(name, name, derived_runs.finetune_plan(source, options(raw), name), folder / name)
+        yield CheckRun(name, name, derived_runs.derived_plan(source, changes.apply(raw, lengths), name), folder / name)
 
 
 def _impossible(name: str, source: SourceRound) -> str | None:

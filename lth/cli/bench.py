@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lth.cli.arguments import plan_of
+from lth import experiments
+from lth.cli.arguments import changes
 from lth.cli.options import (
     DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads, command, out)
 from lth.errors import LthError
@@ -64,7 +65,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
         lth bench resnet50 imagenet --masks
     """
 
-    plan = plan_of(model, dataset, recipe, {'training.precision': precision}, override or [], device)
+    plan = experiments.resolve.ticket_plan(
+        model, dataset, changes({'training.precision': precision}, override), recipe=recipe, device=device)
     if masks:
         _bench_masks(plan, turns, as_json=as_json)
         return

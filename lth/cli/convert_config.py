@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lth.cli.arguments import converted_plan
+from lth import experiments
 from lth.cli.options import Json, command, err
 from lth.errors import LthError
 
@@ -51,7 +51,7 @@ def _complete(conversion: 'Conversion') -> tuple['Raw', list[str]]:
     """The recipe with every setting, and all remarks; as converted, and why, if it cannot be carried out as it is."""
 
     try:
-        plan = converted_plan(conversion)
+        plan = experiments.resolve.converted_plan(conversion, conversion.recipe['source'])
     except LthError as error:
         reason = ' '.join(str(error).rstrip('.').split())
         return conversion.recipe, [*conversion.notes, f'this recipe cannot be carried out as it is: {reason}']

@@ -1,13 +1,11 @@
 """What the commands that search for subnetworks do alike: show the plan, or carry it out and print what was found."""
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lth.cli.arguments import control_folder
+from lth import experiments
 from lth.cli.options import err, parse_seeds
-from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
@@ -48,7 +46,7 @@ def execute(plan: 'Plan', way: ExecutionOptions, controls: Mapping[str, Sequence
     for control, plans in (controls or {}).items():
         for draw, one in enumerate(plans, 1):
             err.print(f'Control: {control}' + f', draw {draw} of {len(plans)}' * (len(plans) > 1), highlight=False)
-            there = way._replace(folder=control_folder(way.folder, control, draw))
+            there = way._replace(folder=experiments.folders.control_folder(way.folder, control, draw))
             beside.setdefault(control, []).append(run_with_progress(one, there))
     print_run(found, numbers, beside, as_json=way.as_json)
 
@@ -71,27 +69,6 @@ def options_for(plan: 'Plan', folder: Path, way: ExecutionOptions) -> ExecutionO
 
     meant = way.engine != 'sparse' or plan.algorithm.trains == 'each'
     return way._replace(folder=folder, engine=way.engine if meant else None)
-
-
-def run_folder(name: str | None, usual: str) -> Path:
-    """The run folder that was named, else the usual one: a bare name lies below ./runs."""
-
-    chosen = file_name(usual) if name is None else name
-    if not chosen.strip():
-        raise LthError('--run: the name is empty. Give a name below ./runs, or a path.')
-    return Path(chosen) if '/' in chosen or chosen in ('.', '..') else Path('runs') / chosen
-
-
-def file_name(name: str) -> str:
-    """A name, such as one of the user's own code, that can be part of a folder's."""
-
-    return re.sub(r'[^\w.-]+', '-', name)
-
-
-def pair_name(plan: 'Plan') -> str:
-    """MODEL-DATASET."""
-
-    return f'{plan.recipe.model.name}-{plan.recipe.data.name}'
 
 
 def _remark(plan: 'Plan') -> None:

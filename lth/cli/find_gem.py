@@ -1,17 +1,17 @@
 """`lth find-gem`: a subnetwork that is good before any of its weights was trained."""
 import json
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lth.cli.arguments import Found, gem_plan_of, gem_recipe_of, gem_schedule
-from lth.cli.execute import ExecutionOptions, execute, options_for, pair_name, run_folder, run_with_progress
+from lth import experiments
+from lth.cli.arguments import changes
+from lth.cli.execute import ExecutionOptions, execute, options_for, run_with_progress
 from lth.cli.options import (
     BatchSize, Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
     RunName, Threads, command, err, parse_seeds)
-from lth.errors import LthError, suggestion
+from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
@@ -75,14 +75,14 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         lth find-gem --config resnet20_quantized_iter_hc.yml
     """
 
-    kept = _share(sparsity, density, needed=config is None)
-    name = _algorithm(algorithm)
+    kept = experiments.resolve.gem_density(sparsity, density)
+    changed = changes({
+        'training.batch_size': batch_size, 'training.optimizer.learning_rate': learning_rate,
+        'training.precision': precision}, override, number_of_epochs)
     if config is not None:
-        conversion = _conversion(config, name, recipe)
-        found, pair = _configured(conversion, config.name, model, dataset)
-        if kept is not None and 'density' not in found[0]['algorithm']:
-            raise LthError(f'{config.name} is for {found[0]["algorithm"]["name"]}, which goes by rounds: leave out '
-                           '--sparsity and --density, or give --set algorithm.rounds=N.')
+        conversion = _conversion(config, algorithm, recipe)
+        plan = experiments.resolve.converted_plan(
+            conversion, config.name, changed, model=model, dataset=dataset, density=kept, device=device)
         seeds = ','.join(map(str, conversion.seeds)) if seeds is None else seeds
         if conversion.datasets and conversion.datasets.is_dir() and datasets == Path('datasets'):
             datasets = conversion.datasets
@@ -90,14 +90,10 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         raise LthError('Name a MODEL and a DATASET, such as `lth find-gem lenet-300-100 mnist --sparsity 5`, or give a '
                        'file of rare-gems settings with --config.')
     else:
-        assert kept is not None
-        found, pair = gem_recipe_of(model, dataset, recipe, kept, name), (model, dataset)
-    plan = gem_plan_of(found, pair, {
-        'algorithm.density': kept, 'training.batch_size': batch_size,
-        'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
-        **_lengths(found, number_of_epochs)}, override or [], device)
+        plan = experiments.resolve.gem_plan(
+            model, dataset, changed, density=kept, algorithm=algorithm, recipe=recipe, device=device)
     err.print(_promise(plan), highlight=False, soft_wrap=True)
-    folder = run_folder(run, f'{pair_name(plan)}-{_suffix(plan)}')
+    folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
     way = ExecutionOptions(folder, datasets, seeds or '0', device, threads, as_json, dry_run, engine)
     if finetune and not dry_run:
         _found_and_finetuned(plan, way)
@@ -108,10 +104,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
 def _found_and_finetuned(plan: 'Plan', way: ExecutionOptions) -> None:
     """Both runs, each with its table; for programs one object."""
 
-    from lth.cli.finetune import finetuning  # pylint: disable=import-outside-toplevel # as above
     from lth.cli.tables import print_run, run_object  # pylint: disable=import-outside-toplevel # as above
-    from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    from lth.experiments.derived_runs import SourceRound  # pylint: disable=import-outside-toplevel # as above
     from lth.training.engines import select  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     numbers = parse_seeds(way.seeds)
     if way.engine == 'sparse':
@@ -122,40 +115,13 @@ def _found_and_finetuned(plan: 'Plan', way: ExecutionOptions) -> None:
     run = run_with_progress(plan, options_for(plan, way.folder, way))
     if not way.as_json:
         print_run(run, numbers, as_json=False)
-    last = len(plan.kept) - 1
-    folder = open_run.derived_folder(open_run.RunPath(run.folder, None, None), plan, last, 'finetuned')
-    trained = run_with_progress(finetuning(SourceRound(plan, run, numbers, last), folder, {}, []), way._replace(folder=folder))
+    source = experiments.open_run.SourceRound(plan, run, numbers, len(plan.kept) - 1)
+    folder = experiments.folders.sibling_folder(run.folder, 'finetuned')
+    trained = run_with_progress(experiments.derived_plans.finetune_plan(source, folder), way._replace(folder=folder))
     if way.as_json:
         print(json.dumps({'found': run_object(run, numbers), 'finetuned': run_object(trained, numbers)}, indent=2))
     else:
         print_run(trained, numbers, as_json=False)
-
-
-def _share(sparsity: float | None, density: float | None, *, needed: bool) -> float | None:
-    """The share of the weights that is kept, from the one of the two options that was given."""
-
-    if (sparsity is None) == (density is None) and (needed or sparsity is not None):
-        raise LthError('Give either --sparsity, the percent of the weights that are kept, such as --sparsity 0.59, or '
-                       '--density, the same as a share, such as --density 0.0059.')
-    if sparsity is not None and not 0 < sparsity <= 100:
-        raise LthError(f'--sparsity {sparsity}: the percent of the weights that are kept lies above 0, at most at 100.')
-    if density is not None and not 0 < density <= 1:
-        raise LthError(f'--density {density}: the share of the weights that is kept lies above 0, at most at 1.')
-    return density if sparsity is None else float(Decimal(repr(sparsity)) / 100)
-
-
-def _algorithm(name: str | None) -> str | None:
-    """The algorithm's name as it is registered; `magnitude` is that of the untrained weights here."""
-
-    from lth.algorithms import ALGORITHMS  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    from lth.registry.registry import normalize_name  # pylint: disable=import-outside-toplevel # as above
-    if name is None:
-        return None
-    gems = {normalize_name(known): known for known in ALGORITHMS.names() if ALGORITHMS.find(known).finds == 'gems'}
-    gems['magnitude'] = 'magnitude-at-init'
-    if normalize_name(name) not in gems:
-        raise LthError(f'--algorithm: unknown algorithm {name!r}{suggestion(name, gems.values())}')
-    return gems[normalize_name(name)]
 
 
 def _conversion(config: Path, algorithm: str | None, recipe: str | None) -> 'Conversion':
@@ -172,38 +138,6 @@ def _conversion(config: Path, algorithm: str | None, recipe: str | None) -> 'Con
     return converted
 
 
-def _configured(
-        conversion: 'Conversion', origin: str, model: str | None, dataset: str | None) -> tuple[Found, tuple[str, str]]:
-    """The recipe for the model and data set that were named, or else are its own."""
-
-    from lth.datasets import DATASETS  # pylint: disable=import-outside-toplevel # as above
-    from lth.models.registry import MODELS, settings_class  # pylint: disable=import-outside-toplevel # as above
-    from lth.recipes import presets  # pylint: disable=import-outside-toplevel # as above
-    raw = dict(conversion.recipe)
-    theirs = str(raw['model']['name']), str(raw['data']['name'])
-    pair = MODELS.canonical(model or theirs[0]), DATASETS.canonical(dataset or theirs[1])
-    if pair[0] != theirs[0]:
-        # How weights are drawn goes over to another model, and what it has of the options.
-        known = settings_class(pair[0]).model_fields
-        raw['model'] = {key: value for key, value in raw['model'].items() if key in known} | {'name': pair[0]}
-    if pair[1] != theirs[1]:
-        raw['data'] = presets.gem_recipe(*pair, 0.05, 'gem-miner')[0]['data'] | {'name': pair[1]}
-    return (raw, origin, None), pair
-
-
-def _lengths(found: Found, epochs: int | None) -> dict[str, Any]:
-    """The settings that another number of epochs changes: of the search, and of the training of what it finds."""
-
-    if epochs is None:
-        return {}
-    raw = found[0]
-    section, training = ('algorithm.finetune', raw['algorithm']['finetune']) if 'finetune' in raw['algorithm'] else (
-        'training', raw['training'])
-    gem = raw['algorithm']['name'] != 'magnitude' and training.get('schedule', {}).get('name') == 'multistep'
-    return {'training.length': f'{epochs} epochs', f'{section}.length': f'{epochs} epochs',
-            **({f'{section}.schedule': gem_schedule(epochs)} if gem else {})}
-
-
 def _promise(plan: 'Plan') -> str:
     """What will be kept, in words and with the count."""
 
@@ -211,12 +145,3 @@ def _promise(plan: 'Plan') -> str:
     most = 'at most ' if getattr(plan.recipe.algorithm, 'final_mask', '') == 'in-force' else ''
     events = f', after {len(plan.kept) - 1} freeze events' if plan.recipe.algorithm.name == 'gem-miner' else ''
     return f'Keeps {most}{100 * kept / prunable:.4g}% of {prunable:,} weights: {most}{kept:,}{events}.'
-
-
-def _suffix(plan: 'Plan') -> str:
-    """What tells the run folder of a gem from others of the pair."""
-
-    settings = plan.recipe.algorithm
-    share = getattr(settings, 'density', plan.kept[-1] / plan.network.layout.prunable_count)
-    name = 'gem' if settings.name == 'gem-miner' else settings.name
-    return f'{name}-{100 * share:.6g}'

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from lth.cli.arguments import controls_of, plan_of
-from lth.cli.execute import ExecutionOptions, execute, pair_name, run_folder
+from lth import experiments
+from lth.cli.arguments import changes
+from lth.cli.execute import ExecutionOptions, execute
 from lth.cli.options import (
     BatchSize, DatasetName, Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Model, Overrides,
     Precision, RecipeName, RunName, Seeds, Threads, command)
@@ -87,11 +88,15 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         lth find-ticket lenet-300-100 mnist --seeds 0-4 --controls reinit,shuffle-mask
     """
 
-    plan = plan_of(model, dataset, recipe, {
+    changed = changes({
         'algorithm.rounds': number_of_iterations, 'algorithm.criterion': criterion,
         'algorithm.mask_1_action': mask_1_action, 'algorithm.mask_0_action': mask_0_action,
         'algorithm.retrain': retrain, 'training.batch_size': batch_size,
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
-        'training.length': None if number_of_epochs is None else f'{number_of_epochs} epochs'}, override or [], device)
-    way = ExecutionOptions(run_folder(run, pair_name(plan)), datasets, seeds, device, threads, as_json, dry_run, engine)
-    execute(plan, way, controls_of(controls, control_draws, plan, way.folder))
+        }, override, number_of_epochs)
+    plan = experiments.resolve.ticket_plan(model, dataset, changed, recipe=recipe, device=device)
+    folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
+    names = [] if controls is None else controls.split(',')
+    control_plans = experiments.derived_plans.control_plans(names, plan, folder, draws=control_draws)
+    way = ExecutionOptions(folder, datasets, seeds, device, threads, as_json, dry_run, engine)
+    execute(plan, way, control_plans)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lth.cli.arguments import overridden
-from lth.cli.execute import ExecutionOptions, options_for, run_folder, run_with_progress
+from lth import experiments
+from lth.cli.arguments import changes
+from lth.cli.execute import ExecutionOptions, options_for, run_with_progress
 from lth.cli.options import (
     Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Threads, command, err, out,
     parse_seeds)
@@ -16,12 +17,8 @@ from lth.errors import LthError
 if TYPE_CHECKING:
     from lth.analysis.sanity_checks import CheckRun
     from lth.analysis.sanity_report import CheckOutcome, SanityReport
-    from lth.experiments.derived_runs import SourceRound
-    from lth.experiments.open_run import RunPath
-    from lth.experiments.plan import Plan
+    from lth.experiments.open_run import SourceRound
     from lth.runs.folder import Run
-
-_USUAL_SEEDS = 3
 
 
 @command
@@ -67,15 +64,16 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # a comm
     from lth.analysis import \
         sanity_checks as rooms  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
     from lth.analysis import sanity_report  # pylint: disable=import-outside-toplevel # as above
-    from lth.cli.finetune import lengths  # pylint: disable=import-outside-toplevel # as above
-    from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # as above
-    where = open_run.parse_run_path(run)
-    source = _source(where, *open_run.open_run(where), seeds, round_)
-    rooms.refuse_unfit(source)
+    path = experiments.open_run.parse_run_path(run)
+    source = rooms.open_checked(path, seeds=None if seeds is None else parse_seeds(seeds), number=round_)
+    if len(source.seeds) == 1:
+        err.print('Note: with one seed no interval can be given and nothing be decided; three or more would. Add them '
+                  'with the command of the search, such as --seeds 0-2.', highlight=False, soft_wrap=True)
     names, left_out = rooms.select_checks(None if checks is None else [name.strip() for name in checks.split(',')], source)
-    folder = open_run.derived_folder(where, source.plan, source.number, 'checks') if to is None else run_folder(to, '')
-    options = {'training.optimizer.learning_rate': learning_rate, **lengths(source, number_of_epochs)}
-    steps = list(rooms.check_runs(source, folder, names, lambda raw: overridden(raw, options, override or [])))
+    default = experiments.folders.derived_folder(path, source.plan, source.number, 'checks')
+    folder = default if to is None else experiments.folders.run_folder(to, '')
+    changed = changes({'training.optimizer.learning_rate': learning_rate}, override, number_of_epochs)
+    steps = list(rooms.check_runs(source, folder, names, changed))
     for note in left_out:
         err.print(f'Note: {note}.', highlight=False, soft_wrap=True)
     if dry_run:
@@ -107,22 +105,6 @@ def _done(steps: Sequence['CheckRun'], way: ExecutionOptions) -> dict[str, 'Run'
             err.print(f'Note: {step.what} came to nothing, so {step.check} is left out: {error}', highlight=False,
                       markup=False, soft_wrap=True)
     return runs
-
-
-def _source(where: 'RunPath', plan: 'Plan', run: 'Run', asked: str | None, round_: int | None) -> 'SourceRound':
-    """The round and the seeds to be checked; an LthError if the run lacks one of them."""
-
-    from lth.experiments import open_run  # pylint: disable=import-outside-toplevel # as above
-    from lth.experiments.derived_runs import SourceRound  # pylint: disable=import-outside-toplevel # as above
-    has = run.seeds() if where.seed is None else [where.seed]
-    seeds = has[:_USUAL_SEEDS] if asked is None else parse_seeds(asked)
-    if missing := sorted(set(seeds) - set(has)):
-        raise LthError(f'--seeds {asked}: {run.folder} has no seed {missing[0]}, its seeds are {has}. Add it with the '
-                       'command of the search and all seeds, or choose among these.')
-    if len(seeds) == 1:
-        err.print('Note: with one seed no interval can be given and nothing be decided; three or more would. Add them '
-                  'with the command of the search, such as --seeds 0-2.', highlight=False, soft_wrap=True)
-    return SourceRound(plan, run, seeds, open_run.select_round(plan, run, seeds, where.round, round_))
 
 
 def _told(report: 'SanityReport', source: 'SourceRound', folder: Path, *, as_json: bool) -> None:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lth.cli.arguments import plan_of
+from lth import experiments
+from lth.cli.arguments import changes
 from lth.cli.options import Json, command
 from lth.errors import LthError
 
@@ -37,7 +38,7 @@ def show(
     raw, origin = presets.find(name)
     model, dataset = _name(raw, 'model'), _name(raw, 'data')
     if model and dataset:
-        recipe = plan_of(model, dataset, name, {}, []).recipe.dump()
+        recipe = experiments.resolve.ticket_plan(model, dataset, changes({}, []), recipe=name).recipe.dump()
     elif name in presets.names():
         recipe = _fallback(raw, origin)
     else:

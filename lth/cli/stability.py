@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lth import experiments
 from lth.cli.options import Datasets, Device, Json, Threads, command, out, parse_seeds
 from lth.errors import LthError
 
@@ -68,7 +69,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
             'overlaps': [overlap._asdict() for overlap in shared]}, indent=2))
         return
     _print(asked, found, shared)
-    out.print(f'Measurements: {open_run.sibling_folder(where.folder, "stability")}', highlight=False, soft_wrap=True)
+    out.print(f'Measurements: {experiments.folders.sibling_folder(where.folder, "stability")}', highlight=False, soft_wrap=True)
 
 
 def _print(asked: Sequence['CopyPair'], found: Sequence['PairErrors'], shared: Sequence['MaskOverlap']) -> None:

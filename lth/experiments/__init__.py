@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
-    from lth.experiments import derived_runs, open_run, plan, provenance, runner
+    from lth.experiments import (
+        derived_plans, derived_runs, folders, open_run, plan, provenance, resolve, runner)
 else:
     __getattr__ = submodules(__name__)

@@ -3,10 +3,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from lth import rng
 from lth.errors import LthError
+from lth.experiments.open_run import SourceRound
 from lth.experiments.plan import Plan, make_plan
 from lth.pruning.output_layer import transplant
 from lth.pruning.tickets import Round, initial_ticket
@@ -15,21 +15,6 @@ from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
 from lth.training.task import Engine
-
-
-class SourceRound(NamedTuple):
-    """The round of a run from which another starts, and the seeds that are meant."""
-
-    plan: Plan
-    run: Run
-    seeds: Sequence[int]
-    number: int
-
-    @property
-    def kept(self) -> int:
-        """The prunable weights that its tickets keep, at most, as planned."""
-
-        return self.plan.kept[self.number]
 
 
 def derived_recipe(
@@ -53,7 +38,7 @@ def derived_recipe(
     return raw
 
 
-def finetune_plan(source: SourceRound, raw: Raw, origin: str) -> Plan:
+def derived_plan(source: SourceRound, raw: Raw, origin: str) -> Plan:
     """The plan of a recipe that finetunes the source's tickets; an LthError if nothing would be trained."""
 
     plan = make_plan(raw, origin)

@@ -38,6 +38,37 @@ def parse_run_path(path: str) -> RunPath:
                    'here or below ./runs.')
 
 
+class SourceRound(NamedTuple):
+    """A round of a run from which other runs start, for these seeds."""
+
+    plan: Plan
+    run: Run
+    seeds: Sequence[int]
+    number: int
+
+    @property
+    def kept(self) -> int:
+        """Planned number of weights that its tickets keep; a ticket may keep fewer."""
+
+        return self.plan.kept[self.number]
+
+
+def open_source(
+        path: RunPath, *, seeds: Sequence[int] | None = None, number: int | None = None,
+        most_seeds: int | None = None) -> SourceRound:
+    """The round that a path, or `number`, names, by default the last; of these seeds, by default that of the path or
+    the first `most_seeds` of the run. LthError if a seed lacks the round.
+    """
+
+    plan, run = open_run(path)
+    available = run.seeds() if path.seed is None else [path.seed]
+    seeds = available[:most_seeds] if seeds is None else seeds
+    if missing := sorted(set(seeds) - set(available)):
+        raise LthError(f'--seeds: {run.folder} has no seed {missing[0]}; its seeds are {available}. Choose among these, '
+                       'or add seeds by repeating the search with all of them.')
+    return SourceRound(plan, run, seeds, select_round(plan, run, seeds, path.round, number))
+
+
 def open_run(where: RunPath) -> tuple[Plan, Run]:
     """A run and the plan it follows."""
 
@@ -81,20 +112,3 @@ def select_round(plan: Plan, run: Run, seeds: Sequence[int], placed: int | None,
         raise LthError(f'{run.folder} has no round {number} of all seeds {list(seeds)}: let the search go on, or '
                        'choose an earlier round.')
     return number
-
-
-def derived_folder(where: RunPath, plan: Plan, number: int, what: str) -> Path:
-    """The folder of a run that starts from this one: next to it, named after it, `what` it is, and the seed and round
-    if they were named or are not the last.
-    """
-
-    seed = '' if where.seed is None else f'-seed-{where.seed}'
-    earlier = f'-round-{number:02d}' if number < len(plan.kept) - 1 else ''
-    return sibling_folder(where.folder, f'{what}{seed}{earlier}')
-
-
-def sibling_folder(folder: Path, what: str) -> Path:
-    """The folder beside this one that is named after it, also where this one is `.`."""
-
-    named = folder if folder.name.strip('.') else folder.resolve()
-    return named.with_name(f'{named.name}-{what}')

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from lth import rng
 from lth.analysis import mode_connectivity
 from lth.analysis.mode_connectivity import CopyPair, PairErrors, measure_pair
-from lth.cli.arguments import plan_of
 from lth.datasets import sampling
 from lth.experiments import runner
+from lth.experiments.resolve import Changes, ticket_plan
 from lth.pruning.tickets import Ticket, dense_ticket, train_ticket
 from lth.system import processes
 from lth.training.loop import accuracy, reestimate_batch_norm
@@ -116,7 +116,7 @@ def a_run_of_two_seeds(tmp_path_factory) -> Path:
     """The folder `runs` with it, to be copied: one for all tests."""
 
     folder = tmp_path_factory.mktemp('two-seeds')
-    plan = plan_of('lenet-300-100', 'digits', None, {'algorithm.rounds': 2, 'training.length': '2 epochs'}, [])
+    plan = ticket_plan('lenet-300-100', 'digits', Changes(epochs=2, options={'algorithm.rounds': 2}))
     place = runner.RunTarget(folder / 'lenet-300-100-digits', folder, 'cpu')
     for seed in (0, 1):
         runner.run_plan(plan, place, [seed], lambda _: None, lambda _: None)

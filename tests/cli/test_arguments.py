@@ -57,7 +57,7 @@ def test_only_a_file_with_gaps_tells_whose_settings_fill_them(lth, tmp_path, gap
 @pytest.mark.parametrize(('text', 'says'), [
     ('training: {epoch: 5}', "mine.yaml: training: unknown key 'epoch', did you mean 'length'?"),
     ('lr: 0.1', "mine.yaml: unknown key 'lr', did you mean training.optimizer.learning_rate?"),
-    ('model: {name: vgg19}', "mine.yaml: model: this recipe is for 'vgg19', but 'resnet20' was asked for"),
+    ('model: {name: vgg19}', "mine.yaml: model: this recipe is for 'vgg19', not for 'resnet20'"),
     ('data: 3', 'mine.yaml: data: expected settings with a name'),
     ('training:', 'mine.yaml: training: it should be a valid dictionary'),
     ('training: {optimizer: {name: sgd}, optimizer: {}}', "the key 'optimizer' stands there twice"),

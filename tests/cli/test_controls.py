@@ -90,11 +90,11 @@ def test_a_dry_run_tells_which_controls_would_follow(lth, tmp_path):
 @pytest.mark.parametrize(('options', 'says'), [
     (('--controls', 'reinits'), "Unknown control 'reinits', did you mean 'reinit'?"),
     (('--controls', ''), "Unknown control ''"),
-    (('--controls', 'dense'), 'dense is what they are compared with. Choose among erk, permute-mask, reinit'),
-    (('--controls', 'shuffle-mask', '--mask-0-action', 'freeze'), 'shuffle-mask cannot stand beside these tickets'),
+    (('--controls', 'dense'), 'controls are compared with dense. Choose among erk, permute-mask, reinit'),
+    (('--controls', 'shuffle-mask', '--mask-0-action', 'freeze'), 'shuffle-mask cannot be compared with these tickets'),
     (('--controls', 'smart-ratio', '-i', '30'), 'are too few'),
-    (('--control-draws', '3'), '--control-draws 3: of which controls?'),
-    (('--controls', 'reinit', '-i', '0'), 'round 0 is the only one')])
+    (('--control-draws', '3'), '--control-draws 3: no controls are given'),
+    (('--controls', 'reinit', '-i', '0'), 'round 0 is the only round')])
 def test_a_mistake_about_controls_is_told_before_anything_is_trained(lth, tmp_path, options, says):
     result = lth(*SEARCH, *options)
     assert result.code == 2 and says in ' '.join(result.err.split())

@@ -41,7 +41,7 @@ def test_the_nearest_published_sparsity_is_taken_and_named(lth, percent, says):
 
 
 @pytest.mark.parametrize(('options', 'says'), [
-    ((), 'Give either --sparsity'), (('--sparsity', '5', '--density', '0.05'), 'Give either --sparsity'),
+    ((), 'Give either --sparsity'), (('--sparsity', '5', '--density', '0.05'), 'Both --sparsity and --density are given'),
     (('--sparsity', '0'), '--sparsity 0.0: the percent of the weights that are kept'),
     (('--sparsity', '101'), '--sparsity 101.0'), (('--density', '-0.1'), '--density -0.1'),
     (('--sparsity', '5', '-e', '5'), 'scores never freeze, as 5 epochs is not before the end of training, 5 epochs'),
@@ -216,7 +216,7 @@ def test_other_algorithms_finetune_as_gem_miner_does_for_the_pair(lth):
     (('--config', 'nowhere.yml'), 'Cannot read nowhere.yml'), (('--config', 'list.yml'), 'list.yml'),
     (('--config', 'broken.yml'), 'not valid YAML'), (('--config', 'slip.yml'), "did you mean 'lmbda'"),
     (('--config', 'fine.yml', '--algorithm', 'snip'), '--config says the algorithm'),
-    (('--config', 'imp.yml', '--sparsity', '5'), 'imp.yml is for magnitude, which goes by rounds'),
+    (('--config', 'imp.yml', '--sparsity', '5'), 'imp.yml is for magnitude, which prunes in rounds'),
     (('lenet-300-100', 'digits', '--sparsity', '0.00005'), 'keeps 0 of 50200 weights'),
     (('lenet-300-100', 'digits', '--sparsity', '5', '-e', '4', '--algorithm', 'global-edge-popup', '--set',
       'algorithm.shrink_every=4 epochs'), 'the share never falls, as 4 epochs is not before the end of training')])
@@ -308,7 +308,7 @@ def test_a_gem_is_finetuned_with_another_optimizer_batch_and_data_set(lth):
     assert recipe('-b', '16')['training']['batch_size'] == 16
     result = lth('finetune', 'gem', '-e', '2', '--dataset', 'pictures.py:seven')
     assert result.code == 0, result.err
-    assert 'classes differ (10 / 7), so the output layer is drawn anew, dense: output.weight, output.bias' in result.err
+    assert 'classes differ (10 / 7), so the output layer is re-initialized, dense: output.weight, output.bias' in result.err
     gem, there = (load_file(f'runs/{run}/ticket.safetensors') for run in (
         'gem/seed-0/round-02', 'gem-finetuned-pictures.py-seven/seed-0/round-00'))
     assert (gem['dense1.weight'] == there['dense1.weight']).all() and there['output.weight'].shape == (7, 100)

@@ -131,7 +131,7 @@ def test_what_cannot_be_checked_is_told(lth):
         lth, 'sanity-check', 'ticket/seed-0/round-00')
     assert "unknown check 'shufle-mask', did you mean 'shuffle-mask'" in refused(
         lth, 'sanity-check', 'ticket', '--checks', 'shufle-mask')
-    assert '--seeds 0-1: runs/ticket has no seed 1, its seeds are [0]' in refused(
+    assert '--seeds: runs/ticket has no seed 1; its seeds are [0]' in refused(
         lth, 'sanity-check', 'ticket', '--seeds', '0-1')
     done(lth, 'finetune', 'ticket', '-e', '1')
     assert 'trains what another found: check that one' in refused(lth, 'sanity-check', 'ticket-finetuned')

@@ -84,7 +84,7 @@ def test_a_transfer_of_the_current_folder_lies_beside_it(lth, tmp_path, monkeypa
                         'there and 300×784 here. Show the new pictures in the old shape: --set data.size=8 --set '
                         'data.channels=1.'),
     (('--to', 'digit'), "Unknown data set 'digit', did you mean 'digits'"),
-    (('--to', 'digits', '--rounds', '7'), 'has no round 7 of all seeds [0]: its rounds are 0 … 2'),
+    (('--to', 'digits', '--rounds', '7'), 'has no round 7 of all seeds [0]; its rounds are 0 to 2'),
     (('--to', 'digits', '--set', 'algorithm.rounds=[0, 1]'), 'algorithm: rounds and kept are of the same tickets: give '
                                                              'as many of both; they are 2 and 3'),
     (('--to', 'digits', '--optimizer', 'sgd'), "the key 'learning_rate' is missing")])

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from lth.cli.arguments import plan_of
 from lth.datasets import DATASETS, Dataset
 from lth.errors import LthError
 from lth.experiments import runner
+from lth.experiments.resolve import Changes, ticket_plan
 from lth.recipes.schema import DataSettings
 
 COMMAND = [
@@ -146,7 +146,7 @@ def test_what_takes_tickets_apart_killed_again_and_again_equals_never_killed(tmp
     {'algorithm.retrain': 'fine-tuning'}, {'algorithm.retrain': 'strategy-2'}], ids=str)
 def test_a_round_that_was_stopped_in_the_middle_is_done_again_alike(tmp_path, settings):
     options = {'algorithm.rounds': 2, 'training.length': '2 epochs', **settings}
-    plan = plan_of('lenet-300-100', 'digits', None, options, [])
+    plan = ticket_plan('lenet-300-100', 'digits', Changes(options=options))
 
     def stopping(news: runner.SeedProgress) -> None:
         if news.number == 1 and 0 < news.step < plan.steps and news.test:
@@ -202,7 +202,7 @@ def test_a_run_of_another_recipe_that_came_while_the_data_were_read_is_refused(t
 
     def searched(batch_size: int, read: Callable[[Path, DataSettings], Dataset]) -> None:
         settings = {'algorithm.rounds': 0, 'training.length': '1 epochs', 'training.batch_size': batch_size}
-        plan = plan_of('lenet-300-100', 'digits', None, settings, [])
+        plan = ticket_plan('lenet-300-100', 'digits', Changes(options=settings))
         plan = replace(plan, source=replace(plan.source, read=read))
         runner.run_plan(plan, place, [0], lambda _: None, lambda _: None)
 

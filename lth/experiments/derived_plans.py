@@ -1,0 +1,139 @@
+"""Plans of runs that start from another run: its tickets finetuned, under controls, or on another data set."""
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from lth.datasets import DATASETS
+from lth.errors import LthError
+from lth.experiments.derived_runs import derived_plan, derived_recipe
+from lth.experiments.folders import control_folder
+from lth.experiments.open_run import SourceRound
+from lth.experiments.plan import Plan, make_plan
+from lth.experiments.resolve import Changes, gem_schedule, plan_for, training_length
+from lth.models.registry import MODELS
+from lth.pruning import output_layer
+from lth.pruning.controls import CONTROLS, available_controls, control_obstacle
+from lth.recipes import presets
+from lth.runs.folder import Run
+
+OptimizerName = Literal['adam', 'sgd']
+# Another optimizer starts with the defaults of its papers: Adam's learning rate, SGD with momentum.
+_OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
+    'adam': {'name': 'adam', 'learning_rate': 1e-3}, 'sgd': {'name': 'sgd', 'learning_rate': 0.01, 'momentum': 0.9}}
+
+
+class SourceRounds(NamedTuple):
+    """The rounds of a run whose tickets are transferred, and the seeds."""
+
+    plan: Plan
+    run: Run
+    seeds: Sequence[int]
+    numbers: Sequence[int]
+
+
+def control_plans(names: Sequence[str], plan: Plan, folder: Path, *, draws: int = 1) -> dict[str, list[Plan]]:
+    """For each control the plans of all its draws, for the search by `plan` in this folder. LthError if a control is
+    unknown or cannot be compared with these tickets.
+    """
+
+    if draws > 1 and not names:
+        raise LthError(f'--control-draws {draws}: no controls are given. Name them, such as --controls reinit.')
+    controls = list(dict.fromkeys(map(CONTROLS.canonical, names)))
+    for control in controls:
+        if control not in available_controls():
+            raise LthError(f'--controls: controls are compared with {control}. Choose among '
+                           f'{", ".join(available_controls())}.')
+        if obstacle := control_obstacle(control, plan.recipe.dump()['algorithm']):
+            raise LthError(f'--controls: {control} cannot be compared with these tickets: {obstacle}. Leave it out, or '
+                           'set pruned weights to zero (--mask-0-action zero).')
+    if controls and len(plan.kept) == 1:
+        raise LthError('--controls: round 0 is the only round, so there are no tickets to compare controls with. Prune '
+                       'at least once (-i).')
+    return {control: [_control_plan(plan, folder, control, draw) for draw in range(1, draws + 1)]
+            for control in controls}
+
+
+def finetune_plan(
+        source: SourceRound, folder: Path, changes: Changes = Changes(), *, optimizer: OptimizerName | None = None,
+        dataset: str | None = None) -> Plan:
+    """The plan of a run in `folder` that trains the source's tickets from their weights under their masks: a gem as its
+    recipe says (algorithm.finetune), a ticket as in its search. `optimizer` and `dataset` replace those of the source.
+    """
+
+    settings: dict[str, Any] = {'training.optimizer': _OPTIMIZERS[optimizer]} if optimizer else {}
+    changes = replace(changes, options={**settings, **changes.options})
+    recipe = derived_recipe(source, folder, dataset=None if dataset is None else DATASETS.canonical(dataset))
+    raw, origin = changes.apply(recipe, finetune_length(source, changes.epochs)), f'finetuning of {source.run.folder}'
+    plan = derived_plan(source, raw, origin)
+    new = output_layer.reinitialized_parameters(source.plan.network, plan.network)
+    if not new:
+        return plan
+    mask = source.run.load_round(source.run.seeds()[0], source.number).ticket.mask[0]
+    raw['algorithm']['kept'] = output_layer.transplanted_count(mask, source.plan.network, plan.network)
+    plan = derived_plan(source, raw, origin)
+    note = (f'the numbers of classes differ ({source.plan.network.classes} / {plan.network.classes}), so the output '
+            f'layer is re-initialized, dense: {", ".join(new)}')
+    return replace(plan, notes=(*plan.notes, note))
+
+
+def finetune_length(source: SourceRound, epochs: int | None) -> dict[str, Any]:
+    """The settings that a number of epochs changes: the length, and where a gem's learning rate drops."""
+
+    settings = training_length(epochs)
+    schedule = source.plan.for_round(source.number).recipe.training.schedule
+    if epochs is not None and source.plan.algorithm.finds == 'gems' and schedule.name == 'multistep':
+        settings['training.schedule'] = gem_schedule(epochs)
+    return settings
+
+
+def transfer_plan(
+        source: SourceRounds, dataset: str, folder: Path, changes: Changes = Changes(), *,
+        ticket: Literal['found', 'random'] = 'found', recipe: str | None = None, device: str = 'auto') -> Plan:
+    """The plan of a run in `folder` that trains the source's tickets, or random ones of their densities, on another
+    data set, by the recipe of their model and that data set.
+    """
+
+    settings = {'name': 'transfer', 'keep_out': source.plan.recipe.dump()['algorithm']['keep_out'], 'ticket': ticket,
+                'source': os.path.relpath(source.run.folder, folder), 'rounds': list(source.numbers),
+                'shape': list(source.plan.network.shape), 'classes': source.plan.network.classes}
+    model = source.plan.recipe.dump()['model']
+    pair = MODELS.canonical(model['name']), DATASETS.canonical(dataset)
+    default = presets.default_recipe(*pair)
+    raw, origin, note = default if recipe is None else presets.select_recipe(recipe, default)
+
+    def plan(kept: Sequence[int]) -> Plan:
+        derived = {**raw, 'model': model, 'algorithm': {**settings, 'kept': list(kept)}}
+        return plan_for((derived, origin, note), pair, changes, training_length(changes.epochs), device=device)
+
+    # How many weights a ticket keeps on the other data set depends on the network there.
+    network = plan([0] * len(source.numbers)).network
+    masks = (source.run.load_round(source.seeds[0], number).ticket.mask[0] for number in source.numbers)
+    return plan([output_layer.transplanted_count(mask, source.plan.network, network) for mask in masks])
+
+
+def transfer_rounds(
+        run: Run, seeds: Sequence[int], path_round: int | None, rounds: Sequence[int] | None) -> list[int]:
+    """The rounds to transfer: the one of the path, the given ones, or all that the seeds have in common."""
+
+    if path_round is not None and rounds is not None:
+        raise LthError(f'--rounds: the path of the run names round {path_round} already. Leave one of them out.')
+    count = min(run.round_count(seed) for seed in seeds)
+    numbers = list(range(count) if rounds is None else rounds)
+    numbers = numbers if path_round is None else [path_round]
+    if max(numbers) >= count:
+        raise LthError(f'--rounds: {run.folder} has no round {max(numbers)} of all seeds {list(seeds)}; its rounds are '
+                       f'0 to {count - 1}.')
+    return numbers
+
+
+def _control_plan(plan: Plan, folder: Path, control: str, draw: int) -> Plan:
+    """The search's recipe with the algorithm `control`."""
+
+    raw = plan.recipe.dump()
+    source = os.path.relpath(folder, control_folder(folder, control, draw))
+    raw['algorithm'] = {'name': 'control', 'keep_out': raw['algorithm']['keep_out'], 'control': control, 'draw': draw,
+                        'source': source, 'kept': plan.kept}
+    raw['source'] = f'{control}, control of {folder}'
+    return make_plan(raw, f'{control}, control of {folder}')

@@ -1,0 +1,58 @@
+"""Names of run folders: the default of a search, and the folders of the runs derived from it, which lie next to it."""
+import re
+from pathlib import Path
+
+from lth.errors import LthError
+from lth.experiments.open_run import RunPath
+from lth.experiments.plan import Plan
+
+
+def run_folder(name: str | None, default: str) -> Path:
+    """The folder of a run called `name`, or `default` for None: a plain name lies in ./runs, a path is taken as it is.
+    """
+
+    name = file_name(default) if name is None else name
+    if not name.strip():
+        raise LthError('The name of the run is empty. Give a name, which will lie in ./runs, or a path.')
+    return Path(name) if '/' in name or name in ('.', '..') else Path('runs') / name
+
+
+def search_name(plan: Plan) -> str:
+    """Default name of a run: MODEL-DATASET; for a gem also its algorithm and the percentage of weights kept."""
+
+    pair = f'{plan.recipe.model.name}-{plan.recipe.data.name}'
+    if plan.algorithm.finds != 'gems':
+        return pair
+    settings = plan.recipe.algorithm
+    density = getattr(settings, 'density', plan.kept[-1] / plan.network.layout.prunable_count)
+    name = 'gem' if settings.name == 'gem-miner' else settings.name
+    return f'{pair}-{name}-{100 * density:.6g}'
+
+
+def file_name(name: str) -> str:
+    """The name with every character replaced that a file name should not have, such as those of user code."""
+
+    return re.sub(r'[^\w.-]+', '-', name)
+
+
+def derived_folder(path: RunPath, plan: Plan, number: int, suffix: str) -> Path:
+    """RUN-SUFFIX, the folder of a run that starts from round `number` of the run at this path, with the seed if the path
+    names one and the round if it is not the last.
+    """
+
+    seed = '' if path.seed is None else f'-seed-{path.seed}'
+    earlier = f'-round-{number:02d}' if number < len(plan.kept) - 1 else ''
+    return sibling_folder(path.folder, f'{suffix}{seed}{earlier}')
+
+
+def sibling_folder(folder: Path, suffix: str) -> Path:
+    """FOLDER-SUFFIX, next to the folder, also where that is '.'."""
+
+    folder = folder if folder.name.strip('.') else folder.resolve()
+    return folder.with_name(f'{folder.name}-{suffix}')
+
+
+def control_folder(folder: Path, control: str, draw: int = 1) -> Path:
+    """The folder of a control of the run in `folder`: FOLDER-controls/CONTROL, with the number of a further draw."""
+
+    return Path(f'{folder}-controls') / (control if draw == 1 else f'{control}-{draw}')

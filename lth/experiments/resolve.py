@@ -1,0 +1,217 @@
+"""Plans of searches from names and settings: the recipe of the model and data set, the user's recipe, single settings.
+
+The plans of runs that start from another run are made in derived_plans.py.
+"""
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any
+
+from lth.algorithms import ALGORITHMS
+from lth.datasets import DATASETS
+from lth.errors import LthError, suggestion
+from lth.experiments.plan import Plan, make_plan
+from lth.models.registry import MODELS, settings_class
+from lth.recipes import presets
+from lth.recipes.rare_gems import Conversion, finetuning_milestones
+from lth.recipes.schema import merge
+from lth.registry.registry import normalize_name
+from lth.system.files import Raw
+from lth.training.engines import select
+
+# A recipe, where it comes from, and a note if it was made for another model or data set.
+FoundRecipe = tuple[Raw, str, str | None]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What the user changes in a recipe. Keys are dotted, such as 'training.batch_size'.
+
+    epochs: length of training, which also decides where a gem's learning rate drops.
+    options: settings that have an argument of their own; None leaves the value of the recipe.
+    overrides: pairs (key, value), applied last and in order; a value that replaces a whole section may be a dict.
+    """
+
+    epochs: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Sequence[tuple[str, Any]] = ()
+
+    def apply(self, raw: Raw, lengths: Mapping[str, Any] | None = None) -> Raw:
+        """The recipe with the changes; `lengths` are the settings that the number of epochs changes in it."""
+
+        options = {key: value for key, value in {**self.options, **(lengths or {})}.items() if value is not None}
+        for key, value in (*options.items(), *self.overrides):
+            raw = merge(raw, nested(key, value))
+        # Again: an override may have started a section afresh, such as another optimizer, without these settings.
+        for key, value in options.items():
+            if _setting(raw, key) is None:
+                raw = merge(raw, nested(key, value))
+        return raw
+
+
+def ticket_plan(
+        model: str, dataset: str, changes: Changes, *, recipe: str | None = None, device: str = 'auto') -> Plan:
+    """The plan of a search for tickets. `recipe` is a file, or the name of a preset; None takes the default recipe of
+    the model and data set. The device decides the precision where no recipe does.
+    """
+
+    pair = _canonical_pair(model, dataset)
+    found = _selected_recipe(recipe, presets.default_recipe(*pair))
+    return plan_for(found, pair, changes, training_length(changes.epochs), device=device)
+
+
+def gem_plan(
+        model: str, dataset: str, changes: Changes, *, density: float | None, algorithm: str | None = None,
+        recipe: str | None = None, device: str = 'auto') -> Plan:
+    """The plan of a search for a gem that keeps this share of the weights, by Gem-Miner unless an algorithm is given.
+    """
+
+    if density is None:
+        raise LthError('Give either --sparsity, the percentage of weights to keep, such as --sparsity 0.59, or --density, '
+                       'the same as a share, such as --density 0.0059.')
+    pair = _canonical_pair(model, dataset)
+    found = _selected_recipe(recipe, presets.gem_recipe(*pair, density, gem_algorithm(algorithm or 'gem-miner')))
+    return plan_for(found, pair, _with_density(changes, density), _gem_lengths(found[0], changes.epochs), device=device)
+
+
+def converted_plan(
+        conversion: Conversion, origin: str, changes: Changes = Changes(), *, model: str | None = None,
+        dataset: str | None = None, density: float | None = None, device: str = 'auto') -> Plan:
+    """The plan of converted rare-gems settings, for their own model, data set and density or for others. `origin` is
+    the name of their file.
+    """
+
+    if density is not None and 'density' not in conversion.recipe['algorithm']:
+        raise LthError(f'{origin} is for {conversion.recipe["algorithm"]["name"]}, which prunes in rounds and has no '
+                       'density. Leave out --sparsity and --density, or change the number of rounds with '
+                       '--set algorithm.rounds=N.')
+    raw, pair = _adapted(conversion.recipe, model, dataset)
+    lengths = _gem_lengths(raw, changes.epochs)
+    return plan_for((raw, origin, None), pair, _with_density(changes, density), lengths, device=device)
+
+
+def gem_density(sparsity: float | None, density: float | None) -> float | None:
+    """The share of weights to keep, from `sparsity`, the percentage that is kept, or `density`, the share; None if
+    neither is given.
+    """
+
+    if sparsity is not None and density is not None:
+        raise LthError('Both --sparsity and --density are given, and they are the same number: the percentage of '
+                       'weights kept and the share. Give one of them.')
+    if sparsity is not None and not 0 < sparsity <= 100:
+        raise LthError(f'--sparsity {sparsity}: give the percentage of weights to keep, above 0 and at most 100.')
+    if density is not None and not 0 < density <= 1:
+        raise LthError(f'--density {density}: give the share of weights to keep, above 0 and at most 1.')
+    return density if sparsity is None else float(Decimal(repr(sparsity)) / 100)
+
+
+def gem_algorithm(name: str) -> str:
+    """The registered name of an algorithm that finds gems; `magnitude` means magnitude-at-init."""
+
+    known = {normalize_name(known): known for known in ALGORITHMS.names() if ALGORITHMS.find(known).finds == 'gems'}
+    known['magnitude'] = 'magnitude-at-init'
+    if normalize_name(name) not in known:
+        raise LthError(f'--algorithm: unknown algorithm {name!r}{suggestion(name, known.values())}')
+    return known[normalize_name(name)]
+
+
+def gem_schedule(epochs: int) -> dict[str, Any]:
+    """The learning-rate schedule of a gem that is finetuned for this number of epochs."""
+
+    return {'name': 'multistep', 'milestones': [f'{epoch} epochs' for epoch in finetuning_milestones(epochs)]}
+
+
+def training_length(epochs: int | None) -> dict[str, Any]:
+    """The setting for a number of epochs, {} for None."""
+
+    return {} if epochs is None else {'training.length': f'{epochs} epochs'}
+
+
+def plan_for(
+        found: FoundRecipe, pair: tuple[str, str], changes: Changes, lengths: Mapping[str, Any], *, device: str,
+) -> Plan:
+    """The plan of a recipe for this model and data set with the changes; LthError if it is for others."""
+
+    written, origin, note = found
+    written = _for_pair(written, pair, origin)
+    raw = changes.apply(written, lengths)
+    origin = f'{origin} with the given options' if raw != written else origin
+    plan = make_plan(_for_pair(raw, pair, origin), origin, (note,) if note else ())
+    if 'precision' in raw['training']:
+        return plan
+    training = plan.recipe.training.model_copy(update={'precision': select.default_precision(device, plan.network)})
+    return replace(plan, recipe=plan.recipe.model_copy(update={'training': training}))
+
+
+def nested(key: str, value: Any) -> Raw:
+    """A dotted key and its value as nested dicts: nested('a.b', 1) is {'a': {'b': 1}}."""
+
+    for part in reversed(key.split('.')):
+        value = {part: value}
+    return dict(value)
+
+
+def _canonical_pair(model: str, dataset: str) -> tuple[str, str]:
+    """Model and data set under their registered names."""
+
+    return MODELS.canonical(model), DATASETS.canonical(dataset)
+
+
+def _selected_recipe(name: str | None, default: FoundRecipe) -> FoundRecipe:
+    return default if name is None else presets.select_recipe(name, default)
+
+
+def _with_density(changes: Changes, density: float | None) -> Changes:
+    return replace(changes, options={'algorithm.density': density, **changes.options})
+
+
+def _setting(raw: Any, key: str) -> Any:
+    """The value of a dotted key, None if it is absent."""
+
+    for part in key.split('.'):
+        raw = raw.get(part) if isinstance(raw, dict) else None
+    return raw
+
+
+def _for_pair(raw: Raw, pair: tuple[str, str], origin: str) -> Raw:
+    """The recipe with the registered names of this model and data set; LthError if it is for others."""
+
+    sections = {}
+    for section, name in zip(('model', 'data'), pair, strict=True):
+        settings = raw.get(section) or {}
+        if not isinstance(settings, dict):
+            raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: {name}}}`, '
+                           f'not {settings!r}.')
+        if normalize_name(str(settings.get('name', name))) != normalize_name(name):
+            raise LthError(f'{origin}: {section}: this recipe is for {settings["name"]!r}, not for {name!r}.')
+        sections[section] = {**settings, 'name': name}
+    return {**raw, **sections}
+
+
+def _adapted(raw: Raw, model: str | None, dataset: str | None) -> tuple[Raw, tuple[str, str]]:
+    """A converted recipe for another model or data set, with that pair."""
+
+    own = str(raw['model']['name']), str(raw['data']['name'])
+    pair = _canonical_pair(model or own[0], dataset or own[1])
+    raw = dict(raw)
+    if pair[0] != own[0]:
+        # The initializer goes over to another model, and so do the options that the model has.
+        known = settings_class(pair[0]).model_fields
+        raw['model'] = {key: value for key, value in raw['model'].items() if key in known} | {'name': pair[0]}
+    if pair[1] != own[1]:
+        raw['data'] = presets.gem_recipe(*pair, 0.05, 'gem-miner')[0]['data'] | {'name': pair[1]}
+    return raw, pair
+
+
+def _gem_lengths(raw: Raw, epochs: int | None) -> dict[str, Any]:
+    """The settings that a number of epochs changes in a gem's recipe: length of the search and of finetuning."""
+
+    if epochs is None:
+        return {}
+    has_finetune = 'finetune' in raw['algorithm']
+    section, training = ('algorithm.finetune', raw['algorithm']['finetune']) if has_finetune else (
+        'training', raw['training'])
+    lengths: dict[str, Any] = {'training.length': f'{epochs} epochs', f'{section}.length': f'{epochs} epochs'}
+    if raw['algorithm']['name'] != 'magnitude' and training.get('schedule', {}).get('name') == 'multistep':
+        lengths[f'{section}.schedule'] = gem_schedule(epochs)
+    return lengths
