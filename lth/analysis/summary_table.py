@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.runs.folder import Run
+from lth.training.engines.names import current_engine_name
 
 
 class RoundResult(NamedTuple):
@@ -45,7 +46,7 @@ def round_result(run: Run, seed: int, number: int, draw: int = 1) -> RoundResult
     last, stop = rows[-1], next(row for row in rows if row['early_stop'])
     carries = header.get('carrying')
     return RoundResult(seed, header['kept'], header['density'], last['test_accuracy'], stop['iteration'],
-                   stop['test_accuracy'], header.get('engine', ''), ConnectedTotals(**carries) if carries else None, draw,
+                   stop['test_accuracy'], current_engine_name(header.get('engine', '')), ConnectedTotals(**carries) if carries else None, draw,
                    header.get('drawn_test_accuracy'))
 
 

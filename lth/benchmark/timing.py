@@ -68,7 +68,7 @@ class Row:
     ms_per_step: float
     spread: float
     ratio: float
-    over_plain: float | None
+    over_eager: float | None
     over_one: float | None
     peak_memory: float
 
@@ -81,7 +81,7 @@ def contenders(
     """
 
     place = select.resolve_device(device)
-    names = ['plain', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['plain']
+    names = ['eager', 'cuda-graph'] if place.type == 'cuda' and plan.capturable else ['eager']
     stacks = [1, 4, 16, 64] if place.type == 'cuda' and plan.network.stackable else [1]
     ours = [Contender(name, str(place), stack) for name in names for stack in stacks]
     scored = [one._replace(trained=trained) for one in ours if trained != 'weights']
@@ -136,7 +136,7 @@ def _rows(entrants: Sequence[Contender], threads: int, times: list[list[float]],
         spread = (max(ours) - min(ours)) / 2 / median
         rows.append(Row(
             _named(entrant), entrant.density, entrant.replicates, entrant.seeds, threads, median, spread,
-            entrant.replicates * entrant.seeds * _ratio(times[0], ours), over(place, entrant._replace(engine='plain')),
+            entrant.replicates * entrant.seeds * _ratio(times[0], ours), over(place, entrant._replace(engine='eager')),
             over(place, entrant._replace(seeds=1, apart='processes')), memory[place]))
     return rows
 

@@ -92,7 +92,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
 def _print_rows(rows: 'Sequence[Row]', caption: str) -> None:
     from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
     ratios: dict[str, list[float | None]] = {
-        'speed-up': [row.ratio for row in rows], 'over plain': [row.over_plain for row in rows],
+        'speed-up': [row.ratio for row in rows], 'over eager': [row.over_eager for row in rows],
         'over one seed': [row.over_one for row in rows]}
     shown = {heading: column for heading, column in ratios.items() if any(column)}
     headings = ['engine', 'density', 'R', 'ms per step', 'spread', *shown, 'peak MiB']

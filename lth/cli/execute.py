@@ -10,7 +10,7 @@ from lth.cli.options import err, parse_seeds
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
     from lth.runs.folder import Run
-    from lth.training.task import EngineChoice
+    from lth.training.engines.names import EngineChoice
 
 
 class ExecutionOptions(NamedTuple):

@@ -16,8 +16,17 @@ import typer
 from rich.console import Console
 
 from lth.errors import LthError
+from lth.training.engines.names import EngineChoice, engine_choice
 
 P = ParamSpec('P')
+
+
+def _parse_engine(text: str) -> EngineChoice:
+    try:
+        return engine_choice(text)
+    except LthError as error:
+        raise typer.BadParameter(str(error)) from None
+
 
 Model = Annotated[str, typer.Argument(
     metavar='MODEL', help='A model: `lth list models` shows them.', show_default=False)]
@@ -36,10 +45,11 @@ Precision = Annotated[Literal['fp32', 'tf32', 'bf16'] | None, typer.Option(
                              'convolutions and bf16 with BatchNorm.')]
 Threads = Annotated[int, typer.Option(
     min=1, help='CPU threads for each seed. Results are the same bits only for the same number.')]
-EngineOption = Annotated[Literal['auto', 'plain', 'sparse'] | None, typer.Option(
-    '--engine', show_default=False,
-    help='How steps are computed: plain on all weights, sparse on the surviving ones where layers are a chain, auto '
-         'whichever is faster by a fixed rule; else what the run was begun with, or auto.')]
+EngineOption = Annotated[EngineChoice | None, typer.Option(
+    '--engine', parser=_parse_engine, metavar='[auto|eager|sparse]', show_default=False,
+    help='How training steps are computed: eager on all weights; sparse on the remaining weights, for networks of '
+         'dense and convolutional layers in a chain; auto uses the faster one by a fixed rule. Default: the engine '
+         'that the run was started with, or auto.')]
 Epochs = Annotated[int | None, typer.Option(
     '-e', '--number-of-epochs', metavar='N', show_default=False, help='Train each round, or the scores, for N epochs.')]
 BatchSize = Annotated[int | None, typer.Option(

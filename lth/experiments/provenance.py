@@ -13,7 +13,8 @@ from lth.experiments.plan import Plan, make_plan
 from lth.recipes.schema import differences
 from lth.runs.folder import Run
 from lth.system.files import Raw
-from lth.training.task import Engine, EngineChoice
+from lth.training.engines.names import EngineChoice
+from lth.training.task import Engine
 
 
 def refuse_other_recipe(run: Run) -> None:

@@ -19,7 +19,8 @@ from lth.runs.folder import Run, StoredRounds
 from lth.system import file_lock, processes
 from lth.system.files import Raw
 from lth.training.engines import select
-from lth.training.task import Engine, EngineChoice, Measurement
+from lth.training.engines.names import EngineChoice, engine_choice
+from lth.training.task import Engine, Measurement
 
 _SECONDS_BETWEEN_NEWS = 0.2
 
@@ -59,7 +60,7 @@ def run_plan(plan: Plan, place: RunTarget, seeds: Sequence[int], announce: OnMes
     provenance.refuse_other_recipe(run)
     if plan.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
-    place = replace(place, engine=place.engine or run.engine_choice() or 'auto')
+    place = replace(place, engine=engine_choice(place.engine or run.engine_choice() or 'auto'))
     engine = _engine(plan, place)
     if not _unfinished(plan, run, seeds):
         _clear_up(run)

@@ -23,7 +23,8 @@ from lth.runs.round_files import RoundFiles
 from lth.system import files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
-from lth.training.task import EngineChoice, Measurement, Score, State
+from lth.training.engines.names import EngineChoice, engine_choice
+from lth.training.task import Measurement, Score, State
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,8 @@ class Run:
         """The choice of engine that the run was made with last, None if nothing is recorded yet."""
 
         for session in self.sessions()[-1:]:
-            # Before there was a choice, it was the plain engine on a CPU.
-            choice: EngineChoice = session.get('choice', 'plain' if session.get('device') == 'cpu' else 'auto')
-            return choice
+            # Versions that recorded no choice had only the eager engine on a CPU.
+            return engine_choice(session.get('choice', 'eager' if session.get('device') == 'cpu' else 'auto'))
         return None
 
     def leftovers(self) -> list[Path]:

@@ -21,6 +21,7 @@ from lth.pruning.tickets import Round, SearchState, Ticket
 from lth.system import tensor_files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
+from lth.training.engines.names import current_engine_name
 from lth.training.task import Measurement, Score, State
 
 _FORMAT = 1
@@ -68,7 +69,7 @@ class RoundFiles:
         ticket = Ticket(self.network.layout.pack(mask)[None], weights, buffers, header['iteration'])
         self._refuse_contradictions(header, ticket, trained)
         state = State(
-            trained, trained_buffers, history[-1].iteration, history=history, engine=header.get('engine', ''))
+            trained, trained_buffers, history[-1].iteration, history=history, engine=current_engine_name(header.get('engine', '')))
         return Round(self.number, ticket, state, self._search(header))
 
     def header(self) -> Header:

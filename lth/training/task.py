@@ -2,7 +2,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -85,7 +85,6 @@ class Parametrization(Protocol):
         """Brings what was learned back to where it may be, in place, after each step."""
 
 
-EngineChoice = Literal['auto', 'plain', 'sparse']
 OnStep = Callable[[int, Measurement | None], None]
 
 

@@ -8,7 +8,7 @@ from lth.benchmark.baseline_loop import TransformedImages
 from lth.benchmark.timing import _ticket
 from tests.conftest import task_of
 
-MEASURED = {'density', 'replicates', 'seeds', 'threads', 'ms_per_step', 'ratio', 'over_plain', 'over_one',
+MEASURED = {'density', 'replicates', 'seeds', 'threads', 'ms_per_step', 'ratio', 'over_eager', 'over_one',
             'spread', 'peak_memory'}
 
 
@@ -17,7 +17,7 @@ def test_the_usual_way_and_the_plain_engine_take_turns_and_are_compared(lth):
     result = lth(
         'bench', 'lenet-300-100', 'digits', '--turns', '2', '--device', 'cpu', '--algorithm', 'gem-miner', '--json')
     rows = json.loads(result.out)['rows']
-    assert [row['engine'] for row in rows] == ['usual', 'plain', 'plain, gem-miner']
+    assert [row['engine'] for row in rows] == ['usual', 'eager', 'eager, gem-miner']
     assert all(MEASURED <= row.keys() for row in rows)
     assert rows[0]['ratio'] == 1
     assert all(row['ms_per_step'] > 0 and row['peak_memory'] > 50 and row['threads'] == 1 for row in rows)
@@ -29,8 +29,8 @@ def test_densities_let_plain_and_sparse_take_turns_at_each(lth):
         'bench', 'lenet-300-100', 'digits', '--turns', '2', '--device', 'cpu', '--densities', '0.5,0.02', '--json')
     rows = json.loads(result.out)['rows']
     assert [(row['engine'], row['density']) for row in rows] == [
-        ('usual', 1), ('plain', 0.5), ('sparse', 0.5), ('plain', 0.02), ('sparse', 0.02)]
-    assert [row['over_plain'] is None for row in rows] == [True, True, False, True, False]
+        ('usual', 1), ('eager', 0.5), ('sparse', 0.5), ('eager', 0.02), ('sparse', 0.02)]
+    assert [row['over_eager'] is None for row in rows] == [True, True, False, True, False]
     assert all(row['ms_per_step'] > 0 and row['ratio'] > 0 for row in rows)
 
 
@@ -41,7 +41,7 @@ def test_seeds_train_at_once_as_processes_and_as_threads(lth):
                  '0.1', '--json')
     rows = json.loads(result.out)['rows']
     assert [(row['engine'], row['seeds']) for row in rows] == [
-        ('usual', 1), ('plain', 1), ('sparse', 1), ('plain, 2 processes', 2), ('plain, 2 threads', 2),
+        ('usual', 1), ('eager', 1), ('sparse', 1), ('eager, 2 processes', 2), ('eager, 2 threads', 2),
         ('sparse, 2 processes', 2), ('sparse, 2 threads', 2)]
     assert [row['over_one'] is None for row in rows] == [True] * 3 + [False] * 4
     assert all(0 < row['over_one'] < 4 for row in rows[3:])
@@ -94,4 +94,4 @@ def test_the_choice_of_a_mask_is_timed_without_pictures(lth):
 def test_edge_popup_takes_part_beside_the_weights_of_the_same_engine(lth):
     result = lth('bench', 'lenet-300-100', 'digits', '--turns', '1', '--device', 'cpu', '--algorithm', 'edge-popup',
                  '--json')
-    assert [row['engine'] for row in json.loads(result.out)['rows']] == ['usual', 'plain', 'plain, edge-popup']
+    assert [row['engine'] for row in json.loads(result.out)['rows']] == ['usual', 'eager', 'eager, edge-popup']

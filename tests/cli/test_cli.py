@@ -159,7 +159,7 @@ def test_the_session_is_recorded(lth, tmp_path):
     lth(*QUICK)
     (session,) = json.loads((tmp_path / 'runs/lenet-300-100-digits/environment.json').read_text())
     assert (session['engine'], session['device'], session['threads'], session['rounds']) == (
-        'plain or sparse', 'cpu', 1, 2)
+        'eager or sparse', 'cpu', 1, 2)
     assert session['torch'] == torch.__version__ and session['seconds'] > 0
 
 
@@ -316,7 +316,7 @@ def test_a_successful_run_touches_nothing_but_its_folder_and_says_which_engine_c
     (tmp_path / 'data').mkdir()
     result = lth(*QUICK, 'data', '--threads', '2')
     assert result.code == 0
-    assert 'Engine: plain or sparse on cpu, threads for each seed: 2' in result.err
+    assert 'Engine: eager or sparse on cpu, threads for each seed: 2' in result.err
     assert torch.get_num_threads() == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ['data', 'runs']
     assert not list((tmp_path / 'data').iterdir())

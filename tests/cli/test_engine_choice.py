@@ -20,7 +20,7 @@ def choices(run: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(('choice', 'expected'), [
-    (None, ['plain', 'sparse', 'sparse', 'sparse', 'sparse']), ('plain', ['plain'] * 5), ('sparse', ['sparse'] * 5)])
+    (None, ['eager', 'sparse', 'sparse', 'sparse', 'sparse']), ('eager', ['eager'] * 5), ('sparse', ['sparse'] * 5)])
 def test_every_round_tells_which_engine_trained_it(lth, tmp_path, choice, expected):
     more = ('--engine', choice) if choice else ()
     rounds = json.loads(lth(*LADDER, *more, '--json').out)['rounds']
@@ -29,16 +29,16 @@ def test_every_round_tells_which_engine_trained_it(lth, tmp_path, choice, expect
 
 
 def assert_both_come_to_the_same(lth, *search: str, rounds: int) -> None:
-    """Plain and sparse, five seeds, every round: the paired difference is within its interval."""
+    """Eager and sparse, five seeds, every round: the paired difference is within its interval."""
 
     accuracies = {}
-    for choice in ('plain', 'sparse'):
+    for choice in ('eager', 'sparse'):
         result = lth(*search, '--seeds', '0-4', '--engine', choice, '--run', choice, '--json')
         found = json.loads(result.out)['rounds']
         accuracies[choice] = [[seed['test_accuracy'] for seed in one['seeds']] for one in found]
-    assert len(accuracies['plain']) == rounds
-    for plain, sparse in zip(accuracies['plain'], accuracies['sparse'], strict=True):
-        difference = confidence_interval([one - other for one, other in zip(plain, sparse, strict=True)])
+    assert len(accuracies['eager']) == rounds
+    for eager, sparse in zip(accuracies['eager'], accuracies['sparse'], strict=True):
+        difference = confidence_interval([one - other for one, other in zip(eager, sparse, strict=True)])
         assert abs(difference.mean) <= max(difference.margin, 0.005)
 
 
@@ -57,22 +57,29 @@ def test_so_does_a_whole_ladder_on_mnist(lth, real_data):
 
 def test_a_run_goes_on_with_the_engine_it_was_begun_with(lth, tmp_path):
     run = tmp_path / 'runs/lenet-300-100-digits'
-    lth(*LADDER, '--engine', 'plain')
+    lth(*LADDER, '--engine', 'eager')
     lth(*LADDER, '--seeds', '0-1')
-    assert engines_of(run, 1) == ['plain'] * 5
+    assert engines_of(run, 1) == ['eager'] * 5
     lth(*LADDER, '--seeds', '2', '--engine', 'sparse')
     assert engines_of(run, 2) == ['sparse'] * 5
-    assert choices(run) == ['plain', 'plain', 'sparse']
+    assert choices(run) == ['eager', 'eager', 'sparse']
 
 
-def test_a_run_of_a_version_without_a_choice_goes_on_with_the_plain_engine(lth, tmp_path):
+@pytest.mark.parametrize('recorded', [{}, {'choice': 'plain'}])
+def test_a_run_of_an_earlier_version_is_resumed_with_the_eager_engine(lth, tmp_path, recorded):
     run = tmp_path / 'runs/lenet-300-100-digits'
-    lth(*LADDER, '--engine', 'plain')
+    lth(*LADDER, '--engine', 'eager')
     (session,) = json.loads((run / 'environment.json').read_text())
     session.pop('choice')
-    (run / 'environment.json').write_text(json.dumps([session]))
+    (run / 'environment.json').write_text(json.dumps([session | recorded]))
     lth(*LADDER, '--seeds', '1')
-    assert engines_of(run, 1) == ['plain'] * 5
+    assert engines_of(run, 1) == ['eager'] * 5
+
+
+def test_the_former_name_of_the_eager_engine_is_accepted(lth, tmp_path):
+    lth(*LADDER, '--engine', 'plain')
+    run = tmp_path / 'runs/lenet-300-100-digits'
+    assert engines_of(run, 0) == ['eager'] * 5 and choices(run) == ['eager']
 
 
 def test_sparse_where_it_cannot_be_is_an_error_that_says_why(lth, tmp_path):
@@ -84,11 +91,11 @@ def test_sparse_where_it_cannot_be_is_an_error_that_says_why(lth, tmp_path):
 
 def test_a_finetuned_ticket_takes_the_engine_that_is_asked_for(lth, tmp_path):
     lth(*LADDER)
-    lth('finetune', 'lenet-300-100-digits', '-e', '1', '--engine', 'plain')
-    assert engines_of(tmp_path / 'runs/lenet-300-100-digits-finetuned') == ['plain']
+    lth('finetune', 'lenet-300-100-digits', '-e', '1', '--engine', 'eager')
+    assert engines_of(tmp_path / 'runs/lenet-300-100-digits-finetuned') == ['eager']
 
 
-@pytest.mark.parametrize(('choice', 'expected'), [((), 'sparse'), (('--engine', 'plain'), 'plain')])
+@pytest.mark.parametrize(('choice', 'expected'), [((), 'sparse'), (('--engine', 'eager'), 'eager')])
 def test_checks_transfers_and_controls_take_the_engine_that_is_asked_for(lth, choice, expected):
     runs = Path('runs')
     short = 'find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--set', 'algorithm.rates=0.7'
@@ -100,12 +107,12 @@ def test_checks_transfers_and_controls_take_the_engine_that_is_asked_for(lth, ch
     assert engines_of(runs / 'ticket-to-digits') == engines_of(runs / 'ticket-to-digits-controls/random') == [expected]
 
 
-@pytest.mark.parametrize('choice', ['plain', 'sparse'])
+@pytest.mark.parametrize('choice', ['eager', 'sparse'])
 def test_a_gem_is_finetuned_and_checked_by_the_engine_that_is_asked_for_and_searched_as_it_can_be(lth, choice):
     lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '-e', '2', '--run', 'gem', '--finetune',
         '--algorithm', 'edge-popup', '--engine', choice)
     runs = Path('runs')
-    assert set(engines_of(runs / 'gem')) == {'plain'} and engines_of(runs / 'gem-finetuned') == [choice]
+    assert set(engines_of(runs / 'gem')) == {'eager'} and engines_of(runs / 'gem-finetuned') == [choice]
     lth('sanity-check', 'gem', '-e', '1', '--checks', 'invert-scores', '--engine', choice)
     assert engines_of(runs / 'gem-checks/invert-scores') == [choice]
 
@@ -120,7 +127,7 @@ def test_the_sparse_engine_for_a_gem_is_refused_before_the_search_where_it_canno
 
 
 def test_a_run_measured_afresh_gives_what_was_recorded_by_either_engine(lth):
-    for choice in ('plain', 'sparse'):
+    for choice in ('eager', 'sparse'):
         lth(*LADDER, '--engine', choice, '--run', choice)
         found = json.loads(lth('evaluate', choice, '--json').out)['evaluations']
         assert [one['test_accuracy'] for one in found] == [one['recorded'] for one in found]

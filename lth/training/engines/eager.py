@@ -17,7 +17,7 @@ class Eager:
     """Flat vectors, torch.optim, the mask after the step, replicates by vmap; on any device."""
 
     device: torch.device
-    name: str = 'plain'
+    name: str = 'eager'
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],

@@ -7,10 +7,11 @@ from lth.models.network import Network
 from lth.training.engines.cuda.engine import CudaGraph
 from lth.training.engines.devices import resolve_device
 from lth.training.engines.eager import Eager
+from lth.training.engines.names import EngineChoice
 from lth.training.engines.precision import default_precision
 from lth.training.engines.process_settings import configure_process
 from lth.training.engines.sparse_cpu.engine import SparseCpu, compile_kernels, sparse_obstacle
-from lth.training.task import Engine, EngineChoice
+from lth.training.task import Engine
 
 # The largest number of replicates that one captured graph trains.
 _STACK = 64
@@ -39,9 +40,9 @@ def select_engine(
         obstacle = 'it runs on the CPU'
     if choice == 'sparse' and obstacle:
         raise LthError(f'The sparse engine cannot train this recipe: {obstacle}. Use --engine auto.')
-    if choice != 'plain' and obstacle is None:
+    if choice != 'eager' and obstacle is None:
         return SparseCpu(resolved, always=choice == 'sparse')
-    return CudaGraph(resolved) if resolved.type == 'cuda' and capturable and choice != 'plain' else Eager(resolved)
+    return CudaGraph(resolved) if resolved.type == 'cuda' and capturable and choice != 'eager' else Eager(resolved)
 
 
 def compile_ahead(

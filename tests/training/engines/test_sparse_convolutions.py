@@ -243,7 +243,7 @@ def test_dense_convolutions_weigh_more_than_dense_units_of_as_many_weights():
 def test_auto_takes_what_pays_and_says_what_it_took():
     engine = select.select_engine('cpu', obstacle=None)
     task = task_of('lenet-5', shape=(1, 16, 16), batch_size=32)
-    for density, name in ((1., 'plain'), (0.05, 'sparse')):
+    for density, name in ((1., 'eager'), (0.05, 'sparse')):
         assert engine.expects(task.network, round(density * task.network.layout.weight_count), 32) == (name == 'sparse')
         assert ends(task, *ticket_of(task, density), 1, engine=engine).engine == name
 

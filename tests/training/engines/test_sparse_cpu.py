@@ -61,7 +61,7 @@ def gap(task: Task, density: float, steps: int = 20) -> float:
     state, alive = ticket_of(task, density)
     mine, theirs = (list(engine.run(task, begun, trainable=alive, stops=[steps]))[-1]
                     for engine, begun in ((SPARSE, state), (CPU, exact(state))))
-    assert mine.state.engine == 'sparse' and theirs.state.engine == 'plain'
+    assert mine.state.engine == 'sparse' and theirs.state.engine == 'eager'
     assert torch.allclose(mine.losses.double(), theirs.losses.double(), atol=1e-5)
     assert torch.equal(mine.correct, theirs.correct)
     return float((mine.state.weights - theirs.state.weights).abs().max())
@@ -173,7 +173,7 @@ def test_pruned_weights_that_are_not_zero_are_for_the_plain_engine():
     state, alive = ticket_of(task, 0.2)
     state.weights[~alive] = 0.37
     found = ends(task, state, alive, 9)
-    assert found.engine == 'plain'
+    assert found.engine == 'eager'
     assert torch.equal(found.weights, ends(task, state, alive, 9, engine=CPU).weights)
 
 
@@ -305,9 +305,9 @@ def test_the_rule_is_one_of_density_widths_and_batch():
 def test_auto_takes_what_pays():
     engine = select.select_engine('cpu', obstacle=None)
     task = task_of(batch_size=60, pictures=200)
-    for density, name in ((1., 'plain'), (0.9, 'sparse'), (0.5, 'sparse'), (0.05, 'sparse')):
+    for density, name in ((1., 'eager'), (0.9, 'sparse'), (0.5, 'sparse'), (0.05, 'sparse')):
         assert ends(task, *ticket_of(task, density), 1, engine=engine).engine == name
-    assert select.select_engine('cpu', choice='plain', obstacle=None).name == 'plain'
+    assert select.select_engine('cpu', choice='eager', obstacle=None).name == 'eager'
 
 
 @pytest.mark.parametrize(('data', 'training', 'says'), [
@@ -318,8 +318,8 @@ def test_what_it_cannot_do_is_an_error_if_it_was_asked_for_and_else_goes_to_the_
     obstacle = select.sparse_obstacle(task.network, task.data_settings, task.training, streamed=False)
     with pytest.raises(LthError, match=says):
         select.select_engine('cpu', choice='sparse', obstacle=obstacle)
-    assert select.select_engine('cpu', obstacle=obstacle).name == 'plain'
-    assert ends(task, *ticket_of(task, 0.1), 1).engine == 'plain'
+    assert select.select_engine('cpu', obstacle=obstacle).name == 'eager'
+    assert ends(task, *ticket_of(task, 0.1), 1).engine == 'eager'
 
 
 def test_bytes_over_255_are_those_of_a_division():

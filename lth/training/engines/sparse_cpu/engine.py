@@ -85,7 +85,7 @@ class SparseCpu:
 
     def __init__(self, device: torch.device, *, always: bool = False) -> None:
         self.device = device
-        self.name = 'sparse' if always else 'plain or sparse'
+        self.name = 'sparse' if always else 'eager or sparse'
         self._always = always
         self._plain = Eager(device)
         self._pictures: list[tuple[Split, Pictures]] = []
