@@ -1,6 +1,9 @@
 """The register of data sets, and those that a user names: `folder:PATH`, or a function of the user's own code."""
+from typing import cast
+
 from lth.datasets import image_folders, user_functions
 from lth.datasets.source import Source
+from lth.registry import objects
 from lth.registry.registry import Registry
 
 _FOLDER = 'folder:'
@@ -9,6 +12,8 @@ _FOLDER = 'folder:'
 def _external_source(name: str) -> Source:
     """The source of a name with a colon."""
 
+    if objects.is_object(name):
+        return cast(Source, objects.find(name))
     return image_folders.source(name.removeprefix(_FOLDER)) if name.startswith(_FOLDER) else user_functions.source(name)
 
 

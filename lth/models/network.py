@@ -17,9 +17,11 @@ from lth import rng
 from lth.errors import LthError, describe
 from lth.models.flat_parameters import Layout
 from lth.models.initializers import INITIALIZERS
+from lth.models.objects import ModuleCopies, describe_structure
 from lth.models.registry import MODELS, OWN, Shape
 from lth.recipes.schema import ModelSettings
 from lth.registry import user_code
+from lth.registry.objects import is_object
 
 Buffers = dict[str, Tensor]
 # What a model's function or a layer raises when pictures do not fit it.
@@ -69,7 +71,9 @@ class Network:
 
         slots = [(slot.name, slot.shape, slot.prunable) for slot in self.layout.slots]
         digest = hashlib.blake2b(repr(slots).encode(), digest_size=12)
-        if self.has_user_code:
+        if is_object(self.settings.name):
+            digest.update(describe_structure(MODELS.find(self.settings.name), self.module).encode())
+        elif self.has_user_code:
             file = inspect.getsourcefile(MODELS.find(self.settings.name))
             digest.update(Path(file).read_bytes() if file else b'')
         return digest.hexdigest()
@@ -80,6 +84,12 @@ class Network:
 
         name = self.settings.name
         return not (MODELS.is_builtin(name) or name.startswith('torchvision:'))
+
+    @property
+    def has_fixed_weights(self) -> bool:
+        """Whether every seed starts from the same weights: those of the module that was given as the model."""
+
+        return self.settings.initializer == OWN and isinstance(MODELS.find(self.settings.name), ModuleCopies)
 
     def initial_weights(self, seed: int) -> Tensor:
         """Initial weights: (N,). Convolution and dense weights by the initializer, their biases 0, all else (BatchNorm,

@@ -1,9 +1,11 @@
 """Models that are not ours: `torchvision:NAME`, or a function (shape, classes, *, options) of the user's own code."""
 from collections.abc import Callable
+from typing import cast
 
 from torch import nn
 
 from lth.errors import LthError, suggestion
+from lth.registry import objects
 from lth.registry import user_code as code
 
 _PREFIX = 'torchvision:'
@@ -14,6 +16,8 @@ _AUXILIARY = {'googlenet', 'inception_v3'}
 def external_model(name: str) -> Callable[..., nn.Module]:
     """The model of a name with a colon."""
 
+    if objects.is_object(name):
+        return cast(Callable[..., nn.Module], objects.find(name))
     return _torchvision(name) if name.startswith(_PREFIX) else code.load(name)
 
 
