@@ -15,7 +15,7 @@ from lth.models.registry import settings_class
 from lth.training.engines import select
 from lth.training.engines.sparse_cpu import conv_layout, dense_layout
 from lth.training.engines.sparse_cpu import engine as sparse_engine
-from lth.training.engines.sparse_cpu import kernels
+from lth.training.engines.sparse_cpu import kernels, rule
 from lth.training.engines.sparse_cpu.supported import Chain, supported_chain
 from lth.training.loop import train
 from lth.training.task import Task
@@ -197,7 +197,7 @@ def test_convolutions_are_found_with_their_pools_and_sizes():
                      nn.ReLU(), nn.Identity(), nn.Flatten(), nn.Linear(12, 4))
     assert found is not None
     assert [layer.weight.name for layer in found.layers] == ['0.0.weight', '1.weight', '5.weight']
-    assert [(one.side, one.padding, one.pooled, one.size, one.sums, one.output) for one in found.convolutions] == [
+    assert [(one.kernel_size, one.padding, one.pooled, one.input_size, one.conv_size, one.output_size) for one in found.convolutions] == [
         (5, 0, True, (8, 8), (4, 4), (2, 2)), (3, 1, False, (2, 2), (2, 2), (2, 2))]
 
 
@@ -226,18 +226,18 @@ def test_other_convolutions_are_no_chain(layers, name):
     ('lenet-5', (1, 28, 28), [20, 31, 66, 69, 28, 53])])
 def test_the_rule_is_one_of_densities_places_and_batch(model, shape, most):
     layers = supported_chain(Network.of(settings_class(model)(name=model), shape, 10))
-    found = [max(percent for percent in range(101) if sparse_engine.convolutions_pay(
+    found = [max(percent for percent in range(101) if rule.convolutions_pay(
         [percent * layer.weight.size // 100 for layer in layers.layers], layers, batch))
         for batch in (1, 16, 60, 64, 65, 128)]
     assert found == most
-    assert not sparse_engine.convolutions_pay([layer.weight.size for layer in layers.layers], layers, 10**6)
+    assert not rule.convolutions_pay([layer.weight.size for layer in layers.layers], layers, 10**6)
 
 
 def test_dense_convolutions_weigh_more_than_dense_units_of_as_many_weights():
     layers = supported_chain(Network.of(settings_class('conv-2')(name='conv-2'), (3, 32, 32), 10))
     sizes = [layer.weight.size for layer in layers.layers]
-    assert sparse_engine.convolutions_pay([*(size // 4 for size in sizes[:2]), *sizes[2:]], layers, 60)
-    assert not sparse_engine.convolutions_pay([*sizes[:2], *(size // 100 for size in sizes[2:])], layers, 60)
+    assert rule.convolutions_pay([*(size // 4 for size in sizes[:2]), *sizes[2:]], layers, 60)
+    assert not rule.convolutions_pay([*sizes[:2], *(size // 100 for size in sizes[2:])], layers, 60)
 
 
 def test_auto_takes_what_pays_and_says_what_it_took():

@@ -13,7 +13,7 @@ from lth.models.flat_parameters import Layout
 from lth.training.engines import select
 from lth.training.engines.sparse_cpu import dense_layout
 from lth.training.engines.sparse_cpu import engine as sparse_engine
-from lth.training.engines.sparse_cpu import kernels, supported
+from lth.training.engines.sparse_cpu import kernels, rule, supported
 from lth.training.loop import train
 from lth.training.task import State, Task
 from tests.conftest import ADAM, CPU, SGD, chained, everything, made_up, start_of, task_of
@@ -296,7 +296,7 @@ def test_the_rule_is_one_of_density_widths_and_batch():
         task = chained(task_of(shape=(1, 28, 28)), *widths, classes=10)
         layers = supported.supported_dense_chain(task.network)
         return max(kept for kept in range(101)
-                   if sparse_engine.pays(kept * task.network.layout.weight_count // 100, layers, batch)) / 100
+                   if rule.pays(kept * task.network.layout.weight_count // 100, layers, batch)) / 100
 
     assert [most(batch, 300, 100) for batch in (1, 60, 64, 65, 128)] == [0.51, 0.99, 0.99, 0.65, 0.99]
     assert most(60, 1000, 1000) < most(128, 1000, 300) < 0.99
@@ -311,7 +311,7 @@ def test_auto_takes_what_pays():
 
 
 @pytest.mark.parametrize(('data', 'training', 'says'), [
-    ({'crop': 2}, {}, 'the pictures are cropped'), ({'flip': True}, {}, 'or mirrored'),
+    ({'crop': 2}, {}, 'the images are augmented'), ({'resolution': 4}, {}, 'or resized'),
     ({}, {'precision': 'bf16'}, 'training.precision is bf16')])
 def test_what_it_cannot_do_is_an_error_if_it_was_asked_for_and_else_goes_to_the_plain_engine(data, training, says):
     task = task_of(data=data, **training)

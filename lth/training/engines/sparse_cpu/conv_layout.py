@@ -98,7 +98,7 @@ def wired(chain: Chain, alive: _Bools, averages: Averages | None) -> Wiring:
         weights=sum(len(one.place) for one in kept) + len(bias_places))
     front = values[-1].start
     matrix = _behind(behind.matrix, front, values, averages)
-    work = sum(len(one.place) * layer.places for one, layer in zip(kept, layers))
+    work = sum(len(one.place) * layer.positions for one, layer in zip(kept, layers))
     return Wiring(
         matrix, np.concatenate([*(one.place for one in kept), bias_places, behind.places]), filters,
         Extent(front, slopes[-1].beyond, winners), work + len(behind.places))
@@ -107,10 +107,10 @@ def wired(chain: Chain, alive: _Bools, averages: Averages | None) -> Wiring:
 def _values(layers: Sequence[ConvLayer]) -> list[_Planes]:
     """The planes of the pictures and of what each convolution puts out."""
 
-    planes = [_Planes(1, layers[0].weight.shape[1], layers[0].size, layers[0].padding, layers[0].padding)]
+    planes = [_Planes(1, layers[0].weight.shape[1], layers[0].input_size, layers[0].padding, layers[0].padding)]
     margins = [*(layer.padding for layer in layers[1:]), 0]
     for layer, margin in zip(layers, margins, strict=True):
-        planes.append(_Planes(planes[-1].beyond, layer.weight.shape[0], layer.output, margin, margin))
+        planes.append(_Planes(planes[-1].beyond, layer.weight.shape[0], layer.output_size, margin, margin))
     return planes
 
 
@@ -119,8 +119,8 @@ def _slopes(layers: Sequence[ConvLayer]) -> list[_Planes]:
 
     planes, start = list[_Planes](), 0
     for layer in layers:
-        margin = layer.side - 1 - layer.padding
-        planes.append(_Planes(start, layer.weight.shape[0], layer.sums, margin, max(margin, 1)))
+        margin = layer.kernel_size - 1 - layer.padding
+        planes.append(_Planes(start, layer.weight.shape[0], layer.conv_size, margin, max(margin, 1)))
         start = planes[-1].beyond
     return planes
 
@@ -139,7 +139,7 @@ def _silent(layers: Sequence[ConvLayer], kept: Sequence[_Kept], read: _Ints) -> 
     unit: `read` are the outputs of the last that units read.
     """
 
-    places = layers[-1].output[0] * layers[-1].output[1]
+    places = layers[-1].output_size[0] * layers[-1].output_size[1]
     silent = [~np.isin(np.arange(layers[-1].weight.shape[0]), read // places)]
     for layer, one in zip(reversed(layers[1:]), reversed(kept[1:])):
         silent.append(~np.isin(np.arange(layer.weight.shape[1]), one.left[~silent[-1][one.entered]]))
@@ -162,8 +162,8 @@ def _stages(
 
     stages, first, winners = np.zeros(len(layers), dtype=STAGE), 0, 0
     for number, (layer, source, target, slope) in enumerate(zip(layers, values, values[1:], slopes)):
-        channels, (height, width) = layer.weight.shape[0], layer.output
-        used = (2 * height, 2 * width) if layer.pooled else layer.sums
+        channels, (height, width) = layer.weight.shape[0], layer.output_size
+        used = (2 * height, 2 * width) if layer.pooled else layer.conv_size
         margin = slope.origin - slope.start
         stages[number] = (
             first, first + channels, source.start, source.across, *used, layer.pooled, target.origin, target.plane,
@@ -184,7 +184,7 @@ def _leaving(
         if number:
             useful = np.flatnonzero(~silent[number][one.entered])
             useful = useful[one.left[useful].argsort(kind='stable')]
-            far = layer.side - 1
+            far = layer.kernel_size - 1
             entries.append(start + useful)
             left.append(one.left[useful])
             handed.append((one.entered * planes.plane + (far - one.line) * planes.across + far - one.column)[useful])

@@ -18,13 +18,14 @@ from lth.datasets import Split, sampling
 from lth.errors import LthError
 from lth.models.flat_parameters import Slot
 from lth.models.network import Network
-from lth.recipes.schema import DataSettings, TrainingSettings
+from lth.recipes.schema import TrainingSettings
 from lth.training.engines.eager import Eager
 from lth.training.engines.optimizers import state_vectors
 from lth.training.engines.sparse_cpu import kernels
 from lth.training.engines.sparse_cpu.conv_layout import wired
 from lth.training.engines.sparse_cpu.dense_layout import Averages, Wiring, bytes_of, room_for
 from lth.training.engines.sparse_cpu.kernels import LANES, SIDE, Pictures, Room, Vectors
+from lth.training.engines.sparse_cpu.rule import faster, sparse_obstacle
 from lth.training.engines.sparse_cpu.supported import Chain, DenseLayer, supported_chain
 from lth.training.task import Parametrization, Score, Segment, State, Task
 
@@ -34,48 +35,6 @@ _Floats = NDArray[np.float32]
 _WORK = 30_000_000
 # Sets of pictures to be measured on that are kept turned: validation and test.
 _REMEMBERED = 2
-
-
-def sparse_obstacle(network: Network, data: DataSettings, training: TrainingSettings, *, streamed: bool) -> str | None:
-    """What keeps a recipe from the sparse engine, None if nothing does."""
-
-    if supported_chain(network) is None:
-        return f'{network.settings.name} is not a chain of convolutions and dense layers with ReLU between them'
-    if training.precision == 'bf16':
-        return 'training.precision is bf16'
-    if data.moves:
-        return 'the pictures are cropped or mirrored'
-    return 'the pictures are streamed' if streamed else None
-
-
-def pays(kept: int, layers: Sequence[DenseLayer], batch_size: int) -> bool:
-    """Whether a step on `kept` weights is quicker here than one on all of them in the plain engine.
-
-    Both costs are in the time that a matrix product takes for a weight and a picture, 0.06 ns where the rule was
-    measured. A dense step has 40 of them besides for each weight, the optimizer's. A sparse one has 80 for each weight
-    and 64 pictures, and more where the rows of so many inputs and units leave the cache. It holds as it stands on every
-    machine: docs/performance.md. Networks that keep all are for the plain engine, the oracle, whatever they cost.
-    """
-
-    weights = sum(layer.weight.size for layer in layers)
-    rows = layers[0].weight.shape[1] + sum(layer.weight.shape[0] for layer in layers)
-    sparse = 80 * kept * -(-batch_size // LANES) * max(1., rows / 1200)
-    return kept < weights and sparse <= weights * (batch_size + 40)
-
-
-def convolutions_pay(kept: Sequence[int], layers: Chain, batch_size: int) -> bool:
-    """The same for a chain with convolutions, each layer of which keeps so many weights.
-
-    A weight of a convolution counts once for each place that is summed. A weight costs 128 here, and a sum as much as 8
-    weights besides. What torch does in a step beside its sums takes the time of 10 million of them: most of LeNet-5's
-    step in small batches.
-    """
-
-    sparse, dense = 0, 10_000_000
-    for layer, count in zip(layers.layers, kept, strict=True):
-        sparse += 128 * (count + 8 * layer.weight.shape[0]) * layer.places * -(-batch_size // LANES)
-        dense += layer.weight.size * (layer.places * batch_size + 40)
-    return sum(kept) < sum(layer.weight.size for layer in layers.layers) and sparse <= dense
 
 
 class SparseCpu:
@@ -138,9 +97,7 @@ class SparseCpu:
 
         if self._always:
             return True
-        if layers.convolutions:
-            return convolutions_pay(kept, layers, batch_size)
-        return pays(sum(kept), layers.dense, batch_size)
+        return faster(kept, layers, batch_size)
 
     def _layers(self, task: Task, weights: Tensor, alive: Tensor) -> Chain | None:
         """The layers of a task if what is alive (R, N) is for here."""

@@ -1,6 +1,6 @@
 """Which networks the sparse engine can train: convolutions, then dense layers, with ReLU between them and no branches.
 
-Found by walking the module, so any network that is made so will do: LeNet-300-100, LeNet-5 and Conv-n are.
+The layers are found by walking the module, so every network of this form is supported: LeNet-300-100, LeNet-5, Conv-n.
 """
 import math
 from collections.abc import Sequence
@@ -19,159 +19,171 @@ class DenseLayer(NamedTuple):
     bias: Slot | None
 
     @property
-    def places(self) -> int:
-        """How many sums each unit is."""
+    def positions(self) -> int:
+        """1: a unit has one output."""
 
         return 1
 
 
 class ConvLayer(NamedTuple):
-    """One convolution of stride 1 with its ReLU: besides the slots its zeros around pictures, whether a 2 × 2 max-pool
-    follows, and height and width of what it reads.
+    """One convolution of stride 1 with its ReLU: the slots of its weight and bias, its zero padding, whether a 2 × 2
+    max-pool follows, and (height, width) of its input.
     """
 
     weight: Slot
     bias: Slot | None
     padding: int
     pooled: bool
-    size: tuple[int, int]
+    input_size: tuple[int, int]
 
     @property
-    def side(self) -> int:
-        """Of its square filters."""
+    def kernel_size(self) -> int:
+        """Side of the square kernel."""
 
         return self.weight.shape[2]
 
     @property
-    def sums(self) -> tuple[int, int]:
-        """Height and width of what it computes."""
+    def conv_size(self) -> tuple[int, int]:
+        """(height, width) of the convolution's output, before pooling."""
 
-        grown = 2 * self.padding - self.side + 1
-        return self.size[0] + grown, self.size[1] + grown
-
-    @property
-    def places(self) -> int:
-        """How many sums each channel is."""
-
-        return math.prod(self.sums)
+        growth = 2 * self.padding - self.kernel_size + 1
+        return self.input_size[0] + growth, self.input_size[1] + growth
 
     @property
-    def output(self) -> tuple[int, int]:
-        """Height and width of what it puts out."""
+    def positions(self) -> int:
+        """Number of output positions per channel, height × width, before pooling."""
 
-        return (self.sums[0] // 2, self.sums[1] // 2) if self.pooled else self.sums
+        return math.prod(self.conv_size)
+
+    @property
+    def output_size(self) -> tuple[int, int]:
+        """(height, width) of the layer's output, after pooling."""
+
+        return (self.conv_size[0] // 2, self.conv_size[1] // 2) if self.pooled else self.conv_size
 
 
 class Chain(NamedTuple):
-    """The layers from input to output; without convolutions the pictures are what the first dense layer reads."""
+    """The layers from input to output. Without convolutions the first dense layer reads the image."""
 
     convolutions: list[ConvLayer]
     dense: list[DenseLayer]
 
     @property
     def layers(self) -> Sequence[ConvLayer | DenseLayer]:
-        """All of them, in order."""
+        """All layers, in order."""
 
         return [*self.convolutions, *self.dense]
 
 
 def supported_chain(network: Network) -> Chain | None:
-    """The layers of a network if it is such a chain, each used once, else None."""
+    """The layers of a network if it is a chain in which each parameter is used once, else None."""
 
-    layers = _unfolded(network.module)
+    modules = _flat_modules(network.module)
     slots = _slots(network)
-    flat = next((place for place, layer in enumerate(layers) if _flattens(layer)), -1)
-    convolutions, dense = _convolutions(layers[:max(flat, 0)], slots, network.shape), _dense(layers[flat + 1:], slots)
+    flatten = next((index for index, module in enumerate(modules) if _is_flatten(module)), -1)
+    convolutions = _conv_layers(modules[:max(flatten, 0)], slots, network.shape)
+    dense = _dense_layers(modules[flatten + 1:], slots)
     if convolutions is None or dense is None:
         return None
-    found = Chain(convolutions, dense)
-    known = [slot.name for layer in found.layers for slot in (layer.weight, layer.bias) if slot]
-    whole = len(set(known)) == len(known) == len(network.layout.slots)
-    last = convolutions[-1] if convolutions else None
-    inputs = last.weight.shape[0] * math.prod(last.output) if last else math.prod(network.shape)
-    return found if whole and inputs == dense[0].weight.shape[1] else None
+    chain = Chain(convolutions, dense)
+    complete = _uses_each_slot_once(chain, network)
+    return chain if complete and _features(chain, network) == dense[0].weight.shape[1] else None
 
 
 def supported_dense_chain(network: Network) -> list[DenseLayer] | None:
-    """The layers of a network if it is a chain of nothing but dense ones, else None."""
+    """The layers of a network if it is a chain of dense layers only, else None."""
 
-    found = supported_chain(network)
-    return found.dense if found and not found.convolutions else None
+    chain = supported_chain(network)
+    return chain.dense if chain and not chain.convolutions else None
 
 
-def _dense(layers: list[nn.Module], slots: dict[int, Slot]) -> list[DenseLayer] | None:
-    """Dense layers with ReLU between them, None if they are anything else."""
+def _uses_each_slot_once(chain: Chain, network: Network) -> bool:
+    names = [slot.name for layer in chain.layers for slot in (layer.weight, layer.bias) if slot]
+    return len(set(names)) == len(names) == len(network.layout.slots)
 
-    dense, between = layers[::2], layers[1::2]
-    if len(dense) != len(between) + 1 or not all(layer.__class__ is nn.ReLU for layer in between):
+
+def _features(chain: Chain, network: Network) -> int:
+    """Number of inputs that the first dense layer gets."""
+
+    if not chain.convolutions:
+        return math.prod(network.shape)
+    last = chain.convolutions[-1]
+    return last.weight.shape[0] * math.prod(last.output_size)
+
+
+def _dense_layers(modules: list[nn.Module], slots: dict[int, Slot]) -> list[DenseLayer] | None:
+    """The dense layers if the modules are dense layers with a ReLU between each two, else None."""
+
+    linear, between = modules[::2], modules[1::2]
+    if len(linear) != len(between) + 1 or not all(module.__class__ is nn.ReLU for module in between):
         return None
-    found = []
-    for layer in dense:
-        if layer.__class__ is not nn.Linear or not isinstance(layer, nn.Linear) or id(layer.weight) not in slots:
+    layers = []
+    for module in linear:
+        if module.__class__ is not nn.Linear or not isinstance(module, nn.Linear) or id(module.weight) not in slots:
             return None
-        found.append(DenseLayer(slots[id(layer.weight)], slots[id(layer.bias)] if layer.bias is not None else None))
-    return found
+        layers.append(DenseLayer(slots[id(module.weight)], slots.get(id(module.bias))))
+    return layers
 
 
-def _convolutions(
-        layers: list[nn.Module], slots: dict[int, Slot], shape: tuple[int, int, int]) -> list[ConvLayer] | None:
-    """Convolutions, each with a ReLU and perhaps a max-pool behind it, None if they are anything else."""
+def _conv_layers(
+        modules: list[nn.Module], slots: dict[int, Slot], shape: tuple[int, int, int]) -> list[ConvLayer] | None:
+    """The convolutions if the modules are convolutions, each followed by a ReLU and perhaps a max-pool, else None."""
 
-    found, size, rest = list[ConvLayer](), shape[1:], layers
+    layers, size, rest = list[ConvLayer](), shape[1:], modules
     while rest:
-        layer, pooled = rest[0], len(rest) > 2 and _pools(rest[2])
-        if len(rest) < 2 or rest[1].__class__ is not nn.ReLU or not _slides(layer) or id(layer.weight) not in slots:
+        conv, pooled = rest[0], len(rest) > 2 and _is_pool(rest[2])
+        if len(rest) < 2 or rest[1].__class__ is not nn.ReLU or not _is_conv(conv) or id(conv.weight) not in slots:
             return None
-        assert isinstance(layer, nn.Conv2d)
-        bias = slots[id(layer.bias)] if layer.bias is not None else None
-        found.append(ConvLayer(slots[id(layer.weight)], bias, int(layer.padding[0]), pooled, size))
-        size, rest = found[-1].output, rest[3 if pooled else 2:]
-    return found
+        assert isinstance(conv, nn.Conv2d)
+        layers.append(
+            ConvLayer(slots[id(conv.weight)], slots.get(id(conv.bias)), int(conv.padding[0]), pooled, size))
+        size, rest = layers[-1].output_size, rest[3 if pooled else 2:]
+    return layers
 
 
-def _slides(layer: nn.Module) -> bool:
-    """Whether it is a convolution with a square filter, stride 1, no groups, and less zeros around than the filter is
+def _is_conv(module: nn.Module) -> bool:
+    """Whether a module is a convolution with a square kernel, stride 1, one group, and less padding than its kernel is
     wide.
     """
 
-    if layer.__class__ is not nn.Conv2d or not isinstance(layer, nn.Conv2d) or isinstance(layer.padding, str):
+    if module.__class__ is not nn.Conv2d or not isinstance(module, nn.Conv2d) or isinstance(module.padding, str):
         return False
-    plain = layer.stride == layer.dilation == (1, 1) and layer.groups == 1 and layer.padding_mode == 'zeros'
-    square = len({*layer.kernel_size}) == len({*layer.padding}) == 1
-    return plain and square and layer.padding[0] < layer.kernel_size[0]
+    plain = module.stride == module.dilation == (1, 1) and module.groups == 1 and module.padding_mode == 'zeros'
+    square = len({*module.kernel_size}) == len({*module.padding}) == 1
+    return plain and square and module.padding[0] < module.kernel_size[0]
 
 
-def _pools(layer: nn.Module) -> bool:
-    """Whether it is a max-pool of squares of 2 × 2."""
+def _is_pool(module: nn.Module) -> bool:
+    """Whether a module is a max-pool of 2 × 2 squares that don't overlap."""
 
-    if layer.__class__ is not nn.MaxPool2d or not isinstance(layer, nn.MaxPool2d):
+    if module.__class__ is not nn.MaxPool2d or not isinstance(module, nn.MaxPool2d):
         return False
-    return ([*map(_pair, (layer.kernel_size, layer.stride, layer.padding, layer.dilation))]
-            == [(2, 2), (2, 2), (0, 0), (1, 1)] and not layer.ceil_mode and not layer.return_indices)
+    sizes = [_pair(size) for size in (module.kernel_size, module.stride, module.padding, module.dilation)]
+    return sizes == [(2, 2), (2, 2), (0, 0), (1, 1)] and not module.ceil_mode and not module.return_indices
 
 
-def _flattens(layer: nn.Module) -> bool:
-    """Whether it makes vectors of pictures."""
+def _is_flatten(module: nn.Module) -> bool:
+    """Whether a module turns each image into one vector."""
 
-    if layer.__class__ is not nn.Flatten or not isinstance(layer, nn.Flatten):
+    if module.__class__ is not nn.Flatten or not isinstance(module, nn.Flatten):
         return False
-    return (layer.start_dim, layer.end_dim) == (1, -1)
+    return (module.start_dim, module.end_dim) == (1, -1)
 
 
-def _pair(number: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (number, number) if isinstance(number, int) else number
+def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (size, size) if isinstance(size, int) else size
 
 
 def _slots(network: Network) -> dict[int, Slot]:
-    """Where each parameter of the module lies, by its identity."""
+    """The slot of each parameter of the module, by the parameter's id."""
 
     slots = {slot.name: slot for slot in network.layout.slots}
     return {id(parameter): slots[name] for name, parameter in network.module.named_parameters()}
 
 
-def _unfolded(module: nn.Module) -> list[nn.Module]:
-    """The layers of a sequence, those of sequences in it included, that do something."""
+def _flat_modules(module: nn.Module) -> list[nn.Module]:
+    """The modules of a sequence and of the sequences in it, in order, without identities."""
 
     if not isinstance(module, nn.Sequential) or module.__class__ is not nn.Sequential:
         return [] if module.__class__ is nn.Identity else [module]
-    return [layer for child in module for layer in _unfolded(child)]
+    return [layer for child in module for layer in _flat_modules(child)]

@@ -1,0 +1,67 @@
+"""When the sparse engine is used: fixed rules of density, network and batch size, never a timing, so that runs repeat.
+
+docs/performance.md has the measurements behind the constants.
+"""
+from collections.abc import Sequence
+
+from lth.models.network import Network
+from lth.recipes.schema import DataSettings, TrainingSettings
+from lth.training.engines.sparse_cpu.kernels import LANES
+from lth.training.engines.sparse_cpu.supported import Chain, DenseLayer, supported_chain
+
+
+def sparse_obstacle(network: Network, data: DataSettings, training: TrainingSettings, *, streamed: bool) -> str | None:
+    """Why the sparse engine cannot train a recipe, None if it can."""
+
+    if supported_chain(network) is None:
+        return f'{network.settings.name} is not a chain of convolutions and dense layers with ReLU between them'
+    if training.precision == 'bf16':
+        return 'training.precision is bf16'
+    if data.moves:
+        return 'the images are augmented or resized'
+    return 'the images are streamed' if streamed else None
+
+
+def faster(kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
+    """Whether a training step is expected to be faster in the sparse engine than in the eager engine, if each layer of
+    the chain keeps this number of weights.
+    """
+
+    if chain.convolutions:
+        return convolutions_pay(kept, chain, batch_size)
+    return pays(sum(kept), chain.dense, batch_size)
+
+
+def pays(kept: int, layers: Sequence[DenseLayer], batch_size: int) -> bool:
+    """Whether a step on `kept` weights of dense layers is expected to be faster here than in the eager engine.
+
+    The unit of cost is the time of a matrix product per weight and image. An eager step costs batch_size + 40 of them
+    per weight; the 40 are the optimizer's. A sparse step costs 80 per kept weight and 64 images, more where the values
+    of all units don't fit into the cache. A network that keeps all weights is never trained here.
+    """
+
+    weights = sum(layer.weight.size for layer in layers)
+    rows = layers[0].weight.shape[1] + sum(layer.weight.shape[0] for layer in layers)
+    sparse = 80 * kept * _chunks(batch_size) * max(1., rows / 1200)
+    return kept < weights and sparse <= weights * (batch_size + 40)
+
+
+def convolutions_pay(kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
+    """Whether a step is expected to be faster here for a chain with convolutions; `kept` weights of each layer.
+
+    A weight of a convolution counts once per output position. A sparse step costs 128 per kept weight and position,
+    and as much as 8 weights per output and position. The 10 million of an eager step are the time that torch needs in
+    addition to the products: most of LeNet-5's step for small batches.
+    """
+
+    sparse, dense = 0, 10_000_000
+    for layer, count in zip(chain.layers, kept, strict=True):
+        sparse += 128 * (count + 8 * layer.weight.shape[0]) * layer.positions * _chunks(batch_size)
+        dense += layer.weight.size * (layer.positions * batch_size + 40)
+    return sum(kept) < sum(layer.weight.size for layer in chain.layers) and sparse <= dense
+
+
+def _chunks(batch_size: int) -> int:
+    """Number of chunks of 64 images that a batch fills, the last one perhaps in part."""
+
+    return -(-batch_size // LANES)
