@@ -1,4 +1,5 @@
 """Data sets given as Python objects: arrays and torch data sets, and the names they get."""
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy
@@ -120,7 +121,8 @@ def test_a_data_set_that_raises_or_has_no_length_is_refused():
             raise OSError('no such file')
 
     class Endless(IterableDataset[Tensor]):
-        """Without a length."""
+        def __iter__(self) -> Iterator[Tensor]:
+            return iter(IMAGES)
 
     for data_set, message in ((Broken([1]), 'Reading the data set Broken raised OSError: no such file'),
                               (Endless(), 'type Endless, which has no length')):
