@@ -24,7 +24,7 @@ from lth.system import files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
 from lth.training.engines.names import EngineChoice, engine_choice
-from lth.training.task import Measurement, Score, State
+from lth.training.task import Measurement, Metrics, State
 
 
 @dataclass(frozen=True)
@@ -210,9 +210,9 @@ def _together(alone: list[Round]) -> Round:
 def _measured(*alone: Measurement) -> Measurement:
     """The measurements of several seeds at one iteration as one."""
 
-    def score(parts: Sequence[Score | None]) -> Score:
+    def score(parts: Sequence[Metrics | None]) -> Metrics:
         whole = [part for part in parts if part]
-        return Score(tuple(part.loss[0] for part in whole), tuple(part.accuracy[0] for part in whole))
+        return Metrics(tuple(part.loss[0] for part in whole), tuple(part.accuracy[0] for part in whole))
 
     train = score([one.train for one in alone]) if alone[0].train else None
     return Measurement(alone[0].iteration, train, score([one.validation for one in alone]),

@@ -22,7 +22,7 @@ from lth.system import tensor_files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
 from lth.training.engines.names import current_engine_name
-from lth.training.task import Measurement, Score, State
+from lth.training.task import Measurement, Metrics, State
 
 _FORMAT = 1
 _SPLITS = ('train', 'validation', 'test')
@@ -212,13 +212,13 @@ def _row(measurement: Measurement, replicate: int) -> dict[str, Any]:
 
     row: dict[str, Any] = {'iteration': measurement.iteration}
     for name in _SPLITS:
-        score: Score | None = getattr(measurement, name)
+        score: Metrics | None = getattr(measurement, name)
         row[f'{name}_loss'] = score.loss[replicate] if score else None
         row[f'{name}_accuracy'] = score.accuracy[replicate] if score else None
     return row
 
 
 def _measurement(row: dict[str, Any]) -> Measurement:
-    scores = {name: None if row[f'{name}_loss'] is None else Score((row[f'{name}_loss'],), (row[f'{name}_accuracy'],))
+    scores = {name: None if row[f'{name}_loss'] is None else Metrics((row[f'{name}_loss'],), (row[f'{name}_accuracy'],))
               for name in _SPLITS}
     return Measurement(iteration=row['iteration'], **scores)  # type: ignore[arg-type]

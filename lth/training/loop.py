@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from lth.errors import LthError
-from lth.training.engines import scoring
-from lth.training.task import Measurement, Parametrization, Score, Segment, State, Task
+from lth.training.engines import metrics
+from lth.training.task import Measurement, Metrics, Parametrization, Segment, State, Task
 
 
 def train(
@@ -34,29 +34,29 @@ def train(
 
 
 def measure(
-        task: Task, state: State, train_score: Score | None = None, token: object = None) -> Measurement:
+        task: Task, state: State, train_score: Metrics | None = None, token: object = None) -> Measurement:
     """Validation and test, measured now; told to whoever watches."""
 
-    validation = task.engine.score(task, state, [division[1] for division in task.splits], token)
-    test = task.engine.score(task, state, None, token)
+    validation = task.engine.evaluate(task, state, [division[1] for division in task.splits], token)
+    test = task.engine.evaluate(task, state, None, token)
     measurement = Measurement(state.step, train_score, validation, test)
     for seed, *losses in zip(task.seeds, validation.loss, measurement.test.loss):
         if not all(math.isfinite(loss) for loss in losses):
             raise _divergence(task, seed, state.step)
-    task.watch(state.step, measurement)
+    task.on_step(state.step, measurement)
     return measurement
 
 
 def accuracy(task: Task, state: State) -> tuple[float, ...]:
     """The test accuracy of each replicate, measured now."""
 
-    return task.engine.score(task, state, None).accuracy
+    return task.engine.evaluate(task, state, None).accuracy
 
 
 def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) -> State:
     """The state with BatchNorm's running statistics taken from its own weights, over so many training pictures."""
 
-    return scoring.reestimate_batch_norm(task, state, [training[:at_most] for training, _ in task.splits])
+    return metrics.reestimate_batch_norm(task, state, [training[:at_most] for training, _ in task.splits])
 
 
 def _stops(task: Task, start: int, until: int) -> Sequence[int]:
@@ -72,11 +72,11 @@ def _shown(state: State, parametrization: Parametrization | None) -> State:
     return replace(state, weights=parametrization.weights(state.weights, state.step)) if parametrization else state
 
 
-def _running(advance: Segment, batch_size: int) -> Score:
+def _running(advance: Segment, batch_size: int) -> Metrics:
     """Means over the steps since the last stop."""
 
     accuracies = advance.correct.to(torch.float64).mean(1) / batch_size
-    return Score(tuple(advance.losses.to(torch.float64).mean(1).tolist()), tuple(accuracies.tolist()))
+    return Metrics(tuple(advance.losses.to(torch.float64).mean(1).tolist()), tuple(accuracies.tolist()))
 
 
 def _refuse_divergence(task: Task, advance: Segment) -> None:

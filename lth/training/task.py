@@ -14,7 +14,7 @@ from lth.recipes.schema import DataSettings, TrainingSettings
 from lth.training.lr_schedules import Rates, learning_rates
 
 
-class Score(NamedTuple):
+class Metrics(NamedTuple):
     """Mean loss and share of right answers of each replicate: R numbers each."""
 
     loss: tuple[float, ...]
@@ -25,9 +25,9 @@ class Measurement(NamedTuple):
     """The scores at one iteration. Training scores are running ones since the measurement before; none at the start."""
 
     iteration: int
-    train: Score | None
-    validation: Score
-    test: Score
+    train: Metrics | None
+    validation: Metrics
+    test: Metrics
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class Engine(Protocol):
         parametrization `state.weights` and `trainable` are of what is learned, (R, L).
         """
 
-    def score(
-            self, task: 'Task', state: State, pictures: Sequence[Tensor] | None, token: object = None, /) -> Score:
+    def evaluate(
+            self, task: 'Task', state: State, pictures: Sequence[Tensor] | None, token: object = None, /) -> Metrics:
         """The replicates' scores on training-set images, given by their indices, (n,) each, or on the test set if None.
         `token` is the one of the segment that yielded the state, if this engine yielded it.
         """
@@ -129,7 +129,7 @@ class Task:
     training: TrainingSettings
     seeds: tuple[int, ...]
     engine: Engine
-    watch: OnStep = ignore_step
+    on_step: OnStep = ignore_step
     split_seeds: tuple[int, ...] = ()
 
     @cached_property

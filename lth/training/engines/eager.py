@@ -7,9 +7,9 @@ from torch import Tensor
 
 from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.engines.precision import precision_context
-from lth.training.engines.scoring import score
+from lth.training.engines.metrics import evaluate
 from lth.training.engines.step import TrainingStep
-from lth.training.task import Parametrization, Score, Segment, State, Task
+from lth.training.task import Metrics, Parametrization, Segment, State, Task
 
 
 @dataclass(frozen=True)
@@ -38,11 +38,11 @@ class Eager:
                     begin_noise(at)
                     program.optimizer.set_rate(float(task.learning_rates[at]))
                     losses[:, column], correct[:, column] = program.step(program.batches.columns[position], at)
-                    task.watch(at, None)
+                    task.on_step(at, None)
             step = stop
             yield Segment(replace(program.state(step), engine=self.name), losses, correct)
 
-    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None, _token: object = None, /) -> Score:
+    def evaluate(self, task: Task, state: State, pictures: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:
         """The replicates' scores on training-set pictures, or on the test set if None."""
 
-        return score(task, state, pictures)
+        return evaluate(task, state, pictures)

@@ -312,7 +312,7 @@ def test_the_one_round_is_the_drawn_weights_under_the_mask_measured_untrained(na
     for name_, buffer in start.buffers.items():
         assert torch.equal(only.ticket.buffers[name_], buffer) and torch.equal(only.trained.buffers[name_], buffer)
     assert only.trained.history == (only.trained.history[0],)
-    assert only.trained.history[0].test == CPU.score(task, only.trained, None)
+    assert only.trained.history[0].test == CPU.evaluate(task, only.trained, None)
 
 
 @pytest.mark.parametrize('name', ALL)

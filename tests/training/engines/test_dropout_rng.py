@@ -57,7 +57,7 @@ def test_training_with_dropout_leaves_the_global_generator_alone():
 def test_measuring_drops_nothing():
     task = dropping(0.9)
     state = start_of(task)
-    assert CPU.score(task, state, None) == CPU.score(replace(task, network=dropping(0.).network), state, None)
+    assert CPU.evaluate(task, state, None) == CPU.evaluate(replace(task, network=dropping(0.).network), state, None)
 
 
 def test_seeds_with_dropout_train_apart():

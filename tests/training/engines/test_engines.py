@@ -107,9 +107,9 @@ def test_stacked_replicates_are_measured_as_each_alone():
     task = task_of(seeds=(0, 1, 2))
     state, chosen = start_of(task), [division[1] for division in task.splits]
     for pictures in (chosen, None):
-        found = CPU.score(task, state, pictures)
+        found = CPU.evaluate(task, state, pictures)
         for row, seed in enumerate(task.seeds):
-            alone = CPU.score(replace(task, seeds=(seed,)), State(state.weights[row:row + 1], {}),
+            alone = CPU.evaluate(replace(task, seeds=(seed,)), State(state.weights[row:row + 1], {}),
                               pictures and pictures[row:row + 1])
             assert found.accuracy[row] == alone.accuracy[0]
             assert found.loss[row] == pytest.approx(alone.loss[0], rel=1e-6)
@@ -176,18 +176,18 @@ def test_scores_equal_a_plain_count_and_see_no_augmentation():
     pictures = task.splits[0][1]
     images, labels = task.data.train.images[pictures] / 255, task.data.train.labels[pictures]
     logits = task.network.logits(state.weights[0], {}, images)
-    score = CPU.score(task, state, [pictures])
+    score = CPU.evaluate(task, state, [pictures])
     assert score.accuracy[0] == (logits.argmax(1) == labels).float().mean().item()
     assert score.loss[0] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-5)
-    assert CPU.score(moving, state, [pictures]) == score
-    assert CPU.score(moving, state, None) == CPU.score(task, state, None)
+    assert CPU.evaluate(moving, state, [pictures]) == score
+    assert CPU.evaluate(moving, state, None) == CPU.evaluate(task, state, None)
 
 
 def test_scoring_changes_neither_weights_nor_running_statistics():
     task = task_of('resnet20', shape=(3, 8, 8))
     state = start_of(task)
     weights, buffers = state.weights.clone(), {name: buffer.clone() for name, buffer in state.buffers.items()}
-    CPU.score(task, state, None)
+    CPU.evaluate(task, state, None)
     assert torch.equal(state.weights, weights)
     assert all(torch.equal(state.buffers[name], buffer) for name, buffer in buffers.items())
 

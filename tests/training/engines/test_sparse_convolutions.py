@@ -173,7 +173,7 @@ def test_scores_are_those_of_the_plain_engine(density):
     trained = ends(task, *ticket_of(task, density), 9)
     for pictures in ([task.splits[0][1]], [torch.tensor([5, 3, 199, 7] * 17)], None):
         for found in (trained, replace(trained, weights=trained.weights.clone())):
-            mine, theirs = SPARSE.score(task, found, pictures), CPU.score(task, found, pictures)
+            mine, theirs = SPARSE.evaluate(task, found, pictures), CPU.evaluate(task, found, pictures)
             assert mine.accuracy == theirs.accuracy
             assert mine.loss == pytest.approx(theirs.loss, rel=1e-6)
 
@@ -181,7 +181,7 @@ def test_scores_are_those_of_the_plain_engine(density):
 def test_what_was_prepared_is_all_that_is_compiled():
     sparse_engine.compile_kernels()
     task = conv_2(shape=(3, 8, 8), optimizer=SGD, data={'normalization': 'standardize'}, batch_size=1)
-    SPARSE.score(task, ends(task, *ticket_of(task, 0.2), 1, 3), None)
+    SPARSE.evaluate(task, ends(task, *ticket_of(task, 0.2), 1, 3), None)
     assert [len(kernel.signatures) for kernel in (kernels.train, kernels.score, kernels.turned_once)] == [1, 1, 1]
 
 

@@ -127,7 +127,7 @@ def test_what_was_prepared_is_all_that_is_compiled():
     sparse_engine.compile_kernels()
     task = task_of(optimizer=SGD, data={'normalization': 'standardize'}, batch_size=1)
     state, alive = ticket_of(task, 0.2)
-    SPARSE.score(task, ends(task, state, alive, 1, 3), None)
+    SPARSE.evaluate(task, ends(task, state, alive, 1, 3), None)
     assert [len(kernel.signatures) for kernel in (kernels.train, kernels.score, kernels.turned_once)] == [1, 1, 1]
 
 
@@ -205,7 +205,7 @@ def test_where_it_stops_or_a_call_ends_changes_nothing(monkeypatch):
     assert torch.equal(ends(task, ends(task, state, alive, 7), alive, 13).weights, once.weights)
     seen: list[int] = []
     monkeypatch.setattr(sparse_engine, '_WORK', 1)
-    watched = replace(task, watch=lambda step, _: seen.append(step))
+    watched = replace(task, on_step=lambda step, _: seen.append(step))
     assert torch.equal(ends(watched, state, alive, 13).weights, once.weights)
     assert seen == list(range(13))
 
@@ -213,9 +213,9 @@ def test_where_it_stops_or_a_call_ends_changes_nothing(monkeypatch):
 def test_measuring_in_many_calls_changes_nothing_but_rounding(monkeypatch):
     task = task_of(pictures=300)
     state = ends(task, *ticket_of(task, 0.2), 9)
-    once = SPARSE.score(task, state, None)
+    once = SPARSE.evaluate(task, state, None)
     monkeypatch.setattr(sparse_engine, '_WORK', 1)
-    again = SPARSE.score(task, state, None)
+    again = SPARSE.evaluate(task, state, None)
     assert again.accuracy == once.accuracy and again.loss == pytest.approx(once.loss, rel=1e-12)
 
 
@@ -251,7 +251,7 @@ def test_scores_are_those_of_the_plain_engine(density):
     chosen = [torch.tensor([5, 3, 200, 7] * 17)]
     for pictures in ([task.splits[0][1]], chosen, None):
         for found in (trained, replace(trained, weights=trained.weights.clone())):
-            mine, theirs = SPARSE.score(task, found, pictures), CPU.score(task, found, pictures)
+            mine, theirs = SPARSE.evaluate(task, found, pictures), CPU.evaluate(task, found, pictures)
             assert mine.accuracy == theirs.accuracy
             assert mine.loss == pytest.approx(theirs.loss, rel=1e-6)
 
@@ -260,8 +260,8 @@ def test_scores_with_a_token_equal_those_without_even_after_training_has_gone_on
     task = task_of(pictures=300)
     state, alive = ticket_of(task, 0.2)
     segments = list(SPARSE.run(task, state, trainable=alive, stops=[3, 9]))
-    scores = [SPARSE.score(task, segment.state, None, segment.token) for segment in segments]
-    assert scores == [SPARSE.score(task, segment.state, None) for segment in segments]
+    scores = [SPARSE.evaluate(task, segment.state, None, segment.token) for segment in segments]
+    assert scores == [SPARSE.evaluate(task, segment.state, None) for segment in segments]
     assert scores[0] != scores[1]
 
 

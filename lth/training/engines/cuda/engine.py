@@ -15,10 +15,10 @@ from lth.training.engines.backward import make_backward
 from lth.training.engines.cuda.batched_mlp import make_batched_backward
 from lth.training.engines.cuda.packed import PackedWeights, pack_surviving
 from lth.training.engines.precision import precision_context
-from lth.training.engines.scoring import score
+from lth.training.engines.metrics import evaluate
 from lth.training.engines.sparse_cpu.supported import DenseLayer, supported_dense_chain
 from lth.training.engines.step import Pass, TrainingStep
-from lth.training.task import Parametrization, Score, Segment, State, Task
+from lth.training.task import Metrics, Parametrization, Segment, State, Task
 
 _WARMUP = 3
 # Small networks cost less than the launch of a graph, so one graph holds several of their steps.
@@ -47,10 +47,10 @@ class CudaGraph:
             self._last = (task, learned, CapturedStep(task, state, learned))
         yield from self._last[2].run(state, trainable=trainable, stops=stops)
 
-    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None, _token: object = None, /) -> Score:
+    def evaluate(self, task: Task, state: State, pictures: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:
         """The replicates' scores on training-set pictures, or on the test set if None."""
 
-        return score(task, state, pictures)
+        return evaluate(task, state, pictures)
 
 
 class CapturedStep:
@@ -92,7 +92,7 @@ class CapturedStep:
                     self._program.batches.begin(epoch)
                     self._counters[1].fill_(position)
                 self._advance(min(stop, (epoch + 1) * self._task.steps_per_epoch) - start)
-                self._task.watch(start, None)
+                self._task.on_step(start, None)
             losses, correct = (table[:, :stop - step].clone() for table in (self._losses, self._correct))
             step = stop
             here = replace(self._program.state(step), engine=CudaGraph.name)

@@ -27,7 +27,7 @@ from lth.training.engines.sparse_cpu.dense_layout import Averages, Wiring, bytes
 from lth.training.engines.sparse_cpu.kernels import LANES, SIDE, Pictures, Room, Vectors
 from lth.training.engines.sparse_cpu.rule import faster, sparse_obstacle
 from lth.training.engines.sparse_cpu.supported import Chain, DenseLayer, supported_chain
-from lth.training.task import Parametrization, Score, Segment, State, Task
+from lth.training.task import Metrics, Parametrization, Segment, State, Task
 
 _Rows = NDArray[np.int64]
 _Floats = NDArray[np.float32]
@@ -72,16 +72,16 @@ class SparseCpu:
             token = [network._replace(weights=network.weights.copy()) for network in networks]
             yield Segment(state, losses, correct, token)
 
-    def score(self, task: Task, state: State, pictures: Sequence[Tensor] | None, token: object = None, /) -> Score:
+    def evaluate(self, task: Task, state: State, pictures: Sequence[Tensor] | None, token: object = None, /) -> Metrics:
         """The replicates' scores on training-set pictures, or on the test set if None."""
 
         opened = cast(list[_Open], token) if token else self._networks(task, state.weights)
         if opened is None:
-            return self._plain.score(task, state, pictures)
+            return self._plain.evaluate(task, state, pictures)
         split = task.data.test if pictures is None else task.data.train
         rows = [_scored(network, self._shown(task, split, pictures[replicate] if pictures else None))
                 for replicate, network in enumerate(opened)]
-        return Score(*zip(*rows, strict=True))
+        return Metrics(*zip(*rows, strict=True))
 
     def expects(self, network: Network, kept: int, batch_size: int) -> bool:
         """Whether a network with so many prunable weights left, as many of each layer, would be for the compiled loops.
@@ -196,7 +196,7 @@ class _Training:
             steps = min(stop - self._step, self._task.steps_per_epoch - position, at_once)
             here = slice(self._step - start, self._step - start + steps)
             self._train(self._rows(epoch)[position:position + steps], losses[here], correct[here])
-            self._task.watch(self._step - 1, None)
+            self._task.on_step(self._step - 1, None)
         return torch.from_numpy(losses), torch.from_numpy(correct)
 
     def write(self, state: State, replicate: int) -> None:

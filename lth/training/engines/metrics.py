@@ -11,13 +11,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.datasets import Split, Stream, sampling
 from lth.training.engines.precision import precision_context
-from lth.training.task import Score, State, Task
+from lth.training.task import Metrics, State, Task
 
 # A thousand pictures of CIFAR's size, fewer larger ones: 55 of 224 pixels take VGG-19's first layer 1.4 GB.
 _MOST, _NUMBERS = 1000, 2 ** 23
 
 
-def score(task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
+def evaluate(task: Task, state: State, pictures: Sequence[Tensor] | None) -> Metrics:
     """The replicates' scores on training-set pictures by their numbers, one (n,) each, or on the test set if None."""
 
     split = task.data.test if pictures is None else task.data.train
@@ -28,7 +28,7 @@ def score(task: Task, state: State, pictures: Sequence[Tensor] | None) -> Score:
         chosen = torch.arange(len(split.labels)) if pictures is None else pictures[replicate]
         buffers = {name: buffer[replicate] for name, buffer in state.buffers.items()}
         rows.append(_score(task, weights, buffers, split, chosen))
-    return Score(*zip(*rows, strict=True))
+    return Metrics(*zip(*rows, strict=True))
 
 
 @torch.inference_mode()
@@ -49,7 +49,7 @@ def _score(
 
 
 @torch.inference_mode()
-def _stacked(task: Task, weights: Tensor, split: Split, pictures: Sequence[Tensor] | None) -> Score:
+def _stacked(task: Task, weights: Tensor, split: Split, pictures: Sequence[Tensor] | None) -> Metrics:
     """The same for replicates that are stacked, (R, N), as batched products: one by one they would take the GPU longer
     than the training in between.
     """
@@ -67,7 +67,7 @@ def _stacked(task: Task, weights: Tensor, split: Split, pictures: Sequence[Tenso
         loss += F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction='none').view(rows.shape).sum(1)
         correct += (logits.argmax(2) == labels).sum(1)
     count = chosen.shape[1]
-    return Score(tuple((loss / count).tolist()), tuple((correct / count).tolist()))
+    return Metrics(tuple((loss / count).tolist()), tuple((correct / count).tolist()))
 
 
 @torch.no_grad()
