@@ -66,9 +66,8 @@ def _use(entry: 'Preset') -> str:
         case 'gem':
             return f'gem in {entry.model or "any model"} on {entry.dataset or "any data set"}'
         case 'fallback':
-            family = entry.name.removesuffix(f'-{entry.dataset}').replace('default', 'model')
-            place = f' on {entry.dataset}' if entry.dataset else ''
-            return f'fallback for {entry.model or f"any {family}"}{place}'
+            model = entry.model or f'any {entry.family or "model"}'
+            return f'fallback for {model} on {entry.dataset}' if entry.dataset else f'fallback for {model}'
 
 
 def _print_columns(rows: Sequence[Sequence[str]]) -> None:

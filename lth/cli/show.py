@@ -35,7 +35,8 @@ def show(
     # torch takes 2 s to import, and `--help` must not wait for it.
     from lth.recipes import presets  # pylint: disable=import-outside-toplevel
     from lth.system.files import dump_yaml  # pylint: disable=import-outside-toplevel
-    raw, origin = presets.find(name)
+    found = presets.find(name)
+    raw, origin = found.settings, found.origin
     model, dataset = _name(raw, 'model'), _name(raw, 'data')
     if model and dataset:
         recipe = experiments.resolve.ticket_plan(model, dataset, changes({}, []), recipe=name).recipe.dump()

@@ -101,11 +101,11 @@ def transfer_plan(
     model = source.plan.recipe.dump()['model']
     pair = MODELS.canonical(model['name']), DATASETS.canonical(dataset)
     default = presets.default_recipe(*pair)
-    raw, origin, note = default if recipe is None else presets.select_recipe(recipe, default)
+    found = default if recipe is None else presets.select_recipe(recipe, default)
 
     def plan(kept: Sequence[int]) -> Plan:
-        derived = {**raw, 'model': model, 'algorithm': {**settings, 'kept': list(kept)}}
-        return plan_for((derived, origin, note), pair, changes, training_length(changes.epochs), device=device)
+        raw = {**found.settings, 'model': model, 'algorithm': {**settings, 'kept': list(kept)}}
+        return plan_for(replace(found, settings=raw), pair, changes, training_length(changes.epochs), device=device)
 
     # How many weights a ticket keeps on the other data set depends on the network there.
     network = plan([0] * len(source.numbers)).network

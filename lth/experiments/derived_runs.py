@@ -34,7 +34,8 @@ def derived_recipe(
         'kept': source.plan.network.layout.prunable_count if control == 'dense' else source.kept, 'control': control}
     raw['source'] = f'{where}, round {source.number}'
     if dataset is not None:
-        raw['data'] = {**presets.default_recipe(raw['model']['name'], dataset)[0].get('data', {}), 'name': dataset}
+        settings = presets.default_recipe(raw['model']['name'], dataset).settings.get('data', {})
+        raw['data'] = {**settings, 'name': dataset}
     return raw
 
 

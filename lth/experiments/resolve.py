@@ -13,14 +13,12 @@ from lth.errors import LthError, suggestion
 from lth.experiments.plan import Plan, make_plan
 from lth.models.registry import MODELS, settings_class
 from lth.recipes import presets
+from lth.recipes.presets import RawRecipe
 from lth.recipes.rare_gems import Conversion, finetuning_milestones
 from lth.recipes.schema import merge
 from lth.registry.registry import normalize_name
 from lth.system.files import Raw
 from lth.training.engines import select
-
-# A recipe, where it comes from, and a note if it was made for another model or data set.
-FoundRecipe = tuple[Raw, str, str | None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def gem_plan(
                        'the same as a share, such as --density 0.0059.')
     pair = _canonical_pair(model, dataset)
     found = _selected_recipe(recipe, presets.gem_recipe(*pair, density, gem_algorithm(algorithm or 'gem-miner')))
-    return plan_for(found, pair, _with_density(changes, density), _gem_lengths(found[0], changes.epochs), device=device)
+    return plan_for(found, pair, _with_density(changes, density), _gem_lengths(found.settings, changes.epochs), device=device)
 
 
 def converted_plan(
@@ -87,7 +85,7 @@ def converted_plan(
                        '--set algorithm.rounds=N.')
     raw, pair = _adapted(conversion.recipe, model, dataset)
     lengths = _gem_lengths(raw, changes.epochs)
-    return plan_for((raw, origin, None), pair, _with_density(changes, density), lengths, device=device)
+    return plan_for(RawRecipe(raw, origin), pair, _with_density(changes, density), lengths, device=device)
 
 
 def gem_density(sparsity: float | None, density: float | None) -> float | None:
@@ -128,15 +126,14 @@ def training_length(epochs: int | None) -> dict[str, Any]:
 
 
 def plan_for(
-        found: FoundRecipe, pair: tuple[str, str], changes: Changes, lengths: Mapping[str, Any], *, device: str,
+        found: RawRecipe, pair: tuple[str, str], changes: Changes, lengths: Mapping[str, Any], *, device: str,
 ) -> Plan:
     """The plan of a recipe for this model and data set with the changes; LthError if it is for others."""
 
-    written, origin, note = found
-    written = _for_pair(written, pair, origin)
+    written = _for_pair(found.settings, pair, found.origin)
     raw = changes.apply(written, lengths)
-    origin = f'{origin} with the given options' if raw != written else origin
-    plan = make_plan(_for_pair(raw, pair, origin), origin, (note,) if note else ())
+    origin = f'{found.origin} with the given options' if raw != written else found.origin
+    plan = make_plan(_for_pair(raw, pair, origin), origin, (found.note,) if found.note else ())
     if 'precision' in raw['training']:
         return plan
     training = plan.recipe.training.model_copy(update={'precision': select.default_precision(device, plan.network)})
@@ -157,7 +154,7 @@ def _canonical_pair(model: str, dataset: str) -> tuple[str, str]:
     return MODELS.canonical(model), DATASETS.canonical(dataset)
 
 
-def _selected_recipe(name: str | None, default: FoundRecipe) -> FoundRecipe:
+def _selected_recipe(name: str | None, default: RawRecipe) -> RawRecipe:
     return default if name is None else presets.select_recipe(name, default)
 
 
@@ -199,7 +196,7 @@ def _adapted(raw: Raw, model: str | None, dataset: str | None) -> tuple[Raw, tup
         known = settings_class(pair[0]).model_fields
         raw['model'] = {key: value for key, value in raw['model'].items() if key in known} | {'name': pair[0]}
     if pair[1] != own[1]:
-        raw['data'] = presets.gem_recipe(*pair, 0.05, 'gem-miner')[0]['data'] | {'name': pair[1]}
+        raw['data'] = presets.gem_recipe(*pair, 0.05, 'gem-miner').settings['data'] | {'name': pair[1]}
     return raw, pair
 
 

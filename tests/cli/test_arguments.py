@@ -51,7 +51,7 @@ def test_only_a_file_with_gaps_tells_whose_settings_fill_them(lth, tmp_path, gap
         del recipe['training']['batch_size']
     (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(recipe))
     result = lth('find-ticket', 'conv-2', 'mnist', '--recipe', 'mine.yaml', '--dry-run')
-    assert ('took those of conv-2.yaml' in result.err) == gap
+    assert ('using conv-2.yaml' in result.err) == gap
 
 
 @pytest.mark.parametrize(('text', 'says'), [

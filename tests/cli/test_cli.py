@@ -115,7 +115,7 @@ def test_one_layer_to_keep_out_needs_no_brackets(lth):
 
 def test_a_pair_without_a_published_setting_says_which_settings_were_taken(lth):
     result = lth('find-ticket', 'conv-2', 'mnist', '--dry-run')
-    assert 'no published setting for conv-2 on mnist: took those of conv-2.yaml' in result.err
+    assert 'no published recipe for conv-2 on mnist: using conv-2.yaml' in result.err
 
 
 def test_a_milestone_that_is_never_reached_is_remarked(lth):

@@ -33,8 +33,8 @@ def test_percent_and_share_ask_for_the_same(lth):
 
 
 @pytest.mark.parametrize(('percent', 'says'), [
-    ('3.72', ''), ('3', 'no published setting for 3%: took those of 3.72%, the nearest'),
-    ('1', 'no published setting for 1%: took those of 1.44%, the nearest')])
+    ('3.72', ''), ('3', 'no published recipe for 3%: using the nearest, for 3.72%'),
+    ('1', 'no published recipe for 1%: using the nearest, for 1.44%')])
 def test_the_nearest_published_sparsity_is_taken_and_named(lth, percent, says):
     result = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', percent, '--dry-run', '--json')
     assert says in result.err and ('Note' in result.err) == bool(says)

@@ -9,19 +9,15 @@ from lth.models.registry import MODELS
 from lth.recipes import presets
 from lth.recipes.schema import merge
 
-GEMS = ('gem', 'gem-at-init', 'gem-edge-popup', 'gem-global-edge-popup', 'gem-hypercube', 'gem-supermask')
-STANDS_FOR = dict.fromkeys(GEMS, 'lenet-5') | {
-    'resnet': 'resnet32', 'vgg': 'vgg11', 'wide-resnet': 'wide-resnet28-2',
-    'default': 'lenet-300-100'}
+EXAMPLES = {'resnet': 'resnet32', 'vgg': 'vgg11', 'wide-resnet': 'wide-resnet28-2', None: 'lenet-5'}
 
 
 @functools.cache
 def plan(name: str) -> Plan:
     """The plan of a recipe, with a model and a data set that a fallback would serve."""
 
-    family = name.removesuffix(f'-{presets.preset(name).dataset}')
-    names = {'model': {'name': STANDS_FOR.get(family, family)}, 'data': {'name': 'fashion-mnist'}}
-    return make_plan(merge(names, presets.find(name)[0]), name)
+    names = {'model': {'name': EXAMPLES[presets.preset(name).family]}, 'data': {'name': 'fashion-mnist'}}
+    return make_plan(merge(names, presets.find(name).settings), name)
 
 
 @pytest.mark.parametrize('name', presets.names())
@@ -31,18 +27,27 @@ def test_every_recipe_can_be_planned_as_it_is_and_names_its_source(name):
 
 
 @pytest.mark.parametrize('name', presets.names())
-def test_a_name_tells_what_a_recipe_is_for(name):
-    entry = presets.preset(name)
-    pair = f'{entry.model}-{entry.dataset}'
-    if entry.role == 'gem':
-        percent = name.removeprefix(f'gem-{pair}-')
-        density = plan(name).recipe.dump()['algorithm']['density']
-        assert name in GEMS or float(percent) == pytest.approx(100 * density)
-    elif entry.role == 'fallback':
-        assert not (entry.model and entry.dataset)
-        assert name.removesuffix(f'-{entry.dataset}') in (entry.model, *STANDS_FOR)
-    else:
-        assert name == pair if entry.role == 'default' else name.startswith(f'{pair}-')
+def test_the_file_name_of_a_preset_agrees_with_what_its_settings_are_for(name):
+    preset = presets.preset(name)
+    pair = f'{preset.model}-{preset.dataset}'
+    match preset.role:
+        case 'default':
+            assert name == pair
+        case 'variant':
+            assert name.startswith(f'{pair}-')
+        case 'fallback':
+            assert name == '-'.join(filter(None, [preset.model or preset.family or 'default', preset.dataset]))
+        case 'gem':
+            algorithm = {'gem-miner': 'gem', 'snip': 'gem-at-init'}.get(preset.algorithm, f'gem-{preset.algorithm}')
+            assert name == (f'gem-{pair}-{100 * preset.density:g}' if preset.model else algorithm)
+
+
+def test_a_preset_for_a_model_without_a_data_set_of_its_own_covers_any_data_set():
+    assert presets.preset('conv-2').covers('conv-2', 'svhn')
+    assert not presets.preset('conv-2').covers('conv-4', 'svhn')
+    assert presets.preset('vgg-cifar10').covers('vgg13', 'cifar10')
+    assert not presets.preset('vgg-cifar10').covers('vgg13', 'svhn')
+    assert not presets.preset('vgg-cifar10').covers('resnet20', 'cifar10')
 
 
 # Percent of weights left after so many prunings, and iterations of a training where ours are exactly the paper's.
@@ -107,15 +112,15 @@ def test_morcos_et_al_reset_to_one_epoch_in(name):
     ('vgg19', 'imagenet', 'default-imagenet.yaml'), ('torchvision:vit_b_16', 'imagenet', 'default-imagenet.yaml'),
     ('../../etc/passwd:net', 'cifar10', 'default.yaml'), ('my.networks:resnet', 'my.data:all', 'default.yaml')])
 def test_a_pair_takes_the_nearest_recipe_and_says_so_if_it_is_not_its_own(model, dataset, origin):
-    _, found, note = presets.default_recipe(model, dataset)
-    assert found == origin
-    assert (note is None) == (origin == f'{model}-{dataset}.yaml')
-    assert note is None or note.startswith(f'no published setting for {model} on {dataset}: took those of {origin}')
+    recipe = presets.default_recipe(model, dataset)
+    assert recipe.origin == origin
+    assert (recipe.note is None) == (origin == f'{model}-{dataset}.yaml')
+    assert not recipe.note or recipe.note.startswith(f'no published recipe for {model} on {dataset}: using {origin}')
 
 
 @pytest.mark.parametrize('model', MODELS.names())
 def test_no_model_of_the_zoo_falls_to_what_suits_unknown_networks(model):
-    assert presets.default_recipe(model, 'cifar10')[1] != 'default.yaml'
+    assert presets.default_recipe(model, 'cifar10').origin != 'default.yaml'
 
 
 @pytest.mark.parametrize('name', ['resnet', 'vgg', 'wide-resnet', 'mobilenet-v2'])
@@ -126,10 +131,10 @@ def test_pictures_are_mirrored_on_cifar10_but_not_where_they_may_be_digits(name)
 
 def test_a_recipe_with_a_base_says_only_what_differs(tmp_path):
     (tmp_path / 'mine.yaml').write_text('base: resnet20-cifar10-low\nalgorithm: {rounds: 3}\n')
-    raw, origin = presets.find(str(tmp_path / 'mine.yaml'))
-    low = presets.find('resnet20-cifar10-low')[0]
-    assert origin == 'mine.yaml'
-    assert raw == merge(low, {'algorithm': {'rounds': 3}, 'source': f'mine.yaml over {low["source"]}'})
+    mine = presets.find(str(tmp_path / 'mine.yaml'))
+    low = presets.find('resnet20-cifar10-low').settings
+    assert mine.origin == 'mine.yaml'
+    assert mine.settings == merge(low, {'algorithm': {'rounds': 3}, 'source': f'mine.yaml over {low["source"]}'})
 
 
 @pytest.mark.parametrize('base', ['resnet20-cifar10-lo', '[1]', 'mine.yaml'])
@@ -137,3 +142,31 @@ def test_a_base_that_is_no_recipe_of_lth_is_refused(tmp_path, base):
     (tmp_path / 'mine.yaml').write_text(f'base: {base}\n')
     with pytest.raises(LthError, match='mine.yaml: base: unknown recipe'):
         presets.find(str(tmp_path / 'mine.yaml'))
+
+
+@pytest.mark.parametrize('algorithm', ['edge-popup', 'hypercube', 'supermask'])
+def test_a_gem_recipe_for_another_algorithm_keeps_the_models_finetuning(algorithm):
+    mined = presets.gem_recipe('vgg16', 'cifar10', 0.014, 'gem-miner').settings
+    recipe = presets.gem_recipe('vgg16', 'cifar10', 0.014, algorithm).settings
+    assert recipe['algorithm']['finetune'] == mined['algorithm']['finetune']
+    assert recipe['algorithm'].get('penalty') == (mined['algorithm']['penalty'] if algorithm == 'hypercube' else None)
+    assert (recipe['model']['name'], recipe['training']['length']) == ('vgg16', '200 epochs')
+
+
+def test_a_gem_recipe_for_an_algorithm_at_initialization_trains_a_usual_network():
+    recipe = presets.gem_recipe('vgg16', 'cifar10', 0.014, 'synflow').settings
+    assert recipe['model'] == {'name': 'vgg16', 'initializer': 'kaiming-normal'}
+    assert recipe['training']['length'] == '160 epochs'
+    assert recipe['algorithm'] == {'name': 'synflow'}
+
+
+@pytest.mark.parametrize(('percent', 'note'), [
+    (1.44, None), (2, 'no published recipe for 2%: using the nearest, for 1.44%')])
+def test_the_gem_recipe_with_the_nearest_density_is_used(percent, note):
+    recipe = presets.gem_recipe('resnet20', 'cifar10', percent / 100, 'gem-miner')
+    assert (recipe.origin, recipe.note) == ('gem-resnet20-cifar10-1.44.yaml', note)
+
+
+def test_changing_a_found_recipe_does_not_change_the_preset():
+    presets.find('gem').settings['algorithm']['penalty'] = 1.
+    assert presets.find('gem').settings['algorithm']['penalty'] == 1e-4

@@ -56,7 +56,7 @@ def complaints(**over: Any) -> list[str]:
 
 def test_the_published_sample_is_the_published_recipe():
     ours = make_plan(recipe(), 'mine.yml').recipe.dump()
-    theirs = make_plan(presets.find('gem-resnet20-cifar10-0.59')[0], 'gem-resnet20-cifar10-0.59').recipe.dump()
+    theirs = make_plan(presets.find('gem-resnet20-cifar10-0.59').settings, 'gem-resnet20-cifar10-0.59').recipe.dump()
     assert differences(ours | {'source': ''}, theirs | {'source': ''}) == []
     assert ours['source'] == 'mine.yml (rare-gems settings)'
 

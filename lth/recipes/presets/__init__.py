@@ -1,150 +1,205 @@
-"""The recipes that come with lth: one YAML file per model and data set, or per published setting.
+"""The recipes that come with lth, one YAML file each, and the choice of one for a model and a data set.
 
-`MODEL-DATASET.yaml` is the default of that pair, `MODEL.yaml` of that model on any other data set. A family, which is a
-model's name up to its first number, has files as a model has: `resnet-cifar10.yaml`, `resnet.yaml`; and what suits any
-model has them too: `default-imagenet.yaml`, `default.yaml`. `gem-MODEL-DATASET-PERCENT.yaml` and `gem.yaml` are for
-gems by Gem-Miner, `gem-ALGORITHM.yaml` says what other algorithms that train scores do differently, and
-`gem-at-init.yaml` serves those that train nothing. A recipe with a `base` says only what differs from that
-one. To add one, put a file here.
+A preset's name is its file's name. The section `preset` of the file says what the recipe is for, together with the
+names in its sections `model` and `data`:
+
+    role: default     the recipe of this model on this data set
+    role: variant     another recipe for this model on this data set, used only when requested by name
+    role: fallback    for pairs without a recipe: it names only the model, only the data set, or neither; `family`
+                      restricts it to models whose name up to the first number is this word
+    role: gem         for gems: in this model, on this data set, at `algorithm.density`; or, if it names no model, for
+                      its algorithm in any model. The latter is applied on top of the model's recipe for Gem-Miner:
+                      settings in `inherit` are taken from that recipe, settings in `drop` are removed from it
+
+`base: NAME` is another preset that supplies all settings that the file leaves out; a section whose `name` differs, such
+as another optimizer, takes nothing from the base. To add a preset, put a file into this folder.
 """
+import copy
+import functools
 import math
 import re
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from lth.errors import LthError, suggestion
-from lth.recipes.schema import merge
+from lth.recipes.schema import Section, merge, validate_section
 from lth.system import files
 from lth.system.files import Raw
 
 _FOLDER = Path(__file__).parent
+_ANY_GEM = 'gem'
 _AT_INIT = 'gem-at-init'
 
 
-class Preset(NamedTuple):
-    """What a recipe is for: the default of its pair, a variant of it, a fallback, which lacks one name or both, or a
-    gem.
+@dataclass(frozen=True)
+class RawRecipe:
+    """A recipe before validation: its settings, the file that they come from, and a note for the user if that file was
+    made for another model, data set or density.
     """
+
+    settings: Raw
+    origin: str
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a preset is for. `model`, `family` and `dataset` are None if it is for any; `source` is the publication."""
 
     name: str
     role: Literal['default', 'variant', 'fallback', 'gem']
     model: str | None
+    family: str | None
     dataset: str | None
+    algorithm: str
+    density: float | None
     source: str
+
+    def covers(self, model: str, dataset: str) -> bool:
+        """Whether the recipe can be used for this pair."""
+
+        return (self.model in (None, model) and self.dataset in (None, dataset)
+                and self.family in (None, re.split(r'-?\d', model)[0]))
+
+
+class _PresetSection(Section):
+    """The section `preset` of a file."""
+
+    role: Literal['default', 'variant', 'fallback', 'gem']
+    family: str | None = None
+    inherit: list[str] = []
+    drop: list[str] = []
 
 
 def names() -> list[str]:
-    """All recipes by name."""
+    """Names of all presets."""
 
     return sorted(path.stem for path in _FOLDER.glob('*.yaml'))
 
 
+@functools.cache
 def preset(name: str) -> Preset:
-    """What one of these recipes is for."""
+    """What the preset of this name is for."""
 
-    raw, _ = find(name)
+    raw = find(name).settings
     model, dataset = (raw.get(section, {}).get('name') for section in ('model', 'data'))
-    if name.startswith('gem'):
-        return Preset(name, 'gem', model, dataset, raw['source'])
-    role: Literal['default', 'variant'] = 'default' if name == f'{model}-{dataset}' else 'variant'
-    return Preset(name, role if model and dataset else 'fallback', model, dataset, raw['source'])
+    section, algorithm = _section(name), raw['algorithm']
+    return Preset(name, section.role, model, section.family, dataset, algorithm['name'], algorithm.get('density'),
+                  raw['source'])
 
 
-def find(name: str) -> tuple[Raw, str]:
-    """A recipe by its name here or by its file, on top of its base if it names one, and where it was found."""
+def find(name: str) -> RawRecipe:
+    """The preset or recipe file of this name, with the settings of its base."""
 
     raw, origin = _read(name)
     if 'base' not in raw:
-        return raw, origin
+        return RawRecipe(copy.deepcopy(raw), origin)
     base = raw.pop('base')
     if base not in names():
         raise LthError(f'{origin}: base: unknown recipe {base!r}{suggestion(str(base), names())}')
-    return _laid(raw, origin, find(base)[0]), origin
+    return RawRecipe(_with_base(raw, origin, find(base).settings), origin)
 
 
-def default_recipe(model: str, dataset: str) -> tuple[Raw, str, str | None]:
-    """The recipe of a pair, where it was found, and a remark if made for others; names as registered."""
+def default_recipe(model: str, dataset: str) -> RawRecipe:
+    """The recipe that fits the pair best; both names as registered."""
 
-    known, family = names(), re.split(r'-?\d', model)[0]
-    candidates = (f'{model}-{dataset}', f'{family}-{dataset}', f'default-{dataset}', model, family, 'default')
-    name = next(candidate for candidate in candidates if candidate in known)
-    raw, origin = find(name)
-    note = f'no published setting for {model} on {dataset}: took those of {origin}; see --dry-run'
-    return raw, origin, None if name == candidates[0] else note
+    defaults = (entry for entry in _presets() if entry.role in ('default', 'fallback'))
+    candidates = [entry for entry in defaults if entry.covers(model, dataset)]
+    best = max(candidates, key=lambda entry: (bool(entry.dataset), bool(entry.model), bool(entry.family)))
+    found = find(best.name)
+    if best.role == 'default':
+        return found
+    note = f'no published recipe for {model} on {dataset}: using {found.origin} (--dry-run shows its settings)'
+    return replace(found, note=note)
 
 
-def gem_recipe(model: str, dataset: str, density: float, algorithm: str) -> tuple[Raw, str, str | None]:
-    """The recipe of a gem, as `default` gives it: that of the pair whose density is nearest, as a ratio; for another
-    algorithm than Gem-Miner with what that one's recipe says laid over it.
+def gem_recipe(model: str, dataset: str, density: float, algorithm: str) -> RawRecipe:
+    """The gem recipe of the pair that has the nearest density, as a ratio. For an algorithm other than Gem-Miner, its
+    own preset is applied on top.
     """
 
-    raw, origin, note = _mined(model, dataset, density)
-    if algorithm == raw['algorithm']['name']:
-        return raw, origin, note
-    return *_by(algorithm, raw), note
+    pair = _pair_gem_recipe(model, dataset, density)
+    if algorithm == pair.settings['algorithm']['name']:
+        return pair
+    own = [entry.name for entry in _presets() if (entry.role, entry.model, entry.algorithm) == ('gem', None, algorithm)]
+    settings, origin = _on_gem_recipe(own[0] if own else _AT_INIT, algorithm, pair.settings)
+    return RawRecipe(settings, origin, pair.note)
 
 
-def _mined(model: str, dataset: str, density: float) -> tuple[Raw, str, str | None]:
-    known = [name for name in names() if re.fullmatch(f'gem-{re.escape(model)}-{re.escape(dataset)}-[0-9.]+', name)]
-    if not known:
-        raw, origin = find('gem')
-        return raw, origin, f'no published setting for a gem in {model} on {dataset}: took those of {origin}'
-    name = min(known, key=lambda name: abs(math.log(float(name.rpartition('-')[2]) / 100 / density)))
-    raw, origin = find(name)
-    percent = name.rpartition('-')[2]
-    if math.isclose(float(percent) / 100, density):
-        return raw, origin, None
-    raw['algorithm'].pop('final_mask', None)  # what was published for one sparsity alone
-    return raw, origin, f'no published setting for {100 * density:.4g}%: took those of {percent}%, the nearest'
-
-
-def _by(algorithm: str, mined: Raw) -> tuple[Raw, str]:
-    """The recipe of another algorithm, with model and data as Gem-Miner has them for the pair. One that trains scores
-    finetunes as Gem-Miner does; for one that trains nothing `training` is how its gem is trained.
-    """
-
-    name = f'gem-{algorithm}'
-    if name in names():
-        own, _ = _read(name)
-        settings = {**own['algorithm'], 'finetune': mined['algorithm']['finetune']}
-        if algorithm == 'hypercube':
-            settings['penalty'] = mined['algorithm']['penalty']
-        model, training = (merge(mined[section], own.get(section, {})) for section in ('model', 'training'))
-        return {**mined, 'source': own['source'], 'model': model, 'training': training, 'algorithm': settings}, (
-            f'{name}.yaml')
-    own, _ = _read(_AT_INIT)
-    # BatchNorm without scale and shift is for weights that are not trained.
-    model = {key: value for key, value in mined['model'].items() if key != 'norm'} | own['model']
-    return {**mined, 'source': own['source'], 'model': model, 'training': own['training'],
-            'algorithm': {'name': algorithm}}, f'{_AT_INIT}.yaml'
-
-
-def select_recipe(name: str, usual: tuple[Raw, str, str | None]) -> tuple[Raw, str, str | None]:
-    """The recipe of that name or file, as `default` gives it; what a file without base leaves out is the `usual` one's.
-    """
+def select_recipe(name: str, default: RawRecipe) -> RawRecipe:
+    """The preset or file of this name. A file without base takes the settings that it leaves out from `default`."""
 
     raw, origin = _read(name)
     if name in names() or 'base' in raw:
-        return *find(name), None
-    base, _, note = usual
+        return find(name)
     source = {'source': raw.get('source', '')}
-    if merge(base, raw) | source == raw | source:
-        return raw, origin, None
-    return _laid(raw, origin, base), origin, note
+    if merge(default.settings, raw) | source == raw | source:
+        return RawRecipe(raw, origin)
+    return RawRecipe(_with_base(raw, origin, default.settings), origin, default.note)
+
+
+@functools.cache
+def _presets() -> list[Preset]:
+    return [preset(name) for name in names()]
+
+
+def _pair_gem_recipe(model: str, dataset: str, density: float) -> RawRecipe:
+    """The recipe for Gem-Miner in this model on this data set."""
+
+    entries = {entry.density: entry.name for entry in _presets()
+               if (entry.role, entry.model, entry.dataset) == ('gem', model, dataset) and entry.density}
+    if not entries:
+        found = find(_ANY_GEM)
+        return replace(found, note=f'no published recipe for a gem in {model} on {dataset}: using {found.origin}')
+    nearest = min(entries, key=lambda known: abs(math.log(known / density)))
+    found = find(entries[nearest])
+    if math.isclose(nearest, density):
+        return found
+    found.settings['algorithm'].pop('final_mask', None)  # published for that density only
+    note = f'no published recipe for {100 * density:.4g}%: using the nearest, for {100 * nearest:.4g}%'
+    return replace(found, note=note)
+
+
+def _on_gem_recipe(name: str, algorithm: str, pair: Raw) -> tuple[Raw, str]:
+    """The settings of an algorithm's preset on top of the pair's gem recipe, and the preset's file."""
+
+    (raw, origin), section = _read(name), _section(name)
+    raw.pop('base', None)
+    if raw['algorithm']['name'] != algorithm:
+        raw['algorithm'] = {'name': algorithm}
+    settings = merge(pair, raw)
+    for key in section.inherit:
+        part, setting = key.split('.')
+        settings[part][setting] = pair[part][setting]
+    for key in section.drop:
+        part, setting = key.split('.')
+        settings[part].pop(setting, None)
+    return settings, origin
 
 
 def _read(name: str) -> tuple[Raw, str]:
-    """A recipe as it is written."""
+    """The settings that the file of a recipe contains, and the file's name."""
 
-    path = Path(name)
     if name in names():
-        path = _FOLDER / f'{name}.yaml'
-    elif not path.exists():
+        return {key: value for key, value in _preset_file(name).items() if key != 'preset'}, f'{name}.yaml'
+    if not Path(name).exists():
         raise LthError(f'There is no recipe file {name!r}, and no recipe of that name{suggestion(name, names())}')
-    return files.read_yaml(path), path.name
+    return files.read_yaml(Path(name)), Path(name).name
 
 
-def _laid(raw: Raw, origin: str, base: Raw) -> Raw:
-    """A recipe on top of another; it has the source that it gives, or says what it was laid over."""
+def _section(name: str) -> _PresetSection:
+    """The section `preset` of a preset's file."""
+
+    return validate_section(_PresetSection, _preset_file(name)['preset'], f'{name}.yaml: preset')
+
+
+@functools.cache
+def _preset_file(name: str) -> Raw:
+    return files.read_yaml(_FOLDER / f'{name}.yaml')
+
+
+def _with_base(raw: Raw, origin: str, base: Raw) -> Raw:
+    """A recipe on top of another. Unless it has a source, its source is that of the other."""
 
     return merge(base, {'source': f'{origin} over {base["source"]}', **raw})
