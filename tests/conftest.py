@@ -1,4 +1,4 @@
-"""What tests share: small tasks on made-up pictures, real data sets where they are at hand, and the command line."""
+"""Shared by all tests: small tasks on random images, real data sets if present, and the command line."""
 import math
 import os
 from collections.abc import Callable
@@ -27,55 +27,69 @@ ADAM = {'name': 'adam', 'learning_rate': 1.2e-3}
 
 
 class Result(NamedTuple):
-    """What a command gave back."""
+    """Exit code, stdout and stderr of a command."""
 
     code: int
     out: str
     err: str
 
 
-def made_up(shape: tuple[int, int, int] = (1, 8, 8), pictures: int = 48) -> Dataset:
-    """Noise in which the mean brightness tells the class, so that a loss can fall."""
+def random_dataset(shape: tuple[int, int, int] = (1, 8, 8), *, images: int = 48) -> Dataset:
+    """Noise in 4 classes that differ in mean brightness, so that training lowers the loss. Training and test set are
+    the same images.
+    """
 
     random = torch.Generator().manual_seed(7)
-    labels = torch.arange(pictures) % 4
-    images = (torch.rand(pictures, *shape, generator=random) * 100 + 40 * labels.view(-1, 1, 1, 1)).to(torch.uint8)
-    split = Split(images, labels)
+    labels = torch.arange(images) % 4
+    noise = torch.rand(images, *shape, generator=random) * 100
+    split = Split((noise + 40 * labels.view(-1, 1, 1, 1)).to(torch.uint8), labels)
     return Dataset(split, split, (0.4,) * shape[0], (0.2,) * shape[0])
 
 
-def task_of(model: str = 'lenet-300-100', *, seeds: tuple[int, ...] = (0,), shape: tuple[int, int, int] = (1, 8, 8),
-            pictures: int = 48, engine: Engine = CPU, keep_out: tuple[str, ...] = (),
-            data: dict[str, Any] | None = None, **training: Any) -> Task:
-    """A task that takes a moment: 4 classes, batches of 8, 5 steps an epoch unless said otherwise."""
+def make_task(model: str = 'lenet-300-100', *, seeds: tuple[int, ...] = (0,), shape: tuple[int, int, int] = (1, 8, 8),
+              images: int = 48, engine: Engine = CPU, keep_out: tuple[str, ...] = (),
+              data: dict[str, Any] | None = None, **training: Any) -> Task:
+    """A task on `random_dataset` that trains in moments: batches of 8, 5 steps an epoch and 3 epochs by default."""
 
-    exact = settings_class(model)
-    network = Network.of(exact(name=model), shape, 4, keep_out)
+    network = Network.of(settings_class(model)(name=model), shape, 4, keep_out)
     settings = TrainingSettings.model_validate({'length': '3 epochs', 'batch_size': 8, 'optimizer': ADAM} | training)
-    options = DataSettings.model_validate({'name': 'made-up', 'validation': 8} | (data or {}))
-    return Task(network, made_up(shape, pictures).to(engine.device), options, settings, seeds, engine)
+    data_settings = DataSettings.model_validate({'name': 'random', 'validation': 8} | (data or {}))
+    dataset = random_dataset(shape, images=images).to(engine.device)
+    return Task(network, dataset, data_settings, settings, seeds, engine)
 
 
-def start_of(task: Task, dtype: torch.dtype = torch.float32) -> State:
-    """The fresh state of a task."""
+def initial_state(task: Task, dtype: torch.dtype = torch.float32) -> State:
+    """Initial weights and buffers of every replicate of a task."""
 
     weights = torch.stack([task.network.initial_weights(seed) for seed in task.seeds]).to(task.engine.device, dtype)
     buffers = {}
     for name, buffer in task.network.initial_buffers().items():
-        one = buffer.to(task.engine.device, dtype if buffer.is_floating_point() else buffer.dtype)
-        buffers[name] = one.expand(len(weights), *buffer.shape).clone()
+        moved = buffer.to(task.engine.device, dtype if buffer.is_floating_point() else buffer.dtype)
+        buffers[name] = moved.expand(len(weights), *buffer.shape).clone()
     return State(weights, buffers)
 
 
-def everything(task: Task) -> torch.Tensor:
-    """A mask under which all of the vector trains."""
+def full_mask(task: Task) -> torch.Tensor:
+    """A mask under which all parameters train: (R, N) bool."""
 
     return torch.ones(len(task.seeds), task.network.layout.size, dtype=torch.bool, device=task.engine.device)
 
 
+def mlp_task(task: Task, *widths: int, classes: int = 4, bias: bool = True) -> Task:
+    """The task with a network of dense layers with these hidden widths."""
+
+    sizes = [math.prod(task.data.shape), *widths, classes]
+    layers: list[nn.Module] = [nn.Flatten()]
+    torch.manual_seed(0)
+    for inputs, outputs in zip(sizes, sizes[1:]):
+        layers += [nn.Linear(inputs, outputs, bias=bias), nn.ReLU()]
+    module = nn.Sequential(*layers[:-1]).eval()
+    return replace(task, network=Network(module, Layout.of(module), task.data.shape, classes, task.network.settings))
+
+
 @pytest.fixture
 def lth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs a command in an empty folder."""
+    """Runs a command of lth in this process, in an empty folder."""
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('COLUMNS', '200')
@@ -91,23 +105,11 @@ def lth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
 
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
-    """The folder of real data sets, or a skip that says what is missing."""
+    """Returns the folder of the real data sets, or skips the test if the given file or folder is not in it."""
 
     def folder(files: str) -> Path:
-        place = Path(os.environ.get('LTH_DATASETS', Path(__file__).parent.parent / 'datasets'))
-        if not (place / files).exists():
-            pytest.skip(f'{files} is not in {place}: put the data set there, or name its folder in $LTH_DATASETS')
-        return place
+        path = Path(os.environ.get('LTH_DATASETS', Path(__file__).parent.parent / 'datasets'))
+        if not (path / files).exists():
+            pytest.skip(f'{files} is not in {path}: put the data set there, or set $LTH_DATASETS to its folder')
+        return path
     return folder
-
-
-def chained(task: Task, *widths: int, classes: int = 4, bias: bool = True) -> Task:
-    """The task with a network of dense layers of these widths."""
-
-    sizes = [math.prod(task.data.shape), *widths, classes]
-    layers: list[nn.Module] = [nn.Flatten()]
-    torch.manual_seed(0)
-    for inputs, units in zip(sizes, sizes[1:]):
-        layers += [nn.Linear(inputs, units, bias=bias), nn.ReLU()]
-    module = nn.Sequential(*layers[:-1]).eval()
-    return replace(task, network=Network(module, Layout.of(module), task.data.shape, classes, task.network.settings))

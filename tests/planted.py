@@ -1,4 +1,4 @@
-"""Planted tickets: networks and pictures in which a few known weights are all that matters."""
+"""Planted tickets: networks and images in which a few known weights suffice for all four classes."""
 from pathlib import Path
 
 import torch
@@ -7,9 +7,10 @@ from lth.datasets import Dataset, Split
 from lth.models.network import Network
 from lth.models.registry import settings_class
 
-# `flat` is as its initializer draws it. The others have weights of their own. `against`: those of the signal are
-# negative, all others positive. `paths`: a strong path for each class through a hidden unit of its own, and one strong
-# weight into a unit from which little goes on.
+# flat: weights are set by the initializer. The other two set their own weights.
+# against: the weights in SIGNAL are negative, all others positive.
+# paths: one strong path for each class, through its own hidden unit, and one strong weight into a hidden unit whose
+# outgoing weights are small.
 MODELS = '''
 import torch
 from torch import nn
@@ -39,16 +40,16 @@ SIGNAL[torch.arange(4), torch.arange(4) * 2] = True
 
 
 def network(folder: Path, function: str, initializer: str) -> Network:
-    """One of the networks above, for pictures of 1×8×8 in four classes; `folder` is the current one."""
+    """One of the networks in MODELS, for 1×8×8 images in 4 classes. `folder` must be the current folder."""
 
     (folder / 'planted_models.py').write_text(MODELS)
     name = f'planted_models.py:{function}'
     return Network.of(settings_class(name)(name=name, initializer=initializer), (1, 8, 8), 4)
 
 
-def pictures() -> Dataset:
-    """Noise, but for one pixel for each class, white in its pictures and black in all others: of a network with one
-    dense layer, the weights in SIGNAL carry all that can be known.
+def dataset() -> Dataset:
+    """Noise, except for one pixel per class: white in images of that class, black in all others. For a network with one
+    dense layer, the weights in SIGNAL are enough to classify every image.
     """
 
     labels = torch.arange(400) % 4

@@ -17,7 +17,7 @@ from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS
 from lth.pruning.masks import remaining_count
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
 from lth.training.task import Task
-from tests.conftest import ADAM, SGD, task_of
+from tests.conftest import ADAM, SGD, make_task
 
 LENET = [
     80.04, 64.06, 51.28, 41.05, 32.87, 26.32, 21.07, 16.88, 13.52, 10.83,
@@ -64,7 +64,7 @@ def test_the_ladder_of_resnet20_is_that_of_the_paper():
 @pytest.mark.parametrize('scope', ['layer', 'global'])
 @pytest.mark.parametrize('shots', ['iterative', 'one-shot'])
 def test_every_mask_keeps_exactly_the_planned_count_and_revives_nothing(scope, shots):
-    task = task_of(seeds=(0, 1), keep_out=('output',))
+    task = make_task(seeds=(0, 1), keep_out=('output',))
     plan = settings(rounds=3, scope=scope, shots=shots)
     found = list(find_ticket(task, plan, ()))
     kept = ALGORITHMS.find('magnitude').kept(task.network.layout, plan, task.training, task.steps_per_epoch)
@@ -74,7 +74,7 @@ def test_every_mask_keeps_exactly_the_planned_count_and_revives_nothing(scope, s
 
 
 def test_layers_are_pruned_each_at_the_rate_of_its_kind():
-    task = task_of('conv-2', shape=(3, 8, 8))
+    task = make_task('conv-2', shape=(3, 8, 8))
     _, pruned = rounds(task, rounds=1, rates={'convolution': 0.1, 'dense': 0.2, 'output': 0.5})
     masks = task.network.layout.unpack(pruned.ticket.mask[0])
     left = {name: int(mask.sum()) / mask.numel() for name, mask in masks.items()}
@@ -84,14 +84,14 @@ def test_layers_are_pruned_each_at_the_rate_of_its_kind():
 
 
 def test_global_pruning_ranks_all_layers_together():
-    task = task_of()
+    task = make_task()
     dense, first = rounds(task, rounds=1, scope='global')
     final = dense.trained.weights[0, :task.network.layout.prunable_count].abs()
     assert final[first.ticket.mask[0]].min() >= final[~first.ticket.mask[0]].max()
 
 
 def test_the_smallest_survivors_of_the_last_training_go():
-    task = task_of()
+    task = make_task()
     _, first, second = rounds(task)
     slot = task.network.layout.prunable_slots[0]
     before, after = (one.ticket.mask[0, slot.start:slot.stop] for one in (first, second))
@@ -102,7 +102,7 @@ def test_the_smallest_survivors_of_the_last_training_go():
 @pytest.mark.parametrize('model', ['lenet-300-100', 'conv-2', 'resnet20'])
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
 def test_after_a_rewind_every_live_number_equals_the_rewind_point_and_pruned_weights_are_exactly_zero(model, optimizer):
-    task = task_of(model, shape=(3, 8, 8), optimizer=optimizer, length='2 epochs')
+    task = make_task(model, shape=(3, 8, 8), optimizer=optimizer, length='2 epochs')
     prunable = task.network.layout.prunable_count
     found = rounds(task, rounds=2, rewind='3 iterations')
     start = found[0].ticket
@@ -119,7 +119,7 @@ def test_after_a_rewind_every_live_number_equals_the_rewind_point_and_pruned_wei
 
 
 def test_the_rewind_point_is_not_changed_by_any_number_of_rounds():
-    task = task_of('resnet20', shape=(3, 8, 8), length='1 epochs')
+    task = make_task('resnet20', shape=(3, 8, 8), length='1 epochs')
     found = find_ticket(task, settings(rounds=3), ())
     start = next(found).ticket
     weights, buffers = start.weights.clone(), {name: buffer.clone() for name, buffer in start.buffers.items()}
@@ -129,18 +129,18 @@ def test_the_rewind_point_is_not_changed_by_any_number_of_rounds():
 
 
 def test_without_a_rewind_tickets_start_from_the_initial_weights():
-    task = task_of()
+    task = make_task()
     assert torch.equal(rounds(task)[0].ticket.weights, dense_ticket(task).weights)
 
 
 def test_a_ticket_found_on_disk_trains_to_the_same_weights():
-    task = task_of()
+    task = make_task()
     last = rounds(task)[-1]
     assert torch.equal(train_ticket(task, last.ticket).weights, last.trained.weights)
 
 
 def test_one_shot_cuts_every_level_from_the_dense_network():
-    task = task_of()
+    task = make_task()
     found = rounds(task, shots='one-shot', scope='global')
     final = found[0].trained.weights[0, :task.network.layout.prunable_count].abs()
     for one in found[1:]:
@@ -149,7 +149,7 @@ def test_one_shot_cuts_every_level_from_the_dense_network():
 
 
 def test_strategy_2_carries_on_and_resets_only_at_the_end():
-    task = task_of('resnet20', shape=(3, 8, 8), length='1 epochs')
+    task = make_task('resnet20', shape=(3, 8, 8), length='1 epochs')
     dense, middle, last = rounds(task, retrain='strategy-2')
     prunable, mask = task.network.layout.prunable_count, middle.ticket.mask
     assert torch.equal(middle.ticket.weights[:, :prunable][mask], dense.trained.weights[:, :prunable][mask])
@@ -161,7 +161,7 @@ def test_strategy_2_carries_on_and_resets_only_at_the_end():
 
 
 def test_rewinding_past_the_end_is_a_mistake():
-    task = task_of()
+    task = make_task()
     says = r'algorithm.rewind: 3 epochs \(iteration 15\) is not before the end of training, 3 epochs'
     with pytest.raises(LthError, match=says):
         ALGORITHMS.find('magnitude').check(settings(rewind='3 epochs'), task.training, task.steps_per_epoch)
@@ -170,7 +170,7 @@ def test_rewinding_past_the_end_is_a_mistake():
 @pytest.mark.parametrize(('key', 'kind'), [
     ('criterion', 'criterion'), ('mask_1_action', 'mask-1 action'), ('mask_0_action', 'mask-0 action')])
 def test_a_misspelt_name_costs_a_second_not_a_night(key, kind):
-    task = task_of()
+    task = make_task()
     with pytest.raises(LthError, match=f"Unknown {kind} 'magnitud"):
         ALGORITHMS.find('magnitude').check(settings(**{key: 'magnitudo'}), task.training, task.steps_per_epoch)
 
@@ -178,7 +178,7 @@ def test_a_misspelt_name_costs_a_second_not_a_night(key, kind):
 @pytest.mark.parametrize('criterion', CRITERIA.names())
 @pytest.mark.parametrize('scope', ['layer', 'global'])
 def test_every_criterion_keeps_the_best_of_each_layer_or_of_all_and_exactly_as_many(criterion, scope):
-    task = task_of(seeds=(3,))
+    task = make_task(seeds=(3,))
     dense, first = rounds(task, rounds=1, criterion=criterion, scope=scope)
     prunable, mask = task.network.layout.prunable_count, first.ticket.mask[0]
     slots = task.network.layout.prunable_slots if scope == 'layer' else [slice(0, prunable)]
@@ -194,13 +194,13 @@ def test_every_criterion_keeps_the_best_of_each_layer_or_of_all_and_exactly_as_m
 
 def test_another_criterion_gives_another_mask():
     # Large steps, so that large weights change sign too.
-    task = task_of(optimizer=ADAM | {'learning_rate': 0.02})
+    task = make_task(optimizer=ADAM | {'learning_rate': 0.02})
     masks = [rounds(task, rounds=1, criterion=name)[1].ticket.mask for name in CRITERIA.names()]
     assert all(not torch.equal(one, other) for one, other in itertools.combinations(masks, 2))
 
 
 def test_movement_is_counted_from_where_the_round_set_out():
-    task = task_of()
+    task = make_task()
     _, first, second = rounds(task, criterion='movement', mask_1_action='reinitialize', scope='global')
     before, after = first.ticket.mask[0], second.ticket.mask[0]
     moved = (first.trained.weights - first.ticket.weights)[0, :task.network.layout.prunable_count].abs()
@@ -209,7 +209,7 @@ def test_movement_is_counted_from_where_the_round_set_out():
 
 @pytest.mark.parametrize('action', [name for name in MASK_1_ACTIONS.names() if name != 'rewind'])
 def test_a_mask_1_action_changes_kept_weights_alone_and_anew_in_every_round(action):
-    task = task_of('conv-2', shape=(3, 8, 8), seeds=(0, 5), length='1 epochs')
+    task = make_task('conv-2', shape=(3, 8, 8), seeds=(0, 5), length='1 epochs')
     prunable = task.network.layout.prunable_count
     dense, first, second = rounds(task, mask_1_action=action, rewind='2 iterations')
     for one in (first, second):
@@ -225,7 +225,7 @@ def test_a_mask_1_action_changes_kept_weights_alone_and_anew_in_every_round(acti
 
 
 def test_weights_drawn_anew_have_the_spread_of_the_initializer_layer_by_layer():
-    task = task_of('conv-2', shape=(3, 8, 8), length='1 epochs')
+    task = make_task('conv-2', shape=(3, 8, 8), length='1 epochs')
     _, first = rounds(task, rounds=1, mask_1_action='reinitialize')
     for slot in task.network.layout.prunable_slots:
         weights, mask = (vector[0, slot.start:slot.stop] for vector in (first.ticket.weights, first.ticket.mask))
@@ -234,7 +234,7 @@ def test_weights_drawn_anew_have_the_spread_of_the_initializer_layer_by_layer():
 
 
 def test_constants_are_the_standard_deviation_of_the_layer_as_it_was_drawn_even_after_a_late_rewind():
-    task = task_of(length='1 epochs')
+    task = make_task(length='1 epochs')
     _, first = rounds(task, rounds=1, mask_1_action='constant', rewind='2 iterations')
     for slot in task.network.layout.prunable_slots:
         weights, mask = (vector[0, slot.start:slot.stop] for vector in (first.ticket.weights, first.ticket.mask))
@@ -245,7 +245,7 @@ def test_constants_are_the_standard_deviation_of_the_layer_as_it_was_drawn_even_
 @pytest.mark.parametrize('action', MASK_0_ACTIONS.names())
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
 def test_pruned_weights_are_frozen_for_good_at_zero_or_the_rewind_point_as_the_action_says(action, optimizer):
-    task = task_of(seeds=(0, 1), optimizer=optimizer)
+    task = make_task(seeds=(0, 1), optimizer=optimizer)
     prunable = task.network.layout.prunable_count
     dense, *found = rounds(task, mask_0_action=action, rewind='2 iterations')
     start, before = dense.ticket.weights[:, :prunable], dense
@@ -268,7 +268,7 @@ def test_pruned_weights_are_frozen_for_good_at_zero_or_the_rewind_point_as_the_a
 
 @pytest.mark.parametrize('retrain', ['learning-rate-rewinding', 'fine-tuning'])
 def test_trained_weights_are_kept_to_the_last_round(retrain):
-    task = task_of('resnet20', shape=(3, 8, 8), length='1 epochs')
+    task = make_task('resnet20', shape=(3, 8, 8), length='1 epochs')
     prunable = task.network.layout.prunable_count
     found = rounds(task, retrain=retrain, rewind='2 iterations')
     for before, one in zip(found, found[1:]):
@@ -281,7 +281,7 @@ def test_trained_weights_are_kept_to_the_last_round(retrain):
 
 def test_learning_rate_rewinding_replays_the_schedule_and_fine_tuning_keeps_its_last_rate():
     schedule = {'name': 'multistep', 'milestones': ['4 iterations'], 'factor': 0.01}
-    task = task_of(optimizer={'name': 'sgd', 'learning_rate': 0.1}, schedule=schedule)
+    task = make_task(optimizer={'name': 'sgd', 'learning_rate': 0.1}, schedule=schedule)
     carried = {}
     for retrain in ('learning-rate-rewinding', 'fine-tuning'):
         _, first = rounds(task, rounds=1, retrain=retrain)
@@ -289,19 +289,19 @@ def test_learning_rate_rewinding_replays_the_schedule_and_fine_tuning_keeps_its_
         carried[retrain] = first
     replayed, tuned = carried.values()
     assert torch.equal(train_ticket(task, replayed.ticket).weights, replayed.trained.weights)
-    slow = task_of(optimizer={'name': 'sgd', 'learning_rate': 0.001})
+    slow = make_task(optimizer={'name': 'sgd', 'learning_rate': 0.001})
     assert torch.allclose(train_ticket(slow, tuned.ticket).weights, tuned.trained.weights, atol=1e-7)
     assert not torch.allclose(tuned.trained.weights, replayed.trained.weights, atol=1e-4)
 
 
 def test_fine_tuning_where_the_rate_has_gone_to_zero_is_refused():
-    task = task_of(schedule={'name': 'cosine'})
+    task = make_task(schedule={'name': 'cosine'})
     with pytest.raises(LthError, match='a cosine ends near 0, where nothing is learned'):
         ALGORITHMS.find('magnitude').check(settings(retrain='fine-tuning'), task.training, task.steps_per_epoch)
 
 
 def test_one_shot_with_trained_weights_carries_those_of_the_dense_network_on():
-    task = task_of()
+    task = make_task()
     dense, first, second = rounds(task, shots='one-shot', retrain='learning-rate-rewinding')
     prunable = task.network.layout.prunable_count
     for one in (first, second):
@@ -319,7 +319,7 @@ def test_an_action_that_needs_a_rewind_is_refused_where_there_is_none(over, says
 
 
 def test_memory_is_flat_over_twenty_rounds():
-    task = task_of('conv-2', shape=(3, 16, 16), length='1 epochs')
+    task = make_task('conv-2', shape=(3, 16, 16), length='1 epochs')
     resident = []
     for _ in find_ticket(task, settings(rounds=20), ()):
         with open('/proc/self/statm', encoding='ascii') as file:

@@ -13,7 +13,7 @@ from lth.runs.folder import Run
 from lth.training.task import Task
 from tests.algorithms.trained_masks.test_gem_miner import mining
 from tests.algorithms.trained_masks.test_trained_masks import VARIANTS, settings_of
-from tests.conftest import CPU, task_of
+from tests.conftest import CPU, make_task
 
 
 def killed_after_every_round(folder: Path, task: Task, find: Callable[[Sequence[Round]], Iterator[Round]]) -> int:
@@ -41,7 +41,7 @@ def killed_after_every_round(folder: Path, task: Task, find: Callable[[Sequence[
     *[{'mask_1_action': name} for name in MASK_1_ACTIONS.names() if name != 'rewind'],
     *[{'mask_0_action': name} for name in MASK_0_ACTIONS.names() if name != 'zero']], ids=str)
 def test_tickets_of_every_criterion_action_and_retraining_resume_byte_for_byte(tmp_path, over):
-    task = task_of(seeds=(0, 1), data={'flip': True}, length='2 epochs')
+    task = make_task(seeds=(0, 1), data={'flip': True}, length='2 epochs')
     settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 3} | over)
     assert killed_after_every_round(tmp_path, task, lambda past: imp.find_ticket(task, settings, past)) == 4
 

@@ -19,7 +19,7 @@ from lth.pruning.tickets import Ticket, dense_ticket, train_ticket
 from lth.system import processes
 from lth.training.loop import accuracy, reestimate_batch_norm
 from lth.training.task import State, Task
-from tests.conftest import start_of, task_of
+from tests.conftest import initial_state, make_task
 
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
 
@@ -42,7 +42,7 @@ def test_the_barrier_is_the_highest_error_less_the_mean_of_both_ends(errors, bar
 
 
 def test_copies_train_on_the_pictures_of_their_seed_in_another_order():
-    task = task_of(seeds=(3,))
+    task = make_task(seeds=(3,))
     copy = replace(task, seeds=(99,), split_seeds=(3,))
     (ours, valid), (theirs, other) = task.splits[0], copy.splits[0]
     assert torch.equal(ours, theirs) and torch.equal(valid, other)
@@ -52,7 +52,7 @@ def test_copies_train_on_the_pictures_of_their_seed_in_another_order():
 
 
 def test_the_line_leads_from_one_copy_to_the_other_and_its_middle_is_their_mean():
-    task, ticket = task_of(), dense_ticket(task_of())
+    task, ticket = make_task(), dense_ticket(make_task())
     ends = copies(task, ticket)
     found = measure_pair(task, ticket, question(points=3))
     middle = replace(ends[0], weights=(ends[0].weights + ends[1].weights) / 2)
@@ -66,7 +66,7 @@ def test_the_line_leads_from_one_copy_to_the_other_and_its_middle_is_their_mean(
 
 
 def test_only_kept_weights_are_compared():
-    task = task_of()
+    task = make_task()
     dense = dense_ticket(task)
     mask = torch.rand(dense.mask.shape, generator=torch.Generator().manual_seed(1)) < 0.3
     weights = dense.weights.clone()
@@ -78,20 +78,20 @@ def test_only_kept_weights_are_compared():
 
 
 def test_every_pair_has_orders_of_its_own():
-    task, ticket = task_of(), dense_ticket(task_of())
+    task, ticket = make_task(), dense_ticket(make_task())
     pairs = [measure_pair(task, ticket, question(pair=pair)) for pair in (0, 0, 1)]
     assert pairs[0] == pairs[1] != pairs[2]
 
 
 def test_copies_that_part_later_end_nearer_to_each_other():
-    task, ticket = task_of(), dense_ticket(task_of())
+    task, ticket = make_task(), dense_ticket(make_task())
     distances = [measure_pair(task, ticket, question(iteration=iteration)).distance for iteration in (0, 7, 14)]
     assert distances[0] > distances[1] > distances[2] > 0
 
 
 def test_statistics_of_batchnorm_are_those_of_the_training_pictures_whatever_they_were():
-    task = task_of('resnet20', shape=(3, 8, 8), seeds=(0, 1))
-    state = start_of(task)
+    task = make_task('resnet20', shape=(3, 8, 8), seeds=(0, 1))
+    state = initial_state(task)
     spoilt = {name: torch.full_like(buffer, 7) for name, buffer in state.buffers.items()}
     anew = reestimate_batch_norm(task, replace(state, buffers=spoilt))
     assert anew.buffers['stem.1.running_mean'].shape == (2, 16)
@@ -106,8 +106,8 @@ def test_statistics_of_batchnorm_are_those_of_the_training_pictures_whatever_the
 
 
 def test_a_network_without_batchnorm_is_left_as_it_is():
-    task = task_of()
-    state = start_of(task)
+    task = make_task()
+    state = initial_state(task)
     assert reestimate_batch_norm(task, state) is state
 
 

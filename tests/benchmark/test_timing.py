@@ -6,7 +6,7 @@ import torch
 
 from lth.benchmark.baseline_loop import TransformedImages
 from lth.benchmark.timing import _ticket
-from tests.conftest import task_of
+from tests.conftest import make_task
 
 MEASURED = {'density', 'replicates', 'seeds', 'threads', 'ms_per_step', 'ratio', 'over_eager', 'over_one',
             'spread', 'peak_memory'}
@@ -67,7 +67,7 @@ def test_a_study_estimates_a_whole_search_and_times_it(lth, tmp_path):
 
 
 def test_a_random_ticket_keeps_its_share_of_every_layer_exactly():
-    task = task_of()
+    task = make_task()
     ticket = _ticket(task, 0.13)
     kept = [int(part.sum()) for part in task.network.layout.unpack(ticket.mask).values()]
     assert kept == [round(0.13 * slot.size) for slot in task.network.layout.prunable_slots]
@@ -77,7 +77,7 @@ def test_a_random_ticket_keeps_its_share_of_every_layer_exactly():
 def test_both_ways_learn_the_same_thing():
     """A comparison of speed is worth something only between ways that train alike."""
 
-    task = task_of(data={'normalization': 'standardize'})
+    task = make_task(data={'normalization': 'standardize'})
     picture, label = TransformedImages(task)[3]
     number = task.splits[0][0][3]
     expected = (task.data.train.images[number] / 255 - 0.4) / 0.2

@@ -11,7 +11,7 @@ from lth.datasets.resizing import channel_statistics, resize_dataset
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
 from lth.registry import user_code
-from tests.conftest import Result, made_up
+from tests.conftest import Result, random_dataset
 
 MINE = '''
 import numpy as np
@@ -111,7 +111,7 @@ def test_averages_equal_those_of_all_pixels_and_a_constant_channel_counts_as_one
 
 
 def test_pictures_are_brought_to_another_size_and_to_colour_or_grey():
-    data = made_up((1, 8, 8))
+    data = random_dataset((1, 8, 8))
     larger = resize_dataset(data, (3, 16, 16))
     assert larger.shape == (3, 16, 16) and larger.train.images.dtype == torch.uint8
     assert torch.equal(larger.train.images[:, 0], larger.train.images[:, 2])

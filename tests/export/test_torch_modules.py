@@ -17,7 +17,7 @@ from lth.export.torch_modules import NamedTicket, load_ticket
 from lth.models.network import Network
 from lth.runs.folder import Run
 from lth.system import tensor_files
-from tests.conftest import task_of
+from tests.conftest import make_task
 
 RECIPE = {'model': {'name': 'resnet20', 'initializer': 'glorot-normal', 'shortcut': 'projection', 'norm': 'affine'},
           'data': {'name': 'made-up'}}
@@ -26,7 +26,7 @@ RECIPE = {'model': {'name': 'resnet20', 'initializer': 'glorot-normal', 'shortcu
 def found(folder: Path, mask_0_action: str = 'zero', rounds: int = 1) -> Network:
     """A run of a ResNet-20 with BatchNorm in the folder."""
 
-    task = task_of('resnet20', shape=(3, 8, 8), length='1 epochs')
+    task = make_task('resnet20', shape=(3, 8, 8), length='1 epochs')
     run = Run(folder, RECIPE, task.network)
     settings = Settings(name='magnitude', rounds=rounds, mask_0_action=mask_0_action)
     for one in find_ticket(task, settings, ()):

@@ -9,9 +9,9 @@ from lth.pruning import masks
 from lth.pruning.controls import CONTROLS, apply_control, compare_tickets
 from lth.pruning.tickets import Ticket, dense_ticket
 from lth.training.task import Task
-from tests.conftest import task_of
+from tests.conftest import make_task
 
-TASK = task_of(seeds=(0, 7))
+TASK = make_task(seeds=(0, 7))
 LAYOUT = TASK.network.layout
 
 
@@ -71,7 +71,7 @@ def test_the_dense_control_is_the_dense_network():
 @pytest.mark.parametrize('name', CONTROLS.names())
 def test_a_seed_has_the_same_control_whoever_trains_beside_it(name):
     together = apply_control(name, TASK, *ticket())
-    alone = task_of(seeds=(7,))
+    alone = make_task(seeds=(7,))
     one = apply_control(name, alone, *ticket(task=alone))
     assert torch.equal(together.mask[1], one.mask[0]) and torch.equal(together.weights[1], one.weights[0])
     again = apply_control(name, TASK, *ticket())
@@ -103,7 +103,7 @@ def test_weights_of_another_distribution_are_found_out():
 
 
 def test_changes_are_counted_by_hand():
-    task = task_of()
+    task = make_task()
     origin, gem = ticket(task=task)
     mask, weights = gem.mask.clone(), gem.weights.clone()
     kept, gone = mask[0].nonzero().flatten().tolist(), (~mask[0]).nonzero().flatten().tolist()
@@ -117,7 +117,7 @@ def test_changes_are_counted_by_hand():
 
 
 def test_an_emptied_layer_is_named():
-    task = task_of()
+    task = make_task()
     origin, gem = ticket(task=task)
     slot = LAYOUT.prunable_slots[2]
     mask = gem.mask.clone()

@@ -9,7 +9,7 @@ from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.pruning.effective_sparsity import ConnectedLayer, ConnectedTotals, connected_layers, connected_totals
 from lth.recipes.schema import DataSettings
-from tests.conftest import made_up, task_of
+from tests.conftest import random_dataset, make_task
 
 
 def network_of(*layers: nn.Module, shape: tuple[int, int, int]) -> Network:
@@ -18,7 +18,7 @@ def network_of(*layers: nn.Module, shape: tuple[int, int, int]) -> Network:
 
 
 def test_a_dense_network_carries_everything():
-    network = task_of().network
+    network = make_task().network
     every = torch.ones(network.layout.prunable_count, dtype=torch.bool)
     assert connected_totals(network, every) == ConnectedTotals(64, 64, 404, 404)
 
@@ -47,7 +47,7 @@ def test_a_channel_carries_if_any_of_its_pixels_is_read():
 
 
 def test_layers_kept_out_of_pruning_are_whole():
-    network = task_of(keep_out=('output',)).network
+    network = make_task(keep_out=('output',)).network
     nothing = torch.zeros(network.layout.prunable_count, dtype=torch.bool)
     assert connected_layers(network, nothing)[2] == ConnectedLayer('output.weight', 100, 100, 4, 4)
     assert connected_totals(network, nothing) == ConnectedTotals(0, 64, 104, 404)
@@ -87,14 +87,14 @@ def test_in_a_residual_network_a_channel_inside_a_block_is_heard_by_the_block_an
 
 
 def test_inputs_that_no_picture_lights_carry_nothing():
-    network, nonzero_pixels = task_of().network, torch.ones(1, 8, 8, dtype=torch.bool)
+    network, nonzero_pixels = make_task().network, torch.ones(1, 8, 8, dtype=torch.bool)
     nonzero_pixels[0, 0] = False
     assert connected_totals(network, every(network), nonzero_pixels) == ConnectedTotals(56, 64, 404, 404)
     assert connected_layers(network, every(network), nonzero_pixels)[1].inputs == 300
 
 
 def test_what_is_lit_is_asked_of_all_pictures_and_not_where_they_are_standardized_or_moved():
-    dark = made_up()
+    dark = random_dataset()
     for split in (dark.train, dark.test):
         split.images[:, :, :2] = 0
     dark.test.images[7, 0, 1, 4] = 1
@@ -110,7 +110,7 @@ def test_nothing_is_said_of_networks_with_other_layers():
 
 
 def test_what_carries_nothing_may_be_anything():
-    network, random = task_of().network, torch.Generator().manual_seed(1)
+    network, random = make_task().network, torch.Generator().manual_seed(1)
     mask = torch.rand(network.layout.prunable_count, generator=random) < 0.01
     weights, images = network.initial_weights(0), torch.rand(5, 1, 8, 8, generator=random)
     weights[:len(mask)] *= mask

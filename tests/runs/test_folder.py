@@ -13,19 +13,19 @@ from lth.pruning.tickets import Round
 from lth.runs.folder import Run
 from lth.runs.round_files import early_stop
 from lth.system import tensor_files
-from tests.conftest import task_of
+from tests.conftest import make_task
 
 RECIPE = {'model': {'name': 'lenet-300-100'}, 'data': {'name': 'made-up'}, 'training': {'batch_size': 8}}
 
 
 @pytest.fixture(scope='module')
 def found() -> list[Round]:
-    task = task_of('resnet20', shape=(3, 8, 8), seeds=(0, 7), length='1 epochs')
+    task = make_task('resnet20', shape=(3, 8, 8), seeds=(0, 7), length='1 epochs')
     return list(find_ticket(task, Settings(name='magnitude', rounds=1), ()))
 
 
 def saved(folder: Path, found: list[Round], seeds: tuple[int, ...] = (0, 7)) -> Run:
-    run = Run(folder / 'run', RECIPE, task_of('resnet20', shape=(3, 8, 8)).network)
+    run = Run(folder / 'run', RECIPE, make_task('resnet20', shape=(3, 8, 8)).network)
     for one in found:
         run.save(one, seeds)
     return run
@@ -52,7 +52,7 @@ def test_a_seed_trained_beside_others_is_stored_as_if_alone(tmp_path, found):
 
 def test_files_load_into_a_plain_module_without_this_package(tmp_path, found):
     run = saved(tmp_path, found)
-    module = task_of('resnet20', shape=(3, 8, 8)).network.module
+    module = make_task('resnet20', shape=(3, 8, 8)).network.module
     missing = module.load_state_dict(load_file(run.round_folder(0, 1) / 'trained.safetensors'))
     assert not missing.missing_keys and not missing.unexpected_keys
     masks = load_file(run.round_folder(0, 1) / 'mask.safetensors')
@@ -143,7 +143,7 @@ def test_a_record_of_sessions_that_is_none_is_refused(tmp_path, found, content):
 
 
 def test_left_overs_of_a_killed_session_are_no_foreign_files_and_are_cleared_away(tmp_path):
-    run = Run(tmp_path, RECIPE, task_of().network)
+    run = Run(tmp_path, RECIPE, make_task().network)
     (tmp_path / 'recipe.yaml.123.partial').write_text('mod')
     (tmp_path / 'seed-0').mkdir()
     (tmp_path / 'seed-0' / 'round-00.partial').mkdir()
@@ -165,7 +165,7 @@ def test_a_file_of_another_place_is_refused(tmp_path, found):
 
 def test_a_file_of_another_network_names_the_first_tensor_that_differs(tmp_path, found):
     run = saved(tmp_path, found)
-    other = Run(run.folder, RECIPE, task_of('lenet-300-100').network)
+    other = Run(run.folder, RECIPE, make_task('lenet-300-100').network)
     says = 'does not fit lenet-300-100: blocks.0.main.0.weight is .* absent in the network'
     with pytest.raises(LthError, match=says):
         other.load_round(0, 1)
@@ -174,7 +174,7 @@ def test_a_file_of_another_network_names_the_first_tensor_that_differs(tmp_path,
 def test_a_folder_with_something_else_in_it_is_refused(tmp_path):
     (tmp_path / 'thesis.tex').write_text('')
     with pytest.raises(LthError, match='is no run of lth'):
-        Run(tmp_path, RECIPE, task_of().network).stored_recipe()
+        Run(tmp_path, RECIPE, make_task().network).stored_recipe()
 
 
 def test_sessions_are_added_and_brought_up_to_date(tmp_path, found):

@@ -20,7 +20,7 @@ from lth.pruning.tickets import Round, dense_ticket, train_ticket
 from lth.recipes.schema import validate_section
 from lth.training.task import State, Task
 from tests import planted
-from tests.conftest import CPU, SGD, everything, start_of, task_of
+from tests.conftest import CPU, SGD, full_mask, initial_state, make_task
 
 # The places of the planted paths in the vector: of weights (16, 64), then (4, 16).
 PATHS = [64 * unit + 2 * unit for unit in range(4)] + [1024 + 16 * unit + unit for unit in range(4)]
@@ -76,7 +76,7 @@ def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def task(function: str, shape: tuple[int, int, int] = (1, 2, 3), seeds: tuple[int, ...] = (0,)) -> Task:
         name = f'tiny.py:{function}'
-        whole = task_of(shape=shape, seeds=seeds)
+        whole = make_task(shape=shape, seeds=seeds)
         return replace(whole, network=Network.of(settings_class(name)(name=name), shape, 4))
     return task
 
@@ -187,9 +187,9 @@ def test_synaptic_flow_is_conserved_from_layer_to_layer(tiny):
 
 
 def test_snip_and_grasp_of_a_residual_network_are_those_of_finite_differences():
-    task = task_of('resnet20', shape=(3, 8, 8))
+    task = make_task('resnet20', shape=(3, 8, 8))
     layout, module = task.network.layout, task.network.module
-    start = start_of(task, torch.float64)
+    start = initial_state(task, torch.float64)
     weights, buffers = start.weights[0], {name: buffer[0] for name, buffer in start.buffers.items()}
     rows = sampling.epoch_order(task.splits[0][0], 0, 0)[:8]
     pictures = sampling.normalize(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
@@ -221,12 +221,12 @@ def test_snip_and_grasp_of_a_residual_network_are_those_of_finite_differences():
 
 
 def test_scores_are_measured_on_the_pictures_and_the_noise_of_the_first_training_steps():
-    task = task_of('conv-2', shape=(3, 8, 8), data={'crop': 2, 'flip': True}, optimizer=SGD, seeds=(3,))
+    task = make_task('conv-2', shape=(3, 8, 8), data={'crop': 2, 'flip': True}, optimizer=SGD, seeds=(3,))
     network = Network.of(settings_class('conv-2')(name='conv-2', dropout=0.5), (3, 8, 8), 4)
     task = replace(task, network=network)
-    start = start_of(task)
+    start = initial_state(task)
     _, loss_at = base.losses_of(task, start.weights[0], {}, batches=2)
-    nothing = torch.zeros_like(everything(task))
+    nothing = torch.zeros_like(full_mask(task))
     advance = next(iter(CPU.run(task, State(start.weights, {}), trainable=nothing, stops=[2])))
     assert [loss_at(1).item(), loss_at(0).item(), loss_at(1).item()] == pytest.approx(
         advance.losses[0, [1, 0, 1]].tolist(), rel=1e-6)
@@ -237,7 +237,7 @@ def test_scores_are_measured_on_the_pictures_and_the_noise_of_the_first_training
 @pytest.mark.parametrize('name', RANKED + ['random'])
 @pytest.mark.parametrize('density', [0.29, 0.05, 1.])
 def test_exactly_the_share_that_was_written_is_kept(name, density):
-    task = task_of()
+    task = make_task()
     expected = {0.29: 14_384, 0.05: 2_480, 1.: 49_600}[density]
     ahead = ALGORITHMS.find(name).kept(task.network.layout, settings(name, density=density), task.training, 5)
     assert ahead == [expected]
@@ -253,7 +253,7 @@ def test_a_dead_network_whose_scores_all_tie_keeps_the_exact_count_by_the_seeds_
 
 
 def test_many_equal_weights_are_cut_exactly():
-    task = task_of()
+    task = make_task()
     task = replace(task, network=Network.of(
         settings_class('lenet-300-100')(name='lenet-300-100', initializer='unsigned-constant'), (1, 8, 8), 4))
     # Weights are √(2/64), √(2/300), √(2/100): 19,200 of the first kind, 400 of the last, 30,000 that tie for the rest.
@@ -279,7 +279,7 @@ def test_synflow_upside_down_takes_away_what_carries_most(tiny):
 
 @pytest.mark.parametrize('layers', ['uniform', 'erk', 'balanced'])
 def test_random_masks_keep_as_many_of_each_layer_as_they_are_told(layers):
-    task = task_of(seeds=(0, 1))
+    task = make_task(seeds=(0, 1))
     expected = {'uniform': [1_920, 3_000, 40], 'erk': [2_014, 2_213, 733], 'balanced': [2_280, 2_280, 400]}[layers]
     kept = task.network.layout.unpack(mask_of(task, 'random', density=0.1, layers=layers))
     if layers == 'erk':
@@ -289,7 +289,7 @@ def test_random_masks_keep_as_many_of_each_layer_as_they_are_told(layers):
 
 
 def test_smart_ratio_keeps_what_was_published_for_resnet20_at_every_seed():
-    task = task_of('resnet20', shape=(3, 8, 8), seeds=(0, 1))
+    task = make_task('resnet20', shape=(3, 8, 8), seeds=(0, 1))
     exact = settings_class('resnet20')(name='resnet20', shortcut='identity', norm='plain')
     task = replace(task, network=Network.of(exact, (3, 8, 8), 10))
     ahead = ALGORITHMS.find('smart-ratio').kept(
@@ -302,7 +302,7 @@ def test_smart_ratio_keeps_what_was_published_for_resnet20_at_every_seed():
 @pytest.mark.parametrize('name', ALL)
 @pytest.mark.parametrize(('model', 'density'), [('conv-2', 0.1), ('resnet20', 0.2)])
 def test_the_one_round_is_the_drawn_weights_under_the_mask_measured_untrained(name, model, density):
-    task = task_of(model, shape=(3, 8, 8), data={'crop': 1, 'flip': True})
+    task = make_task(model, shape=(3, 8, 8), data={'crop': 1, 'flip': True})
     start, (only,) = dense_ticket(task), found(task, name, density=density)
     count, mask = task.network.layout.prunable_count, only.ticket.mask
     assert only.number == 0 and only.ticket.iteration == 0 and only.trained.step == 0 and only.search is None
@@ -317,7 +317,7 @@ def test_the_one_round_is_the_drawn_weights_under_the_mask_measured_untrained(na
 
 @pytest.mark.parametrize('name', ALL)
 def test_what_was_found_trains_and_keeps_its_mask(name):
-    task = task_of('resnet20', shape=(3, 8, 8), optimizer=SGD, length='1 epochs')
+    task = make_task('resnet20', shape=(3, 8, 8), optimizer=SGD, length='1 epochs')
     ticket = found(task, name)[0].ticket
     trained = train_ticket(task, ticket).weights[:, :task.network.layout.prunable_count]
     assert not trained[~ticket.mask].any()
@@ -326,7 +326,7 @@ def test_what_was_found_trains_and_keeps_its_mask(name):
 
 @pytest.mark.parametrize('name', ALL)
 def test_a_search_that_is_done_does_nothing_more(name):
-    task = task_of()
+    task = make_task()
     assert not found(task, name, found(task, name))
 
 
@@ -334,7 +334,7 @@ def test_a_search_that_is_done_does_nothing_more(name):
 @pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
 def test_seeds_together_find_what_they_find_alone_and_another_seed_another_mask(name, model):
     def masks(*seeds: int) -> torch.Tensor:
-        return mask_of(task_of(model, shape=(3, 8, 8), seeds=seeds, data={'flip': True}), name)
+        return mask_of(make_task(model, shape=(3, 8, 8), seeds=seeds, data={'flip': True}), name)
     together = masks(0, 5)
     assert torch.equal(together, torch.cat([masks(0), masks(5)]))
     assert not torch.equal(together[0], together[1])
@@ -342,7 +342,7 @@ def test_seeds_together_find_what_they_find_alone_and_another_seed_another_mask(
 
 @pytest.mark.parametrize('name', ALL)
 def test_layers_that_are_kept_out_are_not_chosen_among(name):
-    task = task_of(keep_out=('dense2',))
+    task = make_task(keep_out=('dense2',))
     mask = mask_of(task, name, density=0.25)
     assert mask.shape == (1, 19_600) and int(mask.sum()) == 4_900
 
@@ -350,8 +350,8 @@ def test_layers_that_are_kept_out_are_not_chosen_among(name):
 # --- Planted tickets ---
 
 def on_planted(folder: Path, function: str, initializer: str = 'own') -> Task:
-    task = task_of(optimizer=SGD, pictures=400, batch_size=200, data={'normalization': 'standardize'})
-    return replace(task, network=planted.network(folder, function, initializer), data=planted.pictures())
+    task = make_task(optimizer=SGD, images=400, batch_size=200, data={'normalization': 'standardize'})
+    return replace(task, network=planted.network(folder, function, initializer), data=planted.dataset())
 
 
 def test_snip_finds_the_weights_that_carry_a_planted_signal(tmp_path, monkeypatch):
@@ -386,7 +386,7 @@ def test_magnitude_at_init_finds_the_largest_weights_also_one_that_leads_nowhere
 # --- Mistakes ---
 
 def test_a_layer_that_is_emptied_is_told_with_the_seed_and_what_to_do():
-    task = task_of(seeds=(7,))
+    task = make_task(seeds=(7,))
     with pytest.raises(LthError, match=r'by magnitude-at-init leaves no weight in (dense..weight) \(seed 7\)'
                                        r'.*Choose random .*keep_out=\1'):
         found(task, 'magnitude-at-init', density=4 / 49_600)
@@ -394,17 +394,17 @@ def test_a_layer_that_is_emptied_is_told_with_the_seed_and_what_to_do():
 
 @pytest.mark.parametrize('name', RANKED + ['random'])
 def test_a_density_of_fewer_weights_than_layers_is_refused_before_anything_is_read(name):
-    layout = task_of().network.layout
+    layout = make_task().network.layout
     with pytest.raises(LthError, match='keeps 2 of 49600 weights, .* 3 layers, such as dense1.weight, .* 6.1e-05'):
-        ALGORITHMS.find(name).kept(layout, settings(name, density=0.00005), task_of().training, 5)
+        ALGORITHMS.find(name).kept(layout, settings(name, density=0.00005), make_task().training, 5)
 
 
 @pytest.mark.parametrize('name', ['snip', 'grasp'])
 def test_more_batches_than_an_epoch_has_are_refused(name):
     check = ALGORITHMS.find(name).check
-    check(settings(name, batches=5), task_of().training, 5)
+    check(settings(name, batches=5), make_task().training, 5)
     with pytest.raises(LthError, match='algorithm.batches: 6 is more than the 5 batches of 8 in an epoch'):
-        check(settings(name, batches=6), task_of().training, 5)
+        check(settings(name, batches=6), make_task().training, 5)
 
 
 def test_scores_that_overflow_are_told_with_the_seed(tiny):

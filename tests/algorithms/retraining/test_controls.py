@@ -13,7 +13,7 @@ from lth.errors import LthError
 from lth.pruning import controls as register
 from lth.pruning.tickets import Round, dense_ticket
 from lth.training.task import Task
-from tests.conftest import task_of
+from tests.conftest import make_task
 
 OTHER_NETWORKS = [name for name in register.available_controls() if name != 'shuffle-weights']
 
@@ -37,7 +37,7 @@ def kept_by_layer(task: Task, mask: torch.Tensor) -> list[int]:
 
 @pytest.fixture(name='task', scope='module')
 def of_two_seeds() -> Task:
-    return task_of(seeds=(0, 4), length='1 epochs')
+    return make_task(seeds=(0, 4), length='1 epochs')
 
 
 @pytest.fixture(name='found', scope='module')
@@ -141,7 +141,7 @@ def test_a_level_at_which_a_control_proves_nothing_is_refused(task, found):
 
 
 def test_a_spread_that_cannot_be_at_some_level_is_told_by_the_counts():
-    layout = task_of().network.layout
+    layout = make_task().network.layout
     settings = algorithm.Settings(name='control', control='smart-ratio', source='run', kept=(layout.prunable_count, 20, 19))
     with pytest.raises(LthError, match='smart-ratio keeps 120 of the 400 weights of the classifier'):
-        ALGORITHMS.find('control').kept(layout, settings, task_of().training, 5)
+        ALGORITHMS.find('control').kept(layout, settings, make_task().training, 5)

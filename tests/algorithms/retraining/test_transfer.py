@@ -7,14 +7,14 @@ from lth.algorithms.imp import find_ticket
 from lth.algorithms.retraining.transfer import Settings, transferred
 from lth.pruning.tickets import Round
 from lth.training.task import Task
-from tests.conftest import task_of
+from tests.conftest import make_task
 
 MODEL = 'resnet20'
 
 
 @pytest.fixture(name='task', scope='module')
 def of_four_classes() -> Task:
-    return task_of(MODEL, shape=(3, 8, 8), seeds=(0, 2), length='1 epochs')
+    return make_task(MODEL, shape=(3, 8, 8), seeds=(0, 2), length='1 epochs')
 
 
 @pytest.fixture(name='found', scope='module')

@@ -18,7 +18,7 @@ from lth.models.registry import settings_class
 from lth.pruning.tickets import Round, SearchState, dense_ticket
 from lth.recipes.schema import TrainingSettings
 from lth.training.task import State, Task
-from tests.conftest import CPU, SGD, task_of
+from tests.conftest import CPU, SGD, make_task
 
 MOMENTUM = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9}
 
@@ -34,7 +34,7 @@ def mined(task: Task, past: Sequence[Round] = (), **over: Any) -> list[Round]:
 
 
 def mining(model: str = 'lenet-300-100', **over: Any) -> Task:
-    task = task_of(model, optimizer=MOMENTUM, length='8 epochs', **over)
+    task = make_task(model, optimizer=MOMENTUM, length='8 epochs', **over)
     network = Network.of(settings_class(model)(name=model, initializer='signed-constant'), task.network.shape, 4)
     return replace(task, network=network)
 
@@ -80,7 +80,7 @@ def test_a_step_follows_the_straight_through_gradient_and_the_penalty():
     {'name': 'adamw', 'learning_rate': 0.01, 'weight_decay': 0.1}])
 def test_the_penalty_is_part_of_the_gradient_whatever_the_optimizer(optimizer):
     def scores(factor: float, own: dict[str, Any]) -> torch.Tensor:
-        task = replace(mining(), training=mining().training.model_copy(update={'optimizer': task_of(
+        task = replace(mining(), training=mining().training.model_copy(update={'optimizer': make_task(
             optimizer=own).training.optimizer}))
         start = torch.full((1, task.network.layout.prunable_count), 0.7, dtype=torch.float64)
         advance = next(iter(CPU.run(

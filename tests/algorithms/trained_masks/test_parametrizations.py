@@ -6,7 +6,7 @@ import torch
 
 from lth.algorithms.trained_masks.parametrizations import Bernoulli, Multiplied, Rounded, Top
 from lth.algorithms.trained_masks.regularizers import REGULARIZERS, Penalty
-from tests.conftest import task_of
+from tests.conftest import make_task
 
 NONE = Penalty(0.)
 RANDOM = torch.Generator().manual_seed(5)
@@ -90,7 +90,7 @@ def test_the_edge_is_exact_wherever_the_one_of_the_step_before_lay():
 
 
 def test_a_mask_is_drawn_with_the_probabilities_of_the_scores_anew_for_every_step_and_seed():
-    task = task_of()
+    task = make_task()
     count, layout = task.network.layout.prunable_count, task.network.layout
     weights = torch.ones(2, layout.size)
     bernoulli = Bernoulli(weights, layout, (0, 1), False)
@@ -105,7 +105,7 @@ def test_a_mask_is_drawn_with_the_probabilities_of_the_scores_anew_for_every_ste
 
 @pytest.mark.parametrize('rescale', [False, True])
 def test_a_probability_is_taught_through_the_draw_and_the_factor_of_its_layer(rescale):
-    task = task_of()
+    task = make_task()
     count, layout = task.network.layout.prunable_count, task.network.layout
     weights, scores, gradient = (torch.randn(1, size, generator=RANDOM) for size in (layout.size, count, layout.size))
     bernoulli, out = Bernoulli(weights, layout, (0,), rescale), torch.empty(1, count)

@@ -15,7 +15,7 @@ from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 from tests import planted
 from tests.algorithms.trained_masks.test_gem_miner import mining
-from tests.conftest import SGD, task_of
+from tests.conftest import SGD, make_task
 
 FINETUNE = {'length': '1 epochs', 'batch_size': 8, 'optimizer': SGD}
 EVERY = {
@@ -77,7 +77,7 @@ def test_a_planted_ticket_is_found_and_upside_down_it_is_not(tmp_path, monkeypat
     rate = 20. if name == 'supermask' else 0.1
     monkeypatch.chdir(tmp_path)
     optimizer = {'name': 'sgd', 'learning_rate': rate, 'momentum': 0.9}
-    task = replace(task_of(optimizer=optimizer, length='12 epochs', pictures=400), data=planted.pictures(),
+    task = replace(make_task(optimizer=optimizer, length='12 epochs', images=400), data=planted.dataset(),
                    network=planted.network(tmp_path, 'flat', 'unsigned-constant'))
     if name in ('edge-popup', 'hypercube', 'supermask'):
         over = {'save_every': '6 epochs'} | over

@@ -5,13 +5,13 @@ import torch
 from lth.training.engines.backward import make_backward
 from lth.training.engines.cuda.batched_mlp import make_batched_backward
 from lth.training.engines.sparse_cpu.supported import supported_dense_chain
-from tests.conftest import chained, task_of
+from tests.conftest import mlp_task, make_task
 
 
 @pytest.mark.parametrize('bias', [True, False])
 @pytest.mark.parametrize('seeds', [(0,), (0, 1, 2)])
 def test_batched_products_find_the_gradients_that_autograd_finds(seeds, bias):
-    task = chained(task_of(seeds=seeds), 20, 1, 10, bias=bias)
+    task = mlp_task(make_task(seeds=seeds), 20, 1, 10, bias=bias)
     weights = torch.randn(len(seeds), task.network.layout.size, dtype=torch.float64)
     images = torch.rand(len(seeds), 7, *task.network.shape, dtype=torch.float64)
     labels = torch.randint(0, 4, (len(seeds), 7))

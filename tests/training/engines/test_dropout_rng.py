@@ -7,17 +7,17 @@ from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.task import Task
-from tests.conftest import CPU, everything, start_of, task_of
+from tests.conftest import CPU, full_mask, initial_state, make_task
 
 
 def dropping(rate: float = 0.5, seeds: tuple[int, ...] = (0,)) -> Task:
-    task = task_of('conv-2', shape=(1, 8, 8), seeds=seeds)
+    task = make_task('conv-2', shape=(1, 8, 8), seeds=seeds)
     return replace(task, network=Network.of(settings_class('conv-2')(name='conv-2', dropout=rate), (1, 8, 8), 4))
 
 
 def ran(task: Task, *stops: int, start=None) -> torch.Tensor:
-    start = start or start_of(task)
-    return list(CPU.run(task, start, trainable=everything(task), stops=stops))[-1].state
+    start = start or initial_state(task)
+    return list(CPU.run(task, start, trainable=full_mask(task), stops=stops))[-1].state
 
 
 def test_training_with_dropout_repeats_and_differs_from_training_without():
@@ -56,7 +56,7 @@ def test_training_with_dropout_leaves_the_global_generator_alone():
 
 def test_measuring_drops_nothing():
     task = dropping(0.9)
-    state = start_of(task)
+    state = initial_state(task)
     assert CPU.evaluate(task, state, None) == CPU.evaluate(replace(task, network=dropping(0.).network), state, None)
 
 

@@ -6,7 +6,7 @@ import torch
 
 from lth.training.engines.cuda.engine import CapturedStep
 from lth.training.engines.cuda.packed import pack_surviving
-from tests.conftest import ADAM, CPU, SGD, everything, start_of, task_of
+from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
 
 DECAYED = ADAM | {'weight_decay': 0.01}
 OPTIMIZERS = {'adam': ADAM, 'adam+wd': DECAYED, 'adamw': DECAYED | {'name': 'adamw'}, 'sgd': SGD,
@@ -16,8 +16,8 @@ OPTIMIZERS = {'adam': ADAM, 'adam+wd': DECAYED, 'adamw': DECAYED | {'name': 'ada
 @pytest.mark.parametrize('optimizer', OPTIMIZERS)
 @pytest.mark.parametrize('value', [0., 0.02])
 def test_packed_survivors_train_as_they_do_among_the_pruned(optimizer, value):
-    task = task_of(seeds=(0, 1, 2), optimizer=OPTIMIZERS[optimizer])
-    start, trainable = start_of(task, torch.float64), everything(task)
+    task = make_task(seeds=(0, 1, 2), optimizer=OPTIMIZERS[optimizer])
+    start, trainable = initial_state(task, torch.float64), full_mask(task)
     trainable[:, 1:task.network.layout.prunable_count:3] = False
     trainable[1:] = trainable[1:].roll(1, 1)
     start = replace(start, weights=torch.where(trainable, start.weights, value))
@@ -40,8 +40,8 @@ def test_packed_survivors_train_as_they_do_among_the_pruned(optimizer, value):
 
 
 def test_survivors_are_packed_where_many_are_pruned_and_each_replicate_keeps_as_many():
-    task = task_of(seeds=(0, 1))
-    start, trainable = start_of(task), everything(task)
+    task = make_task(seeds=(0, 1))
+    start, trainable = initial_state(task), full_mask(task)
     trainable[:, :100] = False
     assert pack_surviving(start, trainable) is None and pack_surviving(start, trainable, worth=200) is not None
     trainable[0, 100] = False

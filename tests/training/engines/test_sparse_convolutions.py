@@ -19,7 +19,7 @@ from lth.training.engines.sparse_cpu import kernels, rule
 from lth.training.engines.sparse_cpu.supported import Chain, supported_chain
 from lth.training.loop import train
 from lth.training.task import Task
-from tests.conftest import CPU, SGD, everything, task_of
+from tests.conftest import CPU, SGD, full_mask, make_task
 from tests.training.engines.test_sparse_cpu import (
     OPTIMIZERS, SPARSE, assert_engines_take_turns, drawn, ends, exact, gap, ticket_of)
 
@@ -41,7 +41,7 @@ def filtered(task: Task, *layers: tuple[int, int, int, bool], width: int = 6, bi
 def conv_2(**settings) -> Task:
     """Two convolutions, then a pool, as Conv-2 has them."""
 
-    return filtered(task_of(**settings), (4, 3, 1, False), (5, 3, 1, True))
+    return filtered(make_task(**settings), (4, 3, 1, False), (5, 3, 1, True))
 
 
 @pytest.mark.parametrize('density', [1., 0.5, 0.1])
@@ -57,40 +57,40 @@ def test_they_equal_the_plain_engine_in_float64(optimizer, density):
 @pytest.mark.parametrize('shape', [(1, 13, 14), (3, 15, 13)], ids=str)
 def test_any_filter_padding_and_depth_will_do_also_where_a_pool_leaves_an_edge_out(layers, shape):
     data = {'normalization': 'standardize' if shape[0] == 3 else 'scale'}
-    assert gap(filtered(task_of(shape=shape, data=data, optimizer=SGD), *layers), 0.4, 12) < 1e-6
+    assert gap(filtered(make_task(shape=shape, data=data, optimizer=SGD), *layers), 0.4, 12) < 1e-6
 
 
 @pytest.mark.parametrize('batch', [1, 63, 65, 128])
 def test_any_batch_size_will_do(batch):
-    assert gap(conv_2(optimizer=SGD, pictures=200, batch_size=batch, length='40 epochs'), 0.3) < 1e-6
+    assert gap(conv_2(optimizer=SGD, images=200, batch_size=batch, length='40 epochs'), 0.3) < 1e-6
 
 
 @pytest.mark.parametrize(('model', 'shape'), [('conv-4', (3, 8, 8)), ('lenet-5', (1, 16, 16))])
 def test_the_networks_of_the_papers_will_do(model, shape):
-    assert gap(task_of(model, shape=shape, optimizer=SGD | {'learning_rate': 0.02}), 0.05, 5) < 1e-6
+    assert gap(make_task(model, shape=shape, optimizer=SGD | {'learning_rate': 0.02}), 0.05, 5) < 1e-6
 
 
 def test_layers_without_biases_will_do():
-    task = task_of(optimizer=SGD)
+    task = make_task(optimizer=SGD)
     assert gap(filtered(task, (4, 3, 1, True), (4, 3, 1, False), bias=False), 0.4, 12) < 1e-6
 
 
 def test_the_first_of_equal_sums_wins_a_pool():
     """Weights of 0 make all sums equal, and what their gradient is hangs on the place that won."""
 
-    task = filtered(task_of(optimizer=SGD), (2, 3, 1, True))
+    task = filtered(make_task(optimizer=SGD), (2, 3, 1, True))
     state = drawn(task)
     named = task.network.layout.unpack(state.weights)
     named['0.weight'].zero_()
     named['0.bias'].fill_(1)
-    expected = ends(task, exact(state), everything(task), 1, engine=CPU)
-    assert (ends(task, state, everything(task), 1).weights - expected.weights).abs().max() < 1e-7
+    expected = ends(task, exact(state), full_mask(task), 1, engine=CPU)
+    assert (ends(task, state, full_mask(task), 1).weights - expected.weights).abs().max() < 1e-7
     assert task.network.layout.unpack(expected.weights)['0.weight'].abs().max() > 1e-3
 
 
 def test_a_channel_without_incoming_weights_trains_its_bias_and_one_without_outgoing_ones_stays():
     task = conv_2(optimizer=SGD | {'weight_decay': 0.})
-    state, alive = drawn(task), everything(task)
+    state, alive = drawn(task), full_mask(task)
     masks = {name: mask[0] for name, mask in task.network.layout.unpack(alive).items()}
     masks['0.weight'][0], masks['2.weight'][:, 1] = False, False
     masks['6.weight'].view(6, 5, -1)[:, 2] = False
@@ -168,7 +168,7 @@ def test_a_loss_that_is_no_number_is_told_as_by_the_plain_engine(rate, scale):
 
 @pytest.mark.parametrize('density', [1., 0.05])
 def test_scores_are_those_of_the_plain_engine(density):
-    task = filtered(task_of(shape=(3, 9, 9), pictures=200, data={'normalization': 'standardize'}),
+    task = filtered(make_task(shape=(3, 9, 9), images=200, data={'normalization': 'standardize'}),
                     (4, 3, 1, True), (5, 3, 1, False))
     trained = ends(task, *ticket_of(task, density), 9)
     for pictures in ([task.splits[0][1]], [torch.tensor([5, 3, 199, 7] * 17)], None):
@@ -189,7 +189,7 @@ def chain_of(*layers: nn.Module) -> Chain | None:
     """The chain that is found in a sequence of these layers."""
 
     module = nn.Sequential(*layers)
-    return supported_chain(replace(task_of().network, module=module, layout=Layout.of(module)))
+    return supported_chain(replace(make_task().network, module=module, layout=Layout.of(module)))
 
 
 def test_convolutions_are_found_with_their_pools_and_sizes():
@@ -242,7 +242,7 @@ def test_dense_convolutions_weigh_more_than_dense_units_of_as_many_weights():
 
 def test_auto_takes_what_pays_and_says_what_it_took():
     engine = select.select_engine('cpu', obstacle=None)
-    task = task_of('lenet-5', shape=(1, 16, 16), batch_size=32)
+    task = make_task('lenet-5', shape=(1, 16, 16), batch_size=32)
     for density, name in ((1., 'eager'), (0.05, 'sparse')):
         assert engine.expects(task.network, round(density * task.network.layout.weight_count), 32) == (name == 'sparse')
         assert ends(task, *ticket_of(task, density), 1, engine=engine).engine == name
@@ -251,7 +251,7 @@ def test_auto_takes_what_pays_and_says_what_it_took():
 def test_memory_is_that_of_a_few_planes():
     """Values and slopes of Conv-2's 128 channels, an eighth of them again for its pool, 64 pictures at a time."""
 
-    task = task_of('conv-2', shape=(3, 32, 32))
+    task = make_task('conv-2', shape=(3, 32, 32))
     nothing = np.zeros(task.network.layout.size, dtype=bool)
     room = dense_layout.room_for(conv_layout.wired(supported_chain(task.network), nothing, None), 3072)
     assert sum(part.nbytes for part in room) < 70 * 2 ** 20

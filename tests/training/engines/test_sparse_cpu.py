@@ -16,7 +16,7 @@ from lth.training.engines.sparse_cpu import engine as sparse_engine
 from lth.training.engines.sparse_cpu import kernels, rule, supported
 from lth.training.loop import train
 from lth.training.task import State, Task
-from tests.conftest import ADAM, CPU, SGD, chained, everything, made_up, start_of, task_of
+from tests.conftest import ADAM, CPU, SGD, mlp_task, full_mask, random_dataset, initial_state, make_task
 
 SPARSE = select.SparseCpu(torch.device('cpu'), always=True)
 # At the usual 1e-8 a gradient that is all rounding is divided by itself, and single weights of the plain engine in
@@ -32,7 +32,7 @@ def drawn(task: Task) -> State:
     """The task's networks as they are drawn, or as its module is if the test made it."""
 
     if 'dense1' in dict(task.network.module.named_modules()):
-        return start_of(task)
+        return initial_state(task)
     named = {name: parameter.detach() for name, parameter in task.network.module.named_parameters()}
     return State(task.network.layout.pack(named)[None], {})
 
@@ -40,7 +40,7 @@ def drawn(task: Task) -> State:
 def ticket_of(task: Task, density: float) -> tuple[State, torch.Tensor]:
     """A random ticket, pruned weights 0, and where it trains."""
 
-    state, alive = drawn(task), everything(task)
+    state, alive = drawn(task), full_mask(task)
     random = torch.Generator().manual_seed(5)
     prunable = task.network.layout.prunable_count
     alive[:, :prunable] = torch.rand(len(alive), prunable, generator=random) < density
@@ -70,20 +70,20 @@ def gap(task: Task, density: float, steps: int = 20) -> float:
 @pytest.mark.parametrize('density', [1., 0.5, 0.1, 0.01])
 @pytest.mark.parametrize('optimizer', OPTIMIZERS)
 def test_it_equals_the_plain_engine_in_float64(optimizer, density):
-    assert gap(task_of(optimizer=OPTIMIZERS[optimizer], length='40 epochs'), density) < 1e-6
+    assert gap(make_task(optimizer=OPTIMIZERS[optimizer], length='40 epochs'), density) < 1e-6
 
 
 @pytest.mark.parametrize('widths', [(), (1,), (17,), (30, 1, 5), (12, 11, 10, 9, 8)], ids=str)
 @pytest.mark.parametrize('density', [1., 0.3])
 def test_any_depth_and_any_width_will_do(widths, density):
-    assert gap(chained(task_of(optimizer=SGD, length='40 epochs'), *widths), density) < 1e-6
+    assert gap(mlp_task(make_task(optimizer=SGD, length='40 epochs'), *widths), density) < 1e-6
 
 
 @pytest.mark.parametrize('density', [1., 0.3, 0.02])
 def test_layers_that_are_read_tile_by_tile_will_do(monkeypatch, density):
     monkeypatch.setattr(dense_layout, '_ROWS', 3)
     monkeypatch.setattr(dense_layout, '_WEIGHTS', 1)
-    task = chained(task_of(optimizer=SGD, length='40 epochs'), 17, 12)
+    task = mlp_task(make_task(optimizer=SGD, length='40 epochs'), 17, 12)
     _, alive = ticket_of(task, density)
     layers = supported.supported_dense_chain(task.network)
     matrix = dense_layout.wired(layers, alive[0].numpy(), None).matrix
@@ -93,28 +93,28 @@ def test_layers_that_are_read_tile_by_tile_will_do(monkeypatch, density):
 
 @pytest.mark.parametrize('batch', [1, 2, 63, 64, 65, 128, 200])
 def test_any_batch_size_will_do(batch):
-    assert gap(task_of(optimizer=SGD, pictures=1000, batch_size=batch, length='40 epochs'), 0.2) < 1e-6
+    assert gap(make_task(optimizer=SGD, images=1000, batch_size=batch, length='40 epochs'), 0.2) < 1e-6
 
 
 @pytest.mark.parametrize(('shape', 'data'), [
     ((1, 3, 3), {}), ((1, 7, 7), {}), ((1, 4, 5), {'normalization': 'standardize'}),
     ((3, 9, 9), {'normalization': 'standardize'})])
 def test_any_picture_will_do_scaled_or_standardized(shape, data):
-    assert gap(task_of(shape=shape, data=data, optimizer=SGD), 0.5, 12) < 1e-6
+    assert gap(make_task(shape=shape, data=data, optimizer=SGD), 0.5, 12) < 1e-6
 
 
 def test_layers_without_biases_will_do():
-    assert gap(chained(task_of(optimizer=SGD), 20, 10, bias=False), 0.3, 12) < 1e-6
+    assert gap(mlp_task(make_task(optimizer=SGD), 20, 10, bias=False), 0.3, 12) < 1e-6
 
 
 def test_a_schedule_and_a_warm_up_are_followed():
     schedule = {'name': 'multistep', 'milestones': ['4 iterations', '8 iterations'], 'factor': 0.5}
-    assert gap(task_of(optimizer=SGD, schedule=schedule, warmup='3 iterations'), 0.3, 12) < 1e-6
+    assert gap(make_task(optimizer=SGD, schedule=schedule, warmup='3 iterations'), 0.3, 12) < 1e-6
 
 
 def test_labels_of_32_bits_will_do_and_compile_nothing_new():
-    task = task_of()
-    data = made_up()
+    task = make_task()
+    data = random_dataset()
     short = Split(data.train.images, data.train.labels.to(torch.int32))
     state, alive = ticket_of(task, 0.2)
     expected = ends(task, state, alive, 9)
@@ -125,7 +125,7 @@ def test_labels_of_32_bits_will_do_and_compile_nothing_new():
 
 def test_what_was_prepared_is_all_that_is_compiled():
     sparse_engine.compile_kernels()
-    task = task_of(optimizer=SGD, data={'normalization': 'standardize'}, batch_size=1)
+    task = make_task(optimizer=SGD, data={'normalization': 'standardize'}, batch_size=1)
     state, alive = ticket_of(task, 0.2)
     SPARSE.evaluate(task, ends(task, state, alive, 1, 3), None)
     assert [len(kernel.signatures) for kernel in (kernels.train, kernels.score, kernels.turned_once)] == [1, 1, 1]
@@ -133,16 +133,16 @@ def test_what_was_prepared_is_all_that_is_compiled():
 
 @pytest.mark.parametrize('labels', [[0, 1, 2, 4], [0, 1, 2, -1]])
 def test_a_class_that_the_network_has_not_is_an_error(labels):
-    task, data = task_of(), made_up()
+    task, data = make_task(), random_dataset()
     split = Split(data.train.images, torch.tensor(labels * 12))
     task = replace(task, data=Dataset(split, split, data.mean, data.std))
-    with pytest.raises(LthError, match='made-up: its classes run from .*, but the network tells 4 apart, 0 to 3'):
+    with pytest.raises(LthError, match='random: its classes run from .*, but the network tells 4 apart, 0 to 3'):
         ends(task, *ticket_of(task, 0.2), 1)
 
 
 def test_a_unit_without_incoming_weights_trains_its_bias_and_one_without_outgoing_ones_stays():
-    task = chained(task_of(optimizer=SGD | {'weight_decay': 0.}), 6)
-    state, alive = drawn(task), everything(task)
+    task = mlp_task(make_task(optimizer=SGD | {'weight_decay': 0.}), 6)
+    state, alive = drawn(task), full_mask(task)
     entering, leaving, biases, _ = (task.network.layout.unpack(alive)[name][0] for name in
                                     ('1.weight', '3.weight', '1.bias', '3.bias'))
     entering[0], leaving[:, 1] = False, False
@@ -159,7 +159,7 @@ def test_a_unit_without_incoming_weights_trains_its_bias_and_one_without_outgoin
 
 @pytest.mark.parametrize('optimizer', OPTIMIZERS)
 def test_pruned_weights_keep_their_bits(optimizer):
-    task = task_of(optimizer=OPTIMIZERS[optimizer])
+    task = make_task(optimizer=OPTIMIZERS[optimizer])
     state, alive = ticket_of(task, 0.2)
     state.weights[~alive] = -0.
     found = ends(task, state, alive, 9)
@@ -169,7 +169,7 @@ def test_pruned_weights_keep_their_bits(optimizer):
 
 
 def test_pruned_weights_that_are_not_zero_are_for_the_plain_engine():
-    task = task_of()
+    task = make_task()
     state, alive = ticket_of(task, 0.2)
     state.weights[~alive] = 0.37
     found = ends(task, state, alive, 9)
@@ -194,11 +194,11 @@ def assert_engines_take_turns(task: Task) -> None:
 
 @pytest.mark.parametrize('optimizer', OPTIMIZERS)
 def test_one_engine_goes_on_where_the_other_stopped(optimizer):
-    assert_engines_take_turns(task_of(optimizer=OPTIMIZERS[optimizer]))
+    assert_engines_take_turns(make_task(optimizer=OPTIMIZERS[optimizer]))
 
 
 def test_where_it_stops_or_a_call_ends_changes_nothing(monkeypatch):
-    task = task_of(optimizer=ADAM)
+    task = make_task(optimizer=ADAM)
     state, alive = ticket_of(task, 0.3)
     once = ends(task, state, alive, 13)
     assert torch.equal(ends(task, state, alive, 1, 4, 5, 9, 13).weights, once.weights)
@@ -211,7 +211,7 @@ def test_where_it_stops_or_a_call_ends_changes_nothing(monkeypatch):
 
 
 def test_measuring_in_many_calls_changes_nothing_but_rounding(monkeypatch):
-    task = task_of(pictures=300)
+    task = make_task(images=300)
     state = ends(task, *ticket_of(task, 0.2), 9)
     once = SPARSE.evaluate(task, state, None)
     monkeypatch.setattr(sparse_engine, '_WORK', 1)
@@ -220,11 +220,11 @@ def test_measuring_in_many_calls_changes_nothing_but_rounding(monkeypatch):
 
 
 def test_replicates_are_trained_as_if_alone():
-    together = task_of(seeds=(3, 5), optimizer=SGD)
+    together = make_task(seeds=(3, 5), optimizer=SGD)
     state, alive = ticket_of(together, 0.3)
     found = list(SPARSE.run(together, state, trainable=alive, stops=[9]))[-1]
     for row, seed in enumerate((3, 5)):
-        task = task_of(seeds=(seed,), optimizer=SGD)
+        task = make_task(seeds=(seed,), optimizer=SGD)
         alone = list(SPARSE.run(
             task, replace(state, weights=state.weights[row:row + 1]), trainable=alive[row:row + 1], stops=[9]))[-1]
         assert torch.equal(found.state.weights[row], alone.state.weights[0])
@@ -235,7 +235,7 @@ def test_replicates_are_trained_as_if_alone():
 def test_a_loss_that_is_no_number_is_told_as_by_the_plain_engine(rate):
     says = []
     for engine in (CPU, SPARSE):
-        task = task_of(engine=engine, optimizer={'name': 'sgd', 'learning_rate': rate}, length='20 epochs')
+        task = make_task(engine=engine, optimizer={'name': 'sgd', 'learning_rate': rate}, length='20 epochs')
         state, alive = ticket_of(task, 0.5)
         with pytest.raises(LthError, match='no longer a finite number') as caught:
             train(task, state, until=100, trainable=alive)
@@ -245,7 +245,7 @@ def test_a_loss_that_is_no_number_is_told_as_by_the_plain_engine(rate):
 
 @pytest.mark.parametrize('density', [1., 0.2, 0.02])
 def test_scores_are_those_of_the_plain_engine(density):
-    task = task_of(pictures=300)
+    task = make_task(images=300)
     state, alive = ticket_of(task, density)
     trained = ends(task, state, alive, 9)
     chosen = [torch.tensor([5, 3, 200, 7] * 17)]
@@ -257,7 +257,7 @@ def test_scores_are_those_of_the_plain_engine(density):
 
 
 def test_scores_with_a_token_equal_those_without_even_after_training_has_gone_on():
-    task = task_of(pictures=300)
+    task = make_task(images=300)
     state, alive = ticket_of(task, 0.2)
     segments = list(SPARSE.run(task, state, trainable=alive, stops=[3, 9]))
     scores = [SPARSE.evaluate(task, segment.state, None, segment.token) for segment in segments]
@@ -268,8 +268,8 @@ def test_scores_with_a_token_equal_those_without_even_after_training_has_gone_on
 def test_the_first_prune_cuts_the_same_weights():
     masks = []
     for engine in (CPU, SPARSE):
-        task = task_of(engine=engine, optimizer=ADAM)
-        trained = ends(task, start_of(task), everything(task), 15, engine=engine).weights[0]
+        task = make_task(engine=engine, optimizer=ADAM)
+        trained = ends(task, initial_state(task), full_mask(task), 15, engine=engine).weights[0]
         masks.append(trained.abs() > trained.abs().quantile(0.2))
     assert torch.equal(*masks)
 
@@ -281,19 +281,19 @@ def test_the_first_prune_cuts_the_same_weights():
     (nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Dropout(), nn.Linear(4, 4)), 'dropout'),
     (nn.Sequential(nn.Conv1d(8, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4)), 'along lines')])
 def test_other_networks_are_no_chain(module, name):
-    network = replace(task_of().network, module=module, layout=Layout.of(module))
+    network = replace(make_task().network, module=module, layout=Layout.of(module))
     assert supported.supported_chain(network) is None, name
 
 
 def test_a_layer_used_twice_is_no_chain():
     twice = nn.Linear(64, 64)
     module = nn.Sequential(nn.Flatten(), twice, nn.ReLU(), twice, nn.ReLU(), nn.Linear(64, 4))
-    assert supported.supported_chain(replace(task_of().network, module=module, layout=Layout.of(module))) is None
+    assert supported.supported_chain(replace(make_task().network, module=module, layout=Layout.of(module))) is None
 
 
 def test_the_rule_is_one_of_density_widths_and_batch():
     def most(batch: int, *widths: int) -> float:
-        task = chained(task_of(shape=(1, 28, 28)), *widths, classes=10)
+        task = mlp_task(make_task(shape=(1, 28, 28)), *widths, classes=10)
         layers = supported.supported_dense_chain(task.network)
         return max(kept for kept in range(101)
                    if rule.pays(kept * task.network.layout.weight_count // 100, layers, batch)) / 100
@@ -304,7 +304,7 @@ def test_the_rule_is_one_of_density_widths_and_batch():
 
 def test_auto_takes_what_pays():
     engine = select.select_engine('cpu', obstacle=None)
-    task = task_of(batch_size=60, pictures=200)
+    task = make_task(batch_size=60, images=200)
     for density, name in ((1., 'eager'), (0.9, 'sparse'), (0.5, 'sparse'), (0.05, 'sparse')):
         assert ends(task, *ticket_of(task, density), 1, engine=engine).engine == name
     assert select.select_engine('cpu', choice='eager', obstacle=None).name == 'eager'
@@ -314,7 +314,7 @@ def test_auto_takes_what_pays():
     ({'crop': 2}, {}, 'the images are augmented'), ({'resolution': 4}, {}, 'or resized'),
     ({}, {'precision': 'bf16'}, 'training.precision is bf16')])
 def test_what_it_cannot_do_is_an_error_if_it_was_asked_for_and_else_goes_to_the_plain_engine(data, training, says):
-    task = task_of(data=data, **training)
+    task = make_task(data=data, **training)
     obstacle = select.sparse_obstacle(task.network, task.data_settings, task.training, streamed=False)
     with pytest.raises(LthError, match=says):
         select.select_engine('cpu', choice='sparse', obstacle=obstacle)
