@@ -10,6 +10,7 @@ import numpy as np
 from lth.benchmark.timing import Contender, Row, time_contenders
 from lth.experiments import runner
 from lth.experiments.plan import Plan
+from lth.experiments.reporter import Reporter
 from lth.training.engines import select
 
 # At most so many densities are timed, from the first round to the last.
@@ -43,13 +44,11 @@ def estimate_search(plan: Plan, datasets: Path, device: str, *, threads: int, tu
                  float(steps.sum()) * plan.steps / 1000)
 
 
-def time_search(
-        plan: Plan, datasets: Path, device: str, *, threads: int, announce: runner.OnMessage, tell: runner.OnProgress,
-) -> float:
+def time_search(plan: Plan, datasets: Path, device: str, *, threads: int, reporter: Reporter) -> float:
     """Seconds that the whole search of one seed takes, from reading the pictures to the last file; nothing is kept."""
 
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         place = runner.RunTarget(Path(folder) / 'run', datasets, device, threads)
-        runner.run_plan(plan, place, [0], announce, tell)
+        runner.run_plan(plan, place, [0], reporter)
         return time.perf_counter() - began

@@ -124,7 +124,7 @@ def _bench_study(
     if really:
         with ProgressDisplay(plan, [0]) as display:
             seconds = whole_search.time_search(
-                plan, datasets, device, threads=threads, announce=display.announce, tell=display.tell)
+                plan, datasets, device, threads=threads, reporter=display)
         found = replace(found, real_seconds=seconds)
     if as_json:
         names = {'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name}

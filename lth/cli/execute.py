@@ -58,10 +58,9 @@ def run_with_progress(plan: 'Plan', way: ExecutionOptions) -> 'Run':
     from lth.cli.progress import ProgressDisplay  # pylint: disable=import-outside-toplevel
     from lth.experiments import runner  # pylint: disable=import-outside-toplevel
     numbers = parse_seeds(way.seeds)
-    _remark(plan)
     place = runner.RunTarget(way.folder, way.datasets, way.device, way.threads, way.engine)
     with ProgressDisplay(plan, numbers) as display:
-        return runner.run_plan(plan, place, numbers, display.announce, display.tell)
+        return runner.run_plan(plan, place, numbers, display)
 
 
 def options_for(plan: 'Plan', folder: Path, way: ExecutionOptions) -> ExecutionOptions:

@@ -13,7 +13,7 @@ from lth.cli.options import err
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
-    from lth.experiments.runner import SeedProgress
+    from lth.experiments.reporter import SeedProgress
 
 _SECONDS_BETWEEN_LINES = 30.
 _SECONDS_UNTIL_A_GUESS = 2.
@@ -42,14 +42,15 @@ class ProgressDisplay:
         if self._live:
             self._live.stop()
 
-    def announce(self, sentence: str) -> None:
+    def message(self, text: str) -> None:
         """Prints a line that stays."""
 
-        err.print(sentence, highlight=False, soft_wrap=True)
+        err.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def tell(self, news: 'SeedProgress') -> None:
+    def progress(self, progress: 'SeedProgress') -> None:
         """Takes news of some seeds."""
 
+        news = progress
         for position, seed in enumerate(news.seeds):
             if seed not in self._begun:
                 self._begun[seed] = self._done(news)
@@ -63,6 +64,11 @@ class ProgressDisplay:
             self._last_line = now
             for position, seed in enumerate(news.seeds):
                 err.print(f'{self._line(seed, saved=news.saved)}  {self._clock()}', highlight=False, soft_wrap=True)
+
+    def round_saved(self, progress: 'SeedProgress') -> None:
+        """Show the latest progress of some seeds."""
+
+        self.progress(progress)
 
     def _line(self, seed: int, *, saved: bool) -> str:
         """One seed's whereabouts as plain text."""

@@ -1,19 +1,20 @@
-"""One sitting at a run: rounds go to disk as they are found, seeds run side by side, news goes to whoever watches.
+"""Run a plan: train the missing rounds of each seed, save each round when it is complete, report progress.
 
-On the CPU every seed is a process of one thread: stacking gains nothing there, and threads that wait for one another
-cost much.
+On the CPU every seed is trained by its own process with one thread: several seeds in one process would not be faster,
+and threads that wait for each other are slower.
 """
 import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.experiments import derived_runs, provenance
 from lth.experiments.plan import Plan, make_plan
+from lth.experiments.reporter import Reporter, SeedProgress, forward
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run, StoredRounds
 from lth.system import file_lock, processes
@@ -22,160 +23,188 @@ from lth.training.engines import select
 from lth.training.engines.names import EngineChoice, engine_choice
 from lth.training.task import Engine, Measurement
 
-_SECONDS_BETWEEN_NEWS = 0.2
+_SECONDS_BETWEEN_REPORTS = 0.2
+_Report = Callable[[SeedProgress], None]
 
 
 @dataclass(frozen=True)
 class RunTarget:
-    """Where a run happens: what never decides its result."""
+    """Where and how a run is computed; nothing here decides its result but the device and the number of threads, by
+    rounding. `engine` None takes the engine of the run's last session. `in_process` trains all seeds in this process,
+    as is needed for a model or data that no other process can import.
+    """
 
     folder: Path
     datasets: Path
     device: str = 'auto'
     threads: int = 1
     engine: EngineChoice | None = None
+    in_process: bool = False
 
 
-class SeedProgress(NamedTuple):
-    """How far some seeds are: this round, this iteration; accuracies if measured, `saved` if the round is on disk."""
+@dataclass(frozen=True)
+class _Training:
+    """What this process needs to train seeds of a run."""
 
-    seeds: tuple[int, ...]
-    number: int
-    step: int
-    validation: tuple[float, ...] = ()
-    test: tuple[float, ...] = ()
-    saved: bool = False
-
-
-OnProgress = Callable[[SeedProgress], None]
-OnMessage = Callable[[str], None]
+    plan: Plan
+    run: Run
+    engine: Engine
+    data: Dataset
 
 
-def run_plan(plan: Plan, place: RunTarget, seeds: Sequence[int], announce: OnMessage, tell: OnProgress) -> Run:
-    """Does what is missing of the run, and nothing else; the rounds that are whole stay whatever stops it. The choice
-    of engine is announced, all further news is told.
+def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Reporter) -> Run:
+    """Train the rounds that the run still lacks. Completed rounds are never changed, so an interrupted call can be
+    repeated. LthError if the folder belongs to another recipe, or to other data, code or source tickets.
     """
 
-    run = Run(place.folder, plan.recipe.dump(), plan.network)
+    run = Run(target.folder, plan.recipe.dump(), plan.network)
+    for note in plan.notes:
+        reporter.message(f'Note: {note}.')
     provenance.refuse_other_recipe(run)
     if plan.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
-    place = replace(place, engine=engine_choice(place.engine or run.engine_choice() or 'auto'))
-    engine = _engine(plan, place)
-    if not _unfinished(plan, run, seeds):
-        _clear_up(run)
+    target = replace(target, engine=engine_choice(target.engine or run.engine_choice() or 'auto'))
+    engine = select_engine(plan, target)
+    if not _unfinished_seeds(plan, run, seeds):
+        _remove_leftovers(run)
         return run
-    select.configure_process(threads=place.threads, device=engine.device)
-    data = plan.read(place.datasets).to(engine.device)
+    select.configure_process(threads=target.threads, device=engine.device)
+    data = plan.read(target.datasets).to(engine.device)
     plan = plan.for_data(data)
-    with file_lock.hold(place.folder):
-        # Once more: another session may have come and gone while the data were read.
+    with file_lock.hold(target.folder):
+        # Check again: another process may have trained here while the data were being read.
         provenance.refuse_other_recipe(run)
         run.remove_leftovers()
-        session = provenance.session_entry(plan, engine, data, threads=place.threads, choice=place.engine)
-        provenance.refuse_other_inputs(run, session)
-        announce(f'Engine: {engine.name} on {engine.device}, threads for each seed: {place.threads}')
+        entry = provenance.session_entry(plan, engine, data, threads=target.threads, choice=target.engine)
+        provenance.refuse_other_inputs(run, entry)
+        reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {target.threads}')
         if data.note:
-            announce(data.note)
-        select.compile_ahead(engine, plan.network, plan.kept, plan.recipe.training.batch_size, announce)
-        told = _recorded(run, session, tell)
-        _train_missing_rounds(plan, run, engine, data, place=place, seeds=seeds, tell=told)
+            reporter.message(data.note)
+        select.compile_ahead(engine, plan.network, plan.kept, plan.recipe.training.batch_size, reporter.message)
+        report = partial(forward, reporter=_SessionRecorder(run, entry, reporter))
+        _train_missing_rounds(_Training(plan, run, engine, data), target, seeds, report)
     return run
 
 
-def _train_missing_rounds(
-        plan: Plan, run: Run, engine: Engine, data: Dataset, *, place: RunTarget, seeds: Sequence[int], tell: OnProgress) -> None:
-    """The missing rounds: in this process if there is one stack or a GPU, else side by side."""
+def select_engine(plan: Plan, target: RunTarget) -> Engine:
+    """The engine that trains the plan there; LthError if the requested one cannot."""
 
-    unfinished = _unfinished(plan, run, seeds)
+    return select.select_engine(
+        target.device, choice=target.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle)
+
+
+def _train_missing_rounds(training: _Training, target: RunTarget, seeds: Sequence[int], report: _Report) -> None:
+    """Train in this process on a GPU or if all seeds are one stack, otherwise with a process for each stack."""
+
+    plan, run, engine = training.plan, training.run, training.engine
+    unfinished = _unfinished_seeds(plan, run, seeds)
     for seed in seeds:
         number, step = (run.round_count(seed), 0) if seed in unfinished else (len(plan.kept) - 1, plan.steps)
-        tell(SeedProgress((seed,), number, step))
+        report(SeedProgress((seed,), number, step))
     stacks = _stacks(select.replicate_groups(engine, plan.network, unfinished), run)
-    if len(stacks) > 1 and engine.device.type == 'cpu':
-        jobs = [(plan.recipe.dump(), place, stack) for stack in stacks]
-        processes.run_in_parallel(_work, jobs, processes.available_slots(place.threads), tell)
+    if len(stacks) > 1 and engine.device.type == 'cpu' and not target.in_process:
+        jobs = [(plan.recipe.dump(), target, stack) for stack in stacks]
+        processes.run_in_parallel(_train_in_worker, jobs, processes.available_slots(target.threads), report)
         return
     for stack in stacks:
-        _search(plan, run, engine, data, stack, tell)
+        _train_seeds(training, stack, report)
 
 
-def _search(plan: Plan, run: Run, engine: Engine, data: Dataset, seeds: tuple[int, ...], tell: OnProgress) -> None:
-    """The missing rounds of some seeds, in this process."""
+def _train_in_worker(recipe: Raw, target: RunTarget, seeds: tuple[int, ...], report: _Report) -> None:
+    """Train the missing rounds of some seeds in a process of its own, which makes the plan again from the recipe."""
 
-    run = replace(run, nonzero_pixels=sampling.nonzero_pixels(data, plan.recipe.data))
+    plan = make_plan(recipe, 'recipe.yaml')
+    engine = select_engine(plan, target)
+    select.configure_process(threads=target.threads, device=engine.device)
+    data = plan.read(target.datasets)
+    run = Run(target.folder, recipe, plan.network)
+    _train_seeds(_Training(plan.for_data(data), run, engine, data), seeds, report)
+
+
+def _train_seeds(training: _Training, seeds: tuple[int, ...], report: _Report) -> None:
+    """Train the missing rounds of some seeds together, as one stack of replicates."""
+
+    plan, engine = training.plan, training.engine
+    run = replace(training.run, nonzero_pixels=sampling.nonzero_pixels(training.data, plan.recipe.data))
     past: Sequence[Round] = run.stored_rounds(seeds, engine.device)
-    number = len(past)
+    watch = _Watch(seeds, len(past), report)
+    missing = range(len(past), len(plan.kept))
     if plan.algorithm.needs_source:
         source = derived_runs.source_rounds(plan, run.folder, seeds, engine)
         past = source + past if isinstance(source, StoredRounds) and isinstance(past, StoredRounds) else [*source, *past]
-    latest = 0.
-
-    def watch(step: int, measurement: Measurement | None) -> None:
-        nonlocal latest
-        if measurement is None and time.monotonic() - latest < _SECONDS_BETWEEN_NEWS:
-            return
-        latest = time.monotonic()
-        scores = (measurement.validation.accuracy, measurement.test.accuracy) if measurement else ((), ())
-        tell(SeedProgress(seeds, number, step, *scores))
-
-    # Taken before training: a source that is replaced meanwhile is noticed the next time.
-    missing = range(number, len(plan.kept))
+    # Read before training, so that a source that is replaced meanwhile is noticed the next time.
     sources = derived_runs.source_fingerprints(plan, run.folder, seeds, missing) if plan.algorithm.needs_source else {}
-    task = plan.task(data, seeds, engine, watch)
-    for found in plan.algorithm.find(task, plan.recipe.algorithm, past):
-        found = replace(found, sources=sources.get(found.number, ()))
-        run.save(found, seeds)
-        tell(SeedProgress(seeds, found.number, found.trained.step, test=found.trained.history[-1].test.accuracy, saved=True))
-        number = found.number + 1
+    task = plan.task(training.data, seeds, engine, watch.on_step)
+    for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past):
+        round_ = replace(round_, sources=sources.get(round_.number, ()))
+        run.save(round_, seeds)
+        watch.on_saved(round_)
 
 
-def _clear_up(run: Run) -> None:
-    """Clears away what a session left that was killed behind its last round, unless another is at work here."""
+class _Watch:
+    """Turns the steps of a training loop into reports, except those that follow each other too fast."""
+
+    def __init__(self, seeds: tuple[int, ...], number: int, report: _Report) -> None:
+        self._seeds = seeds
+        self._number = number
+        self._report = report
+        self._last_report = 0.
+
+    def on_step(self, step: int, measurement: Measurement | None) -> None:
+        """Report the step, always if it was measured."""
+
+        if measurement is None and time.monotonic() - self._last_report < _SECONDS_BETWEEN_REPORTS:
+            return
+        self._last_report = time.monotonic()
+        scores = (measurement.validation.accuracy, measurement.test.accuracy) if measurement else ((), ())
+        self._report(SeedProgress(self._seeds, self._number, step, *scores))
+
+    def on_saved(self, round_: Round) -> None:
+        """Report the round; the steps that follow belong to the next one."""
+
+        test = round_.trained.history[-1].test.accuracy
+        self._report(SeedProgress(self._seeds, round_.number, round_.trained.step, test=test, saved=True))
+        self._number = round_.number + 1
+
+
+class _SessionRecorder:
+    """Passes reports on, and keeps the entry of this session up to date, from its first completed round on."""
+
+    def __init__(self, run: Run, entry: Raw, reporter: Reporter) -> None:
+        self._run = run
+        self._entry = entry
+        self._reporter = reporter
+        self._start = time.monotonic()
+        self.message = reporter.message
+        self.progress = reporter.progress
+
+    def round_saved(self, progress: SeedProgress) -> None:
+        """Record the round in environment.json."""
+
+        first = self._entry['rounds'] == 0
+        seconds = round(time.monotonic() - self._start, 1)
+        self._entry.update(seconds=seconds, rounds=self._entry['rounds'] + len(progress.seeds))
+        self._run.record_session(self._entry, first=first)
+        self._reporter.round_saved(progress)
+
+
+def _remove_leftovers(run: Run) -> None:
+    """Remove what a killed session left after its last round, unless another session is at work here."""
 
     if run.leftovers() or (run.folder / file_lock.LOCK_NAME).exists():
         with contextlib.suppress(LthError), file_lock.hold(run.folder):
             run.remove_leftovers()
 
 
-def _unfinished(plan: Plan, run: Run, seeds: Sequence[int]) -> list[int]:
+def _unfinished_seeds(plan: Plan, run: Run, seeds: Sequence[int]) -> list[int]:
     return [seed for seed in seeds if run.round_count(seed) < len(plan.kept)]
 
 
 def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]]:
-    """The groups, split where seeds are not equally far."""
+    """The groups, split where their seeds have different numbers of rounds."""
 
     stacks: dict[tuple[int, int], list[int]] = {}
     for index, group in enumerate(groups):
         for seed in group:
             stacks.setdefault((index, run.round_count(seed)), []).append(seed)
     return [tuple(stack) for stack in stacks.values()]
-
-
-def _work(recipe: Raw, place: RunTarget, seeds: tuple[int, ...], send: OnProgress) -> None:
-    """What a worker process does."""
-
-    plan = make_plan(recipe, 'recipe.yaml')
-    engine = _engine(plan, place)
-    select.configure_process(threads=place.threads, device=engine.device)
-    data = plan.read(place.datasets)
-    _search(plan.for_data(data), Run(place.folder, recipe, plan.network), engine, data, seeds, send)
-
-
-def _engine(plan: Plan, place: RunTarget) -> Engine:
-    return select.select_engine(
-        place.device, choice=place.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle)
-
-
-def _recorded(run: Run, session: Raw, tell: OnProgress) -> OnProgress:
-    """Passes news on, and keeps this session's entry up to date from its first whole round on."""
-
-    began = time.monotonic()
-
-    def told(news: SeedProgress) -> None:
-        if news.saved:
-            first = session['rounds'] == 0
-            session.update(seconds=round(time.monotonic() - began, 1), rounds=session['rounds'] + len(news.seeds))
-            run.record_session(session, first=first)
-        tell(news)
-    return told

@@ -14,6 +14,7 @@ from lth.analysis import mode_connectivity
 from lth.analysis.mode_connectivity import CopyPair, PairErrors, measure_pair
 from lth.datasets import sampling
 from lth.experiments import runner
+from lth.experiments.reporter import SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.pruning.tickets import Ticket, dense_ticket, train_ticket
 from lth.system import processes
@@ -119,7 +120,7 @@ def a_run_of_two_seeds(tmp_path_factory) -> Path:
     plan = ticket_plan('lenet-300-100', 'digits', Changes(epochs=2, options={'algorithm.rounds': 2}))
     place = runner.RunTarget(folder / 'lenet-300-100-digits', folder, 'cpu')
     for seed in (0, 1):
-        runner.run_plan(plan, place, [seed], lambda _: None, lambda _: None)
+        runner.run_plan(plan, place, [seed], SilentReporter())
     return folder
 
 

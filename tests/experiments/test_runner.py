@@ -16,6 +16,7 @@ import pytest
 from lth.datasets import DATASETS, Dataset
 from lth.errors import LthError
 from lth.experiments import runner
+from lth.experiments.reporter import Reporter, SeedProgress, SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.recipes.schema import DataSettings
 
@@ -148,18 +149,19 @@ def test_a_round_that_was_stopped_in_the_middle_is_done_again_alike(tmp_path, se
     options = {'algorithm.rounds': 2, 'training.length': '2 epochs', **settings}
     plan = ticket_plan('lenet-300-100', 'digits', Changes(options=options))
 
-    def stopping(news: runner.SeedProgress) -> None:
-        if news.number == 1 and 0 < news.step < plan.steps and news.test:
-            raise KeyboardInterrupt
+    class Interrupt(SilentReporter):
+        def progress(self, progress: SeedProgress) -> None:
+            if progress.number == 1 and 0 < progress.step < plan.steps and progress.test:
+                raise KeyboardInterrupt
 
-    def searched(name: str, tell: runner.OnProgress) -> dict[str, str]:
-        runner.run_plan(plan, runner.RunTarget(tmp_path / name / 'run', tmp_path, 'cpu'), [0], lambda _: None, tell)
+    def searched(name: str, reporter: Reporter) -> dict[str, str]:
+        runner.run_plan(plan, runner.RunTarget(tmp_path / name / 'run', tmp_path, 'cpu'), [0], reporter)
         return fingerprints(tmp_path / name)
-    whole = searched('whole', lambda _: None)
+    whole = searched('whole', SilentReporter())
     with pytest.raises(KeyboardInterrupt):
-        searched('stopped', stopping)
+        searched('stopped', Interrupt())
     assert rounds_on_disk(tmp_path / 'stopped') == 1
-    assert searched('stopped', lambda _: None) == whole
+    assert searched('stopped', SilentReporter()) == whole
 
 
 @pytest.mark.xdist_group('session')
@@ -204,7 +206,7 @@ def test_a_run_of_another_recipe_that_came_while_the_data_were_read_is_refused(t
         settings = {'algorithm.rounds': 0, 'training.length': '1 epochs', 'training.batch_size': batch_size}
         plan = ticket_plan('lenet-300-100', 'digits', Changes(options=settings))
         plan = replace(plan, source=replace(plan.source, read=read))
-        runner.run_plan(plan, place, [0], lambda _: None, lambda _: None)
+        runner.run_plan(plan, place, [0], SilentReporter())
 
     def overtaken(folder: Path, settings: DataSettings) -> Dataset:
         searched(30, DATASETS.find('digits').read)

@@ -1,0 +1,72 @@
+"""Reports while a run is trained, and who receives them: the terminal, a program, or nobody.
+
+A new receiver is a class with the three methods of Reporter.
+"""
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from lth.experiments.plan import Plan
+
+
+class SeedProgress(NamedTuple):
+    """Where the training of some seeds is: round and iteration. After a measurement `validation` and `test` hold an
+    accuracy for each seed. `saved` is True once the round is complete and on disk.
+    """
+
+    seeds: tuple[int, ...]
+    number: int
+    step: int
+    validation: tuple[float, ...] = ()
+    test: tuple[float, ...] = ()
+    saved: bool = False
+
+
+class Reporter(Protocol):
+    """Receives reports about one run. All calls come from the process and thread that called `run_plan`."""
+
+    def message(self, text: str) -> None:
+        """A sentence for the user, such as which engine trains the run."""
+
+    def progress(self, progress: SeedProgress) -> None:
+        """Some seeds have advanced; reported at each measurement, otherwise at most five times a second."""
+
+    def round_saved(self, progress: SeedProgress) -> None:
+        """A round of some seeds is complete and on disk."""
+
+
+# Called with a plan and the seeds to train; what it returns reports about that run while it is entered.
+OpenReporter = Callable[[Plan, Sequence[int]], AbstractContextManager[Reporter]]
+
+
+class SilentReporter:
+    """Ignores all reports. Also a context manager, as OpenReporter requires."""
+
+    def __init__(self, _plan: Plan | None = None, _seeds: Sequence[int] = ()) -> None:
+        """Takes what an OpenReporter takes."""
+
+    def message(self, text: str) -> None:
+        """Ignore the sentence."""
+
+    def progress(self, progress: SeedProgress) -> None:
+        """Ignore the progress."""
+
+    def round_saved(self, progress: SeedProgress) -> None:
+        """Ignore the round."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        return
+
+
+def forward(progress: SeedProgress, reporter: Reporter) -> None:
+    """Report the progress by the method that it belongs to."""
+
+    if progress.saved:
+        reporter.round_saved(progress)
+    else:
+        reporter.progress(progress)
