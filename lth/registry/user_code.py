@@ -3,7 +3,6 @@ import contextlib
 import functools
 import importlib
 import importlib.util
-import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -56,8 +55,6 @@ def _file(path: Path) -> ModuleType:
 
 
 def _module(name: str) -> ModuleType:
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as `python -m lth` has it, and the `lth` script has not
     try:
         return importlib.import_module(name)
     except (ImportError, SyntaxError, ValueError, TypeError) as error:

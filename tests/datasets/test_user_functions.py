@@ -1,5 +1,4 @@
 """Data sets of the user's own code."""
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def net(shape, classes):
 def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / 'mine.py').write_text(MINE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, 'path', list(sys.path))
+    monkeypatch.syspath_prepend(tmp_path)
     return str(tmp_path / 'mine.py')
 
 
@@ -91,11 +90,11 @@ def test_tickets_are_found_in_it(mine, lth: Callable[..., Result], function):
 @pytest.mark.parametrize(('function', 'says'), [
     ('floats', r'images are torch.float64 of shape \(40, 1, 8, 8\)'),
     ('short', r'labels are torch.int64 of shape \(3,\) for 40 images'),
-    ('gaps', 'classes 0 … 100 have no training picture, such as 1'), ('negative', 'labels lie between -1 and 38'),
+    ('gaps', 'classes 0 … 100 have no training image, such as 1'), ('negative', 'labels lie between -1 and 38'),
     ('raising', r"mine.py:raising, called without arguments, raised KeyError: 'x' .*mine.py, line "),
     ('leaving', 'raised SystemExit: 0'),
     ('nothing', r"should return \(\(images, labels\), \(images, labels\)\)"),
-    ('more_classes_in_test', 'training and test pictures differ: .* classes up to 3 and 4')])
+    ('more_classes_in_test', 'training and test images differ: .* classes up to 3 and 4')])
 def test_what_is_wrong_with_it_is_told(mine, function, says):
     with pytest.raises(LthError, match=says):
         DATASETS.find(f'{mine}:{function}')

@@ -85,7 +85,7 @@ def mine(tmp_path, monkeypatch):
     (tmp_path / 'networks').mkdir()
     (tmp_path / 'networks' / 'mine.py').write_text(textwrap.dedent(MINE))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, 'path', list(sys.path))
+    monkeypatch.syspath_prepend(tmp_path)
     yield 'networks/mine.py'
     sys.modules.pop('networks.mine', None)
     sys.modules.pop('networks', None)
