@@ -1,25 +1,36 @@
-"""The one exception for what the user can mend; anything else that escapes is a bug of ours."""
+"""The one exception for mistakes of the user and failures of the environment; any other exception is a bug of lth."""
 import difflib
 import os
 from collections.abc import Iterable
 
+USER_ERROR = 2
+ENVIRONMENT_ERROR = 3
+
 
 class LthError(Exception):
-    """A user's mistake, told in one paragraph: what, where, the value, and how to mend it."""
+    """An error that the user can fix. The message says in one paragraph what is wrong, where, with which value, and how
+    to fix it. `exit_code` is USER_ERROR, or ENVIRONMENT_ERROR for disk, locks, memory and network.
+    """
+
+    def __init__(self, message: str, *, exit_code: int = USER_ERROR) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 def describe(error: BaseException) -> str:
-    """Another exception with its kind, for the middle of a paragraph."""
+    """The class and message of an exception on one line."""
 
     return ' '.join(f'{type(error).__name__}: {error}'.split())
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """The end of an error sentence: `, did you mean 'x'?`, or all the known words when none is near."""
+    """The end of an error message: `, did you mean 'x'?` with the known words similar to `word`, or ` (known: x, y)` with
+    all of them if none is similar.
+    """
 
     names = {name.lower(): name for name in sorted(known)}
-    near = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.55)
-    near.sort(key=lambda name: -len(os.path.commonprefix([name, word.lower()])))
-    if near:
-        return ', did you mean ' + ' or '.join(repr(names[name]) for name in near) + '?'
+    similar = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.55)
+    similar.sort(key=lambda name: -len(os.path.commonprefix([name, word.lower()])))
+    if similar:
+        return ', did you mean ' + ' or '.join(repr(names[name]) for name in similar) + '?'
     return ' (known: ' + ', '.join(names.values()) + ')'

@@ -1,7 +1,8 @@
-"""Randomness is data: every draw comes from a generator named by (seed, stream, numbers), never from a global one.
+"""Random generators that are functions of a seed, the name of a stream and numbers, never a global generator.
 
-Equal names give equal draws, whatever was drawn before, so a resumed run repeats the interrupted one and a network
-trained beside others sees what it would see alone. A new use of randomness takes a new stream name.
+Equal arguments give equal random numbers, no matter what was sampled before. A resumed run therefore repeats the
+interrupted one, and a network trained together with others gets the same numbers as one trained alone. A new use of
+randomness takes a new stream name.
 """
 import hashlib
 
@@ -10,13 +11,13 @@ from torch import Tensor
 
 
 def generator(seed: int, stream: str, *numbers: int) -> torch.Generator:
-    """A CPU generator for one use: the same for the same names on every machine and device."""
+    """A CPU generator for one use, the same on every machine and device."""
 
     return torch.Generator().manual_seed(derive_seed(seed, stream, *numbers))
 
 
 def derive_seed(seed: int, stream: str, *numbers: int) -> int:
-    """63 bits for a generator that is not ours to make, such as the one that a module's dropout draws from."""
+    """A seed of 63 bits, for generators that other code creates, such as the one for a module's dropout."""
 
     name = '/'.join(map(str, (seed, stream, *numbers)))
     digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
@@ -24,6 +25,6 @@ def derive_seed(seed: int, stream: str, *numbers: int) -> int:
 
 
 def shuffle(values: Tensor, random: torch.Generator) -> Tensor:
-    """The same values in another order: (n,) -> (n,)."""
+    """The values in random order: (n,) -> (n,)."""
 
     return values[torch.randperm(len(values), generator=random).to(values.device)]

@@ -1,22 +1,22 @@
-"""Draws are named, not sequential."""
+"""Random generators by seed, stream and numbers."""
 import torch
 
 from lth import rng
 
 
-def test_equal_names_give_equal_draws_whatever_was_drawn_before():
+def test_equal_arguments_give_equal_random_numbers_no_matter_what_was_sampled_before():
     first = torch.rand(5, generator=rng.generator(3, 'order', 7))
     torch.rand(100)
     assert torch.equal(first, torch.rand(5, generator=rng.generator(3, 'order', 7)))
 
 
-def test_seed_stream_and_number_each_change_the_draw():
-    draws = {tuple(torch.rand(3, generator=rng.generator(*name)).tolist()) for name in
+def test_seed_stream_and_number_each_change_the_random_numbers():
+    samples = {tuple(torch.rand(3, generator=rng.generator(*name)).tolist()) for name in
              [(0, 'order', 0), (1, 'order', 0), (0, 'flip', 0), (0, 'order', 1), (0, 'order')]}
-    assert len(draws) == 5
+    assert len(samples) == 5
 
 
-def test_the_global_generator_is_left_alone():
+def test_the_global_generator_is_not_used():
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)

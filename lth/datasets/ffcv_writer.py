@@ -50,7 +50,7 @@ def write_prepared(folders: ImageFolders, shape: Shape, undecodable: str, tell: 
                 raise image_files.undecodable_error(unread, sum(len(pictures) for _, pictures in parts), '--undecodable skip')
             _put(folders, where, partials, broken)
         except OSError as error:
-            raise LthError(files.write_error(where.train, error)) from None
+            raise files.write_error(where.train, error) from None
         finally:
             for partial in partials:
                 partial.unlink(missing_ok=True)

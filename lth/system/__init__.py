@@ -1,1 +1,1 @@
-"""Files, locks, processes and memory: what lth needs from the operating system. Nothing here knows of networks."""
+"""Files, locks, processes and memory: everything that depends on the operating system, and nothing about networks."""

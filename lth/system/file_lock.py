@@ -1,4 +1,4 @@
-"""One writer at a time: a lock file that names its holder and ends with it, however it ends."""
+"""One process writes to a folder at a time: a lock file that names its process and is released when that process ends."""
 import contextlib
 import fcntl
 import json
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from lth.errors import LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.system.files import write_error
 
 LOCK_NAME = '.lock'
@@ -17,42 +17,41 @@ LOCK_NAME = '.lock'
 
 @contextlib.contextmanager
 def hold(folder: Path) -> Iterator[None]:
-    """Holds a folder for this process, or raises an LthError that names who does. The folder is made if need be, and
-    leaves no trace if nothing was put into it.
+    """Hold the lock of a folder during the block. LthError with the process, host and command line of the holder if
+    another process has it. Folders that are created for the lock and are still empty afterwards are removed.
     """
 
-    made = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    created = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            file = _open_lock(folder)
+            file = _acquire(folder / LOCK_NAME)
         except OSError as error:
-            raise LthError(write_error(folder, error)) from None
+            raise write_error(folder, error) from None
         try:
             yield
         finally:
             (folder / LOCK_NAME).unlink(missing_ok=True)
             file.close()
     finally:
-        for parent in made:
+        for parent in created:
             with contextlib.suppress(OSError):
                 parent.rmdir()
 
 
-def _open_lock(folder: Path) -> IO[str]:
-    """The open lock file; the kernel lets go of it when this process ends."""
+def _acquire(path: Path) -> IO[str]:
+    """The lock file, open and locked. The kernel releases the lock when this process ends."""
 
-    path = folder / LOCK_NAME
     while True:
-        file = open(path, 'a+', encoding='utf-8')  # pylint: disable=consider-using-with # held open as long as the lock
+        file = open(path, 'a+', encoding='utf-8')  # pylint: disable=consider-using-with # open as long as the lock is held
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or 'another process'
-            raise LthError(f'{folder} is being written by {holder}. Wait for it, stop it, or choose another folder '
-                           'with --run.') from None
-        # A holder that went away may have removed the file between our open and our lock: then lock the new one.
+            raise LthError(f'{path.parent} is being written by {holder}. Wait until it ends, stop it, or choose another '
+                           'folder with --run.', exit_code=ENVIRONMENT_ERROR) from None
+        # The previous holder may have removed the file after it was opened here: then open and lock the new file.
         if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
             break
         file.close()

@@ -1,6 +1,6 @@
-"""Files that are either whole or absent: YAML read strictly, JSON and tensors written atomically.
+"""Files and folders that are written atomically, and YAML and JSON that is read strictly.
 
-Whatever is wrong with a file (absent, torn, foreign, a full disk) becomes an LthError that names it.
+A file that is missing, corrupt or cannot be written gives an LthError with its path.
 """
 import errno
 import json
@@ -13,27 +13,27 @@ from typing import Any
 
 import yaml
 
-from lth.errors import LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError
 
 Raw = dict[str, Any]
 
 
 def read_yaml(path: Path) -> Raw:
-    """The mapping in a YAML file; keys given twice and anything but a mapping are refused."""
+    """The mapping in a YAML file. LthError for duplicate keys and for anything that is not a mapping."""
 
     try:
         content = parse_yaml(path.read_text(encoding='utf-8'), str(path))
     except OSError as error:
-        raise LthError(f'Cannot read {path}: {error.strerror}.') from None
+        raise LthError(f'Cannot read {path}: {error.strerror}. Check the path.') from None
     except UnicodeDecodeError as error:
-        raise LthError(f'{path} is not text: {error}.') from None
+        raise LthError(f'{path} is not a text file in UTF-8: {error}.') from None
     if not isinstance(content, dict):
-        raise LthError(f'{path}: expected `key: value` lines, found {type(content).__name__}.')
+        raise LthError(f'{path}: expected lines of the form `key: value`, found {type(content).__name__}.')
     return content
 
 
 def parse_yaml(text: str, origin: str) -> Any:
-    """The value of a YAML text, with 1e-3 a number (YAML 1.1 would make it a string); `origin` is where it stands."""
+    """The value of a YAML text. 1e-3 is a number here, although YAML 1.1 reads a string. `origin` starts error messages."""
 
     try:
         return yaml.load(text, Loader=_Loader)
@@ -42,13 +42,13 @@ def parse_yaml(text: str, origin: str) -> Any:
 
 
 def dump_yaml(value: Raw) -> str:
-    """The mapping as YAML, in its own order."""
+    """The mapping as YAML; keys keep their order."""
 
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
 
 
 def write(path: Path, content: bytes) -> None:
-    """Puts a whole file in place at once, on disk before this returns."""
+    """Write a file atomically. It is on disk when this function returns."""
 
     partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
     try:
@@ -60,11 +60,11 @@ def write(path: Path, content: bytes) -> None:
         _sync_folder(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise LthError(write_error(path, error)) from None
+        raise write_error(path, error) from None
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Puts a whole folder of files in place at once: after a crash or a full disk it is complete or absent."""
+    """Write a folder of files atomically: after a crash or on a full disk it is complete or absent."""
 
     partial = folder.with_name(f'{folder.name}.partial')
     try:
@@ -75,9 +75,12 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         os.rename(partial, folder)
         _sync_folder(folder.parent)
         _sync_folder(folder.parent.parent)
-    except (OSError, LthError) as error:
+    except LthError:
         shutil.rmtree(partial, ignore_errors=True)
-        raise error if isinstance(error, LthError) else LthError(write_error(folder, error)) from None
+        raise
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise write_error(folder, error) from None
 
 
 def read_json(path: Path) -> Any:
@@ -86,23 +89,23 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding='utf-8'))
     except OSError as error:
-        raise LthError(f'Cannot read {path}: {error.strerror}.') from None
+        raise LthError(f'Cannot read {path}: {error.strerror}. Check the path.') from None
     except ValueError as error:
-        raise LthError(
-            f'{path} is torn or not JSON ({error}): restore it, or delete it if it can be made again.') from None
+        raise LthError(f'{path} is corrupt or not JSON ({error}). Restore it, or delete it: the command that wrote it '
+                       'writes it again.') from None
 
 
-def write_error(path: Path, error: OSError) -> str:
-    """The paragraph for a file or folder that cannot be written."""
+def write_error(path: Path, error: OSError) -> LthError:
+    """The error for a file or folder that cannot be written."""
 
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    advice = 'Free some space' if full else 'Choose another place'
-    return (f'Cannot write {path}: {error.strerror or error}. {advice}; every round completed so far is safe, and the '
-            'same command goes on from there.')
+    disk_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    advice = 'Free some space' if disk_full else 'Choose another folder'
+    return LthError(f'Cannot write {path}: {error.strerror or error}. {advice}, then run the same command again: it '
+                    'resumes after the last completed round.', exit_code=ENVIRONMENT_ERROR)
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a rename in the folder survive a power cut."""
+    """Write the entries of a folder to disk, so that a rename in it survives a power failure."""
 
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -111,16 +114,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-class _Loader(yaml.SafeLoader):  # pylint: disable=too-many-ancestors # PyYAML builds its loader of seven parts
-    """YAML's safe loader that refuses a key given twice."""
+class _Loader(yaml.SafeLoader):  # pylint: disable=too-many-ancestors # PyYAML's loader has seven base classes
+    """PyYAML's safe loader, but a duplicate key is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """The mapping, unless one of its keys stands there twice."""
+        """The mapping of a node; ConstructorError for a duplicate key."""
 
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         for key in keys:
             if keys.count(key) > 1:
-                problem = f'the key {key!r} stands there twice'
+                problem = f'the key {key!r} is given twice'
                 raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_mapping(node, deep)
 

@@ -1,4 +1,4 @@
-"""How much memory this process holds, and has held."""
+"""Memory of this process: the current amount and the peak."""
 import contextlib
 import resource
 import sys
@@ -9,7 +9,7 @@ import torch
 
 
 def peak_memory() -> float:
-    """The most memory that this process has held, in MiB, on the GPU as well if it was used."""
+    """Peak memory of this process in MiB: the resident set, plus what it allocated on the GPU."""
 
     unit = 1 if sys.platform == 'darwin' else 1024
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
@@ -18,19 +18,21 @@ def peak_memory() -> float:
 
 @contextlib.contextmanager
 def measure_peak() -> Iterator[Callable[[], float | None]]:
-    """What gives the MiB that a block held at its peak beyond what was held before it; None where the system does not
-    tell (elsewhere than on Linux).
+    """Yield a function that returns by how many MiB the peak in this block exceeds the memory before it; None on systems
+    other than Linux.
     """
 
     with contextlib.suppress(OSError):
-        Path('/proc/self/clear_refs').write_text('5', encoding='ascii')  # forgets the peak so far
-    before = _resident_bytes('VmRSS')
-    yield lambda: None if before is None else (_resident_bytes('VmHWM') or 0.) - before
+        Path('/proc/self/clear_refs').write_text('5', encoding='ascii')  # resets the peak
+    before = _resident_memory('VmRSS')
+    yield lambda: None if before is None else (_resident_memory('VmHWM') or 0.) - before
 
 
-def _resident_bytes(what: str) -> float | None:
+def _resident_memory(entry: str) -> float | None:
+    """An entry of /proc/self/status in MiB: VmRSS is the current resident set, VmHWM its peak."""
+
     try:
         lines = Path('/proc/self/status').read_text(encoding='ascii').splitlines()
     except OSError:
         return None
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(entry))

@@ -1,6 +1,4 @@
-"""Worker processes that never outlive their parent, however it died, and leave Ctrl-C to it; and work shared out among
-them.
-"""
+"""Worker processes that end with their parent, even if it is killed, and leave Ctrl-C to it; and jobs run in parallel."""
 import contextlib
 import multiprocessing
 import os
@@ -10,59 +8,54 @@ from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.process import BaseProcess
-from typing import Any, NamedTuple
+from typing import Any
 
-from lth.errors import LthError
-
-
-class _WorkerError(NamedTuple):
-    """An LthError on its way from a worker."""
-
-    text: str
+from lth.errors import ENVIRONMENT_ERROR, LthError
 
 
 def available_slots(threads: int) -> int:
-    """How many processes of so many threads have a core for each of them."""
+    """Number of processes with this many threads that can run at the same time with a core for each thread."""
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
     return max(1, cores // threads)
 
 
 def run_in_parallel(
-        work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], at_once: int, hear: Callable[[Any], None]) -> None:
-    """Each job in a process of its own: work(*job, send), so many at once; what they send is heard. The first mistake
-    ends them all.
+        work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], slots: int, on_message: Callable[[Any], None],
+) -> None:
+    """Run work(*job, send) for each job, each in its own process and at most `slots` of them at the same time. What a
+    job sends is passed to on_message. The first error ends all processes.
     """
 
-    waiting, working = list(jobs), dict[connection.Connection, SpawnProcess]()
+    waiting, running = list(jobs), dict[connection.Connection, SpawnProcess]()
     try:
-        while waiting or working:
-            while waiting and len(working) < at_once:
+        while waiting or running:
+            while waiting and len(running) < slots:
                 receiver, sender = Pipe(duplex=False)
-                working[receiver] = start_process(_do, work, waiting.pop(0), sender)
+                running[receiver] = start_process(_run_job, work, waiting.pop(0), sender)
                 sender.close()
-            ready = connection.wait(list(working))
-            for pipe in [pipe for pipe in working if pipe in ready]:
-                _listen(pipe, working, hear)
+            ready = connection.wait(list(running))
+            for pipe in [pipe for pipe in running if pipe in ready]:
+                _receive(pipe, running, on_message)
     finally:
-        for process in working.values():
+        for process in running.values():
             process.kill()
-        for process in working.values():
+        for process in running.values():
             process.join()
 
 
 def start_process(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
-    """A fresh process that runs `work`, a function of a module, with these arguments."""
+    """Start a process that runs work(*arguments); `work` is a function at the top level of a module."""
 
     process = multiprocessing.get_context('spawn').Process(target=_work, args=(work, *arguments), daemon=True)
-    # Ctrl-C reaches the whole terminal group: the worker is deaf to it from its first moment on.
-    with _deaf_to_interrupts():
+    # The terminal sends Ctrl-C to all processes of its group: a worker ignores it from its start.
+    with _ignore_interrupts():
         process.start()
     return process
 
 
 def start_process_group(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
-    """A fresh process that may have children: it leads a group of its own, which ends with this process."""
+    """Start a process that may have children: the leader of a new process group, which ends with this process."""
 
     process = multiprocessing.get_context('spawn').Process(target=_lead, args=(work, *arguments))
     process.start()
@@ -70,7 +63,7 @@ def start_process_group(work: Callable[..., None], *arguments: Any) -> SpawnProc
 
 
 def kill_process_group(process: SpawnProcess) -> None:
-    """Ends such a process and all that it started, if they have not ended yet."""
+    """Kill the leader of a process group and its children, if they are still running."""
 
     assert process.pid
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -79,47 +72,47 @@ def kill_process_group(process: SpawnProcess) -> None:
     process.join()
 
 
-def _do(work: Callable[..., None], job: tuple[Any, ...], pipe: connection.Connection) -> None:
+def _run_job(work: Callable[..., None], job: tuple[Any, ...], pipe: connection.Connection) -> None:
     try:
         work(*job, pipe.send)
     except LthError as error:
-        pipe.send(_WorkerError(str(error)))
+        pipe.send(error)
     pipe.close()
 
 
-def _listen(
-        pipe: connection.Connection, working: dict[connection.Connection, SpawnProcess], hear: Callable[[Any], None],
-) -> None:
-    """Passes on what one worker sends; a worker that has ended leaves the list, or ends it all by its error."""
+def _receive(
+        pipe: connection.Connection, running: dict[connection.Connection, SpawnProcess],
+        on_message: Callable[[Any], None]) -> None:
+    """Pass on one message of a worker. A worker that has ended is removed from `running`; its error is raised."""
 
     try:
         message = pipe.recv()
     except (EOFError, OSError):
         message = None
-    if message is not None and not isinstance(message, _WorkerError):
-        hear(message)
+    if message is not None and not isinstance(message, LthError):
+        on_message(message)
         return
-    process = working.pop(pipe)
+    process = running.pop(pipe)
     process.join()
     if message is not None:
-        raise LthError(message.text)
+        raise message
     if process.exitcode and process.exitcode < 0:
-        raise LthError(f'A worker process was ended by signal {-process.exitcode}; perhaps memory ran out. What is '
-                       'whole is kept: the same command goes on from there.')
+        raise LthError(f'A worker process was killed by signal {-process.exitcode}; probably memory ran out. Completed '
+                       'rounds are saved. Run the same command again to resume.', exit_code=ENVIRONMENT_ERROR)
     if process.exitcode:
-        raise RuntimeError('a worker process failed; its traceback stands above')
+        raise RuntimeError('a worker process failed; its traceback is printed above')
 
 
 def _lead(work: Callable[..., None], *arguments: Any) -> None:
     os.setsid()
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_end_group_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_kill_group_after, args=(parent,), daemon=True).start()
     work(*arguments)
-    os._exit(0)  # pylint: disable=protected-access # tidying up takes FFCV 5 s
+    os._exit(0)  # pylint: disable=protected-access # FFCV's cleanup takes 5 s
 
 
-def _end_group_with(parent: BaseProcess) -> None:
+def _kill_group_after(parent: BaseProcess) -> None:
     parent.join()
     os.killpg(0, signal.SIGKILL)
 
@@ -127,17 +120,17 @@ def _end_group_with(parent: BaseProcess) -> None:
 def _work(work: Callable[..., None], *arguments: Any) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
     work(*arguments)
 
 
-def _end_with(parent: BaseProcess) -> None:
+def _exit_after(parent: BaseProcess) -> None:
     parent.join()
-    os._exit(1)  # pylint: disable=protected-access # at once, in the middle of a step: whole rounds are on disk
+    os._exit(1)  # pylint: disable=protected-access # also within a step: completed rounds are on disk
 
 
 @contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
+def _ignore_interrupts() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return

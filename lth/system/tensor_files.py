@@ -1,4 +1,4 @@
-"""Tensors on disk as safetensors with a header that explains them, readable by `safetensors.torch.load_file` alone."""
+"""Tensors in safetensors files with a JSON header. `safetensors.torch.load_file` reads these files too."""
 import json
 from pathlib import Path
 from typing import Any
@@ -10,25 +10,25 @@ from torch import Tensor
 from lth.errors import LthError
 
 Header = dict[str, Any]
-# One entry: the library writes several in a random order, and equal runs must give equal bytes.
+# A single metadata entry: safetensors writes several in random order, and equal runs must give equal bytes.
 _ENTRY = 'lth'
 
 
 def encode(tensors: dict[str, Tensor], header: Header) -> bytes:
-    """The bytes of a file; equal tensors and headers give equal bytes."""
+    """The content of a file; equal tensors and headers give equal bytes."""
 
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return safetensors.torch.save(whole, {_ENTRY: json.dumps(header, sort_keys=True)})
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return safetensors.torch.save(contiguous, {_ENTRY: json.dumps(header, sort_keys=True)})
 
 
 def read_header(path: Path) -> Header:
-    """What a file says of itself, without its tensors."""
+    """The header of a file. Its tensors are not read."""
 
     return _read(path, tensors=False)[0]
 
 
 def read(path: Path) -> tuple[Header, dict[str, Tensor]]:
-    """The header and the tensors of a file; one that is absent, torn or foreign is an LthError."""
+    """The header and the tensors of a file. LthError if it is missing, corrupt or not written by lth."""
 
     return _read(path, tensors=True)
 
@@ -39,19 +39,19 @@ def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
             metadata = file.metadata() or {}
             content = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}
     except OSError as error:
-        raise LthError(f'Cannot read {path} ({error.strerror or error}). {_mend(path)}') from None
+        raise LthError(f'Cannot read {path} ({error.strerror or error}). {_fix(path)}') from None
     except safetensors.SafetensorError as error:
-        raise LthError(f'{path} is torn or not a safetensors file ({error}). {_mend(path)}') from None
+        raise LthError(f'{path} is corrupt or not a safetensors file ({error}). {_fix(path)}') from None
     try:
         header = json.loads(metadata[_ENTRY])
     except (KeyError, ValueError):
         header = None
     if not isinstance(header, dict):
-        raise LthError(f'{path} was not written by lth: its header has no {_ENTRY!r} entry that can be read. Point to '
-                       'a file of a run folder.')
+        raise LthError(f'{path} was not written by lth: its metadata has no readable entry {_ENTRY!r}. Give a file of a '
+                       'run folder.')
     return header, content
 
 
-def _mend(path: Path) -> str:
-    return (f'Restore it from a copy; or delete the folder {path.parent} and all later rounds beside it, and the same '
-            'command makes them again.')
+def _fix(path: Path) -> str:
+    return (f'Restore it from a copy, or delete {path.parent} and the folders of all later rounds: running the same '
+            'command again recreates them.')

@@ -60,7 +60,7 @@ def test_only_a_file_with_gaps_tells_whose_settings_fill_them(lth, tmp_path, gap
     ('model: {name: vgg19}', "mine.yaml: model: this recipe is for 'vgg19', not for 'resnet20'"),
     ('data: 3', 'mine.yaml: data: expected settings with a name'),
     ('training:', 'mine.yaml: training: it should be a valid dictionary'),
-    ('training: {optimizer: {name: sgd}, optimizer: {}}', "the key 'optimizer' stands there twice"),
+    ('training: {optimizer: {name: sgd}, optimizer: {}}', "the key 'optimizer' is given twice"),
     ('base: resnet2', "mine.yaml: base: unknown recipe 'resnet2'")])
 def test_a_mistake_in_a_partial_file_is_told_as_in_any_other(lth, tmp_path, text, says):
     (tmp_path / 'mine.yaml').write_text(text)

@@ -373,7 +373,7 @@ def test_a_torn_round_is_named_on_resume(lth, tmp_path):
     torn.write_bytes(torn.read_bytes()[:1000])
     (tmp_path / 'runs/lenet-300-100-digits/seed-0/round-01').rename(tmp_path / 'away')
     result = lth(*QUICK)
-    assert result.code == 2 and 'round-00/ticket.safetensors is torn' in ' '.join(result.err.split())
+    assert result.code == 2 and 'round-00/ticket.safetensors is corrupt' in ' '.join(result.err.split())
 
 
 def test_a_seed_that_diverges_among_others_stops_the_run_with_its_reason(lth):

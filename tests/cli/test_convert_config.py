@@ -55,8 +55,8 @@ def test_a_recipe_that_cannot_be_carried_out_is_shown_as_converted_and_says_why(
 
 
 @pytest.mark.parametrize(('text', 'says'), [
-    ('- algo\n', 'gem.yml: expected `key: value` lines, found list'), ('a: b: c\n', 'gem.yml: not valid YAML'),
-    ('algo: ep\nalgo: hc\n', "the key 'algo' stands there twice"),
+    ('- algo\n', 'gem.yml: expected lines of the form `key: value`, found list'), ('a: b: c\n', 'gem.yml: not valid YAML'),
+    ('algo: ep\nalgo: hc\n', "the key 'algo' is given twice"),
     ('arch: resnet20\ndataset: CIFAR10\nweight_decay: 5e-4\nlr: abc\n',
      "gem.yml: unknown key 'weight_decay' (0.0005), did you mean 'wd'? rare-gems reads nothing of that name.\n"
      "gem.yml: lr: 'abc' is not a number.")])

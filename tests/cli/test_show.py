@@ -60,7 +60,7 @@ def test_a_partial_file_is_shown_over_the_default_of_the_pair_that_it_names(lth,
     ('resnet20-cifar10-lo', "no recipe file 'resnet20-cifar10-lo', and no recipe of that name, did you mean 'res"),
     ('mine.yaml', 'mine.yaml does not name both a model and a data set'),
     ('other.yaml', "Unknown model 'resnet21', did you mean"),
-    ('list.yaml', 'expected `key: value` lines, found list')])
+    ('list.yaml', 'expected lines of the form `key: value`, found list')])
 def test_what_cannot_be_shown_says_why(lth, tmp_path, name, says):
     (tmp_path / 'mine.yaml').write_text('training: {length: 5 epochs}\n')
     (tmp_path / 'other.yaml').write_text('model: {name: resnet21}\ndata: {name: cifar10}\n')

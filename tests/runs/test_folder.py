@@ -82,7 +82,7 @@ def test_a_torn_file_is_named_and_never_half_read(tmp_path, found, name):
     run = saved(tmp_path, found)
     path = run.round_folder(0, 1) / name
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(LthError, match=f'{name} is (missing or )?torn'):
+    with pytest.raises(LthError, match=f'{name} is (missing or )?(torn|corrupt)'):
         run.load_round(0, 1)
 
 

@@ -1,4 +1,4 @@
-"""Files are whole or absent."""
+"""Atomic writing, and strict YAML and JSON."""
 import errno
 import os
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lth.errors import LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.system import files
 
 
@@ -14,20 +14,20 @@ def test_scientific_notation_without_a_point_is_a_number():
     assert files.parse_yaml('[1e-3, 2E+4, -1.5e-2, "1e-3"]', 'here') == [0.001, 20000., -0.015, '1e-3']
 
 
-def test_a_key_given_twice_is_refused(tmp_path):
+def test_a_duplicate_yaml_key_is_an_error(tmp_path):
     (tmp_path / 'x.yaml').write_text('a: 1\na: 2\n')
-    with pytest.raises(LthError, match="'a' stands there twice"):
+    with pytest.raises(LthError, match="'a' is given twice"):
         files.read_yaml(tmp_path / 'x.yaml')
 
 
 @pytest.mark.parametrize('text', ['- 1\n', 'just words', 'a: [1', '\x00'])
-def test_what_is_no_mapping_is_refused_by_name(tmp_path, text):
+def test_yaml_that_is_not_a_mapping_is_an_error_with_the_path(tmp_path, text):
     (tmp_path / 'x.yaml').write_text(text)
     with pytest.raises(LthError, match='x.yaml'):
         files.read_yaml(tmp_path / 'x.yaml')
 
 
-def test_a_folder_that_fails_half_way_leaves_no_trace(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_completely_is_removed(tmp_path, monkeypatch):
     calls = []
 
     def fail_at_third(descriptor: int) -> None:
@@ -35,16 +35,17 @@ def test_a_folder_that_fails_half_way_leaves_no_trace(tmp_path, monkeypatch):
         if len(calls) == 3:
             raise OSError(errno.ENOSPC, 'No space left on device')
     monkeypatch.setattr(os, 'fsync', fail_at_third)
-    with pytest.raises(LthError, match='round-03.*No space left on device.*every round completed so far is safe'):
+    with pytest.raises(LthError, match='round-03.*No space left on device. Free some space') as caught:
         files.write_folder(tmp_path / 'round-03', {name: b'x' for name in 'abcd'})
     assert not list(tmp_path.iterdir())
+    assert caught.value.exit_code == ENVIRONMENT_ERROR
 
 
-def test_a_really_full_disk_leaves_whole_folders_only(tmp_path):
+def test_a_full_disk_has_only_complete_folders(tmp_path):
     mount = ['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', str(tmp_path)]
     mounted = subprocess.run(mount, capture_output=True, check=False)
     if mounted.returncode:
-        pytest.skip('a small disk cannot be mounted here (needs root): the failing write is tested without it above')
+        pytest.skip('mounting a small disk needs root; the test above covers a failing write without it')
     try:
         files.write_folder(tmp_path / 'round-00', {'a': b'x' * 4096})
         with pytest.raises(LthError, match='No space left on device'):
@@ -54,8 +55,8 @@ def test_a_really_full_disk_leaves_whole_folders_only(tmp_path):
         subprocess.run(['umount', str(tmp_path)], check=True)
 
 
-def test_a_left_over_of_a_crash_is_replaced(tmp_path):
+def test_a_partial_folder_left_by_a_crash_is_replaced(tmp_path):
     (tmp_path / 'round-00.partial').mkdir()
-    (tmp_path / 'round-00.partial' / 'torn').write_bytes(b'?')
+    (tmp_path / 'round-00.partial' / 'old').write_bytes(b'?')
     files.write_folder(tmp_path / 'round-00', {'a': b'1'})
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob('*')) == [Path('round-00'), Path('round-00/a')]

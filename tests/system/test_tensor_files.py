@@ -1,4 +1,4 @@
-"""Tensors on disk."""
+"""Tensor files."""
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -7,37 +7,37 @@ from lth.errors import LthError
 from lth.system import tensor_files
 
 
-def test_a_file_is_read_by_safetensors_alone(tmp_path):
+def test_safetensors_reads_a_tensor_file(tmp_path):
     mask = torch.tensor([[True, False], [True, True]])
     (tmp_path / 'm.safetensors').write_bytes(tensor_files.encode({'a.weight': mask}, {'seed': 3}))
     assert torch.equal(load_file(tmp_path / 'm.safetensors')['a.weight'], mask)
 
 
-def test_equal_content_gives_equal_bytes():
+def test_equal_tensors_and_headers_give_equal_bytes():
     header = {str(number): number for number in range(30)}
     assert len({tensor_files.encode({'b': torch.ones(2), 'a': torch.ones(3)}, header) for _ in range(20)}) == 1
 
 
-def test_permuted_views_are_stored_as_what_they_look_like(tmp_path):
+def test_a_transposed_view_is_stored_with_its_values_in_order(tmp_path):
     view = torch.arange(6.).view(2, 3).t()
     (tmp_path / 'v.safetensors').write_bytes(tensor_files.encode({'v': view}, {}))
     assert torch.equal(tensor_files.read(tmp_path / 'v.safetensors')[1]['v'], view)
 
 
 @pytest.mark.parametrize('keep', [0, 5, 60, -1])
-def test_a_torn_file_is_named(tmp_path, keep):
+def test_a_truncated_tensor_file_is_a_corrupt_file(tmp_path, keep):
     content = tensor_files.encode({'a': torch.ones(100)}, {'seed': 1})
     (tmp_path / 't.safetensors').write_bytes(content[:keep])
-    with pytest.raises(LthError, match='t.safetensors is torn'):
+    with pytest.raises(LthError, match='t.safetensors is corrupt'):
         tensor_files.read(tmp_path / 't.safetensors')
 
 
-def test_a_foreign_file_is_named(tmp_path):
+def test_a_tensor_file_of_another_program_is_an_error(tmp_path):
     save_file({'a': torch.ones(1)}, tmp_path / 'f.safetensors')
     with pytest.raises(LthError, match='f.safetensors was not written by lth'):
         tensor_files.read(tmp_path / 'f.safetensors')
 
 
-def test_an_absent_file_is_named(tmp_path):
+def test_a_missing_tensor_file_is_an_error_with_its_path(tmp_path):
     with pytest.raises(LthError, match='none.safetensors'):
         tensor_files.read_header(tmp_path / 'none.safetensors')

@@ -1,0 +1,46 @@
+"""Jobs in worker processes."""
+import os
+import signal
+
+import pytest
+
+from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError
+from lth.system import processes
+
+
+def _send_twice(number, send):
+    send(number)
+    send(10 * number)
+
+
+def _raise(exit_code, _send):
+    raise LthError('the reason', exit_code=exit_code)
+
+
+def _kill_itself(_send):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_parallel_jobs_run_in_other_processes_and_their_messages_arrive_in_order():
+    messages = []
+    processes.run_in_parallel(_send_twice, [(1,), (2,), (3,)], 2, messages.append)
+    assert sorted(messages) == [1, 2, 3, 10, 20, 30]
+    assert all(messages.index(number) < messages.index(10 * number) for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize('exit_code', [USER_ERROR, ENVIRONMENT_ERROR])
+def test_an_error_of_a_worker_is_raised_in_the_parent_with_its_exit_code(exit_code):
+    with pytest.raises(LthError, match='^the reason$') as caught:
+        processes.run_in_parallel(_raise, [(exit_code,)], 1, print)
+    assert caught.value.exit_code == exit_code
+
+
+def test_a_worker_killed_by_the_system_is_an_environment_error():
+    with pytest.raises(LthError, match='killed by signal 9; probably memory ran out') as caught:
+        processes.run_in_parallel(_kill_itself, [()], 1, print)
+    assert caught.value.exit_code == ENVIRONMENT_ERROR
+
+
+def test_there_is_at_least_one_slot_even_if_a_process_has_more_threads_than_cores():
+    assert processes.available_slots(10_000) == 1
+    assert processes.available_slots(1) >= 1
