@@ -1,4 +1,7 @@
-"""Pictures, their order and look: each draw is a function of (seed, epoch), so a run can be repeated or joined late."""
+"""Which images a seed trains on, in which order, and how they are augmented and normalized.
+
+Every random choice is a function of (seed, epoch), so that a run can be repeated, or resumed at any epoch.
+"""
 import math
 from fractions import Fraction
 
@@ -10,117 +13,118 @@ from lth.datasets.source import Dataset
 from lth.recipes.schema import DataSettings
 
 
-def split_indices(pictures: int, settings: DataSettings, seed: int) -> tuple[Tensor, Tensor]:
-    """Numbers of the training and of the validation pictures, ascending; drawn once per seed. Of the training pictures
-    a share, if the recipe wants no more.
+def split_indices(count: int, settings: DataSettings, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices of the seed's training images and of its validation images, among `count` images; both ascending. With
+    settings.share below 1, only this share of the training images is used.
     """
 
-    drawn = torch.randperm(pictures, generator=rng.generator(seed, 'validation'))
-    end = settings.validation + training_count(pictures, settings)
-    return drawn[settings.validation:end].sort().values, drawn[:settings.validation].sort().values
+    order = torch.randperm(count, generator=rng.generator(seed, 'validation'))
+    end = settings.validation + training_count(count, settings)
+    return order[settings.validation:end].sort().values, order[:settings.validation].sort().values
 
 
-def training_count(pictures: int, settings: DataSettings) -> int:
-    """How many of so many pictures are trained on: those that do not validate, or a share of them."""
+def training_count(count: int, settings: DataSettings) -> int:
+    """Number of images that are trained on, among `count` images: a share of those not used for validation."""
 
-    return int(Fraction(repr(settings.share)) * max(0, pictures - settings.validation))
+    return int(Fraction(repr(settings.share)) * max(0, count - settings.validation))
 
 
 def random_labels(labels: Tensor, classes: int) -> Tensor:
-    """Random classes in place of the true ones, alike for all seeds (Su et al. 2020, section 3.1): (n,) -> (n,)."""
+    """Random labels, the same for all seeds, to replace the true ones (Su et al. 2020, section 3.1): (n,) -> (n,)."""
 
     return torch.randint(0, classes, labels.shape, generator=rng.generator(0, 'labels')).to(labels)
 
 
-def epoch_order(training: Tensor, seed: int, epoch: int) -> Tensor:
-    """The training pictures in the order of this epoch: (n,) -> (n,)."""
+def epoch_order(indices: Tensor, seed: int, epoch: int) -> Tensor:
+    """The indices in the random order of an epoch: (n,) -> (n,)."""
 
-    return training[torch.randperm(len(training), generator=rng.generator(seed, 'order', epoch))]
+    return indices[torch.randperm(len(indices), generator=rng.generator(seed, 'order', epoch))]
 
 
-def crop_boxes(count: int, settings: DataSettings, seed: int, epoch: int, *, room: int) -> Tensor:
-    """Where each picture is cut: (count, 2) first row and column, from 0 to `room`; or, for resized crops, (count, 4)
-    first row, first column, height and width as shares of the picture.
+def crop_boxes(count: int, settings: DataSettings, seed: int, epoch: int, *, margin: int) -> Tensor:
+    """Random crop of each image: (count, 2) with its first row and column, both from 0 to `margin`. For resized crops
+    (count, 4) with first row, first column, height and width, as shares of the image's height and width.
     """
 
     random = rng.generator(seed, 'crop', epoch)
     if settings.resized_crop:
         return _random_boxes(count, settings.resized_crop, random)
-    return torch.randint(0, room + 1, (count, 2), generator=random)
+    return torch.randint(0, margin + 1, (count, 2), generator=random)
 
 
 def flips(count: int, settings: DataSettings, seed: int, epoch: int) -> Tensor:
-    """Which pictures are mirrored left to right, half of them: (count,) bool; none if the recipe does not flip."""
+    """Which images are flipped horizontally: (count,) bool. Each with probability 1/2, or none without settings.flip.
+    """
 
     if not settings.flip:
         return torch.zeros(count, dtype=torch.bool)
     return torch.rand(count, generator=rng.generator(seed, 'flip', epoch)) < 0.5
 
 
-def augment(images: Tensor, cuts: Tensor, mirrored: Tensor, *, padding: int, shown: tuple[int, int]) -> Tensor:
-    """Cut to `shown` at `places`, and mirrored: (B, C, H, W), (B, 2 or 4), (B,) -> (B, C, *shown)."""
+def augment(images: Tensor, boxes: Tensor, flipped: Tensor, *, padding: int, size: tuple[int, int]) -> Tensor:
+    """Crop images to boxes from `crop_boxes` and flip some: (B, C, H, W), (B, 2 or 4), (B,) bool -> (B, C, *size)."""
 
-    return (_resize_crops if cuts.shape[1] == 4 else _shift)(images, cuts, mirrored, padding, shown)
+    return (_resize_crops if boxes.shape[1] == 4 else _shift)(images, boxes, flipped, padding, size)
 
 
-def center_crop(images: Tensor, shown: tuple[int, int]) -> Tensor:
-    """The middle of pictures: (..., H, W) -> (..., *shown)."""
+def center_crop(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """The center of images: (..., H, W) -> (..., *size)."""
 
-    top, left = ((whole - part) // 2 for whole, part in zip(images.shape[-2:], shown, strict=True))
-    return images[..., top:top + shown[0], left:left + shown[1]]
+    top, left = ((full - part) // 2 for full, part in zip(images.shape[-2:], size, strict=True))
+    return images[..., top:top + size[0], left:left + size[1]]
 
 
 def normalize(images: Tensor, settings: DataSettings, mean: Tensor, std: Tensor) -> Tensor:
-    """Pictures of 0 … 255 as float32 in [0, 1], or standardized by mean and std (C, 1, 1): (..., C, H, W)."""
+    """Images with values 0-255 as float32 in [0, 1], or standardized by mean and std (C, 1, 1): (..., C, H, W)."""
 
     scaled = images.to(torch.float32).div_(255)
     return scaled if settings.normalization == 'scale' else scaled.sub_(mean).div_(std)
 
 
 def nonzero_pixels(data: Dataset, settings: DataSettings) -> Tensor | None:
-    """The pixels that are not 0 in every picture as the network sees it: (C, H, W) bool. None if all may be something,
-    since pictures are standardized, moved about or streamed.
+    """Pixels that are non-zero in some image, as the network sees it: (C, H, W) bool. None if this is unknown, as
+    images are standardized, moved or streamed.
     """
 
     images = [split.images for split in (data.train, data.test) if isinstance(split.images, Tensor)]
     if settings.normalization != 'scale' or settings.moves or len(images) < 2:
         return None
-    return (torch.stack([some.amax(0) for some in images]) > 0).any(0).cpu()
+    return (torch.stack([part.amax(0) for part in images]) > 0).any(0).cpu()
 
 
-def _shift(images: Tensor, starts: Tensor, mirrored: Tensor, padding: int, shown: tuple[int, int]) -> Tensor:
-    """Padded with black, cut and mirrored in one gather."""
+def _shift(images: Tensor, starts: Tensor, flipped: Tensor, padding: int, size: tuple[int, int]) -> Tensor:
+    """Pad with black, crop and flip, in one gather."""
 
-    height, width = shown
+    height, width = size
     padded = torch.nn.functional.pad(images, (padding,) * 4)
     rows = starts[:, :1] + torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device).expand(len(images), width)
-    columns = starts[:, 1:] + torch.where(mirrored[:, None], columns.flip(1), columns)
+    columns = starts[:, 1:] + torch.where(flipped[:, None], columns.flip(1), columns)
     pixels = rows[:, None, :, None] * padded.shape[-1] + columns[:, None, None, :]
     pixels = pixels.expand(len(images), images.shape[1], height, width)
     return padded.flatten(2).gather(2, pixels.flatten(2)).view(pixels.shape)
 
 
-def _resize_crops(images: Tensor, boxes: Tensor, mirrored: Tensor, _padding: int, shown: tuple[int, int]) -> Tensor:
-    """Boxes brought to one size, bilinear: float32 in 0 … 255."""
+def _resize_crops(images: Tensor, boxes: Tensor, flipped: Tensor, _padding: int, size: tuple[int, int]) -> Tensor:
+    """Crop to boxes and resize by bilinear interpolation: float32 in [0, 255]."""
 
     top, left, height, width = boxes.unbind(1)
     zeros = torch.zeros_like(top)
-    across = torch.where(mirrored, -width, width)
-    # Coordinates run from -1 to 1 over a picture: output -> input.
+    across = torch.where(flipped, -width, width)
+    # The affine map from output to input; coordinates run from -1 to 1 over an image.
     rows = [across, zeros, 2 * left + width - 1], [zeros, height, 2 * top + height - 1]
     affine = torch.stack([torch.stack(row, 1) for row in rows], 1)
-    grid = torch.nn.functional.affine_grid(affine, [len(images), images.shape[1], *shown], align_corners=False)
-    pictures = images.to(torch.float32)
-    return torch.nn.functional.grid_sample(pictures, grid, padding_mode='border', align_corners=False)
+    grid = torch.nn.functional.affine_grid(affine, [len(images), images.shape[1], *size], align_corners=False)
+    return torch.nn.functional.grid_sample(
+        images.to(torch.float32), grid, padding_mode='border', align_corners=False)
 
 
-def _random_boxes(count: int, least: float, random: torch.Generator) -> Tensor:
-    """Boxes of `least` to all of the area and of ratios 3/4 to 4/3 (Szegedy et al. 2015), the first of ten draws that
-    fits; all of the picture if none does: (count, 4).
+def _random_boxes(count: int, smallest: float, random: torch.Generator) -> Tensor:
+    """Boxes with a share of the area from `smallest` to 1 and an aspect ratio from 3/4 to 4/3 (Szegedy et al. 2015):
+    the first of ten attempts that fits into the image, or the full image if none fits. Shape (count, 4).
     """
 
-    area = torch.empty(count, 10).uniform_(least, 1, generator=random)
+    area = torch.empty(count, 10).uniform_(smallest, 1, generator=random)
     ratio = torch.empty(count, 10).uniform_(math.log(3 / 4), math.log(4 / 3), generator=random).exp()
     corner = torch.rand(count, 2, generator=random)
     sides = torch.stack([(area / ratio).sqrt(), (area * ratio).sqrt()], 2)

@@ -1,4 +1,4 @@
-"""Pictures in memory or streamed, and the register of where they come from."""
+"""Data sets: images and labels, in memory or streamed, and sources, which describe a data set before it is read."""
 import hashlib
 import math
 import os
@@ -14,21 +14,25 @@ from lth.errors import LthError
 from lth.recipes.schema import DataSettings
 
 Shape = tuple[int, int, int]
+# Called with the number of images done and the number of all images.
+OnProgress = Callable[[int, int], None]
 
 
 class Stream(Protocol):
-    """Pictures too many for memory, read as they are needed."""
+    """Images that do not fit into memory and are read when they are needed."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(n, channels, height, width), as of a tensor."""
+        """(n, channels, height, width), as a tensor has it."""
 
-    def batches(self, rows: Tensor, size: int) -> Iterator[Tensor]:
-        """The pictures with these numbers (m,), in this order, in batches of `size`: uint8 (B, C, H, W)."""
+    def batches(self, indices: Tensor, size: int) -> Iterator[Tensor]:
+        """Yield the images with these indices (m,), in this order, in batches of `size`: uint8 (B, C, H, W). A batch is
+        valid until the next one is requested.
+        """
 
 
 class Split(NamedTuple):
-    """Pictures (n, channels, height, width) as uint8 and their classes (n,) as int64."""
+    """Images (n, channels, height, width) as uint8 and their labels (n,) as int64."""
 
     images: Tensor | Stream
     labels: Tensor
@@ -36,9 +40,10 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Training and test pictures; the validation pictures are drawn from the training ones by each seed.
+    """Training and test set. Each seed takes its own validation images from the training set.
 
-    `reader` tells who reads the pictures, since not all decode alike; `remark` what the user should know of it.
+    `mean` and `std` belong to the channels of the training images, in [0, 1]. `reader` names the code that decodes the
+    images, as pixels may differ between decoders. `note` is printed for the user.
     """
 
     train: Split
@@ -50,14 +55,14 @@ class Dataset:
 
     @property
     def shape(self) -> Shape:
-        """Channels, height and width of a picture as it is kept."""
+        """(channels, height, width) of the stored images."""
 
         _, channels, height, width = self.train.images.shape
         return channels, height, width
 
     @property
     def fingerprint(self) -> str:
-        """What changes if the pictures or their classes do: from all classes, and what is average in the pictures."""
+        """Digest of the images' shape, mean and std, and of all labels."""
 
         digest = hashlib.blake2b(repr((self.shape, self.mean, self.std)).encode(), digest_size=12)
         for split in (self.train, self.test):
@@ -65,19 +70,19 @@ class Dataset:
         return digest.hexdigest()
 
     def to(self, device: torch.device) -> 'Dataset':
-        """The same data set, living on the device; streams come batch by batch."""
+        """The data set with its tensors on the device. Streams stay as they are: they are moved batch by batch."""
 
-        moved = (Split(split.images.to(device) if isinstance(split.images, Tensor) else split.images,
-                       split.labels.to(device)) for split in (self.train, self.test))
-        return replace(self, train=next(moved), test=next(moved))
+        return replace(self, train=_move(self.train, device), test=_move(self.test, device))
 
 
 @dataclass(frozen=True)
 class Source:
-    """What is known of a data set before a picture is read.
+    """What is known about a data set before its images are read.
 
-    `read` takes the folder where data lies or is put. Pictures are streamed never, if there are too many for memory, or
-    always; `prepare` then writes them once in a form that streams fast. `decodes`: they are files that may be broken.
+    `read` takes the folder of all data sets; it downloads what is missing. `settings` replace the defaults of the
+    recipe's data section. `streams`: whether images are streamed, where `large` means if they are too large for memory.
+    `decodes`: whether images are decoded from files, which may be corrupt. `prepare` writes the images once as files
+    that stream fast, and returns these files.
     """
 
     summary: str
@@ -88,46 +93,52 @@ class Source:
     settings: dict[str, Any] = field(default_factory=dict)
     streams: Literal['never', 'large', 'always'] = 'never'
     decodes: bool = False
-    prepare: Callable[[Path, DataSettings, Callable[[int, int], None]], list[Path]] | None = None
+    prepare: Callable[[Path, DataSettings, OnProgress], list[Path]] | None = None
 
     def stored_shape(self, settings: DataSettings) -> Shape:
-        """The shape in which pictures are kept, before any cropping."""
+        """Shape of the stored images, before they are cropped."""
 
         return resized_shape(self.shape, settings)
 
     def input_shape(self, settings: DataSettings) -> Shape:
-        """The shape that the network sees; an LthError if pictures are too small to be cut to it."""
+        """Shape of the network's input; LthError if the stored images are too small to be cropped to it."""
 
         channels, height, width = self.stored_shape(settings)
         if settings.resolution is None:
             return channels, height, width
         if height != width or settings.resolution > height:
-            raise LthError(f'data.resolution: {settings.resolution} cannot be cut from pictures of {height}×{width} '
-                           'pixels: give square pictures at least as large (data.size), or a smaller resolution.')
+            raise LthError(f'data.resolution: images of {height}×{width} pixels cannot be cropped to a side of '
+                           f'{settings.resolution}. Resize them to larger squares (data.size), or choose a smaller '
+                           'resolution.')
         return channels, settings.resolution, settings.resolution
 
     def is_streamed(self, settings: DataSettings) -> bool:
-        """Whether pictures are streamed; an LthError for settings that this source cannot follow."""
+        """Whether images are streamed; LthError for settings that this source does not support."""
 
         possible = {'never': ('auto', 'memory'), 'large': ('auto', 'memory', 'stream'), 'always': ('auto', 'stream')}
         if settings.storage not in possible[self.streams]:
-            raise LthError(f'data.storage: {settings.storage} is not for {settings.name}: choose one of '
+            raise LthError(f'data.storage: {settings.name} does not support {settings.storage}. Choose one of '
                            f'{", ".join(possible[self.streams])}.')
         if settings.undecodable == 'skip' and not self.decodes:
-            raise LthError(f'data.undecodable: {settings.name} has no picture files to skip: leave it out.')
+            raise LthError(f'data.undecodable: {settings.name} has no image files to skip. Remove this setting.')
         large = should_stream(sum(self.image_counts), self.stored_shape(settings), settings)
         return self.streams == 'always' or (self.streams == 'large' and large)
 
 
 def resized_shape(shape: Shape, settings: DataSettings) -> Shape:
-    """What the settings make of pictures of this shape."""
+    """Shape of the stored images: `shape`, unless data.size or data.channels change it."""
 
     channels, height, width = shape
     return settings.channels or channels, settings.size or height, settings.size or width
 
 
-def should_stream(pictures: int, shape: Shape, settings: DataSettings) -> bool:
-    """Whether pictures are better streamed: if the recipe says so, else if they would fill a quarter of the memory."""
+def should_stream(count: int, shape: Shape, settings: DataSettings) -> bool:
+    """Whether to stream `count` images: if the recipe says so or, for `auto`, if they would fill 1/4 of the memory."""
 
-    size, memory = pictures * math.prod(shape), os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    size, memory = count * math.prod(shape), os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
     return settings.storage == 'stream' or (settings.storage == 'auto' and size > memory / 4)
+
+
+def _move(split: Split, device: torch.device) -> Split:
+    images = split.images.to(device) if isinstance(split.images, Tensor) else split.images
+    return Split(images, split.labels.to(device))

@@ -175,8 +175,8 @@ def test_steps_are_counted_without_the_pictures_that_were_left_out(flowers, lth)
 
 
 @pytest.mark.parametrize(('setting', 'says'), [
-    ('data.storage=stream', 'data.storage: stream is not for digits: choose one of auto, memory'),
-    ('data.undecodable=skip', 'data.undecodable: digits has no picture files to skip')])
+    ('data.storage=stream', 'data.storage: digits does not support stream. Choose one of auto, memory'),
+    ('data.undecodable=skip', 'data.undecodable: digits has no image files to skip')])
 def test_settings_that_a_data_set_cannot_follow_are_refused(lth, setting, says):
     result = lth('find-ticket', 'lenet-5', 'digits', '--dry-run', '--set', 'data.size=28', '--set', setting)
     assert result.code == 2 and says in ' '.join(result.err.split())

@@ -129,7 +129,7 @@ def test_grey_digits_train_a_network_that_wants_colour(lth):
 
 def test_a_resolution_larger_than_the_pictures_is_told(lth):
     result = lth('find-ticket', 'lenet-5', 'digits', '--set', 'data.resolution=28', '--set', 'data.crop=4', '--dry-run')
-    assert result.code == 2 and 'data.resolution: 28 cannot be cut from pictures of 8×8' in ' '.join(result.err.split())
+    assert result.code == 2 and 'data.resolution: images of 8×8 pixels cannot be cropped to a side of 28' in ' '.join(result.err.split())
 
 
 def test_a_run_is_not_continued_with_other_pictures_or_another_network(mine, lth):

@@ -36,7 +36,7 @@ class Batches:
         for row, (seed, (training, _)) in enumerate(zip(self._task.seeds, self._task.splits, strict=True)):
             self._rows[row].copy_(sampling.epoch_order(training, seed, epoch)[:self._count])
             if self._moving:
-                self._places[row].copy_(sampling.crop_boxes(self._count, settings, seed, epoch, room=self._room))
+                self._places[row].copy_(sampling.crop_boxes(self._count, settings, seed, epoch, margin=self._room))
                 self._flips[row].copy_(sampling.flips(self._count, settings, seed, epoch))
 
     def at(self, columns: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,7 +57,7 @@ class Batches:
         places, flips = self._places.index_select(1, columns), self._flips.index_select(1, columns)
         moved = sampling.augment(
             images.flatten(0, 1), places.flatten(0, 1), flips.flatten(0, 1), padding=self._task.data_settings.crop,
-            shown=self._shown)
+            size=self._shown)
         return moved.view(*images.shape[:3], *self._shown)
 
     def _streamed(self, images: Stream, columns: Tensor) -> Tensor:

@@ -50,11 +50,11 @@ def reference(task: Task, steps: int) -> dict[str, torch.Tensor]:
         epoch, position = divmod(step, task.steps_per_epoch)
         rows = sampling.epoch_order(training, 0, epoch)[position * 8:position * 8 + 8]
         count = task.steps_per_epoch * 8
-        starts = sampling.crop_boxes(count, task.data_settings, 0, epoch, room=2 * task.data_settings.crop)
+        starts = sampling.crop_boxes(count, task.data_settings, 0, epoch, margin=2 * task.data_settings.crop)
         starts = starts[position * 8:position * 8 + 8]
         flips = sampling.flips(count, task.data_settings, 0, epoch)[position * 8:position * 8 + 8]
         images = sampling.augment(task.data.train.images[rows], starts, flips, padding=task.data_settings.crop,
-                                    shown=task.network.shape[1:])
+                                  size=task.network.shape[1:])
         logits = module(sampling.normalize(images, task.data_settings, mean, std).double())
         optimizer.zero_grad()
         F.cross_entropy(logits, task.data.train.labels[rows]).backward()
