@@ -24,8 +24,8 @@ def describe(error: BaseException) -> str:
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """The end of an error message: `, did you mean 'x'?` with the known words similar to `word`, or ` (known: x, y)` with
-    all of them if none is similar.
+    """The end of an error message: `, did you mean 'x'?` with the known words that are similar to `word`, or
+    ` (known: x, y)` with all of them if none is similar.
     """
 
     names = {name.lower(): name for name in sorted(known)}

@@ -1,4 +1,4 @@
-"""One process writes to a folder at a time: a lock file that names its process and is released when that process ends."""
+"""One process writes to a folder at a time: a lock file that names its process and is released when it ends."""
 import contextlib
 import fcntl
 import json
@@ -43,14 +43,14 @@ def _acquire(path: Path) -> IO[str]:
     """The lock file, open and locked. The kernel releases the lock when this process ends."""
 
     while True:
-        file = open(path, 'a+', encoding='utf-8')  # pylint: disable=consider-using-with # open as long as the lock is held
+        file = open(path, 'a+', encoding='utf-8')  # pylint: disable=consider-using-with # open while it is locked
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or 'another process'
-            raise LthError(f'{path.parent} is being written by {holder}. Wait until it ends, stop it, or choose another '
-                           'folder with --run.', exit_code=ENVIRONMENT_ERROR) from None
+            raise LthError(f'{path.parent} is being written by {holder}. Wait until it ends, stop it, or choose '
+                           'another folder with --run.', exit_code=ENVIRONMENT_ERROR) from None
         # The previous holder may have removed the file after it was opened here: then open and lock the new file.
         if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
             break

@@ -33,7 +33,7 @@ def read_yaml(path: Path) -> Raw:
 
 
 def parse_yaml(text: str, origin: str) -> Any:
-    """The value of a YAML text. 1e-3 is a number here, although YAML 1.1 reads a string. `origin` starts error messages."""
+    """The value of a YAML text. 1e-3 is a number, although YAML 1.1 says string. `origin` starts error messages."""
 
     try:
         return yaml.load(text, Loader=_Loader)

@@ -18,8 +18,8 @@ def peak_memory() -> float:
 
 @contextlib.contextmanager
 def measure_peak() -> Iterator[Callable[[], float | None]]:
-    """Yield a function that returns by how many MiB the peak in this block exceeds the memory before it; None on systems
-    other than Linux.
+    """Yield a function that returns by how many MiB the peak in this block exceeds the memory before it; None on
+    systems other than Linux.
     """
 
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Worker processes that end with their parent, even if it is killed, and leave Ctrl-C to it; and jobs run in parallel."""
+"""Worker processes that end with their parent, even if it is killed, and leave Ctrl-C to it; parallel jobs."""
 import contextlib
 import multiprocessing
 import os

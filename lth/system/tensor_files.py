@@ -47,8 +47,8 @@ def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
     except (KeyError, ValueError):
         header = None
     if not isinstance(header, dict):
-        raise LthError(f'{path} was not written by lth: its metadata has no readable entry {_ENTRY!r}. Give a file of a '
-                       'run folder.')
+        raise LthError(f'{path} was not written by lth: its metadata has no readable entry {_ENTRY!r}. Give a file of '
+                       'a run folder.')
     return header, content
 
 
