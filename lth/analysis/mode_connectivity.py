@@ -106,9 +106,12 @@ def measure_pairs(run: Run, place: RunTarget, asked: Sequence[CopyPair], tell: C
     tell(done, len(asked))
     if left:
         on_cpu = select.resolve_device(place.device).type == 'cpu'
-        shares = min(processes.available_slots(place.threads) if on_cpu else 1, len(left))
+        spread = on_cpu and not place.in_process
+        shares = min(processes.available_slots(place.threads or 1) if spread else 1, len(left))
         if shares > 1:
-            processes.run_in_parallel(_measure, [(place, left[first::shares]) for first in range(shares)], shares, hear)
+            worker = replace(place, threads=place.threads or 1)
+            jobs = [(worker, left[first::shares]) for first in range(shares)]
+            processes.run_in_parallel(_measure, jobs, shares, hear)
         else:
             _measure(place, left, hear)
     return [_read(run, one, tickets[one.seed, one.round]) for one in asked]
@@ -121,7 +124,8 @@ def _measure(place: RunTarget, asked: Sequence[CopyPair], send: Callable[[CopyPa
     training = plan.for_round(asked[0].round).recipe.training
     obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
     engine = select.select_engine(place.device, capturable=plan.capturable, obstacle=obstacle)
-    select.configure_process(threads=place.threads, device=engine.device)
+    if place.threads is not None:
+        select.configure_process(threads=place.threads, device=engine.device)
     data = plan.read(place.datasets).to(engine.device)
     plan = plan.for_data(data)
     for question in asked:

@@ -47,12 +47,12 @@ def refuse_other_inputs(run: Run, facts: Raw) -> None:
                            'or choose another folder with --run.')
 
 
-def session_entry(plan: Plan, engine: Engine, data: Dataset, *, threads: int, choice: EngineChoice | None) -> Raw:
+def session_entry(plan: Plan, engine: Engine, data: Dataset, *, threads: int | None, choice: EngineChoice | None) -> Raw:
     """The entry of this session in environment.json."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'choice': choice, 'threads': threads, 'reader': data.reader, 'pictures': data.fingerprint,
+            'choice': choice, 'threads': threads or torch.get_num_threads(), 'reader': data.reader, 'pictures': data.fingerprint,
             'network': plan.network.fingerprint, 'directory': os.getcwd(),
             'start': datetime.now().astimezone().isoformat(timespec='seconds'),
             'seconds': 0., 'rounds': 0}

@@ -30,14 +30,15 @@ _Report = Callable[[SeedProgress], None]
 @dataclass(frozen=True)
 class RunTarget:
     """Where and how a run is computed; nothing here decides its result but the device and the number of threads, by
-    rounding. `engine` None takes the engine of the run's last session. `in_process` trains all seeds in this process,
-    as is needed for a model or data that no other process can import.
+    rounding. `threads` None changes no setting of this process. `engine` None takes the engine of the run's last
+    session. `in_process` trains all seeds in this process, as is needed for a model or data that no other process can
+    import.
     """
 
     folder: Path
     datasets: Path
     device: str = 'auto'
-    threads: int = 1
+    threads: int | None = 1
     engine: EngineChoice | None = None
     in_process: bool = False
 
@@ -68,16 +69,17 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     if not _unfinished_seeds(plan, run, seeds):
         _remove_leftovers(run)
         return run
-    select.configure_process(threads=target.threads, device=engine.device)
+    if target.threads is not None:
+        select.configure_process(threads=target.threads, device=engine.device)
     data = plan.read(target.datasets).to(engine.device)
     plan = plan.for_data(data)
-    with file_lock.hold(target.folder):
+    with file_lock.hold(target.folder), select.current_device(engine.device):
         # Check again: another process may have trained here while the data were being read.
         provenance.refuse_other_recipe(run)
         run.remove_leftovers()
         entry = provenance.session_entry(plan, engine, data, threads=target.threads, choice=target.engine)
         provenance.refuse_other_inputs(run, entry)
-        reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {target.threads}')
+        reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {entry["threads"]}')
         if data.note:
             reporter.message(data.note)
         select.compile_ahead(engine, plan.network, plan.kept, plan.recipe.training.batch_size, reporter.message)
@@ -104,7 +106,7 @@ def _train_missing_rounds(training: _Training, target: RunTarget, seeds: Sequenc
     stacks = _stacks(select.replicate_groups(engine, plan.network, unfinished), run)
     if len(stacks) > 1 and engine.device.type == 'cpu' and not target.in_process:
         jobs = [(plan.recipe.dump(), target, stack) for stack in stacks]
-        processes.run_in_parallel(_train_in_worker, jobs, processes.available_slots(target.threads), report)
+        processes.run_in_parallel(_train_in_worker, jobs, processes.available_slots(target.threads or 1), report)
         return
     for stack in stacks:
         _train_seeds(training, stack, report)
@@ -115,7 +117,7 @@ def _train_in_worker(recipe: Raw, target: RunTarget, seeds: tuple[int, ...], rep
 
     plan = make_plan(recipe, 'recipe.yaml')
     engine = select_engine(plan, target)
-    select.configure_process(threads=target.threads, device=engine.device)
+    select.configure_process(threads=target.threads or 1, device=engine.device)
     data = plan.read(target.datasets)
     run = Run(target.folder, recipe, plan.network)
     _train_seeds(_Training(plan.for_data(data), run, engine, data), seeds, report)
