@@ -1,7 +1,7 @@
-"""Algorithms: generators of rounds that know no files and no screens.
+"""Algorithms: generators of rounds that neither read or write files nor print.
 
-A new algorithm is a file in this folder with `@algorithm(name, Settings, ...)` above a function
-(task, settings, past) -> rounds.
+To add an algorithm, add a file to this folder with a class of settings and a generator of rounds, a function
+(task, settings, past) -> rounds with `@ALGORITHMS.register(name, settings=Settings)` above it.
 """
 import importlib
 import pkgutil

@@ -1,51 +1,62 @@
-"""The register of algorithms and what each declares beside its code."""
+"""The registry of algorithms.
+
+An algorithm is a class of settings, which declare all that the rest of the package has to know (see AlgorithmSettings),
+and a generator of rounds.
+"""
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, TypeVar
 
-from lth.models.flat_parameters import Layout
 from lth.pruning.tickets import Round
-from lth.recipes.schema import AlgorithmSettings, TrainingSettings
-from lth.registry.registry import Registry
+from lth.recipes.schema import AlgorithmSettings
+from lth.registry.registry import BaseRegistry, normalize_name
 from lth.training.task import Task
 
-Find = Callable[[Task, Any, Sequence[Round]], Iterator[Round]]
-Trains = Literal['each', 'throughout', 'never']
-Finds = Literal['tickets', 'gems', 'nothing new']
+Generator = TypeVar('Generator', bound=Callable[..., Iterator[Round]])
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """`find` yields the rounds after those in its third argument, the past. The rest is known before anything is
-    trained: `kept`, the prunable weights left in each round, `check`, which raises an LthError for settings that cannot
-    work out, whether it trains in `each` round anew, `throughout` all rounds as parts of one training, or `never`, what
-    it `finds`, whether it is `noisy`, drawing anew for every step, and whether it is `sourced`: its past then begins
-    with the round of another run that its settings name.
-    """
+    """A generator of rounds with its settings; `summary` is the first line of the generator's docstring."""
 
     summary: str
     settings: type[AlgorithmSettings]
-    find: Find
-    kept: Callable[[Layout, Any, TrainingSettings, int], list[int]]
-    check: Callable[[Any, TrainingSettings, int], None]
-    trains: Trains = 'each'
-    finds: Finds = 'tickets'
-    stochastic: bool = False
-    needs_source: bool = False
+    generator: Callable[..., Iterator[Round]]
+
+    def find(self, task: Task, settings: Any, past: Sequence[Round], *, source: Sequence[Round] = ()) -> Iterator[Round]:
+        """The rounds after those of `past`. `source`: the rounds of the source run that the settings' `source_rounds`
+        lists, for algorithms that need one.
+        """
+
+        if self.settings.needs_source:
+            return self.generator(task, settings, past, source=source)
+        return self.generator(task, settings, past)
 
 
-ALGORITHMS: Registry[Algorithm] = Registry('algorithm')
+class Algorithms(BaseRegistry[Algorithm]):
+    """Algorithms by name."""
+
+    def register(
+            self, name: str, *aliases: str, settings: type[AlgorithmSettings]) -> Callable[[Generator], Generator]:
+        """A decorator that registers a generator of rounds: (task, settings, past) -> rounds after those of the past.
+        If the settings say `needs_source`, the generator also takes the keyword argument `source`.
+        """
+
+        def add(generator: Generator) -> Generator:
+            summary = (generator.__doc__ or '').partition('\n')[0]
+            self.add(Algorithm(summary, settings, generator), name, *aliases)
+            return generator
+        return add
+
+    def gem_names(self) -> dict[str, str]:
+        """The names of all algorithms that find gems, `gem_alias` included: normalized name -> registered name."""
+
+        names: dict[str, str] = {}
+        for name in self.names():
+            settings = self.find(name).settings
+            if settings.finds == 'gems':
+                names |= {normalize_name(word): name for word in (name, settings.gem_alias) if word}
+        return names
 
 
-def algorithm(
-        name: str, settings: type[AlgorithmSettings], *, kept: Callable[[Layout, Any, TrainingSettings, int], list[int]],
-        check: Callable[[Any, TrainingSettings, int], None], trains: Trains = 'each', finds: Finds = 'tickets',
-        stochastic: bool = False, needs_source: bool = False,
-) -> Callable[[Find], Find]:
-    """A decorator that registers a generator of rounds; the first line of its docstring becomes its summary."""
-
-    def add(find: Find) -> Find:
-        summary = (find.__doc__ or '').partition('\n')[0]
-        ALGORITHMS.register(name)(Algorithm(summary, settings, find, kept, check, trains, finds, stochastic, needs_source))
-        return find
-    return add
+ALGORITHMS = Algorithms('algorithm')

@@ -11,16 +11,17 @@ import pydantic
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from lth.algorithms.base import algorithm
+from lth.algorithms.base import ALGORITHMS
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.criteria import CRITERIA
-from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS, LayerSurvivors
+from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors
 from lth.pruning.prune import TrainedRound, apply_mask_actions, prune_mask
 from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import AlgorithmSettings, Constant, Cosine, Section, TrainingSettings
+from lth.system.files import Raw
 from lth.training.lr_schedules import learning_rates
 from lth.training.task import Task
 
@@ -44,8 +45,8 @@ class Settings(AlgorithmSettings):
     rates: Rate | Rates = 0.2
     scope: Literal['layer', 'global'] = 'layer'
     criterion: Annotated[str, AfterValidator(CRITERIA.canonical)] = 'magnitude'
-    mask_1_action: Annotated[str, AfterValidator(MASK_1_ACTIONS.canonical)] = 'rewind'
-    mask_0_action: Annotated[str, AfterValidator(MASK_0_ACTIONS.canonical)] = 'zero'
+    mask_1_action: Annotated[str, AfterValidator(MASK_ACTIONS.mask_1.canonical)] = 'rewind'
+    mask_0_action: Annotated[str, AfterValidator(MASK_ACTIONS.mask_0.canonical)] = 'zero'
     rewind: DurationSetting = Duration(0, 'iterations')
     retrain: Retrain = 'weight-rewinding'
     shots: Literal['iterative', 'one-shot'] = 'iterative'
@@ -69,6 +70,35 @@ class Settings(AlgorithmSettings):
     def _goes_back(self) -> bool:
         return self.retrain in ('weight-rewinding', 'strategy-2')
 
+    @property
+    def alters_weights(self) -> bool:
+        """Whether pruned weights may be frozen at values other than 0."""
+
+        return self.mask_0_action != 'zero'
+
+    def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
+        """Number of prunable weights kept in rounds 0 … N."""
+
+        return [sum(counts) for counts in layer_counts(layout, self)]
+
+    def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
+        """Raise an LthError if the rewind point is not inside training, or fine-tuning would have no learning rate."""
+
+        end, rewind = training.length.steps(steps_per_epoch), self.rewind.steps(steps_per_epoch)
+        if rewind >= end:
+            raise LthError(f'algorithm.rewind: {self.rewind} (iteration {rewind}) is not before the end of training, '
+                           f'{training.length} (iteration {end}). Rewind to an earlier iteration, such as '
+                           f'--set "algorithm.rewind={end // 50} iterations", or train longer.')
+        if self.retrain == 'fine-tuning' and isinstance(training.schedule, Cosine):
+            raise LthError('algorithm.retrain: fine-tuning trains at the last learning rate of the schedule, and a '
+                           'cosine schedule ends near 0, where nothing is learned. Use learning-rate-rewinding, or '
+                           'another schedule.')
+
+    def inverted(self) -> Raw:
+        """The settings that prune the largest weights instead of the smallest."""
+
+        return {'criterion': 'small-final'} if self.criterion == 'magnitude' else super().inverted()
+
     def carries_on(self, number: int) -> bool:
         """Whether a round trains on from trained weights instead of going back."""
 
@@ -85,7 +115,7 @@ class Settings(AlgorithmSettings):
         return training.model_copy(update=level)
 
 
-def ladder(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
+def layer_counts(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
     """The exact kept counts of rounds 0 … N: of each prunable layer, or of all as one when ranked globally."""
 
     slots, rate_of = layout.prunable_slots, settings.rates
@@ -97,26 +127,11 @@ def ladder(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
     return counts
 
 
-def _kept(layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-    return [sum(counts) for counts in ladder(layout, settings)]
-
-
-def _check(settings: Settings, training: TrainingSettings, steps_per_epoch: int) -> None:
-    end, rewind = training.length.steps(steps_per_epoch), settings.rewind.steps(steps_per_epoch)
-    if rewind >= end:
-        raise LthError(f'algorithm.rewind: {settings.rewind} (iteration {rewind}) is not before the end of training, '
-                       f'{training.length} (iteration {end}). Rewind to an earlier iteration, such as '
-                       f'--set "algorithm.rewind={end // 50} iterations", or train longer.')
-    if settings.retrain == 'fine-tuning' and isinstance(training.schedule, Cosine):
-        raise LthError('algorithm.retrain: fine-tuning trains at the last learning rate of the schedule, and a cosine '
-                       'ends near 0, where nothing is learned. Take learning-rate-rewinding, or another schedule.')
-
-
-@algorithm('magnitude', Settings, kept=_kept, check=_check)
+@ALGORITHMS.register('magnitude', settings=Settings)
 def find_ticket(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Iterative magnitude pruning with rewinding (Frankle & Carbin 2019)."""
 
-    counts = ladder(task.network.layout, settings)
+    counts = layer_counts(task.network.layout, settings)
     dense, last = (past[0], past[-1]) if past else (None, None)
     for number in range(len(past), settings.rounds + 1):
         if dense is None or last is None:
@@ -151,9 +166,9 @@ def _pruned(task: Task, settings: Settings, number: int, counts: tuple[int, ...]
     trained = TrainedRound(begun.ticket.weights[:, :prunable], source.trained.weights[:, :prunable],
                       dense.ticket.weights[:, :prunable], source.ticket.mask, number)
     mask = prune_mask(task, trained, CRITERIA.find(settings.criterion), counts)
-    mask_1 = _carried_on if carried_on else MASK_1_ACTIONS.find(settings.mask_1_action)
+    mask_1 = _carried_on if carried_on else MASK_ACTIONS.mask_1.find(settings.mask_1_action)
     weights = start.weights.clone()
-    weights[:, :prunable] = apply_mask_actions(task, trained, mask, mask_1, MASK_0_ACTIONS.find(settings.mask_0_action))
+    weights[:, :prunable] = apply_mask_actions(task, trained, mask, mask_1, MASK_ACTIONS.mask_0.find(settings.mask_0_action))
     return Ticket(mask, weights, start.buffers, dense.ticket.iteration)
 
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from lth.algorithms.trained_masks import supermask
+from lth.algorithms.retraining.finetune import is_finetuning
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.experiments import open_run
@@ -87,7 +87,7 @@ def finetuned_runs(folder: Path, number: int) -> list[Path]:
     found = []
     for beside in sorted(folder.resolve().parent.glob('*/recipe.yaml')):
         settings = _settings_in(beside)
-        if (settings.get('name'), settings.get('round'), settings.get('control')) == ('finetune', number, 'original'):
+        if is_finetuning(settings, number):
             if (beside.parent / settings['source']).resolve() == folder.resolve():
                 found.append(folder.parent / beside.parent.name)
     return found
@@ -129,8 +129,8 @@ def _scores(plan: Plan, task: Task, found: Round) -> ScoreSummary | None:
     least, lower, median, upper, largest = (
         ranked[round((len(ranked) - 1) * part)] for part in (0, 0.25, 0.5, 0.75, 1))
     settings, drawn = plan.recipe.algorithm, None
-    if found.search.drawn and isinstance(settings, supermask.Settings):
-        (drawn,) = supermask.drawn_accuracy(task, settings, found.search.scores)
+    if found.search.drawn and settings.sampled_masks:
+        (drawn,) = settings.sampled_accuracy(task, found.search.scores)
     return ScoreSummary(len(ranked), int(_in_force(plan, found).sum()), least, lower, median, upper, largest,
                   int((active == 0).sum()), drawn)
 

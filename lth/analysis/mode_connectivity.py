@@ -167,7 +167,7 @@ def _refuse_lone(plan: Plan, run: Run, seeds: int, rounds: int) -> None:
 
     if seeds >= 2 <= rounds:
         return
-    if len(plan.kept) == 1 and plan.algorithm.needs_source:
+    if len(plan.kept) == 1 and plan.recipe.algorithm.needs_source:
         raise LthError(f'{run.folder} has one round, which trains what another run found: give that one, '
                        f'{os.path.normpath(run.folder / run.recipe["algorithm"]["source"])}.')
     needed = ['more seeds, such as --seeds 0-2'] * (seeds < 2) + ['at least one pruning (-i)'] * (rounds < 2)

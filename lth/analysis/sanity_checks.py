@@ -74,7 +74,7 @@ def open_checked(path: RunPath, *, seeds: Sequence[int] | None = None, number: i
 
 def _refuse_unfit(source: SourceRound) -> None:
     folder, settings = source.run.folder, source.plan.recipe.dump()['algorithm']
-    if source.plan.algorithm.needs_source:
+    if source.plan.recipe.algorithm.needs_source:
         found = os.path.normpath(folder / settings['source'])
         raise LthError(f'{folder} is a run that trains what another found: check that one, {found}, and it is '
                        'finetuned anew beside its controls.')
@@ -104,15 +104,9 @@ def check_runs(
 def _impossible(name: str, source: SourceRound) -> str | None:
     """Why a check cannot be done with a run, None if it can."""
 
-    settings = source.plan.recipe.dump()['algorithm']
-    algorithm = settings['name']
-    blind = source.plan.algorithm.trains == 'never' and algorithm not in ('snip', 'grasp')
-    if name in ('random-labels', 'half-data') and blind:
-        return f'{algorithm} looks at no pictures'
-    if name == 'invert-scores' and 'keep' not in settings and settings.get('criterion') != 'magnitude':
-        return f'{algorithm} has no ranking here that could be turned round'
-    if name == 'invert-scores' and settings.get('final_mask') == 'in-force':
-        return 'the final mask is what is in force, and upside down nothing is'
+    settings = source.plan.recipe.algorithm
+    if name in ('random-labels', 'half-data') and not settings.uses_data:
+        return f'{settings.name} does not use the data'
     if name not in SEARCHES and (why := control_obstacle(name, settings)):
         return why
     return _unworkable(name, source)
@@ -122,8 +116,8 @@ def _unworkable(name: str, source: SourceRound) -> str | None:
     """Why the counts alone forbid a check."""
 
     try:
-        if name not in SEARCHES and (spread := CONTROLS.find(name).spread):
-            spread(source.plan.network.layout.prunable_slots, source.kept)
+        if name not in SEARCHES and (layer_counts := CONTROLS.find(name).layer_counts):
+            layer_counts(source.plan.network.layout.prunable_slots, source.kept)
         if name in SEARCHES:
             make_plan(_searched(name, source), name)
     except LthError as error:
@@ -142,8 +136,7 @@ def _searched(name: str, source: SourceRound) -> Raw:
         return merge(raw, {'data': {'labels': 'random'}})
     if name == 'half-data':
         return merge(_in_iterations(raw, source.plan.steps_per_epoch), {'data': {'share': raw['data']['share'] / 2}})
-    inverted = {'keep': 'smallest'} if 'keep' in raw['algorithm'] else {'criterion': 'small-final'}
-    return merge(raw, {'algorithm': inverted})
+    return merge(raw, {'algorithm': source.plan.recipe.algorithm.inverted()})
 
 
 def _in_iterations(raw: Raw, steps_per_epoch: int) -> Raw:

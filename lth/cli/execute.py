@@ -66,7 +66,7 @@ def run_with_progress(plan: 'Plan', way: ExecutionOptions) -> 'Run':
 def options_for(plan: 'Plan', folder: Path, way: ExecutionOptions) -> ExecutionOptions:
     """The way of one of several runs: the sparse engine is not meant where no weights train."""
 
-    meant = way.engine != 'sparse' or plan.algorithm.trains == 'each'
+    meant = way.engine != 'sparse' or plan.recipe.algorithm.trains == 'each'
     return way._replace(folder=folder, engine=way.engine if meant else None)
 
 
@@ -91,6 +91,6 @@ def _print_outline(plan: 'Plan', *, as_json: bool) -> None:
     print(commented(simple_table('Rounds', ['round', 'kept', 'left %'], [
         [str(row['round']), f'{row["kept"]:,}', f'{100 * row["density"]:.2f}'] for row in outline['rounds']])))
     span = {'each': 'A round trains', 'throughout': 'All rounds together train',
-            'never': 'Nothing is trained in the search; what it finds is finetuned'}[plan.algorithm.trains]
+            'never': 'Nothing is trained in the search; what it finds is finetuned'}[plan.recipe.algorithm.trains]
     print(f'# {span} for {outline["iterations"]:,} iterations. {outline["prunable"]:,} of '
           f'{outline["weights"]:,} weights can be pruned;\n# left % counts the others too.')

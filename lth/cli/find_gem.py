@@ -141,7 +141,7 @@ def _conversion(config: Path, algorithm: str | None, recipe: str | None) -> 'Con
 def _promise(plan: 'Plan') -> str:
     """What will be kept, in words and with the count."""
 
-    prunable, kept = plan.network.layout.prunable_count, plan.kept[-1]
-    most = 'at most ' if getattr(plan.recipe.algorithm, 'final_mask', '') == 'in-force' else ''
-    events = f', after {len(plan.kept) - 1} freeze events' if plan.recipe.algorithm.name == 'gem-miner' else ''
+    prunable, kept, settings = plan.network.layout.prunable_count, plan.kept[-1], plan.recipe.algorithm
+    most = 'at most ' if settings.count_is_limit else ''
+    events = f', after {len(plan.kept) - 1} {settings.event}s' if settings.event else ''
     return f'Keeps {most}{100 * kept / prunable:.4g}% of {prunable:,} weights: {most}{kept:,}{events}.'

@@ -92,7 +92,7 @@ def _rows(
     from lth.models.registry import MODELS  # pylint: disable=import-outside-toplevel
     from lth.pruning.controls import available_controls  # pylint: disable=import-outside-toplevel
     from lth.pruning.criteria import CRITERIA  # pylint: disable=import-outside-toplevel
-    from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS  # pylint: disable=import-outside-toplevel
+    from lth.pruning.mask_actions import MASK_ACTIONS  # pylint: disable=import-outside-toplevel
     match kind:
         case 'datasets':
             sources = {name: DATASETS.find(name) for name in DATASETS.names()}
@@ -103,7 +103,7 @@ def _rows(
             return [(name, ALGORITHMS.find(name).summary) for name in ALGORITHMS.names()]
         case 'actions':
             return [(f'{name} ({registry.kind})', _summary(registry.find(name)))
-                    for registry in (MASK_1_ACTIONS, MASK_0_ACTIONS) for name in registry.names()]
+                    for registry in (MASK_ACTIONS.mask_1, MASK_ACTIONS.mask_0) for name in registry.names()]
         case 'controls':
             return list(available_controls().items())
         case 'models':

@@ -112,7 +112,7 @@ def _told(report: 'SanityReport', source: 'SourceRound', folder: Path, *, as_jso
 
     from lth.analysis import sanity_report  # pylint: disable=import-outside-toplevel # as above
     from lth.system import files  # pylint: disable=import-outside-toplevel # as above
-    thing = 'gem' if source.plan.algorithm.finds == 'gems' else 'ticket'
+    thing = 'gem' if source.plan.recipe.algorithm.finds == 'gems' else 'ticket'
     content = json.dumps(sanity_report.as_dict(report, source, thing), indent=2)
     files.write(folder / 'checks.json', content.encode())
     if as_json:

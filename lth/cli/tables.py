@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from lth.algorithms import ALGORITHMS
-from lth.algorithms.trained_masks.supermask import DRAWS
 from lth.analysis import summary_table
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.cli.options import out
+from lth.recipes.schema import AlgorithmSettings
 from lth.runs.folder import Run
 
 
@@ -49,7 +49,7 @@ def print_run(
         found = {name: [_row_object(row) for row in others.values()] for name, others in beside.items()}
         print(json.dumps(run_object(run, seeds) | ({'controls': found} if found else {}), indent=2))
         return
-    trained = ALGORITHMS.find(run.recipe['algorithm']['name']).finds != 'gems'
+    trained = _settings(run).finds != 'gems'
     # Beside controls the table has no room for them.
     carries = trained and not controls and any(one.carrying for row in rows for one in row.outcomes)
     cells = []
@@ -62,12 +62,16 @@ def print_run(
         *['early stop', 'test % there'] * trained], cells))
     out.print(_legend(carries=carries, trained=trained), highlight=False)
     if drawn := [one.drawn_test_accuracy for one in rows[-1].outcomes if one.drawn_test_accuracy is not None]:
-        out.print(f'Masks drawn from the scores, mean of {DRAWS} for each seed: test % {percent(confidence_interval(drawn))}',
+        out.print(f'Masks drawn from the scores, mean of {_settings(run).sampled_masks} for each seed: test % {percent(confidence_interval(drawn))}',
                   highlight=False)
     if (draws := max(map(len, (controls or {}).values()), default=1)) > 1:
         out.print(f'Controls: each seed counts by its mean over {draws} draws.', highlight=False)
     for one in itertools.chain([run], *(controls or {}).values()):
         out.print(f'Run folder: {one.folder}', highlight=False, soft_wrap=True)
+
+
+def _settings(run: Run) -> type[AlgorithmSettings]:
+    return ALGORITHMS.find(run.recipe['algorithm']['name']).settings
 
 
 def title(run: Run, seeds: Sequence[int]) -> str:
@@ -121,7 +125,7 @@ def _carrying(row: summary_table.RoundSummary) -> list[str]:
 def _own_rows(draws: Sequence[Run], seeds: Sequence[int]) -> dict[int, summary_table.RoundSummary]:
     """The rows of a control by round; round 0 of one beside a search is the dense network, which is there already."""
 
-    dense = draws[0].recipe['algorithm']['name'] == 'control'
+    dense = _settings(draws[0]).copies_dense_round
     return {row.number: row for row in summary_table.summary_rows(draws, seeds)[1 if dense else 0:]}
 
 

@@ -45,7 +45,7 @@ def control_plans(names: Sequence[str], plan: Plan, folder: Path, *, draws: int 
         if control not in available_controls():
             raise LthError(f'--controls: controls are compared with {control}. Choose among '
                            f'{", ".join(available_controls())}.')
-        if obstacle := control_obstacle(control, plan.recipe.dump()['algorithm']):
+        if obstacle := control_obstacle(control, plan.recipe.algorithm):
             raise LthError(f'--controls: {control} cannot be compared with these tickets: {obstacle}. Leave it out, or '
                            'set pruned weights to zero (--mask-0-action zero).')
     if controls and len(plan.kept) == 1:
@@ -83,7 +83,7 @@ def finetune_length(source: SourceRound, epochs: int | None) -> dict[str, Any]:
 
     settings = training_length(epochs)
     schedule = source.plan.for_round(source.number).recipe.training.schedule
-    if epochs is not None and source.plan.algorithm.finds == 'gems' and schedule.name == 'multistep':
+    if epochs is not None and source.plan.recipe.algorithm.finds == 'gems' and schedule.name == 'multistep':
         settings['training.schedule'] = gem_schedule(epochs)
     return settings
 

@@ -51,28 +51,29 @@ def derived_plan(source: SourceRound, raw: Raw, origin: str) -> Plan:
 
 
 def source_rounds(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:
-    """The rounds of another run from which the run in `folder` starts: where it finetunes one, that and the first, made
-    to fit; else the `rounds` that its settings name, or as many as there are here.
+    """The rounds of the source run that the algorithm of the run in `folder` needs, in the order of its `source_rounds`.
+    Where the algorithm finetunes one ticket, the output layer is re-initialized if the classes differ.
     """
 
-    run, numbers = _begun_from(plan, folder)
-    past = run.stored_rounds(seeds, engine.device)
-    if max(numbers) >= len(past):
+    run, settings = _source_run(plan, folder), plan.recipe.algorithm
+    stored, numbers = run.stored_rounds(seeds, engine.device), settings.source_rounds()
+    if max(numbers) >= len(stored):
         raise LthError(f'{run.folder} has no round {max(numbers)} of all seeds {list(seeds)}, and this run starts from '
                        'it. Let that search go on first.')
-    if 'round' in plan.recipe.dump()['algorithm']:
-        anew = initial_ticket(plan.network, [rng.derive_seed(seed, 'output') for seed in seeds], engine.device)
-        return [replace(one, ticket=transplant(one.ticket, run.network, plan.network, anew))
-                for one in (past[number] for number in (0, *numbers))]
-    return replace(past, rounds=tuple(past.rounds[number] for number in numbers))
+    if not settings.fits_output_layer:
+        return replace(stored, rounds=tuple(stored.rounds[number] for number in numbers))
+    initial = initial_ticket(plan.network, [rng.derive_seed(seed, 'output') for seed in seeds], engine.device)
+    rounds = [stored[number] for number in numbers]
+    return [replace(round_, ticket=transplant(round_.ticket, run.network, plan.network, initial)) for round_ in rounds]
 
 
 def source_fingerprints(
         plan: Plan, folder: Path, seeds: Sequence[int], rounds: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """Those of the tickets that these rounds of the run in `folder` are made from, one for each seed."""
+    """The fingerprints of the tickets from which these rounds of the run in `folder` start, one for each seed."""
 
-    run, numbers = _begun_from(plan, folder)
-    return {one: tuple(_fingerprint(run, seed, numbers[one]) for seed in seeds) for one in rounds}
+    run, settings = _source_run(plan, folder), plan.recipe.algorithm
+    return {number: tuple(_fingerprint(run, seed, settings.source_round(number)) for seed in seeds)
+            for number in rounds}
 
 
 def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
@@ -80,15 +81,15 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
     led there, so one tells, and is soon read.
     """
 
-    source, numbers = _begun_from(plan, run.folder)
+    source = _source_run(plan, run.folder)
     for seed in seeds:
         last = run.round_count(seed) - 1
-        if last < 0 or source.round_count(seed) <= numbers[last]:
+        if last < 0 or source.round_count(seed) <= (number := plan.recipe.algorithm.source_round(last)):
             continue
         recorded = run.header(seed, last).get('source')  # none in runs of an earlier version
-        if recorded and recorded != _fingerprint(source, seed, numbers[last]):
+        if recorded and recorded != _fingerprint(source, seed, number):
             raise LthError(
-                f'{run.folder} was made from another ticket than round {numbers[last]} of seed {seed} in '
+                f'{run.folder} was made from another ticket than round {number} of seed {seed} in '
                 f'{source.folder} is now: that run was replaced. Put it back; or move {run.folder} away, and the same '
                 'command makes it from what is there now.')
 
@@ -97,11 +98,9 @@ def _fingerprint(run: Run, seed: int, number: int) -> str:
     return run.load_round(seed, number).ticket.fingerprints()[0]
 
 
-def _begun_from(plan: Plan, folder: Path) -> tuple[Run, Sequence[int]]:
-    """The run from which the one in `folder` starts, and from which of its rounds each round here is made."""
+def _source_run(plan: Plan, folder: Path) -> Run:
+    """The run from which the run in `folder` starts."""
 
-    settings = plan.recipe.dump()['algorithm']
-    where = Path(os.path.normpath(folder / settings['source']))
-    theirs = make_plan(files.read_yaml(where / 'recipe.yaml'), str(where / 'recipe.yaml'))
-    numbers = [settings['round']] if 'round' in settings else settings.get('rounds', range(len(plan.kept)))
-    return Run(where, theirs.recipe.dump(), theirs.network), numbers
+    where = Path(os.path.normpath(folder / plan.recipe.dump()['algorithm']['source']))
+    source = make_plan(files.read_yaml(where / 'recipe.yaml'), str(where / 'recipe.yaml'))
+    return Run(where, source.recipe.dump(), source.network)

@@ -21,12 +21,11 @@ def search_name(plan: Plan) -> str:
     """Default name of a run: MODEL-DATASET; for a gem also its algorithm and the percentage of weights kept."""
 
     pair = f'{plan.recipe.model.name}-{plan.recipe.data.name}'
-    if plan.algorithm.finds != 'gems':
+    if plan.recipe.algorithm.finds != 'gems':
         return pair
     settings = plan.recipe.algorithm
     density = getattr(settings, 'density', plan.kept[-1] / plan.network.layout.prunable_count)
-    name = 'gem' if settings.name == 'gem-miner' else settings.name
-    return f'{pair}-{name}-{100 * density:.6g}'
+    return f'{pair}-{settings.short_name}-{100 * density:.6g}'
 
 
 def file_name(name: str) -> str:

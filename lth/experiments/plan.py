@@ -39,13 +39,13 @@ class Plan:
     def capturable(self) -> bool:
         """Whether a step needs nothing from the host."""
 
-        return not (self.streamed or self.network.stochastic or self.network.has_user_code or self.algorithm.stochastic)
+        return not (self.streamed or self.network.stochastic or self.network.has_user_code or self.recipe.algorithm.stochastic)
 
     @property
     def obstacle(self) -> str | None:
         """What keeps it from the sparse engine, None if nothing does."""
 
-        if self.algorithm.trains != 'each':
+        if self.recipe.algorithm.trains != 'each':
             return 'what is trained is not weights'
         return select.sparse_obstacle(self.network, self.recipe.data, self.recipe.training, streamed=self.streamed)
 
@@ -63,7 +63,7 @@ class Plan:
 
         source = replace(self.source, image_counts=(len(data.train.labels), len(data.test.labels)))
         plan = replace(self, source=source)
-        self.algorithm.check(self.recipe.algorithm, self.recipe.training, plan.steps_per_epoch)
+        self.recipe.algorithm.check(self.recipe.training, plan.steps_per_epoch)
         return plan
 
     @property
@@ -88,12 +88,12 @@ class Plan:
     def total_steps(self) -> int:
         """Iterations of the whole search of one seed."""
 
-        return {'each': self.steps * len(self.kept), 'throughout': self.steps, 'never': 0}[self.algorithm.trains]
+        return {'each': self.steps * len(self.kept), 'throughout': self.steps, 'never': 0}[self.recipe.algorithm.trains]
 
     def steps_done(self, number: int, step: int) -> int:
         """Iterations of the search that lie behind a seed at this iteration of round `number`."""
 
-        if self.algorithm.trains == 'each':
+        if self.recipe.algorithm.trains == 'each':
             return number * self.steps + min(step, self.steps)
         return min(self.total_steps, max(step, number * self.steps // len(self.kept)))
 
@@ -127,11 +127,11 @@ def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = ()) -> Plan:
     raw['algorithm']['name'] = ALGORITHMS.canonical(raw['algorithm']['name'])
     recipe = validate_recipe(raw, origin, model=model, algorithm=algorithm.settings)
     epoch = steps_per_epoch(source.image_counts[0], recipe.data, recipe.training)
-    algorithm.check(recipe.algorithm, recipe.training, epoch)
+    recipe.algorithm.check(recipe.training, epoch)
     source.is_streamed(recipe.data)  # refuses what cannot be
     network = Network.of(recipe.model, source.input_shape(recipe.data), source.classes, recipe.algorithm.keep_out)
-    kept = algorithm.kept(network.layout, recipe.algorithm, recipe.training, epoch)
-    notes = (*notes, *_beyond(recipe.training, epoch), *(_idle(kept) if algorithm.trains == 'each' else ()))
+    kept = recipe.algorithm.kept_counts(network.layout, recipe.training, epoch)
+    notes = (*notes, *_beyond(recipe.training, epoch), *(_idle(kept) if recipe.algorithm.trains == 'each' else ()))
     return Plan(recipe, source, network, algorithm, kept, notes)
 
 

@@ -68,7 +68,11 @@ def gem_plan(
         raise LthError('Give either --sparsity, the percentage of weights to keep, such as --sparsity 0.59, or --density, '
                        'the same as a share, such as --density 0.0059.')
     pair = _canonical_pair(model, dataset)
-    found = _selected_recipe(recipe, presets.gem_recipe(*pair, density, gem_algorithm(algorithm or 'gem-miner')))
+    default = presets.gem_recipe(*pair, density)
+    if algorithm is not None:
+        name = gem_algorithm(algorithm)
+        default = presets.gem_recipe_for(name, ALGORITHMS.find(name).settings, default)
+    found = _selected_recipe(recipe, default)
     return plan_for(found, pair, _with_density(changes, density), _gem_lengths(found.settings, changes.epochs), device=device)
 
 
@@ -104,10 +108,9 @@ def gem_density(sparsity: float | None, density: float | None) -> float | None:
 
 
 def gem_algorithm(name: str) -> str:
-    """The registered name of an algorithm that finds gems; `magnitude` means magnitude-at-init."""
+    """The registered name of an algorithm that finds gems, given that name or its `gem_alias`."""
 
-    known = {normalize_name(known): known for known in ALGORITHMS.names() if ALGORITHMS.find(known).finds == 'gems'}
-    known['magnitude'] = 'magnitude-at-init'
+    known = ALGORITHMS.gem_names()
     if normalize_name(name) not in known:
         raise LthError(f'--algorithm: unknown algorithm {name!r}{suggestion(name, known.values())}')
     return known[normalize_name(name)]
@@ -196,7 +199,7 @@ def _adapted(raw: Raw, model: str | None, dataset: str | None) -> tuple[Raw, tup
         known = settings_class(pair[0]).model_fields
         raw['model'] = {key: value for key, value in raw['model'].items() if key in known} | {'name': pair[0]}
     if pair[1] != own[1]:
-        raw['data'] = presets.gem_recipe(*pair, 0.05, 'gem-miner').settings['data'] | {'name': pair[1]}
+        raw['data'] = presets.gem_recipe(*pair, 0.05).settings['data'] | {'name': pair[1]}
     return raw, pair
 
 
@@ -209,6 +212,7 @@ def _gem_lengths(raw: Raw, epochs: int | None) -> dict[str, Any]:
     section, training = ('algorithm.finetune', raw['algorithm']['finetune']) if has_finetune else (
         'training', raw['training'])
     lengths: dict[str, Any] = {'training.length': f'{epochs} epochs', f'{section}.length': f'{epochs} epochs'}
-    if raw['algorithm']['name'] != 'magnitude' and training.get('schedule', {}).get('name') == 'multistep':
+    finds_gems = ALGORITHMS.find(raw['algorithm']['name']).settings.finds == 'gems'
+    if finds_gems and training.get('schedule', {}).get('name') == 'multistep':
         lengths[f'{section}.schedule'] = gem_schedule(epochs)
     return lengths

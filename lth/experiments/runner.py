@@ -16,7 +16,7 @@ from lth.experiments import derived_runs, provenance
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward
 from lth.pruning.tickets import Round
-from lth.runs.folder import Run, StoredRounds
+from lth.runs.folder import Run
 from lth.system import file_lock, processes
 from lth.system.files import Raw
 from lth.training.engines import select
@@ -62,7 +62,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     for note in plan.notes:
         reporter.message(f'Note: {note}.')
     provenance.refuse_other_recipe(run)
-    if plan.algorithm.needs_source:
+    if plan.recipe.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
     target = replace(target, engine=engine_choice(target.engine or run.engine_choice() or 'auto'))
     engine = select_engine(plan, target)
@@ -128,16 +128,15 @@ def _train_seeds(training: _Training, seeds: tuple[int, ...], report: _Report) -
 
     plan, engine = training.plan, training.engine
     run = replace(training.run, nonzero_pixels=sampling.nonzero_pixels(training.data, plan.recipe.data))
-    past: Sequence[Round] = run.stored_rounds(seeds, engine.device)
+    past = run.stored_rounds(seeds, engine.device)
     watch = _Watch(seeds, len(past), report)
     missing = range(len(past), len(plan.kept))
-    if plan.algorithm.needs_source:
-        source = derived_runs.source_rounds(plan, run.folder, seeds, engine)
-        past = source + past if isinstance(source, StoredRounds) and isinstance(past, StoredRounds) else [*source, *past]
+    derived = plan.recipe.algorithm.needs_source
+    source = derived_runs.source_rounds(plan, run.folder, seeds, engine) if derived else ()
     # Read before training, so that a source that is replaced meanwhile is noticed the next time.
-    sources = derived_runs.source_fingerprints(plan, run.folder, seeds, missing) if plan.algorithm.needs_source else {}
+    sources = derived_runs.source_fingerprints(plan, run.folder, seeds, missing) if derived else {}
     task = plan.task(training.data, seeds, engine, watch.on_step)
-    for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past):
+    for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past, source=source):
         round_ = replace(round_, sources=sources.get(round_.number, ()))
         run.save(round_, seeds)
         watch.on_saved(round_)

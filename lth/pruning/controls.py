@@ -18,8 +18,8 @@ from lth.models.flat_parameters import Layout
 from lth.pruning import layer_densities, masks
 from lth.pruning.layer_densities import LayerCounts
 from lth.pruning.tickets import Ticket, dense_ticket, mask_ticket
-from lth.registry.registry import Registry
-from lth.system.files import Raw
+from lth.recipes.schema import AlgorithmSettings
+from lth.registry.registry import BaseRegistry
 from lth.training.task import Task
 
 Draw = Sequence[int]
@@ -34,15 +34,16 @@ STANDARDS = ('original', 'dense')
 
 @dataclass(frozen=True)
 class Control:
-    """A change with what it claims; `summary` is its first sentence. `spread` says how many weights of each layer it
-    keeps, if it is not as the ticket has it. One that is `within` the mask leaves alone what lies outside.
+    """A change of a ticket, with the claims that are verified each time. `summary` is the first sentence of its
+    docstring. `layer_counts` computes how many weights each layer keeps, None if that depends on the ticket only. With
+    `within_mask` the change leaves the weights outside the mask as they are.
     """
 
     change: Change
     claims: tuple[Claim, ...]
     summary: str
-    spread: LayerCounts | None = None
-    within: bool = False
+    layer_counts: LayerCounts | None = None
+    within_mask: bool = False
 
 
 class TicketDifference(NamedTuple):
@@ -65,19 +66,22 @@ class TicketDifference(NamedTuple):
     emptied: tuple[str, ...]
 
 
-CONTROLS: Registry[Control] = Registry('control')
+class Controls(BaseRegistry[Control]):
+    """Controls by name."""
+
+    def register(
+            self, name: str, *aliases: str, claims: Sequence[Claim], layer_counts: LayerCounts | None = None,
+            within_mask: bool = False) -> Callable[[Change], Change]:
+        """A decorator that registers a change of a ticket with its claims; see Control for the declarations."""
+
+        def add(change: Change) -> Change:
+            summary = ' '.join((change.__doc__ or '').split('\n\n')[0].split())
+            self.add(Control(change, tuple(claims), summary, layer_counts, within_mask), name, *aliases)
+            return change
+        return add
 
 
-def control(
-        name: str, *claims: Claim, alias: Sequence[str] = (), spread: LayerCounts | None = None, within: bool = False,
-) -> Callable[[Change], Change]:
-    """A decorator that registers a change with its claims."""
-
-    def add(change: Change) -> Change:
-        summary = ' '.join((change.__doc__ or '').split('\n\n')[0].split())
-        CONTROLS.register(name, *alias)(Control(change, claims, summary, spread, within))
-        return change
-    return add
+CONTROLS = Controls('control')
 
 
 def available_controls() -> dict[str, str]:
@@ -86,13 +90,13 @@ def available_controls() -> dict[str, str]:
     return {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in STANDARDS}
 
 
-def control_obstacle(name: str, settings: Raw) -> str | None:
-    """Why a control would change more than it says in tickets found by an algorithm of these settings, if it would."""
+def control_obstacle(name: str, settings: AlgorithmSettings) -> str | None:
+    """Why a control would change more than it claims in the tickets of an algorithm; None if it would not."""
 
-    frozen = settings.get('rescale') or settings.get('mask_0_action', 'zero') != 'zero'
-    if CONTROLS.find(name).within or name == 'dense' or not frozen:
+    if CONTROLS.find(name).within_mask or name == 'dense' or not settings.alters_weights:
         return None
-    return 'weights carry a factor of their layer, or stand outside the mask, which a control would not keep alike'
+    return ('weights are multiplied by a factor of their layer, or pruned weights are not 0, which the control would '
+            'change too')
 
 
 def apply_control(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw = ()) -> Ticket:
@@ -115,14 +119,14 @@ def compare_tickets(layout: Layout, origin: Ticket, before: Ticket, after: Ticke
         origin.weights, before.mask, before.weights, after.mask, after.weights))) for row in range(len(before.mask))]
 
 
-@control('original', 'mask kept', 'weights kept', within=True)
+@CONTROLS.register('original', claims=['mask kept', 'weights kept'], within_mask=True)
 def original(_task: Task, _origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
     """Nothing is changed."""
 
     return ticket
 
 
-@control('reinit', 'mask kept', 'weights differ', 'same distribution', alias=['reinitialize'])
+@CONTROLS.register('reinit', 'reinitialize', claims=['mask kept', 'weights differ', 'same distribution'])
 def reinit(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The same mask, weights drawn anew by the same initializer."""
 
@@ -130,7 +134,7 @@ def reinit(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     return mask_ticket(drawn, ticket.mask)
 
 
-@control('shuffle-mask', 'layer counts kept', 'mask differs', alias=['random-layer'])
+@CONTROLS.register('shuffle-mask', 'random-layer', claims=['layer counts kept', 'mask differs'])
 def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The mask shuffled within each layer, the weights as they were drawn there."""
 
@@ -140,7 +144,7 @@ def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Tick
     return mask_ticket(origin, torch.stack(rows))
 
 
-@control('permute-mask', 'count kept', 'mask differs', alias=['random-global'])
+@CONTROLS.register('permute-mask', 'random-global', claims=['count kept', 'mask differs'])
 def permute_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The mask permuted over the whole network, the weights as they were drawn there."""
 
@@ -149,7 +153,7 @@ def permute_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Tick
     return mask_ticket(origin, torch.stack(rows))
 
 
-@control('shuffle-weights', 'mask kept', 'weights differ', 'values kept', within=True)
+@CONTROLS.register('shuffle-weights', claims=['mask kept', 'weights differ', 'values kept'], within_mask=True)
 def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The same mask, its weights shuffled within each layer."""
 
@@ -161,21 +165,21 @@ def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> 
     return replace(ticket, weights=weights)
 
 
-@control('smart-ratio', 'count kept', 'mask differs', spread=layer_densities.smart_ratio)
+@CONTROLS.register('smart-ratio', claims=['count kept', 'mask differs'], layer_counts=layer_densities.smart_ratio)
 def smart_ratio(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """A random mask of the same count, spread over layers by smart ratio, the weights as they were drawn there."""
 
     return _random(task, origin, ticket, draw, layer_densities.smart_ratio)
 
 
-@control('erk', 'count kept', 'mask differs', spread=layer_densities.erk)
+@CONTROLS.register('erk', claims=['count kept', 'mask differs'], layer_counts=layer_densities.erk)
 def erk(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """A random mask of the same count, spread over layers by ERK, the weights as they were drawn there."""
 
     return _random(task, origin, ticket, draw, layer_densities.erk)
 
 
-@control('dense', 'all kept')
+@CONTROLS.register('dense', claims=['all kept'])
 def dense(_task: Task, origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
     """All weights as they were drawn: the dense network, trained in the same way."""
 

@@ -6,6 +6,7 @@ what was pruned earlier stays as it is. A new action is a function here with its
 """
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -37,39 +38,60 @@ class LayerSurvivors:
 
 Mask1Action = Callable[[LayerSurvivors], Tensor]
 Mask0Action = Callable[[LayerSurvivors, Tensor], Tensor]
-MASK_1_ACTIONS: Registry[Mask1Action] = Registry('mask-1 action')
-MASK_0_ACTIONS: Registry[Mask0Action] = Registry('mask-0 action')
 
 
-@MASK_1_ACTIONS.register('rewind')
+class MaskActions:
+    """Both kinds of actions by name: `mask_1` for weights that are kept, `mask_0` for weights that are pruned."""
+
+    def __init__(self) -> None:
+        self.mask_1: Registry[Mask1Action] = Registry('mask-1 action')
+        self.mask_0: Registry[Mask0Action] = Registry('mask-0 action')
+
+    @overload
+    def register(self, name: str, *aliases: str, mask: Literal[1]) -> Callable[[Mask1Action], Mask1Action]: ...
+
+    @overload
+    def register(self, name: str, *aliases: str, mask: Literal[0]) -> Callable[[Mask0Action], Mask0Action]: ...
+
+    def register(self, name: str, *aliases: str, mask: Literal[0, 1]) -> Callable[[Any], Any]:
+        """A decorator that registers an action for the weights where the mask is 1 (kept) or 0 (pruned)."""
+
+        registry: Registry[Any] = self.mask_1 if mask else self.mask_0
+        return registry.register(name, *aliases)
+
+
+MASK_ACTIONS = MaskActions()
+
+
+@MASK_ACTIONS.register('rewind', mask=1)
 def rewind(change: LayerSurvivors) -> Tensor:
     """Back to the rewind point (Frankle & Carbin 2019)."""
 
     return change.start
 
 
-@MASK_1_ACTIONS.register('reinitialize', 'reinitialise', 'reinit')
+@MASK_ACTIONS.register('reinitialize', 'reinitialise', 'reinit', mask=1)
 def reinitialize(change: LayerSurvivors) -> Tensor:
     """Drawn anew by the network's initializer."""
 
     return change.reinitialized()
 
 
-@MASK_1_ACTIONS.register('reinitialize-keeping-sign', 'reinitialise-keeping-sign', 'reinit-keeping-sign')
+@MASK_ACTIONS.register('reinitialize-keeping-sign', 'reinitialise-keeping-sign', 'reinit-keeping-sign', mask=1)
 def reinitialize_keeping_sign(change: LayerSurvivors) -> Tensor:
     """Drawn anew, with the sign of the rewind point."""
 
     return change.reinitialized().abs().copysign(change.start)
 
 
-@MASK_1_ACTIONS.register('reshuffle')
+@MASK_ACTIONS.register('reshuffle', mask=1)
 def reshuffle(change: LayerSurvivors) -> Tensor:
     """The kept weights of the rewind point, shuffled within the layer."""
 
     return _shuffle_selected(change.start, change.kept, change.random)
 
 
-@MASK_1_ACTIONS.register('reshuffle-keeping-sign')
+@MASK_ACTIONS.register('reshuffle-keeping-sign', mask=1)
 def reshuffle_keeping_sign(change: LayerSurvivors) -> Tensor:
     """The kept weights of the rewind point, shuffled among those of the same sign."""
 
@@ -78,7 +100,7 @@ def reshuffle_keeping_sign(change: LayerSurvivors) -> Tensor:
     return _shuffle_selected(shuffled, change.kept & ~negative, change.random)
 
 
-@MASK_1_ACTIONS.register('constant')
+@MASK_ACTIONS.register('constant', mask=1)
 def constant(change: LayerSurvivors) -> Tensor:
     """The standard deviation of the layer as it was drawn, with random signs."""
 
@@ -86,49 +108,49 @@ def constant(change: LayerSurvivors) -> Tensor:
     return change.std() * signs.to(change.start)
 
 
-@MASK_1_ACTIONS.register('constant-keeping-sign')
+@MASK_ACTIONS.register('constant-keeping-sign', mask=1)
 def constant_keeping_sign(change: LayerSurvivors) -> Tensor:
     """The standard deviation of the layer as it was drawn, with the sign of the rewind point."""
 
     return torch.full_like(change.start, change.std()).copysign(change.start)
 
 
-@MASK_0_ACTIONS.register('zero')
+@MASK_ACTIONS.register('zero', mask=0)
 def zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """To exactly 0, and frozen there."""
 
     return _freeze_pruned(change, weights, torch.ones_like(change.kept))
 
 
-@MASK_0_ACTIONS.register('freeze', 'init')
+@MASK_ACTIONS.register('freeze', 'init', mask=0)
 def freeze(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """Frozen at the rewind point."""
 
     return _freeze_pruned(change, weights, torch.zeros_like(change.kept))
 
 
-@MASK_0_ACTIONS.register('toward-zero')
+@MASK_ACTIONS.register('toward-zero', mask=0)
 def toward_zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """To 0 if training made it smaller, else frozen at the rewind point."""
 
     return _freeze_pruned(change, weights, change.toward_zero)
 
 
-@MASK_0_ACTIONS.register('toward-zero-all')
+@MASK_ACTIONS.register('toward-zero-all', mask=0)
 def toward_zero_all(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """As toward-zero; and kept weights that training made smaller start from 0 too."""
 
     return toward_zero(change, weights).masked_fill(change.toward_zero, 0)
 
 
-@MASK_0_ACTIONS.register('random-zero')
+@MASK_ACTIONS.register('random-zero', mask=0)
 def random_zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """Control of toward-zero: as many of the pruned go to 0, whichever; the others are frozen at the rewind point."""
 
     return _freeze_pruned(change, weights, _shuffle_selected(change.toward_zero, ~change.kept, change.random))
 
 
-@MASK_0_ACTIONS.register('away-from-zero')
+@MASK_ACTIONS.register('away-from-zero', mask=0)
 def away_from_zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
     """Control of toward-zero, the reverse: to 0 unless training made it smaller, else frozen at the rewind point."""
 

@@ -15,8 +15,10 @@ from lth.registry import plugins
 T = TypeVar('T')
 
 
-class Registry(Generic[T]):
-    """The things of one kind by name; an unknown name is an LthError that lists the nearest."""
+class BaseRegistry(Generic[T]):
+    """Entries of one kind by name; an unknown name is an LthError that lists the nearest ones. A subclass defines
+    `register`, a decorator with the declarations that its entries need.
+    """
 
     def __init__(self, kind: str, *, foreign: Callable[[str], T] | None = None) -> None:
         self.kind = kind
@@ -25,20 +27,17 @@ class Registry(Generic[T]):
         self._names: dict[str, str] = {}
         self._origins: dict[str, str] = {}
 
-    def register(self, name: str, *aliases: str) -> Callable[[T], T]:
-        """A decorator that makes the thing known as `name` and by its aliases; a name taken twice is an LthError."""
+    def add(self, entry: T, name: str, *aliases: str) -> None:
+        """Add an entry under a name and its aliases; an LthError if one of them is taken."""
 
-        def add(thing: T) -> T:
-            for word in (name, *aliases):
-                if normalize_name(word) in self._names:
-                    first = self._origins[self._names[normalize_name(word)]]
-                    raise LthError(f'Two things want to be the {self.kind} {word!r}, one of {first} and one of '
-                                   f'{_registrant()}: rename one of them.')
-                self._names[normalize_name(word)] = name
-            self._things[name] = thing
-            self._origins[name] = _registrant()
-            return thing
-        return add
+        for word in (name, *aliases):
+            if normalize_name(word) in self._names:
+                first = self._origins[self._names[normalize_name(word)]]
+                raise LthError(f'Two things want to be the {self.kind} {word!r}, one of {first} and one of '
+                               f'{_registrant()}: rename one of them.')
+            self._names[normalize_name(word)] = name
+        self._things[name] = entry
+        self._origins[name] = _registrant()
 
     def canonical(self, name: str) -> str:
         """The one spelling under which things are stored and shown."""
@@ -67,6 +66,18 @@ class Registry(Generic[T]):
         """Whether the thing of that name is lth's own, neither a foreign one nor a plug-in's."""
 
         return not (self._foreign and ':' in name) and self._origins[self.canonical(name)].split('.')[0] == 'lth'
+
+
+class Registry(BaseRegistry[T]):
+    """A registry whose entries need no declarations besides their names."""
+
+    def register(self, name: str, *aliases: str) -> Callable[[T], T]:
+        """A decorator that adds an entry under a name and its aliases; an LthError if one of them is taken."""
+
+        def add(entry: T) -> T:
+            self.add(entry, name, *aliases)
+            return entry
+        return add
 
 
 def _registrant() -> str:

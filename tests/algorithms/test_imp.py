@@ -7,13 +7,12 @@ import torch
 from pydantic import ValidationError
 
 from lth import rng
-from lth.algorithms import ALGORITHMS
-from lth.algorithms.imp import Settings, find_ticket, ladder
+from lth.algorithms.imp import Settings, find_ticket, layer_counts
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.pruning.criteria import CRITERIA, CriterionContext
-from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS
+from lth.pruning.mask_actions import MASK_ACTIONS
 from lth.pruning.masks import remaining_count
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
 from lth.training.task import Task
@@ -36,7 +35,7 @@ def rounds(task: Task, **over: Any) -> list[Round]:
 def densities(model: str, shape: tuple[int, int, int], **over: Any) -> list[float]:
     chosen = settings(rounds=20, **over)
     layout = Network.of(settings_class(model)(name=model), shape, 10, chosen.keep_out).layout
-    return [100 * layout.density(sum(counts)) for counts in ladder(layout, chosen)]
+    return [100 * layout.density(sum(counts)) for counts in layer_counts(layout, chosen)]
 
 
 def test_the_ladder_of_lenet_is_that_of_the_paper():
@@ -67,7 +66,7 @@ def test_every_mask_keeps_exactly_the_planned_count_and_revives_nothing(scope, s
     task = make_task(seeds=(0, 1), keep_out=('output',))
     plan = settings(rounds=3, scope=scope, shots=shots)
     found = list(find_ticket(task, plan, ()))
-    kept = ALGORITHMS.find('magnitude').kept(task.network.layout, plan, task.training, task.steps_per_epoch)
+    kept = plan.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
     assert [one.ticket.mask.sum(1).tolist() for one in found] == [[count, count] for count in kept]
     for before, after in zip(found, found[1:]):
         assert not (after.ticket.mask & ~before.ticket.mask).any()
@@ -164,7 +163,7 @@ def test_rewinding_past_the_end_is_a_mistake():
     task = make_task()
     says = r'algorithm.rewind: 3 epochs \(iteration 15\) is not before the end of training, 3 epochs'
     with pytest.raises(LthError, match=says):
-        ALGORITHMS.find('magnitude').check(settings(rewind='3 epochs'), task.training, task.steps_per_epoch)
+        settings(rewind='3 epochs').check(task.training, task.steps_per_epoch)
 
 
 @pytest.mark.parametrize(('key', 'kind'), [
@@ -172,7 +171,7 @@ def test_rewinding_past_the_end_is_a_mistake():
 def test_a_misspelt_name_costs_a_second_not_a_night(key, kind):
     task = make_task()
     with pytest.raises(LthError, match=f"Unknown {kind} 'magnitud"):
-        ALGORITHMS.find('magnitude').check(settings(**{key: 'magnitudo'}), task.training, task.steps_per_epoch)
+        settings(**{key: 'magnitudo'}).check(task.training, task.steps_per_epoch)
 
 
 @pytest.mark.parametrize('criterion', CRITERIA.names())
@@ -207,7 +206,7 @@ def test_movement_is_counted_from_where_the_round_set_out():
     assert moved[after].min() >= moved[before & ~after].max()
 
 
-@pytest.mark.parametrize('action', [name for name in MASK_1_ACTIONS.names() if name != 'rewind'])
+@pytest.mark.parametrize('action', [name for name in MASK_ACTIONS.mask_1.names() if name != 'rewind'])
 def test_a_mask_1_action_changes_kept_weights_alone_and_anew_in_every_round(action):
     task = make_task('conv-2', shape=(3, 8, 8), seeds=(0, 5), length='1 epochs')
     prunable = task.network.layout.prunable_count
@@ -242,7 +241,7 @@ def test_constants_are_the_standard_deviation_of_the_layer_as_it_was_drawn_even_
         assert torch.allclose(weights[mask].abs(), std) and 0.4 < (weights[mask] > 0).float().mean() < 0.6
 
 
-@pytest.mark.parametrize('action', MASK_0_ACTIONS.names())
+@pytest.mark.parametrize('action', MASK_ACTIONS.mask_0.names())
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
 def test_pruned_weights_are_frozen_for_good_at_zero_or_the_rewind_point_as_the_action_says(action, optimizer):
     task = make_task(seeds=(0, 1), optimizer=optimizer)
@@ -296,8 +295,8 @@ def test_learning_rate_rewinding_replays_the_schedule_and_fine_tuning_keeps_its_
 
 def test_fine_tuning_where_the_rate_has_gone_to_zero_is_refused():
     task = make_task(schedule={'name': 'cosine'})
-    with pytest.raises(LthError, match='a cosine ends near 0, where nothing is learned'):
-        ALGORITHMS.find('magnitude').check(settings(retrain='fine-tuning'), task.training, task.steps_per_epoch)
+    with pytest.raises(LthError, match='a cosine schedule ends near 0, where nothing is learned'):
+        settings(retrain='fine-tuning').check(task.training, task.steps_per_epoch)
 
 
 def test_one_shot_with_trained_weights_carries_those_of_the_dense_network_on():

@@ -7,7 +7,7 @@ import pytest
 
 from lth.algorithms import ALGORITHMS, imp
 from lth.pruning.criteria import CRITERIA
-from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS
+from lth.pruning.mask_actions import MASK_ACTIONS
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run
 from lth.training.task import Task
@@ -38,8 +38,8 @@ def killed_after_every_round(folder: Path, task: Task, find: Callable[[Sequence[
     {}, {'shots': 'one-shot'}, {'scope': 'global', 'rewind': '2 iterations'},
     *[{'retrain': name} for name in ('strategy-2', 'learning-rate-rewinding', 'fine-tuning')],
     *[{'criterion': name, 'mask_1_action': 'reinitialize'} for name in CRITERIA.names()],
-    *[{'mask_1_action': name} for name in MASK_1_ACTIONS.names() if name != 'rewind'],
-    *[{'mask_0_action': name} for name in MASK_0_ACTIONS.names() if name != 'zero']], ids=str)
+    *[{'mask_1_action': name} for name in MASK_ACTIONS.mask_1.names() if name != 'rewind'],
+    *[{'mask_0_action': name} for name in MASK_ACTIONS.mask_0.names() if name != 'zero']], ids=str)
 def test_tickets_of_every_criterion_action_and_retraining_resume_byte_for_byte(tmp_path, over):
     task = make_task(seeds=(0, 1), data={'flip': True}, length='2 epochs')
     settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 3} | over)

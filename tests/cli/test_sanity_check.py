@@ -136,7 +136,7 @@ def test_what_cannot_be_checked_is_told(lth):
     done(lth, 'finetune', 'ticket', '-e', '1')
     assert 'trains what another found: check that one' in refused(lth, 'sanity-check', 'ticket-finetuned')
     done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'random', '--run', 'random')
-    assert '--checks random-labels: random looks at no pictures' in refused(
+    assert '--checks random-labels: random does not use the data' in refused(
         lth, 'sanity-check', 'random', '--checks', 'random-labels')
     assert not list(Path('runs').glob('*-checks'))
 
@@ -145,7 +145,7 @@ def test_checks_that_do_not_apply_are_left_out_and_named(lth):
     done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'synflow', '-e', '1',
          '--run', 'synflow')
     result = lth('sanity-check', 'synflow', '--dry-run')
-    assert 'random-labels is left out: synflow looks at no pictures' in result.err
+    assert 'random-labels is left out: synflow does not use the data' in result.err
     assert 'invert-scores: searching' in result.out
 
 
@@ -177,12 +177,12 @@ def test_checks_that_counts_or_settings_forbid_are_left_out_before_anything_is_t
     note = ' '.join(lth('sanity-check', 'snip', '--dry-run').err.split())
     assert 'smart-ratio is left out: ' in note and 'erk is left out' not in note
     done(lth, *FIND, '--set', 'algorithm.freeze_every=2 epochs', '--set', 'algorithm.final_mask=in-force')
-    assert 'invert-scores is left out: the final mask is what is in force' in lth(
+    assert 'invert-scores is left out: the final mask holds the scores above the threshold' in lth(
         'sanity-check', 'gem', '--dry-run').err
     done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'supermask', '-e', '2',
          '--set', 'algorithm.rescale=true', '--run', 'mask')
     left = lth('sanity-check', 'mask', '--dry-run').err
-    assert all(f'{name} is left out: weights carry a factor' in ' '.join(left.split()) for name in (
+    assert all(f'{name} is left out: weights are multiplied by a factor' in ' '.join(left.split()) for name in (
         'reinit', 'shuffle-mask', 'erk'))
     assert 'shuffle-weights' not in left
 

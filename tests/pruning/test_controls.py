@@ -41,7 +41,7 @@ def test_a_moved_mask_keeps_the_count_and_takes_the_dense_networks_weights_where
 def test_re_initialised_weights_are_new_under_the_same_mask_with_the_layers_spread():
     origin, gem = ticket()
     again = apply_control('reinit', TASK, origin, gem)
-    assert torch.equal(again.mask, gem.mask) and not again.weights[:, :LAYOUT.prunable][~gem.mask].any()
+    assert torch.equal(again.mask, gem.mask) and not again.weights[:, :LAYOUT.prunable_count][~gem.mask].any()
     for slot in LAYOUT.prunable_slots:
         part = slice(slot.start, slot.stop)
         kept = gem.mask[0, part]

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from lth import rng
-from lth.pruning.mask_actions import MASK_0_ACTIONS, MASK_1_ACTIONS, LayerSurvivors
+from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors
 
 START = [1., -2., 3., -4., 5., -6., 7., -8.]
 # The second, fourth, sixth and seventh moved toward zero.
@@ -18,12 +18,12 @@ def change(seed: int = 0) -> LayerSurvivors:
 
 
 def kept(name: str, seed: int = 0) -> list[float]:
-    found: list[float] = MASK_1_ACTIONS.find(name)(change(seed))[torch.tensor(KEPT)].tolist()
+    found: list[float] = MASK_ACTIONS.mask_1.find(name)(change(seed))[torch.tensor(KEPT)].tolist()
     return found
 
 
 def all_of(name: str) -> list[float]:
-    found: list[float] = MASK_0_ACTIONS.find(name)(change(), torch.tensor(START)).tolist()
+    found: list[float] = MASK_ACTIONS.mask_0.find(name)(change(), torch.tensor(START)).tolist()
     return found
 
 
@@ -64,7 +64,7 @@ def test_a_mask_0_action_by_hand(name, expected):
 
 def test_the_control_of_toward_zero_sets_as_many_to_zero_whichever_they_are():
     def pruned(seed: int) -> list[float]:
-        found: list[float] = MASK_0_ACTIONS.find('random-zero')(change(seed), torch.tensor(START)).tolist()
+        found: list[float] = MASK_ACTIONS.mask_0.find('random-zero')(change(seed), torch.tensor(START)).tolist()
         assert found[:4] == START[:4]
         return found[4:]
     drawn = [pruned(seed) for seed in range(20)]

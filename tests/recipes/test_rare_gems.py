@@ -107,7 +107,7 @@ def test_what_a_file_leaves_out_is_as_published_and_told():
     assert (training['length'], training['batch_size'], training['schedule']) == (
         '10 epochs', 64, {'name': 'constant'})
     assert (algorithm['density'], algorithm['freeze_every'], algorithm['penalty']) == (0.005, '5 epochs', 0.)
-    assert (algorithm['finetune']['optimizer']['learning_rate'], algorithm['final_mask']) == (0.01, 'in-force')
+    assert (algorithm['finetune']['optimizer']['learning_rate'], algorithm['final_mask']) == (0.01, 'above-threshold')
     assert any('lr 0.001, lr_policy constant_lr, epochs 10' in note for note in found.notes)
 
 
@@ -127,7 +127,7 @@ def test_the_folder_of_the_pictures_is_taken_over():
 @pytest.mark.parametrize(('over', 'expected'), [
     ({'target_sparsity': 20}, {'density': 0.2}), ({'target_sparsity': 1e-5}, {'density': 1e-7}),
     ({'target_sparsity': 100}, {'density': 1.}), ({'iter_period': 8}, {'freeze_every': '8 epochs'}),
-    ({'lmbda': 0.003}, {'penalty': 0.003}), ({'unflag_before_finetune': False}, {'final_mask': 'in-force'}),
+    ({'lmbda': 0.003}, {'penalty': 0.003}), ({'unflag_before_finetune': False}, {'final_mask': 'above-threshold'}),
     ({'score_init': 'half'}, {'scores': 'half'}), ({'score_init': 'bern'}, {'scores': 'bernoulli'}),
     ({'score_init': 'bimodal'}, {'scores': 'bimodal'}), ({'score_init': 'skew'}, {'scores': 'skew'}),
     ({'regularization': 'L1'}, {'regularizer': 'l1'}), ({'regularization': 'L1_L2'}, {'regularizer': 'l1-l2'}),

@@ -1,1 +1,1 @@
-"""Pruning at initialization: masks chosen before any weight is trained."""
+"""Pruning at initialization: masks that are selected before any weight is trained."""

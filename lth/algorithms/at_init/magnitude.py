@@ -1,21 +1,26 @@
-"""Magnitude at initialisation: the baseline that ranks weights by nothing but their size as they were drawn."""
-from typing import Literal
+"""Magnitude at initialization: the baseline that ranks weights by the absolute value of their initial values."""
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from lth.algorithms.at_init import base
+from lth.algorithms.base import ALGORITHMS
 from lth.pruning.tickets import Ticket
 from lth.training.task import Task
 
 
-class Settings(base.Ranked):
-    """No settings of its own."""
+class Settings(base.ScoreSettings):
+    """No additional settings."""
+
+    uses_data: ClassVar[bool] = False
+    gem_alias: ClassVar[str] = 'magnitude'
 
     name: Literal['magnitude-at-init']
 
 
-@base.chooses('magnitude-at-init', Settings)
-def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
-    """The weights that were drawn largest, of all layers together."""
+@ALGORITHMS.register('magnitude-at-init', settings=Settings)
+@base.mask_at_init
+def magnitude(task: Task, settings: Settings, start: Ticket) -> Tensor:
+    """Keep the largest initial weights of the whole network."""
 
-    return base.ranked(task, settings, start.weights[:, :task.network.layout.prunable_count].abs())
+    return base.top_mask(task, settings, start.weights[:, :task.network.layout.prunable_count].abs())

@@ -1,36 +1,41 @@
-"""Random masks: the baseline that chooses how many weights each layer keeps, and nothing else."""
-from typing import Annotated, Literal
+"""Random masks: the baseline that chooses only how many weights each layer keeps."""
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
 from torch import Tensor
 
 from lth.algorithms.at_init import base
+from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
+from lth.pruning.layer_collapse import kept_count
 from lth.pruning.layer_densities import LAYER_COUNTS
 from lth.pruning.tickets import Ticket
 from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 
 
-class Settings(base.Sparse):
-    """`layers` is how the weights that are kept are spread over the layers."""
+class Settings(base.AtInitSettings):
+    """`layers` is the method that distributes the kept weights over the layers."""
+
+    uses_data: ClassVar[bool] = False
 
     name: Literal['random']
     layers: Annotated[str, AfterValidator(LAYER_COUNTS.canonical)] = 'uniform'
 
+    def layer_counts(self, layout: Layout) -> tuple[int, ...]:
+        """Number of weights that each layer keeps, ⌊density · P⌋ in total."""
 
-def layer_counts(layout: Layout, settings: Settings) -> tuple[int, ...]:
-    """How many weights each layer keeps, ⌊density · P⌋ in all."""
+        return LAYER_COUNTS.find(self.layers)(layout.prunable_slots, kept_count(layout, self.density))
 
-    return LAYER_COUNTS.find(settings.layers)(layout.prunable_slots, base.counted(layout, settings))
+    def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
+        """The sum over the layers, for the only round; an LthError if the layers cannot keep these numbers."""
 
-
-def _kept(layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-    return [sum(layer_counts(layout, settings))]
+        return [sum(self.layer_counts(layout))]
 
 
-@base.chooses('random', Settings, counts=_kept)
-def chosen(task: Task, settings: Settings, _start: Ticket) -> Tensor:
-    """Weights at random, spread over the layers uniformly, by ERK or in equal numbers."""
+@ALGORITHMS.register('random', settings=Settings)
+@base.mask_at_init
+def random(task: Task, settings: Settings, _start: Ticket) -> Tensor:
+    """Keep random weights, distributed over the layers uniformly, by ERK or in equal numbers."""
 
-    return base.spread(task, layer_counts(task.network.layout, settings))
+    return base.random_mask(task, settings.layer_counts(task.network.layout))

@@ -1,13 +1,14 @@
 """Smart ratio (Su et al. 2020, "Sanity-checking pruning methods: random tickets can win the jackpot").
 
-Random masks that look at no weight and no picture, whose layers get sparser with depth.
+Random masks that depend neither on weights nor on data; deeper layers are sparser.
 """
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
 
 from lth.algorithms.at_init import base
+from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.pruning.layer_densities import published_smart_ratio
 from lth.pruning.tickets import Ticket
@@ -15,29 +16,33 @@ from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 
 
-class Settings(base.Sparse):
-    """`classifier` is the density of the last layer; in the others it also falls as 1 / l^decay, for VGG with 2. Counts
-    are rounded down in each layer, so a few weights fewer than density · P are kept.
+class Settings(base.AtInitSettings):
+    """`classifier` is the density of the last layer. The densities of the other layers are also divided by l^decay, l
+    being the layer's number; the paper uses 2 for VGG. Each layer's count is rounded down, so that slightly fewer than
+    density · P weights are kept.
     """
+
+    uses_data: ClassVar[bool] = False
 
     name: Literal['smart-ratio']
     classifier: Annotated[float, Field(gt=0, le=1)] = 0.3
     decay: int = Field(0, ge=0, le=9)
 
+    def layer_counts(self, layout: Layout) -> tuple[int, ...]:
+        """Number of weights that each layer keeps."""
 
-def layer_counts(layout: Layout, settings: Settings) -> tuple[int, ...]:
-    """How many weights each layer keeps."""
+        return published_smart_ratio(
+            layout.prunable_slots, self.density, classifier=self.classifier, decay=self.decay)
 
-    return published_smart_ratio(
-        layout.prunable_slots, settings.density, classifier=settings.classifier, decay=settings.decay)
+    def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
+        """The sum over the layers, for the only round."""
 
-
-def _kept(layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-    return [sum(layer_counts(layout, settings))]
+        return [sum(self.layer_counts(layout))]
 
 
-@base.chooses('smart-ratio', Settings, counts=_kept)
-def chosen(task: Task, settings: Settings, _start: Ticket) -> Tensor:
-    """Weights at random, sparser with depth, the classifier's density fixed (Su et al. 2020)."""
+@ALGORITHMS.register('smart-ratio', settings=Settings)
+@base.mask_at_init
+def smart_ratio(task: Task, settings: Settings, _start: Ticket) -> Tensor:
+    """Keep random weights; deeper layers are sparser, the classifier's density is fixed (Su et al. 2020)."""
 
-    return base.spread(task, layer_counts(task.network.layout, settings))
+    return base.random_mask(task, settings.layer_counts(task.network.layout))

@@ -1,45 +1,51 @@
 """SynFlow (Tanaka et al. 2020, "Pruning neural networks without any data by iteratively conserving synaptic flow").
 
-R is the sum of the logits for a picture of ones when every weight is replaced by its absolute value. Each weight's
-score is its share of that flow, w · ∂R/∂w. In many rounds (algorithm 1) the smallest go, so that no layer runs dry.
+R is the sum of the logits of an image of ones when each weight is replaced by its absolute value. The score of a weight
+is its part of this flow, w · ∂R/∂w. The weights with the smallest scores are removed in many small iterations, with new
+scores in each (algorithm 1), so that no layer becomes empty.
 """
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from lth.algorithms.at_init import base
+from lth.algorithms.base import ALGORITHMS
 from lth.models.network import Buffers
 from lth.pruning import masks
 from lth.pruning.tickets import Ticket
 from lth.training.task import Task
 
 
-class Settings(base.Ranked):
-    """`iterations` are the rounds of scoring and cutting."""
+class Settings(base.ScoreSettings):
+    """`iterations` is the number of times that scores are computed and weights removed."""
+
+    uses_data: ClassVar[bool] = False
 
     name: Literal['synflow']
     iterations: int = Field(100, ge=1)
 
+    def iteration_counts(self, prunable: int) -> list[int]:
+        """Number of weights kept after each iteration k of n: P · density^(k/n), at last exactly ⌊density · P⌋."""
 
-@base.chooses('synflow', Settings)
-def chosen(task: Task, settings: Settings, start: Ticket) -> Tensor:
-    """The weights through which most of the signal flows, found without data in 100 rounds (Tanaka et al. 2020)."""
+        last = masks.floor_share(prunable, self.density)
+        counts = [int(prunable * self.density ** (number / self.iterations)) for number in range(1, self.iterations)]
+        return [*(max(last, count) for count in counts), last]
+
+
+@ALGORITHMS.register('synflow', settings=Settings)
+@base.mask_at_init
+def synflow(task: Task, settings: Settings, start: Ticket) -> Tensor:
+    """Keep the weights that transmit most of the signal, selected without data in 100 iterations (Tanaka et al. 2020).
+    """
 
     mask = start.mask
-    for number, count in enumerate(counts(task.network.layout.prunable_count, settings)):
-        left = Ticket(mask, masks.apply_mask(mask, start.weights), start.buffers, 0)
-        mask = base.cut(task, settings, base.seed_by_seed(task, left, scores), mask, count, salt=number)
+    for number, count in enumerate(settings.iteration_counts(task.network.layout.prunable_count)):
+        remaining = Ticket(mask, masks.apply_mask(mask, start.weights), start.buffers, 0)
+        flow = base.scores_per_seed(task, remaining, scores)
+        mask = base.prune_by_score(task, settings, flow, mask, count, salt=number)
     return mask
-
-
-def counts(prunable: int, settings: Settings) -> list[int]:
-    """The weights kept after each round k of n: P · density^(k/n), the last exactly ⌊density · P⌋."""
-
-    last, rounds = masks.floor_share(prunable, settings.density), settings.iterations
-    between = [int(prunable * settings.density ** (number / rounds)) for number in range(1, rounds)]
-    return [*(max(last, count) for count in between), last]
 
 
 def scores(task: Task, weights: Tensor, buffers: Buffers) -> Tensor:
@@ -48,7 +54,7 @@ def scores(task: Task, weights: Tensor, buffers: Buffers) -> Tensor:
     layout, absolute = task.network.layout, weights.double().abs()
     double = {name: buffer.double() if buffer.is_floating_point() else buffer for name, buffer in buffers.items()}
     module = task.network.bind(absolute, double).eval()
-    parameters = base.prunable(layout, module)
+    parameters = base.prunable_parameters(layout, module)
     flow = module(torch.ones(1, *task.network.shape, dtype=absolute.dtype, device=absolute.device)).sum()
-    gradient = base.packed(layout, torch.autograd.grad(flow, parameters, materialize_grads=True))
+    gradient = base.pack_prunable(layout, torch.autograd.grad(flow, parameters, materialize_grads=True))
     return absolute[:layout.prunable_count] * gradient

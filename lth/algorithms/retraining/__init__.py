@@ -1,1 +1,1 @@
-"""Training of tickets found by another run: finetuning, controls, transfer."""
+"""Training of tickets that another run found: finetuning, controls, transfer."""

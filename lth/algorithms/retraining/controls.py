@@ -1,14 +1,14 @@
-"""What tickets are compared with: at every level of a search, the ticket changed by a control (`controls.py`).
+"""Controls: the tickets of a search, each changed by a control (see lth/pruning/controls.py) and trained.
 
-Such a run is one of its own beside the search; its round 0 is the search's dense network, its round n stands beside the
-ticket of round n.
+The result is a run of its own next to the search. Its round 0 is the search's dense network, its round n the control of
+the ticket of round n.
 """
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from lth.algorithms.base import algorithm
+from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.pruning.controls import CONTROLS, apply_control
 from lth.pruning.tickets import Round, train_ticket
@@ -17,9 +17,13 @@ from lth.training.task import Task
 
 
 class Settings(AlgorithmSettings):
-    """`source` is the folder of the search, from this run's own; `kept` counts the weights left in each round. Of
-    several runs of one control each has its `draw`.
+    """`source` is the folder of the search, relative to the folder of this run; `kept` are the numbers of weights in
+    its rounds. Runs with different `draw` sample the same control again.
     """
+
+    finds: ClassVar[Literal['nothing new']] = 'nothing new'
+    needs_source: ClassVar[bool] = True
+    copies_dense_round: ClassVar[bool] = True
 
     name: Literal['control']
     control: Annotated[str, AfterValidator(CONTROLS.canonical)]
@@ -27,28 +31,36 @@ class Settings(AlgorithmSettings):
     kept: Annotated[tuple[int, ...], Field(strict=False, min_length=2)]
     draw: int = Field(1, ge=1)
 
+    def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
+        """The numbers of weights of the search; an LthError if the control cannot distribute one of them."""
 
-def _kept(layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-    if spread := CONTROLS.find(settings.control).spread:
-        for count in settings.kept[1:]:
-            spread(layout.prunable_slots, count)  # refuses what cannot be
-    return list(settings.kept)
+        if layer_counts := CONTROLS.find(self.control).layer_counts:
+            for count in self.kept[1:]:
+                layer_counts(layout.prunable_slots, count)
+        return list(self.kept)
+
+    def source_rounds(self) -> Sequence[int]:
+        """All rounds of the search."""
+
+        return range(len(self.kept))
+
+    def source_round(self, number: int) -> int:
+        """The round with the same number."""
+
+        return number
 
 
-def _check(_settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> None:
-    """All else that can be wrong is wrong with the source."""
+@ALGORITHMS.register('control', settings=Settings)
+def train_controls(
+        task: Task, settings: Settings, past: Sequence[Round], *, source: Sequence[Round]) -> Iterator[Round]:
+    """Train a control of each ticket of another run."""
 
-
-@algorithm('control', Settings, kept=_kept, check=_check, finds='nothing new', needs_source=True)
-def controls(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
-    """A control of the tickets of another run, at every level; the past begins with the rounds of that run."""
-
-    levels, dense = len(settings.kept), past[0]
-    for number in range(len(past) - levels, levels):
+    dense = source[0]
+    for number in range(len(past), len(settings.kept)):
         if number == 0:
             yield dense
             continue
-        # The first is what was drawn when there was but one.
+        # Runs from before there were several draws are those of draw 1.
         draw = (number,) if settings.draw == 1 else (number, settings.draw)
-        ticket = apply_control(settings.control, task, dense.ticket, past[number].ticket, draw)
+        ticket = apply_control(settings.control, task, dense.ticket, source[number].ticket, draw)
         yield Round(number, ticket, train_ticket(task, ticket))

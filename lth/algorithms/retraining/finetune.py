@@ -1,22 +1,27 @@
-"""What was found, trained from its own weights under its mask, or a control of it: a run of one round for each seed."""
+"""Finetuning: a ticket or gem of another run, or a control of it, trained from its own weights under its mask."""
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from lth.algorithms.base import algorithm
+from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.pruning.controls import CONTROLS, apply_control
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
+from lth.system.files import Raw
 from lth.training.task import Task
 
 
 class Settings(AlgorithmSettings):
-    """`source` is the folder of the run, from this run's own, `round` the one of its rounds whose ticket is trained,
-    `kept` the number of weights that are trained, and `control` what is changed of the ticket before.
+    """`source` is the folder of the source run, relative to the folder of this run, `round` its round whose ticket is
+    trained, `kept` the number of weights that are trained, and `control` a change of the ticket before training.
     """
+
+    finds: ClassVar[Literal['nothing new']] = 'nothing new'
+    needs_source: ClassVar[bool] = True
+    fits_output_layer: ClassVar[bool] = True
 
     name: Literal['finetune']
     source: str
@@ -24,26 +29,39 @@ class Settings(AlgorithmSettings):
     kept: int = Field(ge=0)
     control: Annotated[str, AfterValidator(CONTROLS.canonical)] = 'original'
 
+    def kept_counts(self, _layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
+        """The number of weights of the ticket, for the only round."""
 
-def _kept(_layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-    return [settings.kept]
+        return [self.kept]
+
+    def source_rounds(self) -> Sequence[int]:
+        """Round 0, from which controls take initial weights, and the round that is finetuned."""
+
+        return 0, self.round
+
+    def source_round(self, _number: int) -> int:
+        """The round that is finetuned."""
+
+        return self.round
 
 
-def _check(_settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> None:
-    """All that can be wrong is wrong with the source."""
+@ALGORITHMS.register('finetune', settings=Settings)
+def finetune(
+        task: Task, settings: Settings, past: Sequence[Round], *, source: Sequence[Round]) -> Iterator[Round]:
+    """Train a ticket or gem of another run from its own weights under its mask."""
+
+    if past:
+        return
+    first, last = source
+    origin = first.ticket if first.ticket.mask.all() else dense_ticket(task)
+    ticket = apply_control(settings.control, task, origin, last.ticket)
+    # Re-initialized weights too are trained as long as the original ticket.
+    ticket = replace(ticket, iteration=last.ticket.iteration)
+    yield Round(0, ticket, train_ticket(task, ticket))
 
 
-@algorithm('finetune', Settings, kept=_kept, check=_check, finds='nothing new', needs_source=True)
-def finetuned(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
-    """A ticket or gem of another run, trained from its own weights under its mask.
+def is_finetuning(settings: Raw, number: int) -> bool:
+    """Whether an algorithm's settings, as in a recipe file, finetune the unchanged ticket of this round."""
 
-    The past begins with that run's round 0 and the round that is meant.
-    """
-
-    first, source, *done = past
-    if not done:
-        origin = first.ticket if first.ticket.mask.all() else dense_ticket(task)
-        changed = apply_control(settings.control, task, origin, source.ticket)
-        # What is drawn anew trains as long as the original, too.
-        ticket = replace(changed, iteration=source.ticket.iteration)
-        yield Round(0, ticket, train_ticket(task, ticket))
+    expected: dict[str, Any] = {'name': 'finetune', 'round': number, 'control': 'original'}
+    return {key: settings.get(key) for key in expected} == expected

@@ -1,9 +1,11 @@
-"""Tickets of one data set trained on another (Morcos et al. 2019): mask and late weights go over, but for the output
-layer where classes differ (`transplant.py`), and training is the target's from its start.
+"""Tickets of one data set trained on another one (Morcos et al. 2019).
+
+Mask and rewind weights are transferred, except for the output layer if the classes differ (see output_layer.py). The
+schedule of the new data set is trained from its start.
 """
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
 import torch
@@ -11,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lth import rng
-from lth.algorithms.base import algorithm
+from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.pruning.output_layer import transplant
@@ -21,10 +23,14 @@ from lth.training.task import Task
 
 
 class Settings(AlgorithmSettings):
-    """`source` is the run folder, from this run's own, `rounds` those of its rounds whose tickets are trained here
-    as rounds 0, 1 …, and `kept` counts the weights that they keep here. `shape` and `classes` are the source's.
-    `random` tickets have the mask shuffled over the whole network and weights drawn anew.
+    """`source` is the folder of the source run, relative to the folder of this run. `rounds` are its rounds whose
+    tickets are trained as rounds 0, 1 … of this run, and `kept` the numbers of weights that they keep in this network.
+    `shape` and `classes` are those of the source. `random` tickets have a mask shuffled over the whole network and
+    re-initialized weights.
     """
+
+    finds: ClassVar[Literal['nothing new']] = 'nothing new'
+    needs_source: ClassVar[bool] = True
 
     name: Literal['transfer']
     source: str
@@ -35,44 +41,52 @@ class Settings(AlgorithmSettings):
     ticket: Literal['found', 'random'] = 'found'
 
     @pydantic.model_validator(mode='after')
-    def _one_count_for_each(self) -> 'Settings':
+    def _rounds_match_kept(self) -> 'Settings':
         if len(self.rounds) != len(self.kept):
-            raise ValueError('rounds and kept are of the same tickets: give as many of both; they are '
-                             f'{len(self.rounds)} and {len(self.kept)}')
+            raise ValueError('rounds and kept describe the same tickets, so both need the same length, but there are '
+                             f'{len(self.rounds)} rounds and {len(self.kept)} counts')
         return self
 
+    def kept_counts(self, _layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
+        """The numbers of weights of the tickets."""
 
-def _kept(_layout: Layout, settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-    return list(settings.kept)
+        return list(self.kept)
+
+    def source_rounds(self) -> Sequence[int]:
+        """The rounds whose tickets are trained."""
+
+        return self.rounds
+
+    def source_round(self, number: int) -> int:
+        """The round whose ticket is trained in round `number`."""
+
+        return self.rounds[number]
 
 
-def _check(_settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> None:
-    """What can be wrong is wrong with the source or the network, see `transplant.redrawn`."""
+@ALGORITHMS.register('transfer', settings=Settings)
+def transfer(
+        task: Task, settings: Settings, past: Sequence[Round], *, source: Sequence[Round]) -> Iterator[Round]:
+    """Train the tickets of another run on a new data set (Morcos et al. 2019)."""
 
-
-@algorithm('transfer', Settings, kept=_kept, check=_check, finds='nothing new', needs_source=True)
-def transferred(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
-    """Tickets of another run trained on these pictures (Morcos et al. 2019); the past begins with their rounds."""
-
-    source = Network.of(task.network.settings, settings.shape, settings.classes, settings.keep_out)
-    start, count = dense_ticket(task), len(settings.kept)
-    anew = _anew(task) if settings.ticket == 'random' else start
-    for number in range(len(past) - count, count):
-        ticket = transplant(past[number].ticket, source, task.network, start)
+    source_network = Network.of(task.network.settings, settings.shape, settings.classes, settings.keep_out)
+    start = dense_ticket(task)
+    initial = _reinitialized_ticket(task) if settings.ticket == 'random' else start
+    for number in range(len(past), len(settings.kept)):
+        ticket = transplant(source[number].ticket, source_network, task.network, start)
         if settings.ticket == 'random':
-            ticket = mask_ticket(anew, _shuffled(ticket.mask, task.seeds, settings.rounds[number]))
+            ticket = mask_ticket(initial, _shuffled_mask(ticket.mask, task.seeds, settings.rounds[number]))
         ticket = replace(ticket, iteration=0)
         yield Round(number, ticket, train_ticket(task, ticket))
 
 
-def _anew(task: Task) -> Ticket:
-    """The network drawn by other seeds: a ticket that was rewound to iteration 0 has the weights of the seed itself."""
+def _reinitialized_ticket(task: Task) -> Ticket:
+    """The dense network initialized by other seeds, as a ticket rewound to iteration 0 has the weights of its seed."""
 
     return dense_ticket(replace(task, seeds=tuple(rng.derive_seed(seed, 'random ticket') for seed in task.seeds)))
 
 
-def _shuffled(mask: Tensor, seeds: Sequence[int], number: int) -> Tensor:
-    """As many weights at random in the whole network: (R, P) -> (R, P)."""
+def _shuffled_mask(mask: Tensor, seeds: Sequence[int], number: int) -> Tensor:
+    """A mask with the same number of weights at random positions of the whole network: (R, P) -> (R, P)."""
 
     return torch.stack([rng.shuffle(row, rng.generator(seed, 'random mask', 1, number))
                         for row, seed in zip(mask, seeds, strict=True)])

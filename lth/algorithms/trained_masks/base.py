@@ -1,11 +1,13 @@
-"""Subnetworks found by training a score for each weight, while the weights stay as they were drawn.
+"""Subnetworks found by training a score for each weight, while the weights keep their initial values.
 
-What such algorithms share: their settings, and the search itself, cut into rounds so that it can be stopped and resumed
-at each. A new one declares its settings on top of `Scored` and yields from `searched` with a `Way` of its own.
+The training of scores is divided into rounds, so that it can be stopped and resumed at each of them. To add an
+algorithm, declare its settings in a subclass of `PeriodicSettings`, define what differs in a subclass of `MaskSearch`,
+and register a generator that yields from its `rounds`.
 """
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+import abc
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -19,140 +21,164 @@ from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
 from lth.pruning.tickets import Round, SearchState, Ticket, dense_ticket
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
+from lth.system.files import Raw
 from lth.training.loop import measure, reestimate_batch_norm, train
 from lth.training.task import Parametrization, State, Task
 
-Keep = Literal['largest', 'smallest']
-SINK = 'Lower algorithm.penalty or the weight decay, which draw scores to 0, or the learning rate'
+_LOWER_PENALTY = 'Reduce algorithm.penalty or the weight decay, which pull scores towards 0, or the learning rate'
 
 
-class Scored(AlgorithmSettings):
-    """`density` is the share of prunable weights kept at last, `finetune` how they are trained once they are found.
-    `keep` ranks scores upside down if it is `smallest`, which must find nothing good.
+class TrainedMaskSettings(AlgorithmSettings):
+    """`density` is the share of prunable weights that is kept at the end, `finetune` how these weights are trained
+    later. With `keep: smallest` the ranking of scores is inverted, as a sanity check.
     """
 
+    trains: ClassVar[Literal['throughout']] = 'throughout'
+    finds: ClassVar[Literal['gems']] = 'gems'
+    preset_keys: ClassVar[tuple[str, ...]] = ('finetune',)
+
     density: Annotated[float, Field(gt=0, le=1)]
-    keep: Keep = 'largest'
+    keep: Literal['largest', 'smallest'] = 'largest'
     finetune: TrainingSettings
 
     def training_for_round(self, _number: int, _training: TrainingSettings, _steps_per_epoch: int) -> TrainingSettings:
-        """As it says itself: the recipe's training is that of scores."""
+        """The setting `finetune`: the recipe's `training` is the training of scores."""
 
         return self.finetune
 
+    def inverted(self) -> Raw:
+        """The settings that keep the smallest scores."""
 
-class Saved(Scored):
-    """Besides, `save_every` cuts the search into rounds, at whose ends it can be resumed."""
+        return {'keep': 'smallest'}
+
+
+class PeriodicSettings(TrainedMaskSettings):
+    """A round ends every `save_every`. All scores stay active until the best are selected in the last round."""
 
     save_every: DurationSetting = Duration(5, 'epochs')
 
+    def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        """All prunable weights, and ⌊density · P⌋ in the last round."""
 
-@dataclass(frozen=True)
-class Way:
-    """How an algorithm searches. `ends`: the iterations at which its rounds end. `start`: scores (R, P).
+        rounds = len(round_ends(self.save_every, training, steps_per_epoch))
+        return [*[layout.prunable_count] * (rounds - 1), kept_count(layout, self.density)]
 
-    `parametrization` gives that of a round from the drawn weights (R, N). `active` tells where scores train in a round,
-    after the one before. `found` gives from a round's number, that mask and the scores the mask that is saved and the
-    one that is in force. `dressed` puts weights under a mask: (R, P), (R, N) -> (R, N). What is rounded `may_sink`
-    below one half everywhere; `mend` is what helps when a layer is emptied; `as_saved`
-    tells whether training measures the network that is saved. `drawn` gives the mean test accuracy of masks drawn from
-    the scores at last, where masks are drawn.
+    def check(self, _training: TrainingSettings, _steps_per_epoch: int) -> None:
+        """Raise an LthError if rounds have no length."""
+
+        refuse_empty_interval('save_every', self.save_every)
+
+
+class MaskSearch(abc.ABC):
+    """The training of scores (R, P). Subclasses define how scores select weights.
+
+    `ends` are the iterations at which rounds end. `may_prune_all`: whether the scores may leave a layer without weights
+    in a round, as in a search that has nothing to learn. `trains_saved_network`: whether training measures the network
+    of the mask that is saved. `remedy` is the first advice if the saved mask leaves a layer empty.
     """
 
-    ends: Sequence[int]
-    start: Tensor
-    parametrization: Callable[[int, Tensor], Parametrization]
-    active: Callable[[int, Round], Tensor]
-    found: Callable[[int, Tensor, Tensor], tuple[Tensor, Tensor]]
-    dressed: Callable[[Tensor, Tensor], Tensor]
-    may_sink: bool = False
-    mend: str = SINK
-    as_saved: bool = True
-    drawn: Callable[[Tensor], tuple[float, ...]] = lambda _scores: ()
+    trains_saved_network = True
+    remedy = _LOWER_PENALTY
+
+    def __init__(self, task: Task, settings: TrainedMaskSettings, ends: Sequence[int]) -> None:
+        self.task, self.ends, self.keep = task, ends, settings.keep
+        self.may_prune_all = settings.keep == 'smallest' or task.data_settings.labels == 'random'
+
+    @abc.abstractmethod
+    def initial_scores(self, random: torch.Generator) -> Tensor:
+        """The scores of one replicate before training: (P,)."""
+
+    @abc.abstractmethod
+    def parametrization(self, number: int, weights: Tensor) -> Parametrization:
+        """How scores select weights in the training steps of a round, given the initial weights (R, N)."""
+
+    @abc.abstractmethod
+    def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """The mask that is saved at the end of a round, and the mask of the weights that the trained scores select,
+        given the scores that were active in it: (R, P), (R, P) -> (R, P), (R, P).
+        """
+
+    def active_scores(self, _number: int, last: Round) -> Tensor:
+        """The scores that are trained in a round, all others being frozen at 0, given the round before: (R, P)."""
+
+        return last.ticket.mask
+
+    def masked_weights(self, mask: Tensor, weights: Tensor) -> Tensor:
+        """The network's weights under a mask: (R, P), (R, N) -> (R, N)."""
+
+        return masks.apply_mask(mask, weights)
+
+    def sampled_accuracy(self, _scores: Tensor) -> tuple[float, ...]:
+        """Mean test accuracy over masks sampled from the final scores, for each replicate; () if none are sampled."""
+
+        return ()
+
+    def best(self, scores: Tensor, mask: Tensor, count: int, number: int) -> Tensor:
+        """The `count` weights of the mask with the largest scores in the whole network, or with `keep: smallest` the
+        smallest.
+        """
+
+        select = masks.keep_best if self.keep == 'largest' else masks.keep_worst
+        return select(scores, mask, count, seeds=self.task.seeds, salt=number * 10_000)
+
+    def rounds(self, past: Sequence[Round]) -> Iterator[Round]:
+        """The rounds after those of the past. The last one holds the gem: the saved mask is the network measured."""
+
+        start = dense_ticket(self.task)
+        last = past[-1] if past else None
+        for number in range(len(past), len(self.ends)):
+            if last is None:
+                initial = torch.stack([self.initial_scores(rng.generator(seed, 'scores')) for seed in self.task.seeds])
+                active, state = start.mask, State(initial.to(start.weights), start.buffers)
+            else:
+                assert last.search is not None
+                active = self.active_scores(number, last)
+                # Frozen scores are 0, so that they have no penalty.
+                state = State(last.search.scores * active, last.trained.buffers, last.trained.step,
+                              last.search.optimizer)
+            parametrization = self.parametrization(number, start.weights)
+            trained = train(
+                self.task, state, until=self.ends[number], trainable=active, parametrization=parametrization)
+            last = self._round(number, active, start, trained)
+            yield last
+
+    def _round(self, number: int, active: Tensor, start: Ticket, trained: State) -> Round:
+        """What is saved: the mask, the initial weights under it, and the network that the scores select."""
+
+        mask, above_threshold = self.round_masks(number, active, trained.weights)
+        refuse_empty_layers(self.task, mask, f'The mask of round {number}', self.remedy)
+        if not self.may_prune_all:
+            refuse_empty_layers(self.task, above_threshold, f'Rounding scores in round {number}', _LOWER_PENALTY)
+        state = State(self.masked_weights(above_threshold, start.weights), trained.buffers, trained.step,
+                      history=trained.history, engine=trained.engine)
+        is_last = number + 1 == len(self.ends)
+        if is_last:
+            # The gem differs from the network of the last step: with its statistics a ResNet-20 had 10% instead of 46%.
+            state = reestimate_batch_norm(self.task, state)
+        if is_last or not self.trains_saved_network:
+            # Replaces the last measurement, so that each iteration has one line.
+            measurement = measure(self.task, state, trained.history[-1].train)
+            state = replace(state, history=(*trained.history[:-1], measurement))
+        ticket = Ticket(mask, self.masked_weights(mask, start.weights), start.buffers, 0)
+        sampled = self.sampled_accuracy(trained.weights) if is_last else ()
+        return Round(number, ticket, state, SearchState(trained.weights, trained.optimizer, sampled))
 
 
-def searched(task: Task, way: Way, past: Sequence[Round]) -> Iterator[Round]:
-    """The rounds after those of the past. In the last the network in force is what was found, measured as it is."""
+def refuse_empty_layers_after_freezing(task: Task, mask: Tensor, number: int) -> None:
+    """Raise an LthError if no score of a layer is active in a round."""
 
-    start = dense_ticket(task)
-    last = past[-1] if past else None
-    for number in range(len(past), len(way.ends)):
-        if last is None:
-            active, state = start.mask, State(way.start.to(start.weights), start.buffers)
-        else:
-            assert last.search is not None
-            active = way.active(number, last)
-            # Scores that are frozen take no part and have no penalty: 0.
-            state = State(last.search.scores * active, last.trained.buffers, last.trained.step, last.search.optimizer)
-        parametrization = way.parametrization(number, start.weights)
-        trained = train(task, state, until=way.ends[number], trainable=active, parametrization=parametrization)
-        last = _round(task, way, number, active, start, trained)
-        yield last
+    refuse_empty_layers(task, mask, f'Freezing scores at round {number}', _LOWER_PENALTY)
 
 
-def _round(task: Task, way: Way, number: int, active: Tensor, start: Ticket, trained: State) -> Round:
-    """What is saved: the mask, the untouched weights under it, and the network in force."""
-
-    mask, above_threshold = way.found(number, active, trained.weights)
-    refuse_empty_layers(task, mask, f'The mask of round {number}', way.mend)
-    if not way.may_sink:
-        refuse_empty_layers(task, above_threshold, f'Rounding scores in round {number}', SINK)
-    state = State(way.dressed(above_threshold, start.weights), trained.buffers, trained.step, history=trained.history,
-                  engine=trained.engine)
-    whole = number + 1 == len(way.ends)
-    if whole:
-        # The gem is not the network that was in force: on old statistics a ResNet-20 of 46% gave 10%.
-        state = reestimate_batch_norm(task, state)
-    if whole or not way.as_saved:
-        # In place of the network in force before, so that one iteration has one line.
-        state = replace(state, history=(*trained.history[:-1], measure(task, state, trained.history[-1].train)))
-    ticket = Ticket(mask, way.dressed(mask, start.weights), start.buffers, 0)
-    drawn_accuracy = way.drawn(trained.weights) if whole else ()
-    return Round(number, ticket, state, SearchState(trained.weights, trained.optimizer, drawn_accuracy))
-
-
-def may_sink(task: Task, settings: Scored) -> bool:
-    """Whether a search may leave no score above one half: one that is upside down, or has nothing to learn, will."""
-
-    return settings.keep == 'smallest' or task.data_settings.labels == 'random'
-
-
-def best(scores: Tensor, mask: Tensor, count: int, task: Task, number: int, keep: Keep) -> Tensor:
-    """Exactly `count` of the mask, of all layers together: those with the largest scores or, upside down, the smallest.
-    """
-
-    chosen = masks.keep_best if keep == 'largest' else masks.keep_worst
-    return chosen(scores, mask, count, seeds=task.seeds, salt=number * 10_000)
-
-
-def ends(every: DurationSetting, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-    """The iterations at which rounds end: each such span, and the end of training."""
+def round_ends(every: DurationSetting, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+    """The iterations at which rounds end: the multiples of the interval, and the end of training."""
 
     step, end = every.steps(steps_per_epoch), training.length.steps(steps_per_epoch)
     return [*range(step, end, step), end]
 
 
-def saved_counts(layout: Layout, settings: Saved, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-    """The counts of a search in which all scores are active to the end, and the best are kept then."""
+def refuse_empty_interval(name: str, interval: Duration) -> None:
+    """Raise an LthError if an interval between two rounds is 0."""
 
-    rounds = len(ends(settings.save_every, training, steps_per_epoch))
-    return [*[layout.prunable_count] * (rounds - 1), kept_count(layout, settings.density)]
-
-
-def check_saved(settings: Saved, _training: TrainingSettings, _steps_per_epoch: int) -> None:
-    """An LthError if rounds have no length."""
-
-    check_span('save_every', settings.save_every)
-
-
-def check_span(name: str, span: Duration) -> None:
-    """An LthError if a span that is to be repeated is empty."""
-
-    if span.amount < 1:
-        raise LthError(f'algorithm.{name}: {span} is no length: give at least 1 epoch or 1 iteration.')
-
-
-def drawn(task: Task, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-    """The scores of every seed at the start: (R, P)."""
-
-    return torch.stack([draw(rng.generator(seed, 'scores')) for seed in task.seeds])
+    if interval.amount < 1:
+        raise LthError(f'algorithm.{name}: {interval} is not a length. Give at least 1 epoch or 1 iteration.')

@@ -1,7 +1,7 @@
-"""Edge-popup (Ramanujan et al. 2020, "What's Hidden in a Randomly Weighted Neural Network?", section 3), and its form
-in Rare Gems that ranks all layers together.
+"""Edge-popup (Ramanujan et al. 2020, "What's Hidden in a Randomly Weighted Neural Network?", section 3), and the variant
+of Rare Gems that ranks all layers together.
 
-The weights with the largest absolute scores take part in every step, so many of each layer; all scores are taught.
+Each step uses the weights with the largest absolute scores, a fixed number of each layer; all scores are trained.
 """
 import math
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from lth.algorithms.base import algorithm
+from lth.algorithms.base import ALGORITHMS
 from lth.algorithms.trained_masks import base
-from lth.algorithms.trained_masks.base import Saved, Way
 from lth.algorithms.trained_masks.parametrizations import Top
 from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.errors import LthError
-from lth.models.flat_parameters import Layout, Slot
+from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.layer_collapse import kept_count
 from lth.pruning.layer_densities import uniform
@@ -26,118 +25,129 @@ from lth.recipes.durations import DurationSetting
 from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 
-_STEPWISE = ('One threshold for layers of different sizes can do that: let the share shrink step by step, --set '
-             '"algorithm.shrink_every=1 epochs"')
+_SHRINK_GRADUALLY = ('One threshold for layers of different sizes can cause this: reduce the density gradually, --set '
+                     '"algorithm.shrink_every=1 epochs"')
 
 
-class Layerwise(Saved):
-    """Every layer keeps the same share."""
+class LayerSettings(base.PeriodicSettings):
+    """Every layer keeps the same share of its weights."""
 
     name: Literal['edge-popup']
 
+    def layer_counts(self, layout: Layout) -> tuple[int, ...]:
+        """Number of weights that each layer keeps."""
 
-class Global(Saved):
-    """With `shrink_every` a span T, the share in force falls in steps, which are then the rounds: in epoch e of E it is
-    density^(⌊(e + 1)/T⌋ / ⌊E/T⌋). `penalty` is λ of Σ p².
+        return uniform(layout.prunable_slots, kept_count(layout, self.density))
+
+    def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        """The same number in each round."""
+
+        rounds = len(base.round_ends(self.save_every, training, steps_per_epoch))
+        return [sum(self.layer_counts(layout))] * rounds
+
+
+class Level(NamedTuple):
+    """A round of training with one density; it ends at iteration `end`."""
+
+    end: int
+    density: float
+
+
+class GlobalSettings(base.PeriodicSettings):
+    """All layers share one threshold. With `shrink_every` T the density decreases gradually, in rounds of T: in epoch e
+    of E it is density^(⌊(e + 1)/T⌋ / ⌊E/T⌋). `penalty` is λ of the penalty λ Σ p².
     """
 
     name: Literal['global-edge-popup']
     shrink_every: DurationSetting | None = None
     penalty: float = Field(0., ge=0)
 
+    def levels(self, training: TrainingSettings, steps_per_epoch: int) -> list[Level]:
+        """The rounds. If `shrink_every` is in iterations, the formula counts iterations instead of epochs."""
 
-class Level(NamedTuple):
-    """A round: it ends at this iteration, with this share of the weights in force."""
+        if self.shrink_every is None:
+            ends = base.round_ends(self.save_every, training, steps_per_epoch)
+            return [Level(end, self.density) for end in ends]
+        unit = steps_per_epoch if self.shrink_every.unit == 'epochs' else 1
+        end, every = training.length.steps(steps_per_epoch), self.shrink_every.steps(steps_per_epoch)
+        steps = end // every
+        bounds = [0, *(step * every - unit for step in range(1, steps + 1)), end]
+        return [Level(bounds[step + 1], self.density ** (step / steps))
+                for step in range(steps + 1) if bounds[step] < bounds[step + 1]]
 
-    end: int
-    density: float
+    def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        """Number of weights with scores above the threshold in each round."""
 
+        final = kept_count(layout, self.density)
+        densities = [level.density for level in self.levels(training, steps_per_epoch)]
+        return [max(final, int(density * layout.prunable_count)) if density > self.density else final
+                for density in densities]
 
-def levels(settings: Global, training: TrainingSettings, steps_per_epoch: int) -> list[Level]:
-    """The rounds of a search over all layers together; spans in iterations count as epochs of one iteration."""
+    def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
+        """Raise an LthError if an interval is empty, or longer than training."""
 
-    if settings.shrink_every is None:
-        spans = base.ends(settings.save_every, training, steps_per_epoch)
-        return [Level(end, settings.density) for end in spans]
-    unit = steps_per_epoch if settings.shrink_every.unit == 'epochs' else 1
-    end, every = training.length.steps(steps_per_epoch), settings.shrink_every.steps(steps_per_epoch)
-    steps = end // every
-    bounds = [0, *(step * every - unit for step in range(1, steps + 1)), end]
-    return [Level(bounds[step + 1], settings.density ** (step / steps))
-            for step in range(steps + 1) if bounds[step] < bounds[step + 1]]
-
-
-def _kept_of_layers(layout: Layout, settings: Layerwise) -> tuple[int, ...]:
-    return uniform(layout.prunable_slots, kept_count(layout, settings.density))
-
-
-def _kept_layerwise(layout: Layout, settings: Layerwise, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-    rounds = len(base.ends(settings.save_every, training, steps_per_epoch))
-    return [sum(_kept_of_layers(layout, settings))] * rounds
-
-
-def _kept(layout: Layout, settings: Global, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-    least = kept_count(layout, settings.density)
-    shares = [level.density for level in levels(settings, training, steps_per_epoch)]
-    return [max(least, int(share * layout.prunable_count)) if share > settings.density else least for share in shares]
+        super().check(training, steps_per_epoch)
+        if self.shrink_every is None:
+            return
+        base.refuse_empty_interval('shrink_every', self.shrink_every)
+        if self.shrink_every.steps(steps_per_epoch) >= training.length.steps(steps_per_epoch):
+            raise LthError(f'algorithm.shrink_every: the density never decreases, as {self.shrink_every} is not before '
+                           f'the end of training, {training.length}. Use a shorter interval or train longer.')
 
 
-def _check(settings: Layerwise | Global, training: TrainingSettings, steps_per_epoch: int) -> None:
-    base.check_span('save_every', settings.save_every)
-    if not isinstance(settings, Global) or not settings.shrink_every:
-        return
-    base.check_span('shrink_every', settings.shrink_every)
-    if settings.shrink_every.steps(steps_per_epoch) >= training.length.steps(steps_per_epoch):
-        raise LthError(f'algorithm.shrink_every: the share never falls, as {settings.shrink_every} is not before the '
-                       f'end of training, {training.length}. Let it fall earlier or train longer.')
+class _Search(base.MaskSearch):
+    """In round i, `counts[i][j]` weights of the part `bounds[j]` of the vector are used: of each layer, or of all."""
+
+    def __init__(
+            self, task: Task, settings: LayerSettings | GlobalSettings, ends: Sequence[int],
+            bounds: Sequence[tuple[int, int]], counts: Sequence[tuple[int, ...]], penalty: Penalty) -> None:
+        super().__init__(task, settings, ends)
+        self.bounds, self.counts, self.penalty, self.may_prune_all = bounds, counts, penalty, False
+
+    def initial_scores(self, random: torch.Generator) -> Tensor:
+        """Kaiming-uniform scores with a = √5, as torch.nn.Linear initializes weights: within ± 1 / √fan_in: (P,)."""
+
+        return torch.cat([
+            torch.empty(slot.size).uniform_(-1, 1, generator=random) / math.sqrt(math.prod(slot.shape[1:]))
+            for slot in self.task.network.layout.prunable_slots])
+
+    def parametrization(self, number: int, weights: Tensor) -> Top:
+        """The weights with the largest absolute scores."""
+
+        return Top(weights, self.penalty, self.bounds, self.counts[number], self.keep == 'smallest')
+
+    def active_scores(self, _number: int, last: Round) -> Tensor:
+        """All scores."""
+
+        return torch.ones_like(last.ticket.mask)
+
+    def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """The weights with the largest absolute scores, twice."""
+
+        ranked = -scores.abs() if self.keep == 'smallest' else scores.abs()
+        mask = masks.keep_best_per_part(
+            ranked, active, self.bounds, self.counts[number], seeds=self.task.seeds, number=number)
+        return mask, mask
 
 
-@algorithm('edge-popup', Layerwise, kept=_kept_layerwise, check=_check, trains='throughout', finds='gems')
-def find_gem(task: Task, settings: Layerwise, past: Sequence[Round]) -> Iterator[Round]:
-    """In each layer the weights with the largest trained scores; weights stay as drawn (Ramanujan et al. 2020)."""
+@ALGORITHMS.register('edge-popup', settings=LayerSettings)
+def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iterator[Round]:
+    """Train scores of untrained weights; keep the largest of each layer (Ramanujan et al. 2020)."""
 
     layout = task.network.layout
     bounds = [(slot.start, slot.stop) for slot in layout.prunable_slots]
-    ends = base.ends(settings.save_every, task.training, task.steps_per_epoch)
-    counts = [_kept_of_layers(layout, settings)] * len(ends)
-    yield from base.searched(task, _way(task, settings, ends, bounds, counts, 0.), past)
+    ends = base.round_ends(settings.save_every, task.training, task.steps_per_epoch)
+    counts = [settings.layer_counts(layout)] * len(ends)
+    yield from _Search(task, settings, ends, bounds, counts, Penalty(0.)).rounds(past)
 
 
-@algorithm('global-edge-popup', Global, kept=_kept, check=_check, trains='throughout', finds='gems')
-def find_gem_globally(task: Task, settings: Global, past: Sequence[Round]) -> Iterator[Round]:
-    """The weights with the largest trained scores of all layers together, at once or step by step (Rare Gems)."""
+@ALGORITHMS.register('global-edge-popup', settings=GlobalSettings)
+def find_gem_globally(task: Task, settings: GlobalSettings, past: Sequence[Round]) -> Iterator[Round]:
+    """Train scores of untrained weights; keep the largest of the whole network, at once or gradually (Rare Gems)."""
 
     layout = task.network.layout
-    ends = [level.end for level in levels(settings, task.training, task.steps_per_epoch)]
-    counts = [(count,) for count in _kept(layout, settings, task.training, task.steps_per_epoch)]
-    yield from base.searched(
-        task, _way(task, settings, ends, [(0, layout.prunable_count)], counts, settings.penalty), past)
-
-
-def _way(
-        task: Task, settings: Saved, ends: Sequence[int], bounds: Sequence[tuple[int, int]],
-        counts: Sequence[tuple[int, ...]], penalty: float) -> Way:
-    """What both do alike: so many of each part of the vector are in force in each round."""
-
-    smallest = settings.keep == 'smallest'
-
-    def parametrization(number: int, weights: Tensor) -> Top:
-        return Top(weights, Penalty(penalty), bounds, counts[number], smallest)
-
-    def found(number: int, active: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
-        ranked = -trained.abs() if smallest else trained.abs()
-        mask = masks.keep_best_per_part(ranked, active, bounds, counts[number], seeds=task.seeds, number=number)
-        return mask, mask
-
-    return Way(
-        ends=ends, start=base.drawn(task, lambda random: _start(task.network.layout.prunable_slots, random)),
-        parametrization=parametrization, active=lambda _, last: torch.ones_like(last.ticket.mask), found=found,
-        dressed=masks.apply_mask, mend=_STEPWISE if len(bounds) == 1 else base.SINK)
-
-
-def _start(slots: Sequence[Slot], random: torch.Generator) -> Tensor:
-    """Kaiming-uniform scores with a = √5, as torch.nn.Linear draws its weights: within ± 1 / √fan_in: (P,)."""
-
-    return torch.cat([
-        torch.empty(slot.size).uniform_(-1, 1, generator=random) / math.sqrt(math.prod(slot.shape[1:]))
-        for slot in slots])
+    ends = [level.end for level in settings.levels(task.training, task.steps_per_epoch)]
+    counts = [(count,) for count in settings.kept_counts(layout, task.training, task.steps_per_epoch)]
+    search = _Search(task, settings, ends, [(0, layout.prunable_count)], counts, Penalty(settings.penalty))
+    search.remedy = _SHRINK_GRADUALLY
+    yield from search.rounds(past)

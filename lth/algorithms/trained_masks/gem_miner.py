@@ -1,94 +1,143 @@
-"""Gem-Miner (Sreenivasan et al. 2022, "Rare Gems", algorithm 1): scores are trained, weights stay as they were drawn.
+"""Gem-Miner (Sreenivasan et al. 2022, "Rare Gems", algorithm 1): scores are trained, weights keep their initial values.
 
-A weight takes part while its score is above one half. From time to time the smallest scores freeze for good, so that
-after the last such event exactly the wanted number is left: the gem, good before any of its weights was trained.
+A weight is used while its score is above one half. At regular intervals the smallest scores are frozen at 0 for good,
+so that after the last such event exactly the requested number remains: the gem, accurate before any weight is trained.
 """
 import math
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+import torch
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
-from lth.algorithms.base import algorithm
+from lth.algorithms.base import ALGORITHMS
 from lth.algorithms.trained_masks import base
-from lth.algorithms.trained_masks.base import Scored, Way
-from lth.algorithms.trained_masks.initial_scores import Start, start_of
+from lth.algorithms.trained_masks.initial_scores import ScoreDistribution, sample_scores
 from lth.algorithms.trained_masks.parametrizations import Rounded
 from lth.algorithms.trained_masks.regularizers import Exponents, Penalty, Regularizer
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
-from lth.pruning import masks
-from lth.pruning.layer_collapse import refuse_empty_layers, refuse_too_few
+from lth.pruning.layer_collapse import refuse_too_few
 from lth.pruning.tickets import Round
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import TrainingSettings
+from lth.system.files import Raw
 from lth.training.task import Task
 
 
-class Settings(Scored):
-    """`penalty` is λ of the regularizer; with `variance` it is that of Σ pᵃ(1 - p)ᵇ, a and b being the exponents."""
+def _current_name(value: Any) -> Any:
+    """The value of final_mask under its present name; version 0.1 wrote in-force."""
+
+    return 'above-threshold' if value == 'in-force' else value
+
+
+class Settings(base.TrainedMaskSettings):
+    """`penalty` is the factor λ of the regularizer. `exponents` are a and b of the regularizer `variance`, Σ pᵃ(1 - p)ᵇ.
+    The final mask holds all `active` scores, or only those `above-threshold`.
+    """
+
+    event: ClassVar[str] = 'freeze event'
 
     name: Literal['gem-miner']
     freeze_every: DurationSetting = Duration(5, 'epochs')
     penalty: float = Field(1e-4, ge=0)
     regularizer: Regularizer = 'l2'
     exponents: Exponents = (1., 1.)
-    scores: Start = 'uniform'
-    final_mask: Literal['active', 'in-force'] = 'active'
+    scores: ScoreDistribution = 'uniform'
+    final_mask: Annotated[Literal['active', 'above-threshold'], BeforeValidator(_current_name)] = 'active'
+
+    @property
+    def short_name(self) -> str:
+        """The most common algorithm for gems has the shortest name."""
+
+        return 'gem'
+
+    @property
+    def count_is_limit(self) -> bool:
+        """Whether active weights below the threshold are missing in the final mask."""
+
+        return self.final_mask == 'above-threshold'
+
+    def inverted(self) -> Raw:
+        """The settings that keep the smallest scores; none of those is above the threshold."""
+
+        if self.final_mask == 'above-threshold':
+            raise LthError('the final mask holds the scores above the threshold, and with an inverted ranking there '
+                           'are none')
+        return super().inverted()
+
+    def events(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        """The iterations at which scores freeze: the multiples of `freeze_every` before the end of training."""
+
+        return base.round_ends(self.freeze_every, training, steps_per_epoch)[:-1]
+
+    def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        """Number of active scores at the start and after each of the K events, which freeze ⌈ρ · active⌉ scores with
+        ρ = 1 - density^(1/K).
+        """
+
+        number = len(self.events(training, steps_per_epoch))
+        refuse_too_few(layout, self.density, lambda density: _active_counts(layout.prunable_count, density, number)[-1])
+        return _active_counts(layout.prunable_count, self.density, number)
+
+    def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
+        """Raise an LthError if no event is before the end of training."""
+
+        base.refuse_empty_interval('freeze_every', self.freeze_every)
+        if not self.events(training, steps_per_epoch):
+            raise LthError(f'algorithm.freeze_every: scores never freeze, as {self.freeze_every} is not before the end '
+                           f'of training, {training.length}. Freeze earlier or train longer.')
 
 
-def events(settings: Settings, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-    """The iterations at which scores freeze: every T, before the end."""
+class _Search(base.MaskSearch):
+    """Scores in [0, 1], rounded in each step."""
 
-    return base.ends(settings.freeze_every, training, steps_per_epoch)[:-1]
+    def __init__(self, task: Task, settings: Settings) -> None:
+        events = settings.events(task.training, task.steps_per_epoch)
+        super().__init__(task, settings, [*events, task.steps])
+        self.settings = settings
+        self.counts = settings.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
 
+    def initial_scores(self, random: torch.Generator) -> Tensor:
+        """Scores of the distribution `scores`."""
 
-def kept_counts(layout: Layout, settings: Settings, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-    """Active scores at the start and after each event: ⌈ρ · active⌉ go, ρ = 1 - density^(1/K)."""
+        return sample_scores(self.settings.scores, self.task.network.layout.prunable_count, random)
 
-    number = len(events(settings, training, steps_per_epoch))
-    refuse_too_few(layout, settings.density, lambda density: _ladder(layout.prunable_count, density, number)[-1])
-    return _ladder(layout.prunable_count, settings.density, number)
+    def parametrization(self, _number: int, weights: Tensor) -> Rounded:
+        """Rounded scores."""
 
+        settings = self.settings
+        return Rounded(weights, Penalty(settings.penalty, settings.regularizer, settings.exponents))
 
-def _ladder(weights: int, density: float, events_: int) -> list[int]:
-    rate = 1 - density ** (1 / events_) if events_ else 0.
-    counts = [weights]
-    for _ in range(events_):
-        counts.append(counts[-1] - math.ceil(rate * counts[-1]))
-    return counts
+    def active_scores(self, number: int, last: Round) -> Tensor:
+        """The largest of the scores that were active before; a layer without any is an LthError."""
 
-
-def _check(settings: Settings, training: TrainingSettings, steps_per_epoch: int) -> None:
-    base.check_span('freeze_every', settings.freeze_every)
-    if not events(settings, training, steps_per_epoch):
-        raise LthError(f'algorithm.freeze_every: scores never freeze, as {settings.freeze_every} is not before the end '
-                       f'of training, {training.length}. Freeze earlier or train longer.')
-
-
-@algorithm('gem-miner', Settings, kept=kept_counts, check=_check, trains='throughout', finds='gems')
-def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
-    """Trained scores on untrained weights, frozen step by step until a rare gem is left (Sreenivasan et al. 2022)."""
-
-    layout = task.network.layout
-    counts = kept_counts(layout, settings, task.training, task.steps_per_epoch)
-    penalty = Penalty(settings.penalty, settings.regularizer, settings.exponents)
-
-    def active(number: int, last: Round) -> Tensor:
         assert last.search is not None
-        mask = base.best(last.search.scores, last.ticket.mask, counts[number], task, number, settings.keep)
-        refuse_empty_layers(task, mask, f'Freezing scores at round {number}', base.SINK)
+        mask = self.best(last.search.scores, last.ticket.mask, self.counts[number], number)
+        base.refuse_empty_layers_after_freezing(self.task, mask, number)
         return mask
 
-    def found(number: int, mask: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
-        above_threshold = mask & (trained > 0.5)
-        if number + 1 < len(counts):
-            return mask, above_threshold
-        return (above_threshold, above_threshold) if settings.final_mask == 'in-force' else (mask, mask)
+    def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """The active scores, and those above one half; in the last round one of both, as `final_mask` says."""
 
-    yield from base.searched(task, Way(
-        ends=[*events(settings, task.training, task.steps_per_epoch), task.steps],
-        start=base.drawn(task, lambda random: start_of(settings.scores, layout.prunable_count, random)),
-        parametrization=lambda _, weights: Rounded(weights, penalty), active=active, found=found,
-        dressed=masks.apply_mask, may_sink=base.may_sink(task, settings)), past)
+        above_threshold = active & (scores > 0.5)
+        if number + 1 < len(self.counts):
+            return active, above_threshold
+        final = active if self.settings.final_mask == 'active' else above_threshold
+        return final, final
+
+
+@ALGORITHMS.register('gem-miner', settings=Settings)
+def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+    """Train scores of untrained weights and freeze the smallest until a rare gem remains (Sreenivasan et al. 2022)."""
+
+    yield from _Search(task, settings).rounds(past)
+
+
+def _active_counts(weights: int, density: float, events: int) -> list[int]:
+    rate = 1 - density ** (1 / events) if events else 0.
+    counts = [weights]
+    for _ in range(events):
+        counts.append(counts[-1] - math.ceil(rate * counts[-1]))
+    return counts

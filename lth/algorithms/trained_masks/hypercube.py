@@ -1,52 +1,64 @@
-"""Optimisation on the hypercube without freezing (Sreenivasan et al. 2022, "Rare Gems"; `hc` in the paper's code)."""
+"""Optimization on the hypercube without freezing (Sreenivasan et al. 2022, "Rare Gems"; `hc` in the paper's code)."""
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
-from lth.algorithms.base import algorithm
+from lth.algorithms.base import ALGORITHMS
 from lth.algorithms.trained_masks import base
-from lth.algorithms.trained_masks.base import Saved, Way
-from lth.algorithms.trained_masks.initial_scores import Start, start_of
+from lth.algorithms.trained_masks.initial_scores import ScoreDistribution, sample_scores
 from lth.algorithms.trained_masks.parametrizations import Multiplied, Rounded
 from lth.algorithms.trained_masks.regularizers import Exponents, Penalty, Regularizer
-from lth.pruning import masks
 from lth.pruning.tickets import Round
 from lth.training.task import Task
 
 
-class Settings(Saved):
-    """Scores are rounded in `every-step`, or multiplied as they are and rounded `at-end`; the rest as in Gem-Miner."""
+class Settings(base.PeriodicSettings):
+    """Scores are rounded in `every-step`, or weights are multiplied by them and they are rounded `at-end`. The other
+    settings are those of Gem-Miner.
+    """
 
     name: Literal['hypercube']
     penalty: float = Field(1e-4, ge=0)
     regularizer: Regularizer = 'l2'
     exponents: Exponents = (1., 1.)
-    scores: Start = 'uniform'
+    scores: ScoreDistribution = 'uniform'
     rounding: Literal['every-step', 'at-end'] = 'every-step'
 
 
-@algorithm('hypercube', Settings, kept=base.saved_counts, check=base.check_saved, trains='throughout', finds='gems')
-def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
-    """Trained scores on untrained weights as in Gem-Miner, none frozen; the largest are kept (Sreenivasan et al. 2022).
-    """
+class _Search(base.MaskSearch):
+    """All scores are trained to the end, then the largest are kept."""
 
-    layout = task.network.layout
-    counts = base.saved_counts(layout, settings, task.training, task.steps_per_epoch)
-    penalty = Penalty(settings.penalty, settings.regularizer, settings.exponents)
-    parametrization = Rounded if settings.rounding == 'every-step' else Multiplied
+    def __init__(self, task: Task, settings: Settings) -> None:
+        super().__init__(task, settings, base.round_ends(settings.save_every, task.training, task.steps_per_epoch))
+        self.settings, self.trains_saved_network = settings, settings.rounding == 'every-step'
+        self.may_prune_all |= settings.rounding == 'at-end'
+        self.counts = settings.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
 
-    def found(number: int, mask: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
-        if number + 1 < len(counts):
-            return mask, trained > 0.5
-        best = base.best(trained, mask, counts[-1], task, number, settings.keep)
+    def initial_scores(self, random: torch.Generator) -> Tensor:
+        """Scores of the distribution `scores`."""
+
+        return sample_scores(self.settings.scores, self.task.network.layout.prunable_count, random)
+
+    def parametrization(self, _number: int, weights: Tensor) -> Rounded:
+        """Rounded scores, or scores as factors."""
+
+        penalty = Penalty(self.settings.penalty, self.settings.regularizer, self.settings.exponents)
+        return Rounded(weights, penalty) if self.trains_saved_network else Multiplied(weights, penalty)
+
+    def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """All weights, and those with a score above one half; in the last round those with the largest scores."""
+
+        if number + 1 < len(self.counts):
+            return active, scores > 0.5
+        best = self.best(scores, active, self.counts[-1], number)
         return best, best
 
-    yield from base.searched(task, Way(
-        ends=base.ends(settings.save_every, task.training, task.steps_per_epoch),
-        start=base.drawn(task, lambda random: start_of(settings.scores, layout.prunable_count, random)),
-        parametrization=lambda _, weights: parametrization(weights, penalty),
-        active=lambda _, last: last.ticket.mask, found=found, dressed=masks.apply_mask,
-        may_sink=settings.rounding == 'at-end' or base.may_sink(task, settings),
-        as_saved=settings.rounding == 'every-step'), past)
+
+@ALGORITHMS.register('hypercube', settings=Settings)
+def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+    """Train scores as Gem-Miner does but freeze none; keep the weights with the largest (Sreenivasan et al. 2022)."""
+
+    yield from _Search(task, settings).rounds(past)

@@ -1,36 +1,37 @@
-"""Scores in [0, 1] at the start of a search (Sreenivasan et al. 2022).
+"""Scores in [0, 1] before training (Sreenivasan et al. 2022).
 
-A new start is a name in `Start` and a case here.
+To add a distribution, add its name to `ScoreDistribution` and a case to `sample_scores`.
 """
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-Start = Literal['uniform', 'half', 'bernoulli', 'bimodal', 'skew']
+ScoreDistribution = Literal['uniform', 'half', 'bernoulli', 'bimodal', 'skew']
 
 
-def start_of(start: Start, count: int, random: torch.Generator) -> Tensor:
-    """Scores of that distribution: (P,)."""
+def sample_scores(distribution: ScoreDistribution, count: int, random: torch.Generator) -> Tensor:
+    """`count` scores of the distribution: (P,)."""
 
-    match start:
+    match distribution:
         case 'uniform':
             return torch.rand(count, generator=random)
         case 'half':
-            # Just above, for at exactly one half no weight would take part, and no score be taught.
+            # Slightly above: at exactly one half no weight is used, and no score gets a gradient.
             return torch.full((count,), 0.5 + torch.finfo(torch.float32).eps)
         case 'bernoulli':
             return torch.randint(0, 2, (count,), generator=random).to(torch.float32)
         case 'bimodal':
-            return _beta(0.1, 0.1, count, random)
+            return _sample_beta(0.1, 0.1, count, random)
         case 'skew':
-            return _beta(1., 5., count, random)
+            return _sample_beta(1., 5., count, random)
 
 
-def _beta(alpha: float, beta: float, count: int, random: torch.Generator) -> Tensor:
-    """Beta-distributed numbers, by two Gamma ones."""
+def _sample_beta(alpha: float, beta: float, count: int, random: torch.Generator) -> Tensor:
+    """Beta-distributed numbers x / (x + y), computed from Gamma-distributed x and y."""
 
     shapes = torch.tensor([[alpha], [beta]], dtype=torch.float64).expand(2, count).contiguous()
-    ones, others = torch._standard_gamma(shapes, generator=random)  # pylint: disable=protected-access # no public one
-    drawn: Tensor = ones / (ones + others)
-    return drawn.to(torch.float32)
+    # torch has no public function for Gamma-distributed numbers that takes a generator.
+    x, y = torch._standard_gamma(shapes, generator=random)  # pylint: disable=protected-access
+    ratio: Tensor = x / (x + y)
+    return ratio.to(torch.float32)

@@ -158,7 +158,7 @@ class Bernoulli:
             torch.rand(count, generator=rng.generator(seed, 'bernoulli', step)) for seed in self.seeds])
         torch.lt(noise.to(learned.device), learned.sigmoid(), out=out[:, :count])
         if self.rescale:
-            self._scales.update(scales(self.layout, out[:, :count]))
+            self._scales.update(layer_scales(self.layout, out[:, :count]))
         out[:, :count].mul_(self.frozen[:, :count])
         self._scale(out, slice(0, count))
         return out
@@ -182,7 +182,7 @@ class Bernoulli:
                 vector[:, slot.start:slot.stop].mul_(self._scales[slot.name])
 
 
-def scales(layout: Layout, mask: Tensor) -> dict[str, Tensor]:
+def layer_scales(layout: Layout, mask: Tensor) -> dict[str, Tensor]:
     """Weights over ones in the mask, of each layer: (R, P) -> {name: (R, 1)}. A layer without ones stays as it is."""
 
     return {slot.name: slot.size / mask[:, slot.start:slot.stop].sum(1, keepdim=True).clamp_min(1)

@@ -1,69 +1,99 @@
-"""Supermasks (Zhou et al. 2019, "Deconstructing Lottery Tickets", section 5): masks that are drawn anew for every step,
-with trained probabilities.
+"""Supermasks (Zhou et al. 2019, "Deconstructing Lottery Tickets", section 5): trained probabilities, from which a mask
+is sampled in each training step.
 """
 import statistics
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from lth.algorithms.base import algorithm
+from lth.algorithms.base import ALGORITHMS
 from lth.algorithms.trained_masks import base
-from lth.algorithms.trained_masks.base import Saved, Way
-from lth.algorithms.trained_masks.parametrizations import Bernoulli, scales
+from lth.algorithms.trained_masks.parametrizations import Bernoulli, layer_scales
 from lth.pruning import masks
 from lth.pruning.tickets import Round, dense_ticket
 from lth.training.loop import accuracy, reestimate_batch_norm
 from lth.training.task import State, Task
 
-DRAWS = 10
 
+class Settings(base.PeriodicSettings):
+    """With `rescale` the weights of a layer are multiplied by its size over the number of ones in its mask, also in the
+    final mask.
+    """
 
-class Settings(Saved):
-    """With `rescale` the weights of a layer are multiplied by their number over the ones in its mask, at last too."""
+    stochastic: ClassVar[bool] = True
+    sampled_masks: ClassVar[int] = 10
 
     name: Literal['supermask']
     rescale: bool = False
 
+    @property
+    def alters_weights(self) -> bool:
+        """Whether weights are multiplied by a factor of their layer."""
 
-@algorithm('supermask', Settings, kept=base.saved_counts, check=base.check_saved, trains='throughout', finds='gems',
-           stochastic=True)
-def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
-    """Trained probabilities of masks drawn anew for every step; the most probable weights are kept (Zhou et al. 2019).
-    """
+        return self.rescale
 
-    layout = task.network.layout
-    counts = base.saved_counts(layout, settings, task.training, task.steps_per_epoch)
+    def sampled_accuracy(self, task: Task, scores: Tensor) -> tuple[float, ...]:
+        """Mean test accuracy over the masks that the next training steps would sample, each with BatchNorm statistics
+        of its own, for each replicate. This is what the paper reports.
+        """
 
-    def found(number: int, mask: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:
-        if number + 1 < len(counts):
-            return mask, trained >= 0
-        best = base.best(trained, mask, counts[-1], task, number, settings.keep)
+        start = dense_ticket(task)
+        bernoulli = Bernoulli(start.weights, task.network.layout, task.seeds, self.rescale)
+        accuracies = []
+        for step in range(task.steps, task.steps + self.sampled_masks):
+            state = State(bernoulli.weights(scores, step), start.buffers, step)
+            accuracies.append(accuracy(task, reestimate_batch_norm(task, state)))
+        return tuple(map(statistics.fmean, zip(*accuracies, strict=True)))
+
+
+class _Search(base.MaskSearch):
+    """Scores are log-odds; at the end the most probable weights are kept."""
+
+    trains_saved_network = False
+
+    def __init__(self, task: Task, settings: Settings) -> None:
+        super().__init__(task, settings, base.round_ends(settings.save_every, task.training, task.steps_per_epoch))
+        self.settings, self.may_prune_all = settings, True
+        self.counts = settings.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
+
+    def initial_scores(self, _random: torch.Generator) -> Tensor:
+        """Probability one half."""
+
+        return torch.zeros(self.task.network.layout.prunable_count)
+
+    def parametrization(self, _number: int, weights: Tensor) -> Bernoulli:
+        """A mask sampled in each step."""
+
+        return Bernoulli(weights, self.task.network.layout, self.task.seeds, self.settings.rescale)
+
+    def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """All weights, and those with a probability of at least one half; in the last round the most probable."""
+
+        if number + 1 < len(self.counts):
+            return active, scores >= 0
+        best = self.best(scores, active, self.counts[-1], number)
         return best, best
 
-    def dressed(mask: Tensor, weights: Tensor) -> Tensor:
-        vector = masks.apply_mask(mask, weights)
-        for name, factor in scales(layout, mask).items() if settings.rescale else ():
-            slot = next(slot for slot in layout.prunable_slots if slot.name == name)
-            vector[:, slot.start:slot.stop] *= factor
+    def masked_weights(self, mask: Tensor, weights: Tensor) -> Tensor:
+        """Masked weights, with `rescale` multiplied by the factors of their layers."""
+
+        vector, layout = masks.apply_mask(mask, weights), self.task.network.layout
+        if self.settings.rescale:
+            scales = layer_scales(layout, mask)
+            for slot in layout.prunable_slots:
+                vector[:, slot.start:slot.stop] *= scales[slot.name]
         return vector
 
-    yield from base.searched(task, Way(
-        ends=base.ends(settings.save_every, task.training, task.steps_per_epoch),
-        start=torch.zeros(len(task.seeds), layout.prunable_count),
-        parametrization=lambda _, weights: Bernoulli(weights, layout, task.seeds, settings.rescale),
-        active=lambda _, last: last.ticket.mask, found=found, dressed=dressed, may_sink=True, as_saved=False,
-        drawn=lambda learned: drawn_accuracy(task, settings, learned)), past)
+    def sampled_accuracy(self, scores: Tensor) -> tuple[float, ...]:
+        """Mean test accuracy of sampled masks."""
+
+        return self.settings.sampled_accuracy(self.task, scores)
 
 
-def drawn_accuracy(task: Task, settings: Settings, learned: Tensor) -> tuple[float, ...]:
-    """The mean test accuracy over masks drawn from scores (R, P), of each replicate, which is what the paper reports:
-    the masks of the steps that would come next, each with BatchNorm's statistics of its own.
-    """
+@ALGORITHMS.register('supermask', settings=Settings)
+def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
+    """Train probabilities from which masks are sampled; keep the most probable weights (Zhou et al. 2019)."""
 
-    start = dense_ticket(task)
-    drawing = Bernoulli(start.weights, task.network.layout, task.seeds, settings.rescale)
-    found = [accuracy(task, reestimate_batch_norm(task, State(drawing.weights(learned, step), start.buffers, step)))
-             for step in range(task.steps, task.steps + DRAWS)]
-    return tuple(map(statistics.fmean, zip(*found, strict=True)))
+    yield from _Search(task, settings).rounds(past)

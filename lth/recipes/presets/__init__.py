@@ -23,13 +23,12 @@ from pathlib import Path
 from typing import Literal
 
 from lth.errors import LthError, suggestion
-from lth.recipes.schema import Section, merge, validate_section
+from lth.recipes.schema import AlgorithmSettings, Section, merge, validate_section
 from lth.system import files
 from lth.system.files import Raw
 
 _FOLDER = Path(__file__).parent
 _ANY_GEM = 'gem'
-_AT_INIT = 'gem-at-init'
 
 
 @dataclass(frozen=True)
@@ -114,16 +113,36 @@ def default_recipe(model: str, dataset: str) -> RawRecipe:
     return replace(found, note=note)
 
 
-def gem_recipe(model: str, dataset: str, density: float, algorithm: str) -> RawRecipe:
-    """The gem recipe of the pair that has the nearest density, as a ratio. For an algorithm other than Gem-Miner, its
-    own preset is applied on top.
+def gem_recipe(model: str, dataset: str, density: float) -> RawRecipe:
+    """The recipe for Gem-Miner in this model on this data set that has the nearest density, as a ratio."""
+
+    entries = {entry.density: entry.name for entry in _presets()
+               if (entry.role, entry.model, entry.dataset) == ('gem', model, dataset) and entry.density}
+    if not entries:
+        found = find(_ANY_GEM)
+        return replace(found, note=f'no published recipe for a gem in {model} on {dataset}: using {found.origin}')
+    nearest = min(entries, key=lambda known: abs(math.log(known / density)))
+    found = find(entries[nearest])
+    if math.isclose(nearest, density):
+        return found
+    found.settings['algorithm'].pop('final_mask', None)  # published for that density only
+    note = f'no published recipe for {100 * density:.4g}%: using the nearest, for {100 * nearest:.4g}%'
+    return replace(found, note=note)
+
+
+def gem_recipe_for(algorithm: str, declared: type[AlgorithmSettings], pair: RawRecipe) -> RawRecipe:
+    """The recipe of a gem by this algorithm, given the pair's recipe for Gem-Miner: the algorithm's preset is applied on
+    top. An algorithm without a preset declares in its settings class which one it uses, or which settings it takes from
+    the pair's recipe.
     """
 
-    pair = _pair_gem_recipe(model, dataset, density)
     if algorithm == pair.settings['algorithm']['name']:
         return pair
     own = [entry.name for entry in _presets() if (entry.role, entry.model, entry.algorithm) == ('gem', None, algorithm)]
-    settings, origin = _on_gem_recipe(own[0] if own else _AT_INIT, algorithm, pair.settings)
+    if not own and not declared.preset:
+        taken = {key: pair.settings['algorithm'][key] for key in declared.preset_keys}
+        return replace(pair, settings=pair.settings | {'algorithm': {'name': algorithm, **taken}})
+    settings, origin = _on_gem_recipe(own[0] if own else declared.preset, algorithm, pair.settings)
     return RawRecipe(settings, origin, pair.note)
 
 
@@ -142,23 +161,6 @@ def select_recipe(name: str, default: RawRecipe) -> RawRecipe:
 @functools.cache
 def _presets() -> list[Preset]:
     return [preset(name) for name in names()]
-
-
-def _pair_gem_recipe(model: str, dataset: str, density: float) -> RawRecipe:
-    """The recipe for Gem-Miner in this model on this data set."""
-
-    entries = {entry.density: entry.name for entry in _presets()
-               if (entry.role, entry.model, entry.dataset) == ('gem', model, dataset) and entry.density}
-    if not entries:
-        found = find(_ANY_GEM)
-        return replace(found, note=f'no published recipe for a gem in {model} on {dataset}: using {found.origin}')
-    nearest = min(entries, key=lambda known: abs(math.log(known / density)))
-    found = find(entries[nearest])
-    if math.isclose(nearest, density):
-        return found
-    found.settings['algorithm'].pop('final_mask', None)  # published for that density only
-    note = f'no published recipe for {100 * density:.4g}%: using the nearest, for {100 * nearest:.4g}%'
-    return replace(found, note=note)
 
 
 def _on_gem_recipe(name: str, algorithm: str, pair: Raw) -> tuple[Raw, str]:

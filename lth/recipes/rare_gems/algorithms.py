@@ -49,7 +49,7 @@ def _gem_miner(given: Reader) -> _PARTS:
         given.complain('hc_quantized', 'is not offered: hc_iter rounds scores at every step. Write True, or algo: hc.')
     every = _period(given, epochs)
     density = _density(given, 1 - _removed(given), (epochs - 1) // every)
-    final = 'active' if given.truth('unflag_before_finetune') else 'in-force'
+    final = 'active' if given.truth('unflag_before_finetune') else 'above-threshold'
     return search_training(given, epochs), {
         'name': 'gem-miner', 'density': density, 'freeze_every': f'{every} epochs', **_penalty(given),
         **_score_start(given), 'final_mask': final, **_keep(given), 'finetune': finetuning(given, epochs)}

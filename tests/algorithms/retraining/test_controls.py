@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from lth import rng
-from lth.algorithms import ALGORITHMS
 from lth.algorithms.imp import Settings as Search
 from lth.algorithms.imp import find_ticket
 from lth.algorithms.retraining import controls as algorithm
@@ -28,7 +27,7 @@ def search(task: Task) -> list[Round]:
 def controls(task: Task, name: str, past: list[Round], draw: int = 1) -> list[Round]:
     kept = tuple(int(one.ticket.mask[0].sum()) for one in past[:3])
     settings = algorithm.Settings(name='control', control=name, source='run', kept=kept, draw=draw)
-    return list(algorithm.controls(task, settings, past))
+    return list(algorithm.train_controls(task, settings, past[3:], source=past[:3]))
 
 
 def kept_by_layer(task: Task, mask: torch.Tensor) -> list[int]:
@@ -144,4 +143,4 @@ def test_a_spread_that_cannot_be_at_some_level_is_told_by_the_counts():
     layout = make_task().network.layout
     settings = algorithm.Settings(name='control', control='smart-ratio', source='run', kept=(layout.prunable_count, 20, 19))
     with pytest.raises(LthError, match='smart-ratio keeps 120 of the 400 weights of the classifier'):
-        ALGORITHMS.find('control').kept(layout, settings, make_task().training, 5)
+        settings.kept_counts(layout, make_task().training, 5)

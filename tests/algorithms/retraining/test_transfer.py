@@ -4,7 +4,7 @@ import torch
 
 from lth.algorithms.imp import Settings as Search
 from lth.algorithms.imp import find_ticket
-from lth.algorithms.retraining.transfer import Settings, transferred
+from lth.algorithms.retraining.transfer import Settings, transfer
 from lth.pruning.tickets import Round
 from lth.training.task import Task
 from tests.conftest import make_task
@@ -32,7 +32,7 @@ def settings(found: list[Round], **over: object) -> Settings:
 
 
 def test_a_ticket_goes_over_whole_where_the_classes_are_as_many(task, found):
-    rounds = list(transferred(task, settings(found), found))
+    rounds = list(transfer(task, settings(found), (), source=found))
     assert [one.number for one in rounds] == [0, 1, 2]
     for one, source in zip(rounds, found, strict=True):
         assert torch.equal(one.ticket.mask, source.ticket.mask)
@@ -44,7 +44,7 @@ def test_a_ticket_goes_over_whole_where_the_classes_are_as_many(task, found):
 
 
 def test_a_random_ticket_is_as_sparse_but_other_weights_anywhere_in_the_network(task, found):
-    over = list(transferred(task, settings(found, ticket='random'), found))[2]
+    over = list(transfer(task, settings(found, ticket='random'), (), source=found))[2]
     prunable, mask = task.network.layout.prunable_count, over.ticket.mask
     assert mask.sum(1).tolist() == found[2].ticket.mask.sum(1).tolist()
     assert torch.equal(over.ticket.weights[:, :prunable] != 0, mask)
@@ -61,9 +61,9 @@ def test_a_random_ticket_is_as_sparse_but_other_weights_anywhere_in_the_network(
 @pytest.mark.parametrize('ticket', ['found', 'random'])
 def test_a_transfer_resumed_after_any_round_equals_one_that_was_never_stopped(task, found, ticket):
     over = settings(found, ticket=ticket)
-    whole = list(transferred(task, over, found))
+    whole = list(transfer(task, over, (), source=found))
     for stopped in (1, 2):
-        rest = list(transferred(task, over, [*found, *whole[:stopped]]))
+        rest = list(transfer(task, over, whole[:stopped], source=found))
         assert [one.number for one in rest] == list(range(stopped, 3))
         for mine, theirs in zip(rest, whole[stopped:], strict=True):
             assert torch.equal(mine.trained.weights, theirs.trained.weights)

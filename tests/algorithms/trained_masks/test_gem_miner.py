@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call
 
-from lth.algorithms.trained_masks.gem_miner import Settings, find_gem, kept_counts
+from lth.algorithms.trained_masks.gem_miner import Settings, find_gem
 from lth.algorithms.trained_masks.parametrizations import Rounded
 from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.datasets import sampling
@@ -47,7 +47,7 @@ def test_the_ladder_of_freeze_events_is_that_of_the_published_schedule(percent, 
     exact = settings_class('resnet20')(name='resnet20', shortcut='identity', norm='plain')
     layout = Network.of(exact, (3, 32, 32), 10).layout
     training = TrainingSettings.model_validate({'length': '150 epochs', 'batch_size': 128, 'optimizer': SGD})
-    counts = kept_counts(layout, settings(density=percent / 100, freeze_every=f'{period} epochs'), training, 351)
+    counts = settings(density=percent / 100, freeze_every=f'{period} epochs').kept_counts(layout, training, 351)
     assert layout.prunable_count == counts[0] == 268_336
     assert (len(counts) - 1, counts[-1]) == (events, kept)
 
@@ -114,7 +114,7 @@ def test_two_seeds_mined_together_find_what_they_find_alone(model):
 def test_each_event_keeps_the_exact_count_and_frozen_scores_stay_frozen():
     task = mining()
     found = mined(task)
-    counts = kept_counts(task.network.layout, settings(), task.training, task.steps_per_epoch)
+    counts = settings().kept_counts(task.network.layout, task.training, task.steps_per_epoch)
     assert [int(one.ticket.mask.sum()) for one in found] == counts and len(counts) == 4
     for before, after in zip(found, found[1:]):
         assert not (after.ticket.mask & ~before.ticket.mask).any()
@@ -129,7 +129,7 @@ def test_thousands_of_scores_tied_at_zero_leave_the_exact_count():
     scores[:, ::100] = 0.9
     before = mined(task)[0]
     collapsed = replace(before, search=SearchState(scores, before.search.optimizer))
-    counts = kept_counts(task.network.layout, settings(), task.training, task.steps_per_epoch)
+    counts = settings().kept_counts(task.network.layout, task.training, task.steps_per_epoch)
     assert [int(one.ticket.mask.sum()) for one in mined(task, [collapsed])] == counts[1:]
 
 
@@ -153,7 +153,7 @@ def test_the_search_leaves_the_weights_untouched_bit_for_bit(model):
 
 def test_the_final_mask_is_all_that_is_active_or_what_is_in_force_as_asked():
     task = mining()
-    active, above_threshold = (mined(task, penalty=0.01, final_mask=mask)[-1] for mask in ('active', 'in-force'))
+    active, above_threshold = (mined(task, penalty=0.01, final_mask=mask)[-1] for mask in ('active', 'above-threshold'))
     assert torch.equal(above_threshold.ticket.mask, active.ticket.mask & (active.search.scores > 0.5))
     assert 0 < above_threshold.ticket.mask.sum() < active.ticket.mask.sum()
 

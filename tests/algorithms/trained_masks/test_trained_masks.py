@@ -8,7 +8,7 @@ import torch
 
 from lth import rng
 from lth.algorithms import ALGORITHMS
-from lth.algorithms.trained_masks.edge_popup import Global, levels
+from lth.algorithms.trained_masks.edge_popup import GlobalSettings
 from lth.errors import LthError
 from lth.pruning.tickets import Round, dense_ticket
 from lth.recipes.schema import TrainingSettings
@@ -38,8 +38,7 @@ def found(task: Task, name: str, past: Sequence[Round] = (), **over: Any) -> lis
 
 
 def counted(task: Task, name: str, **over: Any) -> list[int]:
-    return ALGORITHMS.find(name).kept(
-        task.network.layout, settings_of(name, **over), task.training, task.steps_per_epoch)
+    return settings_of(name, **over).kept_counts(task.network.layout, task.training, task.steps_per_epoch)
 
 
 @pytest.mark.parametrize(('name', 'over'), VARIANTS)
@@ -103,11 +102,11 @@ def test_edge_popup_keeps_the_same_share_of_every_layer():
 # E = 8, T = 2: K = 4; in epoch e the share in force is 0.1^(⌊(e + 1)/2⌋ / 4); 5 iterations an epoch.
 def test_the_share_in_force_shrinks_in_the_published_steps():
     training = TrainingSettings.model_validate({'length': '8 epochs', 'batch_size': 8, 'optimizer': SGD})
-    settings = Global.model_validate({'name': 'global-edge-popup', 'density': 0.1, 'finetune': FINETUNE,
-                                      'shrink_every': '2 epochs'})
+    settings = GlobalSettings.model_validate({'name': 'global-edge-popup', 'density': 0.1, 'finetune': FINETUNE,
+                                              'shrink_every': '2 epochs'})
     share_in_epoch = {}
     begin = 0
-    for level in levels(settings, training, 5):
+    for level in settings.levels(training, 5):
         share_in_epoch |= {epoch: level.density for epoch in range(begin // 5, level.end // 5)}
         begin = level.end
     assert share_in_epoch == {epoch: pytest.approx(0.1 ** ((epoch + 1) // 2 / 4)) for epoch in range(8)}
@@ -123,8 +122,8 @@ def test_the_penalty_of_global_edge_popup_draws_scores_to_zero():
 def test_a_span_of_nothing_is_refused(name):
     key = 'shrink_every' if name == 'global-edge-popup' else 'save_every'
     task = mining()
-    with pytest.raises(LthError, match=f'algorithm.{key}: 0 epochs is no length'):
-        ALGORITHMS.find(name).check(settings_of(name, **{key: '0 epochs'}), task.training, task.steps_per_epoch)
+    with pytest.raises(LthError, match=f'algorithm.{key}: 0 epochs is not a length'):
+        settings_of(name, **{key: '0 epochs'}).check(task.training, task.steps_per_epoch)
 
 
 def test_a_search_whose_scores_all_sink_is_stopped_and_the_layer_named():

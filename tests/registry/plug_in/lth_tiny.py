@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lth.algorithms.base import algorithm
+from lth.algorithms.base import ALGORITHMS
 from lth.datasets import DATASETS, Dataset, Source, Split
 from lth.models.flat_parameters import Layout
 from lth.models.registry import MODELS
-from lth.pruning.controls import Draw, control
+from lth.pruning.controls import CONTROLS, Draw
 from lth.pruning.criteria import CRITERIA, CriterionContext
 from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
 from lth.recipes.schema import AlgorithmSettings, DataSettings, TrainingSettings
@@ -43,7 +43,7 @@ def last(_initial: Tensor, final: Tensor, _choice: CriterionContext) -> Tensor:
     return torch.arange(len(final), dtype=final.dtype, device=final.device)
 
 
-@control('tiny-flip', 'mask kept', 'weights differ')
+@CONTROLS.register('tiny-flip', claims=['mask kept', 'weights differ'])
 def flipped(_task: Task, _origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
     """The same mask, all signs flipped."""
 
@@ -55,16 +55,11 @@ class Settings(AlgorithmSettings):
 
     name: Literal['tiny-dense']
 
-
-def _kept(layout: Layout, _settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-    return [layout.prunable_count]
-
-
-def _check(_settings: Settings, _training: TrainingSettings, _steps_per_epoch: int) -> None:
-    """Nothing can be wrong."""
+    def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
+        return [layout.prunable_count]
 
 
-@algorithm('tiny-dense', Settings, kept=_kept, check=_check)
+@ALGORITHMS.register('tiny-dense', settings=Settings)
 def dense(task: Task, _settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """The dense network, and that is all."""
 
