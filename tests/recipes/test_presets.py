@@ -3,6 +3,7 @@ import functools
 
 import pytest
 
+from lth.algorithms import ALGORITHMS
 from lth.errors import LthError
 from lth.experiments.plan import Plan, make_plan
 from lth.models.registry import MODELS
@@ -18,6 +19,11 @@ def plan(name: str) -> Plan:
 
     names = {'model': {'name': EXAMPLES[presets.preset(name).family]}, 'data': {'name': 'fashion-mnist'}}
     return make_plan(merge(names, presets.find(name).settings), name)
+
+
+def gem_recipe_for(algorithm: str) -> presets.RawRecipe:
+    pair = presets.gem_recipe('vgg16', 'cifar10', 0.014)
+    return presets.gem_recipe_for(algorithm, ALGORITHMS.find(algorithm).settings, pair)
 
 
 @pytest.mark.parametrize('name', presets.names())
@@ -146,15 +152,15 @@ def test_a_base_that_is_no_recipe_of_lth_is_refused(tmp_path, base):
 
 @pytest.mark.parametrize('algorithm', ['edge-popup', 'hypercube', 'supermask'])
 def test_a_gem_recipe_for_another_algorithm_keeps_the_models_finetuning(algorithm):
-    mined = presets.gem_recipe('vgg16', 'cifar10', 0.014, 'gem-miner').settings
-    recipe = presets.gem_recipe('vgg16', 'cifar10', 0.014, algorithm).settings
+    mined = presets.gem_recipe('vgg16', 'cifar10', 0.014).settings
+    recipe = gem_recipe_for(algorithm).settings
     assert recipe['algorithm']['finetune'] == mined['algorithm']['finetune']
     assert recipe['algorithm'].get('penalty') == (mined['algorithm']['penalty'] if algorithm == 'hypercube' else None)
     assert (recipe['model']['name'], recipe['training']['length']) == ('vgg16', '200 epochs')
 
 
 def test_a_gem_recipe_for_an_algorithm_at_initialization_trains_a_usual_network():
-    recipe = presets.gem_recipe('vgg16', 'cifar10', 0.014, 'synflow').settings
+    recipe = gem_recipe_for('synflow').settings
     assert recipe['model'] == {'name': 'vgg16', 'initializer': 'kaiming-normal'}
     assert recipe['training']['length'] == '160 epochs'
     assert recipe['algorithm'] == {'name': 'synflow'}
@@ -163,7 +169,7 @@ def test_a_gem_recipe_for_an_algorithm_at_initialization_trains_a_usual_network(
 @pytest.mark.parametrize(('percent', 'note'), [
     (1.44, None), (2, 'no published recipe for 2%: using the nearest, for 1.44%')])
 def test_the_gem_recipe_with_the_nearest_density_is_used(percent, note):
-    recipe = presets.gem_recipe('resnet20', 'cifar10', percent / 100, 'gem-miner')
+    recipe = presets.gem_recipe('resnet20', 'cifar10', percent / 100)
     assert (recipe.origin, recipe.note) == ('gem-resnet20-cifar10-1.44.yaml', note)
 
 

@@ -47,7 +47,7 @@ def test_a_package_adds_a_model_a_data_set_a_criterion_and_a_control(tmp_path):
     found = json.loads(result.stdout)
     assert [row['kept'] for row in found['rounds']] == [48, 36]
     assert [row['kept'] for row in found['controls']['tiny-flip']] == [36]
-    assert 'plain' in result.stderr
+    assert 'eager' in result.stderr
     (mask,) = (tmp_path / 'runs/tiny-linear-tiny-greys').rglob('round-01/mask.safetensors')
     code = f'import lth; print(lth.load_ticket({str(mask.parent)!r}).masks["1.weight"].flatten().tolist())'
     environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(tmp_path / 'packages')])}
