@@ -1,18 +1,19 @@
-"""The table of a run, or of several draws of one: a row per round, means and intervals over seeds."""
+"""The table of a run, or of all draws of a control: a row for each round, with means and intervals over seeds."""
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.runs.folder import Run
+from lth.runs.round_files import connected_entry, connected_totals_of
 from lth.training.engines.names import current_engine_name
 
 
 class RoundResult(NamedTuple):
-    """One round of one seed, and of which draw: its end, and its early stop: the iteration of least validation loss,
-    found afterwards; which engine trained it, and what of it carries anything, if that is known; the mean test accuracy
-    of masks drawn from its scores, if such were drawn.
+    """One round of one seed, in one draw: test accuracy at the end and at the early stop, the iteration of least
+    validation loss. `connected` is None where it is unknown; `drawn_test_accuracy`, the mean test accuracy of masks
+    sampled from the scores, where none were sampled.
     """
 
     seed: int
@@ -22,7 +23,7 @@ class RoundResult(NamedTuple):
     early_stop: int
     early_stop_accuracy: float
     engine: str = ''
-    carrying: ConnectedTotals | None = None
+    connected: ConnectedTotals | None = None
     draw: int = 1
     drawn_test_accuracy: float | None = None
 
@@ -36,18 +37,18 @@ class RoundSummary(NamedTuple):
     test_accuracy: Interval
     early_stop: Interval
     early_stop_accuracy: Interval
-    outcomes: list[RoundResult]
+    results: list[RoundResult]
 
 
 def round_result(run: Run, seed: int, number: int, draw: int = 1) -> RoundResult:
-    """What one round of one seed came to."""
+    """The result of one round of one seed, from its files."""
 
     header, rows = run.header(seed, number), run.metrics(seed, number)
-    last, stop = rows[-1], next(row for row in rows if row['early_stop'])
-    carries = header.get('carrying')
-    return RoundResult(seed, header['kept'], header['density'], last['test_accuracy'], stop['iteration'],
-                   stop['test_accuracy'], current_engine_name(header.get('engine', '')), ConnectedTotals(**carries) if carries else None, draw,
-                   header.get('drawn_test_accuracy'))
+    stop = next(row for row in rows if row['early_stop'])
+    return RoundResult(
+        seed, header['kept'], header['density'], rows[-1]['test_accuracy'], stop['iteration'], stop['test_accuracy'],
+        current_engine_name(header.get('engine', '')), connected_totals_of(header), draw,
+        header.get('drawn_test_accuracy'))
 
 
 def summary_rows(draws: Sequence[Run], seeds: Sequence[int]) -> list[RoundSummary]:
@@ -55,21 +56,37 @@ def summary_rows(draws: Sequence[Run], seeds: Sequence[int]) -> list[RoundSummar
     seed counts once: by its mean over the draws.
     """
 
-    rows = []
-    for number in range(max((run.round_count(seed) for run in draws for seed in seeds), default=0)):
-        found = [round_result(run, seed, number, draw) for draw, run in enumerate(draws, 1) for seed in seeds
-                 if number < run.round_count(seed)]
-        rows.append(RoundSummary(
-            number, found[0].kept, found[0].density, _over_seeds(found, lambda one: one.test_accuracy),
-            _over_seeds(found, lambda one: one.early_stop), _over_seeds(found, lambda one: one.early_stop_accuracy),
-            found))
-    return rows
+    count = max((run.round_count(seed) for run in draws for seed in seeds), default=0)
+    return [_summary(number, _results(draws, seeds, number)) for number in range(count)]
 
 
-def _over_seeds(found: Sequence[RoundResult], value: Callable[[RoundResult], float]) -> Interval:
-    """The mean of a value over seeds, with the interval that these allow."""
+def as_dict(summary: RoundSummary) -> dict[str, Any]:
+    """The row in plain types, with the results of all seeds; accuracies and densities are shares."""
 
-    alike: dict[int, list[float]] = {}
-    for one in found:
-        alike.setdefault(one.seed, []).append(value(one))
-    return confidence_interval([math.fsum(values) / len(values) for values in alike.values()])
+    results = [result._asdict() | {'connected': connected_entry(result.connected)} for result in summary.results]
+    return {'round': summary.number, 'kept': summary.kept, 'density': summary.density,
+            'test_accuracy': summary.test_accuracy._asdict(), 'early_stop': summary.early_stop._asdict(),
+            'early_stop_accuracy': summary.early_stop_accuracy._asdict(), 'seeds': results}
+
+
+def _results(draws: Sequence[Run], seeds: Sequence[int], number: int) -> list[RoundResult]:
+    """The results of a round in all draws, of the seeds that have it."""
+
+    return [round_result(run, seed, number, draw) for draw, run in enumerate(draws, 1) for seed in seeds
+            if number < run.round_count(seed)]
+
+
+def _summary(number: int, results: list[RoundResult]) -> RoundSummary:
+    return RoundSummary(
+        number, results[0].kept, results[0].density, _over_seeds(results, lambda result: result.test_accuracy),
+        _over_seeds(results, lambda result: result.early_stop),
+        _over_seeds(results, lambda result: result.early_stop_accuracy), results)
+
+
+def _over_seeds(results: Sequence[RoundResult], value: Callable[[RoundResult], float]) -> Interval:
+    """Mean and interval of a value over seeds, each counted by its mean over the draws."""
+
+    by_seed: dict[int, list[float]] = {}
+    for result in results:
+        by_seed.setdefault(result.seed, []).append(value(result))
+    return confidence_interval([math.fsum(values) / len(values) for values in by_seed.values()])

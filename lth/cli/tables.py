@@ -46,12 +46,12 @@ def print_run(
     rows = summary_table.summary_rows([run], seeds)
     beside = {name: _own_rows(control, seeds) for name, control in (controls or {}).items()}
     if as_json:
-        found = {name: [_row_object(row) for row in others.values()] for name, others in beside.items()}
+        found = {name: [summary_table.as_dict(row) for row in others.values()] for name, others in beside.items()}
         print(json.dumps(run_object(run, seeds) | ({'controls': found} if found else {}), indent=2))
         return
     trained = _settings(run).finds != 'gems'
     # Beside controls the table has no room for them.
-    carries = trained and not controls and any(one.carrying for row in rows for one in row.outcomes)
+    carries = trained and not controls and any(one.connected for row in rows for one in row.results)
     cells = []
     for row in rows:
         cells.append([str(row.number), *_cells(row, carries=carries, trained=trained)])
@@ -61,7 +61,7 @@ def print_run(
         'round', 'left %', 'kept', *['inputs', 'units'] * carries, 'test %',
         *['early stop', 'test % there'] * trained], cells))
     out.print(_legend(carries=carries, trained=trained), highlight=False)
-    if drawn := [one.drawn_test_accuracy for one in rows[-1].outcomes if one.drawn_test_accuracy is not None]:
+    if drawn := [one.drawn_test_accuracy for one in rows[-1].results if one.drawn_test_accuracy is not None]:
         out.print(f'Masks drawn from the scores, mean of {_settings(run).sampled_masks} for each seed: test % {percent(confidence_interval(drawn))}',
                   highlight=False)
     if (draws := max(map(len, (controls or {}).values()), default=1)) > 1:
@@ -88,7 +88,7 @@ def run_object(run: Run, seeds: Sequence[int]) -> dict[str, Any]:
 
     return {
         'run': str(run.folder), 'model': run.recipe['model']['name'], 'dataset': run.recipe['data']['name'],
-        'seeds': list(seeds), 'rounds': [_row_object(row) for row in summary_table.summary_rows([run], seeds)]}
+        'seeds': list(seeds), 'rounds': [summary_table.as_dict(row) for row in summary_table.summary_rows([run], seeds)]}
 
 
 def percent(value: Interval) -> str:
@@ -116,8 +116,8 @@ def _legend(*, carries: bool, trained: bool) -> str:
 def _carrying(row: summary_table.RoundSummary) -> list[str]:
     """Inputs and units that carry anything, means over the seeds; nothing where it is not known of all."""
 
-    found = [one.carrying for one in row.outcomes if one.carrying]
-    if len(found) < len(row.outcomes):
+    found = [one.connected for one in row.results if one.connected]
+    if len(found) < len(row.results):
         return ['', '']
     return [f'{statistics.mean(counts):,.0f}' for counts in zip(*((one.inputs, one.units) for one in found))]
 
@@ -138,11 +138,3 @@ def number(value: Interval) -> str:
 def _cells(row: summary_table.RoundSummary, *, carries: bool, trained: bool) -> list[str]:
     return [f'{100 * row.density:.2f}', f'{row.kept:,}', *_carrying(row) * carries, percent(row.test_accuracy),
             *[count(row.early_stop), percent(row.early_stop_accuracy)] * trained]
-
-
-def _row_object(row: summary_table.RoundSummary) -> dict[str, Any]:
-    return {
-        'round': row.number, 'kept': row.kept, 'density': row.density, 'test_accuracy': row.test_accuracy._asdict(),
-        'early_stop': row.early_stop._asdict(), 'early_stop_accuracy': row.early_stop_accuracy._asdict(),
-        'seeds': [outcome._asdict() | {'carrying': outcome.carrying and outcome.carrying._asdict()}
-                  for outcome in row.outcomes]}

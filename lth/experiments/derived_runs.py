@@ -61,7 +61,7 @@ def source_rounds(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine
         raise LthError(f'{run.folder} has no round {max(numbers)} of all seeds {list(seeds)}, and this run starts from '
                        'it. Let that search go on first.')
     if not settings.fits_output_layer:
-        return replace(stored, rounds=tuple(stored.rounds[number] for number in numbers))
+        return replace(stored, numbers=tuple(numbers))
     initial = initial_ticket(plan.network, [rng.derive_seed(seed, 'output') for seed in seeds], engine.device)
     rounds = [stored[number] for number in numbers]
     return [replace(round_, ticket=transplant(round_.ticket, run.network, plan.network, initial)) for round_ in rounds]

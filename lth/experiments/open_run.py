@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from lth.errors import LthError
 from lth.experiments.plan import Plan, make_plan
+from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
@@ -89,7 +90,7 @@ def _planned(folder: Path, recipe: Raw) -> Plan:
     try:
         return make_plan(recipe, str(folder / 'recipe.yaml'))
     except LthError as error:
-        places = [session['directory'] for session in Run.sessions_in(folder) if 'directory' in session]
+        places = [session['directory'] for session in sessions.read(folder) if 'directory' in session]
         if not places or places[-1] == os.getcwd() or ':' not in f'{recipe["model"]["name"]}{recipe["data"]["name"]}':
             raise
         raise LthError(f'{error} The run was begun in {places[-1]}: evaluate it from there.') from None

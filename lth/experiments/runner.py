@@ -16,6 +16,7 @@ from lth.experiments import derived_runs, provenance
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward
 from lth.pruning.tickets import Round
+from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.system import file_lock, processes
 from lth.system.files import Raw
@@ -185,7 +186,8 @@ class _SessionRecorder:
         first = self._entry['rounds'] == 0
         seconds = round(time.monotonic() - self._start, 1)
         self._entry.update(seconds=seconds, rounds=self._entry['rounds'] + len(progress.seeds))
-        self._run.record_session(self._entry, first=first)
+        record = sessions.add if first else sessions.update
+        record(self._run.folder, self._entry)
         self._reporter.round_saved(progress)
 
 

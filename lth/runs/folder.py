@@ -1,36 +1,37 @@
-"""The run folder: what was asked (recipe.yaml), where it ran (environment.json), and every whole round of every seed.
+"""The run folder: the recipe (recipe.yaml), where it was run (environment.json), and the completed rounds of each seed.
 
     seed-0/round-00/   mask.safetensors   ticket.safetensors   trained.safetensors   metrics.jsonl
 
-A round exists if its folder has its final name. Seeds trained together are stored apart, so each folder is what it
-would be alone. What its files hold is told in round_files.py.
+A round exists if its folder has its final name. Seeds that were trained together are stored separately, so a folder
+does not depend on the other seeds. The content of its files is described in round_files.py.
 """
-import json
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import torch
 from torch import Tensor
 
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.pruning.tickets import Round, SearchState, Ticket
+from lth.pruning.tickets import Round
+from lth.runs import sessions
+from lth.runs.metrics_file import Row
 from lth.runs.round_files import RoundFiles
+from lth.runs.stacking import stack_rounds
 from lth.system import files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
-from lth.training.engines.names import EngineChoice, engine_choice
-from lth.training.task import Measurement, Metrics, State
+from lth.training.engines.names import EngineChoice
 
 
 @dataclass(frozen=True)
 class Run:
-    """A folder of rounds of one recipe and one network. `lit` (C, H, W), which only what saves must know, are the
-    pixels that are not 0 in every picture, None if all are.
+    """The folder of a run with this recipe and network. `nonzero_pixels` (C, H, W) marks the pixels that are not 0 in
+    every image, None if all are; it is needed only to save rounds.
     """
 
     folder: Path
@@ -39,7 +40,7 @@ class Run:
     nonzero_pixels: Tensor | None = field(default=None, compare=False)
 
     def stored_recipe(self) -> Raw | None:
-        """The recipe in the folder, None if there is no run yet; an LthError if there is something that is no run."""
+        """The recipe in the folder, None if there is no run yet. LthError if the folder has other content."""
 
         path = self.folder / 'recipe.yaml'
         if path.exists():
@@ -48,18 +49,19 @@ class Run:
             raise LthError(f'{self.folder} is a file. Choose another folder with --run.')
         entries = self.folder.iterdir() if self.folder.exists() else ()
         if any(not entry.name.startswith('.') and entry.suffix != '.partial' for entry in entries):
-            raise LthError(f'{self.folder} is not empty and is no run of lth: it has no recipe.yaml. '
-                           'Choose another folder with --run.')
+            raise LthError(f'{self.folder} is not empty and is not a run: it has no recipe.yaml. Choose another folder '
+                           'with --run.')
         return None
 
     def seeds(self) -> list[int]:
-        """The seeds with at least one whole round."""
+        """The seeds with at least one completed round."""
 
-        found = [re.fullmatch(r'seed-(\d+)', entry.name) for entry in self.folder.glob('seed-*')]
-        return sorted(seed for seed in (int(match[1]) for match in found if match) if self.round_count(seed))
+        matches = (re.fullmatch(r'seed-(\d+)', entry.name) for entry in self.folder.glob('seed-*'))
+        seeds = [int(match[1]) for match in matches if match]
+        return sorted(seed for seed in seeds if self.round_count(seed))
 
     def round_count(self, seed: int) -> int:
-        """How many whole rounds a seed has, counted from round 0."""
+        """Number of completed rounds of a seed, from round 0 to the first that is missing."""
 
         number = 0
         while self.round_folder(seed, number).is_dir():
@@ -67,94 +69,65 @@ class Run:
         return number
 
     def round_folder(self, seed: int, number: int) -> Path:
-        """Where a round of a seed lies."""
+        """The folder of a round of a seed."""
 
         return self.folder / f'seed-{seed}' / f'round-{number:02d}'
 
+    def load_round(self, seed: int, number: int) -> Round:
+        """One round of one seed, R = 1. LthError if its files do not fit the network or each other."""
+
+        return self._files(seed, number).load()
+
     def stored_rounds(self, seeds: Sequence[int], device: torch.device) -> 'StoredRounds':
-        """The rounds that all of these seeds have, to be read onto the device."""
+        """The rounds that all these seeds have, each read onto the device when it is used."""
 
-        whole = min(self.round_count(seed) for seed in seeds)
-        return StoredRounds(tuple((self, number) for number in range(whole)), tuple(seeds), device)
+        count = min(self.round_count(seed) for seed in seeds)
+        return StoredRounds(self, tuple(range(count)), tuple(seeds), device)
 
-    def save(self, found: Round, seeds: Sequence[int]) -> None:
-        """Puts a round of each seed in place; each is whole or absent whatever happens."""
+    def header(self, seed: int, number: int) -> Header:
+        """The facts about a round, read without its tensors."""
+
+        return self._files(seed, number).header()
+
+    def metrics(self, seed: int, number: int) -> list[Row]:
+        """The measurements of a round, one a row."""
+
+        return self._files(seed, number).metrics()
+
+    def save(self, round_: Round, seeds: Sequence[int]) -> None:
+        """Save a round of these seeds. The round of a seed is either complete or absent, whatever happens. LthError if
+        the folder has this round already and it is different.
+        """
 
         self.folder.mkdir(parents=True, exist_ok=True)
         if not (self.folder / 'recipe.yaml').exists():
             files.write(self.folder / 'recipe.yaml', files.dump_yaml(self.recipe).encode())
         for replicate, seed in enumerate(seeds):
-            self._put(self._files(seed, found.number), found, replicate)
+            _save(self._files(seed, round_.number), round_, replicate)
 
     def sessions(self) -> list[Raw]:
-        """The entries of environment.json."""
+        """The entries of environment.json, one for each session that completed a round."""
 
-        return self.sessions_in(self.folder)
-
-    @staticmethod
-    def sessions_in(folder: Path) -> list[Raw]:
-        """The entries of the environment.json of a run folder."""
-
-        path = folder / 'environment.json'
-        entries = files.read_json(path) if path.exists() else []
-        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-            raise LthError(f'{path} is not a list of sessions: restore it, or delete it; it only records where the run '
-                           'happened.')
-        return entries
+        return sessions.read(self.folder)
 
     def engine_choice(self) -> EngineChoice | None:
-        """The choice of engine that the run was made with last, None if nothing is recorded yet."""
+        """The engine chosen in the last session, None before the first."""
 
-        for session in self.sessions()[-1:]:
-            # Versions that recorded no choice had only the eager engine on a CPU.
-            return engine_choice(session.get('choice', 'eager' if session.get('device') == 'cpu' else 'auto'))
-        return None
+        return sessions.last_engine_choice(self.folder)
 
     def leftovers(self) -> list[Path]:
-        """What a session that was killed had begun to write."""
+        """Incomplete files and folders of a session that was killed while it wrote them."""
 
         return [*self.folder.glob('*.partial'), *self.folder.glob('seed-*/*.partial')]
 
     def remove_leftovers(self) -> None:
-        """Clears left-overs away."""
+        """Delete the leftovers."""
 
-        for left_over in self.leftovers():
-            if left_over.is_dir():
-                shutil.rmtree(left_over)
+        for leftover in self.leftovers():
+            if leftover.is_dir():
+                shutil.rmtree(leftover)
             else:
-                left_over.unlink()
-
-    def record_session(self, session: Raw, *, first: bool) -> None:
-        """Adds a session to environment.json, or brings the last one up to date."""
-
-        before = self.sessions() if first else self.sessions()[:-1]
-        files.write(self.folder / 'environment.json', json.dumps([*before, session], indent=2).encode())
-
-    def load_round(self, seed: int, number: int) -> Round:
-        """One round of one seed, R = 1, every file checked against the network."""
-
-        return self._files(seed, number).load()
-
-    def header(self, seed: int, number: int) -> Header:
-        """What the trained weights' file says of itself."""
-
-        return self._files(seed, number).header()
-
-    def metrics(self, seed: int, number: int) -> list[dict[str, Any]]:
-        """The measurements of a round, one a row."""
-
-        return self._files(seed, number).metrics()
-
-    def _put(self, place: RoundFiles, found: Round, replicate: int) -> None:
-        """A round of one seed in its folder; one that is there already must be the same."""
-
-        contents = place.contents(found, replicate)
-        if not place.folder.exists():
-            files.write_folder(place.folder, contents)
-        elif any((place.folder / name).read_bytes() != content for name, content in contents.items()):
-            raise LthError(f'{place.folder} is there already and differs from the round just found: an earlier round '
-                           'was replaced, or it was made with other threads or on another device. Move it and the '
-                           'later rounds beside it away, and the same command makes them again.')
+                leftover.unlink()
 
     def _files(self, seed: int, number: int) -> RoundFiles:
         return RoundFiles(self.round_folder(seed, number), self.recipe, self.network, seed, number, self.nonzero_pixels)
@@ -162,17 +135,15 @@ class Run:
 
 @dataclass(frozen=True)
 class StoredRounds(Sequence[Round]):
-    """Rounds of some seeds, each stacked and read when it is asked for; pasts of several runs can be added."""
+    """Rounds of a run with these numbers, for some seeds. Each is read and stacked, R = number of seeds, when used."""
 
-    rounds: tuple[tuple[Run, int], ...]
+    run: Run
+    numbers: tuple[int, ...]
     seeds: tuple[int, ...]
     device: torch.device
 
     def __len__(self) -> int:
-        return len(self.rounds)
-
-    def __add__(self, later: 'StoredRounds') -> 'StoredRounds':
-        return replace(self, rounds=self.rounds + later.rounds)
+        return len(self.numbers)
 
     @overload
     def __getitem__(self, index: int) -> Round: ...
@@ -182,44 +153,19 @@ class StoredRounds(Sequence[Round]):
 
     def __getitem__(self, index: int | slice) -> 'Round | StoredRounds':
         if isinstance(index, slice):
-            return replace(self, rounds=self.rounds[index])
-        run, number = self.rounds[index]
-        return _together([run.load_round(seed, number).to(self.device) for seed in self.seeds])
+            return replace(self, numbers=self.numbers[index])
+        number = self.numbers[index]
+        return stack_rounds([self.run.load_round(seed, number).to(self.device) for seed in self.seeds])
 
 
-def _together(alone: list[Round]) -> Round:
-    """The same round of several seeds as one, along the leading axis R."""
+def _save(place: RoundFiles, round_: Round, replicate: int) -> None:
+    """Write a round of one seed, unless the same round is there already."""
 
-    def buffers(of: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        return {name: torch.cat([one[name] for one in of]) for name in of[0]}
-
-    tickets, states = [one.ticket for one in alone], [one.trained for one in alone]
-    ticket = Ticket(torch.cat([one.mask for one in tickets]), torch.cat([one.weights for one in tickets]),
-                    buffers([one.buffers for one in tickets]), tickets[0].iteration)
-    trained = State(torch.cat([one.weights for one in states]),
-                    buffers([one.buffers for one in states]), states[0].step, engine=states[0].engine,
-                    history=tuple(map(_measured, *(one.history for one in states))))
-    searches = [one.search for one in alone if one.search]
-    if not searches:
-        return Round(alone[0].number, ticket, trained)
-    search = SearchState(torch.cat([one.scores for one in searches]), _joined([one.optimizer for one in searches]),
-                    tuple(drawn for one in searches for drawn in one.drawn))
-    return Round(alone[0].number, ticket, trained, search)
-
-
-def _measured(*alone: Measurement) -> Measurement:
-    """The measurements of several seeds at one iteration as one."""
-
-    def score(parts: Sequence[Metrics | None]) -> Metrics:
-        whole = [part for part in parts if part]
-        return Metrics(tuple(part.loss[0] for part in whole), tuple(part.accuracy[0] for part in whole))
-
-    train = score([one.train for one in alone]) if alone[0].train else None
-    return Measurement(alone[0].iteration, train, score([one.validation for one in alone]),
-                       score([one.test for one in alone]))
-
-
-def _joined(parts: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Optimizers' states as one; a count of steps is one for all."""
-
-    return {name: parts[0][name] if name == 'step' else torch.cat([part[name] for part in parts]) for name in parts[0]}
+    contents = place.encode(round_, replicate)
+    if not place.folder.exists():
+        files.write_folder(place.folder, contents)
+    # Encoded again, since an earlier version may have written the same round in other words.
+    elif place.encode(place.load(), 0) != contents:
+        raise LthError(f'{place.folder} exists already and differs from the round that was just trained: an earlier '
+                       'round was replaced, or it was trained with another number of threads or on another device. '
+                       'Move it and the later rounds next to it away, and repeat the command to train them again.')

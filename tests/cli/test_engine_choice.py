@@ -137,7 +137,7 @@ def test_the_table_and_evaluate_tell_what_carries(lth):
     table = lth(*LADDER, '--engine', 'sparse')
     assert 'inputs' in table.out and 'those that still carry anything' in table.out
     rounds = json.loads(lth(*LADDER, '--json').out)['rounds']
-    carrying = [one['seeds'][0]['carrying'] for one in rounds]
+    carrying = [one['seeds'][0]['connected'] for one in rounds]
     assert carrying[0] == {'inputs': 61, 'of_inputs': 64, 'units': 410, 'of_units': 410}
     assert carrying[4]['units'] <= 410
     found = json.loads(lth('evaluate', 'lenet-300-100-digits/seed-0/round-00', '--json').out)['evaluations'][0]

@@ -1,0 +1,57 @@
+"""Rounds of single seeds stacked along the replicate axis R, as training takes them."""
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lth.models.network import Buffers
+from lth.pruning.tickets import Round, SearchState, Ticket
+from lth.training.task import Measurement, Metrics, State
+
+
+def stack_rounds(rounds: Sequence[Round]) -> Round:
+    """The same round of several seeds, R = 1 each, as one with R = the number of seeds."""
+
+    searches = [round_.search for round_ in rounds if round_.search]
+    return Round(
+        rounds[0].number, _stack_tickets([round_.ticket for round_ in rounds]),
+        _stack_states([round_.trained for round_ in rounds]), _stack_searches(searches) if searches else None)
+
+
+def _stack_tickets(tickets: Sequence[Ticket]) -> Ticket:
+    masks, weights = ([getattr(ticket, name) for ticket in tickets] for name in ('mask', 'weights'))
+    buffers = _stack_tensors([ticket.buffers for ticket in tickets])
+    return Ticket(torch.cat(masks), torch.cat(weights), buffers, tickets[0].iteration)
+
+
+def _stack_states(states: Sequence[State]) -> State:
+    history = tuple(map(_stack_measurements, *(state.history for state in states)))
+    buffers = _stack_tensors([state.buffers for state in states])
+    return State(torch.cat([state.weights for state in states]), buffers, states[0].step, history=history,
+                 engine=states[0].engine)
+
+
+def _stack_searches(searches: Sequence[SearchState]) -> SearchState:
+    """Scores and optimizer states; the optimizer's step count is the same for all seeds."""
+
+    vectors = [{name: tensor for name, tensor in search.optimizer.items() if name != 'step'} for search in searches]
+    steps = {name: tensor for name, tensor in searches[0].optimizer.items() if name == 'step'}
+    optimizer = steps | _stack_tensors(vectors)
+    drawn = tuple(accuracy for search in searches for accuracy in search.drawn)
+    return SearchState(torch.cat([search.scores for search in searches]), optimizer, drawn)
+
+
+def _stack_tensors(parts: Sequence[Buffers]) -> dict[str, Tensor]:
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _stack_measurements(*measurements: Measurement) -> Measurement:
+    train = [measurement.train for measurement in measurements if measurement.train]
+    return Measurement(
+        measurements[0].iteration, _stack_metrics(train) if train else None,
+        _stack_metrics([measurement.validation for measurement in measurements]),
+        _stack_metrics([measurement.test for measurement in measurements]))
+
+
+def _stack_metrics(parts: Sequence[Metrics]) -> Metrics:
+    return Metrics(tuple(part.loss[0] for part in parts), tuple(part.accuracy[0] for part in parts))

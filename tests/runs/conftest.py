@@ -1,0 +1,25 @@
+"""Rounds of two seeds of a small ResNet, trained once, and a run folder that holds them."""
+from pathlib import Path
+
+import pytest
+
+from lth.algorithms.imp import Settings, find_ticket
+from lth.pruning.tickets import Round
+from lth.runs.folder import Run
+from tests.conftest import make_task
+
+RECIPE = {'model': {'name': 'lenet-300-100'}, 'data': {'name': 'made-up'}, 'training': {'batch_size': 8}}
+
+
+@pytest.fixture(scope='session')
+def rounds() -> list[Round]:
+    task = make_task('resnet20', shape=(3, 8, 8), seeds=(0, 7), length='1 epochs')
+    return list(find_ticket(task, Settings(name='magnitude', rounds=1), ()))
+
+
+@pytest.fixture
+def run(tmp_path: Path, rounds: list[Round]) -> Run:
+    run = Run(tmp_path / 'run', RECIPE, make_task('resnet20', shape=(3, 8, 8)).network)
+    for round_ in rounds:
+        run.save(round_, (0, 7))
+    return run

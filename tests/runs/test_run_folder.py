@@ -1,0 +1,73 @@
+"""The run folder: which rounds exist, what is saved, what is refused, what a killed session leaves."""
+import shutil
+
+import pytest
+import torch
+
+from lth.errors import LthError
+from lth.runs.folder import Run
+from tests.conftest import make_task
+from tests.runs.conftest import RECIPE
+
+
+def test_stored_rounds_are_read_as_they_were_saved(run, rounds):
+    stored = run.stored_rounds((0, 7), torch.device('cpu'))
+    assert len(stored) == 2
+    for read, saved in zip(stored, rounds, strict=True):
+        assert read.number == saved.number and read.ticket.iteration == saved.ticket.iteration
+        assert read.trained.history == saved.trained.history
+        assert torch.equal(read.ticket.mask, saved.ticket.mask)
+        assert torch.equal(read.ticket.weights, saved.ticket.weights)
+        assert torch.equal(read.trained.weights, saved.trained.weights)
+        assert all(torch.equal(read.ticket.buffers[name], buffer) for name, buffer in saved.ticket.buffers.items())
+
+
+def test_a_slice_of_stored_rounds_holds_the_later_ones(run, rounds):
+    later = run.stored_rounds((7, 0), torch.device('cpu'))[1:]
+    assert [round_.number for round_ in later] == [1]
+    assert torch.equal(later[0].ticket.mask, rounds[1].ticket.mask.flip(0))
+
+
+def test_a_seed_trained_with_others_is_saved_as_if_alone(run, rounds):
+    assert [path.name for path in sorted(run.folder.iterdir())] == ['recipe.yaml', 'seed-0', 'seed-7']
+    assert sorted(path.name for path in run.round_folder(7, 1).iterdir()) == [
+        'mask.safetensors', 'metrics.jsonl', 'ticket.safetensors', 'trained.safetensors']
+    assert torch.equal(run.load_round(7, 1).ticket.weights[0], rounds[1].ticket.weights[1])
+
+
+def test_a_round_exists_only_under_its_final_name(run):
+    run.round_folder(0, 1).rename(run.round_folder(0, 1).with_suffix('.partial'))
+    assert (run.round_count(0), run.round_count(7), run.round_count(3)) == (1, 2, 0)
+    assert len(run.stored_rounds((0, 7), torch.device('cpu'))) == 1 and run.seeds() == [0, 7]
+
+
+def test_a_seed_without_a_completed_round_is_not_listed(run):
+    shutil.rmtree(run.round_folder(7, 0))
+    (run.folder / 'seed-x').mkdir()
+    assert run.seeds() == [0]
+
+
+def test_saving_a_round_again_is_accepted_only_if_it_is_the_same(run, rounds):
+    run.save(rounds[1], (0, 7))
+    path = run.round_folder(7, 1) / 'metrics.jsonl'
+    path.write_text(path.read_text().replace('"iteration": 0', '"iteration": 1'))
+    with pytest.raises(LthError, match='exists already and differs'):
+        run.save(rounds[1], (0, 7))
+
+
+def test_leftovers_of_a_killed_session_are_removed_and_do_not_count_as_other_content(tmp_path):
+    run = Run(tmp_path, RECIPE, make_task().network)
+    (tmp_path / 'recipe.yaml.123.partial').write_text('mod')
+    (tmp_path / '.lock').write_text('')
+    assert run.stored_recipe() is None
+    (tmp_path / 'seed-0' / 'round-00.partial').mkdir(parents=True)
+    run.remove_leftovers()
+    assert sorted(path.name for path in tmp_path.rglob('*')) == ['.lock', 'seed-0']
+
+
+def test_a_folder_with_other_content_is_refused(tmp_path):
+    (tmp_path / 'thesis.tex').write_text('')
+    with pytest.raises(LthError, match='is not empty and is not a run'):
+        Run(tmp_path, RECIPE, make_task().network).stored_recipe()
+    with pytest.raises(LthError, match='thesis.tex is a file'):
+        Run(tmp_path / 'thesis.tex', RECIPE, make_task().network).stored_recipe()
