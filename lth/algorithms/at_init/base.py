@@ -139,8 +139,8 @@ def batch_losses(
 
     module = task.network.bind(weights.clone(), {name: buffer.clone() for name, buffer in buffers.items()})
     epoch = Batches(task, weights.dtype)
-    epoch.begin(0)
-    inputs = [epoch.at(columns) for columns in epoch.columns[:batches]]
+    epoch.start_epoch(0)
+    inputs = [epoch.batch(columns) for columns in epoch.columns[:batches]]
 
     def loss(number: int) -> Tensor:
         images, labels = inputs[number]

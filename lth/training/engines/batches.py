@@ -1,4 +1,4 @@
-"""The batches of an epoch: from pictures that live on the device, for all replicates, or streamed, for one."""
+"""The batches of an epoch: images in memory, for all replicates at once, or a stream of images, for one replicate."""
 from collections.abc import Iterator
 
 import torch
@@ -9,7 +9,10 @@ from lth.training.task import Task
 
 
 class Batches:
-    """Order, places and flips of one epoch at a time, in tensors that stay in place: what a captured graph reads."""
+    """Order, crops and flips of one epoch at a time, in tensors at fixed addresses, as a captured graph needs them.
+
+    `columns` (steps, B) holds the columns of each step's batch in the epoch.
+    """
 
     def __init__(self, task: Task, dtype: torch.dtype) -> None:
         device, settings = task.engine.device, task.data_settings
@@ -17,51 +20,51 @@ class Batches:
         self._count = task.steps_per_epoch * task.training.batch_size
         shape = (len(task.seeds), self._count)
         self._rows = torch.zeros(shape, dtype=torch.int64, device=device)
-        self._places = torch.zeros((*shape, 4 if settings.resized_crop else 2), device=device)
-        self._places = self._places if settings.resized_crop else self._places.to(torch.int64)
+        if settings.resized_crop:
+            self._boxes = torch.zeros((*shape, 4), device=device)
+        else:
+            self._boxes = torch.zeros((*shape, 2), dtype=torch.int64, device=device)
         self._flips = torch.zeros(shape, dtype=torch.bool, device=device)
-        self._averages = [
-            torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std)]
-        self._shown = task.network.shape[1:]
-        self._room = task.data.shape[1] - self._shown[0] + 2 * settings.crop
-        self._moving = settings.moves
+        self._mean, self._std = (
+            torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
+        self._size = task.network.shape[1:]
+        self._margin = task.data.shape[1] - self._size[0] + 2 * settings.crop
         self._stream: Iterator[Tensor] | None = None
         self.columns = torch.arange(self._count, device=device).view(task.steps_per_epoch, -1)
 
-    def begin(self, epoch: int) -> None:
-        """Draws an epoch, alike on every device."""
+    def start_epoch(self, epoch: int) -> None:
+        """Draw order, crops and flips of an epoch. They are the same on every device."""
 
         self._stream = None
         settings = self._task.data_settings
         for row, (seed, (training, _)) in enumerate(zip(self._task.seeds, self._task.splits, strict=True)):
             self._rows[row].copy_(sampling.epoch_order(training, seed, epoch)[:self._count])
-            if self._moving:
-                self._places[row].copy_(sampling.crop_boxes(self._count, settings, seed, epoch, margin=self._room))
+            if settings.moves:
+                self._boxes[row].copy_(sampling.crop_boxes(self._count, settings, seed, epoch, margin=self._margin))
                 self._flips[row].copy_(sampling.flips(self._count, settings, seed, epoch))
 
-    def at(self, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """The batch in these columns of the epoch, (B,): pictures (R, B, C, H, W) and classes (R, B)."""
+    def batch(self, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the batch in these columns (B,) of the epoch: images (R, B, C, H, W) and labels (R, B)."""
 
         rows = self._rows.index_select(1, columns)
-        train = self._task.data.train
-        images = train.images[rows] if isinstance(train.images, Tensor) else self._streamed(train.images, columns)
-        # Rounded to bf16, a crop would lie half a pixel off.
+        train, settings = self._task.data.train, self._task.data_settings
+        images = train.images[rows] if isinstance(train.images, Tensor) else self._next_streamed(train.images, columns)
+        # In bf16 the rounding of coordinates would shift a crop by half a pixel.
         with torch.autocast(rows.device.type, enabled=False):
-            images = self._moved(images, columns) if self._moving else images
-            pictures = sampling.normalize(images, self._task.data_settings, *self._averages).to(self._dtype)
-        return pictures, train.labels[rows]
+            images = self._augment(images, columns) if settings.moves else images
+            images = sampling.normalize(images, settings, self._mean, self._std).to(self._dtype)
+        return images, train.labels[rows]
 
-    def _moved(self, images: Tensor, columns: Tensor) -> Tensor:
-        """Pictures cut and mirrored: (R, B, C, H, W) -> (R, B, C, *shown)."""
+    def _augment(self, images: Tensor, columns: Tensor) -> Tensor:
+        """Crop and flip images: (R, B, C, H, W) -> (R, B, C, *size)."""
 
-        places, flips = self._places.index_select(1, columns), self._flips.index_select(1, columns)
-        moved = sampling.augment(
-            images.flatten(0, 1), places.flatten(0, 1), flips.flatten(0, 1), padding=self._task.data_settings.crop,
-            size=self._shown)
-        return moved.view(*images.shape[:3], *self._shown)
+        crops, flips = (values.index_select(1, columns).flatten(0, 1) for values in (self._boxes, self._flips))
+        padding = self._task.data_settings.crop
+        augmented = sampling.augment(images.flatten(0, 1), crops, flips, padding=padding, size=self._size)
+        return augmented.view(*images.shape[:3], *self._size)
 
-    def _streamed(self, images: Stream, columns: Tensor) -> Tensor:
-        """The next batch of the one replicate; the first that is asked for in an epoch tells where to begin."""
+    def _next_streamed(self, images: Stream, columns: Tensor) -> Tensor:
+        """Return the next batch of the one replicate. The first call in an epoch starts the stream at its columns."""
 
         if self._stream is None:
             self._stream = images.batches(self._rows[0, int(columns[0]):].cpu(), len(columns))

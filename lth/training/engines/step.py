@@ -1,4 +1,4 @@
-"""One training step of all replicates on tensors in place: the plain engine runs it, the CUDA graph captures it."""
+"""One training step of all replicates on tensors in place: the eager engine runs it, the CUDA engine captures it."""
 from collections.abc import Callable
 
 import torch
@@ -8,98 +8,123 @@ from lth.models.network import Buffers, Network
 from lth.recipes.schema import AdamW
 from lth.training.engines.backward import Backward, make_backward
 from lth.training.engines.batches import Batches
-from lth.training.engines.cuda.packed import PackedWeights
+from lth.training.engines.cuda.packed import Packing
 from lth.training.engines.mask_hold import MaskHold
 from lth.training.engines.optimizers import make_optimizer
 from lth.training.task import Parametrization, State, Task
 
-# How a pass is made for a network, its weights (R, N) and buffers.
-Pass = Callable[[Network, Tensor, Buffers], Backward]
+# Makes the pass of a network for its weights (R, N) and buffers, as `make_backward` does.
+BackwardFactory = Callable[[Network, Tensor, Buffers], Backward]
 
 
 class TrainingStep:
-    """The tensors of a span of training, and the step on them. `learned` is the vector of weights, (R, N), or what a
-    parametrization makes weights of, (R, L).
+    """A training step and the tensors that it reads and writes.
+
+    `learned` is the vector that the optimizer changes: the network's weights (R, N), the parameters of a
+    parametrization (R, L), or with a packing only the weights that are not held (R, K). States that go in and out hold
+    the weights (R, N) also with a packing.
     """
 
     def __init__(
-            self, task: Task, state: State, parametrization: Parametrization | None = None, *, rate: float | Tensor,
-            backward: Pass = make_backward) -> None:
+            self, task: Task, state: State, *, parametrization: Parametrization | None = None,
+            packing: Packing | None = None, rate: float | Tensor, backward: BackwardFactory = make_backward) -> None:
         self.batches = Batches(task, state.weights.dtype)
-        self.learned = state.weights.clone()
+        self.learned = packing.pack(state.weights) if packing else state.weights.clone()
+        self._network, self._parametrization, self._packing = task.network, parametrization, packing
         self._buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
-        self._parametrization = parametrization
-        self._weights = parametrization.weights(self.learned, state.step) if parametrization else self.learned
+        self._weights = self._network_weights(state)
         self._backward = backward(task.network, self._weights, self._buffers)
         stepped = self._backward
-        if parametrization:
+        if parametrization or packing:
             self.learned.grad = torch.zeros_like(self.learned)
-            self._flat = torch.zeros_like(self._weights) if self._weights.grad is None else self._weights.grad
-            stepped = Backward([self.learned], lambda flat: [flat], stepped.run)
+            self._gradient = torch.zeros_like(self._weights) if self._weights.grad is None else self._weights.grad
+            stepped = Backward([self.learned], lambda vector: [vector], stepped.run)
         settings, decay = task.training.optimizer, parametrization.decay if parametrization else 0.
-        # AdamW's own decay is no part of the gradient, so what is to be one costs a pass there.
-        self._added = decay if isinstance(settings, AdamW) else 0.
-        self.optimizer = make_optimizer(settings, stepped, self.learned, rate, decay=decay - self._added)
-        self._hold = MaskHold(self.learned)
-        self._network = task.network
+        # AdamW applies its decay to the weights, not to the gradient: the penalty's decay then needs a pass of its own.
+        self._extra_decay = decay if isinstance(settings, AdamW) else 0.
+        self.optimizer = make_optimizer(settings, stepped, self.learned, rate, decay=decay - self._extra_decay)
+        # All packed weights train, so none of them is held.
+        self._hold = None if packing else MaskHold(self.learned)
 
     def load(self, state: State, trainable: Tensor, *, fixed: bool = False) -> None:
-        """Starts from a state, leaving the state's own tensors alone; what lies outside `trainable` (R, L) will keep
-        its bits. Once the step is captured it is `fixed`.
+        """Start from a state, which is copied; hold what lies outside `trainable` (R, L).
+
+        A step that is captured once for several masks must be `fixed`.
         """
 
+        state = self._packing.pack_state(state) if self._packing else state
         self.learned.copy_(state.weights)
         for name, buffer in self._buffers.items():
             buffer.copy_(state.buffers[name])
         for name, tensor in self.optimizer.state.items():
             if state.optimizer:
-                # Engines count steps for each parameter or for all.
-                given = state.optimizer[name]
-                tensor.copy_(given.flatten()[0] if name == 'step' else given)
+                # Some engines count the steps of each parameter, some of all together.
+                saved = state.optimizer[name]
+                tensor.copy_(saved.flatten()[0] if name == 'step' else saved)
             else:
                 tensor.zero_()
-        self._hold.begin(trainable, fixed=fixed)
+        if self._hold:
+            self._hold.begin(trainable, fixed=fixed)
 
-    def step(self, columns: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
-        """Trains on the batch in these columns (B,) of the epoch: losses (R,), right answers (R,)."""
+    def run(self, columns: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
+        """Train on the batch in these columns (B,) of the epoch; return losses (R,) and numbers of correct predictions.
+
+        Only parametrizations with random numbers use `step`.
+        """
 
         if self._parametrization:
             self._parametrization.weights(self.learned, step, self._weights)
-        losses, correct = self._backward.run(*self.batches.at(columns))
-        if self._parametrization:
-            assert self.learned.grad is not None
-            self._teach(self._parametrization, self.learned.grad)
-            if self._added:
-                self.learned.grad.add_(self.learned, alpha=self._added)
+        if self._packing:
+            self._packing.unpack_into(self._weights, self.learned)
+        losses, correct = self._backward.run(*self.batches.batch(columns))
+        if self.learned is not self._weights:
+            self._write_gradient()
         self.optimizer.stepper.step()
         if self._parametrization:
             self._parametrization.project(self.learned)
-        self._hold.restore()
+        if self._hold:
+            self._hold.restore()
         return losses, correct
 
     def state(self, step: int) -> State:
-        """A copy of where training is."""
+        """Return a copy of the current state, at iteration `step`."""
 
         optimizer = {name: tensor.clone() for name, tensor in self.optimizer.state.items()}
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
-        return State(self.learned.clone(), buffers, step, optimizer)
+        state = State(self.learned.clone(), buffers, step, optimizer)
+        return self._packing.unpack_state(state) if self._packing else state
 
-    def _teach(self, parametrization: Parametrization, gradient: Tensor) -> None:
-        """Hands the gradient of the weights on to what is learned, into (R, L); that of what is not prunable is left
-        out.
-        """
+    def _network_weights(self, state: State) -> Tensor:
+        """Return the tensor that the network reads its weights from: (R, N)."""
+
+        if self._parametrization:
+            return self._parametrization.weights(self.learned, state.step)
+        return state.weights.clone() if self._packing else self.learned
+
+    def _write_gradient(self) -> None:
+        """Compute the gradient of the learned parameters from the gradient of the weights."""
+
+        gradient = self.learned.grad
+        assert gradient is not None
+        if self._packing:
+            gradient.copy_(self._packing.pack(self._gradient))
+        if self._parametrization:
+            self._write_parameter_gradient(self._parametrization, gradient)
+        if self._extra_decay:
+            gradient.add_(self.learned, alpha=self._extra_decay)
+
+    def _write_parameter_gradient(self, parametrization: Parametrization, out: Tensor) -> None:
+        """Write the gradient of a parametrization into `out` (R, L), from the gradients of the prunable weights."""
 
         if self._weights.grad is not None:
-            whole = isinstance(parametrization, PackedWeights)
-            flat = self._weights.grad if whole else self._weights.grad[:, :self.learned.shape[1]]
-            parametrization.gradient(self.learned, flat, gradient)
+            parametrization.gradient(self.learned, self._weights.grad[:, :self.learned.shape[1]], out)
             return
         for slot, parameter in zip(self._network.layout.prunable_slots, self._backward.parameters):
             assert parameter.grad is not None
-            part = self._flat[:, slot.start:slot.stop]
+            part = self._gradient[:, slot.start:slot.stop]
             if len(slot.shape) == 2 and parameter.grad.is_contiguous():
-                # It lies as the vector does, so it need not be copied: 0.02 ms of LeNet's 0.15 for scores.
+                # It has the order of the vector, so no copy is needed: 0.02 ms of LeNet's 0.15 for scores.
                 part = parameter.grad.view(1, -1)
             else:
-                slot.view(self._flat[0]).copy_(parameter.grad)
-            parametrization.gradient(self.learned, part, gradient, slot.start)
+                slot.view(self._gradient[0]).copy_(parameter.grad)
+            parametrization.gradient(self.learned, part, out, slot.start)

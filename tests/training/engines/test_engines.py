@@ -238,7 +238,7 @@ def test_pictures_are_cut_alike_in_every_precision():
         task = make_task('conv-2', shape=(3, 32, 32), data=data, precision=precision)
         task = replace(task, network=Network.of(settings_class('conv-2')(name='conv-2'), (3, 24, 24), 4))
         found = Batches(task, torch.float32)
-        found.begin(0)
+        found.start_epoch(0)
         with precision_context(task):
-            batches.append(found.at(found.columns[0])[0])
+            batches.append(found.batch(found.columns[0])[0])
     assert torch.equal(*batches)

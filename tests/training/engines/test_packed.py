@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lth.training.engines.cuda.engine import CapturedStep
-from lth.training.engines.cuda.packed import pack_surviving
+from lth.training.engines.cuda.packed import make_packing
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
 
 DECAYED = ADAM | {'weight_decay': 0.01}
@@ -21,8 +21,8 @@ def test_packed_survivors_train_as_they_do_among_the_pruned(optimizer, value):
     trainable[:, 1:task.network.layout.prunable_count:3] = False
     trainable[1:] = trainable[1:].roll(1, 1)
     start = replace(start, weights=torch.where(trainable, start.weights, value))
-    packed = pack_surviving(start, trainable, worth=1)
-    replay = CapturedStep(task, start, packed)
+    packing = make_packing(start, trainable, min_pruned=1)
+    replay = CapturedStep(task, start, packing=packing)
     advances = list(replay.run(start, trainable=trainable, stops=[4, 9]))
     expected = list(CPU.run(task, start, trainable=trainable, stops=[4, 9]))
     for mine, theirs in zip(advances, expected, strict=True):
@@ -33,7 +33,7 @@ def test_packed_survivors_train_as_they_do_among_the_pruned(optimizer, value):
             here, there = (advance.state.optimizer[name][trainable] for advance in (mine, theirs))
             assert torch.allclose(here, there, atol=1e-5)
     # The optimizer has numbers for what trains only, and another engine can go on from them.
-    vectors = [tensor for tensor in replay._program.optimizer.state.values() if tensor.dim() == 2]
+    vectors = [tensor for tensor in replay._training_step.optimizer.state.values() if tensor.dim() == 2]
     assert all(tensor.shape == (3, int(trainable[0].sum())) for tensor in vectors)
     went_on = list(CPU.run(task, advances[0].state, trainable=trainable, stops=[9]))[-1].state
     assert torch.allclose(went_on.weights, expected[-1].state.weights, atol=1e-6)
@@ -43,6 +43,6 @@ def test_survivors_are_packed_where_many_are_pruned_and_each_replicate_keeps_as_
     task = make_task(seeds=(0, 1))
     start, trainable = initial_state(task), full_mask(task)
     trainable[:, :100] = False
-    assert pack_surviving(start, trainable) is None and pack_surviving(start, trainable, worth=200) is not None
+    assert make_packing(start, trainable) is None and make_packing(start, trainable, min_pruned=200) is not None
     trainable[0, 100] = False
-    assert pack_surviving(start, trainable, worth=200) is None
+    assert make_packing(start, trainable, min_pruned=200) is None

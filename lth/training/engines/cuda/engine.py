@@ -1,9 +1,10 @@
-"""The CUDA-graph engine: the whole step is captured once and replayed, with nothing to decide on the host.
+"""The CUDA engine: a complete training step is captured as a CUDA graph and replayed, without decisions on the host.
 
-Step counter, order of the pictures, learning rates, losses and right answers are device tensors, so the host waits only
-where training is measured. `Replay` also runs without a GPU, step by step: that is how it is tested against the plain
-engine.
+Step counters, the order of images, learning rates, losses and numbers of correct predictions are tensors on the device:
+the host waits only where training is measured. `CapturedStep` also runs without a GPU, then step by step and without a
+capture, so that it can be tested against the eager engine.
 """
+import contextlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -13,158 +14,165 @@ from torch import Tensor
 
 from lth.training.engines.backward import make_backward
 from lth.training.engines.cuda.batched_mlp import make_batched_backward
-from lth.training.engines.cuda.packed import PackedWeights, pack_surviving
-from lth.training.engines.precision import precision_context
+from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.engines.metrics import evaluate
+from lth.training.engines.precision import precision_context
 from lth.training.engines.sparse_cpu.supported import DenseLayer, supported_dense_chain
-from lth.training.engines.step import Pass, TrainingStep
+from lth.training.engines.step import BackwardFactory, TrainingStep
 from lth.training.task import Metrics, Parametrization, Segment, State, Task
 
-_WARMUP = 3
-# Small networks cost less than the launch of a graph, so one graph holds several of their steps.
+_WARMUP_STEPS = 3
+# A step of a smaller network takes less time than the launch of a graph, so one graph holds several steps.
 _SMALL, _STEPS_PER_GRAPH = 2_000_000, 10
 
 
 class CudaGraph:
-    """Captured steps on one GPU; a capture is kept for as long as the same task trains."""
+    """Captured steps on one GPU. A captured step is kept as long as the same task trains."""
 
     name = 'cuda-graph'
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._last: tuple[Task, Parametrization | None, CapturedStep] | None = None
+        self._captured: CapturedStep | None = None
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
             parametrization: Parametrization | None = None) -> Iterator[Segment]:
-        """Trains from the state, yielding at each stop."""
+        """Train from the state and yield a segment at each stop."""
 
-        packed = None if parametrization or _layers(task) is None else pack_surviving(state, trainable)
-        learned = packed or parametrization
-        # What is packed is captured for its mask, which trains for a round.
-        if packed or self._last is None or self._last[0] is not task or self._last[1] is not learned:
-            self._last = None  # frees the old graph's memory before the new one takes its own
-            self._last = (task, learned, CapturedStep(task, state, learned))
-        yield from self._last[2].run(state, trainable=trainable, stops=stops)
+        packing = None if parametrization or _dense_layers(task) is None else make_packing(state, trainable)
+        if packing or self._captured is None or not self._captured.fits(task, parametrization):
+            self._captured = None  # frees the memory of the old graph before the new one allocates its own
+            self._captured = CapturedStep(task, state, parametrization, packing)
+        yield from self._captured.run(state, trainable=trainable, stops=stops)
 
-    def evaluate(self, task: Task, state: State, pictures: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:
-        """The replicates' scores on training-set pictures, or on the test set if None."""
+    def evaluate(
+            self, task: Task, state: State, indices: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:
+        """Return loss and accuracy on images of the training set, or on the test set if `indices` is None."""
 
-        return evaluate(task, state, pictures)
+        return evaluate(task, state, indices)
 
 
 class CapturedStep:
-    """The captured step of one task with the tensors it reads and writes."""
+    """The captured step of one task, and the tensors that it reads and writes."""
 
-    def __init__(self, task: Task, state: State, parametrization: Parametrization | None = None) -> None:
-        device, seeds = state.weights.device, len(task.seeds)
-        self._task = task
-        self._rates = torch.as_tensor(task.learning_rates, dtype=torch.float32, device=device)
-        self._rate = torch.zeros((), device=device)
-        self._packed = parametrization if isinstance(parametrization, PackedWeights) else None
-        begun = self._packed.packed(state) if self._packed else state
-        self._program = TrainingStep(task, begun, parametrization, rate=self._rate, backward=_backward(task))
-        if self._packed:
-            # All that is packed trains: nothing is to be held, in the graph either.
-            self._program.load(begun, torch.ones_like(begun.weights, dtype=torch.bool))
-        # Iteration, position in the epoch, column of the losses: (1,) each, counted up inside the graph.
-        self._counters = torch.zeros(3, 1, dtype=torch.int64, device=device)
-        self._losses = torch.zeros(seeds, task.steps, device=device)
-        self._correct = torch.zeros(seeds, task.steps, dtype=torch.int64, device=device)
-        self._graphs = self._captured() if device.type == 'cuda' else {}
+    def __init__(
+            self, task: Task, state: State, parametrization: Parametrization | None = None,
+            packing: Packing | None = None) -> None:
+        self._device, replicates = state.weights.device, len(task.seeds)
+        self._task, self._parametrization, self._packing = task, parametrization, packing
+        self._rates = torch.as_tensor(task.learning_rates, dtype=torch.float32, device=self._device)
+        self._rate = torch.zeros((), device=self._device)
+        self._training_step = TrainingStep(
+            task, state, parametrization=parametrization, packing=packing, rate=self._rate, backward=_backward(task))
+        # The iteration, the position in the epoch and the column of the losses, (1,) each, are counted in the graph.
+        self._counters = torch.zeros(3, 1, dtype=torch.int64, device=self._device)
+        self._losses = torch.zeros(replicates, task.steps, device=self._device)
+        self._correct = torch.zeros(replicates, task.steps, dtype=torch.int64, device=self._device)
+        with self._current_device():
+            self._graphs = self._capture() if self._device.type == 'cuda' else {}
+
+    def fits(self, task: Task, parametrization: Parametrization | None) -> bool:
+        """Whether the step can train this task again. With a packing it trains one mask only."""
+
+        return self._packing is None and self._task is task and self._parametrization is parametrization
 
     def run(self, state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Segment]:
-        """Trains from the state, yielding at each stop."""
+        """Train from the state and yield a segment at each stop."""
 
-        packed = self._packed
-        if packed:
-            begun = packed.packed(state)
-            self._program.load(begun, torch.ones_like(begun.weights, dtype=torch.bool))
-        else:
-            self._program.load(state, trainable, fixed=True)
+        self._training_step.load(state, trainable, fixed=True)
         self._counters[0].fill_(state.step)
-        step = state.step
+        start = state.step
         for stop in stops:
             self._counters[2].zero_()
-            for start in self._starts(step, stop):
-                epoch, position = divmod(start, self._task.steps_per_epoch)
-                if position == 0 or start == state.step:
-                    self._program.batches.begin(epoch)
+            for step in self._epoch_starts(start, stop):
+                epoch, position = divmod(step, self._task.steps_per_epoch)
+                if position == 0 or step == state.step:
+                    self._training_step.batches.start_epoch(epoch)
                     self._counters[1].fill_(position)
-                self._advance(min(stop, (epoch + 1) * self._task.steps_per_epoch) - start)
-                self._task.on_step(start, None)
-            losses, correct = (table[:, :stop - step].clone() for table in (self._losses, self._correct))
-            step = stop
-            here = replace(self._program.state(step), engine=CudaGraph.name)
-            yield Segment(packed.unpacked(here) if packed else here, losses, correct)
+                self._train(min(stop, (epoch + 1) * self._task.steps_per_epoch) - step)
+                self._task.on_step(step, None)
+            losses, correct = (values[:, :stop - start].clone() for values in (self._losses, self._correct))
+            start = stop
+            yield Segment(replace(self._training_step.state(stop), engine=CudaGraph.name), losses, correct)
 
-    def tick(self) -> None:
-        """One step, everything it needs read from the device: what is captured."""
+    def _epoch_starts(self, start: int, stop: int) -> list[int]:
+        """Return `start` and the first steps of all epochs that begin between it and `stop`."""
 
-        iteration, position, column = self._counters
-        self._rate.copy_(self._rates.index_select(0, iteration).squeeze(0))
-        losses, correct = self._program.step(self._program.batches.columns.index_select(0, position).squeeze(0))
-        self._losses.index_copy_(1, column, losses[:, None].to(self._losses.dtype))
-        self._correct.index_copy_(1, column, correct[:, None])
-        self._counters += 1
+        length = self._task.steps_per_epoch
+        return [start, *range((start // length + 1) * length, stop, length)]
 
-    def _starts(self, step: int, stop: int) -> list[int]:
-        """The first steps of the stretches of one epoch each between here and the stop."""
+    def _train(self, steps: int) -> None:
+        """Train for some steps within one epoch, by the largest graphs first."""
 
-        whole = self._task.steps_per_epoch
-        return [step, *range((step // whole + 1) * whole, stop, whole)]
-
-    def _advance(self, steps: int) -> None:
-        """That many ticks, within one epoch."""
-
-        with precision_context(self._task):
+        with precision_context(self._task), self._current_device():
+            if not self._graphs:
+                for _ in range(steps):
+                    self._run_step()
             for size, graph in self._graphs.items():
                 for _ in range(steps // size):
                     graph.replay()
                 steps %= size
-            for _ in range(steps if not self._graphs else 0):
-                self.tick()
 
-    def _captured(self) -> dict[int, torch.cuda.CUDAGraph]:
-        """Graphs of several steps and of one, the largest first. Warm-up steps train garbage: `load` overwrites it."""
+    def _run_step(self) -> None:
+        """Run one step that reads everything it needs from the device. This is what a graph captures."""
 
-        small = self._program.learned.numel() < _SMALL
-        long = min(self._task.steps, self._task.steps_per_epoch) >= _STEPS_PER_GRAPH
-        stream = torch.cuda.Stream(self._program.learned.device)
+        iteration, position, column = self._counters
+        self._rate.copy_(self._rates.index_select(0, iteration).squeeze(0))
+        columns = self._training_step.batches.columns.index_select(0, position).squeeze(0)
+        losses, correct = self._training_step.run(columns)
+        self._losses.index_copy_(1, column, losses[:, None].to(self._losses.dtype))
+        self._correct.index_copy_(1, column, correct[:, None])
+        self._counters += 1
+
+    def _capture(self) -> dict[int, torch.cuda.CUDAGraph]:
+        """Return graphs by their number of steps, the largest first. `load` replaces what the warm-up has trained."""
+
+        stream = torch.cuda.Stream(self._device)
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream), precision_context(self._task), warnings.catch_warnings():
-            # Optimizers that are ready to be captured warn when they step before the capture, as they must here.
+            # Capturable optimizers warn when they step outside a capture, which the warm-up must.
             warnings.simplefilter('ignore', UserWarning)
-            for _ in range(_WARMUP):
+            for _ in range(_WARMUP_STEPS):
                 self._counters.zero_()
-                self.tick()
+                self._run_step()
         torch.cuda.current_stream().wait_stream(stream)
-        graphs = {}
-        for size in (_STEPS_PER_GRAPH, 1) if small and long else (1,):
-            graphs[size] = torch.cuda.CUDAGraph()
-            with precision_context(self._task), torch.cuda.graph(graphs[size]):
-                for _ in range(size):
-                    self.tick()
-            self._refuse_empty(graphs[size], size)
-        return graphs
+        return {size: self._captured_graph(size) for size in self._graph_sizes()}
 
-    def _refuse_empty(self, graph: torch.cuda.CUDAGraph, size: int) -> None:
-        """A capture on another stream or device would hold nothing, and training with it would do nothing, silently."""
+    def _graph_sizes(self) -> tuple[int, ...]:
+        small = self._training_step.learned.numel() < _SMALL
+        long = min(self._task.steps, self._task.steps_per_epoch) >= _STEPS_PER_GRAPH
+        return (_STEPS_PER_GRAPH, 1) if small and long else (1,)
 
+    def _captured_graph(self, size: int) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        with precision_context(self._task), torch.cuda.graph(graph):
+            for _ in range(size):
+                self._run_step()
+        # A capture on a wrong stream or device is empty, and training with it would silently do nothing.
         self._counters.zero_()
         graph.replay()
-        if self._counters.flatten().tolist() != [size] * 3:
-            raise RuntimeError(f'a captured graph of {size} steps counted {self._counters.flatten().tolist()}')
+        counts = self._counters.flatten().tolist()
+        if counts != [size] * 3:
+            raise RuntimeError(f'a captured graph of {size} steps counted {counts}')
+        return graph
+
+    def _current_device(self) -> contextlib.AbstractContextManager[None]:
+        """Make the GPU the current device for a block: streams, captures and replays belong to the current device."""
+
+        return torch.cuda.device(self._device) if self._device.type == 'cuda' else contextlib.nullcontext()
 
 
-def _layers(task: Task) -> list[DenseLayer] | None:
-    """The layers of a network that is a chain of dense ones, if its products may be written out: not in autocast."""
+def _dense_layers(task: Task) -> list[DenseLayer] | None:
+    """Return the layers of a network of dense layers only; None for others, and for bf16, which needs autocast."""
 
     return None if task.training.precision == 'bf16' else supported_dense_chain(task.network)
 
 
-def _backward(task: Task) -> Pass:
-    """How a pass is made: by batched products where the network is a chain of dense layers, else by autograd."""
+def _backward(task: Task) -> BackwardFactory:
+    """Return what makes the pass: batched matrix products for dense layers, autograd for all other networks."""
 
-    layers = _layers(task)
-    return make_backward if layers is None else lambda _network, weights, _buffers: make_batched_backward(layers, weights)
+    layers = _dense_layers(task)
+    if layers is None:
+        return make_backward
+    return lambda _network, weights, _buffers: make_batched_backward(layers, weights)

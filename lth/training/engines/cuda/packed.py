@@ -1,58 +1,64 @@
-"""Only what trains, packed: the optimizer of a ticket steps the weights that are left, and keeps a state of no others.
+"""Packing: the optimizer of a ticket steps only the remaining weights, and has no state for pruned ones.
 
-Where pruned weights are many, as in stacked replicates, that is most of what a dense step reads and writes.
+Where many weights are pruned, as in stacked replicates, these are most of what a dense step reads and writes.
 """
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from lth.training.task import State
 
-# Below so many numbers that do not train, stepping them too is cheaper than a capture for each mask.
-_WORTH = 1_000_000
+# With fewer pruned weights, stepping them too is faster than capturing a step for each mask.
+_MIN_PRUNED = 1_000_000
 
 
 @dataclass(frozen=True)
-class PackedWeights:
-    """What is learned is the weights in these places, K of each replicate: (R, K). Fulfils `task.Parametrization`."""
+class Packing:
+    """Where the K trainable weights of each replicate lie among its N weights: positions (R, K).
 
-    places: Tensor
-    frozen: Tensor
-    decay: float = 0.
+    For example, with positions [[0, 3]] the weights [[5, 0, 0, 7]] are packed as [[5, 7]]. `held` (R, N) holds the
+    values of all other weights.
+    """
 
-    def weights(self, learned: Tensor, _step: int, out: Tensor | None = None) -> Tensor:
-        """Learned weights in their places among the frozen ones: (R, K) -> (R, N)."""
+    positions: Tensor
+    held: Tensor
 
-        return (self.frozen.clone() if out is None else out).scatter_(1, self.places, learned)
+    def pack(self, vector: Tensor) -> Tensor:
+        """Return the values at the positions: (R, N) -> (R, K)."""
 
-    def gradient(self, _learned: Tensor, gradient: Tensor, out: Tensor, start: int = 0) -> None:
-        """Their part of the gradient: (R, N) -> into (R, K)."""
+        return vector.gather(1, self.positions)
 
-        assert start == 0, 'survivors lie all over the vector'
-        out.copy_(gradient.gather(1, self.places))
+    def unpack_into(self, vector: Tensor, packed: Tensor) -> None:
+        """Write packed values (R, K) to their positions in a vector (R, N)."""
 
-    def project(self, _learned: Tensor) -> None:
-        """Weights may be anywhere."""
+        vector.scatter_(1, self.positions, packed)
 
-    def packed(self, state: State) -> State:
-        """The state of what is learned: (R, N) -> (R, K)."""
+    def pack_state(self, state: State) -> State:
+        """Return the state with packed weights and a packed optimizer state."""
 
-        optimizer = {name: tensor if name == 'step' else tensor.gather(1, self.places)
+        optimizer = {name: tensor if name == 'step' else self.pack(tensor) for name, tensor in state.optimizer.items()}
+        return replace(state, weights=self.pack(state.weights), optimizer=optimizer)
+
+    def unpack_state(self, state: State) -> State:
+        """Return the state of all weights; the optimizer's state of held weights is 0."""
+
+        optimizer = {name: tensor if name == 'step' else self._unpack(tensor, torch.zeros_like(self.held))
                      for name, tensor in state.optimizer.items()}
-        return replace(state, weights=state.weights.gather(1, self.places), optimizer=optimizer)
+        return replace(state, weights=self._unpack(state.weights, self.held.clone()), optimizer=optimizer)
 
-    def unpacked(self, state: State) -> State:
-        """The state of all weights: (R, K) -> (R, N). The optimizer knows 0 of those that do not train."""
-
-        optimizer = {name: tensor if name == 'step' else self.frozen.new_zeros(self.frozen.shape).scatter_(
-            1, self.places, tensor) for name, tensor in state.optimizer.items()}
-        return replace(state, weights=self.weights(state.weights, state.step), optimizer=optimizer)
+    def _unpack(self, packed: Tensor, vector: Tensor) -> Tensor:
+        self.unpack_into(vector, packed)
+        return vector
 
 
-def pack_surviving(state: State, trainable: Tensor, *, worth: int = _WORTH) -> PackedWeights | None:
-    """What of a state trains, (R, N), if packing pays, and all replicates have as much of it."""
+def make_packing(state: State, trainable: Tensor, *, min_pruned: int = _MIN_PRUNED) -> Packing | None:
+    """Return a packing of the weights in `trainable` (R, N); None if that is slower than stepping all weights.
+
+    It needs at least `min_pruned` weights outside, and the same number of trainable weights in every replicate.
+    """
 
     counts = trainable.sum(1)
-    if int((~trainable).sum()) < worth or bool((counts != counts[0]).any()):
+    if int((~trainable).sum()) < min_pruned or bool((counts != counts[0]).any()):
         return None
-    return PackedWeights(trainable.nonzero()[:, 1].view(len(trainable), -1), state.weights.clone())
+    return Packing(trainable.nonzero()[:, 1].view(len(trainable), -1), state.weights.clone())
