@@ -1,1 +1,1 @@
-"""Training: what is trained (task), learning rates (lr_schedules), train and measure (loop), how steps run (engines)."""
+"""Training: the data types (task), learning rates (lr_schedules), the loop that trains and measures, the engines."""

@@ -1,6 +1,6 @@
-"""Learning rates as a table over steps, so that any engine on any device just looks them up.
+"""Learning rates as a table over steps, which any engine on any device only reads.
 
-A new schedule is a section in recipe.py and a branch in `_factors`.
+To add a schedule, add a section in recipes/schema.py and a case in `_factors`.
 """
 import math
 
@@ -13,7 +13,7 @@ Rates = NDArray[np.float64]
 
 
 def learning_rates(training: TrainingSettings, steps_per_epoch: int) -> Rates:
-    """The learning rate of every step of the whole training: (T,) float64, linear from 0 while warming up."""
+    """Return the learning rate of every step of a complete training, (T,) float64, with a linear warm-up from 0."""
 
     steps = np.arange(training.length.steps(steps_per_epoch))
     warmup = training.warmup.steps(steps_per_epoch)
@@ -22,7 +22,7 @@ def learning_rates(training: TrainingSettings, steps_per_epoch: int) -> Rates:
 
 
 def _factors(schedule: Constant | Multistep | Cosine, steps: NDArray[np.int64], steps_per_epoch: int) -> Rates:
-    """What the schedule multiplies the learning rate by at each step."""
+    """Return the factor on the learning rate at each step."""
 
     match schedule:
         case Constant():

@@ -1,4 +1,4 @@
-"""What is trained, on what, how (Task); how far it is (State); what was measured on the way (Measurement)."""
+"""The data types of training: Task (what is trained, on which data, how), State, Measurement; the Engine protocol."""
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,14 +15,14 @@ from lth.training.lr_schedules import Rates, learning_rates
 
 
 class Metrics(NamedTuple):
-    """Mean loss and share of right answers of each replicate: R numbers each."""
+    """Mean loss and accuracy, a share in [0, 1], of each replicate: R numbers each."""
 
     loss: tuple[float, ...]
     accuracy: tuple[float, ...]
 
 
 class Measurement(NamedTuple):
-    """The scores at one iteration. Training scores are running ones since the measurement before; none at the start."""
+    """Metrics at one iteration. `train` is the mean over the steps since the last measurement; None before training."""
 
     iteration: int
     train: Metrics | None
@@ -32,8 +32,10 @@ class Measurement(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """Everything that training changes; R replicates, N numbers that train. An empty `optimizer` is a fresh one;
-    `engine` is the name of the one that trained it, if any did.
+    """Everything that training changes, for R replicates of N weights: weights (R, N), buffers (R, ...), the iteration
+    and the optimizer's tensors by name, empty before the first step.
+
+    `history` holds all measurements so far; `engine` is the name of the engine that trained last, '' if none did.
     """
 
     weights: Tensor
@@ -44,7 +46,7 @@ class State:
     engine: str = ''
 
     def to(self, device: torch.device) -> 'State':
-        """The same state, living on the device."""
+        """Return the same state with all tensors on the device."""
 
         buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
         optimizer = {name: tensor.to(device) for name, tensor in self.optimizer.items()}
@@ -52,10 +54,10 @@ class State:
 
 
 class Segment(NamedTuple):
-    """What an engine yields at a stop: the state; training losses and correct predictions since the last stop,
-    (R, steps); and a token that belongs to exactly these weights.
+    """The training between two stops: the state at its end, losses and numbers of correct predictions (R, steps).
 
-    The token is opaque. Passed to `Engine.score` with the state, it spares the engine preparing the network again.
+    The token is opaque and belongs to exactly this state. Passed to `Engine.evaluate` together with the state, it saves
+    the engine from preparing the network again.
     """
 
     state: State
@@ -65,62 +67,72 @@ class Segment(NamedTuple):
 
 
 class Parametrization(Protocol):
-    """What is learned instead of the weights themselves, such as scores: L numbers for each replicate."""
+    """Weights as a function of parameters that are learned in their place, such as scores: L numbers per replicate."""
 
     @property
     def decay(self) -> float:
-        """What is added to the optimizer's weight decay, as λ Σ p² adds 2λ: it costs no pass of its own there."""
+        """Extra weight decay of the optimizer. A penalty λ Σ p² is a decay of 2λ, which needs no pass of its own."""
 
     def weights(self, learned: Tensor, step: int, out: Tensor | None = None) -> Tensor:
-        """The weights with which the network runs in a step: (R, L) -> (R, N); into `out` if given, which held such
-        weights. Only what draws anew for every step, and so is never captured, looks at `step`.
+        """Return the network's weights at a step: (R, L) -> (R, N), written into `out` if given.
+
+        `out` must hold weights of an earlier step. Only a parametrization that draws random numbers for every step uses
+        `step`; such a one is never captured in a CUDA graph.
         """
 
     def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor, start: int = 0) -> None:
-        """The gradient for the optimizer, from that of the loss by the n weights from `start` on: (R, L), (R, n) ->
-        into the same n of (R, L).
+        """Write the gradient of the learned parameters into `out` (R, L), at the columns start to start + n.
+
+        `gradient` (R, n) is the gradient of the loss with respect to the n weights from `start` on.
         """
 
     def project(self, learned: Tensor) -> None:
-        """Brings what was learned back to where it may be, in place, after each step."""
-
-
-OnStep = Callable[[int, Measurement | None], None]
+        """Move the learned parameters back into their range after a step, in place."""
 
 
 class Engine(Protocol):
-    """How a span of steps is executed. All engines see the same batches in the same order and agree to rounding."""
+    """Executes training steps. All engines use the same batches in the same order, and agree up to rounding."""
 
     @property
     def name(self) -> str:
-        """As recorded with the run."""
+        """The name that runs record."""
 
     @property
     def device(self) -> torch.device:
-        """Where weights and pictures live."""
+        """The device of weights and images."""
 
     def run(
             self, task: 'Task', state: State, *, trainable: Tensor, stops: Iterable[int],
             parametrization: Parametrization | None = None) -> Iterator[Segment]:
-        """Trains from the state, yielding at each stop; what lies outside `trainable` (R, N) keeps its bits. With a
-        parametrization `state.weights` and `trainable` are of what is learned, (R, L).
+        """Train from the state and yield a segment at each stop, an iteration. The given state is not changed.
+
+        Weights outside `trainable` (R, N) keep their bits. With a parametrization, `state.weights` and `trainable` are
+        the learned parameters and their mask: (R, L).
         """
 
     def evaluate(
-            self, task: 'Task', state: State, pictures: Sequence[Tensor] | None, token: object = None, /) -> Metrics:
-        """The replicates' scores on training-set images, given by their indices, (n,) each, or on the test set if None.
-        `token` is the one of the segment that yielded the state, if this engine yielded it.
+            self, task: 'Task', state: State, indices: Sequence[Tensor] | None, token: object = None, /) -> Metrics:
+        """Return loss and accuracy on images of the training set, or on the test set if `indices` is None.
+
+        `indices` holds one tensor (n,) for each replicate. `token` is the token of the segment that holds this state,
+        if this engine yielded it.
         """
 
 
+# Called with the iteration after each step or few steps, and with a measurement where one was made.
+OnStep = Callable[[int, Measurement | None], None]
+
+
 def ignore_step(_step: int, _measurement: Measurement | None) -> None:
-    """Nobody looks on."""
+    """An OnStep that does nothing."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained, on what, how, by which engine; one replicate per seed. `division_seeds` set the validation
-    pictures aside, if others than `seeds` do: a copy of a network trains on the same pictures in another order.
+    """A network, its data and settings, an engine, and one seed for each replicate.
+
+    `split_seeds` select the validation images if `seeds` should not: copies of one network then train on the same
+    images in different orders.
     """
 
     network: Network
@@ -134,36 +146,39 @@ class Task:
 
     @cached_property
     def splits(self) -> list[tuple[Tensor, Tensor]]:
-        """Each replicate's training and validation pictures, as numbers in the training set."""
+        """The training and validation images of each replicate, as indices into the training set."""
 
-        pictures = len(self.data.train.labels)
-        return [sampling.split_indices(pictures, self.data_settings, seed) for seed in self.split_seeds or self.seeds]
+        count = len(self.data.train.labels)
+        return [sampling.split_indices(count, self.data_settings, seed) for seed in self.split_seeds or self.seeds]
 
     @cached_property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch; a last, smaller one is left out, as its pictures come in other epochs."""
+        """Number of batches in an epoch, without a last, smaller one: its images appear in other epochs."""
 
         return steps_per_epoch(len(self.data.train.labels), self.data_settings, self.training)
 
     @cached_property
     def learning_rates(self) -> Rates:
-        """The learning rate of every step: (T,)."""
+        """Learning rate of every step: (T,)."""
 
         return learning_rates(self.training, self.steps_per_epoch)
 
     @property
     def steps(self) -> int:
-        """T: the iterations of one whole training."""
+        """T, the number of iterations of a complete training."""
 
         return self.training.length.steps(self.steps_per_epoch)
 
 
-def steps_per_epoch(pictures: int, data: DataSettings, training: TrainingSettings) -> int:
-    """Whole batches in an epoch of `pictures` less those that validate, or an LthError if there is none."""
+def steps_per_epoch(images: int, data: DataSettings, training: TrainingSettings) -> int:
+    """Return the number of full batches in a training set of `images` images, without those held out for validation.
 
-    left = sampling.training_count(pictures, data)
-    if left < training.batch_size:
-        raise LthError(f'batch_size: {training.batch_size} is more than the {left} training pictures of '
-                       f'{data.name} ({pictures} less {data.validation} for validation). Choose a smaller batch (-b) '
-                       'or fewer validation pictures (data.validation).')
-    return left // training.batch_size
+    Raises LthError if there is no full batch.
+    """
+
+    remaining = sampling.training_count(images, data)
+    if remaining < training.batch_size:
+        raise LthError(f'batch_size: {training.batch_size} is more than the {remaining} training images of {data.name} '
+                       f'({images} minus {data.validation} for validation). Use a smaller batch (-b) or fewer '
+                       'validation images (data.validation).')
+    return remaining // training.batch_size

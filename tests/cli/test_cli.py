@@ -236,7 +236,7 @@ def test_list_shows_names_with_a_summary(lth, kind, name):
     ([*QUICK, '-l', '0'], 'greater than 0; it is 0'),
     ([*QUICK, '-l', 'nan'], 'it is nan'),
     ([*QUICK, '--set', 'algorithm.rewind=99 epochs'], 'is not before the end of training, 2 epochs'),
-    ([*QUICK, '-b', '2000'], '2000 is more than the 1294 training pictures of digits'),
+    ([*QUICK, '-b', '2000'], '2000 is more than the 1294 training images of digits'),
     ([*QUICK, '--set', 'data.validation=1437'], 'more than the 0 training pictures'),
     ([*QUICK, '--recipe', 'none.yaml'], "no recipe file 'none.yaml'"),
     ([*QUICK, '--recipe', 'resnet20-cifar10'], "is for 'resnet20'"),

@@ -1,4 +1,5 @@
-"""Engines: how a span of steps is executed. The only place that knows devices, vmap, autocast, capture and threads.
+"""Engines: how training steps are executed. Only this package knows devices, vmap, autocast, CUDA graphs and threads.
 
-The eager engine is the oracle of all others. To add an engine, write a class that fulfils training.task.Engine, and
-choose it in select.py."""
+The eager engine is the reference for all others. To add an engine, write a class that implements `training.task.Engine`
+and return it from `select.select_engine`.
+"""

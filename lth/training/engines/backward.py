@@ -1,4 +1,4 @@
-"""One backward pass of all replicates, which leaves each parameter's gradient where its optimizer looks for it."""
+"""The forward and backward pass of all replicates, which leaves each gradient where the optimizer reads it."""
 import copy
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -12,9 +12,11 @@ from lth.models.network import Buffers, Network
 
 
 class Backward(NamedTuple):
-    """`parameters`: the vector of weights as an optimizer is to step it, each dense in memory. `views`: another vector
-    cut alike. `run`: the pass (R, B, C, H, W), (R, B) -> losses (R,), right answers (R,) that sets their `.grad` and
-    updates the buffers.
+    """A pass for weights (R, N) in place, and these weights as the optimizer must see them.
+
+    `parameters` are views into the weights, each dense in memory; `views` returns the same views into another vector
+    (R, N). `run` maps images (R, B, C, H, W) and labels (R, B) to losses (R,) and numbers of correct predictions (R,);
+    it sets the parameters' `.grad` and updates the buffers.
     """
 
     parameters: list[Tensor]
@@ -23,14 +25,14 @@ class Backward(NamedTuple):
 
 
 def make_backward(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
-    """The pass for these weights (R, N) and buffers (R, ...), in place."""
+    """Return the pass of a network for these weights (R, N) and buffers (R, ...), in place."""
 
     return (_single if len(weights) == 1 else _stacked)(network, weights, buffers)
 
 
 def _single(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
-    """For one network: autograd hands over the gradients it made. One flat gradient would cost a pass to clear and one
-    to add: 0.10 ms of LeNet's 1.4.
+    """For one network. The optimizer takes the gradients as autograd made them: copying them into one flat vector would
+    cost a pass to clear and a pass to add, 0.10 ms of LeNet's 1.4.
     """
 
     module = network.bind(weights[0], {name: buffer[0] for name, buffer in buffers.items()})
@@ -44,13 +46,14 @@ def _single(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
         loss = F.cross_entropy(logits.to(weights.dtype), labels[0])
         loss.backward()
         return loss.detach()[None], (logits.detach().argmax(1) == labels[0]).sum()[None]
-    return Backward(parameters, lambda flat: list(network.layout.unpack(flat[0]).values()), run)
+    return Backward(parameters, lambda vector: list(network.layout.unpack(vector[0]).values()), run)
 
 
 def _stacked(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
-    """For several, vmap over the functional network; BatchNorm's buffers go in stacked and come back as an extra
-    result. The vector is stepped whole: fused optimizers take a view with gaps, such as one layer of all replicates,
-    for dense, and are wrong without a word.
+    """For several networks, by vmap. BatchNorm's buffers are stacked arguments and are returned as an extra result.
+
+    The optimizer steps the vector as one parameter: fused optimizers treat a view with gaps, such as one layer of all
+    replicates, as dense memory, and give wrong results without an error.
     """
 
     module = copy.deepcopy(network.module).train()
@@ -74,4 +77,4 @@ def _stacked(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
         for name, buffer in buffers.items():
             buffer.copy_(state[name])
         return losses, correct
-    return Backward([weights], lambda flat: [flat], run)
+    return Backward([weights], lambda vector: [vector], run)

@@ -1,6 +1,6 @@
-"""Random numbers that a module draws by itself in training, as dropout does: seeded anew for every step.
+"""Random numbers that a module draws itself in training, as dropout does: the generator is seeded for every step.
 
-So a step sees the same noise however training came to it, resumed or not, whatever else draws meanwhile.
+A step then draws the same numbers in a resumed training as in one that was never interrupted.
 """
 import contextlib
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from lth.training.task import Task
 
 @contextlib.contextmanager
 def seed_dropout(task: Task) -> Iterator[Callable[[int], None]]:
-    """What seeds the noise of a step, within a block; afterwards the global generators are as they were."""
+    """Yield a function that seeds torch's global generators for a step; restore the generators at the end."""
 
     if not task.network.stochastic:
         yield lambda _step: None
@@ -24,8 +24,8 @@ def seed_dropout(task: Task) -> Iterator[Callable[[int], None]]:
 
 
 def _seed(task: Task, step: int) -> None:
-    # torch.manual_seed looks at every device: 87 µs instead of 1.
+    # torch.manual_seed visits all devices: 87 µs instead of 1.
     number = rng.derive_seed(task.seeds[0], 'noise', step)
     torch.default_generator.manual_seed(number)
     if task.engine.device.type == 'cuda':
-        torch.cuda.default_generators[task.engine.device.index or 0].manual_seed(number)
+        torch.cuda.default_generators[task.engine.device.index].manual_seed(number)

@@ -1,4 +1,4 @@
-"""The mask of a vector in training: where it may not change it gets its old bits back, whatever the optimizer did."""
+"""Weights that must not change in training: after each optimizer step they get their old bits back."""
 import torch
 from torch import Tensor
 
@@ -6,27 +6,32 @@ _INTEGERS = {4: torch.int32, 8: torch.int64}
 
 
 class MaskHold:
-    """Bitwise *and*, *or* on a vector in place: for LeNet 0.09 ms, where torch.where takes 1.0 ms."""
+    """Restores the values of a vector outside a mask by bitwise *and* and *or*: 0.09 ms for LeNet, where torch.where
+    takes 1.0 ms.
+    """
 
     def __init__(self, vector: Tensor) -> None:
         self._bits = vector.view(_INTEGERS[vector.element_size()])
-        self._live, self._held = torch.empty_like(self._bits), torch.empty_like(self._bits)
-        self._masked = self._holding = True
+        self._trainable, self._held = torch.empty_like(self._bits), torch.empty_like(self._bits)
+        self._has_held = self._has_nonzero_held = True
 
     def begin(self, trainable: Tensor, *, fixed: bool) -> None:
-        """Holds what the vector has now outside `trainable`. A step that is captured must be `fixed`: it then does all
-        it may ever have to.
+        """Hold the vector's current values outside `trainable`.
+
+        Operations that would have no effect are left out of `restore`, unless the step is captured once for several
+        masks: it is then `fixed`.
         """
 
-        self._live.copy_(trainable).neg_()
-        self._held.copy_(self._bits).bitwise_and_(~self._live)
-        self._masked = fixed or not bool(trainable.all())
-        self._holding = fixed or bool(self._held.any())
+        # True becomes -1, all bits set.
+        self._trainable.copy_(trainable).neg_()
+        self._held.copy_(self._bits).bitwise_and_(~self._trainable)
+        self._has_held = fixed or not bool(trainable.all())
+        self._has_nonzero_held = fixed or bool(self._held.any())
 
     def restore(self) -> None:
-        """Puts the held bits back."""
+        """Write the held values back."""
 
-        if self._masked:
-            self._bits.bitwise_and_(self._live)
-        if self._holding:
+        if self._has_held:
+            self._bits.bitwise_and_(self._trainable)
+        if self._has_nonzero_held:
             self._bits.bitwise_or_(self._held)

@@ -1,4 +1,4 @@
-"""Loss and accuracy over many pictures: large batches, counters kept on the device, one wait at the end."""
+"""Loss and accuracy over many images: large batches, counters that stay on the device, one wait at the end."""
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,67 +13,69 @@ from lth.datasets import Split, Stream, sampling
 from lth.training.engines.precision import precision_context
 from lth.training.task import Metrics, State, Task
 
-# A thousand pictures of CIFAR's size, fewer larger ones: 55 of 224 pixels take VGG-19's first layer 1.4 GB.
-_MOST, _NUMBERS = 1000, 2 ** 23
+# 1000 images of CIFAR's size; fewer if they are larger: at 224 pixels 55 images take 1.4 GB in VGG-19's first layer.
+_MAX_IMAGES, _MAX_VALUES = 1000, 2 ** 23
 
 
-def evaluate(task: Task, state: State, pictures: Sequence[Tensor] | None) -> Metrics:
-    """The replicates' scores on training-set pictures by their numbers, one (n,) each, or on the test set if None."""
+def evaluate(task: Task, state: State, indices: Sequence[Tensor] | None) -> Metrics:
+    """Return each replicate's metrics on training-set images, indices (n,) each, or on the test set if None."""
 
-    split = task.data.test if pictures is None else task.data.train
+    split = task.data.test if indices is None else task.data.train
+    if indices is None:
+        indices = [torch.arange(len(split.labels))] * len(state.weights)
     if len(state.weights) > 1 and task.network.stackable and isinstance(split.images, Tensor):
-        return _stacked(task, state.weights, split, pictures)
+        return _evaluate_stacked(task, state.weights, split, torch.stack(list(indices)))
     rows: list[tuple[float, float]] = []
     for replicate, weights in enumerate(state.weights):
-        chosen = torch.arange(len(split.labels)) if pictures is None else pictures[replicate]
         buffers = {name: buffer[replicate] for name, buffer in state.buffers.items()}
-        rows.append(_score(task, weights, buffers, split, chosen))
+        rows.append(_evaluate_one(task, weights, buffers, split, indices[replicate]))
     return Metrics(*zip(*rows, strict=True))
 
 
 @torch.inference_mode()
-def _score(
-        task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, chosen: Tensor) -> tuple[float, float]:
-    """Mean loss and share of right answers of one network on some pictures; none is augmented here."""
+def _evaluate_one(
+        task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, indices: Tensor) -> tuple[float, float]:
+    """Return mean loss and accuracy of one network, (N,), on images without augmentation."""
 
-    device, size = weights.device, _size(task)
+    device, size = weights.device, _batch_size(task)
     loss, correct = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
-    labels_of = split.labels[chosen.to(device)].split(size)
-    for images, labels in zip(_batches(split.images, chosen, size), labels_of, strict=True):
+    batched_labels = split.labels[indices.to(device)].split(size)
+    for images, labels in zip(_batches(split.images, indices, size), batched_labels, strict=True):
         with precision_context(task):
-            pictures = _seen(task, images, weights)
-            logits = task.network.logits(weights, buffers, pictures).to(weights.dtype)
+            logits = task.network.logits(weights, buffers, _inputs(task, images, weights)).to(weights.dtype)
         loss += F.cross_entropy(logits, labels, reduction='sum')
         correct += (logits.argmax(1) == labels).sum()
-    return float(loss) / len(chosen), float(correct) / len(chosen)
+    return float(loss) / len(indices), float(correct) / len(indices)
 
 
 @torch.inference_mode()
-def _stacked(task: Task, weights: Tensor, split: Split, pictures: Sequence[Tensor] | None) -> Metrics:
-    """The same for replicates that are stacked, (R, N), as batched products: one by one they would take the GPU longer
-    than the training in between.
+def _evaluate_stacked(task: Task, weights: Tensor, split: Split, indices: Tensor) -> Metrics:
+    """Return the metrics of stacked replicates, weights (R, N) on images (R, n), by batched matrix products.
+
+    One after the other they would take a GPU longer than the training in between.
     """
 
     assert isinstance(split.images, Tensor)
-    device, numbers = weights.device, torch.arange(len(split.labels))
-    chosen = torch.stack(list(pictures or [numbers] * len(weights))).to(device)
-    loss, correct = (torch.zeros(len(weights), dtype=torch.float64, device=device) for _ in range(2))
-    logits_of = vmap(lambda weights, images: task.network.logits(weights, {}, images))
-    for rows in chosen.split(_size(task), 1):
+    indices = indices.to(weights.device)
+    loss, correct = (torch.zeros(len(weights), dtype=torch.float64, device=weights.device) for _ in range(2))
+    stacked_logits = vmap(lambda weights, images: task.network.logits(weights, {}, images))
+    for rows in indices.split(_batch_size(task), 1):
         with precision_context(task):
-            seen = _seen(task, split.images[rows].flatten(0, 1), weights)
-            logits = logits_of(weights, seen.unflatten(0, rows.shape)).to(weights.dtype)
+            inputs = _inputs(task, split.images[rows].flatten(0, 1), weights)
+            logits = stacked_logits(weights, inputs.unflatten(0, rows.shape)).to(weights.dtype)
         labels = split.labels[rows]
         loss += F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction='none').view(rows.shape).sum(1)
         correct += (logits.argmax(2) == labels).sum(1)
-    count = chosen.shape[1]
+    count = indices.shape[1]
     return Metrics(tuple((loss / count).tolist()), tuple((correct / count).tolist()))
 
 
 @torch.no_grad()
-def reestimate_batch_norm(task: Task, state: State, pictures: Sequence[Tensor]) -> State:
-    """The state with the running statistics of every BatchNorm averaged anew over training-set pictures, by their
-    numbers, one (n,) for each replicate; none is augmented. Itself if there is no BatchNorm.
+def reestimate_batch_norm(task: Task, state: State, indices: Sequence[Tensor]) -> State:
+    """Return the state with the running statistics of every BatchNorm averaged again over training-set images.
+
+    `indices` holds the images of each replicate, (n,); they are not augmented. A network without BatchNorm keeps its
+    state.
     """
 
     if not task.network.has_batch_norm:
@@ -84,29 +86,27 @@ def reestimate_batch_norm(task: Task, state: State, pictures: Sequence[Tensor]) 
         for layer in module.modules():
             if isinstance(layer, _BatchNorm) and layer.track_running_stats:
                 layer.train().reset_running_stats()
-                layer.momentum = None  # torch's way to ask for the plain average of all batches
-        for images in _batches(task.data.train.images, pictures[replicate], _size(task)):
+                layer.momentum = None  # torch then averages over all batches
+        for images in _batches(task.data.train.images, indices[replicate], _batch_size(task)):
             with precision_context(task):
-                module(_seen(task, images, weights))
+                module(_inputs(task, images, weights))
     return replace(state, buffers=buffers)
 
 
-def _size(task: Task) -> int:
-    """How many pictures at once."""
-
-    return max(1, min(_MOST, _NUMBERS // math.prod(task.network.shape)))
+def _batch_size(task: Task) -> int:
+    return max(1, min(_MAX_IMAGES, _MAX_VALUES // math.prod(task.network.shape)))
 
 
-def _seen(task: Task, images: Tensor, weights: Tensor) -> Tensor:
-    """Pictures as the network sees them when it is measured, in the weights' precision."""
+def _inputs(task: Task, images: Tensor, weights: Tensor) -> Tensor:
+    """Return images as the network's input without augmentation, in the weights' precision."""
 
     mean, std = (torch.tensor(values, device=weights.device).view(-1, 1, 1)
                  for values in (task.data.mean, task.data.std))
-    shown = sampling.center_crop(images.to(weights.device), task.network.shape[1:])
-    return sampling.normalize(shown, task.data_settings, mean, std).to(weights.dtype)
+    cropped = sampling.center_crop(images.to(weights.device), task.network.shape[1:])
+    return sampling.normalize(cropped, task.data_settings, mean, std).to(weights.dtype)
 
 
-def _batches(images: Tensor | Stream, chosen: Tensor, size: int) -> Iterator[Tensor]:
+def _batches(images: Tensor | Stream, indices: Tensor, size: int) -> Iterator[Tensor]:
     if isinstance(images, Tensor):
-        return (images[rows.to(images.device)] for rows in chosen.split(size))
-    return images.batches(chosen, size)
+        return (images[rows.to(images.device)] for rows in indices.split(size))
+    return images.batches(indices, size)

@@ -1,4 +1,4 @@
-"""torch.optim on views into one vector, its own tensors views too: its whole state comes out and goes in as vectors."""
+"""Optimizers of torch.optim whose parameters and state are views into flat vectors, (R, N) each."""
 from dataclasses import dataclass
 
 import torch
@@ -7,26 +7,25 @@ from torch import Tensor
 from lth.recipes.schema import Adam, AdamW, Sgd
 from lth.training.engines.backward import Backward
 
-
 _STATE_VECTORS = {
     'adam': ('exp_avg', 'exp_avg_sq'), 'adamw': ('exp_avg', 'exp_avg_sq'), 'sgd': ('momentum_buffer',)}
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A fused optimizer of torch; `state` holds its vectors (R, N) by name, and a count of steps for each parameter."""
+    """A fused optimizer of torch; `state` holds its vectors (R, N) by name, and `step`, a count for each parameter."""
 
     stepper: torch.optim.Optimizer
     state: dict[str, Tensor]
 
     def set_rate(self, rate: float) -> None:
-        """The learning rate of the next step."""
+        """Set the learning rate of the next step."""
 
         self.stepper.param_groups[0]['lr'] = rate
 
 
 def state_vectors(settings: Adam | AdamW | Sgd) -> tuple[str, ...]:
-    """Names of the vectors in an optimizer's state, as torch names them; SGD without momentum has none."""
+    """Return the names of the vectors in an optimizer's state, as torch names them; SGD without momentum has none."""
 
     return () if isinstance(settings, Sgd) and not settings.momentum else _STATE_VECTORS[settings.name]
 
@@ -34,26 +33,23 @@ def state_vectors(settings: Adam | AdamW | Sgd) -> tuple[str, ...]:
 def make_optimizer(
         settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor, *, decay: float = 0.,
 ) -> Optimizer:
-    """An optimizer at its start for the parameters of a pass, cut from `weights` (R, N).
+    """Return a new optimizer for the parameters of a pass, which are views into `weights` (R, N).
 
-    A tensor as `rate` can change inside a graph; `decay` is added to the settings' own.
+    A captured step needs a tensor as `rate`, whose value can change. `decay` is added to the settings' weight decay.
     """
 
     parameters, decay = backward.parameters, settings.weight_decay + decay
-
-    # Every tensor of the state exists from the first step, so that a graph can be captured and a state loaded in place.
+    # All tensors of the state exist before the first step, so that a step can be captured and a state loaded in place.
     state = {name: torch.zeros_like(weights) for name in state_vectors(settings)}
-    if isinstance(settings, (Adam, AdamW)):
-        kind = torch.optim.Adam if isinstance(settings, Adam) else torch.optim.AdamW
-        stepper: torch.optim.Optimizer = kind(
-            parameters, rate, settings.betas, settings.epsilon, decay,
-            fused=True, capturable=weights.is_cuda and isinstance(rate, Tensor))
-        state = {'step': torch.zeros(len(parameters), device=weights.device)} | state
+    if isinstance(settings, Sgd):
+        stepper: torch.optim.Optimizer = torch.optim.SGD(
+            parameters, rate, settings.momentum, weight_decay=decay, nesterov=settings.nesterov, fused=True)
     else:
-        stepper = torch.optim.SGD(
-            parameters, rate, settings.momentum, weight_decay=decay,
-            nesterov=settings.nesterov, fused=True)
+        kind = torch.optim.Adam if isinstance(settings, Adam) else torch.optim.AdamW
+        capturable = weights.is_cuda and isinstance(rate, Tensor)
+        stepper = kind(parameters, rate, settings.betas, settings.epsilon, decay, fused=True, capturable=capturable)
+        state = {'step': torch.zeros(len(parameters), device=weights.device)} | state
     parts = {name: tensor.unbind() if name == 'step' else backward.views(tensor) for name, tensor in state.items()}
-    for position, parameter in enumerate(parameters):
-        stepper.state[parameter] = {name: part[position] for name, part in parts.items()}
+    for index, parameter in enumerate(parameters):
+        stepper.state[parameter] = {name: views[index] for name, views in parts.items()}
     return Optimizer(stepper, state)
