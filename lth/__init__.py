@@ -1,19 +1,45 @@
-"""lth: the workbench for lottery tickets and rare gems, sparse subnetworks that train as well as the dense network.
+"""lth: lottery tickets and rare gems, sparse subnetworks that train as well as the dense network.
 
-From Python: `lth.load_ticket(path)` reads a ticket, see docs/python.md.
+The functions are in lth/api.py; docs/python.md is a tutorial. All names below are imported on first use.
 """
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lth.algorithms import ALGORITHMS
+    from lth.api import (
+        evaluate, find_gem, find_ticket, finetune, iterate, open_run, transfer)
+    from lth.datasets import DATASETS
+    from lth.errors import LthError
     from lth.export.torch_modules import NamedTicket, load_ticket
+    from lth.models.initializers import INITIALIZERS
+    from lth.models.registry import MODELS
+    from lth.pruning.controls import CONTROLS
+    from lth.pruning.criteria import CRITERIA
 
 __version__ = '0.1.0'
-__all__ = ['NamedTicket', 'load_ticket']
+_MODULES = {
+    'lth.api': ('evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'open_run', 'transfer'),
+    'lth.export.torch_modules': ('NamedTicket', 'load_ticket'),
+    'lth.errors': ('LthError',),
+    'lth.algorithms': ('ALGORITHMS',),
+    'lth.datasets': ('DATASETS',),
+    'lth.models.initializers': ('INITIALIZERS',),
+    'lth.models.registry': ('MODELS',),
+    'lth.pruning.controls': ('CONTROLS',),
+    'lth.pruning.criteria': ('CRITERIA',)}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = [
+    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'INITIALIZERS', 'LthError', 'MODELS',
+    'NamedTicket', 'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run', 'transfer']
 
 
 def __getattr__(name: str) -> Any:
-    # When they are asked for: torch takes 2 s to import, and the command line's `--help` must not wait for it.
-    if name in __all__:
-        from lth.export import torch_modules  # pylint: disable=import-outside-toplevel
-        return getattr(torch_modules, name)
+    # On first use: torch takes 2 s to import, and `lth --help` must not wait for it.
+    if name in _MODULE_OF:
+        return getattr(importlib.import_module(_MODULE_OF[name]), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -14,7 +14,7 @@ TIERS = (
     {'algorithms', 'runs'},
     {'experiments'},
     {'analysis', 'benchmark'},
-    {'cli'},
+    {'cli', 'api'},
     {'__main__'})
 # `import lth` itself imports nothing: what it offers is imported when it is first used.
 LAZY = {'__init__'}

@@ -2,7 +2,9 @@
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 
 import torch
 
@@ -11,7 +13,9 @@ from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.experiments.plan import Plan, make_plan
 from lth.recipes.schema import differences
+from lth.registry.objects import is_object
 from lth.runs.folder import Run
+from lth.system import files
 from lth.system.files import Raw
 from lth.training.engines.names import EngineChoice
 from lth.training.task import Engine
@@ -25,11 +29,29 @@ def refuse_other_recipe(run: Run) -> None:
     stored = run.stored_recipe()
     if stored is None:
         return
+    refuse_other_objects(run.folder, {section: run.recipe[section]['name'] for section in ('model', 'data')})
     theirs = make_plan(stored, str(run.folder / 'recipe.yaml')).recipe.dump()
     rows = differences(theirs | {'source': ''}, run.recipe | {'source': ''})
     if rows:
         raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}. '
                        'Choose another folder with --run, or ask for the settings it was begun with.')
+
+
+def refuse_other_objects(folder: Path, names: Mapping[str, str]) -> None:
+    """LthError if the run in the folder has another model or other data than the ones with these names, by section
+    ('model', 'data'), where one of them is a Python object.
+    """
+
+    path = folder / 'recipe.yaml'
+    stored = files.read_yaml(path) if path.exists() else {}
+    for section, name in names.items():
+        recorded = str(stored.get(section, {}).get('name', name))
+        if recorded != name and (is_object(recorded) or is_object(name)):
+            contents, other = {'model': ('its source code, structure and weights', 'another model'),
+                               'data': ('all images and labels', 'other data')}[section]
+            raise LthError(f'{folder} was made with {other}: {recorded}, not {name}. The name of a Python '
+                           f'object ends with a digest of {contents}. Give the same {section} again, or choose another '
+                           'folder.')
 
 
 def refuse_other_inputs(run: Run, facts: Raw) -> None:

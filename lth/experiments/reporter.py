@@ -63,6 +63,17 @@ class SilentReporter:
         return
 
 
+class LineReporter(SilentReporter):
+    """Prints messages, and a line for each completed round of a seed."""
+
+    def message(self, text: str) -> None:
+        print(text)
+
+    def round_saved(self, progress: SeedProgress) -> None:
+        for seed, accuracy in zip(progress.seeds, progress.test, strict=True):
+            print(f'seed {seed}  round {progress.number}  test {accuracy:.2%}')
+
+
 def forward(progress: SeedProgress, reporter: Reporter) -> None:
     """Report the progress by the method that it belongs to."""
 

@@ -1,0 +1,101 @@
+"""The results of a run as rows for programs: one row for each round, or one row for each measurement."""
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar, overload
+
+from lth.analysis.summary_table import round_result
+from lth.errors import LthError
+from lth.runs.folder import Run
+
+R = TypeVar('R')
+
+
+class RoundRow(NamedTuple):
+    """A round of one seed. Densities and accuracies are shares in [0, 1]; the early stop is the iteration of least
+    validation loss.
+    """
+
+    seed: int
+    round: int
+    kept: int
+    density: float
+    test_accuracy: float
+    early_stop_iteration: int
+    early_stop_accuracy: float
+    engine: str
+
+
+class MetricRow(NamedTuple):
+    """A measurement in a round of one seed. Training values are means since the measurement before, None at the start.
+    `early_stop` is True for the measurement of least validation loss in the round.
+    """
+
+    seed: int
+    round: int
+    iteration: int
+    train_loss: float | None
+    train_accuracy: float | None
+    validation_loss: float
+    validation_accuracy: float
+    test_loss: float
+    test_accuracy: float
+    early_stop: bool
+
+
+@dataclass(frozen=True)
+class Table(Sequence[R], Generic[R]):
+    """A sequence of rows, which are named tuples of the type `row`.
+
+        for row in table:
+            print(row.round, row.test_accuracy)
+        table.to_pandas().groupby('round').test_accuracy.mean()
+    """
+
+    row: type[R]
+    rows: tuple[R, ...]
+
+    @overload
+    def __getitem__(self, index: int) -> R: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[R, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> R | tuple[R, ...]:
+        return self.rows[index]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_pandas(self) -> Any:
+        """The rows as a pandas.DataFrame, with a column for each field. LthError if pandas is not installed."""
+
+        try:
+            import pandas  # pylint: disable=import-outside-toplevel # an optional extra
+        except ImportError:
+            raise LthError("to_pandas needs the package pandas. Install it with: pip install 'lth[pandas]'") from None
+        return pandas.DataFrame(self.rows, columns=list(getattr(self.row, '_fields')))
+
+
+def round_table(run: Run, seeds: Sequence[int]) -> Table[RoundRow]:
+    """One row for each round of these seeds, in the order of seeds and rounds."""
+
+    rows = []
+    for seed, number in _completed_rounds(run, seeds):
+        result = round_result(run, seed, number)
+        rows.append(RoundRow(
+            seed, number, result.kept, result.density, result.test_accuracy, result.early_stop,
+            result.early_stop_accuracy, result.engine))
+    return Table(RoundRow, tuple(rows))
+
+
+def metric_table(run: Run, seeds: Sequence[int]) -> Table[MetricRow]:
+    """One row for each measurement of these seeds, in the order of seeds, rounds and iterations."""
+
+    rows = []
+    for seed, number in _completed_rounds(run, seeds):
+        rows += [MetricRow(seed, number, **measurement) for measurement in run.metrics(seed, number)]
+    return Table(MetricRow, tuple(rows))
+
+
+def _completed_rounds(run: Run, seeds: Sequence[int]) -> list[tuple[int, int]]:
+    return [(seed, number) for seed in seeds for number in range(run.round_count(seed))]

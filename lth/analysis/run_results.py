@@ -1,0 +1,57 @@
+"""A run on disk for programs: its tables, tickets and controls."""
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from lth.analysis import result_tables
+from lth.analysis.result_tables import MetricRow, RoundRow, Table
+from lth.experiments import folders, open_run
+from lth.experiments.plan import Plan
+from lth.export.torch_modules import NamedTicket, load_ticket
+from lth.runs.folder import Run
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """A run on disk, with those of its seeds that were trained or opened.
+
+        run = lth.open_run('runs/lenet-300-100-digits')
+        run.table().to_pandas()
+        model = run.ticket(seed=0, round=3).module()
+    """
+
+    folder: Path
+    seeds: tuple[int, ...]
+    plan: Plan = field(repr=False)
+    stored: Run = field(repr=False)
+
+    @classmethod
+    def open(cls, path: open_run.RunPath) -> Self:
+        """The results at a path: of all seeds that have a completed round, or of the seed that the path names."""
+
+        plan, stored = open_run.open_run(path)
+        seeds = stored.seeds() if path.seed is None else [path.seed]
+        return cls(path.folder, tuple(seeds), plan, stored)
+
+    def table(self) -> Table[RoundRow]:
+        """One row for each seed and round."""
+
+        return result_tables.round_table(self.stored, self.seeds)
+
+    def metrics(self) -> Table[MetricRow]:
+        """One row for each measurement."""
+
+        return result_tables.metric_table(self.stored, self.seeds)
+
+    def ticket(self, seed: int, round: int) -> NamedTicket:  # pylint: disable=redefined-builtin
+        """The ticket of a round, as `lth.load_ticket` reads it: masks and weights by name, and `module()`."""
+
+        return load_ticket(self.stored.round_folder(seed, round))
+
+    @property
+    def controls(self) -> dict[str, 'RunResults']:
+        """The runs of the controls of this run, by the names of their folders, such as 'reinit' and 'reinit-2'."""
+
+        parent = folders.control_folder(self.folder, 'any').parent
+        return {recipe.parent.name: RunResults.open(open_run.RunPath(recipe.parent, None, None))
+                for recipe in sorted(parent.glob('*/recipe.yaml'))}

@@ -1,0 +1,309 @@
+"""The Python API: what the commands do, as functions. `import lth` offers them as lth.find_ticket and so on.
+
+    run = lth.find_ticket('lenet-300-100', 'digits', rounds=3, epochs=4, seeds=range(3))
+    for row in run.table():
+        print(row.seed, row.round, f'{row.density:.1%} of the weights, test accuracy {row.test_accuracy:.1%}')
+
+A model is a name, a function (shape, classes) that returns a torch.nn.Module and is called again for each seed, or a
+module, whose weights are the initial weights of every seed. Data are a name, four arrays (train_images, train_labels,
+test_images, test_labels), or a pair (train, test) of torch.utils.data.Dataset. Errors of the user are LthErrors.
+"""
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, TypedDict, Unpack
+
+from torch import nn
+
+from lth.analysis import evaluation
+from lth.analysis.evaluation import Evaluation
+from lth.analysis.run_results import RunResults
+from lth.datasets.objects import register_data
+from lth.errors import LthError
+from lth.experiments import derived_plans, folders, provenance, resolve, runner
+from lth.experiments import open_run as opening
+from lth.experiments.derived_plans import OptimizerName, SourceRounds
+from lth.experiments.plan import Plan
+from lth.experiments.reporter import LineReporter, Reporter, SilentReporter
+from lth.experiments.resolve import Changes
+from lth.models.objects import register_model
+from lth.pruning.tickets import Round
+from lth.registry.objects import is_object
+from lth.training.engines import select
+from lth.training.engines.names import EngineChoice
+from lth.training.task import Engine
+
+Model = str | nn.Module | Callable[..., nn.Module]
+Data = str | Sequence[Any]
+Settings = Mapping[str, Any]
+
+
+class Execution(TypedDict, total=False):
+    """Where and how training runs, and what is reported; all optional.
+
+    datasets: the folder of the data sets, by default ./datasets. device: 'auto', 'cpu', 'cuda' or 'cuda:1'. engine:
+    'auto', 'eager' or 'sparse'. threads: threads of torch for each seed; by default no setting of this process is
+    changed, 1 gives the bits of the command line. parallel: train each seed in its own process, as the command line
+    does on a CPU. progress: print messages and completed rounds. reporter: receives all reports.
+    """
+
+    datasets: str | Path
+    device: str
+    engine: EngineChoice | None
+    threads: int | None
+    parallel: bool
+    progress: bool
+    reporter: Reporter | None
+
+
+def find_ticket(  # pylint: disable=too-many-arguments # as many as the command has options
+        model: Model, data: Data, *, rounds: int | None = None, epochs: int | None = None,
+        seeds: int | Iterable[int] = 0, run: str | Path | None = None, recipe: str | Path | None = None,
+        settings: Settings | None = None, controls: Sequence[str] = (), control_draws: int = 1,
+        **execution: Unpack[Execution]) -> RunResults:
+    """Find lottery tickets: train, prune the smallest weights, rewind the rest, repeat.
+
+    Prunes `rounds` times; the run has rounds 0 (the dense network) to `rounds`. The recipe of the model and data set
+    is changed by `recipe`, a file or a name, then by `settings`, whose keys are dotted. Completed rounds in the folder
+    `run` are kept, so the same call resumes a run. `controls` are trained at every density as well, in `control_draws`
+    runs each; see `RunResults.controls`.
+
+        run = lth.find_ticket(make_net, (train_images, train_labels, test_images, test_labels), rounds=10, epochs=5,
+                              seeds=range(3), run='runs/mine', settings={'algorithm.rewind': '500 iterations'},
+                              controls=['reinit'])
+        model = run.ticket(seed=0, round=7).module()
+    """
+
+    plan = _ticket_plan(model, data, _search_changes(rounds, epochs, settings), recipe, execution)
+    folder = folders.run_folder(_text(run), folders.search_name(plan))
+    control_plans = derived_plans.control_plans(controls, plan, folder, draws=control_draws)
+    results = _train(plan, folder, seeds, execution)
+    for control, plans in control_plans.items():
+        for draw, control_plan in enumerate(plans, 1):
+            _train(control_plan, folders.control_folder(folder, control, draw), seeds, execution)
+    return results
+
+
+def find_gem(  # pylint: disable=too-many-arguments # as many as the command has options
+        model: Model, data: Data, *, density: float | None = None, sparsity: float | None = None,
+        algorithm: str | None = None, epochs: int | None = None, seeds: int | Iterable[int] = 0,
+        run: str | Path | None = None, recipe: str | Path | None = None, settings: Settings | None = None,
+        **execution: Unpack[Execution]) -> RunResults:
+    """Find a rare gem: a subnetwork that is good before any of its weights was trained.
+
+    `density` is the share of weights to keep; `sparsity` is the same as a percentage, as in Rare Gems. The algorithm is
+    Gem-Miner by default. The rest is as in `find_ticket`.
+
+        gem = lth.find_gem('lenet-300-100', 'mnist', density=0.05)
+        trained = lth.finetune(gem)
+    """
+
+    plan = resolve.gem_plan(
+        _model_name(model), _data_name(data), Changes(epochs, overrides=_overrides(settings)),
+        density=resolve.gem_density(sparsity, density), algorithm=algorithm, recipe=_text(recipe),
+        device=_device(execution))
+    return _train(plan, folders.run_folder(_text(run), folders.search_name(plan)), seeds, execution)
+
+
+def finetune(  # pylint: disable=too-many-arguments # as many as the command has options
+        run: RunResults | str | Path, *, round: int | None = None,  # pylint: disable=redefined-builtin
+        seeds: int | Iterable[int] | None = None, data: Data | None = None, optimizer: OptimizerName | None = None,
+        epochs: int | None = None, settings: Settings | None = None, new_run: str | Path | None = None,
+        **execution: Unpack[Execution]) -> RunResults:
+    """Train the tickets or gems of a run from their own weights under their masks, by default those of its last round.
+
+    A gem is trained as its recipe says (algorithm.finetune), a ticket as in its search, unless `data`, `optimizer`,
+    `epochs` or `settings` say otherwise. The results are in RUN-finetuned, or in the folder `new_run`.
+
+        trained = lth.finetune(gem, epochs=20)
+        trained = lth.finetune('runs/lenet-300-100-mnist/seed-0/round-07', data='fashion-mnist')
+    """
+
+    path = _run_path(run)
+    source = opening.open_source(path, seeds=None if seeds is None else _seeds(seeds), number=round)
+    dataset = None if data is None else _data_name(data)
+    suffix = 'finetuned' if dataset is None else f'finetuned-{folders.file_name(dataset)}'
+    folder = _new_folder(new_run, folders.derived_folder(path, source.plan, source.number, suffix))
+    plan = derived_plans.finetune_plan(
+        source, folder, Changes(epochs, overrides=_overrides(settings)), optimizer=optimizer, dataset=dataset)
+    return _train(plan, folder, source.seeds, execution)
+
+
+def transfer(  # pylint: disable=too-many-arguments # as many as the command has options
+        run: RunResults | str | Path, data: Data, *, rounds: Sequence[int] | None = None, random_tickets: bool = False,
+        epochs: int | None = None, recipe: str | Path | None = None, settings: Settings | None = None,
+        new_run: str | Path | None = None, **execution: Unpack[Execution]) -> RunResults:
+    """Train the tickets of a run on other data, by the recipe of its model and that data (Morcos et al. 2019).
+
+    All rounds are transferred, or those in `rounds`. `random_tickets` adds a control: shuffled masks of the same
+    densities on re-initialized weights. The results are in RUN-to-DATA, or in the folder `new_run`.
+
+        transferred = lth.transfer(run, 'fashion-mnist', rounds=[0, 5])
+    """
+
+    path, opened = _run_path(run), RunResults.open(_run_path(run))
+    plan, seeds = opened.plan, opened.seeds
+    source = SourceRounds(
+        plan, opened.stored, seeds, derived_plans.transfer_rounds(opened.stored, seeds, path.round, rounds))
+    dataset, number = _data_name(data), len(plan.kept) - 1 if path.round is None else path.round
+    suffix = f'to-{folders.file_name(dataset)}'
+    folder = _new_folder(new_run, folders.derived_folder(path, plan, number, suffix))
+
+    def train(target: Path, ticket: Literal['found', 'random']) -> RunResults:
+        changes = Changes(epochs, overrides=_overrides(settings))
+        transferred = derived_plans.transfer_plan(
+            source, dataset, target, changes, ticket=ticket, recipe=_text(recipe), device=_device(execution))
+        return _train(transferred, target, seeds, execution)
+
+    results = train(folder, 'found')
+    if random_tickets:
+        train(folders.control_folder(folder, 'random'), 'random')
+    return results
+
+
+def evaluate(
+        run: RunResults | str | Path, *, round: int | None = None,  # pylint: disable=redefined-builtin
+        **execution: Unpack[Execution]) -> list[Evaluation]:
+    """Measure the test accuracy of a run again from its files, in all rounds or in one, and count weights by layer.
+
+        for evaluation in lth.evaluate(run, round=3):
+            print(evaluation.seed, evaluation.test_accuracy, evaluation.layers)
+    """
+
+    path, opened = _run_path(run), RunResults.open(_run_path(run))
+    plan, stored, seeds = opened.plan, opened.stored, opened.seeds
+    number = path.round if round is None else opening.select_round(plan, stored, seeds, path.round, round)
+    target = _target(path.folder, execution)
+    engine = _engine(plan, replace(target, engine=target.engine or stored.engine_choice()))
+    images = plan.read(target.datasets).to(engine.device)
+    with select.current_device(engine.device):
+        return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
+
+
+def iterate(
+        model: Model, data: Data, *, rounds: int | None = None, epochs: int | None = None,
+        seeds: int | Iterable[int] = 0, recipe: str | Path | None = None, settings: Settings | None = None,
+        **execution: Unpack[Execution]) -> Iterator[Round]:
+    """Iterate over the rounds of a search for tickets, without files. All seeds train together, along the first axis.
+
+        for round in lth.iterate(make_net, 'mnist', rounds=3):
+            print(round.number, round.ticket.mask.float().mean(), round.trained.history[-1].test.accuracy)
+    """
+
+    plan = _ticket_plan(model, data, _search_changes(rounds, epochs, settings), recipe, execution)
+    target = _target(Path(), execution)
+    engine = _engine(plan, target)
+    images = plan.read(target.datasets).to(engine.device)
+    task = plan.for_data(images).task(images, _seeds(seeds), engine)
+    return _on_device(plan.algorithm.find(task, plan.recipe.algorithm, ()), engine)
+
+
+def open_run(
+        run: RunResults | str | Path, *, model: Model | None = None, data: Data | None = None) -> RunResults:
+    """Open a run on disk, with all seeds that have a completed round, or with the seed that the path names.
+
+    A run whose model or data were given as Python objects needs them again; LthError if they differ from those that
+    the run was made with.
+
+        run = lth.open_run('runs/mine', model=make_net, data=(train_images, train_labels, test_images, test_labels))
+    """
+
+    path = _run_path(run)
+    given = {} if model is None else {'model': _model_name(model)}
+    given |= {} if data is None else {'data': _data_name(data)}
+    provenance.refuse_other_objects(path.folder, given)
+    return RunResults.open(path)
+
+
+def _ticket_plan(
+        model: Model, data: Data, changes: Changes, recipe: str | Path | None, execution: Execution) -> Plan:
+    return resolve.ticket_plan(
+        _model_name(model), _data_name(data), changes, recipe=_text(recipe), device=_device(execution))
+
+
+def _search_changes(rounds: int | None, epochs: int | None, settings: Settings | None) -> Changes:
+    return Changes(epochs, {'algorithm.rounds': rounds}, _overrides(settings))
+
+
+def _train(plan: Plan, folder: Path, seeds: int | Iterable[int], execution: Execution) -> RunResults:
+    """Train what the run in the folder lacks."""
+
+    target, numbers = _target(folder, execution), _seeds(seeds)
+    given = [name for name in (plan.recipe.model.name, plan.recipe.data.name) if is_object(name)]
+    if given and not target.in_process:
+        raise LthError(f'parallel: {given[0]} is a Python object of this process, which other processes cannot import. '
+                       'Leave out parallel to train the seeds one after another in this process; or put a function '
+                       'into a file, and give its name as path/to/file.py:function.')
+    reporter = execution.get('reporter') or (LineReporter() if execution.get('progress') else SilentReporter())
+    stored = runner.run_plan(plan, target, numbers, reporter)
+    return RunResults(folder, tuple(numbers), plan, stored)
+
+
+def _target(folder: Path, execution: Execution) -> runner.RunTarget:
+    threads = execution.get('threads')
+    if threads is not None and threads < 1:
+        raise LthError(f'threads: {threads} is not possible. Give a number of threads from 1, or None.')
+    return runner.RunTarget(
+        folder, Path(execution.get('datasets', 'datasets')), _device(execution), threads, execution.get('engine'),
+        in_process=not execution.get('parallel', False))
+
+
+def _engine(plan: Plan, target: runner.RunTarget) -> Engine:
+    """The engine of a target; the process is configured for it if a number of threads is given."""
+
+    engine = runner.select_engine(plan, target)
+    if target.threads is not None:
+        select.configure_process(threads=target.threads, device=engine.device)
+    return engine
+
+
+def _on_device(rounds: Iterator[Round], engine: Engine) -> Iterator[Round]:
+    """The rounds, each of them computed while the engine's GPU is the current one."""
+
+    while True:
+        with select.current_device(engine.device):
+            found = next(rounds, None)
+        if found is None:
+            return
+        yield found
+
+
+def _device(execution: Execution) -> str:
+    return execution.get('device', 'auto')
+
+
+def _model_name(model: Model) -> str:
+    return model if isinstance(model, str) else register_model(model)
+
+
+def _data_name(data: Data) -> str:
+    return data if isinstance(data, str) else register_data(data)
+
+
+def _run_path(run: RunResults | str | Path) -> opening.RunPath:
+    return opening.parse_run_path(str(run.folder if isinstance(run, RunResults) else run))
+
+
+def _new_folder(name: str | Path | None, default: Path) -> Path:
+    return default if name is None else folders.run_folder(str(name), '')
+
+
+def _text(name: str | Path | None) -> str | None:
+    return None if name is None else str(name)
+
+
+def _overrides(settings: Settings | None) -> tuple[tuple[str, Any], ...]:
+    if wrong := [key for key in settings or () if not isinstance(key, str)]:
+        raise LthError(f"settings: {wrong[0]!r} is not a dotted key such as 'training.batch_size'.")
+    return tuple((settings or {}).items())
+
+
+def _seeds(seeds: int | Iterable[int]) -> list[int]:
+    try:
+        numbers = sorted(map(operator.index, seeds if isinstance(seeds, Iterable) else [seeds]))
+    except TypeError:
+        numbers = []
+    if not numbers or numbers[0] < 0:
+        raise LthError(f'seeds: {seeds!r} are not whole numbers from 0. Give one, or several such as range(3).')
+    return list(dict.fromkeys(numbers))
