@@ -74,7 +74,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
         select.configure_process(threads=target.threads, device=engine.device)
     data = plan.read(target.datasets).to(engine.device)
     plan = plan.for_data(data)
-    with file_lock.hold(target.folder), select.current_device(engine.device):
+    with file_lock.hold(target.folder):
         # Check again: another process may have trained here while the data were being read.
         provenance.refuse_other_recipe(run)
         run.remove_leftovers()

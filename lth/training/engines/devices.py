@@ -1,4 +1,6 @@
-"""The names of devices that users write, and the torch device that each of them means on this machine."""
+"""Devices: what their names mean on this machine, and how a GPU becomes the current one for a while."""
+import contextlib
+
 import torch
 
 from lth.errors import LthError
@@ -23,6 +25,12 @@ def resolve_device(name: str) -> torch.device:
         raise LthError(f'Device {name!r} is not available: torch {torch.__version__} sees {_gpus(count)}. Use the '
                        'device cpu, or install a torch build and a driver that match the GPU.')
     return device if device.index is not None else torch.device('cuda', torch.cuda.current_device())
+
+
+def current_device(device: torch.device) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which this GPU is the current one, as streams and captures need; for a CPU it does nothing."""
+
+    return torch.cuda.device(device) if device.type == 'cuda' else contextlib.nullcontext()
 
 
 def _parse(name: str) -> torch.device | None:

@@ -1,5 +1,4 @@
 """Settings of the process that make training fast and repeatable. Nothing else in the package changes them."""
-import contextlib
 import ctypes
 
 import torch
@@ -22,12 +21,6 @@ def configure_process(*, threads: int, device: torch.device) -> None:
     _keep_freed_memory()
     if device.type == 'cuda':
         torch.cuda.set_device(device)
-
-
-def current_device(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Return a context in which this GPU is the current one, as captured graphs need; nothing changes for a CPU."""
-
-    return torch.cuda.device(device) if device.type == 'cuda' else contextlib.nullcontext()
 
 
 def _keep_freed_memory() -> None:

@@ -9,7 +9,7 @@ from lth.training.engines.devices import resolve_device
 from lth.training.engines.eager import Eager
 from lth.training.engines.names import EngineChoice
 from lth.training.engines.precision import default_precision
-from lth.training.engines.process_settings import configure_process, current_device
+from lth.training.engines.process_settings import configure_process
 from lth.training.engines.sparse_cpu.engine import SparseCpu, compile_kernels
 from lth.training.engines.sparse_cpu.rule import sparse_obstacle
 from lth.training.task import Engine
@@ -20,8 +20,9 @@ _STACK = 64
 # Kernels in numba's cache load in 0.2 s.
 _SECONDS_UNTIL_MESSAGE = 1.
 
+# What the layers above use of this package.
 __all__ = [
-    'CudaGraph', 'Eager', 'SparseCpu', 'compile_ahead', 'configure_process', 'current_device', 'default_precision', 'replicate_groups',
+    'CudaGraph', 'Eager', 'SparseCpu', 'compile_ahead', 'configure_process', 'default_precision', 'replicate_groups',
     'resolve_device', 'select_engine', 'sparse_obstacle']
 
 

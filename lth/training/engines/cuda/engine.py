@@ -4,7 +4,6 @@ Step counters, the order of images, learning rates, losses and numbers of correc
 the host waits only where training is measured. `CapturedStep` also runs without a GPU, then step by step and without a
 capture, so that it can be tested against the eager engine.
 """
-import contextlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from torch import Tensor
 from lth.training.engines.backward import make_backward
 from lth.training.engines.cuda.batched_mlp import make_batched_backward
 from lth.training.engines.cuda.packed import Packing, make_packing
+from lth.training.engines.devices import current_device
 from lth.training.engines.metrics import evaluate
 from lth.training.engines.precision import precision_context
 from lth.training.engines.sparse_cpu.supported import DenseLayer, supported_dense_chain
@@ -69,7 +69,7 @@ class CapturedStep:
         self._counters = torch.zeros(3, 1, dtype=torch.int64, device=self._device)
         self._losses = torch.zeros(replicates, task.steps, device=self._device)
         self._correct = torch.zeros(replicates, task.steps, dtype=torch.int64, device=self._device)
-        with self._current_device():
+        with current_device(self._device):
             self._graphs = self._capture() if self._device.type == 'cuda' else {}
 
     def fits(self, task: Task, parametrization: Parametrization | None) -> bool:
@@ -105,7 +105,7 @@ class CapturedStep:
     def _train(self, steps: int) -> None:
         """Train for some steps within one epoch, by the largest graphs first."""
 
-        with precision_context(self._task), self._current_device():
+        with precision_context(self._task), current_device(self._device):
             if not self._graphs:
                 for _ in range(steps):
                     self._run_step()
@@ -156,11 +156,6 @@ class CapturedStep:
         if counts != [size] * 3:
             raise RuntimeError(f'a captured graph of {size} steps counted {counts}')
         return graph
-
-    def _current_device(self) -> contextlib.AbstractContextManager[None]:
-        """Make the GPU the current device for a block: streams, captures and replays belong to the current device."""
-
-        return torch.cuda.device(self._device) if self._device.type == 'cuda' else contextlib.nullcontext()
 
 
 def _dense_layers(task: Task) -> list[DenseLayer] | None:
