@@ -45,7 +45,7 @@ def _explain_one(section: type[BaseModel], raw: Any, origin: str, detail: Any) -
     message = detail['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
     # Settings that do not fit together are named by the message, and the whole section would hide them.
     value = '' if detail['type'] == 'value_error' and isinstance(detail['input'], Mapping) else (
-        f'; it is {_quote(detail["input"])}')
+        f'; it is {quote(detail["input"])}')
     return f'{where}: {last}: {message[0].lower() + message[1:]}{value}.'
 
 
@@ -99,6 +99,6 @@ def _section_of(annotation: Any, raw: Any) -> type[BaseModel] | None:
     return None
 
 
-def _quote(value: Any) -> str:
+def quote(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + '...'

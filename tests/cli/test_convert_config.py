@@ -26,7 +26,7 @@ def test_the_published_sample_is_shown_as_the_published_recipe(lth, written, tmp
     assert ours.pop('source') == 'gem.yml (rare-gems settings)' and theirs.pop('source')
     assert ours == theirs
     assert result.out.endswith('# --seeds 42\n')
-    assert 'Note: not needed here: ' in result.err and 'Note: not given, so as rare-gems has it: ' in result.err
+    assert 'Note: not needed here: ' in result.err and 'Note: not given, so the default of rare-gems is used: ' in result.err
     assert [path.name for path in tmp_path.iterdir()] == ['gem.yml']
 
 
@@ -58,8 +58,8 @@ def test_a_recipe_that_cannot_be_carried_out_is_shown_as_converted_and_says_why(
     ('- algo\n', 'gem.yml: expected lines of the form `key: value`, found list'), ('a: b: c\n', 'gem.yml: not valid YAML'),
     ('algo: ep\nalgo: hc\n', "the key 'algo' is given twice"),
     ('arch: resnet20\ndataset: CIFAR10\nweight_decay: 5e-4\nlr: abc\n',
-     "gem.yml: unknown key 'weight_decay' (0.0005), did you mean 'wd'? rare-gems reads nothing of that name.\n"
-     "gem.yml: lr: 'abc' is not a number.")])
+     "gem.yml: unknown key 'weight_decay' (0.0005), did you mean 'wd'? rare-gems does not read 'weight_decay'.\n"
+     "gem.yml: lr: 'abc' should be a valid number.")])
 def test_what_cannot_be_converted_is_refused_in_one_paragraph(lth, tmp_path, text, says):
     (tmp_path / 'gem.yml').write_text(text)
     result = lth('convert-config', 'gem.yml')

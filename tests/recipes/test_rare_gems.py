@@ -1,4 +1,4 @@
-"""Rare-gems settings become recipes that mean the same, and nothing in them is left out in silence."""
+"""Conversion of rare-gems files: recipes with the same meaning, and a note or an error for every other key."""
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from lth.errors import LthError
 from lth.experiments.plan import make_plan
 from lth.recipes import presets
 from lth.recipes.rare_gems import Conversion, convert, finetuning_milestones
-from lth.recipes.rare_gems.keys import KINDS, MISSPELT, NOT_NEEDED, REFUSED, TAKEN
+from lth.recipes.rare_gems.keys import CONVERTED, KINDS, MISSPELT, NOT_NEEDED, REFUSED
 from lth.recipes.schema import differences
 from lth.system.files import Raw, parse_yaml
 
@@ -39,7 +39,7 @@ NAMES = '''
 
 
 def conversion(**over: Any) -> Conversion:
-    """The sample with other values; a value of None leaves its key out."""
+    """The published sample with other values; None leaves a key out."""
 
     return convert({key: value for key, value in (SAMPLE | over).items() if value is not None}, 'mine.yml')
 
@@ -48,58 +48,58 @@ def recipe(**over: Any) -> Raw:
     return conversion(**over).recipe
 
 
-def complaints(**over: Any) -> list[str]:
+def errors(**over: Any) -> list[str]:
     with pytest.raises(LthError) as caught:
         conversion(**over)
     return str(caught.value).splitlines()
 
 
 def test_the_published_sample_is_the_published_recipe():
-    ours = make_plan(recipe(), 'mine.yml').recipe.dump()
-    theirs = make_plan(presets.find('gem-resnet20-cifar10-0.59').settings, 'gem-resnet20-cifar10-0.59').recipe.dump()
-    assert differences(ours | {'source': ''}, theirs | {'source': ''}) == []
-    assert ours['source'] == 'mine.yml (rare-gems settings)'
+    converted = make_plan(recipe(), 'mine.yml').recipe.dump()
+    published = make_plan(presets.find('gem-resnet20-cifar10-0.59').settings, 'gem-resnet20-cifar10-0.59').recipe.dump()
+    assert differences(converted | {'source': ''}, published | {'source': ''}) == []
+    assert converted['source'] == 'mine.yml (rare-gems settings)'
 
 
-def test_the_published_sample_keeps_as_many_weights_as_there():
+def test_the_published_sample_keeps_the_published_number_of_weights():
     assert make_plan(recipe(), 'mine.yml').kept[-1] == 1580
 
 
 def test_every_known_key_is_in_exactly_one_class():
-    assert sorted((*TAKEN, *NOT_NEEDED, *REFUSED, *MISSPELT)) == sorted(NAMES)
+    assert sorted((*CONVERTED, *NOT_NEEDED, *REFUSED, *MISSPELT)) == sorted(NAMES)
 
 
-def test_the_document_names_every_key_that_is_taken_over_refused_or_misspelt():
+def test_docs_gems_md_names_every_key_that_is_converted_refused_or_misspelled():
     text = (Path(__file__).parents[2] / 'docs' / 'gems.md').read_text().split('## Rare-gems settings')[1]
-    assert [key for key in (*TAKEN, *REFUSED, *MISSPELT) if f'`{key}' not in text] == []
+    assert [key for key in (*CONVERTED, *REFUSED, *MISSPELT) if f'`{key}' not in text] == []
 
 
-def test_refusals_name_kinds_that_there_are():
-    assert all(kinds <= KINDS for _, _, kinds in REFUSED.values())
+def test_refusals_name_known_kinds_of_search():
+    assert all(kinds <= KINDS for kinds in [refusal.kinds for refusal in REFUSED.values()])
 
 
-def test_a_file_is_read_as_yaml_reads_it(tmp_path):
+def test_a_rare_gems_file_is_read_as_yaml(tmp_path):
     text = ''.join(f'{key}: {value}\n' for key, value in SAMPLE.items()) + 'fine_tune_wd: 1e-4\n'
     assert convert(parse_yaml(text, 'mine.yml'), 'mine.yml').recipe == recipe()
 
 
-def test_keys_without_a_part_are_named_once_in_one_sentence():
-    told = [note for note in conversion(save_every=10).notes if note.startswith('not needed here: ')]
-    assert len(told) == 1
-    assert told[0].removeprefix('not needed here: ').split(', ') == [
+def test_one_note_lists_the_keys_that_are_not_needed():
+    lists = [note for note in conversion(save_every=10).notes if note.startswith('not needed here: ')]
+    assert len(lists) == 1
+    assert lists[0].removeprefix('not needed here: ').split(', ') == [
         'name', 'conv_type', 'freeze_weights', 'prune_type', 'scale_fan', 'round', 'noise', 'noise_ratio',
         'quantize_threshold', 'workers', 'gpu', 'checkpoint_at_prune', 'skip_sanity_checks', 'save_every']
 
 
 @pytest.mark.parametrize('key', NOT_NEEDED)
-def test_a_key_that_is_not_needed_changes_nothing_and_is_named(key):
+def test_a_key_that_is_not_needed_changes_nothing_and_is_listed(key):
     changed = conversion(**{key: 3})
     assert changed.recipe == recipe()
     assert any(note.startswith('not needed here: ') and key in note.split(': ')[1].split(', ')
                for note in changed.notes)
 
 
-def test_what_a_file_leaves_out_is_as_published_and_told():
+def test_published_defaults_are_used_for_missing_keys_and_listed():
     found = convert({'algo': 'hc_iter', 'arch': 'resnet20', 'dataset': 'CIFAR10'}, 'mine.yml')
     training, algorithm = found.recipe['training'], found.recipe['algorithm']
     assert training['optimizer'] == {
@@ -111,15 +111,15 @@ def test_what_a_file_leaves_out_is_as_published_and_told():
     assert any('lr 0.001, lr_policy constant_lr, epochs 10' in note for note in found.notes)
 
 
-def test_the_seed_is_that_of_the_trial():
+def test_the_seed_depends_on_the_number_of_the_trial():
     assert conversion().seeds == (42,)
     assert conversion(seed=7).seeds == (7,)
     third = conversion(seed=7, trial_num=3)
     assert third.seeds == (9,)
-    assert any('for all of them --seeds 7-9' in note for note in third.notes)
+    assert any('for all of these runs use --seeds 7-9' in note for note in third.notes)
 
 
-def test_the_folder_of_the_pictures_is_taken_over():
+def test_the_folder_of_the_data_sets_is_converted():
     assert conversion().datasets is None
     assert conversion(data='/data/sets').datasets == Path('/data/sets')
 
@@ -134,20 +134,20 @@ def test_the_folder_of_the_pictures_is_taken_over():
     ({'regularization': 'var_red_1', 'alpha': 2}, {'regularizer': 'variance', 'exponents': [2., 1.]}),
     ({'regularization': False}, {'penalty': 0.}), ({'invert_sanity_check': True}, {'keep': 'smallest'}),
     ({'first_layer_dense': True, 'last_layer_dense': True}, {'keep_out': ['stem.0.weight', 'output']})])
-def test_a_setting_of_the_search_is_taken_over(over, expected):
-    usual = recipe()['algorithm']
+def test_a_setting_of_the_search_is_converted(over, expected):
+    default = recipe()['algorithm']
     changed = recipe(**over)['algorithm']
-    assert {key: value for key, value in changed.items() if usual.get(key) != value} == expected
-    assert usual.keys() <= changed.keys()
+    assert {key: value for key, value in changed.items() if default.get(key) != value} == expected
+    assert default.keys() <= changed.keys()
 
 
-def test_a_rate_of_its_own_is_the_density_that_it_ends_in():
+def test_an_overriding_prune_rate_is_converted_to_the_final_density():
     found = recipe(override_prune_rate=True, prune_rate=0.162215)
     assert found['algorithm']['density'] == pytest.approx(0.0059, rel=1e-4)
     assert make_plan(found, 'mine.yml').kept[-1] == 1580
 
 
-@pytest.mark.parametrize(('over', 'place', 'expected'), [
+@pytest.mark.parametrize(('over', 'path', 'expected'), [
     ({'epochs': 88}, ('training', 'length'), '88 epochs'), ({'batch_size': 512}, ('training', 'batch_size'), 512),
     ({'lr': 0.5}, ('training', 'optimizer', 'learning_rate'), 0.5),
     ({'wd': 0.001}, ('training', 'optimizer', 'weight_decay'), 0.001),
@@ -173,21 +173,21 @@ def test_a_rate_of_its_own_is_the_density_that_it_ends_in():
     ({'init': 'kaiming_uniform'}, ('model', 'initializer'), 'kaiming-uniform'),
     ({'init': 'xavier_normal'}, ('model', 'initializer'), 'glorot-normal'),
     ({'bn_type': 'AffineBatchNorm'}, ('model', 'norm'), 'affine')])
-def test_a_setting_of_network_or_training_is_taken_over(over, place, expected):
+def test_a_setting_of_network_or_training_is_converted(over, path, expected):
     found: Any = recipe(**over)
     make_plan(found, 'mine.yml')
-    for key in place:
+    for key in path:
         found = found[key]
     assert found == expected
 
 
 @pytest.mark.parametrize(('epochs', 'expected'), [
     (100, [50, 80]), (150, [80, 120]), (160, [80, 120]), (200, [100, 150]), (300, [150, 250]), (90, [45, 60])])
-def test_finetuning_drops_where_it_does_there(epochs, expected):
+def test_the_learning_rate_of_finetuning_drops_at_the_published_epochs(epochs, expected):
     assert finetuning_milestones(epochs) == expected
 
 
-# The weights that rare-gems counts, or ours where it forgets some.
+# Weights as rare-gems counts them, or as lth does where rare-gems leaves some out.
 @pytest.mark.parametrize(('arch', 'dataset', 'name', 'weights'), [
     ('resnet20', 'CIFAR10', 'resnet20', 268_336), ('resnet32', 'CIFAR10', 'resnet32', 461_872),
     ('cResNet18', 'CIFAR10', 'resnet18', 11_164_352),
@@ -198,7 +198,7 @@ def test_finetuning_drops_where_it_does_there(epochs, expected):
     ('Conv4', 'CIFAR10', 'conv-4', 2_425_024), ('Conv6', 'CIFAR10', 'conv-6', 2_261_184),
     ('ResNet50', 'ImageNet', 'resnet50', 25_502_912),
     ('ResNet101', 'FfcvImageNet', 'torchvision:resnet101', 44_442_816)])
-def test_every_network_is_one_of_ours_with_the_weights_that_it_has_there(arch, dataset, name, weights):
+def test_every_network_is_a_model_of_lth_with_the_same_number_of_weights(arch, dataset, name, weights):
     found = conversion(arch=arch, dataset=dataset, first_layer_dense=True)
     plan = make_plan(found.recipe, 'mine.yml')
     assert plan.recipe.model.name == name and plan.network.layout.weight_count == weights
@@ -206,13 +206,13 @@ def test_every_network_is_one_of_ours_with_the_weights_that_it_has_there(arch, d
     least = min(convolutions, key=lambda slot: slot.shape[1])
     kept_out = [slot for slot in plan.network.layout.slots if slot.kind != 'other' and not slot.prunable]
     assert [slot.shape[1] for slot in kept_out] == [3] and least.shape[1] <= 3
-    told = any(note.startswith(f'{name}: ') for note in found.notes)
+    noted = any(note.startswith(f'{name}: ') for note in found.notes)
     biased = any(slot.name.endswith('bias') and slot.size == plan.source.classes for slot in plan.network.layout.slots)
-    assert told == biased
+    assert noted == biased
 
 
 @pytest.mark.parametrize('arch', ['ResNet50', 'ResNet101'])
-def test_shortcuts_that_rare_gems_does_not_count_are_told(arch):
+def test_a_note_says_that_rare_gems_does_not_count_shortcuts(arch):
     assert any('its projection shortcuts, 2,776,576 weights' in note for note in conversion(arch=arch).notes)
 
 
@@ -220,14 +220,14 @@ def test_shortcuts_that_rare_gems_does_not_count_are_told(arch):
     ('CIFAR10', 'cifar10', 4, True), ('CIFAR100', 'cifar100', 4, True), ('TinyImageNet', 'tiny-imagenet', 4, True),
     ('ImageNet', 'imagenet', 0, True), ('FfcvImageNet', 'imagenet', 0, True), ('MNIST', 'mnist', 0, False),
     ('cifar-10', 'cifar10', 4, True)])
-def test_every_data_set_is_one_of_ours(dataset, name, crop, flip):
+def test_every_data_set_is_one_of_lth(dataset, name, crop, flip):
     arch = 'Conv4' if name != 'imagenet' else 'ResNet50'
     settings = make_plan(recipe(dataset=dataset, arch=arch), 'mine.yml').recipe.data
     assert (settings.name, settings.crop, settings.flip, settings.normalization) == (name, crop, flip, 'standardize')
     assert settings.resized_crop == (0.08 if name == 'imagenet' else None)
 
 
-def test_all_of_the_data_is_never_trained_on_and_that_is_told():
+def test_a_note_says_that_use_full_data_still_leaves_validation_images():
     full = conversion(use_full_data=True)
     assert full.recipe == recipe()
     assert any('data.validation' in note for note in full.notes)
@@ -256,7 +256,7 @@ FINETUNE = recipe()['algorithm']['finetune']
     ({'algo': 'global_ep_iter', 'override_prune_rate': True, 'prune_rate': 0.5, 'iter_period': 75}, {
         'name': 'global-edge-popup', 'density': 0.25, 'penalty': 1e-4, 'finetune': FINETUNE,
         'shrink_every': '75 epochs'})])
-def test_an_algorithm_that_trains_scores_is_ours(over, expected):
+def test_an_algorithm_that_trains_scores_is_converted(over, expected):
     found = recipe(**over)
     assert found['algorithm'] == expected
     assert found['training'] == recipe()['training']
@@ -266,7 +266,7 @@ def test_an_algorithm_that_trains_scores_is_ours(over, expected):
     ({'imp_rounds': 7}, 7), ({'imp_rounds': 0}, 0), ({'target_sparsity': 1.44}, 19), ({'target_sparsity': 64}, 2),
     ({'target_sparsity': 63}, 3), ({'target_sparsity': 50, 'prune_rate': 0.5}, 1),
     ({'target_sparsity': None, 'epochs': 4800}, 29), ({'target_sparsity': None, 'epochs': 160}, 24)])
-def test_iterative_magnitude_pruning_is_ours_with_the_rounds_that_are_wanted(over, rounds):
+def test_iterative_magnitude_pruning_is_converted_with_its_number_of_rounds(over, rounds):
     found = recipe(algo='imp', **({'iter_period': 160} | over))
     assert found['algorithm'] == {'name': 'magnitude', 'rounds': rounds, 'rates': over.get('prune_rate', 0.2),
                                   'scope': 'global', 'rewind': '1000 iterations'}
@@ -277,13 +277,13 @@ def test_iterative_magnitude_pruning_is_ours_with_the_rounds_that_are_wanted(ove
 def test_a_round_of_magnitude_pruning_trains_for_all_epochs_unless_there_is_a_period():
     found = recipe(algo='imp', iter_period=None, imp_rewind_iter=2000)
     assert (found['training']['length'], found['algorithm']['rewind']) == ('150 epochs', '2000 iterations')
-    told = conversion(algo='imp', iter_period=160).notes[-1]
-    assert told.startswith('not needed here: ') and 'epochs' in told.removeprefix('not needed here: ').split(', ')
+    note = conversion(algo='imp', iter_period=160).notes[-1]
+    assert note.startswith('not needed here: ') and 'epochs' in note.removeprefix('not needed here: ').split(', ')
 
 
 @pytest.mark.parametrize('over', [
     {'algo': 'training'}, {'weight_training': True}, {'dense_training': True}, {'arch': 'resnet20Normal'}])
-def test_a_dense_network_is_trained_without_a_single_pruning(over):
+def test_a_dense_network_is_trained_without_pruning(over):
     found = conversion(**over)
     assert found.recipe['algorithm'] == {'name': 'magnitude', 'rounds': 0}
     assert found.recipe['training'] == recipe()['training'] and found.recipe['model'] == recipe()['model']
@@ -291,12 +291,12 @@ def test_a_dense_network_is_trained_without_a_single_pruning(over):
     assert any('fine_tune_lr,' in note and 'target_sparsity' in note for note in found.notes)
 
 
-def test_magnitude_pruning_of_a_network_without_scores_stays_what_it_is():
+def test_magnitude_pruning_of_a_network_without_scores_is_magnitude_pruning():
     assert recipe(algo='imp', arch='resnet20Normal', iter_period=160)['algorithm']['rounds'] == 23
 
 
 @pytest.mark.parametrize('over', [{'random_subnet': True}, {}])
-def test_a_smart_ratio_is_the_share_that_goes_and_is_finetuned(over):
+def test_a_smart_ratio_is_the_share_that_is_removed_and_the_rest_is_finetuned(over):
     found = conversion(smart_ratio=0.9941, **over)
     assert found.recipe['algorithm'] == {'name': 'smart-ratio', 'density': 0.0059}
     assert found.recipe['training'] == FINETUNE
@@ -306,13 +306,13 @@ def test_a_smart_ratio_is_the_share_that_goes_and_is_finetuned(over):
 @pytest.mark.parametrize(('over', 'density'), [
     ({}, 0.0059), ({'algo': 'ep', 'target_sparsity': None, 'prune_rate': 0.25}, 0.25),
     ({'algo': 'ep', 'prune_rate': 0.25}, 0.0059)])
-def test_a_random_subnetwork_is_spread_evenly(over, density):
+def test_a_random_subnetwork_has_the_same_density_in_every_layer(over, density):
     found = recipe(random_subnet=True, **over)
     assert found['algorithm'] == {'name': 'random', 'density': density, 'layers': 'uniform'}
     assert found['training'] == FINETUNE
 
 
-MATTERS = {
+EFFECTIVE = {
     'bias': True, 'scale_fan': True, 'mode': 'fan_out', 'nonlinearity': 'tanh', 'conv_type': 'SampleSubnetConv',
     'freeze_weights': False, 'prune_type': 'LocalBottomK', 'round': 'prob', 'noise_ratio': 0.1,
     'quantize_threshold': 0.3, 'bottom_k_on_forward': True, 'project_freq': 5, 'rewind_score': True,
@@ -320,8 +320,8 @@ MATTERS = {
     'chg_weight': True, 'only_sanity': True, 'evaluate': True, 'evaluate_only': True, 'compare_rounding': True,
     'mode_connect': True, 'fixed_init': True, 'trainer': 'other', 'pretrained': 'model.pth', 'pretrained2': 'model.pth',
     'resume': 'model.pth', 'load_ckpt': 'model.pth', 'drop_bottom_half_weights': True}
-# What they need beside them to matter.
-ELSEWHERE = {
+# Values that have an effect only together with other keys.
+TOGETHER = {
     'hc_warmup': (30, {'algo': 'hc'}), 'lr_adjust': (30, {'lr_policy': 'multistep_lr'}),
     'sr_version': (3, {'random_subnet': True}), 'imp_no_rewind': (True, {'algo': 'imp'}),
     'imp_resume_round': (4, {'algo': 'imp'})}
@@ -331,19 +331,19 @@ HARMLESS = {
     'imp_resume_round': -1, 'conv_type': 'DenseConv'}
 
 
-def test_every_refused_key_is_tried():
-    assert MATTERS.keys() | ELSEWHERE.keys() == REFUSED.keys() and not MATTERS.keys() & ELSEWHERE.keys()
+def test_every_refused_key_is_tested():
+    assert EFFECTIVE.keys() | TOGETHER.keys() == REFUSED.keys() and not EFFECTIVE.keys() & TOGETHER.keys()
 
 
 @pytest.mark.parametrize('key', REFUSED)
-def test_a_key_that_is_not_offered_is_refused_where_it_matters_with_a_way_out(key):
-    value, beside = ELSEWHERE.get(key, (MATTERS.get(key), {}))
-    line, = complaints(**beside, **{key: value})
-    assert line.startswith(f'mine.yml: {key}: {value!r} is not offered: ') and line.endswith('.')
+def test_a_refused_key_with_an_effect_is_an_error_that_says_what_to_write(key):
+    value, others = TOGETHER.get(key, (EFFECTIVE.get(key), {}))
+    line, = errors(**others, **{key: value})
+    assert line.startswith(f'mine.yml: {key}: {value!r} is not supported: ') and line.endswith('.')
 
 
 @pytest.mark.parametrize('key', REFUSED)
-def test_a_key_that_is_not_offered_is_not_needed_where_it_is_off(key):
+def test_a_refused_key_that_is_switched_off_is_not_needed(key):
     off = conversion(**{key: HARMLESS.get(key, SAMPLE.get(key, False))})
     assert off.recipe == recipe()
     assert any(note.startswith('not needed here: ') and key in note for note in off.notes)
@@ -353,87 +353,89 @@ def test_a_key_that_is_not_offered_is_not_needed_where_it_is_off(key):
     ({'noise': False}, 'noise_ratio'), ({'weight_training': True}, 'freeze_weights'),
     ({'algo': 'imp'}, 'quantize_threshold'), ({'lr_policy': 'multistep_lr', 'milestones': [9]}, 'lr_adjust'),
     ({}, 'hc_warmup'), ({'algo': 'hc', 'epochs': 30}, 'hc_warmup')])
-def test_a_key_that_is_not_offered_is_no_harm_where_it_has_no_part(over, key):
-    value = MATTERS[key] if key in MATTERS else ELSEWHERE[key][0]
+def test_a_refused_key_is_harmless_in_a_search_that_does_not_read_it(over, key):
+    value = EFFECTIVE[key] if key in EFFECTIVE else TOGETHER[key][0]
     assert recipe(**over, **{key: value}) == recipe(**over)
 
 
-@pytest.mark.parametrize(('over', 'says'), [
-    ({'lr': 'abc'}, "lr: 'abc' is not a number."), ({'lr': True}, 'lr: True is not a number.'),
-    ({'lr': 10 ** 400}, f'lr: 1{"0" * 76}... is not a number.'),
-    ({'epochs': 10 ** 9}, 'epochs: 1000000000 must be at least 1 and at most'),
-    ({'lr': 0}, 'lr: 0 must be above 0.'), ({'lr': float('nan')}, 'lr: nan is not a number.'),
-    ({'wd': -1}, 'wd: -1 must be at least 0.'), ({'momentum': 1}, 'momentum: 1 must be at least 0 and below 1.'),
+@pytest.mark.parametrize(('over', 'message'), [
+    ({'lr': 'abc'}, "lr: 'abc' should be a valid number."), ({'lr': True}, 'lr: True should be a valid number.'),
+    ({'lr': 10 ** 400}, f'lr: 1{"0" * 76}... should be a valid number.'),
+    ({'epochs': 10 ** 9}, 'epochs: 1000000000 should be less than or equal to 999999999.'),
+    ({'lr': 0}, 'lr: 0 should be greater than 0.'), ({'lr': float('nan')}, 'lr: nan should be a finite number.'),
+    ({'wd': -1}, 'wd: -1 should be greater than or equal to 0.'),
+    ({'momentum': 1}, 'momentum: 1 should be less than 1.'),
     ({'nesterov': True, 'momentum': 0}, 'nesterov: True needs a momentum above 0.'),
-    ({'nesterov': 'yes'}, "nesterov: 'yes' is neither True nor False."),
-    ({'lmbda': -1e-4}, 'lmbda: -0.0001 must be at least 0.'),
-    ({'target_sparsity': 0}, 'target_sparsity: 0 must be above 0 and at most 100.'),
-    ({'target_sparsity': 101}, 'target_sparsity: 101 must be above 0 and at most 100.'),
-    ({'epochs': 1.5}, 'epochs: 1.5 is not a whole number.'), ({'epochs': 0}, 'epochs: 0 must be at least 1'),
-    ({'batch_size': '128'}, "batch_size: '128' is not a whole number."),
-    ({'iter_period': 150}, 'iter_period: 150 is not before the end, epochs: 150: nothing would ever be removed.'),
-    ({'algo': 'global_ep_iter', 'iter_period': 200}, 'iter_period: 200 is not before the end, epochs: 150'),
-    ({'hc_quantized': False}, 'hc_quantized: False is not offered: hc_iter rounds scores at every step.'),
-    ({'override_prune_rate': True, 'prune_rate': 1}, 'prune_rate: 1 must be above 0 and below 1.'),
-    ({'prune_rate': 0.2, 'target_sparsity': None}, 'prune_rate: 0.2 has no part without override_prune_rate: True'),
-    ({'algo': 'ep', 'regularization': None}, 'target_sparsity: 0.59 has no part in ep, which keeps prune_rate, a share:'
-     ' write prune_rate: 0.0059.'),
-    ({'algo': 'ep', 'prune_rate': 0.2}, "regularization: 'L2' is not offered with ep"),
-    ({'algo': 'global_ep', 'regularization': 'L1'}, "regularization: 'L1' is not offered with a global edge-popup"),
-    ({'regularization': 'var_red_2'}, "regularization: 'var_red_2' is not offered: "),
-    ({'regularization': 'bin_entropy'}, "regularization: 'bin_entropy' is not offered: "),
+    ({'nesterov': 'yes'}, "nesterov: 'yes' should be a valid boolean."),
+    ({'lmbda': -1e-4}, 'lmbda: -0.0001 should be greater than or equal to 0.'),
+    ({'target_sparsity': 0}, 'target_sparsity: 0 should be greater than 0.'),
+    ({'target_sparsity': 101}, 'target_sparsity: 101 should be less than or equal to 100.'),
+    ({'epochs': 1.5}, 'epochs: 1.5 should be a valid integer'),
+    ({'epochs': 0}, 'epochs: 0 should be greater than or equal to 1.'),
+    ({'batch_size': '128'}, "batch_size: '128' should be a valid integer."),
+    ({'iter_period': 150}, 'iter_period: 150 should be less than epochs, 150: otherwise nothing is ever removed.'),
+    ({'algo': 'global_ep_iter', 'iter_period': 200}, 'iter_period: 200 should be less than epochs, 150'),
+    ({'hc_quantized': False}, 'hc_quantized: False is not supported: hc_iter rounds scores at every step.'),
+    ({'override_prune_rate': True, 'prune_rate': 1}, 'prune_rate: 1 should be less than 1: it is the share of weights'),
+    ({'prune_rate': 0.2, 'target_sparsity': None}, 'prune_rate: 0.2 has no effect without override_prune_rate: True'),
+    ({'algo': 'ep', 'regularization': None}, 'target_sparsity: 0.59 has no effect for ep, which keeps the share '
+     'prune_rate. Write prune_rate: 0.0059.'),
+    ({'algo': 'ep', 'prune_rate': 0.2}, "regularization: 'L2' is not supported for ep"),
+    ({'algo': 'global_ep', 'regularization': 'L1'}, "regularization: 'L1' is not supported for global_ep"),
+    ({'regularization': 'var_red_2'}, "regularization: 'var_red_2' is not supported: "),
+    ({'regularization': 'bin_entropy'}, "regularization: 'bin_entropy' is not supported: "),
     ({'regularization': 'L3'}, "regularization: 'L3' is not known"),
-    ({'smart_ratio': 1.5}, 'smart_ratio: 1.5 must be above 0 and below 1.'),
-    ({'lr_policy': 'multistep_lr', 'milestones': 80}, 'milestones: 80 is not a list of whole numbers from 1.'),
-    ({'lr_policy': 'multistep_lr', 'gamma': 0.1, 'lr_gamma': 0.2}, 'gamma: 0.1 is not lr_gamma, 0.2: leave one out.'),
+    ({'smart_ratio': 1.5}, 'smart_ratio: 1.5 should be between 0 and 1'),
+    ({'lr_policy': 'multistep_lr', 'milestones': 80}, 'milestones: 80 should be a valid list.'),
+    ({'lr_policy': 'multistep_lr', 'gamma': 0.1, 'lr_gamma': 0.2}, 'gamma: 0.1 differs from lr_gamma, 0.2: leave one'),
     ({'lr_policy': 'cosine'}, "lr_policy: 'cosine' is not known, did you mean 'cosine_lr'"),
     ({'optimizer': 'rmsprop'}, "optimizer: 'rmsprop' is not known"), ({'init': 'signd'}, "init: 'signd' is not known"),
     ({'bn_type': 'None'}, "bn_type: 'None' is not known"), ({'score_init': 'uni'}, "did you mean 'unif'"),
     ({'arch': 'resnet21'}, "arch: 'resnet21' is not known, did you mean 'resnet20'"),
-    ({'arch': 'resnet32_double'}, 'resnet32 has widths 16, 32 and 64 here'),
-    ({'arch': 'FCNormal'}, 'dense networks are lenet-300-100 here'),
-    ({'dataset': 'Caltech101'}, 'give its pictures as a folder'), ({'dataset': 'CIFAR'}, "did you mean 'CIFAR10'"),
-    ({'algo': 'pt'}, "algo: 'pt' is not offered: what it does is not documented"),
-    ({'algo': 'pt_hack'}, "algo: 'pt_hack' is not offered: what it does is not documented"),
-    ({'algo': 'gm'}, "algo: 'gm' is not known"), ({'seed': -1}, 'seed: -1 must be at least 0 and at most 999,999,999.'),
-    ({'data': 3}, 'data: 3 is not a text.'), ({'arch': None}, "the key 'arch' is missing"),
+    ({'arch': 'resnet32_double'}, 'resnet32 has widths 16, 32 and 64 in lth'),
+    ({'arch': 'FCNormal'}, 'the dense network of lth is lenet-300-100'),
+    ({'dataset': 'Caltech101'}, 'give its images as a folder'), ({'dataset': 'CIFAR'}, "did you mean 'CIFAR10'"),
+    ({'algo': 'pt'}, "algo: 'pt' is not supported: its behavior is not documented"),
+    ({'algo': 'pt_hack'}, "algo: 'pt_hack' is not supported: its behavior is not documented"),
+    ({'algo': 'gm'}, "algo: 'gm' is not known"), ({'seed': -1}, 'seed: -1 should be greater than or equal to 0.'),
+    ({'data': 3}, 'data: 3 should be a valid string.'), ({'arch': None}, "the key 'arch' is missing"),
     ({'dataset': None}, "the key 'dataset' is missing: add it, such as `dataset: CIFAR10`.")])
-def test_a_value_that_cannot_be_is_told_in_one_line_with_its_key(over, says):
-    line, = complaints(**over)
-    assert line.startswith('mine.yml: ') and says in line
+def test_a_wrong_value_is_one_line_with_its_key(over, message):
+    line, = errors(**over)
+    assert line.startswith('mine.yml: ') and message in line
 
 
 @pytest.mark.parametrize(('key', 'meant'), [
     ('weight_decay', "'wd'"), ('iter_ep', "'iter_period'"), ('transfer_learning', "'pretrained'"),
     ('datasets', "'dataset' or 'data'")])
-def test_a_key_that_rare_gems_never_read_is_told_with_the_one_that_it_is_not(key, meant):
-    line, = complaints(**{key: 0.1})
-    assert line == (f'mine.yml: unknown key {key!r} (0.1), did you mean {meant}? rare-gems reads nothing of that name.')
+def test_a_key_that_rare_gems_does_not_read_is_an_error_with_the_key_that_was_meant(key, meant):
+    line, = errors(**{key: 0.1})
+    assert line == (f'mine.yml: unknown key {key!r} (0.1), did you mean {meant}? rare-gems does not read {key!r}.')
 
 
 @pytest.mark.parametrize(('key', 'meant'), [
     ('lambda', "'lmbda'"), ('batch-size', "'batch_size'"), ('epoch', "'epochs'"), ('Gpu', "'gpu'")])
-def test_an_unknown_key_names_the_nearest(key, meant):
-    line, = complaints(**{key: 1})
+def test_the_error_for_an_unknown_key_names_a_similar_one(key, meant):
+    line, = errors(**{key: 1})
     assert line.startswith(f'mine.yml: unknown key {key!r}, did you mean {meant}')
 
 
-def test_a_key_that_is_near_nothing_is_told_without_a_list_of_all():
-    assert complaints(zzz=1) == ["mine.yml: unknown key 'zzz': no key of rare-gems is near it. Leave it out."]
+def test_the_error_for_an_unknown_key_without_a_similar_one_does_not_list_all_keys():
+    assert errors(zzz=1) == ["mine.yml: unknown key 'zzz': no key of rare-gems is similar. Leave it out."]
 
 
-def test_all_mistakes_are_told_together():
-    lines = complaints(lr='abc', epohcs=3, bias=True, target_sparsity=0)
+def test_all_errors_of_a_file_are_reported_together():
+    lines = errors(lr='abc', epohcs=3, bias=True, target_sparsity=0)
     assert sorted(line.split(': ')[1] for line in lines) == [
         'bias', 'lr', 'target_sparsity', "unknown key 'epohcs', did you mean 'epochs'?"]
 
 
 @pytest.mark.parametrize('raw', [['algo'], 'algo', None, 3])
-def test_what_is_no_mapping_is_refused(raw):
-    with pytest.raises(LthError, match=f'mine.yml: expected `key: value` lines .* found {type(raw).__name__}'):
+def test_a_file_that_is_not_a_mapping_is_an_error(raw):
+    with pytest.raises(LthError, match=f'mine.yml: expected rare-gems settings, .* found {type(raw).__name__}'):
         convert(raw, 'mine.yml')
 
 
 @pytest.mark.parametrize('pair', [('weight_training', 'mixed_precision'), ('random_subnet', 'mixed_precision')])
-def test_numbers_serve_as_switches(pair):
+def test_0_and_1_are_switches(pair):
     assert recipe(**dict.fromkeys(pair, 1)) == recipe(**dict.fromkeys(pair, True)) != recipe(**dict.fromkeys(pair, 0))

@@ -1,8 +1,7 @@
-"""Settings as rare-gems users have them: a flat mapping of a hundred known keys, as a recipe of ours.
+"""Files of rare-gems settings, a flat mapping of about a hundred known keys, converted to recipes.
 
-A key is taken over, or not needed here, or refused where it would matter; another is unknown. Nothing is left out in
-silence: what had no part is named in a remark, and so is what was taken by its published default. A new key is a line
-in keys.py, and where it is taken over, code that reads it.
+Every key is converted, not needed, or refused where it would change the result; unknown keys are errors. Notes list the
+keys that were not needed and the published defaults that were used. A new key is a line in keys.py.
 """
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lth.errors import LthError
-from lth.recipes.rare_gems.algorithms import algorithm, kind_of
+from lth.recipes.rare_gems.algorithms import algorithm, kind_of_search
 from lth.recipes.rare_gems.reader import Reader
 from lth.recipes.rare_gems.sections import data, finetuning_milestones, model
 from lth.system.files import Raw
@@ -20,8 +19,8 @@ __all__ = ['Conversion', 'convert', 'finetuning_milestones']
 
 @dataclass(frozen=True)
 class Conversion:
-    """A recipe as it is written, what the user should know of it, and what decides no result: the seeds, and the folder
-    of the pictures if one was named.
+    """A recipe before validation, notes for the user, and what a recipe does not contain: the seeds, and the folder of
+    the data sets if the file names one.
     """
 
     recipe: Raw
@@ -31,29 +30,28 @@ class Conversion:
 
 
 def convert(raw: Mapping[str, Any], origin: str) -> Conversion:
-    """Rare-gems settings as a recipe; an LthError with a line for everything that is wrong. `origin` is where they
-    stand.
-    """
+    """The recipe for rare-gems settings. LthError with one line for each error; `origin` is the name of their file."""
 
     if not isinstance(raw, Mapping):
-        raise LthError(f'{origin}: expected `key: value` lines as rare-gems has them, found {type(raw).__name__}.')
-    given = Reader(raw)
-    kind = kind_of(given)
-    given.refuse_what_matters(kind)
-    training, settings = algorithm(kind, given)
-    recipe = {'source': f'{origin} (rare-gems settings)', 'model': model(given), 'data': data(given),
+        raise LthError(f'{origin}: expected rare-gems settings, lines of the form `key: value`, found '
+                       f'{type(raw).__name__}.')
+    reader = Reader(raw)
+    kind = kind_of_search(reader)
+    reader.refuse_unsupported(kind)
+    training, settings = algorithm(kind, reader)
+    recipe = {'source': f'{origin} (rare-gems settings)', 'model': model(reader), 'data': data(reader),
               'training': training, 'algorithm': settings}
-    seeds, folder = _seeds(given), given.text('data')
-    if given.complaints:
-        raise LthError('\n'.join(f'{origin}: {complaint}' for complaint in given.complaints))
-    return Conversion(recipe, given.told(), seeds, Path(folder) if folder else None)
+    seeds, folder = _seeds(reader), reader.data
+    if reader.errors:
+        raise LthError('\n'.join(f'{origin}: {error}' for error in reader.errors))
+    return Conversion(recipe, reader.notes(), seeds, Path(folder) if folder else None)
 
 
-def _seeds(given: Reader) -> tuple[int, ...]:
-    """The one seed of this trial. trial_num tells which of several runs a file is for, not how many there are."""
+def _seeds(reader: Reader) -> tuple[int, ...]:
+    """The seed of this trial; trial_num is the number of this run among several, not the number of runs."""
 
-    seed, trial = given.whole('seed', least=0), given.whole('trial_num', least=1) if 'trial_num' in given else 1
+    seed, trial = reader.seed, reader.trial_num if 'trial_num' in reader else 1
     if trial > 1:
-        given.note(f'trial_num {trial} is one run of several, so its seed is {seed + trial - 1}: seed + trial_num - '
-                     f'1; for all of them --seeds {seed}-{seed + trial - 1}')
+        reader.note(f'trial_num {trial} is one of several runs, so the seed is seed + trial_num - 1 = '
+                    f'{seed + trial - 1}; for all of these runs use --seeds {seed}-{seed + trial - 1}')
     return (seed + trial - 1,)

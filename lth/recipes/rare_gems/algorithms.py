@@ -1,138 +1,122 @@
-"""What a rare-gems file does, as an algorithm of ours: the sections training and algorithm.
+"""The sections training and algorithm of a recipe, for each kind of search in a rare-gems file.
 
-A kind is the file's `algo` unless other keys overrule it: a dense network, or a random subnetwork. A new kind is a
-function here, a line in `_KINDS` and its word in keys.py.
+The kind is the file's `algo`, unless other keys mean a dense network or a random subnetwork. A new kind is a
+function here, a line in `_KINDS` and a word in keys.py.
 """
 import math
 from decimal import Decimal
 
 from lth.recipes.rare_gems.reader import Reader
-from lth.recipes.rare_gems.sections import finetuning, is_dense, keep_out, search_training
+from lth.recipes.rare_gems.sections import finetuning, keep_out, search_training
 from lth.system.files import Raw
 
-_PARTS = tuple[Raw, Raw]
-_ALGOS = ('hc_iter', 'hc', 'ep', 'global_ep', 'global_ep_iter', 'imp', 'training')
-_NO_ALGOS = dict.fromkeys(
-    ('pt', 'pt_hack'), 'what it does is not documented, so nothing could be checked: choose hc_iter, hc or ep')
-_SCORES = {'unif': 'uniform', 'half': 'half', 'bern': 'bernoulli', 'bimodal': 'bimodal', 'skew': 'skew'}
-_REGULARIZERS = {'L2': 'l2', 'L1': 'l1', 'L1_L2': 'l1-l2', 'var_red_1': 'variance', 'False': '', 'None': ''}
-_NO_REGULARIZERS = {
-    'var_red_2': 'it weighs p(1-p) by the squared weight: var_red_1 does without, and signed_constant makes them one '
-                 'within a layer',
-    'bin_entropy': 'take var_red_1, which draws scores to 0 and 1 too'}
-_RATE = 0.2  # what iterative magnitude pruning removes there in a round
+_Sections = tuple[Raw, Raw]
+_RATE = 0.2  # share that a round of iterative magnitude pruning removes in rare-gems
 
 
-def kind_of(given: Reader) -> str:
-    """What is done: one of KINDS in keys.py."""
+def kind_of_search(reader: Reader) -> str:
+    """One of KINDS in keys.py."""
 
-    algo = given.choice('algo', {name: name for name in _ALGOS}, refused=_NO_ALGOS)
-    if algo == 'imp':
-        return algo  # which trains weights whatever the network is called
-    if given.truth('weight_training') or given.truth('dense_training') or is_dense(given):
+    if reader.algo == 'imp':  # trains weights, so the other keys do not matter
+        return 'imp'
+    if reader.weight_training or reader.dense_training or not reader.arch.trains_scores:
         return 'training'
-    if 'smart_ratio' in given and given.number('smart_ratio') != -1:
+    if 'smart_ratio' in reader and reader.smart_ratio != -1:
         return 'smart_ratio'
-    return 'random_subnet' if given.truth('random_subnet') else algo
+    return 'random_subnet' if reader.random_subnet else str(reader.algo)
 
 
-def algorithm(kind: str, given: Reader) -> _PARTS:
+def algorithm(kind: str, reader: Reader) -> _Sections:
     """The sections training and algorithm."""
 
-    training, settings = _KINDS[kind](given)
-    return training, settings | keep_out(given)
+    training, settings = _KINDS[kind](reader)
+    return training, settings | keep_out(reader)
 
 
-def _gem_miner(given: Reader) -> _PARTS:
-    epochs = _epochs(given)
-    if 'hc_quantized' in given and not given.truth('hc_quantized'):
-        given.complain('hc_quantized', 'is not offered: hc_iter rounds scores at every step. Write True, or algo: hc.')
-    every = _period(given, epochs)
-    density = _density(given, 1 - _removed(given), (epochs - 1) // every)
-    final = 'active' if given.truth('unflag_before_finetune') else 'above-threshold'
-    return search_training(given, epochs), {
-        'name': 'gem-miner', 'density': density, 'freeze_every': f'{every} epochs', **_penalty(given),
-        **_score_start(given), 'final_mask': final, **_keep(given), 'finetune': finetuning(given, epochs)}
+def _gem_miner(reader: Reader) -> _Sections:
+    if 'hc_quantized' in reader and not reader.hc_quantized:
+        reader.error('hc_quantized', 'is not supported: hc_iter rounds scores at every step. Write True, or algo: hc.')
+    period = _period(reader)
+    density = _density(reader, events=(reader.epochs - 1) // period)
+    return _score_search(reader, {
+        'name': 'gem-miner', 'density': density, 'freeze_every': f'{period} epochs', **_penalty(reader),
+        'scores': reader.score_init, 'final_mask': 'active' if reader.unflag_before_finetune else 'above-threshold'})
 
 
-def _hypercube(given: Reader) -> _PARTS:
-    epochs = _epochs(given)
-    density = _target(given)
-    given.note('hc ends in rare-gems with whatever scores are above one half; here target_sparsity decides, and the '
-                 f'best {100 * density:g}% are kept')
-    rounding = 'every-step' if given.truth('hc_quantized') else 'at-end'
-    return search_training(given, epochs), {
-        'name': 'hypercube', 'density': density, **_penalty(given), **_score_start(given), 'rounding': rounding,
-        **_keep(given), 'finetune': finetuning(given, epochs)}
+def _hypercube(reader: Reader) -> _Sections:
+    density = _target(reader)
+    reader.note(f'hc keeps all scores above 0.5 in rare-gems; lth keeps the best {100 * density:g}%, target_sparsity')
+    return _score_search(reader, {
+        'name': 'hypercube', 'density': density, **_penalty(reader), 'scores': reader.score_init,
+        'rounding': 'every-step' if reader.hc_quantized else 'at-end'})
 
 
-def _edge_popup(given: Reader) -> _PARTS:
-    epochs = _epochs(given)
-    if _penalty(given)['penalty']:
-        given.complain('regularization', 'is not offered with ep: leave it out, or take algo: global_ep.')
-    return search_training(given, epochs), {
-        'name': 'edge-popup', 'density': _kept_share(given), **_keep(given), 'finetune': finetuning(given, epochs)}
+def _edge_popup(reader: Reader) -> _Sections:
+    if _penalty(reader)['penalty']:
+        reader.error('regularization', 'is not supported for ep: leave it out, or use algo: global_ep.')
+    return _score_search(reader, {'name': 'edge-popup', 'density': _kept_share(reader)})
 
 
-def _global_edge_popup(given: Reader) -> _PARTS:
-    epochs = _epochs(given)
-    return search_training(given, epochs), _global(given, epochs, _density(given, 1 - _removed(given), 1))
+def _global_edge_popup(reader: Reader) -> _Sections:
+    return _score_search(reader, {
+        'name': 'global-edge-popup', 'density': _density(reader, events=1), **_l2_penalty(reader)})
 
 
-def _gradual_edge_popup(given: Reader) -> _PARTS:
-    epochs = _epochs(given)
-    every = _period(given, epochs)
-    density = _density(given, 1 - _removed(given), epochs // every)
-    return search_training(given, epochs), _global(given, epochs, density) | {'shrink_every': f'{every} epochs'}
+def _gradual_edge_popup(reader: Reader) -> _Sections:
+    period = _period(reader)
+    return _score_search(reader, {
+        'name': 'global-edge-popup', 'density': _density(reader, events=reader.epochs // period),
+        **_l2_penalty(reader), 'shrink_every': f'{period} epochs'})
 
 
-def _global(given: Reader, epochs: int, density: float) -> Raw:
-    penalty = _penalty(given)
-    if 'regularizer' in penalty:
-        given.complain('regularization', 'is not offered with a global edge-popup: take L2, or leave it out.')
-    return {'name': 'global-edge-popup', 'density': density, 'penalty': penalty['penalty'], **_keep(given),
-            'finetune': finetuning(given, epochs)}
+def _score_search(reader: Reader, settings: Raw) -> _Sections:
+    """The sections of a search that trains scores and then finetunes weights."""
+
+    keep = {'keep': 'smallest'} if reader.invert_sanity_check else {}
+    return search_training(reader, reader.epochs), {
+        **settings, **keep, 'finetune': finetuning(reader, reader.epochs)}
 
 
-def _magnitude(given: Reader) -> _PARTS:
-    """A round trains for iter_period epochs, and for `epochs` where there is none."""
+def _magnitude(reader: Reader) -> _Sections:
+    """Iterative magnitude pruning. A round takes iter_period epochs, or `epochs` without this key."""
 
-    length = given.whole('iter_period', least=1) if 'iter_period' in given else _epochs(given)
-    rate = given.number('prune_rate', above=0, below=1) if 'prune_rate' in given else _RATE
-    return search_training(given, length), {
-        'name': 'magnitude', 'rounds': _rounds(given, rate, length), 'rates': rate, 'scope': 'global',
-        'rewind': f'{given.whole("imp_rewind_iter", least=0)} iterations'}
+    length = reader.iter_period if 'iter_period' in reader else reader.epochs
+    rate = _removed_share(reader) if 'prune_rate' in reader else _RATE
+    return search_training(reader, length), {
+        'name': 'magnitude', 'rounds': _rounds(reader, rate, length), 'rates': rate, 'scope': 'global',
+        'rewind': f'{reader.imp_rewind_iter} iterations'}
 
 
-def _rounds(given: Reader, rate: float, length: int) -> int:
-    """Prunings: as many as are given, or the fewest that reach the target; without one, `epochs` are those of all
-    rounds, the dense one too.
+def _rounds(reader: Reader, rate: float, length: int) -> int:
+    """Number of rounds: imp_rounds; or the smallest that reaches target_sparsity; or, without a target, as many as fit
+    into `epochs` together with the dense round.
     """
 
-    if 'imp_rounds' in given:
-        return given.whole('imp_rounds', least=0, default=0)
-    if 'target_sparsity' not in given and 'epochs' in given and _epochs(given) >= 2 * length:
-        return _epochs(given) // length - 1
-    # A target is a rounded figure: 1.44% is what 19 prunings by a fifth leave, 1.4412%.
-    return math.ceil(math.log(_target(given)) / math.log(1 - rate) - 0.02)
+    if 'imp_rounds' in reader:
+        return int(reader.imp_rounds)
+    if 'target_sparsity' not in reader and 'epochs' in reader and reader.epochs >= 2 * length:
+        return int(reader.epochs // length - 1)
+    # Targets are rounded: 19 rounds that remove a fifth leave 1.4412%, which is written as 1.44.
+    return math.ceil(math.log(_target(reader)) / math.log(1 - rate) - 0.02)
 
 
-def _dense(given: Reader) -> _PARTS:
-    return search_training(given, _epochs(given)), {'name': 'magnitude', 'rounds': 0}
+def _dense(reader: Reader) -> _Sections:
+    return search_training(reader, reader.epochs), {'name': 'magnitude', 'rounds': 0}
 
 
-def _smart_ratio(given: Reader) -> _PARTS:
-    removed = given.number('smart_ratio', above=0, below=1)
-    density = float(1 - Decimal(repr(removed))) if 0 < removed < 1 else 1.
-    if not given.truth('random_subnet'):
-        given.note('smart_ratio asks for a random subnetwork: rare-gems wants random_subnet: True beside it')
-    return finetuning(given, _epochs(given)), {'name': 'smart-ratio', 'density': density}
+def _smart_ratio(reader: Reader) -> _Sections:
+    if not 0 < reader.smart_ratio < 1:
+        reader.error('smart_ratio', 'should be between 0 and 1: it is the share of weights to remove.')
+    if not reader.random_subnet:
+        reader.note('smart_ratio means a random subnetwork; rare-gems also needs random_subnet: True')
+    density = float(1 - Decimal(repr(reader.smart_ratio)))
+    return finetuning(reader, reader.epochs), {'name': 'smart-ratio', 'density': density}
 
 
-def _random(given: Reader) -> _PARTS:
-    by_rate = given.text('algo').lower() in ('', 'ep') and 'target_sparsity' not in given
-    density = _kept_share(given) if by_rate else _target(given)
-    return finetuning(given, _epochs(given)), {'name': 'random', 'density': density, 'layers': 'uniform'}
+def _random(reader: Reader) -> _Sections:
+    by_rate = reader.algo == 'ep' and 'target_sparsity' not in reader
+    density = _kept_share(reader) if by_rate else _target(reader)
+    return finetuning(reader, reader.epochs), {'name': 'random', 'density': density, 'layers': 'uniform'}
 
 
 _KINDS = {
@@ -141,71 +125,66 @@ _KINDS = {
     'random_subnet': _random}
 
 
-def _epochs(given: Reader) -> int:
-    return given.whole('epochs', least=1)
+def _period(reader: Reader) -> int:
+    """Number of epochs between two events that remove weights."""
 
-
-def _period(given: Reader, epochs: int) -> int:
-    """The epochs from one event to the next."""
-
-    every = given.whole('iter_period', least=1)
-    if every >= epochs:
-        given.complain('iter_period', f'is not before the end, epochs: {epochs}: nothing would ever be removed.')
+    if reader.iter_period >= reader.epochs:
+        reader.error('iter_period', f'should be less than epochs, {reader.epochs}: otherwise nothing is ever removed.')
         return 1
-    return every
+    return int(reader.iter_period)
 
 
-def _target(given: Reader) -> float:
-    """The share that is kept at last."""
+def _target(reader: Reader) -> float:
+    """The share of weights to keep, exactly the decimal number of target_sparsity divided by 100."""
 
-    return given.share('target_sparsity', percent=True)
-
-
-def _kept_share(given: Reader) -> float:
-    """prune_rate where it is the share that is kept."""
-
-    if 'prune_rate' not in given and 'target_sparsity' in given:
-        given.complain('target_sparsity', 'has no part in ep, which keeps prune_rate, a share: write prune_rate: '
-                                          f'{_target(given):g}.')
-    return given.share('prune_rate')
+    return float(Decimal(repr(reader.target_sparsity)) / 100)
 
 
-def _removed(given: Reader) -> float:
-    """The share that each event removes, if the file says so."""
+def _kept_share(reader: Reader) -> float:
+    """prune_rate where it is the share of weights to keep."""
 
-    if given.truth('override_prune_rate'):
-        return given.number('prune_rate', above=0, below=1)
-    if 'prune_rate' in given and 'target_sparsity' not in given:
-        given.complain('prune_rate', 'has no part without override_prune_rate: True; or write target_sparsity, the '
-                                     'percent that is kept.')
-    return 0.
+    if 'prune_rate' not in reader and 'target_sparsity' in reader:
+        reader.error('target_sparsity', 'has no effect for ep, which keeps the share prune_rate. Write prune_rate: '
+                                        f'{_target(reader):g}.')
+    return float(reader.prune_rate)
 
 
-def _density(given: Reader, left: float, events: int) -> float:
-    """The share that is kept at last: of the file's own rate after so many events, or the target."""
+def _removed_share(reader: Reader) -> float:
+    """prune_rate where it is the share of weights that one event removes."""
 
-    return left ** events if left < 1 else _target(given)
+    if reader.prune_rate == 1:
+        reader.error('prune_rate', 'should be less than 1: it is the share of weights to remove.')
+        return _RATE
+    return float(reader.prune_rate)
 
 
-def _penalty(given: Reader) -> Raw:
-    """λ and what it weighs; the squared scores need not be named."""
+def _density(reader: Reader, *, events: int) -> float:
+    """The share of weights to keep: what this number of events leaves with override_prune_rate, or the target."""
 
-    name = given.choice('regularization', _REGULARIZERS, refused=_NO_REGULARIZERS) if 'regularization' in given else ''
+    if reader.override_prune_rate:
+        return float((1 - _removed_share(reader)) ** events)
+    if 'prune_rate' in reader and 'target_sparsity' not in reader:
+        reader.error('prune_rate', 'has no effect without override_prune_rate: True. Add it, or write target_sparsity, '
+                                   'the percentage of weights to keep.')
+    return _target(reader)
+
+
+def _penalty(reader: Reader) -> Raw:
+    """The penalty on the scores with its regularizer; L2, the default, is left out."""
+
+    name = reader.regularization
     if not name:
-        if 'lmbda' in given:
-            given.note('without regularization scores have no penalty, whatever lmbda says')
+        if 'lmbda' in reader:
+            reader.note('without regularization scores have no penalty, and lmbda has no effect')
         return {'penalty': 0.}
-    penalty = {'penalty': given.number('lmbda', least=0), **({} if name == 'l2' else {'regularizer': name})}
+    penalty = {'penalty': reader.lmbda}
     if name == 'variance':
-        penalty['exponents'] = [given.number('alpha', least=0), given.number('alpha_prime', least=0)]
-    return penalty
+        penalty['exponents'] = [reader.alpha, reader.alpha_prime]
+    return penalty if name == 'l2' else penalty | {'regularizer': name}
 
 
-def _score_start(given: Reader) -> Raw:
-    return {'scores': given.choice('score_init', _SCORES)}
-
-
-def _keep(given: Reader) -> Raw:
-    """Upside down for the sanity check; largest need not be named."""
-
-    return {'keep': 'smallest'} if given.truth('invert_sanity_check') else {}
+def _l2_penalty(reader: Reader) -> Raw:
+    penalty = _penalty(reader)
+    if 'regularizer' in penalty:
+        reader.error('regularization', 'is not supported for global_ep: use L2, or leave it out.')
+    return {'penalty': penalty['penalty']}

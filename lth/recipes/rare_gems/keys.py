@@ -1,31 +1,96 @@
-"""The keys of rare-gems settings, each in one class: taken over, not needed, refused where it matters, or misspelt.
+"""The keys of rare-gems files: converted, not needed, refused if they affect the result, or misspelled.
 
-A key that is taken over stands with its published default, None if there is none; one that is refused with when and
-why.
+A converted key has its published default and its type, a refused key has a reason and the values that are harmless. A
+new key is a line here; one that is converted also needs code that reads it.
 """
-import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
 
-Matters = Callable[[Any, Mapping[str, Any]], bool]
+from pydantic import BeforeValidator, Field
+
+from lth.errors import suggestion
+from lth.recipes.rare_gems import names
+from lth.registry.registry import normalize_name
 
 ROUNDED = frozenset({'hc_iter', 'hc'})
 SCORED = ROUNDED | {'ep', 'global_ep', 'global_ep_iter'}
 RANDOM = frozenset({'smart_ratio', 'random_subnet'})
 KINDS = SCORED | RANDOM | {'imp', 'training'}
 
-TAKEN: dict[str, Any] = {
-    'algo': 'ep', 'arch': None, 'dataset': None, 'data': None, 'seed': 42, 'trial_num': 1,
-    'bn_type': 'NonAffineBatchNorm', 'init': 'kaiming_normal', 'first_layer_dense': False, 'last_layer_dense': False,
-    'use_full_data': False,
-    'optimizer': 'sgd', 'lr': 0.001, 'lr_policy': 'constant_lr', 'milestones': None, 'lr_gamma': 0.1, 'gamma': 0.1,
-    'epochs': 10, 'wd': 5e-4, 'momentum': 0.9, 'nesterov': False, 'batch_size': 64, 'mixed_precision': False,
-    'fine_tune_optimizer': 'sgd', 'fine_tune_lr': 0.01, 'fine_tune_lr_policy': 'constant_lr', 'fine_tune_wd': 1e-4,
-    'iter_period': 5, 'prune_rate': 0.5, 'override_prune_rate': False, 'target_sparsity': 0.5,
-    'unflag_before_finetune': False, 'score_init': 'unif', 'hc_quantized': None, 'regularization': None,
-    'lmbda': 0.001, 'alpha': 1., 'alpha_prime': 1., 'invert_sanity_check': False,
-    'random_subnet': False, 'smart_ratio': -1, 'weight_training': False, 'dense_training': False,
-    'imp_rewind_iter': 1000, 'imp_rounds': None}
+
+class Key(NamedTuple):
+    """A key that is converted: the published default as written in a file, None for a required key; the type; and an
+    example, which replaces a wrong or missing value so that the rest of the file is checked.
+    """
+
+    default: Any
+    type: Any
+    example: Any = None
+
+
+def _one_of(choices: Mapping[str, Any], refused: Mapping[str, str] | None = None) -> Any:
+    """The type of a name, in upper or lower case; its value is what the name becomes."""
+
+    reasons = {normalize_name(name): reason for name, reason in (refused or {}).items()}
+    values = {normalize_name(name): value for name, value in choices.items()}
+
+    def convert(name: object) -> Any:
+        word = normalize_name(str(name))
+        if word in reasons:
+            raise ValueError(f'is not supported: {reasons[word]}')
+        if word not in values:
+            raise ValueError(f'is not known{suggestion(str(name), [*choices, *(refused or {})])}')
+        return values[word]
+    return Annotated[Any, BeforeValidator(convert)]
+
+
+# True, False, 1 or 0.
+_SWITCH = Annotated[bool, BeforeValidator(lambda value: bool(value) if value in (0, 1) else value)]
+_POSITIVE = Annotated[float, Field(gt=0)]
+_NOT_NEGATIVE = Annotated[float, Field(ge=0)]
+_FACTOR = Annotated[float, Field(gt=0, lt=1)]
+_COUNT = Annotated[int, Field(ge=1, le=999_999_999)]
+_COUNT_FROM_0 = Annotated[int, Field(ge=0, le=999_999_999)]
+
+CONVERTED = {
+    'algo': Key('ep', _one_of(names.ALGORITHMS, names.NO_ALGORITHMS), 'hc_iter'),
+    'arch': Key(None, _one_of(names.NETWORKS, names.NO_NETWORKS), 'resnet20'),
+    'dataset': Key(None, _one_of(names.DATASETS, names.NO_DATASETS), 'CIFAR10'),
+    'data': Key('', str),
+    'seed': Key(42, _COUNT_FROM_0),
+    'trial_num': Key(1, _COUNT),
+    'bn_type': Key('NonAffineBatchNorm', _one_of(names.NORMS)),
+    'init': Key('kaiming_normal', _one_of(names.INITIALIZERS)),
+    'optimizer': Key('sgd', _one_of(names.OPTIMIZERS)),
+    'lr': Key(0.001, _POSITIVE),
+    'lr_policy': Key('constant_lr', _one_of(names.SCHEDULES)),
+    'milestones': Key([], list[_COUNT]),
+    'lr_gamma': Key(0.1, _FACTOR),
+    'gamma': Key(0.1, _FACTOR),
+    'epochs': Key(10, _COUNT),
+    'wd': Key(5e-4, _NOT_NEGATIVE),
+    'momentum': Key(0.9, Annotated[float, Field(ge=0, lt=1)]),
+    'batch_size': Key(64, _COUNT),
+    'fine_tune_optimizer': Key('sgd', _one_of(names.OPTIMIZERS)),
+    'fine_tune_lr': Key(0.01, _POSITIVE),
+    'fine_tune_lr_policy': Key('constant_lr', _one_of(names.SCHEDULES)),
+    'fine_tune_wd': Key(1e-4, _NOT_NEGATIVE),
+    'iter_period': Key(5, _COUNT),
+    'prune_rate': Key(0.5, Annotated[float, Field(gt=0, le=1)]),
+    'target_sparsity': Key(0.5, Annotated[float, Field(gt=0, le=100)]),
+    'score_init': Key('unif', _one_of(names.SCORES)),
+    'regularization': Key(False, _one_of(names.REGULARIZERS, names.NO_REGULARIZERS)),
+    'lmbda': Key(0.001, _NOT_NEGATIVE),
+    'alpha': Key(1., _NOT_NEGATIVE),
+    'alpha_prime': Key(1., _NOT_NEGATIVE),
+    'smart_ratio': Key(-1, float),
+    'imp_rewind_iter': Key(1000, _COUNT_FROM_0),
+    'imp_rounds': Key(0, _COUNT_FROM_0),
+    **dict.fromkeys((
+        'first_layer_dense', 'last_layer_dense', 'use_full_data', 'nesterov', 'mixed_precision', 'override_prune_rate',
+        'unflag_before_finetune', 'hc_quantized', 'invert_sanity_check', 'random_subnet', 'weight_training',
+        'dense_training'), Key(False, _SWITCH))}
 
 NOT_NEEDED = (
     'name', 'subfolder', 'run_idx', 'log_dir', 'log_interval', 'print_freq', 'results_filename', 'save_model',
@@ -35,87 +100,79 @@ NOT_NEEDED = (
     'hidden_size')
 
 
-class Refusal(NamedTuple):
-    """When a key changes a result in a way that is not offered, of which kinds of search, and what to do about it."""
+@dataclass(frozen=True)
+class Refusal:
+    """Why a key is refused and what to do, the values that have no effect, the kinds of search that read the key, and a
+    condition on the other keys of the file.
+    """
 
-    matters: Matters
-    why: str
+    reason: str
+    harmless: tuple[Any, ...] = (False, '')
     kinds: frozenset[str] = KINDS
+    condition: Callable[[Mapping[str, Any]], bool] = lambda _raw: True
+
+    def applies(self, kind: str, key: str, raw: Mapping[str, Any]) -> bool:
+        """Whether the key changes the result of this kind of search in this file."""
+
+        return kind in self.kinds and raw[key] not in self.harmless and self.condition(raw)
 
 
-def _unless(*harmless: Any) -> Matters:
-    return lambda value, _: value not in harmless
+def _warms_up(raw: Mapping[str, Any]) -> bool:
+    """Whether hc_warmup ends before the training does."""
+
+    try:
+        return bool(raw['hc_warmup'] < raw.get('epochs', CONVERTED['epochs'].default))
+    except TypeError:
+        return True
 
 
-def _off(value: Any, _raw: Mapping[str, Any]) -> bool:
-    """Whether a switch or a path is set."""
+_CHECKPOINT = 'checkpoints of other tools are not read; leave it out, and the search starts from the beginning'
+_RESUME = 'lth resumes a run when the same command is run again; leave it out'
+_CHECKS = 'a file describes a search; leave it out, and measure the result with `lth evaluate RUN`'
+_CHANGES = 'a search does not change the tickets that it finds; write False'
+_WIDTH = 'networks have the width of their publication; leave it out'
+_HALF = 'scores are rounded at 0.5'
 
-    return value not in (False, '')
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float))
-
-
-def _epochs(raw: Mapping[str, Any]) -> float:
-    epochs = raw.get('epochs', TAKEN['epochs'])
-    return epochs if _is_number(epochs) else math.inf
-
-
-_ELSEWHERE = 'lth trains nothing of another tool: leave it out, and let the search begin anew'
-_CHECKS = 'this is no search: measure what was found with `lth evaluate RUN`'
-
-REFUSED: dict[str, Refusal] = {
-    'bias': Refusal(_off, 'biases are neither pruned nor counted here: leave it out'),
-    'scale_fan': Refusal(
-        _off, 'weights are drawn by their whole fan, not by the share of it that is kept: write False'),
-    'mode': Refusal(_unless('fan_in'), 'weights are drawn by fan_in: leave it out'),
-    'nonlinearity': Refusal(_unless('relu'), 'weights are drawn for relu: leave it out'),
-    'conv_type': Refusal(_unless('SubnetConv', 'DenseConv'), 'layers are masked as SubnetConv does: leave it out'),
-    'freeze_weights': Refusal(_unless(True), 'scores and weights are not trained together: write True', SCORED),
+REFUSED = {
+    'bias': Refusal('biases are neither pruned nor counted; leave it out'),
+    'scale_fan': Refusal('weights are initialized by their full fan, not by the share of it that is kept; write False'),
+    'mode': Refusal('weights are initialized by fan_in; leave it out', ('fan_in',)),
+    'nonlinearity': Refusal('weights are initialized for relu; leave it out', ('relu',)),
+    'conv_type': Refusal('layers are masked as in SubnetConv; leave it out', ('SubnetConv', 'DenseConv')),
+    'freeze_weights': Refusal('scores and weights are not trained together; write True', (True,), SCORED),
     'prune_type': Refusal(
-        _unless('BottomK'), 'the smallest scores of all layers together go: write BottomK',
+        'the smallest scores of all layers together are pruned; write BottomK', ('BottomK',),
         frozenset({'hc_iter', 'global_ep_iter'})),
-    'round': Refusal(_unless('naive'), 'scores are rounded at one half, not by chance: write naive', ROUNDED),
+    'round': Refusal(f'{_HALF}, not randomly; write naive', ('naive',), ROUNDED),
     'noise_ratio': Refusal(
-        lambda value, raw: value != 0 and bool(raw.get('noise')), 'rounded scores are not flipped: write 0', ROUNDED),
-    'quantize_threshold': Refusal(_unless(0.5), 'scores are rounded at one half: write 0.5', ROUNDED),
+        'rounded scores are not flipped randomly; write 0', (0,), ROUNDED, lambda raw: bool(raw.get('noise'))),
+    'quantize_threshold': Refusal(f'{_HALF}; write 0.5', (0.5,), ROUNDED),
     'bottom_k_on_forward': Refusal(
-        _off, 'scores are compared with one half, and frozen at events: write False', ROUNDED),
-    'project_freq': Refusal(_unless(1), 'scores are brought back into [0, 1] after every step: write 1', ROUNDED),
-    'rewind_score': Refusal(_off, 'scores go on from where they are: write False', SCORED),
+        f'{_HALF} in the forward pass, and frozen every iter_period epochs; write False', kinds=ROUNDED),
+    'project_freq': Refusal('scores are clipped to [0, 1] after every step; write 1', (1,), ROUNDED),
+    'rewind_score': Refusal('training of the scores continues from their values; write False', kinds=SCORED),
     'hc_warmup': Refusal(
-        lambda value, raw: not _is_number(value) or value < _epochs(raw),
-        'scores are not rounded for good on the way: leave it out', frozenset({'hc'})),
+        'scores are not rounded permanently during training; leave it out', (), frozenset({'hc'}), _warms_up),
     'lr_adjust': Refusal(
-        lambda _, raw: raw.get('lr_policy') == 'multistep_lr' and not raw.get('milestones'),
-        'say at which epochs the rate drops, such as `milestones: [50, 100]`', KINDS - RANDOM),
-    'label_smoothing': Refusal(_unless(0), 'the loss is plain cross-entropy: leave it out'),
-    'width': Refusal(_unless(1), 'networks have the width of their paper: leave it out'),
-    'width_mult': Refusal(_unless(1), 'networks have the width of their paper: leave it out'),
-    'sr_version': Refusal(_unless(1), 'the smart ratio is that of Su et al. 2020: write 1', RANDOM),
-    'shuffle': Refusal(_off, 'a search finds, and changes nothing that was found: write False'),
-    'reinit': Refusal(_off, 'a search finds, and changes nothing that was found: write False'),
-    'chg_mask': Refusal(_off, 'a search finds, and changes nothing that was found: write False'),
-    'chg_weight': Refusal(_off, 'a search finds, and changes nothing that was found: write False'),
-    'only_sanity': Refusal(_off, _CHECKS),
-    'evaluate': Refusal(_off, _CHECKS),
-    'evaluate_only': Refusal(_off, _CHECKS),
-    'compare_rounding': Refusal(_off, _CHECKS),
-    'mode_connect': Refusal(_off, 'paths between networks are not measured: write False'),
-    'fixed_init': Refusal(_off, 'weights are drawn from the seed of the run: write False'),
-    'trainer': Refusal(_unless('default'), 'there is one way to train: leave it out'),
-    'pretrained': Refusal(_off, _ELSEWHERE),
-    'pretrained2': Refusal(_off, _ELSEWHERE),
-    'resume': Refusal(_off, 'the same command again goes on with a run of lth: leave it out'),
-    'load_ckpt': Refusal(_off, _ELSEWHERE),
-    'drop_bottom_half_weights': Refusal(_off, 'nothing but the schedule prunes: write False'),
+        'write at which epochs the learning rate drops, such as `milestones: [50, 100]`', (), KINDS - RANDOM,
+        lambda raw: raw.get('lr_policy') == 'multistep_lr' and not raw.get('milestones')),
+    'label_smoothing': Refusal('the loss is cross-entropy without smoothing; leave it out', (0,)),
+    'width': Refusal(_WIDTH, (1,)),
+    'width_mult': Refusal(_WIDTH, (1,)),
+    'sr_version': Refusal('the smart ratio is that of Su et al. 2020; write 1', (1,), RANDOM),
+    **dict.fromkeys(('shuffle', 'reinit', 'chg_mask', 'chg_weight'), Refusal(_CHANGES)),
+    **dict.fromkeys(('only_sanity', 'evaluate', 'evaluate_only', 'compare_rounding'), Refusal(_CHECKS)),
+    'mode_connect': Refusal('a search does not measure paths between networks; write False, and use `lth stability`'),
+    'fixed_init': Refusal('weights are initialized from the seed of the run; write False'),
+    'trainer': Refusal('there is one training procedure; leave it out', ('default',)),
+    **dict.fromkeys(('pretrained', 'pretrained2', 'load_ckpt'), Refusal(_CHECKPOINT)),
+    'resume': Refusal(_RESUME),
+    'drop_bottom_half_weights': Refusal('weights are pruned only by the schedule; write False'),
     'imp_no_rewind': Refusal(
-        _off, 'every round rewinds its weights, to iteration imp_rewind_iter: write False', frozenset({'imp'})),
-    'imp_resume_round': Refusal(
-        _unless(-1, 0), 'the same command again goes on with a run of lth: leave it out', frozenset({'imp'}))}
+        'every round rewinds the weights to iteration imp_rewind_iter; write False', kinds=frozenset({'imp'})),
+    'imp_resume_round': Refusal(_RESUME, (-1, 0), frozenset({'imp'}))}
 
-# Found in many files, and read by nothing: what each was meant for.
+# Keys in many files that rare-gems does not read, and the keys that their authors probably meant.
 MISSPELT = {'weight_decay': ('wd',), 'iter_ep': ('iter_period',), 'transfer_learning': ('pretrained',),
             'datasets': ('dataset', 'data')}
-KNOWN = (*TAKEN, *NOT_NEEDED, *REFUSED)
+KNOWN = (*CONVERTED, *NOT_NEEDED, *REFUSED)

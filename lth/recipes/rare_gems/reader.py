@@ -1,162 +1,90 @@
-"""The settings of one file as they are read: typed, by their published defaults, complaints gathered until the end."""
-import math
-from collections.abc import Iterable, Mapping
-from decimal import Decimal
-from typing import Any, TypeVar
+"""The settings of one rare-gems file. Values are validated when they are read; errors are collected until the end."""
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import pydantic
 
 from lth.errors import suggestion
-from lth.recipes.rare_gems.keys import KNOWN, MISSPELT, REFUSED, TAKEN
-from lth.registry.registry import normalize_name
-
-T = TypeVar('T')
-_HUGE = 1e300
-_MOST = 999_999_999
+from lth.recipes.rare_gems.keys import CONVERTED, KNOWN, MISSPELT, REFUSED
+from lth.recipes.validation_errors import quote
 
 
 class Reader:
-    """What a file gives. Reading a key never fails: what is wrong with it is a complaint, and its default goes on."""
+    """A converted key is an attribute: `reader.lr` is its value, or the published default if the file has none or the
+    value is wrong. `errors` are the messages so far.
+    """
 
     def __init__(self, raw: Mapping[str, Any]) -> None:
         self._raw = {str(key): value for key, value in raw.items() if value is not None}
+        self._keys = [str(key) for key in raw]
         self._read: set[str] = set()
-        self._remarks: list[str] = []
-        self._written = [str(key) for key in raw]
-        self.complaints = [f'unknown key {key!r}{_meant(key, raw[key])}' for key in raw if key not in KNOWN]
+        self._notes: list[str] = []
+        self.errors = [f'unknown key {key!r}{_suggestion(key, raw[key])}' for key in raw if key not in KNOWN]
 
     def __contains__(self, key: str) -> bool:
         return key in self._raw
 
-    def note(self, sentence: str) -> None:
-        """Something that the user should know, without a full stop."""
-
-        self._remarks.append(sentence)
-
-    def complain(self, key: str, why: str) -> None:
-        """A mistake in the value of a key, once for each."""
-
-        value = repr(self._raw.get(key, TAKEN.get(key)))
-        complaint = f'{key}: {value if len(value) <= 80 else value[:77] + "..."} {why}'
-        if complaint not in self.complaints:
-            self.complaints.append(complaint)
-
-    def refuse_what_matters(self, kind: str) -> None:
-        """A complaint about every key whose value would change a search of this kind in a way that is not offered."""
-
-        for key, (matters, why, kinds) in REFUSED.items():
-            if key in self and kind in kinds and matters(self._raw[key], self._raw):
-                self.complain(key, f'is not offered: {why}.')
-
-    def number(
-            self, key: str, *, above: float = -math.inf, least: float = -math.inf, most: float = math.inf,
-            below: float = math.inf) -> float:
-        """A number between bounds."""
-
-        value = self._value(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not -_HUGE < value < _HUGE:
-            self.complain(key, 'is not a number.')
-        elif not (above < value < below and least <= value <= most):
-            self.complain(key, f'must be {_bounds(above, least, most, below)}.')
-        else:
-            return float(value)
-        return float(TAKEN[key])
-
-    def share(self, key: str, *, percent: bool = False) -> float:
-        """A share in (0, 1], exactly as the decimal number that was written; or a percent as a share."""
-
-        value = Decimal(repr(self.number(key, above=0, most=100 if percent else 1)))
-        return float(value / 100 if percent else value)
-
-    def whole(self, key: str, *, least: int, default: int | None = None) -> int:
-        """A whole number; `default` where none is published."""
-
-        value, usual = self._value(key), TAKEN[key] if default is None else default
-        if value is None:
-            return usual
-        if not _is_whole(value):
-            self.complain(key, 'is not a whole number.')
-        elif not least <= value <= _MOST:
-            self.complain(key, f'must be at least {least} and at most {_MOST:,}.')
-        else:
-            return int(value)
-        return usual
-
-    def wholes(self, key: str) -> list[int]:
-        """A list of whole numbers from 1, empty if not given."""
-
-        value = self._value(key) or []
-        if isinstance(value, (list, tuple)) and all(_is_whole(one) and one > 0 for one in value):
-            return list(value)
-        self.complain(key, 'is not a list of whole numbers from 1.')
-        return []
-
-    def truth(self, key: str) -> bool:
-        """True or False."""
-
-        value = self._value(key)
-        if value is not None and value not in (True, False):
-            self.complain(key, 'is neither True nor False.')
-        return value is True or value == 1
-
-    def text(self, key: str) -> str:
-        """A word or path, empty if not given."""
-
-        value = self._value(key)
-        if value is not None and not isinstance(value, str):
-            self.complain(key, 'is not a text.')
-        return value if isinstance(value, str) else ''
-
-    def choice(self, key: str, choices: Mapping[str, T], *, refused: Mapping[str, str] | None = None) -> T:
-        """What a name stands for, however it is capitalised; those that are refused are known, and why. The first of
-        the choices goes on after a complaint.
-        """
-
-        word, reasons = self._value(key), refused or {}
-        if word is None:
-            self.complaints.append(f'the key {key!r} is missing: add it, such as `{key}: {next(iter(choices))}`.')
-            return next(iter(choices.values()))
-        for name, thing in choices.items():
-            if normalize_name(str(word)) == normalize_name(name):
-                return thing
-        for name, why in reasons.items():
-            if normalize_name(str(word)) == normalize_name(name):
-                self.complain(key, f'is not offered: {why}.')
-                return next(iter(choices.values()))
-        self.complain(key, f'is not known{suggestion(str(word), [*choices, *reasons])}')
-        return next(iter(choices.values()))
-
-    def told(self) -> tuple[str, ...]:
-        """All remarks; the last tell what was taken by its published default, and what had no part."""
-
-        usual = [f'{key} {value}' for key, value in TAKEN.items() if value and key in self._read and key not in self]
-        idle = [key for key in self._written if key in KNOWN and key not in self._read]
-        return (*self._remarks, *_listed('not given, so as rare-gems has it: ', usual),
-                *_listed('not needed here: ', idle))
-
-    def _value(self, key: str) -> Any:
+    def __getattr__(self, key: str) -> Any:
+        if key not in CONVERTED:
+            raise AttributeError(key)
         self._read.add(key)
-        return self._raw.get(key, TAKEN[key])
+        default, example = CONVERTED[key].default, CONVERTED[key].example
+        value = self._raw.get(key, default)
+        if value is None:
+            self._add(f'the key {key!r} is missing: add it, such as `{key}: {example}`.')
+            return _convert(key, example)
+        try:
+            return _convert(key, value)
+        except pydantic.ValidationError as error:
+            message = error.errors()[0]['msg'].removeprefix('Value error, ').removeprefix('Input ')
+            self.error(key, message if message.endswith('?') else f'{message}.')
+            return _convert(key, default if example is None else example)
+
+    def error(self, key: str, message: str) -> None:
+        """Add an error: the key, its value and the message, which is the rest of the sentence."""
+
+        self._add(f'{key}: {quote(self._raw.get(key))} {message}')
+
+    def refuse_unsupported(self, kind: str) -> None:
+        """Add an error for each key that would change the result of this kind of search in a way that lth cannot."""
+
+        for key, refusal in REFUSED.items():
+            if key in self and refusal.applies(kind, key, self._raw):
+                self.error(key, f'is not supported: {refusal.reason}.')
+
+    def note(self, sentence: str) -> None:
+        """Add a note for the user, a sentence without a period."""
+
+        self._notes.append(sentence)
+
+    def notes(self) -> tuple[str, ...]:
+        """All notes; the last ones list the published defaults that were used and the keys that were not read."""
+
+        used = [f'{key} {CONVERTED[key].default}' for key in CONVERTED
+                if key in self._read and key not in self and CONVERTED[key].default]
+        unread = [key for key in self._keys if key in KNOWN and key not in self._read]
+        lists = (('not given, so the default of rare-gems is used: ', used), ('not needed here: ', unread))
+        return (*self._notes, *(start + ', '.join(keys) for start, keys in lists if keys))
+
+    def _add(self, error: str) -> None:
+        if error not in self.errors:  # a key may be read more than once
+            self.errors.append(error)
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _convert(key: str, value: Any) -> Any:
+    return _type(key).validate_python(value, strict=True)
 
 
-def _listed(before: str, words: list[str]) -> Iterable[str]:
-    return [before + ', '.join(words)] if words else []
+@functools.cache
+def _type(key: str) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(CONVERTED[key].type, config=pydantic.ConfigDict(allow_inf_nan=False))
 
 
-def _meant(key: Any, value: Any) -> str:
-    """The end of a complaint about an unknown key."""
+def _suggestion(key: Any, value: Any) -> str:
+    """The end of an error about an unknown key."""
 
     if key in MISSPELT:
-        return (f' ({value!r}), did you mean {" or ".join(map(repr, MISSPELT[key]))}? rare-gems reads nothing of that '
-                'name.')
-    near = suggestion(str(key), KNOWN)
-    return near if near.startswith(',') else ': no key of rare-gems is near it. Leave it out.'
-
-
-def _bounds(above: float, least: float, most: float, below: float) -> str:
-    """Bounds in words."""
-
-    words = {'above': above, 'at least': least, 'at most': most, 'below': below}
-    return ' and '.join(f'{word} {bound:g}' for word, bound in words.items() if math.isfinite(bound))
+        return f' ({value!r}), did you mean {" or ".join(map(repr, MISSPELT[key]))}? rare-gems does not read {key!r}.'
+    similar = suggestion(str(key), KNOWN)
+    return similar if similar.startswith(',') else ': no key of rare-gems is similar. Leave it out.'
