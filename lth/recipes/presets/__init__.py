@@ -132,8 +132,8 @@ def gem_recipe(model: str, dataset: str, density: float) -> RawRecipe:
 
 def gem_recipe_for(algorithm: str, declared: type[AlgorithmSettings], pair: RawRecipe) -> RawRecipe:
     """The recipe of a gem by this algorithm, given the pair's recipe for Gem-Miner: the algorithm's preset is applied
-    on top. An algorithm without a preset declares in its settings class which one it uses, or which settings it takes from
-    the pair's recipe.
+    on top. An algorithm without a preset declares in its settings class which one it uses, or which settings it takes
+    from the pair's recipe.
     """
 
     if algorithm == pair.settings['algorithm']['name']:
