@@ -213,7 +213,10 @@ def open_run(
     given = {} if model is None else {'model': _model_name(model)}
     given |= {} if data is None else {'data': _data_name(data)}
     provenance.refuse_other_objects(path.folder, given)
-    return RunResults.open(path)
+    results = RunResults.open(path)
+    if is_object(results.plan.recipe.model.name):
+        provenance.refuse_other_inputs(results.stored, {'network': results.plan.network.fingerprint})
+    return results
 
 
 def _ticket_plan(

@@ -107,7 +107,7 @@ def _impossible(name: str, source: SourceRound) -> str | None:
     settings = source.plan.recipe.algorithm
     if name in ('random-labels', 'half-data') and not settings.uses_data:
         return f'{settings.name} does not use the data'
-    if name not in SEARCHES and (why := control_obstacle(name, settings)):
+    if name not in SEARCHES and (why := control_obstacle(name, settings, source.plan.network)):
         return why
     return _unworkable(name, source)
 

@@ -45,9 +45,9 @@ def control_plans(names: Sequence[str], plan: Plan, folder: Path, *, draws: int 
         if control not in available_controls():
             raise LthError(f'--controls: controls are compared with {control}. Choose among '
                            f'{", ".join(available_controls())}.')
-        if obstacle := control_obstacle(control, plan.recipe.algorithm):
-            raise LthError(f'--controls: {control} cannot be compared with these tickets: {obstacle}. Leave it out, or '
-                           'set pruned weights to zero (--mask-0-action zero).')
+        if obstacle := control_obstacle(control, plan.recipe.algorithm, plan.network):
+            raise LthError(f'--controls: {control} cannot be compared with these tickets: {obstacle}. Leave it '
+                           'out, or change that setting.')
     if controls and len(plan.kept) == 1:
         raise LthError('--controls: round 0 is the only round, so there are no tickets to compare controls with. Prune '
                        'at least once (-i).')
@@ -109,6 +109,9 @@ def transfer_plan(
 
     # How many weights a ticket keeps on the other data set depends on the network there.
     network = plan([0] * len(source.numbers)).network
+    if ticket == 'random' and network.has_fixed_weights:
+        raise LthError('Random tickets have re-initialized weights, but all seeds start from the weights of the given '
+                       'module. Choose an initializer with the setting model.initializer, or leave random tickets out.')
     masks = (source.run.load_round(source.seeds[0], number).ticket.mask[0] for number in source.numbers)
     return plan([output_layer.transplanted_count(mask, source.plan.network, network) for mask in masks])
 

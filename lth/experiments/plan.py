@@ -131,6 +131,9 @@ def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = ()) -> Plan:
     source.is_streamed(recipe.data)  # refuses what cannot be
     network = Network.of(recipe.model, source.input_shape(recipe.data), source.classes, recipe.algorithm.keep_out)
     kept = recipe.algorithm.kept_counts(network.layout, recipe.training, epoch)
+    if network.has_fixed_weights:
+        notes = (*notes, 'all seeds start from the weights of the given module and differ only in the order of the '
+                 'data; the setting model.initializer draws weights for each seed')
     notes = (*notes, *_beyond(recipe.training, epoch), *(_idle(kept) if recipe.algorithm.trains == 'each' else ()))
     return Plan(recipe, source, network, algorithm, kept, notes)
 

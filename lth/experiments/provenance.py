@@ -45,7 +45,8 @@ def refuse_other_objects(folder: Path, names: Mapping[str, str]) -> None:
     path = folder / 'recipe.yaml'
     stored = files.read_yaml(path) if path.exists() else {}
     for section, name in names.items():
-        recorded = str(stored.get(section, {}).get('name', name))
+        settings = stored.get(section)
+        recorded = str(settings.get('name', name)) if isinstance(settings, dict) else name
         if recorded != name and (is_object(recorded) or is_object(name)):
             contents, other = {'model': ('its source code, structure and weights', 'another model'),
                                'data': ('all images and labels', 'other data')}[section]
@@ -63,18 +64,19 @@ def refuse_other_inputs(run: Run, facts: Raw) -> None:
     for session in run.sessions():
         before |= session
     for what, words in (('reader', 'another reader'), ('network', 'another network'), ('pictures', 'other pictures')):
-        if before.get(what, facts[what]) != facts[what]:
+        if what in facts and before.get(what, facts[what]) != facts[what]:
             raise LthError(f'{run.folder} was begun with {words} ({what}: {before[what]} / {facts[what]}): what is '
                            'added now would not belong to it. Put code, pictures and prepared files back as they were, '
                            'or choose another folder with --run.')
 
 
-def session_entry(plan: Plan, engine: Engine, data: Dataset, *, threads: int | None, choice: EngineChoice | None) -> Raw:
+def session_entry(
+        plan: Plan, engine: Engine, data: Dataset, *, threads: int | None, choice: EngineChoice | None) -> Raw:
     """The entry of this session in environment.json."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'choice': choice, 'threads': threads or torch.get_num_threads(), 'reader': data.reader, 'pictures': data.fingerprint,
-            'network': plan.network.fingerprint, 'directory': os.getcwd(),
+            'choice': choice, 'threads': threads or torch.get_num_threads(), 'reader': data.reader,
+            'pictures': data.fingerprint, 'network': plan.network.fingerprint, 'directory': os.getcwd(),
             'start': datetime.now().astimezone().isoformat(timespec='seconds'),
             'seconds': 0., 'rounds': 0}

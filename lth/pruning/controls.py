@@ -15,6 +15,7 @@ from torch import Tensor
 from lth import rng
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
+from lth.models.network import Network
 from lth.pruning import layer_densities, masks
 from lth.pruning.layer_densities import LayerCounts
 from lth.pruning.tickets import Ticket, dense_ticket, mask_ticket
@@ -90,13 +91,16 @@ def available_controls() -> dict[str, str]:
     return {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in STANDARDS}
 
 
-def control_obstacle(name: str, settings: AlgorithmSettings) -> str | None:
-    """Why a control would change more than it claims in the tickets of an algorithm; None if it would not."""
+def control_obstacle(name: str, settings: AlgorithmSettings, network: Network) -> str | None:
+    """Why a control cannot be used with the tickets of an algorithm in this network; None if it can."""
 
+    if 'same distribution' in CONTROLS.find(name).claims and network.has_fixed_weights:
+        return ("all seeds start from the weights of the given module, so no other weights can be drawn; the setting "
+                'model.initializer draws weights for each seed')
     if CONTROLS.find(name).within_mask or name == 'dense' or not settings.alters_weights:
         return None
-    return ('weights are multiplied by a factor of their layer, or pruned weights are not 0, which the control would '
-            'change too')
+    return ('weights are multiplied by a factor of their layer, or pruned weights are not 0 (--mask-0-action), which '
+            'the control would change too')
 
 
 def apply_control(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw = ()) -> Ticket:
