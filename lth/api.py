@@ -177,8 +177,7 @@ def evaluate(
     target = _target(path.folder, execution)
     engine = _engine(plan, replace(target, engine=target.engine or stored.engine_choice()))
     images = plan.read(target.datasets).to(engine.device)
-    with select.current_device(engine.device):
-        return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
+    return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
 
 
 def iterate(
@@ -196,7 +195,7 @@ def iterate(
     engine = _engine(plan, target)
     images = plan.read(target.datasets).to(engine.device)
     task = plan.for_data(images).task(images, _seeds(seeds), engine)
-    return _on_device(plan.algorithm.find(task, plan.recipe.algorithm, ()), engine)
+    return plan.algorithm.find(task, plan.recipe.algorithm, ())
 
 
 def open_run(
@@ -259,17 +258,6 @@ def _engine(plan: Plan, target: runner.RunTarget) -> Engine:
     if target.threads is not None:
         select.configure_process(threads=target.threads, device=engine.device)
     return engine
-
-
-def _on_device(rounds: Iterator[Round], engine: Engine) -> Iterator[Round]:
-    """The rounds, each of them computed while the engine's GPU is the current one."""
-
-    while True:
-        with select.current_device(engine.device):
-            found = next(rounds, None)
-        if found is None:
-            return
-        yield found
 
 
 def _device(execution: Execution) -> str:
