@@ -1,6 +1,6 @@
-"""Data sets by name: what is known of each without its files, and how to read it into memory.
+"""Data sets by name: what is known about each before its images are read, and how to read it.
 
-A new data set is a file in this folder that registers a Source; what a user names himself is found by register.py.
+To add a data set, register a Source in a new file of this folder. Data sets of users are found by registry.py.
 """
 import importlib
 import pkgutil

@@ -1,5 +1,4 @@
 """ImageNet (Russakovsky et al. 2015), streamed, and Tiny-ImageNet (Le & Yang 2015), in memory."""
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -9,48 +8,52 @@ from lth.datasets.downloads import download_and_unpack
 from lth.datasets.image_files import ImageFolders, ImageList
 from lth.datasets.registry import DATASETS
 from lth.datasets.resizing import make_dataset
-from lth.datasets.source import Dataset, Source, Split, resized_shape
+from lth.datasets.source import Dataset, OnProgress, Source, Split, resized_shape
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
 
 _SHAPE = (3, 256, 256)
-_PICTURES = (1_281_167, 50_000)
-_AVERAGES = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_IMAGE_COUNTS = (1_281_167, 50_000)
+_STATISTICS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _TINY = 'tiny-imagenet-200'
+_TINY_URL, _TINY_MD5 = f'http://cs231n.stanford.edu/{_TINY}.zip', '90528d7ca1a48142e341f4ef8d21d0de'
 
 
 def _read(folder: Path, settings: DataSettings) -> Dataset:
-    """The prepared pictures, or the JPEG files if there are none."""
+    """The prepared images if there are any, else the JPEG files."""
 
-    none, shape = ImageList([], torch.empty(0)), resized_shape(_SHAPE, settings)
+    empty, shape = ImageList([], torch.empty(0)), resized_shape(_SHAPE, settings)
     path = folder / 'imagenet'
-    found = ImageFolders('imagenet', path, none, none) if ffcv_reader.is_prepared(path, shape) else _folders(path)
-    return streaming.open_dataset(found, shape, settings, cache=folder / 'decoded', known=_AVERAGES)
+    prepared = ffcv_reader.is_prepared(path, shape)
+    folders = ImageFolders('imagenet', path, empty, empty) if prepared else _folders(path)
+    return streaming.open_dataset(folders, shape, settings, cache=folder / 'decoded', statistics=_STATISTICS)
 
 
-def _prepare(folder: Path, settings: DataSettings, tell: Callable[[int, int], None]) -> list[Path]:
-    return ffcv_writer.write_prepared(_folders(folder / 'imagenet'), resized_shape(_SHAPE, settings), settings.undecodable, tell)
+def _prepare(folder: Path, settings: DataSettings, on_progress: OnProgress) -> list[Path]:
+    shape = resized_shape(_SHAPE, settings)
+    return ffcv_writer.write_prepared(_folders(folder / 'imagenet'), shape, settings.undecodable, on_progress)
 
 
 def _folders(path: Path) -> ImageFolders:
     parts = []
-    for name, count in zip(('train', 'val'), _PICTURES):
-        place = path / name
-        classes = sorted(entry.name for entry in place.iterdir() if entry.is_dir()) if place.is_dir() else []
-        part = image_folders.list_images(place, classes)
+    for name, count in zip(('train', 'val'), _IMAGE_COUNTS):
+        folder = path / name
+        classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+        part = image_folders.list_images(folder, classes)
         if len(classes) != 1000 or len(part.files) != count:
-            raise LthError(f'{place} has {len(part.files)} pictures in {len(classes)} folders, ImageNet has {count} in '
-                           '1000. It must be fetched by hand from https://image-net.org; torchvision.datasets.ImageNet '
-                           f'unpacks the archives into such folders. Prepared files are read by FFCV only. For a part '
-                           f'of it, use folder:{path}.')
+            raise LthError(f'{folder} has {len(part.files)} images in {len(classes)} subfolders, but ImageNet has '
+                           f'{count} in 1000. Download it from https://image-net.org; torchvision.datasets.ImageNet '
+                           'unpacks the archives into such folders. Prepared files can be read only with FFCV. To use '
+                           f'a part of ImageNet, write folder:{path}.')
         parts.append(part)
     return ImageFolders('imagenet', path, *parts)
 
 
 def _read_tiny(folder: Path, settings: DataSettings) -> Dataset:
-    """All pictures, decoded once; the published validation pictures are the test set, as the true one has no labels."""
+    """All images, decoded once. The published validation set is the test set, as the labels of the latter are secret.
+    """
 
-    path = download_and_unpack(folder, _TINY, f'http://cs231n.stanford.edu/{_TINY}.zip', '90528d7ca1a48142e341f4ef8d21d0de')
+    path = download_and_unpack(folder, _TINY, _TINY_URL, _TINY_MD5)
     shape = resized_shape((3, 64, 64), settings)
     train, test = (Split(*image_files.decode_all(part, shape, settings.undecodable, folder / 'decoded'))
                    for part in _tiny_files(path))
@@ -61,23 +64,23 @@ def _tiny_files(path: Path) -> tuple[ImageList, ImageList]:
     try:
         classes = sorted((path / 'wnids.txt').read_text().split())
         rows = [line.split('\t') for line in (path / 'val' / 'val_annotations.txt').read_text().splitlines()]
-        test = ImageList([path / 'val' / 'images' / row[0] for row in rows],
-                      torch.tensor([classes.index(row[1]) for row in rows], dtype=torch.int64))
+        labels = torch.tensor([classes.index(row[1]) for row in rows], dtype=torch.int64)
+        test = ImageList([path / 'val' / 'images' / row[0] for row in rows], labels)
     except (OSError, ValueError, IndexError) as error:
-        raise LthError(f'{path} is not Tiny-ImageNet as it is published: {error}. Delete it, and the same command '
-                       f'unpacks {_TINY}.zip anew.') from None
+        raise LthError(f'{path} is not the published Tiny-ImageNet: {error}. Delete it, and the same command unpacks '
+                       f'{_TINY}.zip again.') from None
     train = image_folders.list_images(path / 'train', classes)
     if missing := [file for file in test.files if not file.exists()] or (not train.files and [path / 'train']):
-        raise LthError(f'{path} is not whole: {missing[0]} is missing. Delete it, and the same command unpacks '
-                       f'{_TINY}.zip anew.')
+        raise LthError(f'{path} is incomplete: {missing[0]} is missing. Delete it, and the same command unpacks '
+                       f'{_TINY}.zip again.')
     return train, test
 
 
 DATASETS.register('imagenet', 'imagenet-1k', 'ilsvrc2012')(Source(
-    summary='photographs (Russakovsky et al. 2015), streamed; fetched by hand', shape=_SHAPE, classes=1000,
-    image_counts=_PICTURES, read=_read, streams='always', decodes=True, prepare=_prepare,
+    summary='photographs (Russakovsky et al. 2015), streamed, manual download', shape=_SHAPE,
+    classes=1000, image_counts=_IMAGE_COUNTS, read=_read, streams='always', decodes=True, prepare=_prepare,
     settings={'validation': 10_000, 'normalization': 'standardize', 'resolution': 224}))
 
 DATASETS.register('tiny-imagenet', 'tiny-imagenet-200')(Source(
-    summary='photographs (Le & Yang 2015), decoded once', shape=(3, 64, 64), classes=200, image_counts=(100_000, 10_000),
-    read=_read_tiny, decodes=True, settings={'normalization': 'standardize'}))
+    summary='photographs (Le & Yang 2015), decoded once', shape=(3, 64, 64), classes=200,
+    image_counts=(100_000, 10_000), read=_read_tiny, decodes=True, settings={'normalization': 'standardize'}))

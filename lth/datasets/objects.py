@@ -52,8 +52,8 @@ def to_uint8(images: Any) -> Tensor:
     if not bool(((scaled - levels).abs() < 1e-3).all()) or levels.min() < 0 or levels.max() > 255:
         raise LthError(f'The given images are floats between {float(tensor.min()):.4g} and {float(tensor.max()):.4g}, '
                        'and not all of them are k/255 for a whole number k from 0 to 255, for example because they '
-                       'were normalized or resized. lth keeps images as uint8 and normalizes them itself: give them without normalization, '
-                       "and set data.normalization to 'standardize' if you want it.")
+                       'were normalized or resized. lth stores images as uint8 and normalizes them itself: give them '
+                       "without normalization, and set data.normalization to 'standardize' if you want it.")
     return levels.to(torch.uint8)
 
 

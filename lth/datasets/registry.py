@@ -1,4 +1,4 @@
-"""The register of data sets, and those that a user names: `folder:PATH`, or a function of the user's own code."""
+"""The registry of data sets, and the names it does not hold: `folder:PATH`, `object:…`, or a user's function."""
 from typing import cast
 
 from lth.datasets import image_folders, user_functions
@@ -10,7 +10,7 @@ _FOLDER = 'folder:'
 
 
 def _external_source(name: str) -> Source:
-    """The source of a name with a colon."""
+    """The source for a name with a colon."""
 
     if objects.is_object(name):
         return cast(Source, objects.find(name))

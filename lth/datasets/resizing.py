@@ -1,4 +1,4 @@
-"""Pictures in memory brought to another size or number of channels, and what is average in them."""
+"""Images in memory, resized or converted between color and gray, and the mean and std of their channels."""
 from collections.abc import Sequence
 
 import torch
@@ -9,29 +9,32 @@ from lth.datasets import sampling
 from lth.datasets.source import Dataset, Shape, Split
 
 _CHUNK_BYTES = 2 ** 24
-# Rec. 601 luma, as Pillow turns colour into grey.
+# Rec. 601 luma, as Pillow converts color to gray.
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def make_dataset(train: Split, test: Split) -> Dataset:
-    """A data set with the mean and standard deviation of its own training pictures."""
+    """A data set with the mean and standard deviation of its training images, which must be in memory."""
 
     assert isinstance(train.images, Tensor)
     return Dataset(train, test, *channel_statistics(train.images))
 
 
 def resize_dataset(data: Dataset, shape: Shape) -> Dataset:
-    """The data set in pictures of this shape: the shorter side scaled to fit, the middle cut out; itself if all fits.
+    """The data set with images of this shape: resized until they cover it, then cropped in the center. The same object
+    if its images have this shape or are streamed.
     """
 
     if data.shape == shape or not isinstance(data.train.images, Tensor) or not isinstance(data.test.images, Tensor):
         return data
     return make_dataset(Split(_resize_images(data.train.images, shape), data.train.labels),
-                      Split(_resize_images(data.test.images, shape), data.test.labels))
+                        Split(_resize_images(data.test.images, shape), data.test.labels))
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in 0 … 1; a channel that never changes counts as 1: (n, C, H, W)."""
+    """Mean and standard deviation of each channel, in [0, 1], of uint8 images (n, C, H, W). The standard deviation of a
+    constant channel is reported as 1.
+    """
 
     total, squares = (torch.zeros(images.shape[1], dtype=torch.float64) for _ in range(2))
     for chunk in _chunks(images):
@@ -48,19 +51,19 @@ def _resize_images(images: Tensor, shape: Shape) -> Tensor:
 
 
 def _chunks(images: Tensor) -> Sequence[Tensor]:
-    """The pictures some megabytes at a time."""
+    """Views of the images, some megabytes each."""
 
     return torch.split(images, max(1, _CHUNK_BYTES // images[0].numel()))
 
 
-def _resize(images: Tensor, sides: tuple[int, int]) -> Tensor:
+def _resize(images: Tensor, size: tuple[int, int]) -> Tensor:
     height, width = images.shape[-2:]
-    if (height, width) == sides:
+    if (height, width) == size:
         return images
-    scale = max(sides[0] / height, sides[1] / width)
-    scaled = [max(sides[0], round(height * scale)), max(sides[1], round(width * scale))]
-    larger = F.interpolate(images.to(torch.float32), scaled, mode='bilinear', antialias=True)
-    return sampling.center_crop(larger, sides).round().clamp_(0, 255).to(torch.uint8)
+    scale = max(size[0] / height, size[1] / width)
+    covering = [max(size[0], round(height * scale)), max(size[1], round(width * scale))]
+    resized = F.interpolate(images.to(torch.float32), covering, mode='bilinear', antialias=True)
+    return sampling.center_crop(resized, size).round().clamp_(0, 255).to(torch.uint8)
 
 
 def _convert_channels(images: Tensor, channels: int) -> Tensor:

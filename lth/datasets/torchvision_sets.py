@@ -1,12 +1,12 @@
-"""Published data sets, downloaded by torchvision: files are looked for, fetched if missing, and always verified.
+"""Published data sets that torchvision reads: missing files are downloaded, and all files are verified.
 
-To add one, register a Source below with the checksums of the files that are read.
+To add one, register a Source below, with the checksums of the files that are read.
 """
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,6 +15,12 @@ from lth.datasets.registry import DATASETS
 from lth.datasets.resizing import make_dataset
 from lth.datasets.source import Dataset, Source, Split
 from lth.recipes.schema import DataSettings
+from lth.system import lazy_import
+
+if TYPE_CHECKING:
+    import torchvision
+else:
+    torchvision = lazy_import.module('torchvision')
 
 _MNIST_FILES = {
     'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',
@@ -31,61 +37,56 @@ _CIFAR10_FILES = {
     'data_batch_3': '54ebc095f3ab1f0389bbae665268c751', 'data_batch_4': '634d18415352ddfa80567beed471001a',
     'data_batch_5': '482c414d41f54cd18b22e5b47cb7c3cb', 'test_batch': '40351d587109b95175f43aff81a1287e',
     'batches.meta': '5ff9c542aee3614f3951f8cda6e48888'}
-
-
 _CIFAR100_FILES = {
     'train': '16019d7e3df5f24257cddd939b257f8d', 'test': 'f0ef6b0ae62326f3e7ffdfab6717acfc',
     'meta': '7973b15100ade9c7d40fb424638fde48'}
 _SVHN_FILES = {
     'train_32x32.mat': 'e26dedcc434d2e4c54c9b2d4a06d8373', 'test_32x32.mat': 'eb5a983be6a315427106f1b164d9cef3'}
-# Of these the archives' checksums are published.
+# The published checksums are those of the archives.
 _KMNIST_FILES = {
     'train-images-idx3-ubyte.gz': 'bdb82020997e1d708af4cf47b453dcf7',
     'train-labels-idx1-ubyte.gz': 'e144d726b3acfaa3e44228e80efcd344',
     't10k-images-idx3-ubyte.gz': '5c965bf0a639b31b8f53240b1b52f4d7',
     't10k-labels-idx1-ubyte.gz': '7320c461ea6c1c855c0b718fb2a4b134'}
-_Averages = tuple[tuple[float, ...], tuple[float, ...]]
+_Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def _read(
         folder: Path, _settings: DataSettings, *, name: str, files: Mapping[str, str],
-        averages: _Averages | None = None, ways: Sequence[Mapping[str, Any]] = ({'train': True}, {'train': False}),
-        below: str = '') -> Dataset:
-    """Both splits of the data set `name` of torchvision, got in these two `ways`, kept as torchvision lays them out;
-    mean and standard deviation are taken from the pictures unless given.
+        statistics: _Statistics | None = None,
+        splits: Sequence[Mapping[str, Any]] = ({'train': True}, {'train': False}), subfolder: str = '') -> Dataset:
+    """Training and test set of torchvision's data set `name`, which is called with the two sets of arguments `splits`.
+    `statistics` are the mean and standard deviation, by default those of the training images.
     """
 
-    # Here, for it takes 2 s that `list` and `--dry-run` do without.
-    from torchvision import datasets  # pylint: disable=import-outside-toplevel
-    kind, folder = getattr(datasets, name), folder / below
+    dataset, folder = getattr(torchvision.datasets, name), folder / subfolder
     verify(folder, files)
-    # Of an archive what is in it is read.
+    # torchvision reads unpacked files, not the archives.
     if not all((folder / file.removesuffix('.gz')).exists() for file in files):
-        for way in ways:
-            download_torchvision(kind, folder, files, **way)
+        for arguments in splits:
+            download_torchvision(dataset, folder, files, **arguments)
         verify(folder, files)
     verify_unpacked(folder, files)
-    train, test = (_split(kind(folder, **way)) for way in ways)
-    return Dataset(train, test, *averages) if averages else make_dataset(train, test)
+    train, test = (_split(dataset(folder, **arguments)) for arguments in splits)
+    return Dataset(train, test, *statistics) if statistics else make_dataset(train, test)
 
 
-def _half(folder: Path, settings: DataSettings, *, second: bool) -> Dataset:
-    """Half of CIFAR-10's training pictures, the first or the second of every class; all test pictures."""
+def _read_half(folder: Path, settings: DataSettings, *, half: int) -> Dataset:
+    """Half 0 or 1 of CIFAR-10's training images of each class; all test images."""
 
-    whole = DATASETS.find('cifar10').read(folder, settings)
-    images, labels = whole.train
+    data = DATASETS.find('cifar10').read(folder, settings)
+    images, labels = data.train
     assert isinstance(images, torch.Tensor)
-    classes = [torch.nonzero(labels == one).flatten() for one in labels.unique()]
-    chosen = torch.cat([rows.chunk(2)[second] for rows in classes]).sort().values
-    return replace(whole, train=Split(images[chosen], labels[chosen]))
+    by_class = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
+    rows = torch.cat([rows.chunk(2)[half] for rows in by_class]).sort().values
+    return replace(data, train=Split(images[rows], labels[rows]))
 
 
 def _split(dataset: Any) -> Split:
-    """The pictures of a torchvision data set, channels first."""
+    """Images and labels of a torchvision data set; channels come first."""
 
     images, labels = torch.as_tensor(dataset.data), getattr(dataset, 'targets', None)
-    if labels is None:
-        # SVHN's channels come first already.
+    if labels is None:  # SVHN, whose channels come first already
         labels = dataset.labels
     else:
         images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
@@ -98,31 +99,35 @@ def _below(folder: str, files: Mapping[str, str]) -> dict[str, str]:
 
 DATASETS.register('mnist')(Source(
     summary='handwritten digits (LeCun et al. 1998)', shape=(1, 28, 28), classes=10, image_counts=(60_000, 10_000),
-    read=partial(_read, name='MNIST', files=_below('MNIST/raw', _MNIST_FILES), averages=((0.1307,), (0.3081,)))))
+    read=partial(_read, name='MNIST', files=_below('MNIST/raw', _MNIST_FILES), statistics=((0.1307,), (0.3081,)))))
 
 DATASETS.register('fashion-mnist')(Source(
-    summary='pictures of clothes (Xiao et al. 2017)', shape=(1, 28, 28), classes=10, image_counts=(60_000, 10_000),
+    summary='clothes (Xiao et al. 2017)', shape=(1, 28, 28), classes=10, image_counts=(60_000, 10_000),
     read=partial(_read, name='FashionMNIST', files=_below('FashionMNIST/raw', _FASHION_FILES),
-                 averages=((0.2860,), (0.3530,)))))
+                 statistics=((0.2860,), (0.3530,)))))
 
 DATASETS.register('cifar10')(Source(
-    summary='natural pictures in colour (Krizhevsky 2009)', shape=(3, 32, 32), classes=10, image_counts=(50_000, 10_000),
+    summary='natural images in color (Krizhevsky 2009)', shape=(3, 32, 32), classes=10,
+    image_counts=(50_000, 10_000),
     read=partial(_read, name='CIFAR10', files=_below('cifar-10-batches-py', _CIFAR10_FILES),
-                 averages=((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))))
+                 statistics=((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))))
 
-for _name, _second in (('cifar10a', False), ('cifar10b', True)):
+for _half, (_name, _ordinal) in enumerate((('cifar10a', 'first'), ('cifar10b', 'second'))):
     DATASETS.register(_name)(Source(
-        summary=f'the {"second" if _second else "first"} half of CIFAR-10, 2,500 a class (Morcos et al. 2019)',
-        shape=(3, 32, 32), classes=10, image_counts=(25_000, 10_000), read=partial(_half, second=_second)))
+        summary=f'{_ordinal} half of CIFAR-10, 2,500 images per class (Morcos et al. 2019)',
+        shape=(3, 32, 32), classes=10, image_counts=(25_000, 10_000), read=partial(_read_half, half=_half)))
 
 DATASETS.register('kmnist')(Source(
     summary='cursive Japanese characters (Clanuwat et al. 2018)', shape=(1, 28, 28), classes=10,
     image_counts=(60_000, 10_000), read=partial(_read, name='KMNIST', files=_below('KMNIST/raw', _KMNIST_FILES))))
 
 DATASETS.register('cifar100')(Source(
-    summary='natural pictures in colour (Krizhevsky 2009)', shape=(3, 32, 32), classes=100, image_counts=(50_000, 10_000),
+    summary='natural images in color (Krizhevsky 2009)', shape=(3, 32, 32), classes=100,
+    image_counts=(50_000, 10_000),
     read=partial(_read, name='CIFAR100', files=_below('cifar-100-python', _CIFAR100_FILES))))
 
 DATASETS.register('svhn')(Source(
-    summary='house numbers in colour (Netzer et al. 2011)', shape=(3, 32, 32), classes=10, image_counts=(73_257, 26_032),
-    read=partial(_read, name='SVHN', files=_SVHN_FILES, ways=({'split': 'train'}, {'split': 'test'}), below='svhn')))
+    summary='house numbers in color (Netzer et al. 2011)', shape=(3, 32, 32), classes=10,
+    image_counts=(73_257, 26_032),
+    read=partial(_read, name='SVHN', files=_SVHN_FILES, splits=({'split': 'train'}, {'split': 'test'}),
+                 subfolder='svhn')))

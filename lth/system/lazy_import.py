@@ -1,8 +1,9 @@
-"""Packages whose submodules are imported on first use, so that `lth --help` and `import lth` do not import torch."""
+"""Modules that are imported on first use, so that `lth --help` does not import torch, nor most commands torchvision."""
 import importlib
 import importlib.util
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 
 def submodules(package: str) -> Callable[[str], ModuleType]:
@@ -19,8 +20,25 @@ def submodules(package: str) -> Callable[[str], ModuleType]:
     """
 
     def import_submodule(name: str) -> ModuleType:
-        module = f'{package}.{name}'
-        if importlib.util.find_spec(module) is None:
+        path = f'{package}.{name}'
+        if importlib.util.find_spec(path) is None:
             raise AttributeError(f'module {package!r} has no attribute {name!r}')
-        return importlib.import_module(module)
+        return importlib.import_module(path)
     return import_submodule
+
+
+def module(name: str) -> ModuleType:
+    """Return a stand-in for a module, which imports it when one of its attributes is used:
+
+        if TYPE_CHECKING:
+            import torchvision
+        else:
+            torchvision = lazy_import.module('torchvision')
+    """
+
+    return _LazyModule(name)
+
+
+class _LazyModule(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(self.__name__), name)

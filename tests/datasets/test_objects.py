@@ -81,9 +81,9 @@ def test_torch_data_sets_are_read_into_memory(image_of):
     assert register_data((train, test)) == register_data(ARRAYS)
 
 
-def test_grey_pil_images_have_one_channel():
-    grey = Items([Image.fromarray(image[0].numpy()) for image in IMAGES])
-    assert DATASETS.find(register_data((grey, grey))).shape == (1, 4, 5)
+def test_gray_pil_images_have_one_channel():
+    gray = Items([Image.fromarray(image[0].numpy()) for image in IMAGES])
+    assert DATASETS.find(register_data((gray, gray))).shape == (1, 4, 5)
 
 
 def test_tensor_data_sets_are_torch_data_sets():

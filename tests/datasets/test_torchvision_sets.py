@@ -1,4 +1,4 @@
-"""Data sets in memory: the real ones where they are at hand, and what is said when they are not."""
+"""Published data sets: the real files if they are present, small files in their formats, failed downloads."""
 import gzip
 import hashlib
 import pickle
@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import scipy.io
 import torch
+import torchvision
 from PIL import Image
 
 from lth.datasets import DATASETS, imagenet, torchvision_sets
@@ -31,7 +32,7 @@ def offline(*_arguments: object, **_options: object) -> None:
     ('mnist', MNIST),
     ('fashion-mnist', 'FashionMNIST/raw/t10k-labels-idx1-ubyte'),
     ('cifar10', 'cifar-10-batches-py/test_batch')])
-def test_a_real_data_set_is_what_its_source_says(name, files, real_data):
+def test_real_data_have_the_shape_counts_and_statistics_of_their_source(name, files, real_data):
     source = DATASETS.find(name)
     data = source.read(real_data(files), SETTINGS)
     assert data.train.images.dtype == torch.uint8 and data.train.images.is_contiguous()
@@ -43,7 +44,7 @@ def test_a_real_data_set_is_what_its_source_says(name, files, real_data):
     assert pixels.std((0, 2, 3)).tolist() == pytest.approx(data.std, abs=0.005)
 
 
-def test_digits_are_always_there(tmp_path):
+def test_digits_need_no_files(tmp_path):
     source = DATASETS.find('digits')
     data = source.read(tmp_path, SETTINGS)
     assert (len(data.train.labels), len(data.test.labels)) == source.image_counts
@@ -53,7 +54,7 @@ def test_digits_are_always_there(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_without_files_and_network_one_paragraph_says_which_files_go_where(tmp_path, monkeypatch):
+def test_a_failed_download_says_which_files_to_put_where(tmp_path, monkeypatch):
     monkeypatch.setattr('torchvision.datasets.mnist.download_and_extract_archive', offline)
     says = 'MNIST is not in .*no network.*put these files into .*MNIST/raw: train-images-idx3-ubyte, '
     with pytest.raises(LthError, match=says) as caught:
@@ -62,28 +63,28 @@ def test_without_files_and_network_one_paragraph_says_which_files_go_where(tmp_p
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+def test_a_download_to_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(LthError, match='CIFAR10 is not in .*file/data'):
         DATASETS.find('cifar10').read(tmp_path / 'file' / 'data', SETTINGS)
 
 
-def test_a_damaged_file_is_named_and_left_alone(tmp_path, real_data):
+def test_a_corrupt_file_is_an_error_and_not_changed(tmp_path, real_data):
     shutil.copytree(real_data(MNIST) / 'MNIST', tmp_path / 'MNIST')
-    damaged = tmp_path / MNIST
-    content = bytearray(damaged.read_bytes())
+    corrupt = tmp_path / MNIST
+    content = bytearray(corrupt.read_bytes())
     content[5000] ^= 1
-    damaged.write_bytes(content)
-    with pytest.raises(LthError, match='t10k-labels-idx1-ubyte is damaged: its MD5 is .*Delete it'):
+    corrupt.write_bytes(content)
+    with pytest.raises(LthError, match='t10k-labels-idx1-ubyte is corrupt: its MD5 is .*Delete it'):
         DATASETS.find('mnist').read(tmp_path, SETTINGS)
-    assert damaged.read_bytes() == bytes(content)
+    assert corrupt.read_bytes() == bytes(content)
 
 
-def test_truncated_pictures_are_damaged_not_missing(tmp_path):
+def test_a_truncated_file_is_corrupt_and_not_missing(tmp_path):
     file = tmp_path / 'cifar-10-batches-py' / 'data_batch_3'
     file.parent.mkdir()
     file.write_bytes(b'\x80\x02')
-    with pytest.raises(LthError, match='data_batch_3 is damaged'):
+    with pytest.raises(LthError, match='data_batch_3 is corrupt'):
         DATASETS.find('cifar10').read(Path(tmp_path), SETTINGS)
 
 
@@ -125,31 +126,30 @@ def kmnist(folder: Path) -> None:
 def test_files_in_the_published_layout_are_read(
         tmp_path, monkeypatch, make: Callable[[Path], None], name: str, shape: tuple[int, ...], labels: list[int]):
     make(tmp_path)
-    kind = getattr(__import__('torchvision').datasets, name)
-    monkeypatch.setattr(kind, '_check_integrity', lambda _: True, raising=False)
+    monkeypatch.setattr(getattr(torchvision.datasets, name), '_check_integrity', lambda _: True, raising=False)
     monkeypatch.setattr('torchvision.datasets.cifar.check_integrity', lambda *_: True)
     inner = tmp_path / 'svhn' if name == 'SVHN' else tmp_path
-    kinds = {'below': 'svhn', 'ways': ({'split': 'train'}, {'split': 'test'})} if name == 'SVHN' else {}
-    read: Callable[..., Any] = partial(torchvision_sets._read, name=name, files=md5s(inner), **kinds)
+    options = {'subfolder': 'svhn', 'splits': ({'split': 'train'}, {'split': 'test'})} if name == 'SVHN' else {}
+    read: Callable[..., Any] = partial(torchvision_sets._read, name=name, files=md5s(inner), **options)
     data = read(tmp_path, SETTINGS)
     assert data.train.images.shape == (5, *shape) and data.train.labels.tolist() == labels
     assert data.test.images.flatten().tolist() == list(np.arange(data.test.images.numel()) % 256)
-    damaged = max((path for path in inner.rglob('*') if path.is_file()), key=lambda path: path.name)
-    damaged.write_bytes(damaged.read_bytes() + b'x')
-    with pytest.raises(LthError, match=f'{damaged.name} is damaged'):
+    corrupt = max((path for path in inner.rglob('*') if path.is_file()), key=lambda path: path.name)
+    corrupt.write_bytes(corrupt.read_bytes() + b'x')
+    with pytest.raises(LthError, match=f'{corrupt.name} is corrupt'):
         read(tmp_path, SETTINGS)
 
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """The archive of a Tiny-ImageNet of three classes, and its checksum in the place of the published one."""
+    """A folder with the archive of a Tiny-ImageNet of three classes, whose checksum replaces the published one."""
 
     words, root = ['n03', 'n01', 'n02'], tmp_path / 'made' / 'tiny-imagenet-200'
     for number, word in enumerate(words):
         (root / 'train' / word / 'images').mkdir(parents=True)
-        for picture in range(2):
-            Image.new('RGB' if picture else 'L', (64, 64), 50 * number).save(
-                root / 'train' / word / 'images' / f'{word}_{picture}.JPEG')
+        for index in range(2):
+            Image.new('RGB' if index else 'L', (64, 64), 50 * number).save(
+                root / 'train' / word / 'images' / f'{word}_{index}.JPEG')
     (root / 'val' / 'images').mkdir(parents=True)
     for number in range(4):
         Image.new('RGB', (64, 64)).save(root / 'val' / 'images' / f'val_{number}.JPEG')
@@ -168,7 +168,7 @@ def tiny(tmp_path, monkeypatch):
     return tmp_path / 'data'
 
 
-def test_tiny_imagenet_is_unpacked_and_its_validation_classes_come_from_their_own_file(tiny):
+def test_tiny_imagenet_is_unpacked_and_its_test_labels_are_read_from_the_annotations(tiny):
     data = DATASETS.find('tiny-imagenet').read(tiny, SETTINGS)
     assert data.train.images.shape == (6, 3, 64, 64) and data.train.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert data.train.images[::2, 0, 0, 0].tolist() == [50, 100, 0]  # n01, n02, n03: the classes are sorted
@@ -178,9 +178,10 @@ def test_tiny_imagenet_is_unpacked_and_its_validation_classes_come_from_their_ow
 
 @pytest.mark.parametrize(('change', 'says'), [
     (lambda folder: (folder / 'tiny-imagenet-200' / 'val' / 'images' / 'val_2.JPEG').unlink(), 'val_2.JPEG is missing'),
-    (lambda folder: (folder / 'tiny-imagenet-200' / 'val' / 'val_annotations.txt').write_text('x\n'), 'is not Tiny-Im'),
-    (lambda folder: (folder / 'tiny-imagenet-200' / 'wnids.txt').unlink(), 'is not Tiny-ImageNet as it is published')])
-def test_a_tiny_imagenet_that_is_not_whole_is_told(tiny, change: Callable[[Path], object], says):
+    (lambda folder: (folder / 'tiny-imagenet-200' / 'val' / 'val_annotations.txt').write_text('x\n'),
+     'is not the published Tiny-ImageNet'),
+    (lambda folder: (folder / 'tiny-imagenet-200' / 'wnids.txt').unlink(), 'is not the published Tiny-ImageNet')])
+def test_an_incomplete_tiny_imagenet_is_an_error(tiny, change: Callable[[Path], object], says):
     DATASETS.find('tiny-imagenet').read(tiny, SETTINGS)
     change(tiny)
     with pytest.raises(LthError, match=says):
@@ -189,18 +190,19 @@ def test_a_tiny_imagenet_that_is_not_whole_is_told(tiny, change: Callable[[Path]
 
 def test_an_archive_with_another_checksum_is_refused_and_nothing_is_unpacked(tmp_path):
     (tmp_path / 'tiny-imagenet-200.zip').write_bytes(b'no archive')
-    with pytest.raises(LthError, match='tiny-imagenet-200.zip is damaged: its MD5 is .* published file has 90528d7c'):
+    with pytest.raises(LthError, match='tiny-imagenet-200.zip is corrupt: its MD5 is .* published file is 90528d7c'):
         DATASETS.find('tiny-imagenet').read(tmp_path, SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ['tiny-imagenet-200.zip']
 
 
-def test_an_archive_that_cannot_be_fetched_is_told_with_its_address(tmp_path, monkeypatch):
+def test_a_failed_download_of_an_archive_names_its_address(tmp_path, monkeypatch):
     monkeypatch.setattr('torchvision.datasets.utils.download_url', offline)
-    with pytest.raises(LthError, match='could not be fetched .*no network.*put tiny-imagenet-200.zip .http://cs231n'):
+    says = 'could not be downloaded or unpacked .*no network.*put tiny-imagenet-200.zip .http://cs231n'
+    with pytest.raises(LthError, match=says):
         DATASETS.find('tiny-imagenet').read(tmp_path, SETTINGS)
 
 
-def test_archives_alone_are_unpacked_and_what_differs_from_its_archive_is_refused(tmp_path, monkeypatch):
+def test_archives_are_unpacked_and_files_that_differ_from_their_archive_are_refused(tmp_path, monkeypatch):
     kmnist(tmp_path)
     raw = tmp_path / 'KMNIST' / 'raw'
     archives = {name: checksum for name, checksum in md5s(tmp_path).items() if name.endswith('.gz')}
@@ -212,5 +214,5 @@ def test_archives_alone_are_unpacked_and_what_differs_from_its_archive_is_refuse
     assert read(tmp_path, SETTINGS).train.labels.tolist() == [0, 1, 2, 3, 9]
     labels = raw / 'train-labels-idx1-ubyte'
     labels.write_bytes(labels.read_bytes()[:-1] + b'\x08')
-    with pytest.raises(LthError, match='train-labels-idx1-ubyte is damaged: it is not what .* holds'):
+    with pytest.raises(LthError, match='train-labels-idx1-ubyte is corrupt: it differs from the content of '):
         read(tmp_path, SETTINGS)

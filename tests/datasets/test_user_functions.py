@@ -1,4 +1,4 @@
-"""Data sets of the user's own code."""
+"""Data sets that are functions of the user, and resized data sets."""
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,28 +17,28 @@ import numpy as np
 import torch
 from lth.datasets import Dataset, Source, Split
 
-GREY = np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8)
+IMAGES = np.arange(40 * 64, dtype=np.uint8).reshape(40, 8, 8)
 LABELS = np.arange(40) % 4
 
 def arrays():
-    return (GREY, LABELS), (GREY[:8], LABELS[:8])
+    return (IMAGES, LABELS), (IMAGES[:8], LABELS[:8])
 
 def source():
-    split = Split(torch.from_numpy(GREY)[:, None], torch.from_numpy(LABELS))
+    split = Split(torch.from_numpy(IMAGES)[:, None], torch.from_numpy(LABELS))
     return Source('mine', (1, 8, 8), 4, (40, 40), lambda folder, settings: Dataset(split, split, (0.5,), (0.5,)),
                   {'validation': 8})
 
 def floats():
-    return (GREY / 255, LABELS), (GREY / 255, LABELS)
+    return (IMAGES / 255, LABELS), (IMAGES / 255, LABELS)
 
 def short():
-    return (GREY, LABELS[:3]), (GREY, LABELS)
+    return (IMAGES, LABELS[:3]), (IMAGES, LABELS)
 
 def gaps():
-    return (GREY, LABELS % 2 * 100), (GREY, LABELS)
+    return (IMAGES, LABELS % 2 * 100), (IMAGES, LABELS)
 
 def negative():
-    return (GREY, np.arange(40) - 1), (GREY, LABELS)
+    return (IMAGES, np.arange(40) - 1), (IMAGES, LABELS)
 
 def raising():
     return {}['x']
@@ -50,7 +50,7 @@ def nothing():
     return None
 
 def more_classes_in_test():
-    return (GREY, LABELS), (GREY, LABELS + 1)
+    return (IMAGES, LABELS), (IMAGES, LABELS + 1)
 '''
 
 NET = '''
@@ -69,7 +69,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return str(tmp_path / 'mine.py')
 
 
-def test_two_pairs_of_arrays_are_a_data_set(mine):
+def test_a_function_that_returns_arrays_is_a_data_set(mine):
     source = DATASETS.find(f'{mine}:arrays')
     assert (source.shape, source.classes, source.image_counts) == ((1, 8, 8), 4, (40, 8))
     assert source.settings == {'validation': 4}
@@ -79,7 +79,7 @@ def test_two_pairs_of_arrays_are_a_data_set(mine):
 
 
 @pytest.mark.parametrize('function', ['arrays', 'source'])
-def test_tickets_are_found_in_it(mine, lth: Callable[..., Result], function):
+def test_find_ticket_and_evaluate_run_on_a_users_data_set(mine, lth: Callable[..., Result], function):
     Path('mine.py').write_text(MINE)
     result = lth('find-ticket', 'lenet-300-100', f'mine.py:{function}', '-i', '1', '-e', '1', '-b', '8')
     assert result.code == 0, result.err
@@ -90,17 +90,17 @@ def test_tickets_are_found_in_it(mine, lth: Callable[..., Result], function):
 @pytest.mark.parametrize(('function', 'says'), [
     ('floats', r'images are torch.float64 of shape \(40, 1, 8, 8\)'),
     ('short', r'labels are torch.int64 of shape \(3,\) for 40 images'),
-    ('gaps', 'classes 0 … 100 have no training image, such as 1'), ('negative', 'labels lie between -1 and 38'),
+    ('gaps', 'classes 0 … 100 have no training image, such as class 1'), ('negative', 'labels lie between -1 and 38'),
     ('raising', r"mine.py:raising, called without arguments, raised KeyError: 'x' .*mine.py, line "),
     ('leaving', 'raised SystemExit: 0'),
     ('nothing', r"should return \(\(images, labels\), \(images, labels\)\)"),
-    ('more_classes_in_test', 'training and test images differ: .* classes up to 3 and 4')])
-def test_what_is_wrong_with_it_is_told(mine, function, says):
+    ('more_classes_in_test', 'training and test images differ: .* labels up to 3 and 4')])
+def test_a_function_that_fails_or_returns_something_else_is_an_error(mine, function, says):
     with pytest.raises(LthError, match=says):
         DATASETS.find(f'{mine}:{function}')
 
 
-def test_averages_equal_those_of_all_pixels_and_a_constant_channel_counts_as_one():
+def test_channel_statistics_equal_those_of_all_pixels_with_std_1_for_a_constant_channel():
     images = torch.randint(0, 256, (50, 3, 9, 7), dtype=torch.uint8)
     images[:, 2] = 51
     mean, std = channel_statistics(images)
@@ -109,7 +109,7 @@ def test_averages_equal_those_of_all_pixels_and_a_constant_channel_counts_as_one
     assert std[:2] == pytest.approx(pixels.std((0, 2, 3), correction=0)[:2].tolist(), abs=1e-5) and std[2] == 1
 
 
-def test_pictures_are_brought_to_another_size_and_to_colour_or_grey():
+def test_data_sets_are_resized_and_converted_between_color_and_gray():
     data = random_dataset((1, 8, 8))
     larger = resize_dataset(data, (3, 16, 16))
     assert larger.shape == (3, 16, 16) and larger.train.images.dtype == torch.uint8
@@ -120,19 +120,20 @@ def test_pictures_are_brought_to_another_size_and_to_colour_or_grey():
     assert resize_dataset(data, (1, 8, 8)) is data
 
 
-def test_grey_digits_train_a_network_that_wants_colour(lth):
+def test_gray_digits_train_a_network_for_color_images(lth):
     result = lth('find-ticket', 'torchvision:mobilenet_v3_small', 'digits', '-i', '1', '--set', 'data.channels=3',
                  '--set', 'data.size=32', '--set', 'training.length=2 iterations', '-b', '8')
     assert result.code == 0, result.err
     assert Path('runs/torchvision-mobilenet_v3_small-digits/seed-0/round-01/mask.safetensors').exists()
 
 
-def test_a_resolution_larger_than_the_pictures_is_told(lth):
+def test_a_resolution_larger_than_the_images_is_an_error(lth):
     result = lth('find-ticket', 'lenet-5', 'digits', '--set', 'data.resolution=28', '--set', 'data.crop=4', '--dry-run')
-    assert result.code == 2 and 'data.resolution: images of 8×8 pixels cannot be cropped to a side of 28' in ' '.join(result.err.split())
+    says = 'data.resolution: images of 8×8 pixels cannot be cropped to a side of 28'
+    assert result.code == 2 and says in ' '.join(result.err.split())
 
 
-def test_a_run_is_not_continued_with_other_pictures_or_another_network(mine, lth):
+def test_a_run_is_not_resumed_with_other_images_or_another_network(mine, lth):
     Path('mine.py').write_text(MINE)
     Path('net.py').write_text(NET)
     command = ('find-ticket', 'net.py:net', 'mine.py:arrays', '-i', '1', '-e', '1', '-b', '8', '--run', 'r')
@@ -148,7 +149,7 @@ def test_a_run_is_not_continued_with_other_pictures_or_another_network(mine, lth
     assert result.code == 2 and 'was begun with other pictures' in ' '.join(result.err.split())
 
 
-def test_a_run_of_ones_own_code_can_be_measured_from_where_it_was_begun_and_says_so_elsewhere(mine, lth, monkeypatch):
+def test_evaluate_of_a_users_data_set_from_another_folder_names_the_folder_of_the_run(mine, lth, monkeypatch):
     Path('mine.py').write_text(MINE)
     command = ('find-ticket', 'lenet-300-100', 'mine.py:arrays', '-i', '0', '-e', '1', '-b', '8', '--run', 'r')
     assert lth(*command).code == 0

@@ -1,10 +1,12 @@
-"""Packages whose submodules are imported on first use."""
+"""Modules that are imported on first use."""
+import os.path
 import subprocess
 import sys
 
 import pytest
 
 from lth import experiments
+from lth.system import lazy_import
 
 
 def test_a_lazy_package_imports_a_submodule_on_first_use_and_not_before():
@@ -18,3 +20,14 @@ def test_a_lazy_package_has_no_attribute_that_is_not_a_submodule():
     with pytest.raises(AttributeError, match="module 'lth.experiments' has no attribute 'plans'"):
         _ = experiments.plans
     assert not hasattr(experiments, '__wrapped__')
+
+
+@pytest.mark.parametrize('module', ['lth.datasets', 'lth.models.registry'])
+def test_torchvision_and_scikit_learn_are_not_imported_with_the_registries(module):
+    code = f'import sys, {module}; print("torchvision" in sys.modules, "sklearn" in sys.modules)'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ['False', 'False']
+
+
+def test_a_lazy_module_has_the_attributes_of_the_module():
+    assert lazy_import.module('os.path').join is os.path.join
