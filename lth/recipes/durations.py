@@ -1,4 +1,4 @@
-"""A length of training, in epochs or iterations, as people write it: `50 epochs`, `500 iterations`."""
+"""A length of training in epochs or iterations, written as `50 epochs` or `500 iterations`."""
 import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -8,13 +8,13 @@ from pydantic import BeforeValidator, PlainSerializer
 
 @dataclass(frozen=True)
 class Duration:
-    """A number of epochs or iterations; only with the steps of an epoch is it a number of steps."""
+    """A number of epochs or iterations."""
 
     amount: int
     unit: Literal['epochs', 'iterations']
 
     def steps(self, steps_per_epoch: int) -> int:
-        """The same length in optimizer steps."""
+        """The length in optimizer steps."""
 
         return self.amount * (steps_per_epoch if self.unit == 'epochs' else 1)
 
@@ -27,7 +27,7 @@ def _parse(value: Any) -> Duration:
         return value
     match = re.fullmatch(r'\s*(\d+)\s*(epoch|iteration)s?\s*', value) if isinstance(value, str) else None
     if match is None or len(match[1]) > 9:
-        raise ValueError("wants a length such as '50 epochs' or '500 iterations'")
+        raise ValueError("it should be a length such as '50 epochs' or '500 iterations'")
     return Duration(int(match[1]), 'epochs' if match[2] == 'epoch' else 'iterations')
 
 

@@ -1,8 +1,7 @@
-"""The settings that decide a result: strictly validated, complete, comparable.
+"""Recipes: all settings that decide a result, validated strictly and complete with their defaults.
 
-A recipe has four sections: model, data, training, algorithm. The model's and the algorithm's settings are declared
-beside their code and handed in here. A new setting is a new field with a default, and every recipe on disk then shows
-it.
+A recipe has four sections: model, data, training and algorithm. The settings of models and algorithms are declared next
+to their code and passed to `validate_recipe`. A new setting is a new field with a default.
 """
 import copy
 from collections.abc import Mapping, Sequence
@@ -22,19 +21,19 @@ _Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 def _as_list(value: Any) -> Any:
-    """One word as a list of one."""
+    """A list of one word instead of the word."""
 
     return [value] if isinstance(value, str) else value
 
 
 class Section(BaseModel):
-    """Settings that belong together: unknown keys and wrong types are refused, values never change."""
+    """A group of settings. Unknown keys and wrong types are errors; a section cannot be changed."""
 
     model_config = ConfigDict(extra='forbid', strict=True, frozen=True, allow_inf_nan=False)
 
 
 class ModelSettings(Section):
-    """Which network, how its weights are drawn; its options are the keyword arguments of the model's function."""
+    """The network and its initializer. A model's options, the keyword arguments of its function, are further fields."""
 
     name: str
     initializer: str = 'glorot-normal'
@@ -100,7 +99,8 @@ class AlgorithmSettings(Section):
     def check(self, _training: 'TrainingSettings', _steps_per_epoch: int) -> None:
         """Raise an LthError for settings that cannot work with this training."""
 
-    def training_for_round(self, _number: int, training: 'TrainingSettings', _steps_per_epoch: int) -> 'TrainingSettings':
+    def training_for_round(
+            self, _number: int, training: 'TrainingSettings', _steps_per_epoch: int) -> 'TrainingSettings':
         """How the subnetwork of a round is trained, given the recipe's training."""
 
         return training
@@ -129,7 +129,7 @@ class AlgorithmSettings(Section):
 
 
 class DataSettings(Section):
-    """Which pictures, how many of them validate, how they are kept and how they reach the network."""
+    """The data set, the size of its validation set, how images are stored, and their preprocessing and augmentation."""
 
     name: str
     validation: int = Field(5000, ge=1)
@@ -146,9 +146,9 @@ class DataSettings(Section):
     flip: bool = False
 
     @pydantic.model_validator(mode='after')
-    def _one_way_to_crop(self) -> 'DataSettings':
+    def _at_most_one_crop(self) -> 'DataSettings':
         if self.crop and self.resized_crop:
-            raise ValueError('crop moves pictures by pixels, resized_crop cuts and enlarges: leave one out')
+            raise ValueError('crop shifts images by pixels, resized_crop crops and enlarges them: leave one of them out')
         return self
 
     @property
@@ -165,7 +165,7 @@ class DataSettings(Section):
 
 
 class Adam(Section):
-    """torch.optim.Adam on all weights together."""
+    """torch.optim.Adam with one set of options for all weights."""
 
     name: Literal['adam']
     learning_rate: float = Field(gt=0)
@@ -175,7 +175,7 @@ class Adam(Section):
 
 
 class AdamW(Section):
-    """torch.optim.AdamW on all weights together: the decay shrinks the weights and stays out of the gradient."""
+    """torch.optim.AdamW with one set of options for all weights: weight decay is not part of the gradient."""
 
     name: Literal['adamw']
     learning_rate: float = Field(gt=0)
@@ -185,7 +185,7 @@ class AdamW(Section):
 
 
 class Sgd(Section):
-    """torch.optim.SGD on all weights together."""
+    """torch.optim.SGD with one set of options for all weights."""
 
     name: Literal['sgd']
     learning_rate: float = Field(gt=0)
@@ -201,13 +201,13 @@ class Sgd(Section):
 
 
 class Constant(Section):
-    """The learning rate as it is."""
+    """The same learning rate in all steps."""
 
     name: Literal['constant']
 
 
 class Multistep(Section):
-    """The learning rate times `factor` at each milestone."""
+    """The learning rate is multiplied by `factor` at each milestone."""
 
     name: Literal['multistep']
     milestones: Annotated[tuple[DurationSetting, ...], Field(strict=False)]
@@ -215,14 +215,14 @@ class Multistep(Section):
 
 
 class Cosine(Section):
-    """Half a cosine from the learning rate to 0 over the whole length."""
+    """The learning rate decreases to 0 as half a cosine over the length of training."""
 
     name: Literal['cosine']
     per: Literal['epoch', 'iteration'] = 'iteration'
 
 
 class TrainingSettings(Section):
-    """How any network, dense or sparse, is trained."""
+    """How a network, dense or sparse, is trained."""
 
     length: DurationSetting
     batch_size: int = Field(ge=1)
@@ -234,14 +234,14 @@ class TrainingSettings(Section):
 
     @pydantic.field_validator('length', 'measure_every')
     @classmethod
-    def _positive(cls, span: Duration) -> Duration:
-        if span.amount < 1:
-            raise ValueError('wants at least 1')
-        return span
+    def _positive(cls, duration: Duration) -> Duration:
+        if duration.amount < 1:
+            raise ValueError('it should be at least 1')
+        return duration
 
 
 class Recipe(Section):
-    """Everything that decides a result but the seed."""
+    """All settings that decide a result, except the seed. `source` says where the settings come from."""
 
     source: str = ''
     model: SerializeAsAny[ModelSettings]
@@ -250,13 +250,15 @@ class Recipe(Section):
     algorithm: SerializeAsAny[AlgorithmSettings]
 
     def dump(self) -> Raw:
-        """Complete, defaults included, in plain YAML types."""
+        """All settings, including defaults, as dicts, lists, strings, numbers and bools."""
 
         return self.model_dump(mode='json')
 
 
 def validate_recipe(raw: Raw, origin: str, *, model: type[ModelSettings], algorithm: type[AlgorithmSettings]) -> Recipe:
-    """The recipe, or an LthError that names every bad setting; `origin` says where they were written."""
+    """The recipe with these settings of its model and algorithm. LthError with a line for each wrong setting, which
+    starts with `origin`, the name of the file.
+    """
 
     exact: type[Recipe] = pydantic.create_model(
         'Recipe', __base__=Recipe, model=(model, ...), algorithm=(algorithm, ...))
@@ -264,7 +266,7 @@ def validate_recipe(raw: Raw, origin: str, *, model: type[ModelSettings], algori
 
 
 def validate_section(section: type[S], raw: Raw, origin: str) -> S:
-    """One section, or an LthError that names every bad setting in it."""
+    """The section. LthError with a line for each wrong setting, which starts with `origin`."""
 
     try:
         return section.model_validate(raw)
@@ -273,30 +275,31 @@ def validate_section(section: type[S], raw: Raw, origin: str) -> S:
 
 
 def merge(base: Raw, over: Mapping[str, Any]) -> Raw:
-    """`over` on top of `base`, section by section; a section whose `name` changes starts afresh."""
+    """`base` with the settings of `over`. Sections are merged, but a section with another `name` replaces the old one."""
 
     result = copy.deepcopy(base)
     for key, value in over.items():
         old = result.get(key)
-        if isinstance(value, Mapping) and isinstance(old, dict) and _same_thing(old, value):
+        if isinstance(value, Mapping) and isinstance(old, dict) and _same_name(old, value):
             result[key] = merge(old, value)
         else:
             result[key] = copy.deepcopy(value)
     return result
 
 
-def differences(one: Raw, other: Raw, path: str = '') -> list[str]:
-    """Every setting in which two complete recipes differ, as `training.batch_size: 60 / 128`."""
+def differences(first: Raw, second: Raw, path: str = '') -> list[str]:
+    """The settings in which two complete recipes differ, each as `training.batch_size: 60 / 128`."""
 
     rows = []
-    for key in sorted(one.keys() | other.keys()):
-        mine, theirs, here = one.get(key), other.get(key), f'{path}{key}'
-        if isinstance(mine, dict) and isinstance(theirs, dict):
-            rows += differences(mine, theirs, f'{here}.')
-        elif mine != theirs:
-            rows.append(f'{here}: {mine} / {theirs}')
+    for key in sorted(first.keys() | second.keys()):
+        values = first.get(key), second.get(key)
+        if isinstance(values[0], dict) and isinstance(values[1], dict):
+            rows += differences(*values, f'{path}{key}.')
+        elif values[0] != values[1]:
+            rows.append(f'{path}{key}: {values[0]} / {values[1]}')
     return rows
 
 
-def _same_thing(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return 'name' not in old or 'name' not in new or normalize_name(str(old['name'])) == normalize_name(str(new['name']))
+def _same_name(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    names = {normalize_name(str(section['name'])) for section in (old, new) if 'name' in section}
+    return len(names) < 2

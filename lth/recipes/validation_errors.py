@@ -1,6 +1,6 @@
-"""What pydantic complains of, told as the house tells mistakes: where, what, the value, the way out.
+"""Pydantic's errors as messages of lth: the file, the section and key, what is expected, the value.
 
-A slip that many make, such as a key of another tool, is a line in `_SLIPS`.
+A common mistake, such as a key of another tool, is a line in `_MISTAKES`.
 """
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,96 +9,112 @@ from pydantic import BaseModel
 
 from lth.errors import suggestion
 
-_SLIPS = {
+_MISTAKES = {
     'epoch': 'length', 'epochs': 'length', 'iterations': 'length', 'steps': 'length', 'lr': 'learning_rate',
     'batch': 'batch_size', 'wd': 'weight_decay', 'batchsize': 'batch_size', 'gamma': 'factor', 'sparsity': 'rates',
     'rate': 'rates'}
 
 
-def explain(section: type[BaseModel], raw: Any, origin: str, details: list[Any]) -> str:
-    """A line for every bad setting of a section, from pydantic's list of errors; `origin` is where they stand."""
+def explain(section: type[BaseModel], raw: Any, origin: str, errors: list[Any]) -> str:
+    """One line for each of pydantic's errors in the settings `raw` of a section; `origin` is the name of their file."""
 
-    return '\n'.join(_explain_one(section, raw, origin, detail) for detail in _relevant(details))
-
-
-def _relevant(details: list[Any]) -> list[Any]:
-    """The complaints without those of a union's other branch: `rates` may be a number or settings."""
-
-    telling = [detail for detail in details if detail['type'] != 'model_type'
-               and not (detail['type'] == 'float_type' and isinstance(detail['input'], Mapping))]
-    return telling or details
+    return '\n'.join(_message(section, raw, origin, error) for error in _relevant(errors))
 
 
-def _explain_one(section: type[BaseModel], raw: Any, origin: str, detail: Any) -> str:
-    """One pydantic complaint as a sentence with the place, the value and the way out."""
+def quote(value: Any) -> str:
+    """A value as Python writes it, shortened to 80 characters."""
 
-    known, path = _locate(section, raw, detail['loc'], missing=detail['type'] == 'missing')
-    where = ': '.join([origin, '.'.join(path[:-1])] if path[:-1] else [origin])
-    last = path[-1] if path else ''
-    if detail['type'] == 'extra_forbidden':
-        return f'{where}: unknown key {last!r}{_advice(last, known, section, raw)}'
-    if detail['type'] == 'missing':
-        return f'{where}: the key {last!r} is missing: add it.'
-    if detail['type'] == 'union_tag_invalid':
-        tag, tags = detail['ctx']['tag'], detail['ctx']['expected_tags'].replace("'", '').split(', ')
-        return f'{where}: {last}: unknown name {tag!r}{suggestion(tag, tags)}'
-    message = detail['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
-    # Settings that do not fit together are named by the message, and the whole section would hide them.
-    value = '' if detail['type'] == 'value_error' and isinstance(detail['input'], Mapping) else (
-        f'; it is {quote(detail["input"])}')
-    return f'{where}: {last}: {message[0].lower() + message[1:]}{value}.'
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + '...'
 
 
-def _advice(word: str, known: set[str], section: type[BaseModel], raw: Any) -> str:
-    """The end of a complaint about an unknown key: what is meant here, or else stands elsewhere in the recipe."""
+def _relevant(errors: list[Any]) -> list[Any]:
+    """The errors without those of the other type of a union: `rates` is a number or a section, and an error in the
+    section is not that it should be a number.
+    """
 
-    meant = _SLIPS.get(word, word)
-    if meant in known:
-        return f', did you mean {meant!r}?'
-    elsewhere = [path for path in _paths(section, raw) if path.split('.')[-1] == meant]
-    return f', did you mean {" or ".join(elsewhere)}?' if elsewhere else suggestion(word, known)
+    relevant = [error for error in errors if error['type'] != 'model_type'
+                and not (error['type'] == 'float_type' and isinstance(error['input'], Mapping))]
+    return relevant or errors
 
 
-def _paths(section: type[BaseModel], raw: Any, above: str = '') -> Iterator[str]:
-    """All settings of a section as dotted paths, those of the optimizer and the like that `raw` chooses."""
+def _message(section: type[BaseModel], raw: Any, origin: str, error: Any) -> str:
+    """The message for one of pydantic's errors."""
 
-    for key, field in section.model_fields.items():
-        content = raw.get(key) if isinstance(raw, Mapping) else None
-        yield above + key
-        if below := _section_of(field.annotation, content):
-            yield from _paths(below, content, f'{above}{key}.')
+    known, path = _locate(section, raw, error['loc'], missing=error['type'] == 'missing')
+    start = ': '.join([origin, '.'.join(path[:-1])] if path[:-1] else [origin])
+    key = path[-1] if path else ''
+    match error['type']:
+        case 'extra_forbidden':
+            return f'{start}: unknown key {key!r}{_key_suggestion(key, known, section, raw)}'
+        case 'missing':
+            return f'{start}: the key {key!r} is missing: add it.'
+        case 'union_tag_invalid':
+            name, names = error['ctx']['tag'], error['ctx']['expected_tags'].replace("'", '').split(', ')
+            return f'{start}: {key}: unknown name {name!r}{suggestion(name, names)}'
+    text = error['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
+    text = f'{start}: {key}: {text[0].lower() + text[1:]}'
+    if error['type'] == 'value_error' and isinstance(error['input'], Mapping):
+        return f'{text}.'  # names the settings that do not fit together; the value would be the section
+    return f'{text}; it is {quote(error["input"])}.'
+
+
+def _key_suggestion(word: str, known: set[str], section: type[BaseModel], raw: Any) -> str:
+    """The end of the message for an unknown key: the key of this section, or else of another one, that was meant."""
+
+    key = _MISTAKES.get(word, word)
+    if key in known:
+        return f', did you mean {key!r}?'
+    paths = [path for path in _paths(section, raw) if path.split('.')[-1] == key]
+    return f', did you mean {" or ".join(paths)}?' if paths else suggestion(word, known)
+
+
+def _paths(section: type[BaseModel], raw: Any, prefix: str = '') -> Iterator[str]:
+    """All settings of a section as dotted paths, including those of the optimizer and so on that `raw` selects."""
+
+    for key in section.model_fields:
+        value = raw.get(key) if isinstance(raw, Mapping) else None
+        yield prefix + key
+        if inner := _field_section(section, key, value):
+            yield from _paths(inner, value, f'{prefix}{key}.')
 
 
 def _locate(
         section: type[BaseModel], raw: Any, location: tuple[Any, ...], *, missing: bool) -> tuple[set[str], list[str]]:
-    """The keys known at the place of an error, and its path: what of pydantic's location stands in the recipe."""
+    """The keys of the section that has the error, and the error's path. Pydantic's location also names the members of
+    unions; parts that are not in the recipe are left out of the path, except a missing key.
+    """
 
     path, known = list[str](), set(section.model_fields)
     inner: type[BaseModel] | None = section
     for position, part in enumerate(location):
-        there = part in raw if isinstance(raw, Mapping) else isinstance(raw, (list, tuple)) and part in range(len(raw))
-        if not there and not (missing and position == len(location) - 1):
+        exists = _contains(raw, part)
+        if not exists and not (missing and position == len(location) - 1):
             continue
         known = set(inner.model_fields) if inner else known
         path.append(str(part))
-        raw = raw[part] if there else None
-        field = inner.model_fields.get(part) if inner and isinstance(part, str) else None
-        inner = _section_of(field.annotation, raw) if field else None
+        raw = raw[part] if exists else None
+        inner = _field_section(inner, part, raw)
     return known, path
 
 
-def _section_of(annotation: Any, raw: Any) -> type[BaseModel] | None:
-    """The section class of a field, chosen by `name` where there are several."""
+def _contains(raw: Any, part: Any) -> bool:
+    if isinstance(raw, Mapping):
+        return part in raw
+    return isinstance(raw, (list, tuple)) and part in range(len(raw))
 
-    options = [one for one in getattr(annotation, '__args__', (annotation,))
-               if isinstance(one, type) and issubclass(one, BaseModel)]
+
+def _field_section(section: type[BaseModel] | None, key: Any, raw: Any) -> type[BaseModel] | None:
+    """The section class of a field, None if the field is no section; `name` decides between several classes."""
+
+    field = section.model_fields.get(key) if section else None
+    annotation = field.annotation if field else None
+    members = getattr(annotation, '__args__', (annotation,))
+    options = [member for member in members if isinstance(member, type) and issubclass(member, BaseModel)]
+    if len(options) == 1:
+        return options[0]
+    name = raw.get('name') if isinstance(raw, Mapping) else None
     for option in options:
-        name = raw.get('name') if isinstance(raw, Mapping) else None
-        if len(options) == 1 or name in getattr(option.model_fields['name'].annotation, '__args__', ()):
+        if name in getattr(option.model_fields['name'].annotation, '__args__', ()):
             return option
     return None
-
-
-def quote(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + '...'
