@@ -148,7 +148,7 @@ class DataSettings(Section):
     @pydantic.model_validator(mode='after')
     def _at_most_one_crop(self) -> 'DataSettings':
         if self.crop and self.resized_crop:
-            raise ValueError('crop shifts images by pixels, resized_crop crops and enlarges them: leave one of them out')
+            raise ValueError('crop shifts images by pixels, resized_crop crops and enlarges them: leave one out')
         return self
 
     @property
@@ -275,7 +275,7 @@ def validate_section(section: type[S], raw: Raw, origin: str) -> S:
 
 
 def merge(base: Raw, over: Mapping[str, Any]) -> Raw:
-    """`base` with the settings of `over`. Sections are merged, but a section with another `name` replaces the old one."""
+    """`base` with the settings of `over`. Sections are merged, but one with another `name` replaces the old one."""
 
     result = copy.deepcopy(base)
     for key, value in over.items():
@@ -292,11 +292,11 @@ def differences(first: Raw, second: Raw, path: str = '') -> list[str]:
 
     rows = []
     for key in sorted(first.keys() | second.keys()):
-        values = first.get(key), second.get(key)
-        if isinstance(values[0], dict) and isinstance(values[1], dict):
-            rows += differences(*values, f'{path}{key}.')
-        elif values[0] != values[1]:
-            rows.append(f'{path}{key}: {values[0]} / {values[1]}')
+        left, right = first.get(key), second.get(key)
+        if isinstance(left, dict) and isinstance(right, dict):
+            rows += differences(left, right, f'{path}{key}.')
+        elif left != right:
+            rows.append(f'{path}{key}: {left} / {right}')
     return rows
 
 
