@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
-    from lth.analysis import evaluation, mode_connectivity, sanity_checks, sanity_report, statistics, summary_table
+    from lth.analysis import (
+        catalog, evaluation, mode_connectivity, sanity_checks, sanity_report, statistics, summary_table)
 else:
     __getattr__ = submodules(__name__)

@@ -10,11 +10,13 @@ from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.experiments import open_run
 from lth.experiments.plan import Plan
+from lth.experiments.runner import RunTarget, select_engine
 from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
+from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import Engine, Task
 
@@ -61,6 +63,36 @@ class Evaluation(NamedTuple):
     layers: list[LayerDensity]
     scores: ScoreSummary | None
     carrying: list[ConnectedLayer]
+
+
+class EvaluationReport(NamedTuple):
+    """The rounds of a run, measured again, and the runs next to it that finetune its last round, by folder. `notes`
+    says which of these runs could not be measured.
+    """
+
+    run: Run
+    seeds: Sequence[int]
+    evaluations: list[Evaluation]
+    finetuned: dict[Path, list[Evaluation]]
+    notes: list[str]
+
+
+def evaluate(path: open_run.RunPath, datasets: Path, *, device: str = 'auto', threads: int = 1) -> EvaluationReport:
+    """Measure the run, seed or round at this path again from its files."""
+
+    plan, run = open_run.open_run(path)
+    seeds = run.seeds() if path.seed is None else [path.seed]
+    engine = select_engine(plan, RunTarget(path.folder, datasets, device, threads, run.engine_choice()))
+    select.configure_process(threads=threads, device=engine.device)
+    data = plan.read(datasets).to(engine.device)
+    evaluations = list(evaluate_rounds(plan, run, data, engine, seeds, path.round))
+    finetuned, notes = dict[Path, list[Evaluation]](), []
+    for folder in finetuned_runs(path.folder, evaluations[-1].round):
+        try:
+            finetuned[folder] = evaluate_finetuned(folder, datasets, engine, seeds)
+        except LthError as error:
+            notes.append(f'{folder} cannot be evaluated: {error}')
+    return EvaluationReport(run, seeds, evaluations, finetuned, notes)
 
 
 def evaluate_rounds(

@@ -3,6 +3,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from lth.algorithms import ALGORITHMS
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.runs.folder import Run
@@ -58,6 +59,14 @@ def summary_rows(draws: Sequence[Run], seeds: Sequence[int]) -> list[RoundSummar
 
     count = max((run.round_count(seed) for run in draws for seed in seeds), default=0)
     return [_summary(number, _results(draws, seeds, number)) for number in range(count)]
+
+
+def control_rows(draws: Sequence[Run], seeds: Sequence[int]) -> dict[int, RoundSummary]:
+    """The rows of all draws of a control by round. Round 0 is left out if it is the dense network of the search."""
+
+    settings = ALGORITHMS.find(draws[0].recipe['algorithm']['name']).settings
+    first = 1 if settings.copies_dense_round else 0
+    return {row.number: row for row in summary_rows(draws, seeds)[first:]}
 
 
 def as_dict(summary: RoundSummary) -> dict[str, Any]:

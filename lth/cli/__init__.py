@@ -1,7 +1,7 @@
-"""The command line: one file per command, each parses, calls, saves and prints. The only importer of typer and rich.
+"""The command line: one file per command, which parses, calls one function, and prints. Only cli uses typer and rich.
 
-A new command is a file with a function, and a line here. What is slow to import is imported inside the commands, so
-that `--help` takes a moment only.
+Importing it does not import torch, so that `lth --help` is fast: commands use packages whose submodules are imported on
+first use (lth.system.lazy_import). To add a command, write its function in a file and add a line here.
 """
 import typer
 
@@ -21,12 +21,12 @@ from lth.cli.transfer import transfer
 
 app = typer.Typer(
     name='lth', no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', add_completion=False,
-    help='The workbench for [bold]lottery tickets[/bold] and [bold]rare gems[/bold]: sparse subnetworks that train, '
-         'from their initial weights, as well as the dense network.\n\n'
-         'Start here, it takes less than a minute and downloads nothing:\n\n'
+    help='Find and study [bold]lottery tickets[/bold] and [bold]rare gems[/bold]: sparse subnetworks that, trained '
+         'from their initial weights, are as accurate as the dense network.\n\n'
+         'Start with this example. It takes less than a minute and downloads nothing:\n\n'
          '    lth find-ticket lenet-300-100 digits\n\n'
          '    lth evaluate lenet-300-100-digits\n\n'
-         'Every command explains itself: [bold]lth find-ticket --help[/bold].')
+         'To see the options of a command, run for example [bold]lth find-ticket --help[/bold].')
 app.command('find-ticket')(find_ticket)
 app.command('find-gem')(find_gem)
 app.command('finetune')(finetune)
@@ -42,7 +42,7 @@ app.command('bench')(bench)
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: bool = typer.Option(False, '--version', help='Print the version and leave.')) -> None:
+def _options(version: bool = typer.Option(False, '--version', help='Print the version and exit.')) -> None:
     if version:
         print(f'lth {__version__}')
         raise typer.Exit()

@@ -1,25 +1,67 @@
-"""The settings typed on a command line, parsed."""
+"""Parse the texts of options: numbers, names, densities, and the settings of --set."""
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lth import experiments
+from lth import experiments, recipes
 from lth.errors import LthError
+from lth.system import files
 
 if TYPE_CHECKING:
     from lth.experiments.resolve import Changes
+    from lth.recipes.rare_gems import Conversion
 
 
 def changes(options: Mapping[str, Any], overrides: Sequence[str] | None, epochs: int | None = None) -> 'Changes':
     """The changes to a recipe: options by dotted key, the texts of --set, and the number of epochs."""
 
-    return experiments.resolve.Changes(epochs, options, [_override(text) for text in overrides or ()])
+    return experiments.resolve.Changes(epochs, options, list(map(_parse_override, overrides or ())))
 
 
-def _override(text: str) -> tuple[str, Any]:
+def parse_numbers(text: str, option: str) -> list[int]:
+    """Parse numbers and ranges, such as `0-4` or `0,2,7`. Returns each number once, in ascending order."""
+
+    numbers: set[int] = set()
+    for part in text.split(','):
+        match = re.fullmatch(r'\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*', part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if first > last or last - first > 10_000:
+            raise LthError(f'{option}: {text!r} is not a list of numbers. Give numbers from 0 and ranges, such as 0-4 '
+                           'or 0,2,7.')
+        numbers.update(range(first, last + 1))
+    return sorted(numbers)
+
+
+def parse_names(text: str | None) -> list[str] | None:
+    """Parse names that are separated by commas; None if the option is not given."""
+
+    return None if text is None else [name.strip() for name in text.split(',')]
+
+
+def parse_densities(text: str) -> list[float]:
+    """Parse densities that are separated by commas, such as `1,0.51,0.21`."""
+
+    try:
+        densities = [float(part) for part in text.split(',')]
+    except ValueError:
+        densities = []
+    if not densities or not all(0 < density <= 1 for density in densities):
+        raise LthError(f'--densities: {text!r} is not a list of densities. Give shares above 0 and at most 1, such as '
+                       '1,0.51,0.055.')
+    return densities
+
+
+def read_conversion(file: Path) -> 'Conversion':
+    """Read a file of rare-gems settings and convert it to a recipe."""
+
+    return recipes.rare_gems.convert(files.read_yaml(file), file.name)
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
     """Key and value of KEY=VALUE; the value is YAML."""
 
-    from lth.system import files  # pylint: disable=import-outside-toplevel # yaml
     key, equals, value = text.partition('=')
     if not equals or not key.strip():
-        raise LthError(f'--set {text}: write it as key=value, such as --set training.batch_size=128.')
+        raise LthError(f'--set {text}: write it as KEY=VALUE, such as --set training.batch_size=128.')
     return key.strip(), files.parse_yaml(value, f'--set {text}')

@@ -1,25 +1,30 @@
-"""`lth bench`: how fast, against the usual way."""
-import json
-from collections.abc import Sequence
+"""`lth bench`: measure the time of a training step, compared with an ordinary PyTorch loop."""
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lth import experiments
-from lth.cli.arguments import changes
+from lth import benchmark, experiments
+from lth.cli.arguments import changes, parse_densities
+from lth.cli.command import command
+from lth.cli.console import print_json, print_text
 from lth.cli.options import (
-    DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads, command, out)
-from lth.errors import LthError
+    DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads)
+from lth.cli.progress import ProgressDisplay, duration
+from lth.cli.tables import print_table
 
 if TYPE_CHECKING:
     from lth.benchmark.timing import Row
+    from lth.benchmark.whole_search import Study
     from lth.experiments.plan import Plan
+    from lth.experiments.runner import RunTarget
 
 
 @command
-def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
+def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,
         dataset: DatasetName,
         datasets: Datasets = Path('datasets'),
@@ -27,30 +32,34 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
         recipe: RecipeName = None,
         override: Overrides = None,
         turns: Annotated[int, typer.Option(
-            min=1, help='How often each contender takes its turn of about a second.')] = 9,
+            '--turns', metavar='N', min=1, help='How often each engine is timed, for about a second each.')] = 9,
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
         algorithm: Annotated[Literal['magnitude', 'gem-miner', 'edge-popup'], typer.Option(
-            help='What is trained: weights; or besides them scores, as Gem-Miner or edge-popup do.')] = 'magnitude',
+            '--algorithm', help='What is trained: magnitude times the training of weights only; the others also time '
+                                'the training of scores.')] = 'magnitude',
         densities: Annotated[str | None, typer.Option(
-            metavar='SHARES', show_default=False,
-            help='Time steps on random tickets that keep these shares of the weights: 1,0.51,0.21.')] = None,
+            '--densities', metavar='SHARES', show_default=False,
+            help='Time random tickets that keep these shares of the weights, such as 1,0.51,0.21.')] = None,
         seeds: Annotated[int, typer.Option(
-            min=1, metavar='N', help='Train so many seeds at once too, as processes and as threads.')] = 1,
+            '--seeds', min=1, metavar='N', help='Also time N seeds that train at the same time, as processes and as '
+                                                'threads.')] = 1,
         study: Annotated[bool, typer.Option(
-            '--study', help='Estimate a whole search of one seed: all steps of all rounds.')] = False,
+            '--study', help='Estimate the time of a whole search with one seed: all steps of all rounds.')] = False,
         run: Annotated[bool, typer.Option(
-            '--run', help='With --study: do the whole search too, and time it; nothing is kept.')] = False,
+            '--run', help='With --study: also run the whole search and time it. Its files are not kept.')] = False,
         masks: Annotated[bool, typer.Option(
-            '--masks', help='Time the choice of a mask over all weights instead of a training step.')] = False,
+            '--masks', help='Time the selection of a mask over all weights, instead of a training step.')] = False,
         as_json: Json = False,
 ) -> None:
-    """Time a step: the usual way (DataLoader, PIL transforms, default optimizer, gradient times mask; fp32) and ours.
+    """Time a training step of lth and of the baseline, an ordinary PyTorch loop.
 
-    All take turns in one run, each in a process of its own, so ratios hold on a busy machine where single times do not.
+    The baseline uses a DataLoader, PIL transforms, the default optimizer and fp32, and multiplies gradients by the
+    mask. All engines are timed in turns, each in its own process. Ratios are therefore reliable on a busy machine, the
+    times themselves are not.
 
-    [bold]Example[/bold]
+    [bold]Examples[/bold]
 
         lth bench lenet-300-100 mnist
 
@@ -65,92 +74,91 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # a command has
         lth bench resnet50 imagenet --masks
     """
 
-    plan = experiments.resolve.ticket_plan(
-        model, dataset, changes({'training.precision': precision}, override), recipe=recipe, device=device)
+    changed = changes({'training.precision': precision}, override)
+    plan = experiments.resolve.ticket_plan(model, dataset, changed, recipe=recipe, device=device)
     if masks:
         _bench_masks(plan, turns, as_json=as_json)
-        return
-    # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth.benchmark.timing import contenders, time_contenders  # pylint: disable=import-outside-toplevel
-    if study or run:
-        _bench_study(plan, datasets, device, threads, turns, really=run, as_json=as_json)
-        return
-    shares = parsed_densities(densities) if densities else []
-    entrants = contenders(
-        device, plan, trained='weights' if algorithm == 'magnitude' else algorithm, densities=shares,
-        seeds=seeds)
-    rows = time_contenders(plan, datasets, entrants, threads=threads, turns=turns)
-    name, data, batch_size = plan.recipe.model.name, plan.recipe.data.name, plan.recipe.training.batch_size
-    if as_json:
-        print(json.dumps({'model': name, 'dataset': data, 'batch_size': batch_size, 'turns': turns,
-                          'rows': [asdict(row) for row in rows]}, indent=2))
-        return
-    spread = f'{threads} thread{"s" if threads > 1 else ""}, median of {turns} turns'
-    _print_rows(rows, f'{name} on {data}, batch {batch_size}, {spread}')
+    elif study or run:
+        study_result = _study(plan, experiments.runner.RunTarget(Path(), datasets, device, threads), turns, run=run)
+        if as_json:
+            names = {'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name}
+            print_json(names | asdict(study_result))
+        else:
+            _print_study(study_result, f'{_pair(plan)}, median of {turns} turns')
+    else:
+        entrants = benchmark.timing.contenders(
+            device, plan, trained='weights' if algorithm == 'magnitude' else algorithm,
+            densities=parse_densities(densities) if densities else [], seeds=seeds)
+        rows = benchmark.timing.time_contenders(plan, datasets, entrants, threads=threads, turns=turns)
+        if as_json:
+            print_json({'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name,
+                        'batch_size': plan.recipe.training.batch_size, 'turns': turns, 'rows': rows})
+        else:
+            batch = f'batch size {plan.recipe.training.batch_size}, {threads} thread{"s" if threads > 1 else ""}'
+            _print_rows(rows, f'{_pair(plan)}, {batch}, median of {turns} turns')
 
 
-def _print_rows(rows: 'Sequence[Row]', caption: str) -> None:
-    from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
-    ratios: dict[str, list[float | None]] = {
-        'speed-up': [row.ratio for row in rows], 'over eager': [row.over_eager for row in rows],
-        'over one seed': [row.over_one for row in rows]}
-    shown = {heading: column for heading, column in ratios.items() if any(column)}
-    headings = ['engine', 'density', 'R', 'ms per step', 'spread', *shown, 'peak MiB']
-    out.print(simple_table(caption, headings, [
-        [row.engine, f'{100 * row.density:.4g}%', str(row.replicates), f'{row.ms_per_step:.3f}', f'± {row.spread:.0%}',
-         *['' if column[place] is None else f'{column[place]:.2f}×' for column in shown.values()],
-         f'{row.peak_memory:,.0f}'] for place, row in enumerate(rows)]))
+def _study(plan: 'Plan', target: 'RunTarget', turns: int, *, run: bool) -> 'Study':
+    """Estimate a whole search, and with `run` also time it."""
 
-
-def parsed_densities(text: str) -> list[float]:
-    """Shares such as 1,0.51,0.21; an LthError for what is none."""
-
-    try:
-        shares = [float(part) for part in text.split(',')]
-    except ValueError:
-        shares = []
-    if not shares or not all(0 < share <= 1 for share in shares):
-        raise LthError(f'--densities: cannot read {text!r}: write shares above 0, at most 1, such as 1,0.51,0.055.')
-    return shares
-
-
-def _bench_study(
-        plan: 'Plan', datasets: Path, device: str, threads: int, turns: int, *, really: bool, as_json: bool) -> None:
-    """A whole search of one seed against the usual way."""
-
-    from lth.benchmark import whole_search  # pylint: disable=import-outside-toplevel # as above
-    from lth.cli.progress import ProgressDisplay, duration  # pylint: disable=import-outside-toplevel # as above
-    found = whole_search.estimate_search(plan, datasets, device, threads=threads, turns=turns)
-    if really:
-        with ProgressDisplay(plan, [0]) as display:
-            seconds = whole_search.time_search(
-                plan, datasets, device, threads=threads, reporter=display)
-        found = replace(found, real_seconds=seconds)
-    if as_json:
-        names = {'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name}
-        print(json.dumps(names | asdict(found), indent=2))
-        return
-    _print_rows(found.rows, f'{plan.recipe.model.name} on {plan.recipe.data.name}, median of {turns} turns')
-    out.print(f'{found.rounds} rounds, {found.steps:,} steps: the usual way {duration(found.usual_seconds)}, estimated '
-              f'from its step; ours {duration(found.estimated_seconds)}, estimated without measurements.',
-              highlight=False)
-    if found.real_seconds:
-        out.print(f'Really, with measurements and files: {duration(found.real_seconds)}, '
-                  f'{found.usual_seconds / found.real_seconds:.1f} times as fast as the usual way.', highlight=False)
+    study = benchmark.whole_search.estimate_search(
+        plan, target.datasets, target.device, threads=target.threads or 1, turns=turns)
+    if not run:
+        return study
+    with ProgressDisplay(plan, [0]) as display:
+        seconds = benchmark.whole_search.time_search(
+            plan, target.datasets, target.device, threads=target.threads or 1, reporter=display)
+    return replace(study, real_seconds=seconds)
 
 
 def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:
-    """The choice of a mask, which reads no pictures."""
+    """Time the selection of masks. This reads no images."""
 
-    from lth.benchmark.mask_selection import time_selection  # pylint: disable=import-outside-toplevel # as above
-    from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
-    rows = time_selection(plan, turns=turns)
+    rows = benchmark.mask_selection.time_selection(plan, turns=turns)
     if as_json:
-        print(json.dumps({'model': plan.recipe.model.name, 'turns': turns, 'rows': [row._asdict() for row in rows]},
-                         indent=2))
+        print_json({'model': plan.recipe.model.name, 'turns': turns, 'rows': rows})
         return
-    out.print(simple_table(
-        f'Keeping 80% of the weights of {plan.recipe.model.name}, median of {turns} turns',
-        ['scores', 'weights', 'seconds', 'extra MiB'],
-        [[row.scores, f'{row.weights:,}', f'{row.seconds:.3f}',
-          'unknown' if row.extra_memory is None else f'{row.extra_memory:,.0f}'] for row in rows]))
+    print_table(f'Selecting 80% of the weights of {plan.recipe.model.name}, median of {turns} turns', {
+        'scores': lambda row: row.scores,
+        'weights': lambda row: f'{row.weights:,}',
+        'seconds': lambda row: f'{row.seconds:.3f}',
+        'extra MiB': lambda row: 'unknown' if row.extra_memory is None else f'{row.extra_memory:,.0f}'}, rows)
+
+
+def _print_study(study: 'Study', caption: str) -> None:
+    """Print the times of steps, then the times of the whole search."""
+
+    _print_rows(study.rows, caption)
+    print_text(f'{study.rounds} rounds, {study.steps:,} steps. Baseline: {duration(study.usual_seconds)}, estimated '
+               f'from its step. lth: {duration(study.estimated_seconds)}, estimated without measurements of accuracy.')
+    if study.real_seconds:
+        print_text(f'The whole search with measurements and files took {duration(study.real_seconds)}, '
+                   f'{study.usual_seconds / study.real_seconds:.1f} times as fast as the baseline.')
+
+
+def _print_rows(rows: Sequence['Row'], caption: str) -> None:
+    """Print one row per engine. Columns of ratios that no row has are left out."""
+
+    ratios: dict[str, Callable[[Row], float | None]] = {
+        'speed-up': lambda row: row.ratio, 'over eager': lambda row: row.over_eager,
+        'over one seed': lambda row: row.over_one}
+    shown = {heading: partial(_ratio, value) for heading, value in ratios.items() if any(map(value, rows))}
+    print_table(caption, {
+        'engine': lambda row: row.engine,
+        'density': lambda row: f'{100 * row.density:.4g}%',
+        'R': lambda row: str(row.replicates),
+        'ms per step': lambda row: f'{row.ms_per_step:.3f}',
+        'spread': lambda row: f'± {row.spread:.0%}',
+        **shown,
+        'peak MiB': lambda row: f'{row.peak_memory:,.0f}'}, rows)
+    print_text('R: networks trained together. speed-up: times as fast as the baseline, for each network. spread: half '
+               'the range over turns.')
+
+
+def _ratio(value: 'Callable[[Row], float | None]', row: 'Row') -> str:
+    ratio = value(row)
+    return '' if ratio is None else f'{ratio:.2f}×'
+
+
+def _pair(plan: 'Plan') -> str:
+    return f'{plan.recipe.model.name} on {plan.recipe.data.name}'

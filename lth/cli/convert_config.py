@@ -1,13 +1,16 @@
-"""`lth convert-config`: rare-gems settings as a recipe."""
-import json
+"""`lth convert-config`: convert a file of rare-gems settings to a recipe."""
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lth import experiments
-from lth.cli.options import Json, command, err
+from lth.cli.arguments import read_conversion
+from lth.cli.command import command
+from lth.cli.console import print_json, print_note
+from lth.cli.options import Json
 from lth.errors import LthError
+from lth.system import files
 
 if TYPE_CHECKING:
     from lth.recipes.rare_gems import Conversion
@@ -17,12 +20,12 @@ if TYPE_CHECKING:
 @command
 def convert_config(
         file: Annotated[Path, typer.Argument(
-            metavar='FILE', help='A .yml file of rare-gems settings.', show_default=False)],
+            metavar='FILE', show_default=False, help='A .yml file with settings of the rare-gems code.')],
         as_json: Json = False) -> None:
-    """Convert rare-gems settings to a recipe: every setting that decides a result, to be saved and changed.
+    """Convert settings of the rare-gems code to a recipe, which can be saved, changed and used with `--recipe`.
 
-    What a recipe cannot say is told beside it: keys that are not needed, seeds, the folder of the pictures. What would
-    give another result than there is refused, all of it at once.
+    Notes say what a recipe does not contain: keys that are not needed, the seeds, and the folder of the images. A
+    setting whose effect lth cannot reproduce is an error; all such errors are reported together.
 
     [bold]Examples[/bold]
 
@@ -31,28 +34,23 @@ def convert_config(
         lth convert-config resnet20_sparsity_0_59.yml > mine.yaml
     """
 
-    # As in planning.py: `--help` must not wait.
-    from lth.recipes.rare_gems import convert  # pylint: disable=import-outside-toplevel
-    from lth.system.files import dump_yaml, read_yaml  # pylint: disable=import-outside-toplevel
-    conversion = convert(read_yaml(file), file.name)
-    recipe, notes = _complete(conversion)
+    conversion = read_conversion(file)
+    recipe, notes = _validate(conversion)
     if as_json:
-        folder = None if conversion.datasets is None else str(conversion.datasets)
-        told = {'recipe': recipe, 'remarks': notes, 'seeds': conversion.seeds, 'datasets': folder}
-        print(json.dumps(told, indent=2))
+        print_json({'recipe': recipe, 'remarks': notes, 'seeds': conversion.seeds, 'datasets': conversion.datasets})
         return
     for note in notes:
-        err.print(f'Note: {note}.', highlight=False, markup=False, soft_wrap=True)
-    where = '' if conversion.datasets is None else f'; pictures in {conversion.datasets}'
-    print(dump_yaml(recipe) + f'# --seeds {",".join(map(str, conversion.seeds))}{where}')
+        print_note(note)
+    images = '' if conversion.datasets is None else f'; images in {conversion.datasets}'
+    print(files.dump_yaml(recipe) + f'# --seeds {",".join(map(str, conversion.seeds))}{images}')
 
 
-def _complete(conversion: 'Conversion') -> tuple['Raw', list[str]]:
-    """The recipe with every setting, and all remarks; as converted, and why, if it cannot be carried out as it is."""
+def _validate(conversion: 'Conversion') -> tuple['Raw', list[str]]:
+    """The recipe with all settings, and the notes. A recipe that cannot be run is returned as it was converted."""
 
     try:
         plan = experiments.resolve.converted_plan(conversion, conversion.recipe['source'])
     except LthError as error:
-        reason = ' '.join(str(error).rstrip('.').split())
-        return conversion.recipe, [*conversion.notes, f'this recipe cannot be carried out as it is: {reason}']
+        reason = ' '.join(str(error).split())
+        return conversion.recipe, [*conversion.notes, f'this recipe cannot be run without changes: {reason}']
     return plan.recipe.dump(), [*conversion.notes, *plan.notes]

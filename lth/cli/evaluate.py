@@ -1,30 +1,31 @@
-"""`lth evaluate`: measure a run from its files."""
-import json
-from collections.abc import Mapping, Sequence
+"""`lth evaluate`: measure the test accuracy of a run again, from its files."""
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
-import typer
-
-from lth.cli.options import Datasets, Device, Json, Threads, command, err, out
-from lth.errors import LthError
+from lth import analysis, experiments
+from lth.cli.command import command
+from lth.cli.console import print_json, print_note
+from lth.cli.options import Datasets, Device, Json, SourceRun, Threads
+from lth.cli.run_table import run_caption
+from lth.cli.tables import percent, print_table
 
 if TYPE_CHECKING:
-    from lth.analysis.evaluation import Evaluation
-    from lth.runs.folder import Run
+    from lth.analysis.evaluation import Evaluation, EvaluationReport, LayerDensity, ScoreSummary
+    from lth.pruning.effective_sparsity import ConnectedLayer
 
 
 @command
 def evaluate(
-        run: Annotated[str, typer.Argument(
-            metavar='RUN', help='RUN, RUN/seed-S or RUN/seed-S/round-NN; a name below ./runs, or a path.')],
+        run: SourceRun,
         datasets: Datasets = Path('datasets'),
         *,
         device: Device = 'auto',
         threads: Threads = 1,
         as_json: Json = False,
 ) -> None:
-    """Measure test accuracy afresh from a run's files, and show where its weights are.
+    """Measure the test accuracy of a run again from its files, and show how many weights each layer keeps.
 
     [bold]Examples[/bold]
 
@@ -33,99 +34,121 @@ def evaluate(
         lth evaluate runs/lenet-300-100-mnist/seed-0/round-07 ./datasets
     """
 
-    # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth.analysis import evaluation  # pylint: disable=import-outside-toplevel
-    from lth.experiments import open_run  # pylint: disable=import-outside-toplevel
-    from lth.training.engines import select  # pylint: disable=import-outside-toplevel
-    where = open_run.parse_run_path(run)
-    plan, opened = open_run.open_run(where)
-    engine = select.select_engine(
-        device, choice=opened.engine_choice() or 'auto', capturable=plan.capturable, obstacle=plan.obstacle)
-    select.configure_process(threads=threads, device=engine.device)
-    data = plan.read(datasets).to(engine.device)
-    seeds = opened.seeds() if where.seed is None else [where.seed]
-    found = list(evaluation.evaluate_rounds(plan, opened, data, engine, seeds, where.round))
-    trained: dict[Path, list[Evaluation]] = {}
-    for folder in evaluation.finetuned_runs(where.folder, found[-1].round):
-        try:
-            trained[folder] = evaluation.evaluate_finetuned(folder, datasets, engine, seeds)
-        except LthError as error:
-            err.print(f'Note: {folder} could not be measured: {error}', highlight=False, markup=False, soft_wrap=True)
+    path = experiments.open_run.parse_run_path(run)
+    report = analysis.evaluation.evaluate(path, datasets, device=device, threads=threads)
+    for note in report.notes:
+        print_note(note)
     if as_json:
-        print(json.dumps({'run': str(where.folder), 'evaluations': list(map(_object, found)), 'finetuned': [
-            {'run': str(folder), 'evaluations': list(map(_object, after))} for folder, after in trained.items()]},
-            indent=2))
+        print_json({'run': path.folder, 'evaluations': report.evaluations, 'finetuned': [
+            {'run': folder, 'evaluations': evaluations} for folder, evaluations in report.finetuned.items()]})
         return
-    _print(opened, found, seeds)
-    _print_scores(found)
-    _print_finetuned(found, trained)
-    for one in found:
-        if one.test_accuracy != one.recorded:
-            err.print(f'Note: seed {one.seed}, round {one.round}: recorded {one.recorded:.2%}, measured '
-                      f'{one.test_accuracy:.2%} now; another device or number of threads rounds differently, '
-                      'a larger difference means other files, or a recipe.yaml that was edited.',
-                      highlight=False, soft_wrap=True)
+    _print_accuracies(report)
+    _print_layers(report.evaluations[-1])
+    _print_scores(report.evaluations)
+    _print_finetuned(report)
+    for evaluation in report.evaluations:
+        _note_difference(evaluation)
 
 
-def _object(one: 'Evaluation') -> dict[str, Any]:
-    return {**one._asdict(), 'layers': [layer._asdict() for layer in one.layers],
-            'scores': one.scores._asdict() if one.scores else None,
-            'carrying': [layer._asdict() for layer in one.carrying]}
+def _print_accuracies(report: 'EvaluationReport') -> None:
+    """Print one row per round, with a column for each of several seeds."""
+
+    rounds: dict[int, dict[int, Evaluation]] = {}
+    for evaluation in report.evaluations:
+        rounds.setdefault(evaluation.round, {})[evaluation.seed] = evaluation
+    columns: dict[str, Callable[[tuple[int, dict[int, Evaluation]]], str]] = {
+        'round': lambda row: str(row[0]),
+        'density %': lambda row: f'{100 * _any(row[1]).density:.2f}',
+        'kept': lambda row: f'{_any(row[1]).kept:,}',
+        'test %': lambda row: _mean_percent([one.test_accuracy for one in row[1].values()])}
+    if len(report.seeds) > 1:
+        columns |= {f'seed {seed}': partial(_seed_percent, seed) for seed in report.seeds}
+    print_table(run_caption(report.run, report.seeds), columns, sorted(rounds.items()))
 
 
-def _print(run: 'Run', found: Sequence['Evaluation'], seeds: Sequence[int]) -> None:
-    """Rounds and seeds, then the layers of the last round shown."""
+def _print_layers(evaluation: 'Evaluation') -> None:
+    """Print one row per layer. What is connected is known for chains of layers only."""
 
-    from lth.analysis.statistics import confidence_interval  # pylint: disable=import-outside-toplevel # as above
-    from lth.cli.tables import percent, simple_table, title  # pylint: disable=import-outside-toplevel # as above
-    rows = []
-    for number in sorted({one.round for one in found}):
-        alike = [one for one in found if one.round == number]
-        each = {one.seed: f'{100 * one.test_accuracy:.2f}' for one in alike}
-        mean = percent(confidence_interval([one.test_accuracy for one in alike]))
-        rows.append([str(number), f'{100 * alike[0].density:.2f}', f'{alike[0].kept:,}', mean,
-                     *[each.get(seed, '') for seed in seeds if len(seeds) > 1]])
-    headings = ['round', 'left %', 'kept', 'test %', *[f'seed {seed}' for seed in seeds if len(seeds) > 1]]
-    out.print(simple_table(title(run, seeds), headings, rows))
-    last = found[-1]
-    carries = {layer.name: [f'{layer.inputs:,} of {layer.total_inputs:,}', f'{layer.units:,} of {layer.total_units:,}']
-               for layer in last.carrying}
-    headings = ['layer', 'kept', 'of', 'left %', *['in force'] * (last.scores is not None),
-                *['inputs that carry', 'units that carry'] * bool(carries)]
-    out.print(simple_table(f'Layers of seed {last.seed}, round {last.round}', headings, [
-        [layer.name, f'{layer.kept:,}', f'{layer.weights:,}', f'{100 * layer.kept / layer.weights:.2f}',
-         *(['' if layer.above_threshold is None else f'{layer.above_threshold:,}'] if last.scores else []),
-         *carries.get(layer.name, [])] for layer in last.layers]))
+    columns: dict[str, Callable[[LayerDensity], str]] = {
+        'layer': lambda layer: layer.name,
+        'kept': lambda layer: f'{layer.kept:,}',
+        'of': lambda layer: f'{layer.weights:,}',
+        'density %': lambda layer: f'{100 * layer.kept / layer.weights:.2f}'}
+    if evaluation.scores:
+        columns['above threshold'] = lambda layer: _count(layer.above_threshold)
+    connected = {layer.name: layer for layer in evaluation.carrying}
+    if connected:
+        columns['connected inputs'] = lambda layer: _part(connected, layer.name, 'inputs')
+        columns['connected units'] = lambda layer: _part(connected, layer.name, 'units')
+    print_table(f'Layers of seed {evaluation.seed}, round {evaluation.round}', columns, evaluation.layers)
 
 
-def _print_scores(found: Sequence['Evaluation']) -> None:
-    """How trained scores are spread, in the rounds of the last seed."""
+def _print_scores(evaluations: Sequence['Evaluation']) -> None:
+    """Print the distribution of trained scores in each round of the last seed."""
 
-    from lth.cli.tables import simple_table  # pylint: disable=import-outside-toplevel # as above
-    rows = [(one.round, one.scores) for one in found if one.seed == found[-1].seed and one.scores]
+    seed = evaluations[-1].seed
+    rows = [(one.round, one.scores) for one in evaluations if one.seed == seed and one.scores]
     if not rows:
         return
-    out.print(simple_table(
-        f'Scores of seed {found[-1].seed}: those that are active, and of the weights those in force',
-        ['round', 'active', 'in force', 'least', '25%', 'median', '75%', 'largest', 'at 0',
-         *['test % of drawn masks'] * any(spread.drawn is not None for _, spread in rows)],
-        [[str(number), f'{spread.active:,}', f'{spread.above_threshold:,}',
-          *[f'{value:.3g}' for value in spread[2:7]], f'{spread.zeros:,}',
-          *([] if spread.drawn is None else [f'{100 * spread.drawn:.2f}'])] for number, spread in rows]))
+    columns: dict[str, Callable[[tuple[int, ScoreSummary]], str]] = {
+        'round': lambda row: str(row[0]),
+        'active': lambda row: f'{row[1].active:,}',
+        'above threshold': lambda row: f'{row[1].above_threshold:,}',
+        'minimum': lambda row: f'{row[1].least:.3g}',
+        '25%': lambda row: f'{row[1].lower:.3g}',
+        'median': lambda row: f'{row[1].median:.3g}',
+        '75%': lambda row: f'{row[1].upper:.3g}',
+        'maximum': lambda row: f'{row[1].largest:.3g}',
+        'equal to 0': lambda row: f'{row[1].zeros:,}'}
+    if any(scores.drawn is not None for _, scores in rows):
+        columns['test % of sampled masks'] = lambda row: '' if row[1].drawn is None else f'{100 * row[1].drawn:.2f}'
+    print_table(f'Scores of seed {seed} that are active (not frozen at 0)', columns, rows)
 
 
-def _print_finetuned(found: Sequence['Evaluation'], trained: Mapping[Path, Sequence['Evaluation']]) -> None:
-    """The tickets of the last round before and after they were finetuned."""
+def _print_finetuned(report: 'EvaluationReport') -> None:
+    """Print the accuracy of the last round before and after finetuning."""
 
-    from lth.analysis.statistics import (  # pylint: disable=import-outside-toplevel # as above
-        compare_paired, confidence_interval)
-    from lth.cli.tables import percent, simple_table  # pylint: disable=import-outside-toplevel # as above
-    before = {one.seed: one.test_accuracy for one in found if one.round == found[-1].round}
-    rows = []
-    for folder, after in ((folder, after) for folder, after in trained.items() if after):
-        accuracies, same = [one.test_accuracy for one in after], [before[one.seed] for one in after]
-        rows.append([str(folder), percent(confidence_interval(same)), percent(confidence_interval(accuracies)),
-                     percent(compare_paired(accuracies, same).difference)])
+    last = report.evaluations[-1].round
+    before = {one.seed: one.test_accuracy for one in report.evaluations if one.round == last}
+    rows = [(folder, [before[one.seed] for one in trained], [one.test_accuracy for one in trained])
+            for folder, trained in report.finetuned.items() if trained]
     if rows:
-        out.print(simple_table(f'Round {found[-1].round} before and after finetuning',
-                               ['run', 'before, test %', 'after', 'gain'], rows))
+        print_table(f'Round {last} before and after finetuning', {
+            'run': lambda row: str(row[0]),
+            'before, test %': lambda row: _mean_percent(row[1]),
+            'after, test %': lambda row: _mean_percent(row[2]),
+            'gain': lambda row: percent(analysis.statistics.compare_paired(row[2], row[1]).difference)}, rows)
+
+
+def _note_difference(evaluation: 'Evaluation') -> None:
+    """Print a note if the accuracy differs from the recorded one."""
+
+    if evaluation.test_accuracy != evaluation.recorded:
+        print_note(f'seed {evaluation.seed}, round {evaluation.round}: the recorded test accuracy is '
+                   f'{evaluation.recorded:.2%}, now it is {evaluation.test_accuracy:.2%}. Another device or another '
+                   'number of threads rounds differently. A larger difference means that files or recipe.yaml have '
+                   'changed')
+
+
+def _any(evaluations: Mapping[int, 'Evaluation']) -> 'Evaluation':
+    return next(iter(evaluations.values()))
+
+
+def _mean_percent(accuracies: Sequence[float]) -> str:
+    return percent(analysis.statistics.confidence_interval(accuracies))
+
+
+def _seed_percent(seed: int, row: tuple[int, Mapping[int, 'Evaluation']]) -> str:
+    return f'{100 * row[1][seed].test_accuracy:.2f}' if seed in row[1] else ''
+
+
+def _count(number: int | None) -> str:
+    return '' if number is None else f'{number:,}'
+
+
+def _part(connected: Mapping[str, 'ConnectedLayer'], name: str, part: str) -> str:
+    """The number of connected inputs or units of a layer, and their total."""
+
+    if name not in connected:
+        return ''
+    return f'{getattr(connected[name], part):,} of {getattr(connected[name], f"total_{part}"):,}'

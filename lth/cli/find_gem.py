@@ -1,52 +1,59 @@
-"""`lth find-gem`: a subnetwork that is good before any of its weights was trained."""
-import json
+"""`lth find-gem`: find a subnetwork that is accurate before any of its weights is trained."""
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lth import experiments
-from lth.cli.arguments import changes
-from lth.cli.execute import ExecutionOptions, execute, options_for, run_with_progress
+from lth.cli.arguments import changes, parse_numbers, read_conversion
+from lth.cli.command import command
+from lth.cli.console import print_json, print_message, print_note
+from lth.cli.execute import execute, run_with_progress
 from lth.cli.options import (
     BatchSize, Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Precision, RecipeName,
-    RunName, Threads, command, err, parse_seeds)
+    RunName, Threads)
+from lth.cli.run_table import print_run, run_object
 from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
+    from lth.experiments.runner import RunTarget
     from lth.recipes.rare_gems import Conversion
 
 
 @command
-def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
+def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Annotated[str | None, typer.Argument(
-            metavar='MODEL', help='A model: `lth list models` shows them.', show_default=False)] = None,
+            metavar='MODEL', show_default=False, help='Name of a model, see `lth list models`.')] = None,
         dataset: Annotated[str | None, typer.Argument(
-            metavar='DATASET', help='A data set: `lth list datasets` shows them.', show_default=False)] = None,
+            metavar='DATASET', show_default=False, help='Name of a data set, see `lth list datasets`.')] = None,
         datasets: Datasets = Path('datasets'),
         *,
         sparsity: Annotated[float | None, typer.Option(
-            metavar='PERCENT', show_default=False,
-            help='Percent of the weights that are KEPT, as in Rare Gems: 0.59 keeps 59 of 10,000.')] = None,
+            '--sparsity', metavar='PERCENT', show_default=False,
+            help='Percentage of the weights to KEEP, as in the Rare Gems paper: 0.59 keeps 59 of 10,000.')] = None,
         density: Annotated[float | None, typer.Option(
-            metavar='SHARE', show_default=False, help='The same as a share: 0.0059.')] = None,
+            '--density', metavar='SHARE', show_default=False,
+            help='Share of the weights to keep: --density 0.0059 is the same as --sparsity 0.59.')] = None,
         algorithm: Annotated[str | None, typer.Option(
-            metavar='NAME', show_default=False,
-            help='gem-miner (if none is given), edge-popup, global-edge-popup, hypercube, supermask; or, training '
-                 'nothing: snip, grasp, synflow, magnitude, smart-ratio, random.')] = None,
+            '--algorithm', metavar='NAME', show_default=False,
+            help='Default: gem-miner. Others that train scores: edge-popup, global-edge-popup, hypercube, supermask. '
+                 'Without training: snip, grasp, synflow, magnitude, smart-ratio, random.')] = None,
         config: Annotated[Path | None, typer.Option(
-            metavar='FILE', show_default=False,
-            help='Settings as rare-gems users have them (.yml); MODEL, DATASET and --sparsity may then be left '
-                 'out.')] = None,
+            '--config', metavar='FILE', show_default=False,
+            help='Take the settings from a .yml file of the rare-gems code. MODEL, DATASET and --sparsity are then '
+                 'optional.')] = None,
         number_of_epochs: Epochs = None,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
         seeds: Annotated[str | None, typer.Option(
-            metavar='SEEDS', show_default=False,
-            help='Seeds, such as 0-4 or 0,2,7: each is a search of its own. Else 0, or as --config has it.')] = None,
+            '--seeds', metavar='SEEDS', show_default=False,
+            help='Random seeds, such as 0-4 or 0,2,7. Each seed is a separate search. Default: 0, or the seed in the '
+                 'file of --config.')] = None,
         finetune: Annotated[bool, typer.Option(
-            '--finetune', help='Train what was found, too, as its recipe says.')] = False,
+            '--finetune', help='Also train the weights of the gem, as its recipe says.')] = False,
         recipe: RecipeName = None,
         override: Overrides = None,
         run: RunName = None,
@@ -57,10 +64,10 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
-    """Find a rare gem: a subnetwork that is good before any of its weights was trained, by Gem-Miner or another way.
+    """Find a rare gem: a subnetwork that is accurate before any of its weights is trained.
 
-    Gem-Miner trains scores, not weights, and freezes the smallest until the wanted number is left. What is whole is
-    kept, such as freeze events: the same command again resumes a search that was interrupted.
+    Gem-Miner trains a score for each weight and, step by step, freezes the lowest scores until the requested number of
+    weights is left. Repeat the same command to resume an interrupted search.
 
     [bold]Examples[/bold]
 
@@ -80,68 +87,65 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # a command 
         'training.batch_size': batch_size, 'training.optimizer.learning_rate': learning_rate,
         'training.precision': precision}, override, number_of_epochs)
     if config is not None:
-        conversion = _conversion(config, algorithm, recipe)
+        _refuse_with_config(recipe, algorithm)
+        conversion = read_conversion(config)
+        for note in conversion.notes:
+            print_note(note)
         plan = experiments.resolve.converted_plan(
             conversion, config.name, changed, model=model, dataset=dataset, density=kept, device=device)
-        seeds = ','.join(map(str, conversion.seeds)) if seeds is None else seeds
-        if conversion.datasets and conversion.datasets.is_dir() and datasets == Path('datasets'):
-            datasets = conversion.datasets
-    elif model is None or dataset is None:
-        raise LthError('Name a MODEL and a DATASET, such as `lth find-gem lenet-300-100 mnist --sparsity 5`, or give a '
-                       'file of rare-gems settings with --config.')
-    else:
+        default_seeds, datasets = conversion.seeds, _datasets_of(conversion, datasets)
+    elif model is not None and dataset is not None:
         plan = experiments.resolve.gem_plan(
             model, dataset, changed, density=kept, algorithm=algorithm, recipe=recipe, device=device)
-    err.print(_promise(plan), highlight=False, soft_wrap=True)
+        default_seeds = (0,)
+    else:
+        raise LthError('Give a MODEL and a DATASET, such as `lth find-gem lenet-300-100 mnist --sparsity 5`, or a file '
+                       'of rare-gems settings with --config.')
+    numbers = default_seeds if seeds is None else parse_numbers(seeds, '--seeds')
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
-    way = ExecutionOptions(folder, datasets, seeds or '0', device, threads, as_json, dry_run, engine)
+    target = experiments.runner.RunTarget(folder, datasets, device, threads, engine)
+    print_message(_kept_sentence(plan))
     if finetune and not dry_run:
-        _found_and_finetuned(plan, way)
+        _find_and_finetune(plan, target, numbers, as_json=as_json)
     else:
-        execute(plan, way)
+        execute(plan, target, numbers, dry_run=dry_run, as_json=as_json)
 
 
-def _found_and_finetuned(plan: 'Plan', way: ExecutionOptions) -> None:
-    """Both runs, each with its table; for programs one object."""
+def _find_and_finetune(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], *, as_json: bool) -> None:
+    """Search, then train the gems in RUN-finetuned. Print one table for each, or one JSON object."""
 
-    from lth.cli.tables import print_run, run_object  # pylint: disable=import-outside-toplevel # as above
-    from lth.training.engines import select  # pylint: disable=import-outside-toplevel # torch takes 2 s to import
-    numbers = parse_seeds(way.seeds)
-    if way.engine == 'sparse':
-        # Refuses what cannot be, before the search and not behind it.
-        training = plan.for_round(len(plan.kept) - 1).recipe.training
-        obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
-        select.select_engine(way.device, choice=way.engine, obstacle=obstacle)
-    run = run_with_progress(plan, options_for(plan, way.folder, way))
-    if not way.as_json:
-        print_run(run, numbers, as_json=False)
-    source = experiments.open_run.SourceRound(plan, run, numbers, len(plan.kept) - 1)
-    folder = experiments.folders.sibling_folder(run.folder, 'finetuned')
-    trained = run_with_progress(experiments.derived_plans.finetune_plan(source, folder), way._replace(folder=folder))
-    if way.as_json:
-        print(json.dumps({'found': run_object(run, numbers), 'finetuned': run_object(trained, numbers)}, indent=2))
+    experiments.engine_choice.refuse_unsupported_finetuning(plan, target)
+    found = run_with_progress(plan, experiments.engine_choice.target_for(plan, target), seeds)
+    if not as_json:
+        print_run(plan, found, seeds, {})
+    folder = experiments.folders.sibling_folder(found.folder, 'finetuned')
+    source = experiments.open_run.SourceRound(plan, found, seeds, len(plan.kept) - 1)
+    finetune_plan = experiments.derived_plans.finetune_plan(source, folder)
+    finetuned = run_with_progress(finetune_plan, replace(target, folder=folder), seeds)
+    if as_json:
+        print_json({'found': run_object(found, seeds), 'finetuned': run_object(finetuned, seeds)})
     else:
-        print_run(trained, numbers, as_json=False)
+        print_run(finetune_plan, finetuned, seeds, {})
 
 
-def _conversion(config: Path, algorithm: str | None, recipe: str | None) -> 'Conversion':
-    """Rare-gems settings as a recipe."""
-
-    from lth.recipes import rare_gems  # pylint: disable=import-outside-toplevel # as above
-    from lth.system import files  # pylint: disable=import-outside-toplevel # as above
+def _refuse_with_config(recipe: str | None, algorithm: str | None) -> None:
     if recipe is not None or algorithm is not None:
-        raise LthError('--config says the algorithm and every setting: leave out --recipe and --algorithm, and change '
-                       'single settings with --set.')
-    converted = rare_gems.convert(files.read_yaml(config), config.name)
-    for note in converted.notes:
-        err.print(f'Note: {note}.', highlight=False, markup=False, soft_wrap=True)
-    return converted
+        raise LthError('The file of --config sets the algorithm and all other settings. Leave out --recipe and '
+                       '--algorithm, or change single settings with --set.')
 
 
-def _promise(plan: 'Plan') -> str:
-    """What will be kept, in words and with the count."""
+def _datasets_of(conversion: 'Conversion', datasets: Path) -> Path:
+    """The folder of the data sets: that of the rare-gems file, if it exists and no other folder is given."""
+
+    if conversion.datasets and conversion.datasets.is_dir() and datasets == Path('datasets'):
+        return conversion.datasets
+    return datasets
+
+
+def _kept_sentence(plan: 'Plan') -> str:
+    """How many weights the gem keeps, in percent and as a number."""
 
     prunable, kept, settings = plan.network.layout.prunable_count, plan.kept[-1], plan.recipe.algorithm
-    most = 'at most ' if settings.count_is_limit else ''
+    at_most = 'at most ' if settings.count_is_limit else ''
     events = f', after {len(plan.kept) - 1} {settings.event}s' if settings.event else ''
-    return f'Keeps {most}{100 * kept / prunable:.4g}% of {prunable:,} weights: {most}{kept:,}{events}.'
+    return f'Keeps {at_most}{kept:,} of {prunable:,} weights ({100 * kept / prunable:.4g}%){events}.'

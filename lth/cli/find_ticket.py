@@ -1,44 +1,49 @@
-"""`lth find-ticket`: iterative magnitude pruning with rewinding."""
+"""`lth find-ticket`: find lottery tickets by iterative magnitude pruning with rewinding."""
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from lth import experiments
-from lth.cli.arguments import changes
-from lth.cli.execute import ExecutionOptions, execute
+from lth.cli.arguments import changes, parse_names, parse_numbers
+from lth.cli.command import command
+from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, DatasetName, Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Model, Overrides,
-    Precision, RecipeName, RunName, Seeds, Threads, command)
+    Precision, RecipeName, RunName, Seeds, Threads)
 
 
 @command
-def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
+def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,
         dataset: DatasetName,
         datasets: Datasets = Path('datasets'),
         *,
         number_of_iterations: Annotated[int | None, typer.Option(
             '-i', '--number-of-iterations', metavar='N', show_default=False,
-            help='Prune N times: rounds 0 (the dense network) to N, each trained and measured.')] = None,
+            help='Prune N times. This gives rounds 0 (the dense network) to N. Each round is trained and measured.')
+        ] = None,
         number_of_epochs: Epochs = None,
         criterion: Annotated[str | None, typer.Option(
-            metavar='NAME', show_default=False, help='What ranks the weights: `lth list criteria`.')] = None,
+            '--criterion', metavar='NAME', show_default=False,
+            help='Criterion that scores the weights; those with the lowest scores are pruned. See `lth list criteria`.')
+        ] = None,
         mask_1_action: Annotated[str | None, typer.Option(
             '--mask-1-action', metavar='NAME', show_default=False,
-            help='Where kept weights start from: `lth list actions`.')] = None,
+            help='Value from which kept weights start again after pruning, see `lth list actions`.')] = None,
         mask_0_action: Annotated[str | None, typer.Option(
             '--mask-0-action', metavar='NAME', show_default=False,
-            help='What pruned weights are frozen at: `lth list actions`.')] = None,
+            help='Value at which pruned weights are frozen, see `lth list actions`.')] = None,
         retrain: Annotated[Literal[
             'weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2'] | None, typer.Option(
-            show_default=False, help='How a round trains after a prune.')] = None,
+            '--retrain', show_default=False, help='How a round trains after pruning.')] = None,
         controls: Annotated[str | None, typer.Option(
-            metavar='NAMES', show_default=False,
-            help='Trained beside the tickets, as sparse as they are, such as reinit,shuffle-mask: `lth list controls`.')
-        ] = None,
+            '--controls', metavar='NAMES', show_default=False,
+            help='Also train these controls, which are as sparse as the tickets, such as reinit,shuffle-mask. See '
+                 '`lth list controls`.')] = None,
         control_draws: Annotated[int, typer.Option(
-            metavar='N', min=1, help='Networks of each control for each ticket; 3 in Frankle & Carbin 2019.')] = 1,
+            '--control-draws', metavar='N', min=1,
+            help='Number of networks of each control for each ticket. Frankle & Carbin 2019 take 3.')] = 1,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
         seeds: Seeds = '0',
@@ -52,10 +57,10 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
-    """Find lottery tickets: train, prune the smallest weights, rewind the rest, repeat.
+    """Find lottery tickets: train a network, prune its smallest weights, rewind the rest, and repeat.
 
-    Settings come from the recipe of the model and data set (`--dry-run` shows it complete), then from the options here.
-    The same command again resumes a run that was interrupted, by whatever, and adds seeds that are new.
+    The settings come from the recipe of the model and the data set, which `--dry-run` prints, and from the options.
+    Repeat the same command to resume an interrupted run. With more seeds, it adds the new seeds to the run.
 
     [bold]Examples[/bold]
 
@@ -65,7 +70,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
 
         lth find-ticket conv-2 cifar10 -i 3 -e 2 --run quick
 
-    Rewind to iteration 500 · prune all layers together · prune once instead of step by step · keep a layer out:
+    Rewind to iteration 500; prune all layers together; prune only once; never prune the output layer:
 
         lth find-ticket resnet20 cifar10 --set "algorithm.rewind=500 iterations"
 
@@ -75,7 +80,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
 
         lth find-ticket lenet-300-100 mnist --set algorithm.keep_out='\\[output]'
 
-    Choose by another criterion · take the signs only · freeze what moved away from zero · keep the trained weights:
+    Use another criterion; keep only the signs of the weights; keep the trained weights:
 
         lth find-ticket lenet-300-100 mnist --criterion magnitude-increase
 
@@ -83,7 +88,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
 
         lth find-ticket resnet20 cifar10 --retrain learning-rate-rewinding
 
-    Tickets beside networks that are just as sparse: the same mask on other weights, other masks on the same weights:
+    Compare the tickets with controls: the same mask with re-initialized weights, and a shuffled mask:
 
         lth find-ticket lenet-300-100 mnist --seeds 0-4 --controls reinit,shuffle-mask
     """
@@ -92,11 +97,11 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # a comma
         'algorithm.rounds': number_of_iterations, 'algorithm.criterion': criterion,
         'algorithm.mask_1_action': mask_1_action, 'algorithm.mask_0_action': mask_0_action,
         'algorithm.retrain': retrain, 'training.batch_size': batch_size,
-        'training.optimizer.learning_rate': learning_rate, 'training.precision': precision,
-        }, override, number_of_epochs)
+        'training.optimizer.learning_rate': learning_rate, 'training.precision': precision},
+        override, number_of_epochs)
     plan = experiments.resolve.ticket_plan(model, dataset, changed, recipe=recipe, device=device)
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
-    names = [] if controls is None else controls.split(',')
-    control_plans = experiments.derived_plans.control_plans(names, plan, folder, draws=control_draws)
-    way = ExecutionOptions(folder, datasets, seeds, device, threads, as_json, dry_run, engine)
-    execute(plan, way, control_plans)
+    control_plans = experiments.derived_plans.control_plans(
+        parse_names(controls) or [], plan, folder, draws=control_draws)
+    target = experiments.runner.RunTarget(folder, datasets, device, threads, engine)
+    execute(plan, target, parse_numbers(seeds, '--seeds'), control_plans, dry_run=dry_run, as_json=as_json)

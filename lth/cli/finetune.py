@@ -1,45 +1,45 @@
-"""`lth finetune`: train what was found."""
+"""`lth finetune`: train the weights that a ticket or a gem keeps."""
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from lth import experiments
 from lth.cli.arguments import changes
-from lth.cli.execute import ExecutionOptions, execute
+from lth.cli.command import command
+from lth.cli.execute import execute
 from lth.cli.options import (
-    BatchSize, Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Threads, command)
+    BatchSize, Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Optimizer, Overrides, RoundNumber,
+    SourceRun, Threads)
+
 
 @command
-def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
-        run: Annotated[str, typer.Argument(
-            metavar='RUN', help='RUN, RUN/seed-S or RUN/seed-S/round-NN; a name below ./runs, or a path. Without a '
-                                'round the last one.')],
+def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
+        run: SourceRun,
         datasets: Datasets = Path('datasets'),
         *,
         number_of_epochs: Epochs = None,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
-        optimizer: Annotated[Literal['adam', 'sgd'] | None, typer.Option(
-            show_default=False, help='Another optimizer than the recipe has: adam (rate 0.001) or sgd (rate 0.01, '
-                                     'momentum 0.9), with -l at another rate.')] = None,
+        optimizer: Optimizer = None,
         dataset: Annotated[str | None, typer.Option(
-            metavar='DATASET', show_default=False, help='Train on other pictures than those it was found on. Where '
-                                                        'their classes differ the output layer is drawn anew.')] = None,
-        round_: Annotated[int | None, typer.Option(
-            '--round', min=0, metavar='N', show_default=False, help='The round whose ticket is trained.')] = None,
+            '--dataset', metavar='DATASET', show_default=False,
+            help='Train on another data set than the search. If it has another number of classes, the output layer is '
+                 're-initialized.')] = None,
+        round_: RoundNumber = None,
         override: Overrides = None,
         to: Annotated[str | None, typer.Option(
-            '--run', metavar='NAME', show_default=False, help='The new run folder; else RUN-finetuned.')] = None,
+            '--run', metavar='NAME', show_default=False, help='The new run folder. Default: RUN-finetuned.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
-    """Train a ticket or a gem from its own weights under its mask.
+    """Train a ticket or a gem: start from its weights, and keep its mask.
 
-    A gem as its recipe says (algorithm.finetune), a ticket as it was trained when it was found; then the options.
+    A gem is trained as its recipe says (section algorithm.finetune), a ticket as it was trained in the search. The
+    options change these settings.
 
     [bold]Examples[/bold]
 
@@ -58,5 +58,5 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # a command 
     changed = changes({'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size},
                       override, number_of_epochs)
     plan = experiments.derived_plans.finetune_plan(source, folder, changed, optimizer=optimizer, dataset=dataset)
-    seeds = ','.join(map(str, source.seeds))
-    execute(plan, ExecutionOptions(folder, datasets, seeds, device, threads, as_json, dry_run, engine))
+    target = experiments.runner.RunTarget(folder, datasets, device, threads, engine)
+    execute(plan, target, source.seeds, dry_run=dry_run, as_json=as_json)

@@ -1,162 +1,187 @@
-"""What a person sees while a run goes on: a live table on a terminal, a line per round and now and then elsewhere."""
+"""Progress on standard error: bars that are updated in place on a terminal; in a file or pipe, a line now and then."""
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.live import Live
-from rich.progress import Progress
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
-from lth.cli.options import err
+from lth.cli.console import err
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lth.experiments.plan import Plan
     from lth.experiments.reporter import SeedProgress
 
 _SECONDS_BETWEEN_LINES = 30.
-_SECONDS_UNTIL_A_GUESS = 2.
+_SECONDS_BEFORE_ESTIMATE = 2.
 
 
 class ProgressDisplay:
-    """Takes news, shows how far each seed is and how much time is left; a context manager."""
+    """Shows where the training of each seed is, its accuracies, and the time that remains. A context manager."""
 
-    def __init__(self, plan: 'Plan', seeds: Sequence[int]) -> None:
+    def __init__(self, plan: 'Plan', seeds: Sequence[int], console: Console = err) -> None:
         self._plan = plan
-        self._news: dict[int, SeedProgress] = {}
-        self._accuracies: dict[int, tuple[float, float]] = {}
-        self._seeds = seeds
-        self._begun: dict[int, int] = {}
-        self._start = self._pace_since = self._last_line = time.monotonic()
-        self._live = (Live(console=err, get_renderable=self._table, refresh_per_second=4, transient=True)
-                      if err.is_terminal else None)
+        self._console = console
+        self._time = _RemainingTime(plan.total_steps * len(seeds))
+        self._last_line = time.monotonic()
+        self._bars = _SeedBars(f'{plan.recipe.model.name} on {plan.recipe.data.name}', self._time, console)
+        self._tasks = {seed: self._bars.add_task(str(seed), visible=False, total=max(1, plan.total_steps), round='',
+                                                 weights='', epoch='', validation='', test='') for seed in seeds}
 
-    def __enter__(self) -> 'ProgressDisplay':
-        if self._live:
-            self._live.start()
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bars.start()
         return self
 
     def __exit__(
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._live:
-            self._live.stop()
+        self._bars.stop()
 
     def message(self, text: str) -> None:
-        """Prints a line that stays."""
+        """Print a line that stays on the screen."""
 
-        err.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def progress(self, progress: 'SeedProgress') -> None:
-        """Takes news of some seeds."""
-
-        news = progress
-        for position, seed in enumerate(news.seeds):
-            if seed not in self._begun:
-                self._begun[seed] = self._done(news)
-                self._pace_since = time.monotonic()
-            # Last: the table is drawn by a thread of its own.
-            self._news[seed] = news
-            if news.validation:
-                self._accuracies[seed] = news.validation[position], news.test[position]
-        now = time.monotonic()
-        if not self._live and (news.saved or now - self._last_line > _SECONDS_BETWEEN_LINES):
-            self._last_line = now
-            for position, seed in enumerate(news.seeds):
-                err.print(f'{self._line(seed, saved=news.saved)}  {self._clock()}', highlight=False, soft_wrap=True)
-
-    def round_saved(self, progress: 'SeedProgress') -> None:
         """Show the latest progress of some seeds."""
 
-        self.progress(progress)
+        self._update(progress)
+        if not self._console.is_terminal and time.monotonic() - self._last_line > _SECONDS_BETWEEN_LINES:
+            self._print_lines(progress, 'epoch {epoch}')
 
-    def _line(self, seed: int, *, saved: bool) -> str:
-        """One seed's whereabouts as plain text."""
+    def round_saved(self, progress: 'SeedProgress') -> None:
+        """Show that some seeds have completed a round."""
 
-        news = self._news[seed]
-        density = self._plan.network.layout.density(self._plan.kept[news.number])
-        where = f'seed {seed}  round {news.number}/{len(self._plan.kept) - 1}  {density:.2%} of weights'
-        accuracy = f'  test {self._accuracies[seed][1]:.2%}' if seed in self._accuracies else ''
-        return where + ('  done' if saved else f'  epoch {self._epoch(news.step)}') + accuracy
+        self._update(progress)
+        if not self._console.is_terminal:
+            self._print_lines(progress, 'done')
 
-    def _table(self) -> Table:
-        """One seed a row, with a bar over all of its rounds."""
+    def _update(self, progress: 'SeedProgress') -> None:
+        """Update the bars of these seeds."""
 
-        title = f'{self._plan.recipe.model.name} on {self._plan.recipe.data.name}  {self._clock()}'
-        table = Table(box=None, pad_edge=False, title=title, title_justify='left')
-        for heading in ('seed', 'round', 'weights', 'epoch', 'whole search', 'validation', 'test'):
-            table.add_column(heading, justify='left' if heading == 'whole search' else 'right')
-        for seed in self._seeds:
-            if seed not in self._news:
-                continue
-            news = self._news[seed]
-            density = self._plan.network.layout.density(self._plan.kept[news.number])
-            scores = [f'{share:.2%}' for share in self._accuracies.get(seed, ())] or ['', '']
-            table.add_row(
-                str(seed), f'{news.number}/{len(self._plan.kept) - 1}', f'{density:.2%}', self._epoch(news.step),
-                ProgressBar(max(1, self._total), self._done(news), width=28), *scores)
-        return table
+        done = self._plan.steps_done(progress.number, progress.step)
+        density = self._plan.network.layout.density(self._plan.kept[progress.number])
+        measured = {'validation': progress.validation, 'test': progress.test}
+        for position, seed in enumerate(progress.seeds):
+            self._time.update(seed, done)
+            accuracies: dict[str, Any] = {
+                name: f'{shares[position]:.2%}' for name, shares in measured.items() if shares}
+            self._bars.update(
+                self._tasks[seed], completed=done, visible=True, epoch=self._epoch(progress.step),
+                round=f'{progress.number}/{len(self._plan.kept) - 1}', weights=f'{density:.2%}', **accuracies)
 
-    @property
-    def _total(self) -> int:
-        return self._plan.total_steps
+    def _print_lines(self, progress: 'SeedProgress', state: str) -> None:
+        """Print one line for each of these seeds."""
 
-    def _done(self, news: 'SeedProgress') -> int:
-        """Steps of the whole search that lie behind a seed."""
-
-        return self._plan.steps_done(news.number, news.step)
+        self._last_line = time.monotonic()
+        for seed in progress.seeds:
+            fields = self._bars.tasks[self._tasks[seed]].fields
+            parts = [f'seed {seed}', f'round {fields["round"]}', f'{fields["weights"]} of weights',
+                     state.format_map(fields), f'test {fields["test"]}' if fields['test'] else '', str(self._time)]
+            self.message('  '.join(filter(None, parts)))
 
     def _epoch(self, step: int) -> str:
+        """The epoch of a step and the number of epochs in a round; steps if a round is shorter than an epoch."""
+
         epochs = self._plan.steps / self._plan.steps_per_epoch
         if epochs < 1:
             return f'{step}/{self._plan.steps} steps'
         return f'{step / self._plan.steps_per_epoch:.1f}/{epochs:.3g}'
 
-    def _clock(self) -> str:
-        """Time gone by, and time left at the pace so far."""
-
-        now = time.monotonic()
-        latest = dict(self._news)
-        done = sum(self._done(news) - self._begun[seed] for seed, news in latest.items())
-        left = self._total * len(self._seeds) - sum(map(self._done, latest.values()))
-        pace = now - self._pace_since
-        guess = f', about {duration(pace / done * left)} left' if done and pace > _SECONDS_UNTIL_A_GUESS else ''
-        return f'{duration(now - self._start)} gone{guess}'
-
 
 class CountDisplay:
-    """How many of how many things are done: a bar on a terminal, a line now and then elsewhere; a context manager."""
+    """Shows how many of a number of items are done. A context manager."""
 
-    def __init__(self, things: str) -> None:
-        self._things = things
+    def __init__(self, items: str, console: Console = err) -> None:
+        self._items = items
+        self._console = console
         self._start = self._last_line = time.monotonic()
-        self._bar = Progress(console=err, transient=True) if err.is_terminal else None
-        self._task = self._bar.add_task(things, total=None) if self._bar else None
+        self._bars = Progress(TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn(),
+                              TimeRemainingColumn(), console=console, transient=True)
+        self._task = self._bars.add_task(items, total=None)
 
-    def __enter__(self) -> 'CountDisplay':
-        if self._bar:
-            self._bar.start()
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bars.start()
         return self
 
     def __exit__(
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._bar:
-            self._bar.stop()
+        self._bars.stop()
 
-    def tell(self, done: int, total: int) -> None:
-        """Takes news."""
+    def update(self, done: int, total: int) -> None:
+        """Show that `done` of `total` items are done."""
 
+        self._bars.update(self._task, completed=done, total=total)
         now = time.monotonic()
-        if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=done, total=total)
-        elif done == total or now - self._last_line > _SECONDS_BETWEEN_LINES:
+        if not self._console.is_terminal and (done == total or now - self._last_line > _SECONDS_BETWEEN_LINES):
             self._last_line = now
-            err.print(f'{done:,} of {total:,} {self._things}  {duration(now - self._start)} gone', highlight=False)
+            self._console.print(f'{done:,} of {total:,} {self._items}  elapsed {duration(now - self._start)}',
+                                highlight=False, markup=False)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read a clock."""
+    """Seconds as minutes and seconds, 41:44, or with hours, 1:41:44."""
 
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'
+
+
+class _SeedBars(Progress):
+    """A table with one row and bar per seed. The bar spans all rounds of the seed."""
+
+    def __init__(self, title: str, remaining: '_RemainingTime', console: Console) -> None:
+        self._title = title
+        self._time = remaining
+        super().__init__(
+            _text('description', 'seed'), _text('fields[round]', 'round'), _text('fields[weights]', 'weights'),
+            _text('fields[epoch]', 'epoch'), BarColumn(28, table_column=Column('all rounds')),
+            _text('fields[validation]', 'validation'), _text('fields[test]', 'test'),
+            console=console, transient=True, refresh_per_second=4)
+
+    def make_tasks_table(self, tasks: 'Iterable[Task]') -> Table:
+        """rich's table of bars, with a title and headings."""
+
+        table = super().make_tasks_table(tasks)
+        table.title, table.title_justify, table.show_header = f'{self._title}  {self._time}', 'left', True
+        table.padding = (0, 2, 0, 0)
+        return table
+
+
+def _text(field: str, heading: str) -> TextColumn:
+    column = Column(heading, justify='right', no_wrap=True)
+    return TextColumn(f'{{task.{field}}}', justify='right', markup=False, table_column=column)
+
+
+class _RemainingTime:
+    """Elapsed time, and an estimate of the remaining time. As text: `elapsed 1:00, about 41:44 left`."""
+
+    def __init__(self, total_steps: int) -> None:
+        self._total = total_steps
+        self._start = self._speed_since = time.monotonic()
+        self._first: dict[int, int] = {}
+        self._latest: dict[int, int] = {}
+
+    def update(self, seed: int, steps: int) -> None:
+        """Count the steps of a seed. The first report of a resumed run contains steps of earlier sessions."""
+
+        if seed not in self._first:
+            self._first[seed] = steps
+            self._speed_since = time.monotonic()
+        self._latest[seed] = steps
+
+    def __str__(self) -> str:
+        now = time.monotonic()
+        # Bars are drawn in a thread of their own, so take a copy first.
+        latest = dict(self._latest)
+        done = sum(steps - self._first[seed] for seed, steps in latest.items())
+        elapsed, measured = now - self._start, now - self._speed_since
+        if not done or measured < _SECONDS_BEFORE_ESTIMATE:
+            return f'elapsed {duration(elapsed)}'
+        remaining = measured / done * (self._total - sum(latest.values()))
+        return f'elapsed {duration(elapsed)}, about {duration(remaining)} left'

@@ -1,5 +1,4 @@
-"""`lth stability`: does training from a ticket end in one place?"""
-import json
+"""`lth stability`: is training from a ticket stable to the order of the data?"""
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -7,36 +6,49 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lth import experiments
-from lth.cli.options import Datasets, Device, Json, Threads, command, out, parse_seeds
+from lth import analysis, experiments
+from lth.cli.arguments import parse_numbers
+from lth.cli.command import command
+from lth.cli.console import print_json, print_line
+from lth.cli.options import Datasets, Device, Json, Threads
+from lth.cli.progress import CountDisplay
+from lth.cli.tables import number, percent, print_table
 from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.analysis.mode_connectivity import CopyPair, MaskOverlap, PairErrors
+    from lth.analysis.statistics import Interval
 
-_STABLE = 0.02
+_STABLE_BARRIER = 0.02
 
 
 @command
-def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command has as many as it has flags
-        run: Annotated[str, typer.Argument(metavar='RUN', help='A run: a name below ./runs, or a path.')],
+def stability(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
+        run: Annotated[str, typer.Argument(
+            metavar='RUN', show_default=False, help='A run: a name in ./runs, or a path.')],
         datasets: Datasets = Path('datasets'),
         *,
         rounds: Annotated[str | None, typer.Option(
-            metavar='ROUNDS', show_default=False, help='Rounds, such as 0,5-7; else the first and the last.')] = None,
+            '--rounds', metavar='ROUNDS', show_default=False,
+            help='Rounds, such as 0,5-7. Default: the first and the last round.')] = None,
         part_at: Annotated[str | None, typer.Option(
             '--part-at', metavar='ITERATIONS', show_default=False,
-            help='Iterations at which the copies part, such as 0,500; else where each ticket starts.')] = None,
-        pairs: Annotated[int, typer.Option(min=1, help='Pairs of copies of each ticket.')] = 1,
-        points: Annotated[int, typer.Option(min=2, help='Where the error is measured, ends included.')] = 30,
+            help='Iterations from which the two copies train apart, such as 0,500. Default: the iteration at which '
+                 'each ticket starts.')] = None,
+        pairs: Annotated[int, typer.Option(
+            '--pairs', metavar='N', min=1, help='Number of pairs of copies for each ticket.')] = 1,
+        points: Annotated[int, typer.Option(
+            '--points', metavar='N', min=2,
+            help='Number of points on the line at which the error is measured, including both ends.')] = 30,
         device: Device = 'auto',
         threads: Threads = 1,
         as_json: Json = False,
 ) -> None:
-    """Train two copies of each ticket in different orders, and measure the error on the line between them.
+    """Measure whether training from a ticket is stable: do two copies end in the same loss basin (Frankle et al. 2020)?
 
-    The barrier is the highest error on the line less the mean of both ends; below 2 points training counts as stable
-    (Frankle et al. 2020). Pairs that were measured are kept: the same command goes on where it was stopped.
+    Two copies of each ticket train on the same data in different orders. The test error is measured on the line
+    between their weights. The barrier is the highest error on the line, minus the mean error of both ends. Below 2
+    percentage points, training counts as stable. Repeat the same command to resume; measured pairs are saved.
 
     [bold]Examples[/bold]
 
@@ -45,55 +57,70 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # a command
         lth stability resnet20-cifar10 --rounds 0 --part-at 0,500,2000
     """
 
-    # torch takes 2 s to import, and `--help` must not wait for it.
-    from lth.analysis import mode_connectivity as measuring  # pylint: disable=import-outside-toplevel # as above
-    from lth.cli.progress import CountDisplay  # pylint: disable=import-outside-toplevel # as above
-    from lth.experiments import open_run, runner  # pylint: disable=import-outside-toplevel
-    where = open_run.parse_run_path(run)
-    if where.seed is not None:
-        raise LthError(f'{run} is a part of a run, but stability compares its seeds: give {where.folder}.')
-    plan, opened = open_run.open_run(where)
+    path = experiments.open_run.parse_run_path(run)
+    if path.seed is not None:
+        raise LthError(f'{run} is a part of a run, but stability compares the seeds of a run. Give {path.folder}.')
+    plan, opened = experiments.open_run.open_run(path)
     last = min(opened.round_count(seed) for seed in opened.seeds()) - 1
-    chosen = [0, last] if rounds is None else parse_seeds(rounds, '--rounds')
-    iterations = [] if part_at is None else parse_seeds(part_at, '--part-at')
-    asked = measuring.plan_pairs(plan, opened, chosen, iterations, pairs=pairs, points=points)
-    place = runner.RunTarget(where.folder, datasets, device, threads)
-    with CountDisplay('pairs') as counting:
-        found = measuring.measure_pairs(opened, place, asked, counting.tell)
-    shared = list(measuring.mask_overlaps(opened, chosen))
+    numbers = [0, last] if rounds is None else parse_numbers(rounds, '--rounds')
+    iterations = [] if part_at is None else parse_numbers(part_at, '--part-at')
+    questions = analysis.mode_connectivity.plan_pairs(plan, opened, numbers, iterations, pairs=pairs, points=points)
+    target = experiments.runner.RunTarget(path.folder, datasets, device, threads)
+    with CountDisplay('pairs') as display:
+        results = analysis.mode_connectivity.measure_pairs(opened, target, questions, display.update)
+    overlaps = list(analysis.mode_connectivity.mask_overlaps(opened, numbers))
+    measured = list(zip(questions, results, strict=True))
     if as_json:
-        print(json.dumps({
-            'run': str(where.folder),
-            'pairs': [{**asdict(question), **asdict(answer), 'barrier': answer.barrier}
-                      for question, answer in zip(asked, found, strict=True)],
-            'overlaps': [overlap._asdict() for overlap in shared]}, indent=2))
+        print_json({'run': path.folder, 'overlaps': overlaps, 'pairs': [
+            {**asdict(question), **asdict(result), 'barrier': result.barrier} for question, result in measured]})
         return
-    _print(asked, found, shared)
-    out.print(f'Measurements: {experiments.folders.sibling_folder(where.folder, "stability")}', highlight=False, soft_wrap=True)
+    _print_pairs(measured)
+    _print_overlaps(overlaps)
+    print_line(f'Measurements: {experiments.folders.sibling_folder(path.folder, "stability")}')
 
 
-def _print(asked: Sequence['CopyPair'], found: Sequence['PairErrors'], shared: Sequence['MaskOverlap']) -> None:
-    """A row for every round and place of parting; then what masks share."""
+def _print_pairs(measured: Sequence[tuple['CopyPair', 'PairErrors']]) -> None:
+    """Print one row per round and iteration."""
 
-    from lth.analysis.statistics import confidence_interval  # pylint: disable=import-outside-toplevel # as above
-    from lth.cli.tables import number, percent, simple_table  # pylint: disable=import-outside-toplevel # as above
     groups: dict[tuple[int, int], list[PairErrors]] = {}
-    for question, answer in zip(asked, found, strict=True):
-        groups.setdefault((question.round, question.iteration), []).append(answer)
-    rows = []
-    for (round_, iteration), alike in groups.items():
-        barrier = confidence_interval([one.barrier for one in alike])
-        ends = confidence_interval([(one.errors[0] + one.errors[-1]) / 2 for one in alike])
-        rows.append([str(round_), f'{iteration:,}', str(len(alike)), percent(ends), percent(barrier),
-                     'yes' if barrier.mean < _STABLE else 'no', number(confidence_interval([one.distance for one in alike])),
-                     number(confidence_interval([one.angle for one in alike])), percent(confidence_interval([one.signs for one in alike]))])
-    headings = ['round', 'part at', 'pairs', 'error %', 'barrier', 'stable', 'distance', 'angle °', 'equal signs %']
-    out.print(simple_table('Copies trained apart, mean ± 95% interval over pairs', headings, rows))
-    masks: dict[tuple[str, str], list[MaskOverlap]] = {}
-    for one in shared:
-        seeds = 'seeds' if one.seeds[0] != one.seeds[1] else 'rounds'
-        masks.setdefault((seeds, ' and '.join(map(str, sorted(set(one.rounds))))), []).append(one)
-    headings = ['between', 'round', 'pairs', '%', 'by chance %']
-    out.print(simple_table('What masks share, of what either keeps', headings, [
-        [between, round_, str(len(alike)), percent(confidence_interval([one.shared for one in alike])),
-         percent(confidence_interval([one.chance for one in alike]))] for (between, round_), alike in masks.items()]))
+    for question, result in measured:
+        groups.setdefault((question.round, question.iteration), []).append(result)
+    print_table('Two copies trained in different orders, mean ± 95% interval over pairs', {
+        'round': lambda group: str(group[0][0]),
+        'apart from': lambda group: f'{group[0][1]:,}',
+        'pairs': lambda group: str(len(group[1])),
+        'error %': lambda group: percent(_interval([_end_error(pair) for pair in group[1]])),
+        'barrier': lambda group: percent(_interval([pair.barrier for pair in group[1]])),
+        'stable': lambda group: _stable([pair.barrier for pair in group[1]]),
+        'distance': lambda group: number(_interval([pair.distance for pair in group[1]])),
+        'angle °': lambda group: number(_interval([pair.angle for pair in group[1]])),
+        'equal signs %': lambda group: percent(_interval([pair.signs for pair in group[1]]))},
+        groups.items())
+
+
+def _end_error(pair: 'PairErrors') -> float:
+    return (pair.errors[0] + pair.errors[-1]) / 2
+
+
+def _stable(barriers: Sequence[float]) -> str:
+    return 'yes' if _interval(barriers).mean < _STABLE_BARRIER else 'no'
+
+
+def _print_overlaps(overlaps: Sequence['MaskOverlap']) -> None:
+    """Print how much the masks of different seeds, or of different rounds, have in common."""
+
+    groups: dict[tuple[str, str], list[MaskOverlap]] = {}
+    for overlap in overlaps:
+        between = 'seeds' if overlap.seeds[0] != overlap.seeds[1] else 'rounds'
+        groups.setdefault((between, ' and '.join(map(str, sorted(set(overlap.rounds))))), []).append(overlap)
+    print_table('Weights that both masks keep, as a share of the weights that at least one of them keeps', {
+        'between': lambda group: group[0][0],
+        'round': lambda group: group[0][1],
+        'pairs': lambda group: str(len(group[1])),
+        'shared %': lambda group: percent(_interval([overlap.shared for overlap in group[1]])),
+        'by chance %': lambda group: percent(_interval([overlap.chance for overlap in group[1]]))},
+        groups.items())
+
+
+def _interval(values: Sequence[float]) -> 'Interval':
+    return analysis.statistics.confidence_interval(values)

@@ -1,0 +1,74 @@
+"""Printing: results go to standard output, notes and progress to standard error. Names in [brackets] are no markup."""
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+
+class _Console(Console):
+    """rich's console, but a closed pipe is an exception, which `lth.cli.command` handles."""
+
+    def on_broken_pipe(self) -> None:
+        """Pass on that nobody reads the output any more."""
+
+        raise BrokenPipeError
+
+
+# Names contain colons (cuda:1), which are not emoji. Files and pipes have no width: 160 columns, so that tables are
+# not folded at 80.
+out = _Console(emoji=False, width=None if sys.stdout.isatty() or 'COLUMNS' in os.environ else 160)
+err = _Console(emoji=False, stderr=True)
+
+
+def print_line(text: str) -> None:
+    """Print a line of the result. It is not wrapped, so that paths can be copied."""
+
+    out.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_text(text: str) -> None:
+    """Print a paragraph of the result, wrapped at the width of the terminal."""
+
+    out.print(text, highlight=False, markup=False)
+
+
+def print_json(value: Any) -> None:
+    """Print the result for programs. Rows (NamedTuples and dataclasses) become objects, paths become strings."""
+
+    print(json.dumps(_plain(value), indent=2))
+
+
+def print_message(text: str) -> None:
+    """Print a line about the work in progress."""
+
+    err.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_note(text: str) -> None:
+    """Print a remark that the user should know, without changing the exit code."""
+
+    print_message(f'Note: {text.rstrip(".")}.')
+
+
+def print_error(text: str) -> None:
+    """Print why the command failed."""
+
+    err.print(Text.assemble(('Error:', 'bold red'), f' {text}'), highlight=False, soft_wrap=True)
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, '_asdict'):
+        value = value._asdict()
+    elif dataclasses.is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(content) for key, content in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_plain, value))
+    return str(value) if isinstance(value, Path) else value

@@ -1,0 +1,121 @@
+"""The table of a run: one row per round, with the rows of its controls below the rounds they belong to."""
+import itertools
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lth import analysis
+from lth.cli.console import print_line, print_text
+from lth.cli.tables import Columns, count, percent, print_table
+
+if TYPE_CHECKING:
+    from lth.analysis.summary_table import RoundSummary
+    from lth.experiments.plan import Plan
+    from lth.runs.folder import Run
+
+Controls = Mapping[str, Sequence['Run']]
+
+
+class _Row(NamedTuple):
+    label: str
+    summary: 'RoundSummary'
+
+
+def print_run(plan: 'Plan', run: 'Run', seeds: Sequence[int], controls: Controls) -> None:
+    """Print the table of a run, what its headings mean, and the run folders. Several draws of a control share rows."""
+
+    rows = _rows(run, seeds, controls)
+    shown = [_BASIC]
+    # A table with controls has no space left for these.
+    if not controls and any(result.connected for row in rows for result in row.summary.results):
+        shown.append(_CONNECTED)
+    shown.append(_GEM if plan.recipe.algorithm.finds == 'gems' else _TICKET)
+    columns = {heading: cell for part in shown for heading, cell in part.columns.items()}
+    print_table(run_caption(run, seeds), columns, rows)
+    print_text(' '.join(part.legend for part in shown))
+    _print_sampled_masks(plan, rows[-1].summary)
+    _print_draws(controls)
+    for folder in itertools.chain([run], *controls.values()):
+        print_line(f'Run folder: {folder.folder}')
+
+
+def run_caption(run: 'Run', seeds: Sequence[int]) -> str:
+    """Model, data set, and what the ± in the table is."""
+
+    pair = f'{run.recipe["model"]["name"]} on {run.recipe["data"]["name"]}'
+    if len(seeds) > 1:
+        return f'{pair}, mean ± 95% interval over {len(seeds)} seeds'
+    return f'{pair}, seed {seeds[0]} (one seed: no interval)'
+
+
+def run_object(run: 'Run', seeds: Sequence[int], controls: Controls | None = None) -> dict[str, Any]:
+    """Return the table for programs. Accuracies and densities are shares in [0, 1]."""
+
+    table = {
+        'run': str(run.folder), 'model': run.recipe['model']['name'], 'dataset': run.recipe['data']['name'],
+        'seeds': list(seeds), 'rounds': _row_objects(analysis.summary_table.summary_rows([run], seeds))}
+    if controls:
+        table['controls'] = {name: _row_objects(analysis.summary_table.control_rows(draws, seeds).values())
+                             for name, draws in controls.items()}
+    return table
+
+
+def _row_objects(rows: 'Iterable[RoundSummary]') -> list[dict[str, Any]]:
+    return list(map(analysis.summary_table.as_dict, rows))
+
+
+class _Part(NamedTuple):
+    columns: Columns[_Row]
+    legend: str
+
+
+_BASIC = _Part({
+    'round': lambda row: row.label,
+    'density %': lambda row: f'{100 * row.summary.density:.2f}',
+    'kept': lambda row: f'{row.summary.kept:,}',
+    'test %': lambda row: percent(row.summary.test_accuracy)},
+    'density %: share of all weights that remain.')
+_CONNECTED = _Part({
+    'inputs': lambda row: _connected(row.summary, 'inputs'),
+    'units': lambda row: _connected(row.summary, 'units')},
+    'inputs, units: number of input pixels and units that are still connected to the output; pixels that are 0 in '
+    'every image do not count.')
+_TICKET = _Part({
+    'early stop': lambda row: count(row.summary.early_stop),
+    'test % at stop': lambda row: percent(row.summary.early_stop_accuracy)},
+    'early stop: iteration with the lowest validation loss, determined after training.')
+_GEM = _Part({}, 'test %: accuracy of the untrained weights above the threshold; in the last round, of the gem itself.')
+
+
+def _rows(run: 'Run', seeds: Sequence[int], controls: Controls) -> list[_Row]:
+    """The rows of the run, each followed by the rows of the controls for the same round."""
+
+    rows = []
+    control_rows = {name: analysis.summary_table.control_rows(draws, seeds) for name, draws in controls.items()}
+    for summary in analysis.summary_table.summary_rows([run], seeds):
+        rows.append(_Row(str(summary.number), summary))
+        rows += [_Row(f'{summary.number} {name}', summaries[summary.number])
+                 for name, summaries in control_rows.items() if summary.number in summaries]
+    return rows
+
+
+def _connected(summary: 'RoundSummary', part: str) -> str:
+    """Mean number of connected inputs or units over the seeds; empty if it is unknown for one of them."""
+
+    counts = [getattr(result.connected, part) for result in summary.results if result.connected]
+    return f'{statistics.mean(counts):,.0f}' if len(counts) == len(summary.results) else ''
+
+
+def _print_sampled_masks(plan: 'Plan', summary: 'RoundSummary') -> None:
+    """Print the accuracy of masks that were sampled from the scores, if the algorithm samples masks."""
+
+    accuracies = [result.drawn_test_accuracy for result in summary.results if result.drawn_test_accuracy is not None]
+    if accuracies:
+        print_text(f'Masks sampled from the scores, mean of {plan.recipe.algorithm.sampled_masks} for each seed: test % '
+                   f'{percent(analysis.statistics.confidence_interval(accuracies))}')
+
+
+def _print_draws(controls: Controls) -> None:
+    draws = max(map(len, controls.values()), default=1)
+    if draws > 1:
+        print_text(f'Controls: the mean over {draws} draws counts as one value per seed.')
