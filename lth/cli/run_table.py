@@ -26,10 +26,13 @@ def print_run(plan: 'Plan', run: 'Run', seeds: Sequence[int], controls: Controls
 
     rows = _rows(run, seeds, controls)
     shown = [_BASIC]
-    # A table with controls has no space left for these.
-    if not controls and any(result.connected for row in rows for result in row.summary.results):
-        shown.append(_CONNECTED)
-    shown.append(_GEM if plan.recipe.algorithm.finds == 'gems' else _TICKET)
+    # A table with controls has no space left for the numbers of connected units.
+    if plan.recipe.algorithm.finds == 'gems':
+        shown.append(_GEM)
+    elif controls or not _has_connected(rows):
+        shown.append(_TICKET)
+    else:
+        shown += [_CONNECTED, _TICKET]
     columns = {heading: cell for part in shown for heading, cell in part.columns.items()}
     print_table(run_caption(run, seeds), columns, rows)
     print_text(' '.join(part.legend for part in shown))
@@ -84,7 +87,7 @@ _TICKET = _Part({
     'early stop': lambda row: count(row.summary.early_stop),
     'test % at stop': lambda row: percent(row.summary.early_stop_accuracy)},
     'early stop: iteration with the lowest validation loss, determined after training.')
-_GEM = _Part({}, 'test %: accuracy of the untrained weights above the threshold; in the last round, of the gem itself.')
+_GEM = _Part({}, 'test %: accuracy of the untrained weights above the threshold; in the last round, of the gem.')
 
 
 def _rows(run: 'Run', seeds: Sequence[int], controls: Controls) -> list[_Row]:
@@ -99,6 +102,10 @@ def _rows(run: 'Run', seeds: Sequence[int], controls: Controls) -> list[_Row]:
     return rows
 
 
+def _has_connected(rows: Sequence[_Row]) -> bool:
+    return any(result.connected for row in rows for result in row.summary.results)
+
+
 def _connected(summary: 'RoundSummary', part: str) -> str:
     """Mean number of connected inputs or units over the seeds; empty if it is unknown for one of them."""
 
@@ -111,7 +118,8 @@ def _print_sampled_masks(plan: 'Plan', summary: 'RoundSummary') -> None:
 
     accuracies = [result.drawn_test_accuracy for result in summary.results if result.drawn_test_accuracy is not None]
     if accuracies:
-        print_text(f'Masks sampled from the scores, mean of {plan.recipe.algorithm.sampled_masks} for each seed: test % '
+        masks = plan.recipe.algorithm.sampled_masks
+        print_text(f'Masks sampled from the scores, mean of {masks} for each seed: test % '
                    f'{percent(analysis.statistics.confidence_interval(accuracies))}')
 
 

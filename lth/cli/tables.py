@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
@@ -33,18 +33,18 @@ def print_list(rows: Sequence[Sequence[str]]) -> None:
     out.print(table)
 
 
-def make_table(caption: str, columns: Columns[Row], rows: Iterable[Row]) -> Table:
-    """Return a table for rich. The first column is left-aligned, the others are right-aligned."""
+def make_table(caption: str, columns: Columns[Row], rows: Iterable[Row]) -> Group:
+    """Return a caption and a table for rich. The first column is left-aligned, the others are right-aligned."""
 
-    table = Table(title=Text(caption, 'bold'), title_justify='left', box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for position, heading in enumerate(columns):
         table.add_column(heading, justify='right' if position else 'left', overflow='fold')
     for row in rows:
         table.add_row(*(Text(cell(row)) for cell in columns.values()))
-    return table
+    return Group(Text(caption, 'bold'), table)
 
 
-def as_comments(table: Table) -> str:
+def as_comments(table: Group) -> str:
     """Return a table as lines of YAML comments."""
 
     text = io.StringIO()
