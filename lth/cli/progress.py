@@ -39,7 +39,8 @@ class ProgressDisplay:
 
     def __exit__(
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._bars.stop()
 
     def message(self, text: str) -> None:
         """Print a line that stays on the screen."""
@@ -111,7 +112,8 @@ class CountDisplay:
 
     def __exit__(
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._bars.stop()
 
     def update(self, done: int, total: int) -> None:
         """Show that `done` of `total` items are done."""

@@ -169,9 +169,9 @@ def test_evaluate_measures_what_was_recorded(lth):
     assert [one['round'] for one in found] == [0, 1]
     assert all(one['test_accuracy'] == one['recorded'] > 0.3 for one in found)
     assert found[1]['layers'] == [
-        {'name': 'dense1.weight', 'kept': 15_360, 'weights': 19_200, 'in_force': None},
-        {'name': 'dense2.weight', 'kept': 24_000, 'weights': 30_000, 'in_force': None},
-        {'name': 'output.weight', 'kept': 900, 'weights': 1_000, 'in_force': None}]
+        {'name': 'dense1.weight', 'kept': 15_360, 'weights': 19_200, 'above_threshold': None},
+        {'name': 'dense2.weight', 'kept': 24_000, 'weights': 30_000, 'above_threshold': None},
+        {'name': 'output.weight', 'kept': 900, 'weights': 1_000, 'above_threshold': None}]
 
 
 @pytest.mark.parametrize(('below', 'count'), [('', 4), ('/seed-1', 2), ('/seed-1/round-01', 1)])
@@ -190,7 +190,7 @@ def test_evaluate_tells_when_files_do_not_give_what_was_recorded(lth, tmp_path):
     header, tensors = tensor_files.read(rounds / 'trained.safetensors')
     tensors['output.bias'] += torch.arange(10) * 100.
     (rounds / 'trained.safetensors').write_bytes(tensor_files.encode(tensors, header))
-    assert 'Note: seed 0, round 1: recorded' in lth('evaluate', 'lenet-300-100-digits').err
+    assert 'Note: seed 0, round 1: the recorded test accuracy is' in lth('evaluate', 'lenet-300-100-digits').err
 
 
 @pytest.mark.parametrize('options', [
@@ -227,7 +227,7 @@ def test_list_shows_names_with_a_summary(lth, kind, name):
     (['find-ticket', 'lenet-300-100', 'minst'], "Unknown data set 'minst', did you mean 'mnist'"),
     ([*QUICK, '--set', 'training.epoch=3'], "training: unknown key 'epoch', did you mean 'length'?"),
     ([*QUICK, '--set', 'trainig.length=3 epochs'], "unknown key 'trainig', did you mean 'training'?"),
-    ([*QUICK, '--set', 'training'], 'write it as key=value'),
+    ([*QUICK, '--set', 'training'], 'write it as KEY=VALUE'),
     ([*QUICK, '--set', 'training.length=[1'], 'not valid YAML'),
     ([*QUICK, '--set', 'training.batch_size=many'], "it is 'many'"),
     ([*QUICK, '--set', 'algorithm.rates.dense=1.5'], 'less than 1; it is 1.5'),
@@ -258,8 +258,8 @@ def test_list_shows_names_with_a_summary(lth, kind, name):
     ([*QUICK, '--run', 'x' * 300], 'File name too long'),
     ([*QUICK, '--recipe', 'x' * 300], 'File name too long'),
     ([*QUICK, '-b', '1294', '-e', '1', '-l', '1e30'], 'no longer a finite number at iteration'),
-    ([*QUICK, '--seeds', 'one'], "--seeds: cannot read 'one'"),
-    ([*QUICK, '--seeds', '4-2'], "--seeds: cannot read '4-2'"),
+    ([*QUICK, '--seeds', 'one'], "--seeds: 'one' is not a list of numbers"),
+    ([*QUICK, '--seeds', '4-2'], "--seeds: '4-2' is not a list of numbers"),
     ([*QUICK, '--device', 'tpu'], "Unknown device 'tpu'"),
     ([*QUICK, '--set', 'algorithm.keep_out=[shortcuts]'], "no layer matches 'shortcuts'"),
     ([*QUICK, '-l', '1e30', '--set', 'training.optimizer.name=adam'], 'no longer a finite number at iteration'),
@@ -363,7 +363,7 @@ def test_output_that_cannot_be_written_is_an_error():
     with open('/dev/full', 'w', encoding='utf-8') as full:
         listing = subprocess.run([sys.executable, '-m', 'lth', 'list', 'models', '--json'], stdout=full,
                                  stderr=subprocess.PIPE, text=True, check=False)
-    assert listing.returncode == 2
+    assert listing.returncode == 3
     assert 'No space left on device' in listing.stderr
 
 

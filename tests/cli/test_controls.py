@@ -63,7 +63,7 @@ def test_draws_of_a_control_are_runs_of_their_own_and_a_seed_counts_by_its_mean_
     lth(*drawn, '1')
     first = contents(BESIDE / 'reinit')
     result = lth(*drawn, '3')
-    assert result.code == 0 and 'Controls: each seed counts by its mean over 3 draws.' in result.out
+    assert result.code == 0 and 'Controls: the mean over 3 draws counts as one value per seed.' in result.out
     assert 'Control: reinit, draw 3 of 3' in result.err
     assert sorted(path.name for path in BESIDE.iterdir()) == ['reinit', 'reinit-2', 'reinit-3']
     assert contents(BESIDE / 'reinit') == first
@@ -83,7 +83,7 @@ def test_a_search_without_controls_shows_none(lth):
 
 def test_a_dry_run_tells_which_controls_would_follow(lth, tmp_path):
     result = lth(*CONTROLLED, '--dry-run')
-    assert 'Then as many pruned rounds of each control: reinit, shuffle-mask, permute-mask.' in result.err
+    assert 'Then the same rounds are trained as controls: reinit, shuffle-mask, permute-mask.' in result.err
     assert not list(tmp_path.iterdir())
 
 

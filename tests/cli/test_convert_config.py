@@ -32,7 +32,7 @@ def test_the_published_sample_is_shown_as_the_published_recipe(lth, written, tmp
 
 def test_what_is_printed_is_a_recipe_that_can_be_given_back(lth, written, tmp_path):
     (tmp_path / 'mine.yaml').write_text(lth('convert-config', written(data='/pictures')).out)
-    assert '# --seeds 42; pictures in /pictures' in (tmp_path / 'mine.yaml').read_text()
+    assert '# --seeds 42; images in /pictures' in (tmp_path / 'mine.yaml').read_text()
     command = ('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--recipe', 'mine.yaml', '--dry-run', '--json')
     result = lth(*command)
     assert result.code == 0, result.err
@@ -51,7 +51,7 @@ def test_a_recipe_that_cannot_be_carried_out_is_shown_as_converted_and_says_why(
     recipe = yaml.safe_load(result.out)
     assert result.code == 0
     assert recipe['algorithm']['rewind'] == '5000 iterations' and 'validation' not in recipe['data']
-    assert 'Note: this recipe cannot be carried out as it is: algorithm.rewind: 5000 iterations' in result.err
+    assert 'Note: this recipe cannot be run without changes: algorithm.rewind: 5000 iterations' in result.err
 
 
 @pytest.mark.parametrize(('text', 'says'), [

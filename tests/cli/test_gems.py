@@ -24,7 +24,7 @@ def test_a_dry_run_tells_the_exact_count_after_every_event_and_the_percent_kept_
     counts = counted(lth, '--sparsity', '0.59')
     assert (len(counts), counts[0], counts[-1]) == (30, 268_336, 1_580)
     told = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--dry-run').err
-    assert 'Keeps 0.5888% of 268,336 weights: 1,580, after 29 freeze events.' in ' '.join(told.split())
+    assert 'Keeps 1,580 of 268,336 weights (0.5888%), after 29 freeze events.' in ' '.join(told.split())
     assert not list(tmp_path.iterdir())
 
 
@@ -210,12 +210,12 @@ def test_other_algorithms_finetune_as_gem_miner_does_for_the_pair(lth):
 @pytest.mark.parametrize(('options', 'says'), [
     (('lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', 'edgepop'), "did you mean 'edge-popup'"),
     (('lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', 'gem-finder'), "did you mean 'gem-miner'"),
-    (('lenet-300-100', '--sparsity', '5'), 'Name a MODEL and a DATASET'),
+    (('lenet-300-100', '--sparsity', '5'), 'Give a MODEL and a DATASET'),
     (('lenet-300-100', 'digits', '--sparsity', '0.001', '--algorithm', 'edge-popup'),
      'the 3 layers, such as dense1.weight, needs one: give a density of at least 6e-05 (--sparsity 0.006)'),
     (('--config', 'nowhere.yml'), 'Cannot read nowhere.yml'), (('--config', 'list.yml'), 'list.yml'),
     (('--config', 'broken.yml'), 'not valid YAML'), (('--config', 'slip.yml'), "did you mean 'lmbda'"),
-    (('--config', 'fine.yml', '--algorithm', 'snip'), '--config says the algorithm'),
+    (('--config', 'fine.yml', '--algorithm', 'snip'), 'The file of --config sets the algorithm'),
     (('--config', 'imp.yml', '--sparsity', '5'), 'imp.yml is for magnitude, which prunes in rounds'),
     (('lenet-300-100', 'digits', '--sparsity', '0.00005'), 'keeps 0 of 50200 weights'),
     (('lenet-300-100', 'digits', '--sparsity', '5', '-e', '4', '--algorithm', 'global-edge-popup', '--set',
@@ -251,7 +251,7 @@ def test_rare_gems_settings_are_searched_by_with_our_options_on_top(lth):
     result = lth('find-gem', '--config', 'theirs.yml', '--dry-run', '--json')
     assert result.code == 0, result.err
     outline = json.loads(result.out)
-    assert outline['rounds'][-1]['kept'] == 1_580 and 'Keeps 0.5888% of 268,336 weights: 1,580' in result.err
+    assert outline['rounds'][-1]['kept'] == 1_580 and 'Keeps 1,580 of 268,336 weights (0.5888%)' in result.err
     over = json.loads(lth(
         'find-gem', 'lenet-300-100', 'digits', '--config', 'theirs.yml', '--sparsity', '5', '-e', '12',
         '--set', 'algorithm.penalty=0', '--dry-run', '--json').out)
@@ -276,18 +276,18 @@ def test_evaluate_shows_scores_the_mask_in_force_and_the_gem_before_and_after_fi
     assert lth('finetune', 'gem', '-e', '20').code == 0
     shown = json.loads(lth('evaluate', 'gem', '--json').out)
     first, last = shown['evaluations'][0], shown['evaluations'][-1]
-    assert first['scores']['active'] == first['kept'] > first['scores']['in_force'] > 0
-    assert sum(layer['in_force'] for layer in first['layers']) == first['scores']['in_force']
-    assert last['scores']['in_force'] == last['kept'] == last['scores']['active']
+    assert first['scores']['active'] == first['kept'] > first['scores']['above_threshold'] > 0
+    assert sum(layer['above_threshold'] for layer in first['layers']) == first['scores']['above_threshold']
+    assert last['scores']['above_threshold'] == last['kept'] == last['scores']['active']
     spread = [first['scores'][name] for name in ('least', 'lower', 'median', 'upper', 'largest')]
     assert spread == sorted(spread) and 0 <= spread[0] and spread[-1] <= 1
     scores, mask = (load_file(f'runs/gem/seed-0/round-00/{name}.safetensors') for name in ('scores', 'mask'))
-    assert first['scores']['in_force'] == sum(int((scores[name] > 0.5).sum()) for name in mask)
+    assert first['scores']['above_threshold'] == sum(int((scores[name] > 0.5).sum()) for name in mask)
     after = shown['finetuned'][0]
     assert after['run'] == 'runs/gem-finetuned'
     assert after['evaluations'][0]['test_accuracy'] > last['test_accuracy']
     text = lth('evaluate', 'gem').out
-    assert 'before and after finetuning' in text and 'in force' in text and 'runs/gem-finetuned' in text
+    assert 'before and after finetuning' in text and 'above threshold' in text and 'runs/gem-finetuned' in text
     assert 'Scores' not in lth('evaluate', 'gem-finetuned').out
 
 
@@ -397,7 +397,7 @@ def test_a_supermask_shows_the_accuracy_of_drawn_masks_beside_that_of_the_gem(lt
     before, last = json.loads(lth(*command, '--json').out)['rounds']
     drawn = last['seeds'][0]['drawn_test_accuracy']
     assert before['seeds'][0]['drawn_test_accuracy'] is None and 0 < drawn < 1
-    assert f'Masks drawn from the scores, mean of 10 for each seed: test % {100 * drawn:.2f}' in result.out
+    assert f'Masks sampled from the scores, mean of 10 for each seed: test % {100 * drawn:.2f}' in result.out
     scores = [one['scores']['drawn'] for one in json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']]
     assert scores == [None, drawn]
     whole = Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes()

@@ -161,7 +161,7 @@ def test_a_search_that_collapses_is_left_out_and_named_and_the_others_are_done(l
     recipe.write_text(recipe.read_text().replace('shrink_every: 1 epoch', 'shrink_every: null'))
     result = lth('sanity-check', 'gem/seed-0/round-05', '-e', '1', '--checks', 'half-data,reinit')
     assert result.code == 0, result.err
-    assert 'half-data: searching came to nothing, so half-data is left out' in ' '.join(result.err.split())
+    assert 'half-data: searching failed, so the check half-data is left out' in ' '.join(result.err.split())
     report = json.loads(next(Path('runs').glob('gem-checks*/checks.json')).read_text())
     assert [one['check'] for one in report['checks']] == ['reinit']
 
