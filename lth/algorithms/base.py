@@ -23,7 +23,8 @@ class Algorithm:
     settings: type[AlgorithmSettings]
     generator: Callable[..., Iterator[Round]]
 
-    def find(self, task: Task, settings: Any, past: Sequence[Round], *, source: Sequence[Round] = ()) -> Iterator[Round]:
+    def find(
+            self, task: Task, settings: Any, past: Sequence[Round], *, source: Sequence[Round] = ()) -> Iterator[Round]:
         """The rounds after those of `past`. `source`: the rounds of the source run that the settings' `source_rounds`
         lists, for algorithms that need one.
         """

@@ -1,7 +1,7 @@
 """Iterative magnitude pruning with rewinding (Frankle & Carbin 2019, section 2; rewinding: Frankle et al. 2019).
 
-Train, prune the smallest weights that survive, set everything back to the rewind point, and repeat. Every round starts
-with a fresh optimizer at the rewind iteration, round 0 too, so the dense network and the tickets are trained alike.
+Train, prune the smallest remaining weights, rewind all others to the rewind point, and repeat. Every round starts with
+a new optimizer at the rewind iteration, also round 0, so that the dense network and the tickets are trained alike.
 """
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ Retrain = Literal['weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 
 
 
 class Rates(Section):
-    """The share of survivors that goes in a round, for each kind of layer."""
+    """The share of the remaining weights that a round prunes, for each kind of layer."""
 
     convolution: Rate
     dense: Rate
@@ -38,7 +38,9 @@ class Rates(Section):
 
 
 class Settings(AlgorithmSettings):
-    """`rounds` counts prunings: rounds 0 … N. One rate for all is a number; `global` ranks all layers together."""
+    """`rounds` is the number N of prunings, so that the run has rounds 0 … N. `rates` is one number for all layers, or
+    one for each kind of layer. The scope `global` ranks the weights of all layers together.
+    """
 
     name: Literal['magnitude']
     rounds: int = Field(20, ge=0)
@@ -52,23 +54,20 @@ class Settings(AlgorithmSettings):
     shots: Literal['iterative', 'one-shot'] = 'iterative'
 
     @pydantic.model_validator(mode='after')
-    def _fit_together(self) -> 'Settings':
+    def _settings_are_compatible(self) -> 'Settings':
         if self.scope == 'global' and isinstance(self.rates, Rates):
             raise ValueError('global pruning ranks all layers together: give one number as rates, such as `rates: 0.2`')
         if self.shots == 'one-shot' and self.retrain == 'strategy-2':
-            raise ValueError('one-shot prunes the dense network only, so no training is carried on: '
-                             'leave out shots or retrain')
-        if self.mask_1_action != 'rewind' and not self._goes_back:
-            raise ValueError(f'mask_1_action {self.mask_1_action} starts kept weights from the rewind point, but with '
-                             f'retrain {self.retrain} they never go back to one: leave out mask_1_action or retrain')
+            raise ValueError('one-shot prunes only the dense network, but strategy-2 continues the training of pruned '
+                             'networks: leave out shots or retrain')
+        if self.mask_1_action != 'rewind' and self.retrain not in ('weight-rewinding', 'strategy-2'):
+            raise ValueError(f'mask_1_action {self.mask_1_action} changes rewound weights, but with retrain '
+                             f'{self.retrain} weights are never rewound: leave out mask_1_action or retrain')
         if self.mask_0_action == 'toward-zero-all' and self.retrain != 'weight-rewinding':
             raise ValueError(f'mask_0_action toward-zero-all sets kept weights to 0, but with retrain {self.retrain} '
-                             'they carry on: take mask_0_action toward-zero, or leave out retrain')
+                             'kept weights continue from their trained values: use mask_0_action toward-zero, or leave '
+                             'out retrain')
         return self
-
-    @property
-    def _goes_back(self) -> bool:
-        return self.retrain in ('weight-rewinding', 'strategy-2')
 
     @property
     def alters_weights(self) -> bool:
@@ -99,24 +98,26 @@ class Settings(AlgorithmSettings):
 
         return {'criterion': 'small-final'} if self.criterion == 'magnitude' else super().inverted()
 
-    def carries_on(self, number: int) -> bool:
-        """Whether a round trains on from trained weights instead of going back."""
+    def continues_training(self, number: int) -> bool:
+        """Whether a round starts from trained weights instead of rewound ones."""
 
         return self.retrain != 'weight-rewinding' and not (self.retrain == 'strategy-2' and number == self.rounds)
 
     def training_for_round(self, number: int, training: TrainingSettings, steps_per_epoch: int) -> TrainingSettings:
-        """As the recipe says, by the whole schedule; after fine-tuning's prunes at the schedule's last rate."""
+        """The recipe's training; for fine-tuning after a pruning, with the last learning rate of the schedule."""
 
         if number == 0 or self.retrain != 'fine-tuning':
             return training
         rate = float(learning_rates(training, steps_per_epoch)[-1])
         optimizer = training.optimizer.model_copy(update={'learning_rate': rate})
-        level = {'optimizer': optimizer, 'schedule': Constant(name='constant'), 'warmup': Duration(0, 'iterations')}
-        return training.model_copy(update=level)
+        constant = {'optimizer': optimizer, 'schedule': Constant(name='constant'), 'warmup': Duration(0, 'iterations')}
+        return training.model_copy(update=constant)
 
 
 def layer_counts(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
-    """The exact kept counts of rounds 0 … N: of each prunable layer, or of all as one when ranked globally."""
+    """The exact numbers of kept weights in rounds 0 … N: of each prunable layer, or of all layers if they are ranked
+    together.
+    """
 
     slots, rate_of = layout.prunable_slots, settings.rates
     sizes = (layout.prunable_count,) if settings.scope == 'global' else tuple(slot.size for slot in slots)
@@ -137,14 +138,16 @@ def find_ticket(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
         if dense is None or last is None:
             dense = last = _dense_round(task, settings)
         else:
-            ticket = _pruned(task, settings, number, counts[number], dense, last)
-            retraining = settings.training_for_round(number, task.training, task.steps_per_epoch)
-            last = Round(number, ticket, train_ticket(replace(task, training=retraining), ticket))
+            ticket = _pruned_ticket(task, settings, number, counts[number], dense, last)
+            training = settings.training_for_round(number, task.training, task.steps_per_epoch)
+            last = Round(number, ticket, train_ticket(replace(task, training=training), ticket))
         yield last
 
 
 def _dense_round(task: Task, settings: Settings) -> Round:
-    """Round 0: the dense network trained up to the rewind point, its ticket, and on from there as every round is."""
+    """Round 0: the dense network is trained to the rewind point, which is its ticket, and from there with a new
+    optimizer, as in every round.
+    """
 
     start, iteration = dense_ticket(task), settings.rewind.steps(task.steps_per_epoch)
     if iteration == 0:
@@ -155,24 +158,27 @@ def _dense_round(task: Task, settings: Settings) -> Round:
     return Round(0, ticket, replace(trained, history=(*before.history, *trained.history[1:])))
 
 
-def _pruned(task: Task, settings: Settings, number: int, counts: tuple[int, ...], dense: Round, last: Round) -> Ticket:
-    """The ticket of a round: the mask cut from trained weights, the weights sent back to where they start from."""
+def _pruned_ticket(
+        task: Task, settings: Settings, number: int, counts: tuple[int, ...], dense: Round, last: Round) -> Ticket:
+    """The ticket of a round: a mask selected by the trained weights, and the weights from which the round starts."""
 
-    source = dense if settings.shots == 'one-shot' else last
-    carried_on = settings.carries_on(number)
-    start, prunable = source.trained if carried_on else dense.ticket, task.network.layout.prunable_count
-    # Where training is carried on, what it set out with was the rewind point.
-    begun = source if settings.retrain == 'weight-rewinding' else dense
-    trained = TrainedRound(begun.ticket.weights[:, :prunable], source.trained.weights[:, :prunable],
-                      dense.ticket.weights[:, :prunable], source.ticket.mask, number)
+    parent = dense if settings.shots == 'one-shot' else last
+    continues = settings.continues_training(number)
+    start, prunable = parent.trained if continues else dense.ticket, task.network.layout.prunable_count
+    # Training that continues over several rounds started at the rewind point.
+    origin = parent if settings.retrain == 'weight-rewinding' else dense
+    trained = TrainedRound(
+        origin.ticket.weights[:, :prunable], parent.trained.weights[:, :prunable], dense.ticket.weights[:, :prunable],
+        parent.ticket.mask, number)
     mask = prune_mask(task, trained, CRITERIA.find(settings.criterion), counts)
-    mask_1 = _carried_on if carried_on else MASK_ACTIONS.mask_1.find(settings.mask_1_action)
+    mask_1 = _trained_values if continues else MASK_ACTIONS.mask_1.find(settings.mask_1_action)
+    mask_0 = MASK_ACTIONS.mask_0.find(settings.mask_0_action)
     weights = start.weights.clone()
-    weights[:, :prunable] = apply_mask_actions(task, trained, mask, mask_1, MASK_ACTIONS.mask_0.find(settings.mask_0_action))
+    weights[:, :prunable] = apply_mask_actions(task, trained, mask, mask_1, mask_0)
     return Ticket(mask, weights, start.buffers, dense.ticket.iteration)
 
 
-def _carried_on(change: LayerSurvivors) -> Tensor:
-    """What stands for a mask-1 action where trained weights are trained on."""
+def _trained_values(layer: LayerSurvivors) -> Tensor:
+    """The mask-1 action of rounds that continue training."""
 
-    return change.final
+    return layer.final

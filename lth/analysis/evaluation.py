@@ -161,7 +161,7 @@ def _scores(plan: Plan, task: Task, found: Round) -> ScoreSummary | None:
     least, lower, median, upper, largest = (
         ranked[round((len(ranked) - 1) * part)] for part in (0, 0.25, 0.5, 0.75, 1))
     settings, drawn = plan.recipe.algorithm, None
-    if found.search.drawn and settings.sampled_masks:
+    if found.search.sampled_accuracy and settings.sampled_masks:
         (drawn,) = settings.sampled_accuracy(task, found.search.scores)
     return ScoreSummary(len(ranked), int(_in_force(plan, found).sum()), least, lower, median, upper, largest,
                   int((active == 0).sum()), drawn)

@@ -1,1 +1,1 @@
-"""Masks and tickets: criteria, mask actions, layer densities, controls, and what a mask leaves of a network."""
+"""Masks, pruning, tickets and controls, as functions on tensors."""

@@ -1,14 +1,15 @@
-"""Controls of a ticket or gem: the same with one respect changed, each proving what it changed.
+"""Controls: a ticket or gem with one property changed, and claims about the change that are verified each time.
 
-A control is a function (task, origin, ticket, draw) -> ticket, where `origin` is the dense network that the ticket was
-cut from and `draw` the numbers that tell its random draws from others of the seed, with the claims it makes (Frankle &
-Carbin 2019, section 4; Su et al. 2020; Frankle et al. 2021). A new one is a function here with its name, claims and
-words above it.
+A control is a function (task, origin, ticket, draw) -> ticket. `origin` is the dense network from which the ticket was
+pruned, `draw` the numbers that make its random numbers different from others of the seed (Frankle & Carbin 2019,
+section 4; Su et al. 2020; Frankle et al. 2021). To add a control, write a function here with `@CONTROLS.register(name,
+claims=[...])` above it.
 """
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+import scipy
 import torch
 from torch import Tensor
 
@@ -27,9 +28,9 @@ Draw = Sequence[int]
 Change = Callable[[Task, Ticket, Ticket, Draw], Ticket]
 Claim = Literal['mask kept', 'layer counts kept', 'count kept', 'mask differs', 'weights differ', 'values kept',
                 'same distribution', 'all kept', 'weights kept']
-# A chance in a million that weights of one distribution are taken for those of two.
-_UNLIKELY = 1e-6
-# Not controls themselves, but what tickets and controls are compared with.
+# The probability that a test wrongly finds that two samples have different distributions: one in a million.
+_SIGNIFICANCE = 1e-6
+# Registered like controls, but they are what tickets and controls are compared with.
 STANDARDS = ('original', 'dense')
 
 
@@ -48,12 +49,13 @@ class Control:
 
 
 class TicketDifference(NamedTuple):
-    """What really changed in one seed: found by comparing, never by trusting.
+    """The differences between two tickets of one seed, measured by comparison.
 
-    `kept_before` and `kept` count the weights of the two masks. `positions` counts weights that were kept and are not
-    any more, `weights` and `signs` those kept in both that differ; `values_kept`: the same numbers in each layer,
-    perhaps elsewhere; `distribution`: the p-value that a layer's new weights are of another distribution than the dense
-    network's layer (Kolmogorov-Smirnov, times layers); `emptied`: layers without a weight.
+    `kept_before` and `kept` are the numbers of weights in the two masks, `positions` the number of weights that are
+    only in the first. Of the weights in both masks, `weights` differ in value and `signs` in sign. `values_kept`:
+    whether each layer holds the same values, in any order. `distribution`: p-value of a Kolmogorov-Smirnov test that
+    the new weights of a layer have the distribution of the dense network's layer, the smallest of all layers, times
+    their number. `emptied`: names of the layers without weights.
     """
 
     kept_before: int
@@ -86,7 +88,7 @@ CONTROLS = Controls('control')
 
 
 def available_controls() -> dict[str, str]:
-    """Every control that a ticket can be compared with, and what it does."""
+    """All controls with which a ticket can be compared: name -> summary."""
 
     return {name: CONTROLS.find(name).summary for name in CONTROLS.names() if name not in STANDARDS}
 
@@ -104,43 +106,46 @@ def control_obstacle(name: str, settings: AlgorithmSettings, network: Network) -
 
 
 def apply_control(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw = ()) -> Ticket:
-    """The changed ticket of every seed; an LthError if the change is not what the control claims."""
+    """The changed tickets of all seeds; an LthError if a claim of the control is not true of the result."""
 
-    chosen = CONTROLS.find(name)
-    changed = chosen.change(task, origin, ticket, draw)
-    for seed, one in zip(task.seeds, compare_tickets(task.network.layout, origin, ticket, changed), strict=True):
-        for claim in chosen.claims:
-            if not _claim_holds(claim, one, task.network.layout, drawn_here=ticket.iteration == 0):
-                raise LthError(f'The control {name} would prove nothing of seed {seed}, since its claim "{claim}" does '
-                               f'not hold: {_describe_difference(one)}. Leave it out, or take a sparser ticket.')
+    control = CONTROLS.find(name)
+    changed = control.change(task, origin, ticket, draw)
+    differences = compare_tickets(task.network.layout, origin, ticket, changed)
+    for seed, difference in zip(task.seeds, differences, strict=True):
+        for claim in control.claims:
+            if not _claim_holds(claim, difference, task.network.layout, at_start=ticket.iteration == 0):
+                raise LthError(
+                    f'The control {name} cannot be used for seed {seed}, because its claim "{claim}" is not true: '
+                    f'{difference.positions} positions, {difference.weights} weights and {difference.signs} signs '
+                    f'differ, and {difference.kept} weights are kept. Leave the control out, or use a sparser ticket.')
     return changed
 
 
 def compare_tickets(layout: Layout, origin: Ticket, before: Ticket, after: Ticket) -> list[TicketDifference]:
-    """What differs between two tickets of the same seeds, one of them a change of the other."""
+    """The differences between two tickets of the same seeds, one for each seed."""
 
-    return [_compare_rows(layout, *(part[row] for part in (
+    return [_compare_rows(layout, *(tensor[row] for tensor in (
         origin.weights, before.mask, before.weights, after.mask, after.weights))) for row in range(len(before.mask))]
 
 
 @CONTROLS.register('original', claims=['mask kept', 'weights kept'], within_mask=True)
 def original(_task: Task, _origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
-    """Nothing is changed."""
+    """The unchanged ticket."""
 
     return ticket
 
 
 @CONTROLS.register('reinit', 'reinitialize', claims=['mask kept', 'weights differ', 'same distribution'])
 def reinit(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
-    """The same mask, weights drawn anew by the same initializer."""
+    """The same mask; weights re-initialized by the same initializer."""
 
-    drawn = dense_ticket(replace(task, seeds=tuple(rng.derive_seed(seed, 'reinit', *draw) for seed in task.seeds)))
-    return mask_ticket(drawn, ticket.mask)
+    seeds = tuple(rng.derive_seed(seed, 'reinit', *draw) for seed in task.seeds)
+    return mask_ticket(dense_ticket(replace(task, seeds=seeds)), ticket.mask)
 
 
 @CONTROLS.register('shuffle-mask', 'random-layer', claims=['layer counts kept', 'mask differs'])
 def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
-    """The mask shuffled within each layer, the weights as they were drawn there."""
+    """The mask shuffled within each layer; weights of the rewind point at the new positions."""
 
     rows = [torch.cat([
         rng.shuffle(mask[slot.start:slot.stop], rng.generator(seed, 'shuffle-mask', *draw, slot.start))
@@ -150,7 +155,7 @@ def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Tick
 
 @CONTROLS.register('permute-mask', 'random-global', claims=['count kept', 'mask differs'])
 def permute_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
-    """The mask permuted over the whole network, the weights as they were drawn there."""
+    """The mask shuffled over the whole network; weights of the rewind point at the new positions."""
 
     rows = [rng.shuffle(mask, rng.generator(seed, 'permute-mask', *draw))
             for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
@@ -159,7 +164,7 @@ def permute_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Tick
 
 @CONTROLS.register('shuffle-weights', claims=['mask kept', 'weights differ', 'values kept'], within_mask=True)
 def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
-    """The same mask, its weights shuffled within each layer."""
+    """The same mask; weights shuffled within each layer."""
 
     weights = ticket.weights.clone()
     for row, seed in enumerate(task.seeds):
@@ -171,71 +176,78 @@ def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> 
 
 @CONTROLS.register('smart-ratio', claims=['count kept', 'mask differs'], layer_counts=layer_densities.smart_ratio)
 def smart_ratio(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
-    """A random mask of the same count, spread over layers by smart ratio, the weights as they were drawn there."""
+    """A random mask with as many weights, distributed over the layers by smart ratio; weights of the rewind point."""
 
-    return _random(task, origin, ticket, draw, layer_densities.smart_ratio)
+    return _randomly_masked(task, origin, ticket, draw, layer_densities.smart_ratio)
 
 
 @CONTROLS.register('erk', claims=['count kept', 'mask differs'], layer_counts=layer_densities.erk)
 def erk(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
-    """A random mask of the same count, spread over layers by ERK, the weights as they were drawn there."""
+    """A random mask with as many weights, distributed over the layers by ERK; weights of the rewind point."""
 
-    return _random(task, origin, ticket, draw, layer_densities.erk)
+    return _randomly_masked(task, origin, ticket, draw, layer_densities.erk)
 
 
 @CONTROLS.register('dense', claims=['all kept'])
 def dense(_task: Task, origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
-    """All weights as they were drawn: the dense network, trained in the same way."""
+    """The dense network, trained in the same way."""
 
     return mask_ticket(origin, torch.ones_like(ticket.mask))
 
 
-def _random(task: Task, origin: Ticket, ticket: Ticket, draw: Draw, spread: LayerCounts) -> Ticket:
+def _randomly_masked(task: Task, origin: Ticket, ticket: Ticket, draw: Draw, layer_counts: LayerCounts) -> Ticket:
+    """The dense network under random masks with as many weights as the ticket's, distributed by `layer_counts`."""
+
     slots, rows = task.network.layout.prunable_slots, []
+    sizes = [slot.size for slot in slots]
     for mask, seed in zip(ticket.mask, task.seeds, strict=True):
-        counts = spread(slots, int(mask.sum()))
-        rows.append(masks.random_mask([slot.size for slot in slots], counts, seeds=[rng.derive_seed(seed, 'control', *draw)]))
+        counts = layer_counts(slots, int(mask.sum()))
+        rows.append(masks.random_mask(sizes, counts, seeds=[rng.derive_seed(seed, 'control', *draw)]))
     return mask_ticket(origin, torch.cat(rows).to(ticket.mask.device))
 
 
 def _compare_rows(
         layout: Layout, origin: Tensor, mask: Tensor, weights: Tensor, new_mask: Tensor, new_weights: Tensor,
 ) -> TicketDifference:
-    count = len(mask)
-    both, layers = mask & new_mask, layout.prunable_slots
-    old, new = weights[:count], new_weights[:count]
-    parts = [slice(slot.start, slot.stop) for slot in layers]
-    values = [torch.equal(old[part][mask[part]].sort().values, new[part][new_mask[part]].sort().values)
-              for part in parts]
+    """The differences in one replicate: masks (P,), weights (N,)."""
+
+    old, new, both = weights[:len(mask)], new_weights[:len(mask)], mask & new_mask
+    parts = {slot.name: slice(slot.start, slot.stop) for slot in layout.prunable_slots}
+    p_values = [_distribution_p_value(new[part][new_mask[part]], origin[part]) for part in parts.values()]
     return TicketDifference(
-        int(mask.sum()), int(new_mask.sum()), all(int(mask[part].sum()) == int(new_mask[part].sum()) for part in parts),
-        int((mask & ~new_mask).sum()), int((old != new)[both].sum()), int((old.sign() != new.sign())[both].sum()),
-        all(values), min(1., len(parts) * min(_distribution_p_value(new[part][new_mask[part]], origin[part]) for part in parts)),
-        tuple(slot.name for slot, part in zip(layers, parts, strict=True) if not new_mask[part].any()))
+        kept_before=int(mask.sum()), kept=int(new_mask.sum()),
+        layer_counts_kept=all(int(mask[part].sum()) == int(new_mask[part].sum()) for part in parts.values()),
+        positions=int((mask & ~new_mask).sum()), weights=int((old != new)[both].sum()),
+        signs=int((old.sign() != new.sign())[both].sum()),
+        values_kept=all(_same_values(old[part][mask[part]], new[part][new_mask[part]]) for part in parts.values()),
+        distribution=min(1., len(parts) * min(p_values)),
+        emptied=tuple(name for name, part in parts.items() if not new_mask[part].any()))
+
+
+def _same_values(one: Tensor, other: Tensor) -> bool:
+    """Whether two vectors hold the same values in any order."""
+
+    return torch.equal(one.sort().values, other.sort().values)
 
 
 def _distribution_p_value(sample: Tensor, layer: Tensor) -> float:
-    """The p-value that a sample is of another distribution than the weights of a layer."""
+    """The p-value of a Kolmogorov-Smirnov test that a sample has the distribution of the weights of a layer."""
 
-    # 1 s to import, which most runs do without.
-    from scipy import stats  # pylint: disable=import-outside-toplevel
     if sample.numel() == 0:
         return 1.
-    return float(stats.ks_2samp(sample.cpu().numpy(), layer.cpu().numpy(), method='asymp').pvalue)
+    return float(scipy.stats.ks_2samp(sample.cpu().numpy(), layer.cpu().numpy(), method='asymp').pvalue)
 
 
-def _claim_holds(claim: Claim, found: TicketDifference, layout: Layout, *, drawn_here: bool) -> bool:
-    """Whether a claim is true. At a later rewind point the dense network's weights are no draw to compare with."""
+def _claim_holds(claim: Claim, difference: TicketDifference, layout: Layout, *, at_start: bool) -> bool:
+    """Whether a claim is true. The distributions are compared only `at_start`, as at a later rewind point the weights
+    of the dense network are trained.
+    """
 
-    same_count = found.kept == found.kept_before
+    same_count = difference.kept == difference.kept_before
     return {
-        'mask kept': found.positions == 0 and same_count, 'mask differs': found.positions > 0,
-        'layer counts kept': found.layer_counts_kept, 'count kept': same_count,
-        'weights differ': found.weights > 0, 'weights kept': found.weights == 0, 'values kept': found.values_kept,
-        'same distribution': not drawn_here or found.distribution > _UNLIKELY,
-        'all kept': found.kept == layout.prunable_count}[claim]
-
-
-def _describe_difference(found: TicketDifference) -> str:
-    return (f'{found.positions} positions, {found.weights} weights and {found.signs} signs differ; {found.kept} '
-            'weights are kept')
+        'mask kept': difference.positions == 0 and same_count, 'mask differs': difference.positions > 0,
+        'layer counts kept': difference.layer_counts_kept, 'count kept': same_count,
+        'weights differ': difference.weights > 0, 'weights kept': difference.weights == 0,
+        'values kept': difference.values_kept,
+        'same distribution': not at_start or difference.distribution > _SIGNIFICANCE,
+        'all kept': difference.kept == layout.prunable_count}[claim]

@@ -1,7 +1,8 @@
-"""Mask criteria of Zhou et al. 2019 (section 3): (initial, final, choice) -> scores; the higher score is kept.
+"""Mask criteria of Zhou et al. 2019 (section 3): (initial, final, context) -> scores; the higher score is kept.
 
-Weights are the survivors of one layer, or of all if they are ranked together: w_i as training set out with them, w_f as
-it left them, (n,) each. Ties are settled elsewhere. A new criterion is a function here with its name above it.
+The weights are the remaining ones of one layer, or of all layers if they are ranked together: w_i before training, w_f
+after training, (n,) each. Equal scores are decided elsewhere. To add a criterion, write a function here with
+`@CRITERIA.register(name)` above it.
 """
 import bisect
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from lth.registry.registry import Registry
 
 @dataclass(frozen=True)
 class CriterionContext:
-    """What the scores are for: `count` of the weights stay. `random` is for criteria that draw."""
+    """`count` is the number of weights that will be kept; `random` supplies random numbers of the seed."""
 
     count: int
     random: torch.Generator
@@ -24,98 +25,98 @@ class CriterionContext:
 
 Criterion = Callable[[Tensor, Tensor, CriterionContext], Tensor]
 CRITERIA: Registry[Criterion] = Registry('criterion')
-# Stands for 0 where α is a ratio, so that it ranks by one term what the other cannot; smaller than any weight, and yet
-# far from where float32 ends.
-_LEAST = 1e-30
+# Replaces 0 in the ratio α, so that one term can rank weights where the other is 0 everywhere. Smaller than any weight,
+# but far above the smallest float32.
+_EPSILON = 1e-30
 
 
 @CRITERIA.register('magnitude', 'large-final')
-def magnitude(_initial: Tensor, final: Tensor, _choice: CriterionContext) -> Tensor:
-    """|w_f|: the criterion of Frankle & Carbin 2019."""
+def magnitude(_initial: Tensor, final: Tensor, _context: CriterionContext) -> Tensor:
+    """|w_f|: large after training (Frankle & Carbin 2019)."""
 
     return final.abs()
 
 
 @CRITERIA.register('small-final')
-def small_final(_initial: Tensor, final: Tensor, _choice: CriterionContext) -> Tensor:
-    """-|w_f|: the control of magnitude."""
+def small_final(_initial: Tensor, final: Tensor, _context: CriterionContext) -> Tensor:
+    """-|w_f|: small after training; the inverse of magnitude."""
 
     return -final.abs()
 
 
 @CRITERIA.register('large-init')
-def large_init(initial: Tensor, _final: Tensor, _choice: CriterionContext) -> Tensor:
+def large_init(initial: Tensor, _final: Tensor, _context: CriterionContext) -> Tensor:
     """|w_i|: large before training."""
 
     return initial.abs()
 
 
 @CRITERIA.register('small-init')
-def small_init(initial: Tensor, _final: Tensor, _choice: CriterionContext) -> Tensor:
+def small_init(initial: Tensor, _final: Tensor, _context: CriterionContext) -> Tensor:
     """-|w_i|: small before training."""
 
     return -initial.abs()
 
 
 @CRITERIA.register('large-init-large-final')
-def large_init_large_final(initial: Tensor, final: Tensor, choice: CriterionContext) -> Tensor:
-    """min(α|w_f|, |w_i|): large before and after; either term alone would prune as many."""
+def large_init_large_final(initial: Tensor, final: Tensor, context: CriterionContext) -> Tensor:
+    """min(α|w_f|, |w_i|): large before and after training. α balances the two terms."""
 
-    return _smaller_of_both(final.abs(), initial.abs(), choice.count)
+    return _balanced_minimum(final.abs(), initial.abs(), context.count)
 
 
 @CRITERIA.register('small-init-small-final')
-def small_init_small_final(initial: Tensor, final: Tensor, choice: CriterionContext) -> Tensor:
-    """-max(α|w_f|, |w_i|): small before and after; either term alone would prune as many."""
+def small_init_small_final(initial: Tensor, final: Tensor, context: CriterionContext) -> Tensor:
+    """-max(α|w_f|, |w_i|): small before and after training. α balances the two terms."""
 
-    return _smaller_of_both(-final.abs(), -initial.abs(), choice.count)
+    return _balanced_minimum(-final.abs(), -initial.abs(), context.count)
 
 
 @CRITERIA.register('magnitude-increase')
-def magnitude_increase(initial: Tensor, final: Tensor, _choice: CriterionContext) -> Tensor:
-    """|w_f| - |w_i|: grown the most."""
+def magnitude_increase(initial: Tensor, final: Tensor, _context: CriterionContext) -> Tensor:
+    """|w_f| - |w_i|: magnitude increased most."""
 
     return final.abs() - initial.abs()
 
 
 @CRITERIA.register('movement')
-def movement(initial: Tensor, final: Tensor, _choice: CriterionContext) -> Tensor:
-    """|w_f - w_i|: moved the most."""
+def movement(initial: Tensor, final: Tensor, _context: CriterionContext) -> Tensor:
+    """|w_f - w_i|: changed most."""
 
     return (final - initial).abs()
 
 
 @CRITERIA.register('random')
-def random_noise(_initial: Tensor, final: Tensor, choice: CriterionContext) -> Tensor:
-    """Noise of the seed: the control of all."""
+def random_scores(_initial: Tensor, final: Tensor, context: CriterionContext) -> Tensor:
+    """Random scores: the baseline for all criteria."""
 
-    return torch.rand(len(final), generator=choice.random).to(final.device)
+    return torch.rand(len(final), generator=context.random).to(final.device)
 
 
 @CRITERIA.register('large-final-same-sign')
-def large_final_same_sign(initial: Tensor, final: Tensor, _choice: CriterionContext) -> Tensor:
-    """max(0, w_i·w_f / |w_i|): large after training, and of the sign it had before."""
+def large_final_same_sign(initial: Tensor, final: Tensor, _context: CriterionContext) -> Tensor:
+    """max(0, w_i·w_f / |w_i|): large after training, with the same sign as before."""
 
     return (initial.sign() * final).clamp_min(0)
 
 
 @CRITERIA.register('large-final-diff-sign')
-def large_final_diff_sign(initial: Tensor, final: Tensor, _choice: CriterionContext) -> Tensor:
-    """max(0, -w_i·w_f / |w_i|): large after training, and of the other sign."""
+def large_final_diff_sign(initial: Tensor, final: Tensor, _context: CriterionContext) -> Tensor:
+    """max(0, -w_i·w_f / |w_i|): large after training, with the opposite sign."""
 
     return (-initial.sign() * final).clamp_min(0)
 
 
-def _smaller_of_both(final: Tensor, initial: Tensor, count: int) -> Tensor:
-    """min(α·final, initial), with that α under which `count` stay and each of the two terms alone would prune as many:
-    both terms meet at the weights that so many lie below.
+def _balanced_minimum(final: Tensor, initial: Tensor, count: int) -> Tensor:
+    """min(α·final, initial). α is the ratio of the two terms at the same rank b, where b is such that `count` weights
+    are above rank b in both terms. So each term alone prunes the same number of weights.
     """
 
     # numpy sorts 25 million in 2.5 s, torch in 6.2.
     finals, initials = (np.sort(term.cpu().numpy()) for term in (final, initial))
 
-    def kept(below: int) -> int:
-        return int(((final >= float(finals[below])) & (initial >= float(initials[below]))).sum())
-    below = bisect.bisect_right(range(len(final)), -count, key=lambda below: -kept(below)) - 1
-    border, other = (max(abs(float(term[below])), _LEAST) for term in (finals, initials))
+    def kept_above(rank: int) -> int:
+        return int(((final >= float(finals[rank])) & (initial >= float(initials[rank]))).sum())
+    rank = bisect.bisect_right(range(len(final)), -count, key=lambda rank: -kept_above(rank)) - 1
+    border, other = (max(abs(float(term[rank])), _EPSILON) for term in (finals, initials))
     return torch.minimum(final * (other / border), initial)

@@ -1,4 +1,4 @@
-"""No layer is emptied silently: without a weight in one of its layers a network is cut in two."""
+"""Errors for layers without weights: if a layer is empty, no signal passes through the network."""
 import functools
 import itertools
 import math
@@ -13,34 +13,38 @@ from lth.training.task import Task
 
 
 def kept_count(layout: Layout, density: float) -> int:
-    """⌊density · P⌋; an LthError if a layer must be empty."""
+    """⌊density · P⌋; an LthError if a layer would be empty."""
 
     refuse_too_few(layout, density, functools.partial(masks.floor_share, layout.prunable_count))
     return masks.floor_share(layout.prunable_count, density)
 
 
-def refuse_too_few(layout: Layout, density: float, counted: Callable[[float], int]) -> None:
-    """An LthError if a density keeps, as `counted`, too few weights for every layer to have one."""
+def refuse_too_few(layout: Layout, density: float, count_of: Callable[[float], int]) -> None:
+    """Raise an LthError if a density keeps fewer weights than there are layers. `count_of` computes how many it keeps.
+    """
 
     layers, weights = len(layout.prunable_slots), layout.prunable_count
-    if counted(density) >= layers:
+    if count_of(density) >= layers:
         return
-    # The least density of two digits.
+    # The smallest sufficient density with two digits.
     unit = 10. ** (math.floor(math.log10(layers / weights)) - 1)
     shares = (float(f'{digits * unit:.2g}') for digits in itertools.count(math.ceil(layers / weights / unit)))
-    least = next(share for share in shares if counted(min(1., share)) >= layers)
+    least = next(share for share in shares if count_of(min(1., share)) >= layers)
     raise LthError(
-        f'algorithm.density: {density:.6g} keeps {counted(density)} of {weights} weights, but each of the {layers} '
+        f'algorithm.density: {density:.6g} keeps {count_of(density)} of {weights} weights, but each of the {layers} '
         f'layers, such as {layout.prunable_slots[0].name}, needs one: give a density of at least {least:.2g} '
         f'(--sparsity {100 * least:.2g}).')
 
 
-def refuse_empty_layers(task: Task, mask: Tensor, what: str, mend: str) -> None:
-    """An LthError if a layer has no weight left; `what` did it, and `mend` is the first of the ways to mend it."""
+def refuse_empty_layers(task: Task, mask: Tensor, cause: str, remedy: str) -> None:
+    """Raise an LthError if a mask (R, P) leaves a layer without weights. `cause` says what made the mask, `remedy` is
+    the first advice.
+    """
 
     for name, part in task.network.layout.unpack(mask).items():
-        alive = part.flatten(1).sum(1)
-        if (alive == 0).any():
-            seed = task.seeds[int(alive.argmin())]
-            raise LthError(f'{what} leaves no weight in {name} (seed {seed}), and so cuts the network in two. {mend}; '
-                           f'keep more weights; or keep the layer out: --set algorithm.keep_out={name}.')
+        kept = part.flatten(1).sum(1)
+        if (kept == 0).any():
+            seed = task.seeds[int(kept.argmin())]
+            raise LthError(f'{cause} leaves no weight in {name} (seed {seed}), so that no signal passes through the '
+                           f'network. {remedy}; keep more weights; or keep the layer out of pruning: --set '
+                           f'algorithm.keep_out={name}.')

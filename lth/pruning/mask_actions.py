@@ -1,8 +1,9 @@
-"""What happens to the weights of a layer after a prune (Zhou et al. 2019, sections 4 and 5).
+"""Mask actions of Zhou et al. 2019 (sections 4 and 5): the values of a layer's weights after pruning.
 
-A mask-1 action, (change) -> weights, says where kept weights start from. A mask-0 action, (change, weights) -> weights,
-is then handed those, and says what pruned ones are frozen at. Both see the layer's survivors before the prune, (n,);
-what was pruned earlier stays as it is. A new action is a function here with its name above it.
+A mask-1 action, (layer) -> weights, sets the values from which kept weights are trained. A mask-0 action,
+(layer, weights) -> weights, then receives those, and sets the values at which pruned weights are frozen. Both see the
+weights of the layer that remained before this pruning, (n,); weights that were pruned earlier do not change. To add an
+action, write a function here with `@MASK_ACTIONS.register(name, mask=1)` or `mask=0` above it.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +18,11 @@ from lth.registry.registry import Registry
 
 @dataclass(frozen=True)
 class LayerSurvivors:
-    """The survivors of one layer: at the rewind point, as trained, and which of them are kept, (n,) each.
+    """The weights of one layer that remained before this pruning: at the rewind point, after training, and which of
+    them are kept, (n,) each.
 
-    `redrawn` draws them anew by the network's initializer, `std` is that of the layer as it was drawn first.
+    `reinitialized()` are new values from the network's initializer, `std()` is the standard deviation of the layer's
+    initial weights.
     """
 
     start: Tensor
@@ -31,7 +34,7 @@ class LayerSurvivors:
 
     @property
     def toward_zero(self) -> Tensor:
-        """Which weights are smaller than they were at the rewind point."""
+        """Which weights have a smaller magnitude than at the rewind point."""
 
         return self.final.abs() < self.start.abs()
 
@@ -64,106 +67,106 @@ MASK_ACTIONS = MaskActions()
 
 
 @MASK_ACTIONS.register('rewind', mask=1)
-def rewind(change: LayerSurvivors) -> Tensor:
-    """Back to the rewind point (Frankle & Carbin 2019)."""
+def rewind(layer: LayerSurvivors) -> Tensor:
+    """The values of the rewind point (Frankle & Carbin 2019)."""
 
-    return change.start
+    return layer.start
 
 
 @MASK_ACTIONS.register('reinitialize', 'reinitialise', 'reinit', mask=1)
-def reinitialize(change: LayerSurvivors) -> Tensor:
-    """Drawn anew by the network's initializer."""
+def reinitialize(layer: LayerSurvivors) -> Tensor:
+    """New values from the network's initializer."""
 
-    return change.reinitialized()
+    return layer.reinitialized()
 
 
 @MASK_ACTIONS.register('reinitialize-keeping-sign', 'reinitialise-keeping-sign', 'reinit-keeping-sign', mask=1)
-def reinitialize_keeping_sign(change: LayerSurvivors) -> Tensor:
-    """Drawn anew, with the sign of the rewind point."""
+def reinitialize_keeping_sign(layer: LayerSurvivors) -> Tensor:
+    """New values from the network's initializer, with the signs of the rewind point."""
 
-    return change.reinitialized().abs().copysign(change.start)
+    return layer.reinitialized().abs().copysign(layer.start)
 
 
 @MASK_ACTIONS.register('reshuffle', mask=1)
-def reshuffle(change: LayerSurvivors) -> Tensor:
+def reshuffle(layer: LayerSurvivors) -> Tensor:
     """The kept weights of the rewind point, shuffled within the layer."""
 
-    return _shuffle_selected(change.start, change.kept, change.random)
+    return _shuffle_selected(layer.start, layer.kept, layer.random)
 
 
 @MASK_ACTIONS.register('reshuffle-keeping-sign', mask=1)
-def reshuffle_keeping_sign(change: LayerSurvivors) -> Tensor:
-    """The kept weights of the rewind point, shuffled among those of the same sign."""
+def reshuffle_keeping_sign(layer: LayerSurvivors) -> Tensor:
+    """The kept weights of the rewind point, shuffled among those with the same sign."""
 
-    negative = change.start.signbit()
-    shuffled = _shuffle_selected(change.start, change.kept & negative, change.random)
-    return _shuffle_selected(shuffled, change.kept & ~negative, change.random)
+    negative = layer.start.signbit()
+    shuffled = _shuffle_selected(layer.start, layer.kept & negative, layer.random)
+    return _shuffle_selected(shuffled, layer.kept & ~negative, layer.random)
 
 
 @MASK_ACTIONS.register('constant', mask=1)
-def constant(change: LayerSurvivors) -> Tensor:
-    """The standard deviation of the layer as it was drawn, with random signs."""
+def constant(layer: LayerSurvivors) -> Tensor:
+    """The standard deviation of the layer's initial weights, with random signs."""
 
-    signs = torch.randint(0, 2, change.start.shape, generator=change.random) * 2. - 1
-    return change.std() * signs.to(change.start)
+    signs = torch.randint(0, 2, layer.start.shape, generator=layer.random) * 2. - 1
+    return layer.std() * signs.to(layer.start)
 
 
 @MASK_ACTIONS.register('constant-keeping-sign', mask=1)
-def constant_keeping_sign(change: LayerSurvivors) -> Tensor:
-    """The standard deviation of the layer as it was drawn, with the sign of the rewind point."""
+def constant_keeping_sign(layer: LayerSurvivors) -> Tensor:
+    """The standard deviation of the layer's initial weights, with the signs of the rewind point."""
 
-    return torch.full_like(change.start, change.std()).copysign(change.start)
+    return torch.full_like(layer.start, layer.std()).copysign(layer.start)
 
 
 @MASK_ACTIONS.register('zero', mask=0)
-def zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
-    """To exactly 0, and frozen there."""
+def zero(layer: LayerSurvivors, weights: Tensor) -> Tensor:
+    """Frozen at 0."""
 
-    return _freeze_pruned(change, weights, torch.ones_like(change.kept))
+    return _freeze_pruned(layer, weights, torch.ones_like(layer.kept))
 
 
 @MASK_ACTIONS.register('freeze', 'init', mask=0)
-def freeze(change: LayerSurvivors, weights: Tensor) -> Tensor:
-    """Frozen at the rewind point."""
+def freeze(layer: LayerSurvivors, weights: Tensor) -> Tensor:
+    """Frozen at the values of the rewind point."""
 
-    return _freeze_pruned(change, weights, torch.zeros_like(change.kept))
+    return _freeze_pruned(layer, weights, torch.zeros_like(layer.kept))
 
 
 @MASK_ACTIONS.register('toward-zero', mask=0)
-def toward_zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
-    """To 0 if training made it smaller, else frozen at the rewind point."""
+def toward_zero(layer: LayerSurvivors, weights: Tensor) -> Tensor:
+    """Frozen at 0 if training reduced the magnitude, otherwise at the value of the rewind point."""
 
-    return _freeze_pruned(change, weights, change.toward_zero)
+    return _freeze_pruned(layer, weights, layer.toward_zero)
 
 
 @MASK_ACTIONS.register('toward-zero-all', mask=0)
-def toward_zero_all(change: LayerSurvivors, weights: Tensor) -> Tensor:
-    """As toward-zero; and kept weights that training made smaller start from 0 too."""
+def toward_zero_all(layer: LayerSurvivors, weights: Tensor) -> Tensor:
+    """As toward-zero; kept weights also start from 0 if training reduced their magnitude."""
 
-    return toward_zero(change, weights).masked_fill(change.toward_zero, 0)
+    return toward_zero(layer, weights).masked_fill(layer.toward_zero, 0)
 
 
 @MASK_ACTIONS.register('random-zero', mask=0)
-def random_zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
-    """Control of toward-zero: as many of the pruned go to 0, whichever; the others are frozen at the rewind point."""
+def random_zero(layer: LayerSurvivors, weights: Tensor) -> Tensor:
+    """Control of toward-zero: the same number of pruned weights is frozen at 0, but randomly selected."""
 
-    return _freeze_pruned(change, weights, _shuffle_selected(change.toward_zero, ~change.kept, change.random))
+    return _freeze_pruned(layer, weights, _shuffle_selected(layer.toward_zero, ~layer.kept, layer.random))
 
 
 @MASK_ACTIONS.register('away-from-zero', mask=0)
-def away_from_zero(change: LayerSurvivors, weights: Tensor) -> Tensor:
-    """Control of toward-zero, the reverse: to 0 unless training made it smaller, else frozen at the rewind point."""
+def away_from_zero(layer: LayerSurvivors, weights: Tensor) -> Tensor:
+    """Control of toward-zero, inverted: frozen at 0 unless training reduced the magnitude."""
 
-    return _freeze_pruned(change, weights, ~change.toward_zero)
-
-
-def _freeze_pruned(change: LayerSurvivors, weights: Tensor, zeroed: Tensor) -> Tensor:
-    """Kept weights as given, pruned ones at 0 where `zeroed`, else at the rewind point."""
-
-    return torch.where(change.kept, weights, change.start.masked_fill(zeroed, 0))
+    return _freeze_pruned(layer, weights, ~layer.toward_zero)
 
 
-def _shuffle_selected(values: Tensor, chosen: Tensor, random: torch.Generator) -> Tensor:
-    """The values with the chosen ones shuffled among themselves: (n,), (n,) -> (n,)."""
+def _freeze_pruned(layer: LayerSurvivors, weights: Tensor, zeroed: Tensor) -> Tensor:
+    """Kept weights as given, pruned weights at 0 where `zeroed`, otherwise at the rewind point."""
 
-    return values.masked_scatter(chosen, rng.shuffle(values[chosen], random))
+    return torch.where(layer.kept, weights, layer.start.masked_fill(zeroed, 0))
+
+
+def _shuffle_selected(values: Tensor, selected: Tensor, random: torch.Generator) -> Tensor:
+    """The values with the selected ones shuffled among themselves: (n,), (n,) -> (n,)."""
+
+    return values.masked_scatter(selected, rng.shuffle(values[selected], random))

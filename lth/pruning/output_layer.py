@@ -1,6 +1,6 @@
-"""A ticket in a network for other classes: its output layer is drawn anew, and dense (Morcos et al. 2019).
+"""Tickets in a network for other classes: the output layer is re-initialized and dense (Morcos et al. 2019).
 
-A mask says which connections to which classes matter, and those classes are gone: no part of it goes over.
+A mask of the output layer says which connections matter for which classes. None of it is valid for other classes.
 """
 from collections.abc import Sequence
 
@@ -12,44 +12,59 @@ from lth.models.network import Network
 from lth.pruning.tickets import Ticket
 
 
-def reinitialized_parameters(theirs: Network, ours: Network) -> list[str]:
-    """The parameters of our output layer if they must be drawn anew, since classes differ; an LthError if any other
-    tensor does not fit.
+def reinitialized_parameters(source: Network, target: Network) -> list[str]:
+    """Names of the parameters of the target's output layer if they must be re-initialized because the classes differ,
+    otherwise []. An LthError if any other parameter has another shape in the source.
     """
 
-    there, here = ({slot.name: slot.shape for slot in network.layout.slots} for network in (theirs, ours))
-    output = next(slot.name for slot in ours.layout.slots if slot.kind == 'output').removesuffix('weight')
-    differing = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    old, new = _shapes(source), _shapes(target)
+    output = _output_prefix(target)
+    differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     for name in differing:
-        if not name.startswith(output) or there.get(name, ())[1:] != here.get(name, ())[1:]:
+        before, after = old.get(name, ()), new.get(name, ())
+        if not name.startswith(output) or before[1:] != after[1:]:
             raise LthError(
-                f'A ticket found on pictures of {_sides(theirs.shape)} does not fit pictures of {_sides(ours.shape)}: '
-                f'{name} is {_sides(there.get(name))} there and {_sides(here.get(name))} here. Show the new pictures '
-                f'in the old shape: --set data.size={theirs.shape[1]} --set data.channels={theirs.shape[0]}.')
-    return [name for name in here if name.startswith(output)] if differing else []
+                f'A ticket for images of {_sides(source.shape)} does not fit images of {_sides(target.shape)}: {name} '
+                f'is {_sides(before)} in the source run and {_sides(after)} here. Resize the new images to the size of '
+                f'the source: --set data.size={source.shape[1]} --set data.channels={source.shape[0]}.')
+    return [name for name in new if name.startswith(output)] if differing else []
 
 
-def transplant(ticket: Ticket, theirs: Network, ours: Network, drawn: Ticket) -> Ticket:
-    """The ticket in our network, what does not fit being as drawn there; itself if all does."""
+def transplant(ticket: Ticket, source: Network, target: Network, initial: Ticket) -> Ticket:
+    """The ticket of the source network in the target network. Parameters that must be re-initialized are taken from
+    `initial`; if there are none, the ticket itself is returned.
+    """
 
-    anew = reinitialized_parameters(theirs, ours)
-    if not anew:
+    reinitialized = reinitialized_parameters(source, target)
+    if not reinitialized:
         return ticket
 
-    def joined(found: Tensor, fresh: Tensor) -> Tensor:
-        rows = [ours.layout.pack({name: new[name] if name in anew else old[name] for name in new})
-                for old, new in zip(map(theirs.layout.unpack, found), map(ours.layout.unpack, fresh), strict=True)]
+    def joined(old_rows: Tensor, new_rows: Tensor) -> Tensor:
+        rows = []
+        for old, new in zip(map(source.layout.unpack, old_rows), map(target.layout.unpack, new_rows), strict=True):
+            rows.append(target.layout.pack({name: (new if name in reinitialized else old)[name] for name in new}))
         return torch.stack(rows)
-    return Ticket(joined(ticket.mask, drawn.mask), joined(ticket.weights, drawn.weights), ticket.buffers,
-                  ticket.iteration)
+    mask, weights = joined(ticket.mask, initial.mask), joined(ticket.weights, initial.weights)
+    return Ticket(mask, weights, ticket.buffers, ticket.iteration)
 
 
-def transplanted_count(mask: Tensor, theirs: Network, ours: Network) -> int:
-    """How many prunable weights a mask, (P,), keeps in our network."""
+def transplanted_count(mask: Tensor, source: Network, target: Network) -> int:
+    """How many prunable weights of the target network are kept by a mask (P,) of the source network."""
 
-    anew, parts = reinitialized_parameters(theirs, ours), theirs.layout.unpack(mask)
-    return sum(slot.size if slot.name in anew else int(parts[slot.name].sum()) for slot in ours.layout.prunable_slots)
+    reinitialized, parts = reinitialized_parameters(source, target), source.layout.unpack(mask)
+    return sum(slot.size if slot.name in reinitialized else int(parts[slot.name].sum())
+               for slot in target.layout.prunable_slots)
 
 
-def _sides(shape: Sequence[int] | None) -> str:
+def _output_prefix(network: Network) -> str:
+    """Start of the names of the output layer's parameters, such as 'output.'."""
+
+    return next(slot.name for slot in network.layout.slots if slot.kind == 'output').removesuffix('weight')
+
+
+def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    return {slot.name: tuple(slot.shape) for slot in network.layout.slots}
+
+
+def _sides(shape: Sequence[int]) -> str:
     return '×'.join(map(str, shape)) if shape else 'absent'

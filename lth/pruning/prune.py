@@ -1,6 +1,6 @@
-"""A prune in two parts: the mask that a criterion cuts, and the weights that actions make of it.
+"""Pruning of a trained network: a criterion selects the mask, actions set the weights.
 
-Criteria and actions see one layer of one network at a time; here they are called for all.
+Criteria and actions see one layer of one network at a time; the functions here apply them to all layers and replicates.
 """
 import functools
 import math
@@ -19,73 +19,79 @@ from lth.training.task import Task
 
 @dataclass(frozen=True)
 class TrainedRound:
-    """What round `number` is pruned from, (R, P) each: weights as training set out with them, as it left them and at
-    the rewind point; and which survive so far.
+    """The network from which round `number` is pruned: weights before and after training and at the rewind point, and
+    the mask so far, (R, P) each.
     """
 
     initial: Tensor
     final: Tensor
     rewind_point: Tensor
-    alive: Tensor
+    mask: Tensor
     number: int
 
 
 def prune_mask(task: Task, trained: TrainedRound, criterion: Criterion, counts: Sequence[int]) -> Tensor:
-    """The mask, (R, P), the best scores first; one count for each layer, or one for all together."""
+    """The mask of the weights with the largest scores: (R, P). `counts` are the numbers of weights that the layers
+    keep, or one number for all layers together.
+    """
 
     slots, number = task.network.layout.prunable_slots, trained.number
     bounds = [(0, slots[-1].stop)] if len(counts) == 1 else [(slot.start, slot.stop) for slot in slots]
     scores = []
     for layer, ((start, stop), count) in enumerate(zip(bounds, counts, strict=True)):
-        initial, final, alive = (rows[:, start:stop] for rows in (trained.initial, trained.final, trained.alive))
-        choices = [CriterionContext(count, rng.generator(seed, 'criterion', number, layer)) for seed in task.seeds]
-        scores.append(torch.stack([_scores(criterion, *row) for row in zip(initial, final, alive, choices)]))
+        initial, final, mask = (rows[:, start:stop] for rows in (trained.initial, trained.final, trained.mask))
+        contexts = [CriterionContext(count, rng.generator(seed, 'criterion', number, layer)) for seed in task.seeds]
+        scores.append(torch.stack([_scores(criterion, *row) for row in zip(initial, final, mask, contexts)]))
     return masks.keep_best_per_part(
-        torch.cat(scores, dim=1), trained.alive, bounds, counts, seeds=task.seeds, number=number)
+        torch.cat(scores, dim=1), trained.mask, bounds, counts, seeds=task.seeds, number=number)
 
 
-def _scores(criterion: Criterion, initial: Tensor, final: Tensor, alive: Tensor, choice: CriterionContext) -> Tensor:
-    """The survivors' scores, each in its place in the layer."""
-
-    scores = criterion(initial[alive], final[alive], choice)
-    return final.new_zeros(len(alive)).masked_scatter_(alive, scores)
-
-
-def apply_mask_actions(task: Task, trained: TrainedRound, mask: Tensor, mask_1: Mask1Action, mask_0: Mask0Action) -> Tensor:
-    """The prunable weights from which the round starts under this mask, (R, P); what was pruned earlier stays as it is.
+def apply_mask_actions(
+        task: Task, trained: TrainedRound, mask: Tensor, mask_1: Mask1Action, mask_0: Mask0Action) -> Tensor:
+    """The prunable weights with which the round starts under this mask: (R, P). Weights that were pruned earlier do not
+    change.
     """
 
     weights = trained.final.clone()
     for replicate in range(len(weights)):
-        for place, change in _layer_survivors(task, trained, mask, replicate):
-            weights[replicate, place].masked_scatter_(
-                trained.alive[replicate, place], mask_0(change, mask_1(change)))
+        for part, layer in _layers(task, trained, mask, replicate):
+            weights[replicate, part].masked_scatter_(trained.mask[replicate, part], mask_0(layer, mask_1(layer)))
     return weights
 
 
-def _layer_survivors(task: Task, trained: TrainedRound, mask: Tensor, replicate: int) -> Iterator[tuple[slice, LayerSurvivors]]:
-    """The layers of one network, and where each lies."""
+def _scores(criterion: Criterion, initial: Tensor, final: Tensor, mask: Tensor, context: CriterionContext) -> Tensor:
+    """The scores of the remaining weights at their positions in the layer, 0 elsewhere."""
+
+    scores = criterion(initial[mask], final[mask], context)
+    return final.new_zeros(len(mask)).masked_scatter_(mask, scores)
+
+
+def _layers(
+        task: Task, trained: TrainedRound, mask: Tensor, replicate: int) -> Iterator[tuple[slice, LayerSurvivors]]:
+    """The layers of one network, each with its part of the vector."""
 
     seed, number = task.seeds[replicate], trained.number
-    first = functools.cache(lambda: task.network.initial_weights(seed))
-    anew = functools.cache(lambda: task.network.initial_weights(rng.derive_seed(seed, 'drawn anew', number)))
-    for layer, slot in enumerate(task.network.layout.prunable_slots):
-        place = slice(slot.start, slot.stop)
-        here = trained.alive[replicate, place]
-        yield place, LayerSurvivors(
-            trained.rewind_point[replicate, place][here], trained.final[replicate, place][here],
-            mask[replicate, place][here], reinitialized=functools.partial(_at, anew, place, here),
-            std=functools.partial(_deviation, first, place),
-            random=rng.generator(seed, 'action', number, layer))
+    initial = functools.cache(lambda: task.network.initial_weights(seed))
+    # The text seeds random numbers and must stay as it is.
+    reinitialized = functools.cache(lambda: task.network.initial_weights(rng.derive_seed(seed, 'drawn anew', number)))
+    for index, slot in enumerate(task.network.layout.prunable_slots):
+        part = slice(slot.start, slot.stop)
+        remaining = trained.mask[replicate, part]
+        yield part, LayerSurvivors(
+            trained.rewind_point[replicate, part][remaining], trained.final[replicate, part][remaining],
+            mask[replicate, part][remaining],
+            reinitialized=functools.partial(_remaining_values, reinitialized, part, remaining),
+            std=functools.partial(_standard_deviation, initial, part),
+            random=rng.generator(seed, 'action', number, index))
 
 
-def _at(vector: Callable[[], Tensor], place: slice, survivors: Tensor) -> Tensor:
-    """A layer's survivors in a vector (N,) that is made when it is asked for: (n,)."""
+def _remaining_values(vector: Callable[[], Tensor], part: slice, remaining: Tensor) -> Tensor:
+    """The values of a layer's remaining weights in a vector (N,) that is computed when it is needed: (n,)."""
 
-    return vector()[place].to(survivors.device)[survivors]
+    return vector()[part].to(remaining.device)[remaining]
 
 
-def _deviation(vector: Callable[[], Tensor], place: slice) -> float:
-    """The standard deviation of a layer about 0, which is the mean of all initializers that draw signs."""
+def _standard_deviation(vector: Callable[[], Tensor], part: slice) -> float:
+    """The standard deviation of a layer around 0, the mean of every initializer that uses both signs."""
 
-    return math.sqrt(float(vector()[place].square().mean()))
+    return math.sqrt(float(vector()[part].square().mean()))

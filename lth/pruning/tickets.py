@@ -1,4 +1,4 @@
-"""Tickets and rounds: a mask with the weights it starts from, and what training made of them."""
+"""Tickets and rounds: a mask with the weights from which training starts, and the result of training."""
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,9 @@ from lth.training.task import State, Task
 
 @dataclass(frozen=True)
 class Ticket:
-    """A subnetwork: mask (R, P), weights (R, N) and buffers before training, at an iteration of the schedule."""
+    """A subnetwork: mask (R, P), weights (R, N) and buffers before training, and the iteration of the schedule at which
+    its training starts.
+    """
 
     mask: Tensor
     weights: Tensor
@@ -23,13 +25,12 @@ class Ticket:
     iteration: int
 
     def to(self, device: torch.device) -> 'Ticket':
-        """The same ticket, living on the device."""
+        """The ticket on the device."""
 
-        buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
-        return Ticket(self.mask.to(device), self.weights.to(device), buffers, self.iteration)
+        return Ticket(self.mask.to(device), self.weights.to(device), _to(self.buffers, device), self.iteration)
 
     def fingerprints(self) -> tuple[str, ...]:
-        """What changes if the ticket of a replicate does: one for each."""
+        """A digest of the mask, weights and buffers of each replicate."""
 
         return tuple(map(self._fingerprint, range(len(self.mask))))
 
@@ -42,26 +43,25 @@ class Ticket:
 
 @dataclass(frozen=True)
 class SearchState:
-    """How far scores are: (R, P), and the optimizer's state that goes on with them. `drawn` is the mean test accuracy
-    of masks drawn from the scores at last, of each replicate, where masks are drawn.
+    """Trained scores (R, P), and the optimizer state with which their training continues. `sampled_accuracy` is the
+    mean test accuracy of masks sampled from the final scores, of each replicate; () if none are sampled.
     """
 
     scores: Tensor
     optimizer: dict[str, Tensor]
-    drawn: tuple[float, ...] = ()
+    sampled_accuracy: tuple[float, ...] = ()
 
     def to(self, device: torch.device) -> 'SearchState':
-        """The same, living on the device."""
+        """The state on the device."""
 
-        optimizer = {name: tensor.to(device) for name, tensor in self.optimizer.items()}
-        return SearchState(self.scores.to(device), optimizer, self.drawn)
+        return SearchState(self.scores.to(device), _to(self.optimizer, device), self.sampled_accuracy)
 
 
 @dataclass(frozen=True)
 class Round:
-    """A ticket and its training; round 0 is the dense network, and its ticket is the rewind point. Where scores were
-    trained, `search` holds them, and `trained` the weights in force under them. `sources`: fingerprints of the tickets
-    of another run that it was made from, if it was, one for each replicate.
+    """A ticket and the result of its training. Round 0 is the dense network, with the rewind point as its ticket. If
+    scores are trained, they are in `search`, and `trained` holds the weights that they select. `sources` are the
+    fingerprints of the tickets of another run from which the round was made, one for each replicate.
     """
 
     number: int
@@ -71,25 +71,25 @@ class Round:
     sources: tuple[str, ...] = ()
 
     def to(self, device: torch.device) -> 'Round':
-        """The same round, living on the device."""
+        """The round on the device."""
 
         search = self.search.to(device) if self.search else None
         return Round(self.number, self.ticket.to(device), self.trained.to(device), search, self.sources)
 
 
 def dense_ticket(task: Task) -> Ticket:
-    """The dense network of every seed as drawn, at iteration 0."""
+    """The dense network with the initial weights of each seed, at iteration 0."""
 
     return initial_ticket(task.network, task.seeds, task.engine.device)
 
 
 def initial_ticket(network: Network, seeds: Sequence[int], device: torch.device) -> Ticket:
-    """The dense network of these seeds as it is drawn, at iteration 0."""
+    """The dense network with the initial weights of these seeds, at iteration 0."""
 
     weights = torch.stack([network.initial_weights(seed) for seed in seeds]).to(device)
     mask = torch.ones(len(weights), network.layout.prunable_count, dtype=torch.bool, device=device)
-    alone = [network.initial_buffers(seed) for seed in seeds]
-    buffers = {name: torch.stack([one[name] for one in alone]).to(device) for name in alone[0]}
+    per_seed = [network.initial_buffers(seed) for seed in seeds]
+    buffers = {name: torch.stack([buffers[name] for buffers in per_seed]).to(device) for name in per_seed[0]}
     return Ticket(mask, weights, buffers, 0)
 
 
@@ -100,13 +100,17 @@ def mask_ticket(dense: Ticket, mask: Tensor) -> Ticket:
 
 
 def train_ticket(task: Task, ticket: Ticket, *, until: int | None = None) -> State:
-    """The ticket trained under its mask, by a fresh optimizer, from its iteration to the schedule's end or `until`."""
+    """Train a ticket under its mask with a new optimizer, from its iteration to the end of training or to `until`."""
 
     start, end = State(ticket.weights, ticket.buffers, ticket.iteration), task.steps if until is None else until
     return train(task, start, until=end, trainable=trainable_mask(task.network.layout, ticket.mask))
 
 
 def trainable_mask(layout: Layout, mask: Tensor) -> Tensor:
-    """Where training may change the vector: the kept weights and all that is never pruned: (R, P) -> (R, N)."""
+    """The parameters that training may change, the kept weights and all that are never pruned: (R, P) -> (R, N)."""
 
     return torch.cat([mask, mask.new_ones(len(mask), layout.size - layout.prunable_count)], dim=1)
+
+
+def _to(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in tensors.items()}

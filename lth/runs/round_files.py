@@ -101,8 +101,8 @@ class RoundFiles:
             'connected': connected_entry(connected_totals(self.network, mask, self.nonzero_pixels)),
             'engine': trained.engine, 'measurements': len(trained.history),
             'test_accuracy': trained.history[-1].test.accuracy[replicate]}
-        if round_.search and round_.search.drawn:
-            header['drawn_test_accuracy'] = round_.search.drawn[replicate]
+        if round_.search and round_.search.sampled_accuracy:
+            header['drawn_test_accuracy'] = round_.search.sampled_accuracy[replicate]
         if round_.sources:
             header['source'] = round_.sources[replicate]
         return header

@@ -37,8 +37,8 @@ def _stack_searches(searches: Sequence[SearchState]) -> SearchState:
     vectors = [{name: tensor for name, tensor in search.optimizer.items() if name != 'step'} for search in searches]
     steps = {name: tensor for name, tensor in searches[0].optimizer.items() if name == 'step'}
     optimizer = steps | _stack_tensors(vectors)
-    drawn = tuple(accuracy for search in searches for accuracy in search.drawn)
-    return SearchState(torch.cat([search.scores for search in searches]), optimizer, drawn)
+    sampled_accuracy = tuple(accuracy for search in searches for accuracy in search.sampled_accuracy)
+    return SearchState(torch.cat([search.scores for search in searches]), optimizer, sampled_accuracy)
 
 
 def _stack_tensors(parts: Sequence[Buffers]) -> dict[str, Tensor]:

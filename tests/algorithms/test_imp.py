@@ -309,8 +309,8 @@ def test_one_shot_with_trained_weights_carries_those_of_the_dense_network_on():
 
 
 @pytest.mark.parametrize(('over', 'says'), [
-    ({'mask_1_action': 'reshuffle', 'retrain': 'fine-tuning'}, 'they never go back to one'),
-    ({'mask_1_action': 'constant', 'retrain': 'learning-rate-rewinding'}, 'they never go back to one'),
+    ({'mask_1_action': 'reshuffle', 'retrain': 'fine-tuning'}, 'weights are never rewound'),
+    ({'mask_1_action': 'constant', 'retrain': 'learning-rate-rewinding'}, 'weights are never rewound'),
     ({'mask_0_action': 'toward-zero-all', 'retrain': 'strategy-2'}, 'sets kept weights to 0')])
 def test_an_action_that_needs_a_rewind_is_refused_where_there_is_none(over, says):
     with pytest.raises(ValidationError, match=says):

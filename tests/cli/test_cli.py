@@ -250,7 +250,7 @@ def test_list_shows_names_with_a_summary(lth, kind, name):
     ([*QUICK, '--set', 'training.schedule.name=cosinus'], "unknown name 'cosinus', did you mean 'cosine'?"),
     ([*QUICK, '--set', 'algorithm.criterion=magnitudo'], "Unknown criterion 'magnitudo', did you mean 'magnitude'"),
     ([*QUICK, '--mask-0-action', 'zeros'], "Unknown mask-0 action 'zeros', did you mean 'zero'"),
-    ([*QUICK, '--mask-1-action', 'reshuffle', '--retrain', 'fine-tuning'], 'they never go back to one'),
+    ([*QUICK, '--mask-1-action', 'reshuffle', '--retrain', 'fine-tuning'], 'weights are never rewound'),
     ([*QUICK, '--retrain', 'rewinding'], "'rewinding' is not one of"),
     ([*QUICK, '--set', 'model.name=conv-2'], "this recipe is for 'conv-2', not for 'lenet-300-100'"),
     ([*QUICK, '--set', 'data.name=mnist'], "this recipe is for 'mnist', not for 'digits'"),

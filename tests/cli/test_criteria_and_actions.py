@@ -9,11 +9,12 @@ SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
     (('--mask-1-action', 'reshufle'), "Unknown mask-1 action 'reshufle', did you mean 'reshuffle'"),
     (('--mask-0-action', 'towards-zero'), "Unknown mask-0 action 'towards-zero', did you mean 'toward-zero'"),
     (('--retrain', 'fine-tuning', '--mask-1-action', 'constant'),
-     'mask_1_action constant starts kept weights from the rewind point, but with retrain fine-tuning they never go '
-     'back to one: leave out mask_1_action or retrain.'),
+     'mask_1_action constant changes rewound weights, but with retrain fine-tuning weights are never rewound: leave out '
+     'mask_1_action or retrain.'),
     (('--retrain', 'learning-rate-rewinding', '--mask-0-action', 'toward-zero-all'),
-     'with retrain learning-rate-rewinding they carry on: take mask_0_action toward-zero, or leave out retrain.'),
-    (('--retrain', 'fine-tuning', '--set', 'training.schedule.name=cosine'), 'a cosine ends near 0'),
+     'with retrain learning-rate-rewinding kept weights continue from their trained values: use mask_0_action '
+     'toward-zero, or leave out retrain.'),
+    (('--retrain', 'fine-tuning', '--set', 'training.schedule.name=cosine'), 'a cosine schedule ends near 0'),
     (('--retrain', 'strategy-2', '--set', 'algorithm.shots=one-shot'), 'leave out shots or retrain.'),
     (('--set', 'algorithm.rewind=9 epochs'), 'is not before the end of training, 2 epochs (iteration 42)')])
 def test_what_does_not_work_out_is_told_in_one_paragraph_and_leaves_no_trace(lth, tmp_path, options, says):

@@ -319,7 +319,7 @@ def test_a_gem_is_finetuned_with_another_optimizer_batch_and_data_set(lth):
     assert f'kept: {kept}\n' in Path('runs/gem-finetuned-pictures.py-seven/recipe.yaml').read_text()
     wrong = lth('finetune', 'gem', '--dataset', 'pictures.py:large')
     assert wrong.code == 2
-    assert 'found on pictures of 1×8×8 does not fit pictures of 1×9×9: dense1.weight is 300×64 there' in wrong.err
+    assert 'A ticket for images of 1×8×8 does not fit images of 1×9×9: dense1.weight is 300×64 in the' in wrong.err
 
 
 PICTURES = """

@@ -80,13 +80,13 @@ def test_a_transfer_of_the_current_folder_lies_beside_it(lth, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(('options', 'says'), [
-    (('--to', 'mnist'), 'A ticket found on pictures of 1×8×8 does not fit pictures of 1×28×28: dense1.weight is 300×64 '
-                        'there and 300×784 here. Show the new pictures in the old shape: --set data.size=8 --set '
-                        'data.channels=1.'),
+    (('--to', 'mnist'), 'A ticket for images of 1×8×8 does not fit images of 1×28×28: dense1.weight is 300×64 in the '
+                        'source run and 300×784 here. Resize the new images to the size of the source: --set '
+                        'data.size=8 --set data.channels=1.'),
     (('--to', 'digit'), "Unknown data set 'digit', did you mean 'digits'"),
     (('--to', 'digits', '--rounds', '7'), 'has no round 7 of all seeds [0]; its rounds are 0 to 2'),
-    (('--to', 'digits', '--set', 'algorithm.rounds=[0, 1]'), 'algorithm: rounds and kept are of the same tickets: give '
-                                                             'as many of both; they are 2 and 3'),
+    (('--to', 'digits', '--set', 'algorithm.rounds=[0, 1]'), 'rounds and kept describe the same tickets, so both need '
+                                                             'the same length, but there are 2 rounds and 3 counts'),
     (('--to', 'digits', '--optimizer', 'sgd'), "the key 'learning_rate' is missing")])
 def test_what_cannot_go_over_is_told_before_anything_is_trained(lth, options, says):
     run(lth, *SEARCH)

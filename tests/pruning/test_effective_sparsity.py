@@ -33,7 +33,8 @@ def test_what_nobody_reads_carries_nothing_and_neither_does_what_only_it_reads()
     second[0, 0] = second[1, 1] = True
     first[0, 3] = first[1, 0] = first[1, 1] = first[2, 2] = True
     assert connected_layers(network, mask) == [
-        ConnectedLayer('1.weight', 1, 4, 1, 3), ConnectedLayer('3.weight', 1, 3, 2, 3), ConnectedLayer('5.weight', 2, 3, 2, 2)]
+        ConnectedLayer('1.weight', 1, 4, 1, 3), ConnectedLayer('3.weight', 1, 3, 2, 3),
+        ConnectedLayer('5.weight', 2, 3, 2, 2)]
 
 
 def test_a_channel_carries_if_any_of_its_pixels_is_read():
@@ -43,7 +44,8 @@ def test_a_channel_carries_if_any_of_its_pixels_is_read():
     convolution, dense = network.layout.unpack(mask).values()
     dense[1, 7] = True  # the last pixel of channel 1
     convolution[1, 0, 2, 2] = convolution[2, 1, 0, 0] = True
-    assert connected_layers(network, mask) == [ConnectedLayer('0.weight', 1, 2, 1, 3), ConnectedLayer('4.weight', 1, 12, 2, 2)]
+    assert connected_layers(network, mask) == [
+        ConnectedLayer('0.weight', 1, 2, 1, 3), ConnectedLayer('4.weight', 1, 12, 2, 2)]
 
 
 def test_layers_kept_out_of_pruning_are_whole():

@@ -117,7 +117,8 @@ def test_a_classifier_that_takes_all_there_is_is_refused_with_what_would_be_enou
 
 
 def test_an_unknown_way_is_told_with_the_nearest():
-    with pytest.raises(LthError, match="Unknown way to spread weights over layers 'unifrom', did you mean 'uniform'"):
+    says = "Unknown method to distribute weights over layers 'unifrom', did you mean 'uniform'"
+    with pytest.raises(LthError, match=says):
         LAYER_COUNTS.find('unifrom')
 
 

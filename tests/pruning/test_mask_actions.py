@@ -14,7 +14,7 @@ ANEW = [-10., -20., 30., 40., -50., 60., 70., 80.]
 
 def change(seed: int = 0) -> LayerSurvivors:
     return LayerSurvivors(torch.tensor(START), torch.tensor(FINAL), torch.tensor(KEPT), lambda: torch.tensor(ANEW),
-                  lambda: 0.25, rng.generator(seed, 'action'))
+                          lambda: 0.25, rng.generator(seed, 'action'))
 
 
 def kept(name: str, seed: int = 0) -> list[float]:

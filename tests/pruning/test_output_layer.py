@@ -20,7 +20,8 @@ def ticket(of: Network, seeds: int = 2) -> Ticket:
 
     random = torch.Generator().manual_seed(1)
     mask = torch.rand(seeds, of.layout.prunable_count, generator=random) < 0.3
-    return Ticket(mask, torch.randn(seeds, of.layout.size, generator=random), initial_ticket(of, range(seeds), CPU).buffers, 7)
+    weights = torch.randn(seeds, of.layout.size, generator=random)
+    return Ticket(mask, weights, initial_ticket(of, range(seeds), CPU).buffers, 7)
 
 
 def test_a_ticket_goes_to_pictures_of_the_same_shape_and_classes_as_it_is():
@@ -50,10 +51,10 @@ def test_for_other_classes_the_output_layer_alone_is_drawn_anew_and_dense(model,
 
 
 def test_pictures_of_another_shape_are_refused_with_both_and_the_layer():
-    with pytest.raises(LthError, match=r'found on pictures of 1×8×8 does not fit pictures of 3×10×10: dense1.weight is '
-                                       r'300×64 there and 300×300 here.*data.size=8 --set data.channels=1'):
+    with pytest.raises(LthError, match=r'A ticket for images of 1×8×8 does not fit images of 3×10×10: dense1.weight is '
+                                       r'300×64 in the source run and 300×300 here.*data.size=8 --set data.channels=1'):
         reinitialized_parameters(network(), network((3, 10, 10)))
-    with pytest.raises(LthError, match='stem.0.weight is 16×1×3×3 there and 16×3×3×3 here'):
+    with pytest.raises(LthError, match='stem.0.weight is 16×1×3×3 in the source run and 16×3×3×3 here'):
         reinitialized_parameters(network(model='resnet20'), network((3, 8, 8), 5, 'resnet20'))
 
 
@@ -62,5 +63,5 @@ def test_an_output_layer_of_other_inputs_is_refused_though_it_is_the_first_to_di
     (tmp_path / 'linear.py').write_text(
         'from torch import nn\n\n\ndef linear(shape, classes):\n'
         '    return nn.Sequential(nn.Flatten(), nn.Linear(shape[1] * shape[2], classes))\n')
-    with pytest.raises(LthError, match='1.weight is 4×64 there and 5×81 here'):
+    with pytest.raises(LthError, match='1.weight is 4×64 in the source run and 5×81 here'):
         reinitialized_parameters(network(model='linear.py:linear'), network((1, 9, 9), 5, 'linear.py:linear'))

@@ -2,8 +2,8 @@
 
 Each algorithm makes one round, in which exactly ⌊density · P⌋ weights are kept at their initial values. The recipe's
 `training` says how they are trained later; its first batches are also the batches on which scores are computed. To add
-an algorithm, write a function (task, settings, start) -> mask (R, P) with `@ALGORITHMS.register(name, settings=Settings)`
-and `@mask_at_init` above it.
+an algorithm, write a function (task, settings, start) -> mask (R, P) with `@ALGORITHMS.register(name,
+settings=Settings)` and `@mask_at_init` above it.
 """
 import functools
 from collections.abc import Callable, Iterator, Sequence
@@ -106,8 +106,8 @@ def prune_by_score(
 
     for seed, row in zip(task.seeds, scores):
         if not row.isfinite().all():
-            raise LthError(f'{settings.name} scores of seed {seed} are not finite: activations of the untrained network '
-                           'overflow. Use another model.initializer, or data.normalization=standardize.')
+            raise LthError(f'{settings.name} scores of seed {seed} are not finite: activations of the untrained '
+                           'network overflow. Use another model.initializer, or data.normalization=standardize.')
     select = masks.keep_best if settings.keep == 'largest' else masks.keep_worst
     return select(scores, mask, count, seeds=task.seeds, salt=salt)
 

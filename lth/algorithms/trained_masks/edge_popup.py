@@ -1,5 +1,5 @@
-"""Edge-popup (Ramanujan et al. 2020, "What's Hidden in a Randomly Weighted Neural Network?", section 3), and the variant
-of Rare Gems that ranks all layers together.
+"""Edge-popup (Ramanujan et al. 2020, "What's Hidden in a Randomly Weighted Neural Network?", section 3), and the
+variant of Rare Gems that ranks all layers together.
 
 Each step uses the weights with the largest absolute scores, a fixed number of each layer; all scores are trained.
 """

@@ -33,8 +33,8 @@ def _current_name(value: Any) -> Any:
 
 
 class Settings(base.TrainedMaskSettings):
-    """`penalty` is the factor λ of the regularizer. `exponents` are a and b of the regularizer `variance`, Σ pᵃ(1 - p)ᵇ.
-    The final mask holds all `active` scores, or only those `above-threshold`.
+    """`penalty` is the factor λ of the regularizer. `exponents` are a and b of the regularizer `variance`, Σ pᵃ(1 -
+    p)ᵇ. The final mask holds all `active` scores, or only those `above-threshold`.
     """
 
     event: ClassVar[str] = 'freeze event'

@@ -129,18 +129,20 @@ def test_another_draw_of_a_control_is_another_network_under_the_same_rule(task, 
 
 def test_levels_have_draws_of_their_own(task, found):
     for name in ('shuffle-mask', 'permute-mask', 'erk'):
-        ones, others = (register.apply_control(name, task, found[0].ticket, found[2].ticket, (level,)) for level in (1, 2))
+        ones, others = (
+            register.apply_control(name, task, found[0].ticket, found[2].ticket, (level,)) for level in (1, 2))
         for one, other in zip(ones.mask, others.mask, strict=True):
             assert one.sum() == other.sum() and not torch.equal(one, other)
 
 
 def test_a_level_at_which_a_control_proves_nothing_is_refused(task, found):
-    with pytest.raises(LthError, match='The control permute-mask would prove nothing of seed 0, .*"mask differs"'):
+    with pytest.raises(LthError, match='The control permute-mask cannot be used for seed 0, .*"mask differs"'):
         controls(task, 'permute-mask', [found[0], replace(found[0], number=1), found[2]])
 
 
 def test_a_spread_that_cannot_be_at_some_level_is_told_by_the_counts():
     layout = make_task().network.layout
-    settings = algorithm.Settings(name='control', control='smart-ratio', source='run', kept=(layout.prunable_count, 20, 19))
+    settings = algorithm.Settings(
+        name='control', control='smart-ratio', source='run', kept=(layout.prunable_count, 20, 19))
     with pytest.raises(LthError, match='smart-ratio keeps 120 of the 400 weights of the classifier'):
         settings.kept_counts(layout, make_task().training, 5)

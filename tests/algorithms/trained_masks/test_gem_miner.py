@@ -102,7 +102,8 @@ def test_the_penalty_is_part_of_the_gradient_whatever_the_optimizer(optimizer):
 def test_two_seeds_mined_together_find_what_they_find_alone(model):
     def scores(seeds: tuple[int, ...]) -> torch.Tensor:
         task = mining(model, seeds=seeds)
-        start, weights = torch.full((len(seeds), task.network.layout.prunable_count), 0.6), dense_ticket(task).weights.double()
+        start = torch.full((len(seeds), task.network.layout.prunable_count), 0.6)
+        weights = dense_ticket(task).weights.double()
         state = State(start.double(), {})
         trainable = torch.ones_like(start, dtype=torch.bool)
         rounded = Rounded(weights, Penalty(0.))

@@ -145,7 +145,7 @@ def test_supermasks_tell_the_mean_accuracy_of_ten_masks_drawn_after_the_last_ste
     task = replace(mining(seeds=(0, 5)), training=TrainingSettings.model_validate(
         {'length': '8 epochs', 'batch_size': 8, 'optimizer': {'name': 'sgd', 'learning_rate': 5., 'momentum': 0.9}}))
     first, *_, last = found(task, 'supermask')
-    assert first.search.drawn == ()
+    assert first.search.sampled_accuracy == ()
     pictures = task.data.test.images.float() / 255
     start, count = dense_ticket(task).weights, task.network.layout.prunable_count
     for replicate, seed in enumerate(task.seeds):
@@ -157,7 +157,7 @@ def test_supermasks_tell_the_mean_accuracy_of_ten_masks_drawn_after_the_last_ste
             right = task.network.logits(weights, {}, pictures).argmax(1) == task.data.test.labels
             accuracies.append(float(right.float().mean()))
         assert len(set(accuracies)) > 1
-        assert last.search.drawn[replicate] == pytest.approx(sum(accuracies) / 10)
+        assert last.search.sampled_accuracy[replicate] == pytest.approx(sum(accuracies) / 10)
 
 
 @pytest.mark.parametrize('name', ['gem-miner', 'hypercube'])
