@@ -1,1 +1,1 @@
-"""The sparse CPU engine: compiled loops over the surviving weights."""
+"""The sparse CPU engine: compiled loops over the kept weights, for chains of convolutions and dense layers."""

@@ -1,217 +1,239 @@
-"""A chain with convolutions as lists of surviving weights: where the planes of channels lie, and who reads what.
+"""Convolutions as lists of kept weights: which row of values each weight multiplies, and which delta it multiplies.
 
-The rows of values are, in order: the row of ones, the planes of the pictures, those of each convolution's channels, and
-the units of the dense layers' matrix, of which the last convolution's outputs are the first.
+The rows of values are: a row of ones, the pixels channel by channel, the outputs of each convolution channel by channel,
+then the units of the dense layers. The positions of a channel lie line by line in a margin of zeros, which is the
+convolution's padding. The outputs of the last convolution have no margin: they are the inputs of the dense layers.
 """
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lth.training.engines.sparse_cpu import dense_layout
-from lth.training.engines.sparse_cpu.dense_layout import Averages, Extent, Wiring
-from lth.training.engines.sparse_cpu.kernels import SIDE, STAGE, Filters, Matrix
-from lth.training.engines.sparse_cpu.supported import Chain, ConvLayer
+from lth.training.engines.sparse_cpu.kernels.data import CONVOLUTION, Convolutions
+from lth.training.engines.sparse_cpu.supported import ConvLayer
 
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]
 
 
-class _Planes(NamedTuple):
-    """The rows of some channels from `start` on, each in a margin of zeros: so many lines before it and behind."""
+class Features(NamedTuple):
+    """The inputs of the dense layers, and what computes them."""
+
+    rows: _Ints  # row of values of each input of the first dense layer; 0 if it is not read
+    first_row: int  # first row of values of the dense layers' matrix
+    outputs: int  # number of outputs of the last convolution, the first units of this matrix
+    pixels: _Ints  # index of each pixel that is read
+    pixel_rows: _Ints  # its row of values
+    pixel_count: int  # number of pixels of an image, read or not
+    convolutions: Convolutions
+    indices: _Ints  # index of each weight of the convolutions in the flat vector
+    conv_deltas: int = 0  # number of rows of deltas before pooling
+    winners: int = 0  # number of rows of winners
+    work: int = 0  # multiplications of a row by a weight, forward
+
+
+class _Channels(NamedTuple):
+    """Rows of some channels from `start` on; each channel has a margin of rows before and after its positions."""
 
     start: int
-    channels: int
+    count: int
     size: tuple[int, int]
     before: int
-    behind: int
+    after: int
 
     @property
-    def across(self) -> int:
-        """Rows from one line of a plane to the next."""
+    def line(self) -> int:
+        """Number of rows from one line to the next."""
 
-        return self.size[1] + self.before + self.behind
-
-    @property
-    def plane(self) -> int:
-        """Rows from one channel to the next."""
-
-        return self.across * (self.size[0] + self.before + self.behind)
+        return self.size[1] + self.before + self.after
 
     @property
-    def origin(self) -> int:
-        """The row of the first place of the first channel."""
+    def channel(self) -> int:
+        """Number of rows from one channel to the next."""
 
-        return self.start + self.before * (self.across + 1)
+        return self.line * (self.size[0] + self.before + self.after)
+
+    @property
+    def first(self) -> int:
+        """The row of the first position of the first channel."""
+
+        return self.start + self.before * (self.line + 1)
 
     @property
     def stop(self) -> int:
-        """The first row behind the last channel."""
+        """The row after the last channel."""
 
-        return self.start + self.channels * self.plane
+        return self.start + self.count * self.channel
 
     @property
-    def beyond(self) -> int:
-        """The first row behind what four places at the last edge may look at."""
+    def end(self) -> int:
+        """The row after all rows that 2 × 2 positions at the last edge may read."""
 
-        return self.stop + self.across + 2
+        return self.stop + self.line + 2
 
     def rows(self) -> _Ints:
-        """The row of each place of each channel: (channels, height, width)."""
+        """The row of each position: (channels × height × width,)."""
 
-        channels, lines, places = (np.arange(count) for count in (self.channels, *self.size))
-        return self.origin + (channels * self.plane)[:, None, None] + (lines * self.across)[:, None] + places
+        channels, ys, xs = (np.arange(count) for count in (self.count, *self.size))
+        return (self.first + (channels * self.channel)[:, None, None] + (ys * self.line)[:, None] + xs).ravel()
 
 
-class _Kept(NamedTuple):
-    """The surviving weights of a convolution, those into each channel together, one array of each: the channel that it
-    enters and the one that it leaves, line and column in the filter, and its place in the network's vector.
+class _KeptWeights(NamedTuple):
+    """The kept weights of a convolution, sorted by output channel: both channels, position in the kernel, index in the
+    flat vector.
     """
 
-    entered: _Ints
-    left: _Ints
-    line: _Ints
-    column: _Ints
-    place: _Ints
+    output: _Ints
+    input: _Ints
+    y: _Ints
+    x: _Ints
+    index: _Ints
 
 
-def wired(chain: Chain, alive: _Bools, averages: Averages | None) -> Wiring:
-    """The weights and biases that are alive, (N,), as lists and matrix; pictures are standardized if there are
-    `averages`.
-    """
+def pixels_only(read: _Bools) -> Features:
+    """The features of a chain without convolutions: the pixels that are `read`."""
 
-    if not chain.convolutions:
-        return dense_layout.wired(chain.dense, alive, averages)
-    layers, behind = chain.convolutions, dense_layout.wired(chain.dense, alive, None)
-    values, slopes = _values(layers), _slopes(layers)
-    kept = [_kept(layer, alive) for layer in layers]
-    silent = _silent(layers, kept, behind.matrix.inputs)
-    biases, bias_places = _biases(layers, alive, sum(len(one.place) for one in kept))
-    stages, winners = _stages(layers, values, slopes)
-    leaving, handed, entries = _leaving(layers, kept, silent, slopes)
-    filters = Filters(
-        stages=stages, pointers=_pointers(layers, [one.entered for one in kept], side=0),
-        offsets=np.concatenate([one.left * planes.plane + one.line * planes.across + one.column
-                                for one, planes in zip(kept, values)]).astype(np.int32),
-        biases=biases, silent=np.concatenate(silent), leaving=leaving, slopes=handed, entries=entries,
-        weights=sum(len(one.place) for one in kept) + len(bias_places))
-    front = values[-1].start
-    matrix = _behind(behind.matrix, front, values, averages)
-    work = sum(len(one.place) * layer.positions for one, layer in zip(kept, layers))
-    return Wiring(
-        matrix, np.concatenate([*(one.place for one in kept), bias_places, behind.places]), filters,
-        Extent(front, slopes[-1].beyond, winners), work + len(behind.places))
+    pixels = np.flatnonzero(read)
+    pixel_rows, nothing = 1 + np.arange(len(pixels)), np.zeros(0, dtype=np.int64)
+    rows = np.zeros(len(read), dtype=np.int64)
+    rows[pixels] = pixel_rows
+    convolutions = Convolutions(
+        layers=np.zeros(0, dtype=CONVOLUTION), incoming=np.zeros(1, dtype=np.int64),
+        offsets=nothing.astype(np.int32), biases=nothing, unconnected=nothing.astype(bool),
+        outgoing=np.zeros(1, dtype=np.int64), outgoing_offsets=nothing.astype(np.int32), outgoing_weights=nothing,
+        weights=0)
+    return Features(rows, 1 + len(pixels), 0, pixels, pixel_rows, len(read), convolutions, nothing)
 
 
-def _values(layers: Sequence[ConvLayer]) -> list[_Planes]:
-    """The planes of the pictures and of what each convolution puts out."""
+def conv_layout(layers: Sequence[ConvLayer], kept: _Bools, read: _Bools) -> Features:
+    """The features that convolutions compute, of which the dense layers read some: `kept` (N,), `read` (features,)."""
 
-    planes = [_Planes(1, layers[0].weight.shape[1], layers[0].input_size, layers[0].padding, layers[0].padding)]
+    values, deltas = _value_channels(layers), _delta_channels(layers)
+    weights = [_kept_weights(layer, kept) for layer in layers]
+    unconnected = _unconnected(layers, weights, read)
+    count = sum(len(one.index) for one in weights)
+    biases, bias_indices = _biases(layers, kept, count)
+    records, winners = _records(layers, values, deltas)
+    outgoing, outgoing_offsets, outgoing_weights = _outgoing(layers, weights, unconnected, deltas)
+    offsets = [one.input * channels.channel + one.y * channels.line + one.x for one, channels in zip(weights, values)]
+    convolutions = Convolutions(
+        layers=records, incoming=_starts(layers, [one.output for one in weights], axis=0),
+        offsets=np.concatenate(offsets).astype(np.int32), biases=biases, unconnected=np.concatenate(unconnected),
+        outgoing=outgoing, outgoing_offsets=outgoing_offsets, outgoing_weights=outgoing_weights,
+        weights=count + len(bias_indices))
+    first_row, pixel_rows = values[-1].start, values[0].rows()
+    return Features(
+        np.where(read, first_row + np.arange(len(read)), 0), first_row, len(read), np.arange(len(pixel_rows)),
+        pixel_rows, len(pixel_rows), convolutions, np.concatenate([*(one.index for one in weights), bias_indices]),
+        deltas[-1].end, winners, sum(len(one.index) * layer.positions for one, layer in zip(weights, layers)))
+
+
+def _value_channels(layers: Sequence[ConvLayer]) -> list[_Channels]:
+    """Rows of values of the pixels and of each convolution's outputs."""
+
+    first = layers[0]
+    channels = [_Channels(1, first.weight.shape[1], first.input_size, first.padding, first.padding)]
     margins = [*(layer.padding for layer in layers[1:]), 0]
     for layer, margin in zip(layers, margins, strict=True):
-        planes.append(_Planes(planes[-1].beyond, layer.weight.shape[0], layer.output_size, margin, margin))
-    return planes
+        channels.append(_Channels(channels[-1].end, layer.weight.shape[0], layer.output_size, margin, margin))
+    return channels
 
 
-def _slopes(layers: Sequence[ConvLayer]) -> list[_Planes]:
-    """The planes of the slopes of each convolution's sums; a margin lets each input see all that it enters."""
+def _delta_channels(layers: Sequence[ConvLayer]) -> list[_Channels]:
+    """Rows of each convolution's deltas before pooling, in a margin that lets every input read all deltas it affects."""
 
-    planes, start = list[_Planes](), 0
+    channels, start = list[_Channels](), 0
     for layer in layers:
         margin = layer.kernel_size - 1 - layer.padding
-        planes.append(_Planes(start, layer.weight.shape[0], layer.conv_size, margin, max(margin, 1)))
-        start = planes[-1].beyond
-    return planes
+        channels.append(_Channels(start, layer.weight.shape[0], layer.conv_size, margin, max(margin, 1)))
+        start = channels[-1].end
+    return channels
 
 
-def _kept(layer: ConvLayer, alive: _Bools) -> _Kept:
+def _kept_weights(layer: ConvLayer, kept: _Bools) -> _KeptWeights:
     slot = layer.weight
-    out, inputs, side, _ = slot.shape
-    # Weights lie as (out, height, width, in); a plane is looked at as a whole, so channels come before places here.
-    mask = alive[slot.start:slot.stop].reshape(out, side, side, inputs).transpose(0, 3, 1, 2)
-    entered, left, line, column = mask.nonzero()
-    return _Kept(entered, left, line, column, slot.start + ((entered * side + line) * side + column) * inputs + left)
+    outputs, inputs, side, _ = slot.shape
+    # The flat vector has weights as (out, height, width, in). Here channels come first, since all positions of an input
+    # channel are close in memory.
+    mask = kept[slot.start:slot.stop].reshape(outputs, side, side, inputs).transpose(0, 3, 1, 2)
+    output, source, y, x = mask.nonzero()
+    return _KeptWeights(output, source, y, x, slot.start + ((output * side + y) * side + x) * inputs + source)
 
 
-def _silent(layers: Sequence[ConvLayer], kept: Sequence[_Kept], read: _Ints) -> list[_Bools]:
-    """For each convolution the channels that do not reach the output, since no channel that does reads them, or no
-    unit: `read` are the outputs of the last that units read.
+def _unconnected(layers: Sequence[ConvLayer], weights: Sequence[_KeptWeights], read: _Bools) -> list[_Bools]:
+    """For each convolution, the channels from which no path leads to the output: no connected channel reads them, or,
+    after the last convolution, no connected unit.
     """
 
-    places = layers[-1].output_size[0] * layers[-1].output_size[1]
-    silent = [~np.isin(np.arange(layers[-1].weight.shape[0]), read // places)]
-    for layer, one in zip(reversed(layers[1:]), reversed(kept[1:])):
-        silent.append(~np.isin(np.arange(layer.weight.shape[1]), one.left[~silent[-1][one.entered]]))
-    return silent[::-1]
+    positions = math.prod(layers[-1].output_size)
+    unconnected = [~read.reshape(-1, positions).any(1)]
+    for layer, one in zip(reversed(layers[1:]), reversed(weights[1:])):
+        sources = one.input[~unconnected[-1][one.output]]
+        unconnected.append(~np.isin(np.arange(layer.weight.shape[1]), sources))
+    return unconnected[::-1]
 
 
-def _biases(layers: Sequence[ConvLayer], alive: _Bools, start: int) -> tuple[_Ints, _Ints]:
-    """The number of each channel's bias among the weights, from `start` on, -1 for none; their places in the vector."""
+def _biases(layers: Sequence[ConvLayer], kept: _Bools, start: int) -> tuple[_Ints, _Ints]:
+    """The number of each channel's bias among the weights, from `start` on, -1 for none; and the biases' indices in the
+    flat vector.
+    """
 
-    places = np.concatenate([
-        np.where(alive[layer.bias.start:layer.bias.stop], np.arange(layer.bias.start, layer.bias.stop), -1)
-        if layer.bias else np.full(layer.weight.shape[0], -1) for layer in layers])
-    return np.where(places >= 0, start + (places >= 0).cumsum() - 1, -1), places[places >= 0]
+    indices = np.full(sum(layer.weight.shape[0] for layer in layers), -1)
+    channel = 0
+    for layer in layers:
+        if layer.bias:
+            mask = kept[layer.bias.start:layer.bias.stop]
+            indices[channel + np.flatnonzero(mask)] = layer.bias.start + np.flatnonzero(mask)
+        channel += layer.weight.shape[0]
+    return np.where(indices >= 0, start + (indices >= 0).cumsum() - 1, -1), indices[indices >= 0]
 
 
-def _stages(
-        layers: Sequence[ConvLayer], values: Sequence[_Planes], slopes: Sequence[_Planes],
+def _records(
+        layers: Sequence[ConvLayer], values: Sequence[_Channels], deltas: Sequence[_Channels],
 ) -> tuple[NDArray[np.void], int]:
-    """What the kernels know of each convolution, and how many rows of winners there are."""
+    """The kernels' record of each convolution, and the number of rows of winners."""
 
-    stages, first, winners = np.zeros(len(layers), dtype=STAGE), 0, 0
-    for number, (layer, source, target, slope) in enumerate(zip(layers, values, values[1:], slopes)):
+    records, first, winners = np.zeros(len(layers), dtype=CONVOLUTION), 0, 0
+    for number, (layer, source, target, delta) in enumerate(zip(layers, values, values[1:], deltas)):
         channels, (height, width) = layer.weight.shape[0], layer.output_size
         used = (2 * height, 2 * width) if layer.pooled else layer.conv_size
-        margin = slope.origin - slope.start
-        stages[number] = (
-            first, first + channels, source.start, source.across, *used, layer.pooled, target.origin, target.plane,
-            target.across, slope.origin, slope.plane, slope.across, margin, winners)
+        records[number] = (
+            first, first + channels, source.start, source.line, *used, layer.pooled, target.first, target.channel,
+            target.line, delta.first, delta.channel, delta.line, delta.first - delta.start, winners)
         first, winners = first + channels, winners + channels * height * width * layer.pooled
-    return stages, winners
+    return records, winners
 
 
-def _leaving(
-        layers: Sequence[ConvLayer], kept: Sequence[_Kept], silent: Sequence[_Bools], slopes: Sequence[_Planes],
-) -> tuple[_Ints, NDArray[np.int32], _Ints]:
-    """The weights that leave each channel for one that is heard: where they begin, what each hands down, and which they
-    are. Nothing is handed down to the pictures.
+def _outgoing(
+        layers: Sequence[ConvLayer], weights: Sequence[_KeptWeights], unconnected: Sequence[_Bools],
+        deltas: Sequence[_Channels]) -> tuple[_Ints, NDArray[np.int32], _Ints]:
+    """The weights that leave each channel for a connected channel: where they start, the offset of the delta that each
+    multiplies, and their numbers among the weights. Pixels need no deltas.
     """
 
-    handed, entries, left, start = list[_Ints](), list[_Ints](), list[_Ints](), 0
-    for number, (layer, one, planes) in enumerate(zip(layers, kept, slopes, strict=True)):
-        if number:
-            useful = np.flatnonzero(~silent[number][one.entered])
-            useful = useful[one.left[useful].argsort(kind='stable')]
-            far = layer.kernel_size - 1
-            entries.append(start + useful)
-            left.append(one.left[useful])
-            handed.append((one.entered * planes.plane + (far - one.line) * planes.across + far - one.column)[useful])
-        start += len(one.place)
-    # From the last convolution on matter units.
-    pointers = _pointers(layers[1:], left, side=1)
-    pointers = np.concatenate([pointers, np.full(layers[-1].weight.shape[0], pointers[-1])])
-    nothing = np.zeros(0, dtype=np.int64)
-    return pointers, np.concatenate([nothing, *handed]).astype(np.int32), np.concatenate([nothing, *entries])
+    offsets, numbers, sources = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], list[_Ints]()
+    start = len(weights[0].index)
+    for layer, one, channels, skip in zip(layers[1:], weights[1:], deltas[1:], unconnected[1:]):
+        used = np.flatnonzero(~skip[one.output])
+        used = used[one.input[used].argsort(kind='stable')]
+        far = layer.kernel_size - 1
+        offset = one.output * channels.channel + (far - one.y) * channels.line + far - one.x
+        offsets.append(offset[used])
+        numbers.append(start + used)
+        sources.append(one.input[used])
+        start += len(one.index)
+    # Units, not channels, read the last convolution.
+    starts = _starts(layers[1:], sources, axis=1)
+    starts = np.concatenate([starts, np.full(layers[-1].weight.shape[0], starts[-1])])
+    return starts, np.concatenate(offsets).astype(np.int32), np.concatenate(numbers)
 
 
-def _pointers(layers: Sequence[ConvLayer], channels: Sequence[_Ints], *, side: int) -> _Ints:
-    """Where the weights of each channel begin, those of all layers one behind the other; `side` 0: of those entered."""
+def _starts(layers: Sequence[ConvLayer], channels: Sequence[_Ints], *, axis: int) -> _Ints:
+    """Where the weights of each channel start, and where the last ones end: `axis` 0 of the kernel is the output
+    channel, 1 the input channel.
+    """
 
-    counts = [np.bincount(one, minlength=layer.weight.shape[side]) for layer, one in zip(layers, channels, strict=True)]
+    counts = [np.bincount(one, minlength=layer.weight.shape[axis]) for layer, one in zip(layers, channels, strict=True)]
     return np.concatenate([[0], *counts]).cumsum()
-
-
-def _behind(matrix: Matrix, front: int, values: Sequence[_Planes], averages: Averages | None) -> Matrix:
-    """The matrix of the dense layers with the last convolution's outputs, from row `front` on, as its first units."""
-
-    features = values[-1].stop - front
-    units = front + features + np.arange(matrix.units)
-    columns = np.concatenate([[0], front + matrix.inputs, units])[matrix.columns].astype(np.int32)
-    rows = values[0].rows().ravel()
-    blocks = np.unique(np.minimum(np.arange(0, len(rows), SIDE), max(len(rows) - SIDE, 0)))
-    mean, std = dense_layout.moments(np.arange(len(rows)), len(rows), averages)
-    return matrix._replace(
-        columns=columns, runs=matrix.runs._replace(units=features + matrix.runs.units), units=features + matrix.units,
-        inputs=np.arange(len(rows)), rows=rows, blocks=blocks, mean=mean, std=std)

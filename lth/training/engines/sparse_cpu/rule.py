@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lth.models.network import Network
 from lth.recipes.schema import DataSettings, TrainingSettings
-from lth.training.engines.sparse_cpu.kernels import LANES
+from lth.training.engines.sparse_cpu.kernels.lanes import LANES
 from lth.training.engines.sparse_cpu.supported import Chain, DenseLayer, supported_chain
 
 

@@ -1,0 +1,87 @@
+"""Training of one replicate: its kept weights and the optimizer's vectors, packed for the kernels."""
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lth.datasets import sampling
+from lth.recipes.schema import Adam, AdamW, Sgd
+from lth.training.engines.optimizers import state_vectors
+from lth.training.engines.sparse_cpu.images import pad_to_chunks
+from lth.training.engines.sparse_cpu.kernels import data, steps
+from lth.training.engines.sparse_cpu.kernels.data import Batches, Images, Parameters, Results, Update
+from lth.training.engines.sparse_cpu.kernels.lanes import LANES
+from lth.training.engines.sparse_cpu.prepared import PreparedNetwork
+from lth.training.task import State, Task
+
+
+class Replicate:
+    """One replicate of a task in training, from a state on."""
+
+    def __init__(self, task: Task, state: State, number: int, network: PreparedNetwork, images: Images) -> None:
+        self.network = network
+        self._task, self._images, self._number = task, images, number
+        self._step = state.step
+        self._updates = int(state.optimizer['step'].flatten()[0]) if 'step' in state.optimizer else 0
+        self._epoch, self._epoch_rows = -1, np.zeros((0, 0), dtype=np.int64)
+        self._vector_names = state_vectors(task.training.optimizer)
+        self._indices = torch.from_numpy(network.layout.indices)
+        vectors = [torch.zeros(0), torch.zeros(0)]
+        for position, name in enumerate(self._vector_names):
+            whole = state.optimizer[name][number] if state.optimizer else torch.zeros(len(state.weights[number]))
+            vectors[position] = whole[self._indices]
+        self._parameters = Parameters(
+            network.weights, np.zeros_like(network.weights), *(vector.numpy() for vector in vectors))
+
+    def train(self, stop: int) -> tuple[Tensor, Tensor]:
+        """Train up to iteration `stop`: losses and numbers of correct predictions of each step."""
+
+        start = self._step
+        losses, correct = np.empty(stop - start, dtype=np.float32), np.empty(stop - start, dtype=np.int64)
+        chunks_per_step = -(-self._task.training.batch_size // LANES)
+        steps_per_call = max(1, self.network.chunks_per_call // chunks_per_step)
+        while self._step < stop:
+            epoch, position = divmod(self._step, self._task.steps_per_epoch)
+            count = min(stop - self._step, self._task.steps_per_epoch - position, steps_per_call)
+            part = slice(self._step - start, self._step - start + count)
+            self._train(self._rows(epoch)[position:position + count], Results(losses[part], correct[part]))
+            self._task.on_step(self._step - 1, None)
+        return torch.from_numpy(losses), torch.from_numpy(correct)
+
+    def write(self, state: State) -> None:
+        """Write the trained weights and the optimizer's vectors into a state's tensors."""
+
+        state.weights[self._number, self._indices] = torch.from_numpy(self._parameters.weights)
+        for name, vector in zip(self._vector_names, self._parameters[2:]):
+            state.optimizer[name][self._number, self._indices] = torch.from_numpy(vector)
+        if 'step' in state.optimizer:
+            state.optimizer['step'].fill_(self._updates)
+
+    def _train(self, rows: NDArray[np.int64], results: Results) -> None:
+        """Train one step for each row of image indices."""
+
+        training, stop = self._task.training, self._step + len(rows)
+        kind, settings = _optimizer(training.optimizer)
+        update = Update(kind, settings, self._task.learning_rates[self._step:stop], self._updates + 1)
+        steps.train(self.network.layout.network, self.network.workspace, self._parameters, self._images,
+                    Batches(rows, training.batch_size), update, results)
+        self._step, self._updates = stop, self._updates + len(rows)
+
+    def _rows(self, epoch: int) -> NDArray[np.int64]:
+        """Indices of the images of each step of an epoch, padded to chunks: (steps, chunks · 64)."""
+
+        if self._epoch != epoch:
+            batch, indices = self._task.training.batch_size, self._task.splits[self._number][0]
+            order = sampling.epoch_order(indices, self._task.seeds[self._number], epoch)
+            used = order[:self._task.steps_per_epoch * batch].numpy().reshape(-1, batch)
+            self._epoch, self._epoch_rows = epoch, pad_to_chunks(used)
+        return self._epoch_rows
+
+
+def _optimizer(settings: Adam | AdamW | Sgd) -> tuple[int, tuple[float, float, float, float]]:
+    """An optimizer's kind and settings as in `Update`."""
+
+    if isinstance(settings, Sgd):
+        return data.SGD, (settings.momentum, float(settings.nesterov), settings.weight_decay, 0.)
+    kind = data.ADAMW if isinstance(settings, AdamW) else data.ADAM
+    return kind, (*settings.betas, settings.epsilon, settings.weight_decay)
