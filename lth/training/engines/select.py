@@ -10,7 +10,8 @@ from lth.training.engines.eager import Eager
 from lth.training.engines.names import EngineChoice
 from lth.training.engines.precision import default_precision
 from lth.training.engines.process_settings import configure_process
-from lth.training.engines.sparse_cpu.engine import SparseCpu, compile_kernels
+from lth.training.engines.sparse_cpu.engine import SparseCpu
+from lth.training.engines.sparse_cpu.prepared import compile_kernels
 from lth.training.engines.sparse_cpu.rule import sparse_obstacle
 from lth.training.task import Engine
 

@@ -1,8 +1,8 @@
 """Convolutions as lists of kept weights: which row of values each weight multiplies, and which delta it multiplies.
 
-The rows of values are: a row of ones, the pixels channel by channel, the outputs of each convolution channel by channel,
-then the units of the dense layers. The positions of a channel lie line by line in a margin of zeros, which is the
-convolution's padding. The outputs of the last convolution have no margin: they are the inputs of the dense layers.
+The rows of values are: a row of ones, the pixels channel by channel, the outputs of each convolution channel by
+channel, then the units of the dense layers. The positions of a channel lie line by line in a margin of zeros, which is
+the padding of the next convolution. The outputs of the last convolution have no margin: dense layers read them.
 """
 import math
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ class _Channels(NamedTuple):
     """Rows of some channels from `start` on; each channel has a margin of rows before and after its positions."""
 
     start: int
-    count: int
+    channels: int
     size: tuple[int, int]
     before: int
     after: int
@@ -65,7 +65,7 @@ class _Channels(NamedTuple):
     def stop(self) -> int:
         """The row after the last channel."""
 
-        return self.start + self.count * self.channel
+        return self.start + self.channels * self.channel
 
     @property
     def end(self) -> int:
@@ -76,20 +76,20 @@ class _Channels(NamedTuple):
     def rows(self) -> _Ints:
         """The row of each position: (channels × height × width,)."""
 
-        channels, ys, xs = (np.arange(count) for count in (self.count, *self.size))
+        channels, ys, xs = (np.arange(count) for count in (self.channels, *self.size))
         return (self.first + (channels * self.channel)[:, None, None] + (ys * self.line)[:, None] + xs).ravel()
 
 
 class _KeptWeights(NamedTuple):
-    """The kept weights of a convolution, sorted by output channel: both channels, position in the kernel, index in the
-    flat vector.
+    """The kept weights of a convolution, sorted by output channel: both channels, position in the kernel, and index in
+    the flat vector.
     """
 
     output: _Ints
     input: _Ints
     y: _Ints
     x: _Ints
-    index: _Ints
+    indices: _Ints
 
 
 def pixels_only(read: _Bools) -> Features:
@@ -113,7 +113,7 @@ def conv_layout(layers: Sequence[ConvLayer], kept: _Bools, read: _Bools) -> Feat
     values, deltas = _value_channels(layers), _delta_channels(layers)
     weights = [_kept_weights(layer, kept) for layer in layers]
     unconnected = _unconnected(layers, weights, read)
-    count = sum(len(one.index) for one in weights)
+    count = sum(len(one.indices) for one in weights)
     biases, bias_indices = _biases(layers, kept, count)
     records, winners = _records(layers, values, deltas)
     outgoing, outgoing_offsets, outgoing_weights = _outgoing(layers, weights, unconnected, deltas)
@@ -126,8 +126,8 @@ def conv_layout(layers: Sequence[ConvLayer], kept: _Bools, read: _Bools) -> Feat
     first_row, pixel_rows = values[-1].start, values[0].rows()
     return Features(
         np.where(read, first_row + np.arange(len(read)), 0), first_row, len(read), np.arange(len(pixel_rows)),
-        pixel_rows, len(pixel_rows), convolutions, np.concatenate([*(one.index for one in weights), bias_indices]),
-        deltas[-1].end, winners, sum(len(one.index) * layer.positions for one, layer in zip(weights, layers)))
+        pixel_rows, len(pixel_rows), convolutions, np.concatenate([*(one.indices for one in weights), bias_indices]),
+        deltas[-1].end, winners, sum(len(one.indices) * layer.positions for one, layer in zip(weights, layers)))
 
 
 def _value_channels(layers: Sequence[ConvLayer]) -> list[_Channels]:
@@ -142,7 +142,7 @@ def _value_channels(layers: Sequence[ConvLayer]) -> list[_Channels]:
 
 
 def _delta_channels(layers: Sequence[ConvLayer]) -> list[_Channels]:
-    """Rows of each convolution's deltas before pooling, in a margin that lets every input read all deltas it affects."""
+    """Rows of each convolution's deltas before pooling, in a margin so that inputs can read all deltas they affect."""
 
     channels, start = list[_Channels](), 0
     for layer in layers:
@@ -168,7 +168,7 @@ def _unconnected(layers: Sequence[ConvLayer], weights: Sequence[_KeptWeights], r
     """
 
     positions = math.prod(layers[-1].output_size)
-    unconnected = [~read.reshape(-1, positions).any(1)]
+    unconnected: list[_Bools] = [~np.any(read.reshape(-1, positions), axis=1)]
     for layer, one in zip(reversed(layers[1:]), reversed(weights[1:])):
         sources = one.input[~unconnected[-1][one.output]]
         unconnected.append(~np.isin(np.arange(layer.weight.shape[1]), sources))
@@ -214,7 +214,7 @@ def _outgoing(
     """
 
     offsets, numbers, sources = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], list[_Ints]()
-    start = len(weights[0].index)
+    start = len(weights[0].indices)
     for layer, one, channels, skip in zip(layers[1:], weights[1:], deltas[1:], unconnected[1:]):
         used = np.flatnonzero(~skip[one.output])
         used = used[one.input[used].argsort(kind='stable')]
@@ -223,7 +223,7 @@ def _outgoing(
         offsets.append(offset[used])
         numbers.append(start + used)
         sources.append(one.input[used])
-        start += len(one.index)
+        start += len(one.indices)
     # Units, not channels, read the last convolution.
     starts = _starts(layers[1:], sources, axis=1)
     starts = np.concatenate([starts, np.full(layers[-1].weight.shape[0], starts[-1])])

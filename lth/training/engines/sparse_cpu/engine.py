@@ -1,8 +1,8 @@
 """The sparse engine: trains and evaluates only the weights that a ticket keeps, on the CPU.
 
-A step on a ticket of dense layers with 5% of the weights costs about 5% of a dense step; with convolutions, a fifth to a
-fourth. The eager engine does everything else: rounds that are too dense (rule.py), learned scores, pruned weights that
-are not 0, and networks that are not chains (supported.py).
+A step on a ticket of dense layers with 5% of the weights costs about 5% of a dense step; with convolutions, a fifth to
+a fourth. The eager engine does everything else: rounds that are too dense (rule.py), learned scores, pruned weights
+that are not 0, and networks that are not chains (supported.py).
 """
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
@@ -60,9 +60,9 @@ class SparseCpu:
         if networks is None:
             return self._eager.evaluate(task, state, pictures)
         split = task.data.test if pictures is None else task.data.train
-        indices = pictures or [None] * len(networks)
-        rows = [network.evaluate(self._images.chunks(task, split, chosen))
-                for network, chosen in zip(networks, indices, strict=True)]
+        rows = []
+        for number, network in enumerate(networks):
+            rows.append(network.evaluate(self._images.chunks(task, split, pictures[number] if pictures else None)))
         return Metrics(*zip(*rows, strict=True))
 
     def expects(self, network: Network, kept: int, batch_size: int) -> bool:

@@ -41,10 +41,10 @@ class PreparedNetwork(NamedTuple):
         for start in range(0, len(images.pixels), chunks):
             first, stop = start * LANES, (start + chunks) * LANES
             part = ChunkedImages(images.pixels[start:start + chunks], images.labels, images.rows[first:stop],
-                                 min(images.count - first, chunks * LANES))
+                                 min(images.size - first, chunks * LANES))
             part_loss, part_correct = steps.evaluate(self.layout.network, self.workspace, self.weights, part)
             loss, correct = loss + part_loss, correct + part_correct
-        return loss / images.count, correct / images.count
+        return loss / images.size, correct / images.size
 
 
 def prepare(task: Task, chain: Chain, kept: Tensor, weights: Tensor) -> PreparedNetwork:
@@ -57,7 +57,8 @@ def prepare(task: Task, chain: Chain, kept: Tensor, weights: Tensor) -> Prepared
 def compile_kernels() -> None:
     """Compile all kernels, or load them from the cache, by training the smallest possible network for one step."""
 
-    layer = DenseLayer(Slot('weight', (1, 1), 0, 'output', prunable=True), Slot('bias', (1,), 1, 'other', prunable=False))
+    weight = Slot('weight', (1, 1), 0, 'output', prunable=True)
+    layer = DenseLayer(weight, Slot('bias', (1,), 1, 'other', prunable=False))
     network = _prepare(Chain([], [layer]), torch.ones(2, dtype=torch.bool), torch.zeros(2), None)
     images = Images(image_bytes(torch.zeros(1, 1, 1, 1, dtype=torch.uint8)), np.zeros(1, dtype=np.int64))
     parameters = Parameters(network.weights, *np.zeros((3, 2), dtype=np.float32))

@@ -36,8 +36,8 @@ def forward(convolutions: Convolutions, workspace: Workspace, weights: Any) -> N
 
 @compiled
 def backward(convolutions: Convolutions, workspace: Workspace, parameters: Parameters) -> None:
-    """Add to the gradient of all weights and biases. Starts from the deltas of the last convolution's outputs, which are
-    the first rows of the workspace's deltas.
+    """Add to the gradient of all weights and biases, from the deltas of the last convolution's outputs: the first rows
+    of the workspace's deltas.
     """
 
     last = len(convolutions.layers) - 1
@@ -74,7 +74,7 @@ def weighted_sums(  # pylint: disable=too-many-arguments,too-many-positional-arg
 @compiled
 def write_output(  # pylint: disable=too-many-positional-arguments # four positions of one channel
         layer: Any, workspace: Workspace, channel: int, y: int, x: int, four: Any) -> None:
-    """Write a channel's outputs for the 2 × 2 sums from position (y, x) on: their maximum if the layer pools, else all."""
+    """Write a channel's outputs for 2 × 2 sums from position (y, x) on: the maximum if the layer pools, else all."""
 
     if layer.pooled:
         write_pooled(layer, workspace, channel, y // 2, x // 2, four)

@@ -42,11 +42,10 @@ class Matrix(NamedTuple):
     classes: int  # number of output units, which are the last ones
 
 
-# One convolution. Its channels are numbered from `first` to `stop` among those of all convolutions. `height` and `width`
-# are the size of its output before pooling, as far as it is used. For input, output and deltas (the gradient by its
-# output before pooling and ReLU): the first row, and how many rows lie between neighboring lines and channels.
-# `delta_margin` is the distance from the first delta to the first delta that uses its first input; `winner_row` the
-# first row of winners.
+# One convolution. Its channels are numbered from `first` to `stop` among those of all convolutions. `height` and
+# `width` are the size of its output before pooling, as far as pooling uses it. For input, output and deltas (the
+# gradient of the loss by its output before pooling and ReLU): the first row, and the number of rows from one line, and
+# from one channel, to the next. `delta_margin` rows lie before the first delta. `winner_row` is the first of winners.
 CONVOLUTION = np.dtype([(name, np.int64) for name in (
     'first', 'stop', 'input_row', 'input_line', 'height', 'width', 'pooled', 'output_row', 'output_channel',
     'output_line', 'delta_row', 'delta_channel', 'delta_line', 'delta_margin', 'winner_row')])
@@ -99,7 +98,7 @@ class ChunkedImages(NamedTuple):
     pixels: Any
     labels: Any  # of the split
     rows: Any  # (chunks · 64,) index of each image in the split; the last is repeated to fill the last chunk
-    count: int  # number of images
+    size: int  # number of images
 
 
 class Parameters(NamedTuple):

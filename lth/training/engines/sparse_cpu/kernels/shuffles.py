@@ -104,14 +104,14 @@ def _four_sums(builder: Any, vectors: list[Any]) -> Any:
     last two additions, which is fast.
     """
 
-    first, last = (_add_groups(builder, *pair, [0, 4, 1, 5], [2, 6, 3, 7]) for pair in (vectors[:2], vectors[2:]))
+    first = _add_groups(builder, vectors[0], vectors[1], [0, 4, 1, 5], [2, 6, 3, 7])
+    last = _add_groups(builder, vectors[2], vectors[3], [0, 4, 1, 5], [2, 6, 3, 7])
     sums = _add_groups(builder, first, last, [0, 1, 4, 5], [2, 3, 6, 7])
     return _add_halves(builder, _add_halves(builder, sums, 8), 4)
 
 
 def _add_groups(builder: Any, left: Any, right: Any, low: list[int], high: list[int]) -> Any:
-    """In each group of four numbers: those at `low` plus those at `high`; 0 to 3 of the left vector, 4 to 7 of the right.
-    """
+    """In each group of four numbers: those at `low` plus those at `high`; 4 to 7 are those of the right vector."""
 
     def part(half: list[int]) -> Any:
         indices = [group + index % 4 + index // 4 * 16 for group in range(0, 16, 4) for index in half]

@@ -1,4 +1,6 @@
 """What the engine calls: training steps, evaluation, and the transposition of images."""
+# numba compiles loops over indices best.
+# pylint: disable=consider-using-enumerate
 from typing import Any
 
 import numpy as np
@@ -48,7 +50,7 @@ def evaluate(network: Network, workspace: Workspace, weights: Any, images: Chunk
         forward(network, workspace, images.pixels[chunk], weights)
         chunk_loss, chunk_correct = dense.cross_entropy(
             network.matrix, workspace, images.labels, images.rows[start:start + LANES],
-            min(LANES, images.count - start), LANES)
+            min(LANES, images.size - start), LANES)
         loss, correct = loss + chunk_loss, correct + chunk_correct
     return loss, correct
 
