@@ -36,7 +36,7 @@ class SparseCpu:
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
             parametrization: Parametrization | None = None) -> Iterator[Segment]:
-        """Train from the state, yielding at each stop."""
+        """Train from the state and yield a segment at each stop."""
 
         chain = None if parametrization else self._chain(task, state.weights, trainable)
         # Weights that are not trained are left out here, so they must be 0.
@@ -53,16 +53,16 @@ class SparseCpu:
             token = [network._replace(weights=network.weights.copy()) for network in networks]
             yield Segment(state, losses, correct, token)
 
-    def evaluate(self, task: Task, state: State, pictures: Sequence[Tensor] | None, token: object = None, /) -> Metrics:
-        """The replicates' metrics on training-set images, or on the test set if None."""
+    def evaluate(self, task: Task, state: State, indices: Sequence[Tensor] | None, token: object = None, /) -> Metrics:
+        """Return loss and accuracy on images of the training set, or on the test set if `indices` is None."""
 
         networks = cast(list[PreparedNetwork], token) if token else self._networks(task, state.weights)
         if networks is None:
-            return self._eager.evaluate(task, state, pictures)
-        split = task.data.test if pictures is None else task.data.train
+            return self._eager.evaluate(task, state, indices)
+        split = task.data.test if indices is None else task.data.train
         rows = []
         for number, network in enumerate(networks):
-            rows.append(network.evaluate(self._images.chunks(task, split, pictures[number] if pictures else None)))
+            rows.append(network.evaluate(self._images.chunks(task, split, indices[number] if indices else None)))
         return Metrics(*zip(*rows, strict=True))
 
     def expects(self, network: Network, kept: int, batch_size: int) -> bool:
