@@ -28,7 +28,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def current_device(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Return a context in which this GPU is the current one, as streams and captures need; for a CPU it does nothing."""
+    """Return a context in which this GPU is the current one, as streams and captures need; for a CPU an empty one."""
 
     return torch.cuda.device(device) if device.type == 'cuda' else contextlib.nullcontext()
 

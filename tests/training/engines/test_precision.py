@@ -1,0 +1,63 @@
+"""fp32, tf32 and bf16: what each of them sets for a while, and which one a network trains in by default."""
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lth.models.network import Network
+from lth.models.registry import settings_class
+from lth.training.engines.batches import Batches
+from lth.training.engines.precision import default_precision, precision_context
+from tests.conftest import CPU, full_mask, initial_state, make_task
+
+
+def torch_settings() -> tuple[str, bool, bool]:
+    return (torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32,
+            torch.is_autocast_enabled('cpu'))
+
+
+@pytest.mark.parametrize(('precision', 'settings'), [
+    ('fp32', ('highest', False, False)), ('tf32', ('high', True, False)), ('bf16', ('highest', False, True))])
+def test_a_precision_is_set_for_a_block_and_restored_at_its_end(precision, settings):
+    before = torch_settings()
+    with precision_context(make_task(precision=precision)):
+        assert torch_settings() == settings
+    assert torch_settings() == before
+
+
+def test_the_precision_is_restored_after_an_error():
+    before = torch_settings()
+    with pytest.raises(ZeroDivisionError), precision_context(make_task(precision='tf32')):
+        raise ZeroDivisionError
+    assert torch_settings() == before
+
+
+@pytest.mark.parametrize(('model', 'precision'), [
+    ('lenet-300-100', 'fp32'), ('conv-2', 'tf32'), ('resnet20', 'bf16')])
+def test_the_default_precision_depends_on_device_and_layers(monkeypatch, model, precision):
+    network = make_task(model, shape=(3, 8, 8)).network
+    assert default_precision('cpu', network) == 'fp32'
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    assert default_precision('cuda:0', network) == precision
+
+
+def test_bf16_changes_the_weights_by_rounding_only():
+    weights = {}
+    for precision in ('fp32', 'bf16'):
+        task = make_task('conv-2', shape=(3, 8, 8), precision=precision)
+        segments = CPU.run(task, initial_state(task), trainable=full_mask(task), stops=[3])
+        weights[precision] = list(segments)[-1].state.weights
+    assert 0 < (weights['fp32'] - weights['bf16']).abs().max() < 0.02
+
+
+def test_crops_are_the_same_in_every_precision():
+    data = {'resized_crop': 0.2, 'flip': True, 'resolution': 24}
+    images = []
+    for precision in ('fp32', 'bf16'):
+        task = make_task('conv-2', shape=(3, 32, 32), data=data, precision=precision)
+        task = replace(task, network=Network.of(settings_class('conv-2')(name='conv-2'), (3, 24, 24), 4))
+        batches = Batches(task, torch.float32)
+        batches.start_epoch(0)
+        with precision_context(task):
+            images.append(batches.batch(batches.columns[0])[0])
+    assert torch.equal(*images)

@@ -1,0 +1,74 @@
+"""Settings of the process: changed by configure_process only, and never by the choice of an engine."""
+import ctypes
+import threading
+
+import pytest
+import torch
+
+from lth.training.engines import process_settings, select
+from lth.training.engines.process_settings import configure_process
+
+CPU = torch.device('cpu')
+
+
+@pytest.fixture(autouse=True)
+def restored_settings():
+    """Restores the settings that all other tests run with."""
+
+    yield
+    configure_process(threads=1, device=CPU)
+
+
+def flushes_denormals() -> bool:
+    return float(torch.tensor([1e-39]) * torch.tensor([0.5])) == 0
+
+
+def test_configure_process_sets_threads_and_flushes_denormals():
+    torch.set_flush_denormal(False)
+    assert not flushes_denormals()
+    configure_process(threads=2, device=CPU)
+    assert torch.get_num_threads() == 2 and flushes_denormals()
+
+
+def test_configure_process_selects_the_gpu_by_its_index(monkeypatch):
+    selected = []
+    monkeypatch.setattr(torch.cuda, 'set_device', selected.append)
+    configure_process(threads=1, device=CPU)
+    configure_process(threads=1, device=torch.device('cuda', 3))
+    assert selected == [torch.device('cuda', 3)]
+
+
+def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
+    calls = []
+
+    class Glibc:
+        """A C library with mallopt."""
+
+        @staticmethod
+        def mallopt(option: int, value: int) -> None:
+            """Records its arguments."""
+
+            calls.append((option, value))
+
+    monkeypatch.setattr(ctypes, 'CDLL', lambda _name: Glibc)
+    process_settings._keep_freed_memory()
+    assert calls == [(-3, 2 ** 30), (-1, 2 ** 31 - 1)]
+    monkeypatch.setattr(ctypes, 'CDLL', lambda _name: object())
+    process_settings._keep_freed_memory()
+    assert len(calls) == 2
+
+
+@pytest.mark.parametrize('device', ['cpu', 'cuda', 'auto'])
+def test_choosing_an_engine_changes_no_setting(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 1)
+    for setter in ('set_num_threads', 'set_flush_denormal', 'set_float32_matmul_precision'):
+        monkeypatch.setattr(torch, setter, lambda *_: pytest.fail('a setting of the process was changed'))
+    monkeypatch.setattr(torch.cuda, 'set_device', lambda *_: pytest.fail('the current device was changed'))
+    monkeypatch.setattr(ctypes, 'CDLL', lambda *_: pytest.fail('the allocator was changed'))
+    threads = threading.active_count()
+    for choice in ('auto', 'eager'):
+        select.select_engine(device, choice=choice, capturable=True, obstacle=None)
+    monkeypatch.undo()
+    assert threading.active_count() == threads

@@ -1,0 +1,88 @@
+"""Which engine trains what, which seeds train together, and kernels that are compiled ahead (torch.cuda is faked)."""
+import time
+
+import pytest
+import torch
+
+from lth.errors import LthError
+from lth.training.engines import select
+from lth.training.engines.select import CudaGraph, Eager, SparseCpu, select_engine
+from tests.conftest import CPU, make_task
+
+
+@pytest.fixture(name='_gpu')
+def gpu(monkeypatch):
+    """This machine has one GPU."""
+
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 0)
+
+
+@pytest.mark.parametrize(('choice', 'obstacle', 'kind', 'name'), [
+    ('auto', None, SparseCpu, 'eager or sparse'), ('sparse', None, SparseCpu, 'sparse'),
+    ('eager', None, Eager, 'eager'), ('auto', 'it is too wide', Eager, 'eager')])
+def test_a_cpu_has_the_sparse_engine_unless_something_prevents_it(choice, obstacle, kind, name):
+    engine = select_engine('cpu', choice=choice, obstacle=obstacle)
+    assert type(engine) is kind and engine.name == name and engine.device == torch.device('cpu')
+
+
+def test_without_knowledge_of_the_recipe_a_cpu_has_the_eager_engine():
+    assert type(select_engine('cpu')) is Eager
+
+
+@pytest.mark.parametrize(('choice', 'capturable', 'kind'), [
+    ('auto', True, CudaGraph), ('auto', False, Eager), ('eager', True, Eager)])
+def test_a_gpu_captures_steps_that_need_nothing_from_the_host(_gpu, choice, capturable, kind):
+    engine = select_engine('cuda', choice=choice, capturable=capturable, obstacle=None)
+    assert type(engine) is kind and engine.device == torch.device('cuda', 0)
+
+
+@pytest.mark.parametrize(('device', 'obstacle', 'reason'), [
+    ('cpu', 'it is too wide', 'it is too wide'), ('cuda', None, 'it runs on the CPU')])
+def test_the_sparse_engine_where_it_cannot_train_is_an_error_with_the_reason(_gpu, device, obstacle, reason):
+    with pytest.raises(LthError, match=f'The sparse engine cannot train this recipe: {reason}. Use --engine auto.'):
+        select_engine(device, choice='sparse', obstacle=obstacle)
+
+
+def test_dense_networks_train_together_on_a_gpu_and_alone_on_a_cpu():
+    lenet, resnet = make_task().network, make_task('resnet20', shape=(3, 8, 8)).network
+    graph = CudaGraph(torch.device('cuda', 0))
+    assert select.replicate_groups(graph, lenet, [0, 1]) == [(0, 1)]
+    assert [len(group) for group in select.replicate_groups(graph, lenet, range(130))] == [64, 64, 2]
+    assert select.replicate_groups(graph, resnet, [0, 1]) == [(0,), (1,)]
+    assert select.replicate_groups(CPU, lenet, [0, 1]) == [(0,), (1,)]
+
+
+def compile_messages(monkeypatch, engine, *, kept, seconds=0.):
+    """The messages of compile_ahead for LeNet when compiling takes some seconds, and how often it compiled."""
+
+    messages, compiled = [], []
+    monkeypatch.setattr(select, '_SECONDS_UNTIL_MESSAGE', 0.1)
+    monkeypatch.setattr(select, 'compile_kernels', lambda: compiled.append(time.sleep(seconds)))
+    select.compile_ahead(engine, make_task().network, kept, 8, messages.append)
+    return messages, len(compiled)
+
+
+def test_kernels_are_compiled_ahead_only_for_rounds_that_the_sparse_engine_trains(monkeypatch):
+    sparse, count = select_engine('cpu', obstacle=None), make_task().network.layout.prunable_count
+    assert compile_messages(monkeypatch, CPU, kept=[count // 10]) == ([], 0)
+    assert compile_messages(monkeypatch, sparse, kept=[count]) == ([], 0)
+    assert compile_messages(monkeypatch, sparse, kept=[count, count // 10]) == ([], 1)
+
+
+def test_compiling_that_takes_long_is_reported_once(monkeypatch):
+    sparse = select_engine('cpu', choice='sparse', obstacle=None)
+    (message,), compiled = compile_messages(monkeypatch, sparse, kept=[100], seconds=0.5)
+    assert message.startswith('Compiling the sparse engine') and compiled == 1
+
+
+def test_a_failed_compilation_is_raised_and_reports_nothing_later(monkeypatch):
+    messages = []
+    monkeypatch.setattr(select, '_SECONDS_UNTIL_MESSAGE', 0.1)
+    monkeypatch.setattr(select, 'compile_kernels', lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        select.compile_ahead(
+            select_engine('cpu', choice='sparse', obstacle=None), make_task().network, [100], 8, messages.append)
+    time.sleep(0.2)
+    assert not messages
