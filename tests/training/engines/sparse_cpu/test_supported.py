@@ -7,7 +7,8 @@ from tests.training.engines.sparse_cpu.sparse_tasks import chain_of
 
 
 def test_dense_layers_are_recognized_with_and_without_biases():
-    chain = chain_of(nn.Flatten(), nn.Linear(64, 5, bias=False), nn.ReLU(), nn.Sequential(nn.Identity(), nn.Linear(5, 4)))
+    last = nn.Sequential(nn.Identity(), nn.Linear(5, 4))
+    chain = chain_of(nn.Flatten(), nn.Linear(64, 5, bias=False), nn.ReLU(), last)
     assert chain is not None and not chain.convolutions
     assert [(layer.weight.name, layer.bias and layer.bias.name) for layer in chain.dense] == [
         ('1.weight', None), ('3.1.weight', '3.1.bias')]
