@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 import torch
 from torch import nn
@@ -22,6 +23,9 @@ from lth.training.task import Engine, State, Task
 
 CPU = select.select_engine('cpu')
 select.configure_process(threads=1, device=CPU.device)
+# The same examples in every run, however slow the machine is.
+hypothesis.settings.register_profile('repeatable', deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile('repeatable')
 SGD = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'weight_decay': 5e-4}
 ADAM = {'name': 'adam', 'learning_rate': 1.2e-3}
 
