@@ -1,6 +1,7 @@
 """How every command ends: with exit code 0, or with one paragraph that says what went wrong and another exit code."""
 import contextlib
 import functools
+import inspect
 import os
 import shlex
 import signal
@@ -45,7 +46,17 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except OSError as error:
             print_error(f'{error.filename or "standard output"}: {error.strerror}.')
             raise typer.Exit(ENVIRONMENT_ERROR) from None
+    run.__doc__ = _one_line_paragraphs(function.__doc__ or '')
     return run
+
+
+def _one_line_paragraphs(text: str) -> str:
+    """Join the lines of each paragraph, so that help is wrapped only at the width of the terminal. Examples are indented
+    and stay as they are.
+    """
+
+    paragraphs = inspect.cleandoc(text).split('\n\n')
+    return '\n\n'.join(part if part.startswith(' ') else ' '.join(part.split()) for part in paragraphs)
 
 
 @contextlib.contextmanager

@@ -36,7 +36,9 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
             help='Value at which pruned weights are frozen, see `lth list actions`.')] = None,
         retrain: Annotated[Literal[
             'weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2'] | None, typer.Option(
-            '--retrain', show_default=False, help='How a round trains after pruning.')] = None,
+            '--retrain', metavar='NAME', show_default=False,
+            help='How a round trains after pruning: weight-rewinding, learning-rate-rewinding, fine-tuning or '
+                 'strategy-2.')] = None,
         controls: Annotated[str | None, typer.Option(
             '--controls', metavar='NAMES', show_default=False,
             help='Also train these controls, which are as sparse as the tickets, such as reinit,shuffle-mask. See '

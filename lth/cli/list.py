@@ -1,5 +1,5 @@
 """`lth list`: everything that can be chosen by name."""
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -17,9 +17,11 @@ Kind = Literal[
 
 
 @command
-def list_entries(kind: Annotated[Kind, typer.Argument(help='What to list.')], as_json: Json = False) -> None:
-    """List the names of models, data sets, recipes, criteria, mask actions, controls, initializers, algorithms or
-    sanity checks.
+def list_entries(
+        kind: Annotated[Kind, typer.Argument(
+            metavar='KIND', show_default=False, help=f'What to list: {", ".join(get_args(Kind))}.')],
+        as_json: Json = False) -> None:
+    """List everything that can be chosen by name, such as models, data sets and recipes.
 
     Models can also be given as `torchvision:NAME`, and as your own functions: `package.module:function` or
     `path/to/file.py:function`. Data sets can also be given as `folder:PATH` and as your own functions.

@@ -27,7 +27,7 @@ RecipeName = Annotated[str | None, typer.Option(
     help='Take the settings from this YAML file, or from a recipe of `lth list recipes`.')]
 Overrides = Annotated[list[str] | None, typer.Option(
     '--set', metavar='KEY=VALUE', show_default=False,
-    help='Change one setting of the recipe, such as training.optimizer.learning_rate=0.01. Can be repeated.')]
+    help='Change one setting of the recipe, such as training.batch_size=128. Can be repeated.')]
 Device = Annotated[str, typer.Option(
     '--device', metavar='DEVICE',
     help='Where to compute: cpu, cuda, one of several GPUs such as cuda:1, or auto (cuda if available, else cpu).')]
@@ -45,7 +45,7 @@ EngineOption = Annotated[EngineChoice | None, typer.Option(
          'engine that the run was started with, or auto.')]
 Epochs = Annotated[int | None, typer.Option(
     '-e', '--number-of-epochs', metavar='N', show_default=False,
-    help='Train for N epochs: each round of a ticket, or the scores of a gem.')]
+    help='Train for N epochs. In a search for tickets, this is the length of each round.')]
 BatchSize = Annotated[int | None, typer.Option(
     '-b', '--batch-size', metavar='N', show_default=False, help='Number of images in a batch.')]
 LearningRate = Annotated[float | None, typer.Option(

@@ -50,7 +50,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
-    """Check that a ticket or gem is better than versions of it in which one thing is changed, such as its mask.
+    """Compare a ticket or a gem with versions of it in which one thing is changed, such as a shuffled mask.
 
     Each check finetunes the changed version exactly like the original: same seeds, data order and settings. Each is a
     run of its own in RUN-checks and records how many weights it changed. -e, -l and --set change the finetuning of all

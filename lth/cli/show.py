@@ -15,7 +15,8 @@ _FALLBACK = ('\n# A fallback. What is missing here comes from the model and data
 
 @command
 def show(
-        kind: Annotated[Literal['recipe'], typer.Argument(help='What to show.')],
+        kind: Annotated[Literal['recipe'], typer.Argument(
+            metavar='KIND', show_default=False, help='What to show: recipe.')],
         name: Annotated[str, typer.Argument(
             metavar='NAME', show_default=False, help='A name from `lth list recipes`, or a YAML file.')],
         as_json: Json = False) -> None:

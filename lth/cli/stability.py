@@ -44,7 +44,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
         threads: Threads = 1,
         as_json: Json = False,
 ) -> None:
-    """Measure whether training from a ticket is stable: do two copies end in the same loss basin (Frankle et al. 2020)?
+    """Measure how stable training from a ticket is to the order of the data (Frankle et al. 2020).
 
     Two copies of each ticket train on the same data in different orders. The test error is measured on the line
     between their weights. The barrier is the highest error on the line, minus the mean error of both ends. Below 2
