@@ -17,4 +17,4 @@ def _external_source(name: str) -> Source:
     return image_folders.source(name.removeprefix(_FOLDER)) if name.startswith(_FOLDER) else user_functions.source(name)
 
 
-DATASETS: Registry[Source] = Registry('data set', foreign=_external_source)
+DATASETS: Registry[Source] = Registry('data set', external=_external_source)

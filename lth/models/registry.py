@@ -16,7 +16,7 @@ from lth.registry.registry import Registry
 Shape = tuple[int, int, int]
 Norm = Literal['affine', 'plain']
 Model = Callable[..., nn.Module]
-MODELS: Registry[Model] = Registry('model', foreign=external_model)
+MODELS: Registry[Model] = Registry('model', external=external_model)
 OWN = 'own'
 
 

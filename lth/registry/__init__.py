@@ -1,1 +1,1 @@
-"""Names: registries of models, data sets, criteria and so on, filled by lth, by plug-ins and by the user's own code."""
+"""Registries of models, data sets, criteria and so on by name, with entries of lth, of plug-ins and of the user."""

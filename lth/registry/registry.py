@@ -1,8 +1,8 @@
-"""Name -> thing, for everything that a user can name: models, data sets, criteria, actions, algorithms.
+"""Registries: entries by name, for everything that a user can select by name, such as models and criteria.
 
-Case, hyphens and underscores do not matter: `CIFAR-10`, `cifar_10` and `cifar10` are one name. To add a thing, decorate
-it with its registry's `register` in a file of its room, or of a plug-in. A registry may also take `foreign` names,
-those with a colon.
+Case, hyphens and underscores do not matter: `CIFAR-10`, `cifar_10` and `cifar10` are the same name. A registry may
+have `external` names, which contain a colon, such as `torchvision:resnet18`. To add an entry, decorate it with the
+registry's `register`, in a file of lth or of a plug-in.
 """
 import inspect
 import re
@@ -16,14 +16,14 @@ T = TypeVar('T')
 
 
 class BaseRegistry(Generic[T]):
-    """Entries of one kind by name; an unknown name is an LthError that lists the nearest ones. A subclass defines
-    `register`, a decorator with the declarations that its entries need.
+    """Entries of one kind by name; an unknown name is an LthError with similar names. A subclass defines `register`, a
+    decorator whose arguments are the name and what its entries declare.
     """
 
-    def __init__(self, kind: str, *, foreign: Callable[[str], T] | None = None) -> None:
+    def __init__(self, kind: str, *, external: Callable[[str], T] | None = None) -> None:
         self.kind = kind
-        self._foreign = foreign
-        self._things: dict[str, T] = {}
+        self._external = external
+        self._entries: dict[str, T] = {}
         self._names: dict[str, str] = {}
         self._origins: dict[str, str] = {}
 
@@ -33,43 +33,43 @@ class BaseRegistry(Generic[T]):
         for word in (name, *aliases):
             if normalize_name(word) in self._names:
                 first = self._origins[self._names[normalize_name(word)]]
-                raise LthError(f'Two things want to be the {self.kind} {word!r}, one of {first} and one of '
-                               f'{_registrant()}: rename one of them.')
+                raise LthError(f'The {self.kind} {word!r} is registered twice, by {first} and by '
+                               f'{_registering_module()}. Rename one of them.')
             self._names[normalize_name(word)] = name
-        self._things[name] = entry
-        self._origins[name] = _registrant()
+        self._entries[name] = entry
+        self._origins[name] = _registering_module()
 
     def canonical(self, name: str) -> str:
-        """The one spelling under which things are stored and shown."""
+        """The name in its registered spelling, for a name or an alias in any spelling."""
 
-        if self._foreign and ':' in name:
+        if self._external and ':' in name:
             return name
         plugins.load()
         if normalize_name(name) not in self._names:
-            raise LthError(f'Unknown {self.kind} {name!r}{suggestion(name, self._things)}')
+            raise LthError(f'Unknown {self.kind} {name!r}{suggestion(name, self._entries)}')
         return self._names[normalize_name(name)]
 
     def find(self, name: str) -> T:
-        """The thing of that name or alias."""
+        """The entry with this name or alias."""
 
-        if self._foreign and ':' in name:
-            return self._foreign(name)
-        return self._things[self.canonical(name)]
+        if self._external and ':' in name:
+            return self._external(name)
+        return self._entries[self.canonical(name)]
 
     def names(self) -> list[str]:
-        """All names, in the order in which they are shown."""
+        """All names in alphabetical order, without aliases."""
 
         plugins.load()
-        return sorted(self._things)
+        return sorted(self._entries)
 
     def is_builtin(self, name: str) -> bool:
-        """Whether the thing of that name is lth's own, neither a foreign one nor a plug-in's."""
+        """Whether the entry belongs to lth and not to a plug-in or to the user."""
 
-        return not (self._foreign and ':' in name) and self._origins[self.canonical(name)].split('.')[0] == 'lth'
+        return not (self._external and ':' in name) and self._origins[self.canonical(name)].split('.')[0] == 'lth'
 
 
 class Registry(BaseRegistry[T]):
-    """A registry whose entries need no declarations besides their names."""
+    """A registry whose entries declare nothing but their names."""
 
     def register(self, name: str, *aliases: str) -> Callable[[T], T]:
         """A decorator that adds an entry under a name and its aliases; an LthError if one of them is taken."""
@@ -80,8 +80,8 @@ class Registry(BaseRegistry[T]):
         return add
 
 
-def _registrant() -> str:
-    """The module that registers a thing while it is imported, however deep in its calls."""
+def _registering_module() -> str:
+    """The module that is being imported and registers an entry, possibly through other functions."""
 
     frame = inspect.currentframe()
     while frame and frame.f_code.co_name != '<module>':
@@ -90,6 +90,6 @@ def _registrant() -> str:
 
 
 def normalize_name(name: str) -> str:
-    """What is left of a name when case, hyphens, underscores and spaces do not matter."""
+    """The name in lower case, without hyphens, underscores and spaces."""
 
     return re.sub(r'[-_ ]', '', name.lower())

@@ -151,7 +151,7 @@ def test_what_is_wrong_with_a_model_is_told(mine, function, says):
 
 
 @pytest.mark.parametrize(('name', 'says'), [
-    ('nowhere/mine.py:odd', 'nowhere/mine.py: there is no such file'),
+    ('nowhere/mine.py:odd', 'nowhere/mine.py: no such file'),
     ('no.such.module:odd', "The module 'no.such.module' cannot be imported"),
     ('torchvision:resnet19', "torchvision has no classification model 'resnet19', did you mean 'resnet1"),
     ('torchvision:fcn_resnet50', 'torchvision has no classification model')])

@@ -1,4 +1,4 @@
-"""What a user's package may add to lth: one thing of each kind."""
+"""An example of a plug-in: a package that adds a model, a data set, a criterion, a control and an algorithm."""
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,26 +32,26 @@ def _read(_folder: Path, _settings: DataSettings) -> Dataset:
 
 
 DATASETS.register('tiny-greys')(Source(
-    summary='three shades of grey', shape=(1, 4, 4), classes=3, image_counts=(120, 120), read=_read,
+    summary='three shades of gray', shape=(1, 4, 4), classes=3, image_counts=(120, 120), read=_read,
     settings={'validation': 20}))
 
 
 @CRITERIA.register('tiny-last')
 def last(_initial: Tensor, final: Tensor, _choice: CriterionContext) -> Tensor:
-    """The later in the layer, the better."""
+    """The position in the layer: later weights have higher scores."""
 
     return torch.arange(len(final), dtype=final.dtype, device=final.device)
 
 
 @CONTROLS.register('tiny-flip', claims=['mask kept', 'weights differ'])
 def flipped(_task: Task, _origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
-    """The same mask, all signs flipped."""
+    """The same mask with the opposite sign of each weight."""
 
     return replace(ticket, weights=-ticket.weights)
 
 
 class Settings(AlgorithmSettings):
-    """Nothing to choose."""
+    """There are no settings."""
 
     name: Literal['tiny-dense']
 
@@ -61,7 +61,7 @@ class Settings(AlgorithmSettings):
 
 @ALGORITHMS.register('tiny-dense', settings=Settings)
 def dense(task: Task, _settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
-    """The dense network, and that is all."""
+    """Only the dense network."""
 
     if not past:
         start = dense_ticket(task)
