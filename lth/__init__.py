@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lth.algorithms import ALGORITHMS
     from lth.api import (
-        evaluate, find_gem, find_ticket, finetune, iterate, open_run, transfer)
+        evaluate, find_gem, find_ticket, finetune, iterate, open_run, sanity_check, stability, transfer)
     from lth.datasets import DATASETS
     from lth.errors import LthError
     from lth.export.torch_modules import NamedTicket, load_ticket
@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from lth.models.registry import MODELS
     from lth.pruning.controls import CONTROLS
     from lth.pruning.criteria import CRITERIA
+    from lth.pruning.mask_actions import MASK_ACTIONS
 
 __version__ = '0.1.0'
 _MODULES = {
-    'lth.api': ('evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'open_run', 'transfer'),
+    'lth.api': (
+        'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'open_run', 'sanity_check', 'stability',
+        'transfer'),
     'lth.export.torch_modules': ('NamedTicket', 'load_ticket'),
     'lth.errors': ('LthError',),
     'lth.algorithms': ('ALGORITHMS',),
@@ -27,11 +30,13 @@ _MODULES = {
     'lth.models.initializers': ('INITIALIZERS',),
     'lth.models.registry': ('MODELS',),
     'lth.pruning.controls': ('CONTROLS',),
-    'lth.pruning.criteria': ('CRITERIA',)}
+    'lth.pruning.criteria': ('CRITERIA',),
+    'lth.pruning.mask_actions': ('MASK_ACTIONS',)}
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
-    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'INITIALIZERS', 'LthError', 'MODELS',
-    'NamedTicket', 'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run', 'transfer']
+    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'INITIALIZERS', 'LthError', 'MASK_ACTIONS', 'MODELS',
+    'NamedTicket', 'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run',
+    'sanity_check', 'stability', 'transfer']
 
 
 def __getattr__(name: str) -> Any:

@@ -10,15 +10,19 @@ test_images, test_labels), or a pair (train, test) of torch.utils.data.Dataset. 
 """
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 from torch import nn
 
-from lth.analysis import evaluation
+from lth.analysis import evaluation, mode_connectivity, sanity_checks
 from lth.analysis.evaluation import Evaluation
+from lth.analysis.mode_connectivity import CopyPair, MaskOverlap, PairErrors
+from lth.analysis.run_checks import run_checks
 from lth.analysis.run_results import RunResults
+from lth.analysis.sanity_report import SanityReport
 from lth.datasets.objects import register_data
 from lth.errors import LthError
 from lth.experiments import derived_plans, folders, provenance, resolve, runner
@@ -55,6 +59,14 @@ class Execution(TypedDict, total=False):
     parallel: bool
     progress: bool
     reporter: Reporter | None
+
+
+class Stability(NamedTuple):
+    """Pairs of copies with their errors on the line between them, and the shares of weights that masks have in common.
+    """
+
+    pairs: tuple[tuple[CopyPair, PairErrors], ...]
+    overlaps: tuple[MaskOverlap, ...]
 
 
 def find_ticket(  # pylint: disable=too-many-arguments # as many as the command has options
@@ -180,6 +192,60 @@ def evaluate(
     return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
 
 
+def sanity_check(  # pylint: disable=too-many-arguments # as many as the command has options
+        run: RunResults | str | Path, *, checks: Sequence[str] | None = None,
+        seeds: int | Iterable[int] | None = None, round: int | None = None,  # pylint: disable=redefined-builtin
+        epochs: int | None = None, settings: Settings | None = None, new_run: str | Path | None = None,
+        **execution: Unpack[Execution]) -> SanityReport:
+    """Try to disprove a ticket or gem: change one thing at a time, finetune each exactly like the original, compare.
+
+    `checks` names what is changed, by default all that apply to the run; `seeds` are by default its first three.
+    `epochs` and `settings` change how all of them are finetuned. The runs are in RUN-checks, or in `new_run`.
+
+        report = lth.sanity_check(run, checks=['reinit', 'shuffle-mask'])
+        for check in report.checks:
+            print(check.check, check.accuracy.mean, check.verdict)
+    """
+
+    path = _run_path(run)
+    source = sanity_checks.open_checked(path, seeds=None if seeds is None else _seeds(seeds), number=round)
+    names, left_out = sanity_checks.select_checks(checks, source)
+    folder = _new_folder(new_run, folders.derived_folder(path, source.plan, source.number, 'checks'))
+    changes = Changes(epochs, overrides=_overrides(settings))
+    target, reporter = _target(folder, execution), _reporter(execution)
+    for note in left_out:
+        reporter.message(f'Note: {note}.')
+    planned = list(sanity_checks.check_runs(source, folder, names, changes))
+    _refuse_parallel_objects(source.plan, target)
+    return run_checks(planned, source, target, lambda _plan, _seeds: nullcontext(reporter), reporter.message)
+
+
+def stability(
+        run: RunResults | str | Path, *, rounds: Sequence[int] | None = None, part_at: Sequence[int] = (),
+        pairs: int = 1, points: int = 30, **execution: Unpack[Execution]) -> Stability:
+    """Train two copies of each ticket in different orders of the data, and measure the error on the line between them.
+
+    `rounds` are by default the first and the last. The copies part at the iterations `part_at`, by default where each
+    ticket starts. `pairs` copies are compared for each ticket, with the error measured at `points` points.
+
+        for pair, errors in lth.stability(run, rounds=[0, 3]).pairs:
+            print(pair.seed, pair.round, errors.barrier)
+    """
+
+    path, opened = _run_path(run), RunResults.open(_run_path(run))
+    if path.seed is not None:
+        raise LthError(f'{run} is a part of a run, but stability compares its seeds. Give {path.folder}.')
+    last = min(opened.stored.round_count(seed) for seed in opened.seeds) - 1
+    numbers = [0, last] if rounds is None else list(rounds)
+    planned = mode_connectivity.plan_pairs(
+        opened.plan, opened.stored, numbers, list(part_at), pairs=pairs, points=points)
+    target = _target(path.folder, execution)
+    _refuse_parallel_objects(opened.plan, target)
+    errors = mode_connectivity.measure_pairs(opened.stored, target, planned, lambda _done, _total: None)
+    overlaps = mode_connectivity.mask_overlaps(opened.stored, numbers)
+    return Stability(tuple(zip(planned, errors, strict=True)), tuple(overlaps))
+
+
 def iterate(
         model: Model, data: Data, *, rounds: int | None = None, epochs: int | None = None,
         seeds: int | Iterable[int] = 0, recipe: str | Path | None = None, settings: Settings | None = None,
@@ -232,14 +298,21 @@ def _train(plan: Plan, folder: Path, seeds: int | Iterable[int], execution: Exec
     """Train what the run in the folder lacks."""
 
     target, numbers = _target(folder, execution), _seeds(seeds)
+    _refuse_parallel_objects(plan, target)
+    stored = runner.run_plan(plan, target, numbers, _reporter(execution))
+    return RunResults(folder, tuple(numbers), plan, stored)
+
+
+def _refuse_parallel_objects(plan: Plan, target: runner.RunTarget) -> None:
     given = [name for name in (plan.recipe.model.name, plan.recipe.data.name) if is_object(name)]
     if given and not target.in_process:
         raise LthError(f'parallel: {given[0]} is a Python object of this process, which other processes cannot import. '
                        'Leave out parallel to train the seeds one after another in this process; or put a function '
                        'into a file, and give its name as path/to/file.py:function.')
-    reporter = execution.get('reporter') or (LineReporter() if execution.get('progress') else SilentReporter())
-    stored = runner.run_plan(plan, target, numbers, reporter)
-    return RunResults(folder, tuple(numbers), plan, stored)
+
+
+def _reporter(execution: Execution) -> Reporter:
+    return execution.get('reporter') or (LineReporter() if execution.get('progress') else SilentReporter())
 
 
 def _target(folder: Path, execution: Execution) -> runner.RunTarget:

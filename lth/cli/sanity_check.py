@@ -1,7 +1,5 @@
 """`lth sanity-check`: compare a ticket or a gem with versions of it that should be worse."""
-import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,19 +9,15 @@ from lth import analysis, experiments
 from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_note, print_text
-from lth.cli.execute import run_with_progress
 from lth.cli.options import (
     Datasets, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, RoundNumber, SourceRun, Threads)
+from lth.cli.progress import ProgressDisplay
 from lth.cli.tables import percent, print_table
-from lth.errors import LthError
-from lth.system import files
 
 if TYPE_CHECKING:
     from lth.analysis.sanity_checks import CheckRun
     from lth.analysis.sanity_report import CheckOutcome, SanityReport
     from lth.experiments.open_run import SourceRound
-    from lth.experiments.runner import RunTarget
-    from lth.runs.folder import Run
 
 
 @command
@@ -81,38 +75,14 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
     if dry_run:
         _print_steps(steps, source, as_json=as_json)
         return
-    runs = _run_steps(steps, experiments.runner.RunTarget(folder, datasets, device, threads, engine), source.seeds)
-    completed = [name for name in names if name in runs]
-    report = analysis.sanity_report.make_report(source, completed, runs.__getitem__)
-    subject = 'gem' if source.plan.recipe.algorithm.finds == 'gems' else 'ticket'
-    content = analysis.sanity_report.as_dict(report, source, subject)
-    files.write(folder / 'checks.json', json.dumps(content, indent=2).encode())
+    target = experiments.runner.RunTarget(folder, datasets, device, threads, engine)
+    report = analysis.run_checks.run_checks(steps, source, target, ProgressDisplay, print_message)
+    subject = analysis.run_checks.subject_of(source)
     if as_json:
-        print_json(content)
+        print_json(analysis.sanity_report.as_dict(report, source, subject))
     else:
         _print_report(report, source, subject)
         print_line(f'Report: {folder / "checks.json"}')
-
-
-def _run_steps(steps: Sequence['CheckRun'], target: 'RunTarget', seeds: Sequence[int]) -> dict[str, 'Run']:
-    """Run all steps. A check that fails, for example because its search prunes a whole layer, is left out with a note.
-    """
-
-    runs: dict[str, Run] = {}
-    left_out: set[str] = set()
-    for number, step in enumerate(steps, 1):
-        if step.check in left_out:
-            continue
-        print_message(f'Step {number} of {len(steps)}: {step.what}')
-        try:
-            step_target = experiments.engine_choice.target_for(step.plan, replace(target, folder=step.folder))
-            runs[step.what] = run_with_progress(step.plan, step_target, seeds)
-        except LthError as error:
-            if step.check in ('original', 'dense'):
-                raise
-            left_out.add(step.check)
-            print_note(f'{step.what} failed, so the check {step.check} is left out: {error}')
-    return runs
 
 
 def _print_steps(steps: Sequence['CheckRun'], source: 'SourceRound', *, as_json: bool) -> None:

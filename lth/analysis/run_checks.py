@@ -1,0 +1,54 @@
+"""Train the runs of sanity checks one after another, and write the report next to them."""
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from lth.analysis import sanity_report
+from lth.analysis.sanity_checks import CheckRun
+from lth.analysis.sanity_report import SanityReport
+from lth.errors import LthError
+from lth.experiments import runner
+from lth.experiments.engine_choice import target_for
+from lth.experiments.open_run import SourceRound
+from lth.experiments.reporter import OpenReporter
+from lth.experiments.runner import RunTarget
+from lth.pruning.controls import STANDARDS
+from lth.runs.folder import Run
+from lth.system import files
+
+
+def run_checks(
+        checks: Sequence[CheckRun], source: SourceRound, target: RunTarget, open_reporter: OpenReporter,
+        on_message: Callable[[str], None]) -> SanityReport:
+    """Train what the runs of the checks lack, write FOLDER/checks.json, and return its content.
+
+    A check whose run fails, such as a search that prunes a layer completely, is left out with a message. LthError if
+    the original or the dense network fails. `target.folder` is the folder of all checks.
+    """
+
+    runs: dict[str, Run] = {}
+    failed: set[str] = set()
+    for number, check in enumerate(checks, 1):
+        if check.check in failed:
+            continue
+        on_message(f'Step {number} of {len(checks)}: {check.what}')
+        check_target = target_for(check.plan, replace(target, folder=check.folder))
+        try:
+            with open_reporter(check.plan, source.seeds) as reporter:
+                runs[check.what] = runner.run_plan(check.plan, check_target, source.seeds, reporter)
+        except LthError as error:
+            if check.check in STANDARDS:
+                raise
+            failed.add(check.check)
+            on_message(f'Note: {check.what} failed, so the check {check.check} is left out: {error}')
+    names = [check.check for check in checks if check.what == check.check and check.check in runs]
+    report = sanity_report.make_report(source, [name for name in names if name not in STANDARDS], runs.__getitem__)
+    content = json.dumps(sanity_report.as_dict(report, source, subject_of(source)), indent=2)
+    files.write(target.folder / 'checks.json', content.encode())
+    return report
+
+
+def subject_of(source: SourceRound) -> str:
+    """What the source's rounds hold, for sentences: 'gem' or 'ticket'."""
+
+    return 'gem' if source.plan.recipe.algorithm.finds == 'gems' else 'ticket'
