@@ -1,4 +1,4 @@
-"""Controls on the command line: beside the tickets, in rows of their table, resumed as any run."""
+"""Controls on the command line: rows in the table of the tickets, and runs that can be resumed."""
 import json
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ def contents(folder: Path) -> dict[str, bytes]:
             if path.is_file() and path.name != 'environment.json'}
 
 
-def test_controls_are_rows_below_each_level_and_objects_for_programs(lth):
+def test_controls_are_rows_below_each_round_and_objects_in_json(lth):
     # Seed by seed: seeds side by side are processes that take seconds to start.
     lth(*CONTROLLED, '--seeds', '3')
     lth(*CONTROLLED)
@@ -35,7 +35,7 @@ def test_controls_are_rows_below_each_level_and_objects_for_programs(lth):
             assert mine['test_accuracy']['mean'] != theirs['test_accuracy']['mean']
 
 
-def test_controls_are_runs_that_can_be_measured_and_change_nothing_in_the_search(lth):
+def test_controls_are_runs_that_can_be_evaluated_and_do_not_change_the_search(lth):
     lth(*SEARCH)
     before = contents(Path('runs/lenet-300-100-digits'))
     assert lth(*CONTROLLED).code == 0
@@ -48,7 +48,7 @@ def test_controls_are_runs_that_can_be_measured_and_change_nothing_in_the_search
         assert ours.keys() == theirs.keys() and all((ours[key] == theirs[key]).all() for key in theirs)
 
 
-def test_controls_that_were_stopped_are_resumed_byte_for_byte(lth):
+def test_interrupted_controls_are_resumed_byte_for_byte(lth):
     lth(*CONTROLLED)
     whole = contents(BESIDE)
     shutil.rmtree(BESIDE / 'reinit/seed-0/round-02')
@@ -58,7 +58,7 @@ def test_controls_that_were_stopped_are_resumed_byte_for_byte(lth):
     assert lth(*CONTROLLED).code == 0 and contents(BESIDE) == whole
 
 
-def test_draws_of_a_control_are_runs_of_their_own_and_a_seed_counts_by_its_mean_over_them(lth):
+def test_draws_of_a_control_are_separate_runs_and_their_mean_counts_as_one_value_per_seed(lth):
     drawn = (*SEARCH[:3], '-i', '1', '-e', '1', '--controls', 'reinit', '--control-draws')
     lth(*drawn, '1')
     first = contents(BESIDE / 'reinit')
@@ -76,18 +76,18 @@ def test_draws_of_a_control_are_runs_of_their_own_and_a_seed_counts_by_its_mean_
     assert lth(*drawn, '3').code == 0 and contents(BESIDE) == whole
 
 
-def test_a_search_without_controls_shows_none(lth):
+def test_a_search_without_controls_prints_none(lth):
     lth(*CONTROLLED)
     assert 'reinit' not in lth(*SEARCH).out and 'controls' not in json.loads(lth(*SEARCH, '--json').out)
 
 
-def test_a_dry_run_tells_which_controls_would_follow(lth, tmp_path):
+def test_a_dry_run_prints_the_controls(lth, tmp_path):
     result = lth(*CONTROLLED, '--dry-run')
     assert 'Then the same rounds are trained as controls: reinit, shuffle-mask, permute-mask.' in result.err
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(('options', 'says'), [
+@pytest.mark.parametrize(('options', 'message'), [
     (('--controls', 'reinits'), "Unknown control 'reinits', did you mean 'reinit'?"),
     (('--controls', ''), "Unknown control ''"),
     (('--controls', 'dense'), 'controls are compared with dense. Choose among erk, permute-mask, reinit'),
@@ -95,13 +95,13 @@ def test_a_dry_run_tells_which_controls_would_follow(lth, tmp_path):
     (('--controls', 'smart-ratio', '-i', '30'), 'are too few'),
     (('--control-draws', '3'), '--control-draws 3: no controls are given'),
     (('--controls', 'reinit', '-i', '0'), 'round 0 is the only round')])
-def test_a_mistake_about_controls_is_told_before_anything_is_trained(lth, tmp_path, options, says):
+def test_a_mistake_in_controls_is_an_error_before_training(lth, tmp_path, options, message):
     result = lth(*SEARCH, *options)
-    assert result.code == 2 and says in ' '.join(result.err.split())
+    assert result.code == 2 and message in ' '.join(result.err.split())
     assert not list(tmp_path.iterdir())
 
 
-def test_controls_of_a_search_that_lost_its_rounds_say_what_is_needed(lth):
+def test_a_control_of_a_search_without_the_round_is_an_error(lth):
     lth(*CONTROLLED)
     shutil.rmtree(BESIDE / 'reinit/seed-0')
     recipe = BESIDE / 'reinit/recipe.yaml'

@@ -1,4 +1,4 @@
-"""`lth convert-config`: rare-gems settings as a recipe, complete, with what should be known beside it."""
+"""`lth convert-config`: rare-gems settings converted to a complete recipe, with notes."""
 import json
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def written(tmp_path: Path):
     return write
 
 
-def test_the_published_sample_is_shown_as_the_published_recipe(lth, written, tmp_path):
+def test_the_published_rare_gems_sample_is_converted_to_the_published_recipe(lth, written, tmp_path):
     result = lth('convert-config', written())
     assert result.code == 0
     ours = yaml.safe_load(result.out)
@@ -26,11 +26,12 @@ def test_the_published_sample_is_shown_as_the_published_recipe(lth, written, tmp
     assert ours.pop('source') == 'gem.yml (rare-gems settings)' and theirs.pop('source')
     assert ours == theirs
     assert result.out.endswith('# --seeds 42\n')
-    assert 'Note: not needed here: ' in result.err and 'Note: not given, so the default of rare-gems is used: ' in result.err
+    assert 'Note: not needed here: ' in result.err
+    assert 'Note: not given, so the default of rare-gems is used: ' in result.err
     assert [path.name for path in tmp_path.iterdir()] == ['gem.yml']
 
 
-def test_what_is_printed_is_a_recipe_that_can_be_given_back(lth, written, tmp_path):
+def test_a_converted_recipe_can_be_used(lth, written, tmp_path):
     (tmp_path / 'mine.yaml').write_text(lth('convert-config', written(data='/pictures')).out)
     assert '# --seeds 42; images in /pictures' in (tmp_path / 'mine.yaml').read_text()
     command = ('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--recipe', 'mine.yaml', '--dry-run', '--json')
@@ -39,14 +40,14 @@ def test_what_is_printed_is_a_recipe_that_can_be_given_back(lth, written, tmp_pa
     assert json.loads(result.out)['rounds'][-1]['kept'] == 1580
 
 
-def test_programs_read_recipe_remarks_seeds_and_folder(lth, written):
+def test_json_of_a_conversion_has_recipe_remarks_seeds_and_folder(lth, written):
     told = json.loads(lth('convert-config', written(seed=3, data='/pictures'), '--json').out)
     assert told['recipe'] == yaml.safe_load(lth('convert-config', 'gem.yml').out)
     assert (told['seeds'], told['datasets']) == ([3], '/pictures')
     assert told['remarks'][-1].startswith('not needed here: name, ')
 
 
-def test_a_recipe_that_cannot_be_carried_out_is_shown_as_converted_and_says_why(lth, written):
+def test_a_converted_recipe_that_cannot_be_run_is_printed_with_the_reason(lth, written):
     result = lth('convert-config', written(algo='imp', iter_period=2, imp_rewind_iter=5000))
     recipe = yaml.safe_load(result.out)
     assert result.code == 0
@@ -54,20 +55,21 @@ def test_a_recipe_that_cannot_be_carried_out_is_shown_as_converted_and_says_why(
     assert 'Note: this recipe cannot be run without changes: algorithm.rewind: 5000 iterations' in result.err
 
 
-@pytest.mark.parametrize(('text', 'says'), [
-    ('- algo\n', 'gem.yml: expected lines of the form `key: value`, found list'), ('a: b: c\n', 'gem.yml: not valid YAML'),
+@pytest.mark.parametrize(('text', 'message'), [
+    ('- algo\n', 'gem.yml: expected lines of the form `key: value`, found list'),
+    ('a: b: c\n', 'gem.yml: not valid YAML'),
     ('algo: ep\nalgo: hc\n', "the key 'algo' is given twice"),
     ('arch: resnet20\ndataset: CIFAR10\nweight_decay: 5e-4\nlr: abc\n',
      "gem.yml: unknown key 'weight_decay' (0.0005), did you mean 'wd'? rare-gems does not read 'weight_decay'.\n"
      "gem.yml: lr: 'abc' should be a valid number.")])
-def test_what_cannot_be_converted_is_refused_in_one_paragraph(lth, tmp_path, text, says):
+def test_settings_that_cannot_be_converted_are_reported_together(lth, tmp_path, text, message):
     (tmp_path / 'gem.yml').write_text(text)
     result = lth('convert-config', 'gem.yml')
     assert (result.code, result.out) == (2, '')
-    assert result.err.startswith('Error: ') and says in result.err
+    assert result.err.startswith('Error: ') and message in result.err
     assert [path.name for path in tmp_path.iterdir()] == ['gem.yml']
 
 
-def test_a_file_that_is_not_there_is_told(lth):
+def test_a_missing_file_of_settings_is_an_error(lth):
     result = lth('convert-config', 'gem.yml')
     assert result.code == 2 and 'Cannot read gem.yml: No such file or directory.' in result.err

@@ -1,4 +1,4 @@
-"""The choice of an engine: made by a rule or by hand, recorded with every round, kept when a run goes on."""
+"""The choice of an engine: by rule or by option, recorded in every round, kept when a run is resumed."""
 import json
 from pathlib import Path
 
@@ -21,14 +21,14 @@ def choices(run: Path) -> list[str]:
 
 @pytest.mark.parametrize(('choice', 'expected'), [
     (None, ['eager', 'sparse', 'sparse', 'sparse', 'sparse']), ('eager', ['eager'] * 5), ('sparse', ['sparse'] * 5)])
-def test_every_round_tells_which_engine_trained_it(lth, tmp_path, choice, expected):
+def test_every_round_records_its_engine(lth, tmp_path, choice, expected):
     more = ('--engine', choice) if choice else ()
     rounds = json.loads(lth(*LADDER, *more, '--json').out)['rounds']
     assert engines_of(tmp_path / 'runs/lenet-300-100-digits') == expected
     assert [one['seeds'][0]['engine'] for one in rounds] == expected
 
 
-def assert_both_come_to_the_same(lth, *search: str, rounds: int) -> None:
+def assert_engines_agree(lth, *search: str, rounds: int) -> None:
     """Eager and sparse, five seeds, every round: the paired difference is within its interval."""
 
     accuracies = {}
@@ -44,18 +44,18 @@ def assert_both_come_to_the_same(lth, *search: str, rounds: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_whole_ladder_of_five_seeds_comes_to_the_same_accuracies_within_their_intervals(lth):
-    assert_both_come_to_the_same(lth, *LADDER[:3], rounds=16)
+def test_engines_agree_over_all_rounds_of_five_seeds(lth):
+    assert_engines_agree(lth, *LADDER[:3], rounds=16)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
-def test_so_does_a_whole_ladder_on_mnist(lth, real_data):
-    assert_both_come_to_the_same(
+def test_engines_agree_over_all_rounds_on_mnist(lth, real_data):
+    assert_engines_agree(
         lth, 'find-ticket', 'lenet-300-100', 'mnist', str(real_data('MNIST')), '-e', '1', rounds=21)
 
 
-def test_a_run_goes_on_with_the_engine_it_was_begun_with(lth, tmp_path):
+def test_a_run_is_resumed_with_the_engine_it_was_started_with(lth, tmp_path):
     run = tmp_path / 'runs/lenet-300-100-digits'
     lth(*LADDER, '--engine', 'eager')
     lth(*LADDER, '--seeds', '0-1')
@@ -82,21 +82,21 @@ def test_the_former_name_of_the_eager_engine_is_accepted(lth, tmp_path):
     assert engines_of(run, 0) == ['eager'] * 5 and choices(run) == ['eager']
 
 
-def test_sparse_where_it_cannot_be_is_an_error_that_says_why(lth, tmp_path):
+def test_the_sparse_engine_for_an_unsupported_network_is_an_error(lth, tmp_path):
     result = lth('find-ticket', 'resnet20', 'cifar10', str(tmp_path), '--engine', 'sparse')
     assert result.code == 2 and not (tmp_path / 'runs').exists()
     assert ('resnet20 is not a chain of convolutions and dense layers with ReLU between them. Use --engine auto'
             in result.err)
 
 
-def test_a_finetuned_ticket_takes_the_engine_that_is_asked_for(lth, tmp_path):
+def test_finetune_uses_the_requested_engine(lth, tmp_path):
     lth(*LADDER)
     lth('finetune', 'lenet-300-100-digits', '-e', '1', '--engine', 'eager')
     assert engines_of(tmp_path / 'runs/lenet-300-100-digits-finetuned') == ['eager']
 
 
 @pytest.mark.parametrize(('choice', 'expected'), [((), 'sparse'), (('--engine', 'eager'), 'eager')])
-def test_checks_transfers_and_controls_take_the_engine_that_is_asked_for(lth, choice, expected):
+def test_checks_transfers_and_controls_use_the_requested_engine(lth, choice, expected):
     runs = Path('runs')
     short = 'find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--set', 'algorithm.rates=0.7'
     lth(*short, '--controls', 'reinit', '--run', 'ticket', *choice)
@@ -108,7 +108,7 @@ def test_checks_transfers_and_controls_take_the_engine_that_is_asked_for(lth, ch
 
 
 @pytest.mark.parametrize('choice', ['eager', 'sparse'])
-def test_a_gem_is_finetuned_and_checked_by_the_engine_that_is_asked_for_and_searched_as_it_can_be(lth, choice):
+def test_finetuning_and_checks_of_a_gem_use_the_requested_engine_and_its_search_the_eager_one(lth, choice):
     lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '-e', '2', '--run', 'gem', '--finetune',
         '--algorithm', 'edge-popup', '--engine', choice)
     runs = Path('runs')
@@ -117,23 +117,23 @@ def test_a_gem_is_finetuned_and_checked_by_the_engine_that_is_asked_for_and_sear
     assert engines_of(runs / 'gem-checks/invert-scores') == [choice]
 
 
-@pytest.mark.parametrize(('options', 'says'), [
+@pytest.mark.parametrize(('options', 'message'), [
     (('lenet-300-100', 'digits'), 'what is trained is not weights'),
     (('resnet20', 'digits', '--finetune'), 'resnet20 is not a chain of convolutions')])
-def test_the_sparse_engine_for_a_gem_is_refused_before_the_search_where_it_cannot_be(lth, options, says):
+def test_an_unsupported_sparse_engine_for_a_gem_is_an_error_before_the_search(lth, options, message):
     result = lth('find-gem', *options, '--sparsity', '10', '--engine', 'sparse')
-    assert result.code == 2 and f'The sparse engine cannot train this recipe: {says}' in ' '.join(result.err.split())
+    assert result.code == 2 and f'The sparse engine cannot train this recipe: {message}' in ' '.join(result.err.split())
     assert not Path('runs').exists()
 
 
-def test_a_run_measured_afresh_gives_what_was_recorded_by_either_engine(lth):
+def test_evaluate_measures_the_recorded_accuracy_with_either_engine(lth):
     for choice in ('eager', 'sparse'):
         lth(*LADDER, '--engine', choice, '--run', choice)
         found = json.loads(lth('evaluate', choice, '--json').out)['evaluations']
         assert [one['test_accuracy'] for one in found] == [one['recorded'] for one in found]
 
 
-def test_the_table_and_evaluate_tell_what_carries(lth):
+def test_the_table_and_evaluate_show_connected_inputs_and_units(lth):
     table = lth(*LADDER, '--engine', 'sparse')
     assert 'inputs' in table.out and 'still connected to the output' in table.out
     rounds = json.loads(lth(*LADDER, '--json').out)['rounds']

@@ -36,7 +36,7 @@ def plan() -> Plan:
     """Three rounds of two epochs of 21 steps."""
 
     return experiments.resolve.ticket_plan(
-        'lenet-300-100', 'digits', Changes(2, {'algorithm.rounds': 2, 'algorithm.rates': {'dense': 0.2, 'output': 0.2}}))
+        'lenet-300-100', 'digits', Changes(2, {'algorithm.rounds': 2}))
 
 
 def terminal(width: int = 80) -> Console:

@@ -1,4 +1,4 @@
-"""Sanity checks on the command line: done, resumed, judged, refused."""
+"""`lth sanity-check`: runs, reports, resuming, and errors."""
 import json
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def masks_of(run: str) -> dict:
     return load_file(f'runs/{run}/seed-0/round-00/mask.safetensors')
 
 
-def test_all_checks_of_a_gem_are_done_and_each_tells_what_it_changed(lth):
+def test_all_checks_of_a_gem_run_and_report_what_they_changed(lth):
     done(lth, *GEM)
     report = done(lth, 'sanity-check', 'gem', '-e', '2')
     checks = {one['check']: one for one in report['checks']}
@@ -55,7 +55,7 @@ def test_all_checks_of_a_gem_are_done_and_each_tells_what_it_changed(lth):
     assert len({recipe.partition('algorithm:')[0].partition('model:')[2] for recipe in recipes}) == 1
 
 
-def test_searches_under_a_condition_follow_the_recipe_but_for_the_condition(lth):
+def test_checks_that_search_again_change_only_their_condition_in_the_recipe(lth):
     done(lth, *GEM)
     done(lth, 'sanity-check', 'gem', '-e', '1', '--checks', 'invert-scores,half-data')
     recipes = {name: Path(f'runs/{name}/recipe.yaml').read_text() for name in (
@@ -72,7 +72,7 @@ def test_searches_under_a_condition_follow_the_recipe_but_for_the_condition(lth)
     assert both < 0.05 * 5_019
 
 
-def test_two_seeds_give_an_interval_and_a_verdict_in_words(lth, monkeypatch):
+def test_two_seeds_give_an_interval_and_a_verdict(lth, monkeypatch):
     # In one process, which spares the start of eight.
     monkeypatch.setattr(runner.select, 'replicate_groups', lambda _engine, _network, seeds: [tuple(seeds)])
     done(lth, *GEM, '--seeds', '0-1')
@@ -84,7 +84,7 @@ def test_two_seeds_give_an_interval_and_a_verdict_in_words(lth, monkeypatch):
     assert f'shuffle-mask {check["sentence"]}.' in result.out and 'n = 2' in check['sentence']
 
 
-def test_checks_that_were_stopped_go_on_and_change_nothing_that_is_there(lth, monkeypatch):
+def test_interrupted_checks_are_resumed_and_completed_ones_are_not_changed(lth, monkeypatch):
     done(lth, *GEM)
     save, saved = Run.save, []
 
@@ -103,7 +103,7 @@ def test_checks_that_were_stopped_go_on_and_change_nothing_that_is_there(lth, mo
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
-def test_a_ticket_is_checked_as_it_was_trained_from_its_rewind_point(lth):
+def test_checks_of_a_ticket_start_from_its_rewind_point(lth):
     done(lth, *TICKET, '--set', 'algorithm.rewind=10 iterations')
     report = done(lth, 'sanity-check', 'ticket', '--checks', 'shuffle-mask,invert-scores,reinit')
     assert [one['check'] for one in report['checks']] == ['shuffle-mask', 'invert-scores', 'reinit']
@@ -116,7 +116,7 @@ def test_a_ticket_is_checked_as_it_was_trained_from_its_rewind_point(lth):
     assert all((original[name] == found[name]).all() for name in found)
 
 
-def test_a_dry_run_tells_every_step_and_touches_nothing(lth):
+def test_a_dry_run_prints_every_step_and_writes_no_files(lth):
     done(lth, *GEM)
     steps = done(lth, 'sanity-check', 'gem', '--checks', 'half-data', '--dry-run')['steps']
     assert [step['step'] for step in steps] == ['original', 'dense', 'half-data: searching', 'half-data']
@@ -124,7 +124,7 @@ def test_a_dry_run_tells_every_step_and_touches_nothing(lth):
     assert not Path('runs/gem-checks').exists()
 
 
-def test_what_cannot_be_checked_is_told(lth):
+def test_runs_and_checks_that_do_not_fit_are_errors(lth):
     assert 'is no run' in refused(lth, 'sanity-check', 'nowhere')
     done(lth, *TICKET)
     assert 'is the dense network: there is no mask to be checked. Choose a later round, such as --round 2' in refused(
@@ -141,7 +141,7 @@ def test_what_cannot_be_checked_is_told(lth):
     assert not list(Path('runs').glob('*-checks'))
 
 
-def test_checks_that_do_not_apply_are_left_out_and_named(lth):
+def test_a_note_names_checks_that_do_not_apply(lth):
     done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'synflow', '-e', '1',
          '--run', 'synflow')
     result = lth('sanity-check', 'synflow', '--dry-run')
@@ -149,12 +149,12 @@ def test_checks_that_do_not_apply_are_left_out_and_named(lth):
     assert 'invert-scores: searching' in result.out
 
 
-def test_checks_are_listed(lth):
+def test_list_shows_the_checks(lth):
     listed = lth('list', 'checks').out
     assert 'reinit' in listed and 'half-data' in listed and 'original' not in listed
 
 
-def test_a_search_that_collapses_is_left_out_and_named_and_the_others_are_done(lth):
+def test_a_check_whose_search_fails_is_left_out_with_a_note(lth):
     done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '6', '--algorithm', 'global-edge-popup',
          '--set', 'algorithm.shrink_every=1 epochs', '--set', 'algorithm.save_every=1 epochs', '--run', 'gem')
     recipe = Path('runs/gem/recipe.yaml')
@@ -166,13 +166,13 @@ def test_a_search_that_collapses_is_left_out_and_named_and_the_others_are_done(l
     assert [one['check'] for one in report['checks']] == ['reinit']
 
 
-def test_a_check_that_would_train_nothing_is_refused(lth):
+def test_a_check_without_training_steps_is_an_error(lth):
     done(lth, *TICKET, '--set', 'algorithm.rewind=1 epochs')
     assert 'nothing would be trained' in refused(lth, 'sanity-check', 'ticket', '-e', '1')
     assert not Path('runs/ticket-checks').exists()
 
 
-def test_checks_that_counts_or_settings_forbid_are_left_out_before_anything_is_trained(lth):
+def test_checks_that_counts_or_settings_rule_out_are_left_out_before_training(lth):
     done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '0.5', '--algorithm', 'snip', '--run', 'snip')
     note = ' '.join(lth('sanity-check', 'snip', '--dry-run').err.split())
     assert 'smart-ratio is left out: ' in note and 'erk is left out' not in note
@@ -187,7 +187,7 @@ def test_checks_that_counts_or_settings_forbid_are_left_out_before_anything_is_t
     assert 'shuffle-weights' not in left
 
 
-def test_seeds_can_be_added_to_gems_of_different_counts(lth, monkeypatch):
+def test_seeds_can_be_added_to_checks_of_gems_with_different_counts(lth, monkeypatch):
     monkeypatch.setattr(runner.select, 'replicate_groups', lambda _engine, _network, seeds: [tuple(seeds)])
     many = [word if word != '10' else '80' for word in GEM]
     done(lth, *many, '--seeds', '0-1', '--set', 'algorithm.final_mask=in-force')

@@ -1,4 +1,4 @@
-"""`lth show` and `lth list recipes`: what there is, and one of it complete."""
+"""`lth show` and `lth list recipes`."""
 import json
 
 import pytest
@@ -11,7 +11,7 @@ def shown(lth, name: str) -> dict:
     return json.loads(result.out)['recipe']
 
 
-def test_a_recipe_is_shown_complete_with_its_source_first(lth, tmp_path):
+def test_show_prints_a_complete_recipe_with_its_source_first(lth, tmp_path):
     result = lth('show', 'recipe', 'conv-2-cifar10-dropout')
     recipe = yaml.safe_load(result.out)
     assert result.out.startswith('source: Frankle & Carbin 2019, section 3 and figure 6, with dropout\n')
@@ -21,12 +21,12 @@ def test_a_recipe_is_shown_complete_with_its_source_first(lth, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_shown_is_what_find_ticket_takes(lth):
+def test_show_prints_the_recipe_that_find_ticket_uses(lth):
     dry = json.loads(lth('find-ticket', 'vgg16', 'cifar10', '--dry-run', '--json').out)
     assert shown(lth, 'vgg16-cifar10') == dry['recipe']
 
 
-def test_a_variant_can_be_saved_and_given_back(lth, tmp_path):
+def test_a_shown_variant_can_be_saved_and_used(lth, tmp_path):
     (tmp_path / 'mine.yaml').write_text(lth('show', 'recipe', 'resnet20-cifar10-low').out)
     pair = ('find-ticket', 'resnet20', 'cifar10', '--dry-run', '--json', '--recipe')
     assert lth(*pair, 'mine.yaml').out == lth(*pair, 'resnet20-cifar10-low').out
@@ -34,12 +34,12 @@ def test_a_variant_can_be_saved_and_given_back(lth, tmp_path):
 
 
 @pytest.mark.parametrize('name', ['default', 'resnet', 'resnet-cifar10', 'conv-2'])
-def test_a_fallback_lacks_names_only_and_can_be_given_back(lth, tmp_path, name):
+def test_a_shown_fallback_lacks_only_names_and_can_be_used(lth, tmp_path, name):
     text = lth('show', 'recipe', name).out
     recipe = yaml.safe_load(text)
     assert 'precision' not in recipe['training'] and recipe['algorithm']['shots'] == 'iterative'
     assert 'name' not in recipe['data'] or 'model' not in recipe
-    assert 'validation' not in recipe['data'], 'the data set says how many pictures validate'
+    assert 'validation' not in recipe['data'], 'the data set message how many pictures validate'
     (tmp_path / 'mine.yaml').write_text(text)
     model, dataset = recipe.get('model', {'name': 'resnet18'})['name'], recipe['data'].get('name', 'digits')
     given = lth('find-ticket', model, dataset, '--recipe', 'mine.yaml', '--dry-run', '--json')
@@ -47,7 +47,7 @@ def test_a_fallback_lacks_names_only_and_can_be_given_back(lth, tmp_path, name):
     assert json.loads(given.out)['recipe']['training'].items() >= recipe['training'].items()
 
 
-def test_a_partial_file_is_shown_over_the_default_of_the_pair_that_it_names(lth, tmp_path):
+def test_a_partial_recipe_file_is_shown_with_the_settings_of_the_default_recipe(lth, tmp_path):
     (tmp_path / 'mine.yaml').write_text(
         'model: {name: Conv-2}\ndata: {name: CIFAR-10}\ntraining: {length: 5 epochs}\n')
     usual, mine = shown(lth, 'conv-2-cifar10'), shown(lth, 'mine.yaml')
@@ -56,21 +56,21 @@ def test_a_partial_file_is_shown_over_the_default_of_the_pair_that_it_names(lth,
     assert mine == usual
 
 
-@pytest.mark.parametrize(('name', 'says'), [
+@pytest.mark.parametrize(('name', 'message'), [
     ('resnet20-cifar10-lo', "no recipe file 'resnet20-cifar10-lo', and no recipe of that name, did you mean 'res"),
     ('mine.yaml', 'mine.yaml does not name both a model and a data set'),
     ('other.yaml', "Unknown model 'resnet21', did you mean"),
     ('list.yaml', 'expected lines of the form `key: value`, found list')])
-def test_what_cannot_be_shown_says_why(lth, tmp_path, name, says):
+def test_recipes_that_cannot_be_shown_are_errors(lth, tmp_path, name, message):
     (tmp_path / 'mine.yaml').write_text('training: {length: 5 epochs}\n')
     (tmp_path / 'other.yaml').write_text('model: {name: resnet21}\ndata: {name: cifar10}\n')
     (tmp_path / 'list.yaml').write_text('- 1\n')
     result = lth('show', 'recipe', name)
     assert (result.code, result.out) == (2, '')
-    assert says in result.err
+    assert message in result.err
 
 
-def test_list_recipes_tells_pairs_from_variants_and_fallbacks(lth):
+def test_list_recipes_shows_the_role_of_each_recipe(lth):
     lines = {line.split()[0]: ' '.join(line.split()) for line in lth('list', 'recipes').out.splitlines()}
     assert lines['conv-2-cifar10'].startswith('conv-2-cifar10 for conv-2 on cifar10 Frankle & Carbin 2019')
     assert lines['resnet20-cifar10-low'].startswith('resnet20-cifar10-low variant Frankle & Carbin 2019')
@@ -79,7 +79,7 @@ def test_list_recipes_tells_pairs_from_variants_and_fallbacks(lth):
     assert lines['default'].startswith('default fallback for any model none published')
 
 
-def test_list_recipes_in_json_says_what_each_is_for(lth):
+def test_list_recipes_in_json_has_role_model_and_data_set(lth):
     rows = {row.pop('name'): row for row in json.loads(lth('list', 'recipes', '--json').out)}
     assert rows['vgg19-cifar10-warmup'] == {
         'role': 'variant', 'model': 'vgg19', 'dataset': 'cifar10',

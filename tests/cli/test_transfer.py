@@ -1,4 +1,4 @@
-"""Transfer on the command line: from pictures to pictures, from optimizer to optimizer."""
+"""`lth transfer`: to another data set, and to another optimizer."""
 import json
 import shutil
 from pathlib import Path
@@ -28,7 +28,7 @@ def run(lth, *arguments: str) -> dict:
     return json.loads(result.out)
 
 
-def test_tickets_go_to_a_data_set_of_other_classes_with_random_ones_beside_them(lth):
+def test_tickets_are_transferred_to_a_data_set_with_other_classes_and_compared_with_random_tickets(lth):
     run(lth, *SEARCH)
     Path('pictures.py').write_text(FEW)
     command = ('transfer', 'source', '--to', 'pictures.py:few', '-e', '2', '--rounds', '0,2', '--random-tickets')
@@ -45,7 +45,7 @@ def test_tickets_go_to_a_data_set_of_other_classes_with_random_ones_beside_them(
     assert [line.split()[0] for line in text.splitlines() if 'random ' in line] == ['0', '1']
 
 
-def test_a_transfer_is_resumed_byte_for_byte_and_measured_afresh(lth):
+def test_a_transfer_is_resumed_byte_for_byte_and_evaluated(lth):
     run(lth, *SEARCH)
     command = ('transfer', 'source', '--to', 'digits', '-e', '1', '--random-tickets')
     run(lth, *command)
@@ -61,7 +61,7 @@ def test_a_transfer_is_resumed_byte_for_byte_and_measured_afresh(lth):
     assert len(measured) == 3 and all(one['test_accuracy'] == one['recorded'] for one in measured)
 
 
-def test_tickets_found_under_one_optimizer_are_trained_under_another(lth):
+def test_tickets_are_transferred_to_another_optimizer(lth):
     run(lth, *SEARCH)
     shown = run(lth, 'transfer', 'source', '--to', 'digits', '--optimizer', 'sgd', '-l', '0.1', '--set',
                 'training.optimizer.momentum=0.9', '--dry-run')
@@ -72,14 +72,14 @@ def test_tickets_found_under_one_optimizer_are_trained_under_another(lth):
     assert found['run'] == 'runs/source-to-digits-sgd-seed-0-round-01' and len(found['rounds']) == 1
 
 
-def test_a_transfer_of_the_current_folder_lies_beside_it(lth, tmp_path, monkeypatch):
+def test_a_transfer_of_the_current_folder_is_next_to_it(lth, tmp_path, monkeypatch):
     run(lth, *SEARCH)
     monkeypatch.chdir('runs/source')
     assert run(lth, 'transfer', '.', '--to', 'digits', '-e', '1', '--rounds', '0')['run'] == str(
         tmp_path / 'runs/source-to-digits')
 
 
-@pytest.mark.parametrize(('options', 'says'), [
+@pytest.mark.parametrize(('options', 'message'), [
     (('--to', 'mnist'), 'A ticket for images of 1×8×8 does not fit images of 1×28×28: dense1.weight is 300×64 in the '
                         'source run and 300×784 here. Resize the new images to the size of the source: --set '
                         'data.size=8 --set data.channels=1.'),
@@ -88,15 +88,15 @@ def test_a_transfer_of_the_current_folder_lies_beside_it(lth, tmp_path, monkeypa
     (('--to', 'digits', '--set', 'algorithm.rounds=[0, 1]'), 'rounds and kept describe the same tickets, so both need '
                                                              'the same length, but there are 2 rounds and 3 counts'),
     (('--to', 'digits', '--optimizer', 'sgd'), "the key 'learning_rate' is missing")])
-def test_what_cannot_go_over_is_told_before_anything_is_trained(lth, options, says):
+def test_impossible_transfers_are_errors_before_training(lth, options, message):
     run(lth, *SEARCH)
     result = lth('transfer', 'source', *options)
-    assert result.code == 2 and says in ' '.join(result.err.split())
+    assert result.code == 2 and message in ' '.join(result.err.split())
     assert [path.name for path in Path('runs').iterdir()] == ['source']
 
 
 @pytest.mark.slow
-def test_halves_of_cifar10_share_no_picture_and_have_2500_of_each_class(real_data):
+def test_halves_of_cifar10_share_no_image_and_have_2500_of_each_class(real_data):
     folder = real_data('cifar-10-batches-py/data_batch_1')
     settings = DataSettings(name='cifar10')
     whole, *halves = (DATASETS.find(name).read(folder, settings) for name in ('cifar10', 'cifar10a', 'cifar10b'))

@@ -1,4 +1,4 @@
-"""Gems on the command line: found, resumed, finetuned, measured."""
+"""`lth find-gem`, and finetuning and evaluating gems."""
 import json
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ def counted(lth, *more: str) -> list[int]:
     return [row['kept'] for row in json.loads(result.out)['rounds']]
 
 
-def test_a_dry_run_tells_the_exact_count_after_every_event_and_the_percent_kept_in_words(lth, tmp_path):
+def test_a_dry_run_prints_the_count_after_every_freeze_event_and_the_percentage_kept(lth, tmp_path):
     counts = counted(lth, '--sparsity', '0.59')
     assert (len(counts), counts[0], counts[-1]) == (30, 268_336, 1_580)
     told = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--dry-run').err
@@ -28,28 +28,29 @@ def test_a_dry_run_tells_the_exact_count_after_every_event_and_the_percent_kept_
     assert not list(tmp_path.iterdir())
 
 
-def test_percent_and_share_ask_for_the_same(lth):
+def test_sparsity_in_percent_and_density_as_a_share_are_the_same(lth):
     assert counted(lth, '--sparsity', '1.44') == counted(lth, '--density', '0.0144')
 
 
-@pytest.mark.parametrize(('percent', 'says'), [
+@pytest.mark.parametrize(('percent', 'message'), [
     ('3.72', ''), ('3', 'no published recipe for 3%: using the nearest, for 3.72%'),
     ('1', 'no published recipe for 1%: using the nearest, for 1.44%')])
-def test_the_nearest_published_sparsity_is_taken_and_named(lth, percent, says):
+def test_a_note_names_the_nearest_published_sparsity(lth, percent, message):
     result = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', percent, '--dry-run', '--json')
-    assert says in result.err and ('Note' in result.err) == bool(says)
+    assert message in result.err and ('Note' in result.err) == bool(message)
 
 
-@pytest.mark.parametrize(('options', 'says'), [
-    ((), 'Give either --sparsity'), (('--sparsity', '5', '--density', '0.05'), 'Both --sparsity and --density are given'),
+@pytest.mark.parametrize(('options', 'message'), [
+    ((), 'Give either --sparsity'),
+    (('--sparsity', '5', '--density', '0.05'), 'Both --sparsity and --density are given'),
     (('--sparsity', '0'), '--sparsity 0.0: the percent of the weights that are kept'),
     (('--sparsity', '101'), '--sparsity 101.0'), (('--density', '-0.1'), '--density -0.1'),
     (('--sparsity', '5', '-e', '5'), 'scores never freeze, as 5 epochs is not before the end of training, 5 epochs'),
     (('--sparsity', '5', '--set', 'algorithm.penalty=-1'), 'penalty: it should be greater than or equal to 0'),
     (('--sparsity', '5', '--set', 'algorithm.penlty=1'), "unknown key 'penlty', did you mean 'penalty'")])
-def test_nonsense_is_refused_in_one_paragraph(lth, tmp_path, options, says):
+def test_impossible_options_of_find_gem_are_errors(lth, tmp_path, options, message):
     result = lth('find-gem', 'lenet-300-100', 'digits', *options)
-    assert result.code == 2 and says in ' '.join(result.err.split())
+    assert result.code == 2 and message in ' '.join(result.err.split())
     assert not list(tmp_path.iterdir())
 
 
@@ -59,7 +60,7 @@ def found(lth, name: str, *more: str) -> Result:
     return result
 
 
-def test_a_gem_is_saved_with_its_scores_finetuned_and_measured(lth):
+def test_a_gem_is_saved_with_its_scores_finetuned_and_evaluated(lth):
     found(lth, 'gem', '--seeds', '0-1')
     gem = Path('runs/gem/seed-1/round-02')
     assert sorted(path.name for path in gem.iterdir()) == [
@@ -81,7 +82,7 @@ def test_a_gem_is_saved_with_its_scores_finetuned_and_measured(lth):
     assert lth('evaluate', 'gem-finetuned').code == 0
 
 
-def test_a_search_that_was_stopped_after_any_event_goes_on_byte_for_byte(lth, monkeypatch):
+def test_a_search_interrupted_after_a_freeze_event_is_resumed_byte_for_byte(lth, monkeypatch):
     found(lth, 'whole')
     save = Run.save
 
@@ -99,7 +100,7 @@ def test_a_search_that_was_stopped_after_any_event_goes_on_byte_for_byte(lth, mo
 
 
 @pytest.mark.parametrize('retrain', ['weight-rewinding', 'fine-tuning'])
-def test_a_ticket_is_finetuned_as_it_was_trained_when_it_was_found(lth, retrain):
+def test_finetuning_a_ticket_repeats_its_training_in_the_search(lth, retrain):
     dropping = 'training.schedule={name: multistep, milestones: [1 epochs], factor: 0.01}'
     assert lth('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--run', 'ticket', '--retrain', retrain,
                '--set', dropping, '--set', 'algorithm.rewind=5 iterations').code == 0
@@ -111,7 +112,7 @@ def test_a_ticket_is_finetuned_as_it_was_trained_when_it_was_found(lth, retrain)
         assert all((ours[name] == theirs[name]).all() for name in theirs)
 
 
-def test_what_cannot_be_finetuned_is_told(lth):
+def test_finetuning_a_missing_run_or_round_is_an_error(lth):
     assert 'is no run' in lth('finetune', 'nowhere').err
     found(lth, 'gem')
     assert 'has no round 7 of all seeds [0]' in ' '.join(lth('finetune', 'gem', '--round', '7').err.split())
@@ -122,14 +123,14 @@ def test_what_cannot_be_finetuned_is_told(lth):
     assert lth('finetune', 'gem', '-e', '1', '--round', '1').code == 0 and Path('runs/gem-finetuned-round-01').is_dir()
 
 
-def test_a_ticket_that_starts_behind_the_end_of_its_training_is_refused(lth):
+def test_finetuning_that_ends_before_the_ticket_starts_is_an_error(lth):
     rewound = ('-i', '1', '-e', '2', '--set', 'algorithm.rewind=1 epochs', '--run', 'late')
     assert lth('find-ticket', 'lenet-300-100', 'digits', *rewound).code == 0
     result = lth('finetune', 'late', '-e', '1')
     assert result.code == 2 and 'nothing would be trained' in ' '.join(result.err.split())
 
 
-def test_epochs_of_a_search_are_those_of_its_finetuning_with_the_published_drops(lth):
+def test_option_e_sets_the_length_of_finetuning_and_its_milestones(lth):
     def finetuning(*more: str) -> dict:
         result = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--dry-run', '--json', *more)
         recipe: dict = json.loads(result.out)['recipe']['algorithm']['finetune']
@@ -140,7 +141,7 @@ def test_epochs_of_a_search_are_those_of_its_finetuning_with_the_published_drops
     assert (other['length'], other['schedule']['milestones']) == ('30 epochs', ['15 epochs', '20 epochs'])
 
 
-def test_the_final_mask_of_a_neighbouring_sparsity_is_not_taken_over(lth):
+def test_the_final_mask_is_that_of_the_published_sparsity_only(lth):
     def mask(percent: str) -> str:
         result = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', percent, '--dry-run', '--json')
         return str(json.loads(result.out)['recipe']['algorithm']['final_mask'])
@@ -148,7 +149,7 @@ def test_the_final_mask_of_a_neighbouring_sparsity_is_not_taken_over(lth):
 
 
 @pytest.mark.parametrize('name', ['scores', 'optimizer'])
-def test_a_search_whose_files_are_missing_is_not_continued(lth, name):
+def test_a_search_without_scores_or_optimizer_state_is_not_resumed(lth, name):
     found(lth, 'gem')
     shutil.rmtree('runs/gem/seed-0/round-02')
     Path(f'runs/gem/seed-0/round-01/{name}.safetensors').unlink()
@@ -157,7 +158,7 @@ def test_a_search_whose_files_are_missing_is_not_continued(lth, name):
     assert 'makes them again' in ' '.join(result.err.split())
 
 
-def test_a_partial_recipe_lies_over_the_published_one(lth):
+def test_settings_missing_in_a_recipe_file_come_from_the_published_gem_recipe(lth):
     Path('mine.yaml').write_text('algorithm: {penalty: 2.e-4}\n')
     result = lth(
         'find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--recipe', 'mine.yaml', '--dry-run', '--json')
@@ -172,7 +173,7 @@ def test_a_partial_recipe_lies_over_the_published_one(lth):
     ('GraSP', 'grasp-5', 1, 2510), ('synflow', 'synflow-5', 1, 2510),
     ('magnitude', 'magnitude-at-init-5', 1, 2510), ('smart-ratio', 'smart-ratio-5', 1, None),
     ('random', 'random-5', 1, 2510)])
-def test_every_algorithm_finds_a_gem_of_the_exact_count_that_can_be_finetuned(lth, algorithm, folder, rounds, kept):
+def test_every_algorithm_finds_a_gem_with_the_exact_count_that_can_be_finetuned(lth, algorithm, folder, rounds, kept):
     stepwise = ('--set', 'algorithm.shrink_every=1 epochs') if algorithm.startswith('global') else ()
     result = lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', algorithm, '-e', '6',
                  '--finetune', '--json', *stepwise)
@@ -189,7 +190,7 @@ def test_every_algorithm_finds_a_gem_of_the_exact_count_that_can_be_finetuned(lt
     assert all((gem[name] == ticket[name]).all() for name in gem)
 
 
-def test_an_algorithm_that_trains_nothing_in_the_search_gives_its_epochs_to_finetuning(lth):
+def test_option_e_of_an_algorithm_without_training_is_the_length_of_finetuning(lth):
     result = lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', 'snip', '-e', '30',
                  '--dry-run', '--json')
     recipe = json.loads(result.out)['recipe']
@@ -198,7 +199,7 @@ def test_an_algorithm_that_trains_nothing_in_the_search_gives_its_epochs_to_fine
     assert recipe['model']['initializer'] == 'kaiming-normal' and recipe['model'].get('norm') is None
 
 
-def test_other_algorithms_finetune_as_gem_miner_does_for_the_pair(lth):
+def test_other_algorithms_finetune_with_the_settings_of_gem_miner(lth):
     recipes = [json.loads(lth('find-gem', 'resnet20', 'cifar10', '--sparsity', '50', '--algorithm', name, '--dry-run',
                               '--json').out)['recipe'] for name in ('gem-miner', 'edge-popup', 'supermask')]
     assert [one['algorithm']['finetune']['optimizer']['learning_rate'] for one in recipes] == [0.1, 0.1, 0.1]
@@ -207,7 +208,7 @@ def test_other_algorithms_finetune_as_gem_miner_does_for_the_pair(lth):
     assert recipes[2]['training']['optimizer']['learning_rate'] == 100. and recipes[1]['model'] == recipes[0]['model']
 
 
-@pytest.mark.parametrize(('options', 'says'), [
+@pytest.mark.parametrize(('options', 'message'), [
     (('lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', 'edgepop'), "did you mean 'edge-popup'"),
     (('lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', 'gem-finder'), "did you mean 'gem-miner'"),
     (('lenet-300-100', '--sparsity', '5'), 'Give a MODEL and a DATASET'),
@@ -220,12 +221,12 @@ def test_other_algorithms_finetune_as_gem_miner_does_for_the_pair(lth):
     (('lenet-300-100', 'digits', '--sparsity', '0.00005'), 'keeps 0 of 50200 weights'),
     (('lenet-300-100', 'digits', '--sparsity', '5', '-e', '4', '--algorithm', 'global-edge-popup', '--set',
       'algorithm.shrink_every=4 epochs'), 'the share never falls, as 4 epochs is not before the end of training')])
-def test_nonsense_about_algorithms_and_settings_is_refused(lth, tmp_path, options, says):
+def test_mistakes_in_algorithms_and_rare_gems_files_are_errors(lth, tmp_path, options, message):
     for name, text in (('list', '- algo: hc'), ('broken', 'algo: [hc'), ('slip', 'algo: hc_iter\nlamda: 1'),
                        ('fine', 'algo: hc_iter'), ('imp', 'algo: imp\narch: resnet20\ndataset: CIFAR10')):
         Path(f'{name}.yml').write_text(text)
     result = lth('find-gem', *options)
-    assert result.code == 2 and says in ' '.join(result.err.split()), result.err
+    assert result.code == 2 and message in ' '.join(result.err.split()), result.err
     assert not (tmp_path / 'runs').exists()
 
 
@@ -246,7 +247,7 @@ seed: 7
 """
 
 
-def test_rare_gems_settings_are_searched_by_with_our_options_on_top(lth):
+def test_options_change_the_settings_of_a_rare_gems_file(lth):
     Path('theirs.yml').write_text(CONFIG)
     result = lth('find-gem', '--config', 'theirs.yml', '--dry-run', '--json')
     assert result.code == 0, result.err
@@ -259,7 +260,7 @@ def test_rare_gems_settings_are_searched_by_with_our_options_on_top(lth):
     assert over['recipe']['algorithm']['penalty'] == 0 and over['recipe']['algorithm']['freeze_every'] == '5 epochs'
 
 
-def test_seeds_of_rare_gems_settings_are_taken_unless_others_are_named(lth):
+def test_seeds_come_from_the_rare_gems_file_unless_given(lth):
     Path('theirs.yml').write_text(CONFIG)
 
     def found(*more: str) -> list[int]:
@@ -271,7 +272,7 @@ def test_seeds_of_rare_gems_settings_are_taken_unless_others_are_named(lth):
     assert (found('--run', 'theirs'), found('--seeds', '1', '--run', 'ours')) == ([7], [1])
 
 
-def test_evaluate_shows_scores_the_mask_in_force_and_the_gem_before_and_after_finetuning(lth):
+def test_evaluate_shows_scores_weights_above_the_threshold_and_accuracy_before_and_after_finetuning(lth):
     found(lth, 'gem')
     assert lth('finetune', 'gem', '-e', '20').code == 0
     shown = json.loads(lth('evaluate', 'gem', '--json').out)
@@ -291,7 +292,7 @@ def test_evaluate_shows_scores_the_mask_in_force_and_the_gem_before_and_after_fi
     assert 'Scores' not in lth('evaluate', 'gem-finetuned').out
 
 
-def test_a_gem_is_finetuned_with_another_optimizer_batch_and_data_set(lth):
+def test_a_gem_is_finetuned_with_another_optimizer_batch_size_and_data_set(lth):
     found(lth, 'gem')
     Path('pictures.py').write_text(PICTURES)
 
@@ -308,7 +309,8 @@ def test_a_gem_is_finetuned_with_another_optimizer_batch_and_data_set(lth):
     assert recipe('-b', '16')['training']['batch_size'] == 16
     result = lth('finetune', 'gem', '-e', '2', '--dataset', 'pictures.py:seven')
     assert result.code == 0, result.err
-    assert 'classes differ (10 / 7), so the output layer is re-initialized, dense: output.weight, output.bias' in result.err
+    note = 'classes differ (10 / 7), so the output layer is re-initialized, dense: output.weight, output.bias'
+    assert note in result.err
     gem, there = (load_file(f'runs/{run}/ticket.safetensors') for run in (
         'gem/seed-0/round-02', 'gem-finetuned-pictures.py-seven/seed-0/round-00'))
     assert (gem['dense1.weight'] == there['dense1.weight']).all() and there['output.weight'].shape == (7, 100)
@@ -335,7 +337,7 @@ def large():
 """
 
 
-def test_a_finetuned_run_goes_on_from_any_folder(lth, tmp_path, monkeypatch):
+def test_finetuning_is_resumed_from_another_working_directory(lth, tmp_path, monkeypatch):
     found(lth, 'gem', '--seeds', '0')
     assert lth('finetune', 'gem', '-e', '1').code == 0
     shutil.rmtree('runs/gem-finetuned/seed-0/round-00')
@@ -345,14 +347,14 @@ def test_a_finetuned_run_goes_on_from_any_folder(lth, tmp_path, monkeypatch):
     assert result.code == 0 and (tmp_path / 'runs/gem-finetuned/seed-0/round-00').is_dir()
 
 
-def test_the_last_round_of_a_gem_has_one_line_for_each_iteration(lth):
+def test_metrics_of_the_last_round_of_a_gem_have_one_line_per_iteration(lth):
     found(lth, 'gem')
     lines = Path('runs/gem/seed-0/round-02/metrics.jsonl').read_text().splitlines()
     iterations = [json.loads(line)['iteration'] for line in lines]
     assert len(set(iterations)) == len(iterations)
 
 
-def test_another_length_leaves_schedules_alone_that_have_no_milestones(lth):
+def test_option_e_does_not_change_a_schedule_without_milestones(lth):
     result = lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '20', '--set',
                  'algorithm.finetune.schedule.name=cosine', '--dry-run', '--json')
     assert json.loads(result.out)['recipe']['algorithm']['finetune']['schedule']['name'] == 'cosine'
@@ -362,7 +364,7 @@ def test_another_length_leaves_schedules_alone_that_have_no_milestones(lth):
     assert (finetuned['schedule']['name'], finetuned['length']) == ('cosine', '20 epochs')
 
 
-def test_rare_gems_settings_keep_how_weights_are_drawn_in_another_model(lth):
+def test_the_initializer_of_a_rare_gems_file_is_used_for_another_model(lth):
     Path('theirs.yml').write_text(CONFIG + 'init: signed_constant\n')
     recipe = json.loads(lth('find-gem', 'lenet-300-100', 'mnist', '--config', 'theirs.yml', '--sparsity', '5',
                             '--dry-run', '--json').out)['recipe']
@@ -370,7 +372,7 @@ def test_rare_gems_settings_keep_how_weights_are_drawn_in_another_model(lth):
     assert recipe['data']['name'] == 'mnist' and not recipe['data']['flip'] and recipe['data']['crop'] == 0
 
 
-def test_edge_popup_is_trained_as_published_whatever_gem_miner_takes_for_the_pair(lth):
+def test_edge_popup_is_trained_with_its_published_settings(lth):
     def recipe(model: str, algorithm: str, percent: str) -> dict:
         result = lth('find-gem', model, 'cifar10', '--sparsity', percent, '--algorithm', algorithm, '--dry-run',
                      '--json')
@@ -382,14 +384,14 @@ def test_edge_popup_is_trained_as_published_whatever_gem_miner_takes_for_the_pai
 
 
 @pytest.mark.parametrize('more', [('hypercube', '--set', 'algorithm.rounding=at-end'), ('supermask',)])
-def test_every_round_is_measured_as_it_is_saved(lth, more):
+def test_every_saved_round_of_a_gem_has_the_recorded_accuracy(lth, more):
     assert lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '4', '--set',
                'algorithm.save_every=2 epochs', '--run', 'gem', '--algorithm', *more).code == 0
     result = lth('evaluate', 'gem')
     assert result.code == 0 and 'recorded' not in result.err
 
 
-def test_a_supermask_shows_the_accuracy_of_drawn_masks_beside_that_of_the_gem(lth):
+def test_a_supermask_reports_the_accuracy_of_sampled_masks(lth):
     command = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '20', '-e', '4', '--run', 'gem', '--algorithm',
                'supermask', '--set', 'algorithm.save_every=2 epochs')
     result = lth(*command)
@@ -405,7 +407,7 @@ def test_a_supermask_shows_the_accuracy_of_drawn_masks_beside_that_of_the_gem(lt
     assert lth(*command).code == 0 and Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes() == whole
 
 
-def test_evaluate_passes_by_neighbours_that_are_none_of_its_own(lth):
+def test_evaluate_ignores_other_folders_next_to_the_run(lth):
     found(lth, 'gem', '--seeds', '0')
     for name, text in (('list', '- 1'), ('word', 'algorithm: nothing')):
         Path(f'runs/{name}').mkdir()
@@ -413,5 +415,5 @@ def test_evaluate_passes_by_neighbours_that_are_none_of_its_own(lth):
     assert lth('evaluate', 'gem').code == 0
 
 
-def test_a_learning_rate_drops_after_the_start_however_short_the_training():
+def test_milestones_of_finetuning_are_after_the_start_of_training():
     assert [finetuning_milestones(epochs) for epochs in (1, 2, 3, 150)] == [[], [1], [1, 2], [80, 120]]

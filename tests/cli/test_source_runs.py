@@ -1,4 +1,4 @@
-"""Runs that start from the tickets of another run, which is then replaced by one that looks the same."""
+"""Runs that start from the tickets of a source run, which is then replaced by another one."""
 import json
 import shutil
 from pathlib import Path
@@ -21,7 +21,7 @@ def replaced(lth) -> None:
 
 
 @pytest.mark.parametrize(('folder', 'command'), SEQUELS.items())
-def test_a_source_that_was_replaced_by_another_of_the_same_counts_is_noticed(lth, folder, command):
+def test_a_source_run_replaced_by_another_with_the_same_counts_is_an_error(lth, folder, command):
     assert lth(*SEARCH).code == 0 and lth(*command).code == 0
     whole = {path: path.read_bytes() for path in Path('runs', folder).rglob('*') if path.is_file()}
     assert lth(*command).code == 0
@@ -33,7 +33,7 @@ def test_a_source_that_was_replaced_by_another_of_the_same_counts_is_noticed(lth
     assert {path: path.read_bytes() for path in Path('runs', folder).rglob('*') if path.is_file()} == whole
 
 
-def test_a_source_that_is_found_again_as_it_was_is_the_same(lth):
+def test_a_source_run_that_was_trained_again_with_the_same_result_is_accepted(lth):
     command = SEQUELS['source-to-digits']
     assert lth(*SEARCH).code == 0 and lth(*command).code == 0
     shutil.rmtree('runs/source')
@@ -41,7 +41,7 @@ def test_a_source_that_is_found_again_as_it_was_is_the_same(lth):
     assert lth(*SEARCH).code == 0 and lth(*command).code == 0
 
 
-def test_every_round_names_the_ticket_it_was_made_from(lth):
+def test_every_round_records_the_fingerprint_of_its_source_ticket(lth):
     assert lth(*SEARCH).code == 0 and lth(*SEQUELS['source-to-digits']).code == 0
 
     def source(path: str) -> str | None:

@@ -1,0 +1,53 @@
+"""`lth evaluate`: accuracies measured again from the files of a run."""
+import json
+
+import pytest
+import torch
+
+from lth.system import tensor_files
+
+QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
+
+
+def test_evaluate_measures_the_recorded_accuracy(lth):
+    lth(*QUICK)
+    found = json.loads(lth('evaluate', 'lenet-300-100-digits', '--json').out)['evaluations']
+    assert [one['round'] for one in found] == [0, 1]
+    assert all(one['test_accuracy'] == one['recorded'] > 0.3 for one in found)
+    assert found[1]['layers'] == [
+        {'name': 'dense1.weight', 'kept': 15_360, 'weights': 19_200, 'above_threshold': None},
+        {'name': 'dense2.weight', 'kept': 24_000, 'weights': 30_000, 'above_threshold': None},
+        {'name': 'output.weight', 'kept': 900, 'weights': 1_000, 'above_threshold': None}]
+
+
+@pytest.mark.parametrize(('below', 'count'), [('', 4), ('/seed-1', 2), ('/seed-1/round-01', 1)])
+def test_evaluate_accepts_a_run_a_seed_or_a_round(lth, below, count):
+    lth(*QUICK)
+    lth(*QUICK, '--seeds', '1')
+    for start in ('lenet-300-100-digits', 'runs/lenet-300-100-digits'):
+        assert len(json.loads(lth('evaluate', start + below, '--json').out)['evaluations']) == count
+    shown = lth('evaluate', 'lenet-300-100-digits' + below).out
+    assert 'dense1.weight' in shown and ('± ' in shown) == (count == 4)
+
+
+def test_evaluate_prints_a_note_if_the_accuracy_differs_from_the_recorded_one(lth, tmp_path):
+    lth(*QUICK)
+    rounds = tmp_path / 'runs/lenet-300-100-digits/seed-0/round-01'
+    header, tensors = tensor_files.read(rounds / 'trained.safetensors')
+    tensors['output.bias'] += torch.arange(10) * 100.
+    (rounds / 'trained.safetensors').write_bytes(tensor_files.encode(tensors, header))
+    assert 'Note: seed 0, round 1: the recorded test accuracy is' in lth('evaluate', 'lenet-300-100-digits').err
+
+
+def test_evaluate_of_a_run_without_a_completed_round_is_an_error(lth, tmp_path):
+    lth(*QUICK)
+    (tmp_path / 'runs/lenet-300-100-digits/seed-0').rename(tmp_path / 'away')
+    result = lth('evaluate', 'lenet-300-100-digits')
+    assert result.code == 2
+    assert 'has no whole round yet' in result.err
+
+
+def test_evaluate_of_a_missing_seed_or_round_names_those_of_the_run(lth):
+    lth(*QUICK)
+    assert 'its seeds are [0]' in lth('evaluate', 'lenet-300-100-digits/seed-3').err
+    assert 'seed 0 has 2 rounds' in lth('evaluate', 'lenet-300-100-digits/seed-0/round-07').err

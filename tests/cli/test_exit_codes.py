@@ -1,0 +1,98 @@
+"""Exit codes and error messages: mistakes of the user, failures of the environment, closed pipes."""
+import subprocess
+import sys
+
+import pytest
+import torch
+
+QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (['find-ticket', 'resnet21', 'digits'], "Unknown model 'resnet21', did you mean 'resnet20'"),
+    (['find-ticket', 'lenet-300-100', 'minst'], "Unknown data set 'minst', did you mean 'mnist'"),
+    ([*QUICK, '--set', 'training.epoch=3'], "training: unknown key 'epoch', did you mean 'length'?"),
+    ([*QUICK, '--set', 'trainig.length=3 epochs'], "unknown key 'trainig', did you mean 'training'?"),
+    ([*QUICK, '--set', 'training'], 'write it as KEY=VALUE'),
+    ([*QUICK, '--set', 'training.length=[1'], 'not valid YAML'),
+    ([*QUICK, '--set', 'training.batch_size=many'], "it is 'many'"),
+    ([*QUICK, '--set', 'algorithm.rates.dense=1.5'], 'less than 1; it is 1.5'),
+    ([*QUICK, '--set', 'algorithm=3'], 'expected settings with a name'),
+    ([*QUICK, '-i', '-1'], 'greater than or equal to 0; it is -1'),
+    ([*QUICK, '-l', '0'], 'greater than 0; it is 0'),
+    ([*QUICK, '-l', 'nan'], 'it is nan'),
+    ([*QUICK, '--set', 'algorithm.rewind=99 epochs'], 'is not before the end of training, 2 epochs'),
+    ([*QUICK, '-b', '2000'], '2000 is more than the 1294 training images of digits'),
+    ([*QUICK, '--set', 'data.validation=1437'], 'more than the 0 training pictures'),
+    ([*QUICK, '--recipe', 'none.yaml'], "no recipe file 'none.yaml'"),
+    ([*QUICK, '--recipe', 'resnet20-cifar10'], "is for 'resnet20'"),
+    ([*QUICK, '--set', 'training.optimizer.betas=[1.5, 0.9]'], 'less than 1; it is 1.5'),
+    ([*QUICK, '--set', 'training.optimizer.betas=[0.9]'], "betas: the key '1' is missing"),
+    ([*QUICK, '--set', 'algorithm.rates=[1]'], 'it is [1]'),
+    ([*QUICK, '--set', 'training.batch_size=' + '9' * 5000], 'not valid YAML'),
+    ([*QUICK, '--set', 'training.x=' + '[' * 3000], 'not valid YAML'),
+    ([*QUICK, '--set', 'training.length=9999999999999 iterations'], "such as '50 epochs'"),
+    ([*QUICK, '--set', 'training.optimizer.weight_decay=.inf'], 'finite number'),
+    ([*QUICK, '--set', 'training.schedule.name=cosinus'], "unknown name 'cosinus', did you mean 'cosine'?"),
+    ([*QUICK, '--set', 'algorithm.criterion=magnitudo'], "Unknown criterion 'magnitudo', did you mean 'magnitude'"),
+    ([*QUICK, '--mask-0-action', 'zeros'], "Unknown mask-0 action 'zeros', did you mean 'zero'"),
+    ([*QUICK, '--mask-1-action', 'reshuffle', '--retrain', 'fine-tuning'], 'weights are never rewound'),
+    ([*QUICK, '--retrain', 'rewinding'], "'rewinding' is not one of"),
+    ([*QUICK, '--set', 'model.name=conv-2'], "this recipe is for 'conv-2', not for 'lenet-300-100'"),
+    ([*QUICK, '--set', 'data.name=mnist'], "this recipe is for 'mnist', not for 'digits'"),
+    ([*QUICK, '--run', ''], 'The name of the run is empty'),
+    ([*QUICK, '--run', 'x' * 300], 'File name too long'),
+    ([*QUICK, '--recipe', 'x' * 300], 'File name too long'),
+    ([*QUICK, '-b', '1294', '-e', '1', '-l', '1e30'], 'no longer a finite number at iteration'),
+    ([*QUICK, '--seeds', 'one'], "--seeds: 'one' is not a list of numbers"),
+    ([*QUICK, '--seeds', '4-2'], "--seeds: '4-2' is not a list of numbers"),
+    ([*QUICK, '--device', 'tpu'], "Unknown device 'tpu'"),
+    ([*QUICK, '--set', 'algorithm.keep_out=[shortcuts]'], "no layer matches 'shortcuts'"),
+    ([*QUICK, '-l', '1e30', '--set', 'training.optimizer.name=adam'], 'no longer a finite number at iteration'),
+    (['evaluate', 'nothing'], 'nothing is no run'),
+    (['list', 'modles'], 'modles')])
+def test_a_mistake_prints_one_paragraph_exits_with_2_and_writes_no_files(lth, tmp_path, arguments, message):
+    result = lth(*arguments)
+    assert result.code == 2
+    assert message in ' '.join(result.err.split())
+    assert result.out == '' and 'Traceback' not in result.err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='needs a machine without a GPU')
+def test_device_cuda_without_a_gpu_is_an_error(lth, tmp_path):
+    result = lth(*QUICK, '--device', 'cuda')
+    assert result.code == 2 and 'is not available' in result.err and not list(tmp_path.iterdir())
+
+
+def test_a_file_instead_of_a_run_folder_is_an_error(lth, tmp_path):
+    (tmp_path / 'file').write_text('')
+    assert 'is a file' in lth(*QUICK, '--run', './file').err
+
+
+def test_a_closed_pipe_is_not_an_error():
+    listing = subprocess.run(f'{sys.executable} -m lth list models | head -c 0; exit ${{PIPESTATUS[0]}}', shell=True,
+                             executable='/bin/bash', capture_output=True, text=True, check=False)
+    assert (listing.returncode, listing.stderr) == (0, '')
+
+
+def test_a_full_disk_exits_with_3():
+    with open('/dev/full', 'w', encoding='utf-8') as full:
+        listing = subprocess.run([sys.executable, '-m', 'lth', 'list', 'models', '--json'], stdout=full,
+                                 stderr=subprocess.PIPE, text=True, check=False)
+    assert listing.returncode == 3
+    assert 'No space left on device' in listing.stderr
+
+
+def test_a_corrupt_round_is_named_on_resume(lth, tmp_path):
+    lth(*QUICK)
+    torn = tmp_path / 'runs/lenet-300-100-digits/seed-0/round-00/ticket.safetensors'
+    torn.write_bytes(torn.read_bytes()[:1000])
+    (tmp_path / 'runs/lenet-300-100-digits/seed-0/round-01').rename(tmp_path / 'away')
+    result = lth(*QUICK)
+    assert result.code == 2 and 'round-00/ticket.safetensors is corrupt' in ' '.join(result.err.split())
+
+
+def test_a_seed_that_diverges_stops_the_run_with_the_reason(lth):
+    result = lth(*QUICK, '--seeds', '0-1', '-l', '1e30')
+    assert result.code == 2 and 'is no longer a finite number at iteration' in result.err

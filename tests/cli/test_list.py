@@ -1,0 +1,14 @@
+"""`lth list`: names with summaries."""
+import json
+
+import pytest
+
+
+@pytest.mark.parametrize(('kind', 'name'), [
+    ('models', 'resnet20'), ('datasets', 'cifar10'), ('recipes', 'lenet-300-100-mnist'),
+    ('criteria', 'movement'), ('actions', 'rewind'), ('actions', 'toward-zero'), ('algorithms', 'magnitude'),
+    ('checks', 'reinit')])
+def test_list_shows_names_with_a_summary(lth, kind, name):
+    assert name in lth('list', kind).out
+    rows = json.loads(lth('list', kind, '--json').out)
+    assert all(row['name'] and row['summary'] for row in rows)
