@@ -1,4 +1,4 @@
-"""Networks: the model zoo, models of torchvision and of users, initializers, and a module as a function of one vector."""
+"""Networks: the model zoo, models of torchvision and of users, initializers, and modules as functions of a vector."""
 from lth.models import zoo
 
 __all__ = ['zoo']

@@ -1,8 +1,8 @@
-"""A network is a vector: named tensors <-> one flat vector, prunable weights first.
+"""All parameters of a network in one flat vector, prunable weights first.
 
-The legend of shapes, here and everywhere: R replicates, N all numbers that train, P ≤ N prunable weights, B batch.
-Names exist only at the two borders, the `nn.Module` and the file; in between everything is a function of vectors.
-Convolution weights lie in the vector as (out, height, width, in), so their views are channels_last at no cost.
+Shapes in this package: R replicates, N parameters, P ≤ N prunable weights, B images in a batch. Parameters have names
+in the `nn.Module` and in files; all code between them works on vectors. The vector holds convolution weights in the
+order (out, height, width, in), so that their views are channels_last without a copy.
 """
 import fnmatch
 import math
@@ -17,13 +17,13 @@ from torch.nn.modules.conv import _ConvNd
 from lth.errors import LthError
 
 Kind = Literal['convolution', 'dense', 'output', 'other']
-# Words that a recipe may use for any network, whether it has such layers or not.
+# Recipes may keep these layers out of pruning even if a network has none.
 _ROLES = ('output', 'shortcut')
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One tensor's place in the vector."""
+    """The part of the vector that holds one parameter tensor."""
 
     name: str
     shape: tuple[int, ...]
@@ -33,18 +33,18 @@ class Slot:
 
     @property
     def size(self) -> int:
-        """How many numbers it holds."""
+        """Number of elements of the tensor."""
 
         return math.prod(self.shape)
 
     @property
     def stop(self) -> int:
-        """Where the next slot starts."""
+        """Index after its last element."""
 
         return self.start + self.size
 
     def view(self, flat: Tensor) -> Tensor:
-        """The tensor inside the vector, no copy: (..., N) -> (..., *shape)."""
+        """The tensor as a view into the vector: (..., N) -> (..., *shape)."""
 
         part = flat[..., self.start:self.stop]
         if len(self.shape) != 4:
@@ -55,15 +55,14 @@ class Slot:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where every tensor of a module lies: prunable weights, weights kept out of pruning, then all else that trains."""
+    """The slots of all parameters: prunable weights, then weights kept out of pruning, then all other parameters."""
 
     slots: tuple[Slot, ...]
 
     @staticmethod
     def of(module: nn.Module, keep_out: Sequence[str] = ()) -> 'Layout':
-        """The layout of a module. Prunable is every weight of every convolution and dense layer, found by walking the
-        modules, but for the layers in `keep_out`: `output` (the last one), a part of a dotted name (`shortcut`) or a
-        pattern (`*.0.weight`).
+        """The layout of a module. The weights of all convolutions and dense layers are prunable, except for layers in
+        `keep_out`: `output` (the last layer), a part of a dotted name (`shortcut`) or a pattern (`*.0.weight`).
         """
 
         kinds = _kinds(module)
@@ -79,7 +78,7 @@ class Layout:
 
     @property
     def size(self) -> int:
-        """N: all numbers that train."""
+        """N: the number of parameters."""
 
         return self.slots[-1].stop
 
@@ -91,23 +90,23 @@ class Layout:
 
     @property
     def prunable_count(self) -> int:
-        """P: the weights that pruning chooses among."""
+        """P: the number of prunable weights."""
 
         return sum(slot.size for slot in self.prunable_slots)
 
     @property
     def weight_count(self) -> int:
-        """All weights of convolutions and dense layers, pruned or kept out: the denominator of every density."""
+        """Number of weights of convolutions and dense layers, prunable or not: the denominator of every density."""
 
         return sum(slot.size for slot in self.slots if slot.kind != 'other')
 
     def density(self, kept: int) -> float:
-        """The share of all weights that is left when `kept` of the prunable ones are, as the papers count it."""
+        """Share of all weights that remain if `kept` of the prunable weights do, as the papers count it."""
 
         return (kept + self.weight_count - self.prunable_count) / self.weight_count
 
     def pack(self, tensors: Mapping[str, Tensor]) -> Tensor:
-        """Named tensors as one vector: (N,) if all are named, (P,) if just the prunable ones are."""
+        """Named tensors as one vector: (N,) for all parameters, (P,) for the prunable ones only."""
 
         slots = [slot for slot in self.slots if slot.name in tensors]
         flat = torch.empty(slots[-1].stop, dtype=tensors[slots[0].name].dtype, device=tensors[slots[0].name].device)
@@ -116,22 +115,23 @@ class Layout:
         return flat
 
     def unpack(self, flat: Tensor) -> dict[str, Tensor]:
-        """Named views into a vector, no copy: (..., N) or (..., P) -> {name: (..., *shape)}."""
+        """Named views into a vector: (..., N) or (..., P) -> {name: (..., *shape)}."""
 
         return {slot.name: slot.view(flat) for slot in self.slots if slot.stop <= flat.shape[-1]}
 
 
 def _kinds(module: nn.Module) -> dict[str, Kind]:
-    """The kind of every weight of a convolution or dense layer; the last of them is the output layer."""
+    """The kind of each weight of a convolution or dense layer, by name. The last layer is the output layer."""
 
     known = {id(parameter): name for name, parameter in module.named_parameters()}
     kinds: dict[str, Kind] = {}
     for path, layer in module.named_modules():
-        for attribute in _weights_of(layer):
+        for attribute in _weight_attributes(layer):
             weight = getattr(layer, attribute)
             if id(weight) not in known:
-                raise LthError(f'{type(module).__name__}: the weight of {path} is computed from others, as by '
-                               'weight_norm or a parametrization, so no mask can act on it. Take that off the layer.')
+                raise LthError(f'{type(module).__name__}: the weight of {path} is computed from other '
+                               'parameters, by weight_norm or another parametrization, so it cannot be pruned. Remove '
+                               'the parametrization.')
             kinds[known[id(weight)]] = 'convolution' if isinstance(layer, _ConvNd) else 'dense'
     if not kinds:
         raise LthError(f'{type(module).__name__} has no convolution and no dense layer, so there is nothing to prune.')
@@ -139,29 +139,29 @@ def _kinds(module: nn.Module) -> dict[str, Kind]:
     return kinds
 
 
-def _weights_of(layer: nn.Module) -> tuple[str, ...]:
-    """The attributes that hold weights of convolutions or dense layers."""
+def _weight_attributes(layer: nn.Module) -> tuple[str, ...]:
+    """Names of the attributes of a layer that are weights of a convolution or dense layer."""
 
     if isinstance(layer, (_ConvNd, nn.Linear)):
         return ('weight',)
     if isinstance(layer, nn.MultiheadAttention):
-        # Its dense layers for queries, keys and values are one tensor, or three if their widths differ.
+        # The weights of its projections of queries, keys and values are one tensor, or three if their widths differ.
         projections = ('in_proj_weight', 'q_proj_weight', 'k_proj_weight', 'v_proj_weight')
         return tuple(name for name in projections if getattr(layer, name) is not None)
     return ()
 
 
 def _match_layers(kinds: Mapping[str, Kind], patterns: Sequence[str]) -> set[str]:
-    """The weights that the patterns keep out of pruning; each pattern must find some, and some be left."""
+    """Names of the weights that match a pattern; LthError if a pattern matches no layer, or if all layers match."""
 
-    found: set[str] = set()
+    matches: set[str] = set()
     for pattern in patterns:
         names = {name for name, kind in kinds.items()
                  if pattern == kind or pattern in name.split('.') or fnmatch.fnmatch(name, pattern)}
         if not names and pattern not in _ROLES:
-            raise LthError(f'keep_out: no layer matches {pattern!r}. The layers are: {", ".join(kinds)}; '
-                           '`output` means the last.')
-        found |= names
-    if len(found) == len(kinds):
-        raise LthError(f'keep_out: {list(patterns)} keeps every layer out, so there is nothing to prune.')
-    return found
+            raise LthError(f'keep_out: no layer matches {pattern!r}. The layers are: {", ".join(kinds)}. '
+                           '`output` stands for the last one.')
+        matches |= names
+    if len(matches) == len(kinds):
+        raise LthError(f'keep_out: {list(patterns)} matches all layers, so there is nothing to prune.')
+    return matches

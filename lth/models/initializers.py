@@ -1,6 +1,6 @@
 """Initial weights of one convolution or dense layer: functions (slot, random) -> tensor of the slot's shape.
 
-A new initializer is a function here with its name above it.
+To add an initializer, write such a function and decorate it with `@INITIALIZERS.register(name)`.
 """
 import math
 from collections.abc import Callable
@@ -47,24 +47,24 @@ def signed_constant(slot: Slot, random: torch.Generator) -> Tensor:
 
 @INITIALIZERS.register('glorot-signed-constant', 'xavier-signed-constant')
 def glorot_signed_constant(slot: Slot, random: torch.Generator) -> Tensor:
-    """√(2 / (fan_in + fan_out)) with the sign that glorot-normal draws (Zhou et al. 2019, section 5)."""
+    """√(2 / (fan_in + fan_out)) with the signs of glorot-normal (Zhou et al. 2019, section 5)."""
 
     return torch.full(slot.shape, _glorot_std(slot)).copysign(glorot_normal(slot, random))
 
 
 @INITIALIZERS.register('unsigned-constant')
 def unsigned_constant(slot: Slot, _random: torch.Generator) -> Tensor:
-    """√(2 / fan_in) everywhere (Rare Gems)."""
+    """The constant √(2 / fan_in) (Rare Gems)."""
 
     return torch.full(slot.shape, _kaiming_std(slot))
 
 
 def _fans(slot: Slot) -> tuple[int, int]:
-    """Weights into one output and out of one input, as torch.nn.init counts them."""
+    """fan_in and fan_out, as torch.nn.init counts them."""
 
     outputs, inputs, *kernel = slot.shape
-    field = math.prod(kernel)
-    return inputs * field, outputs * field
+    kernel_size = math.prod(kernel)
+    return inputs * kernel_size, outputs * kernel_size
 
 
 def _glorot_std(slot: Slot) -> float:

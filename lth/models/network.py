@@ -1,11 +1,11 @@
-"""A module's structure as a pure function of its vector."""
+"""A network as a function of its flat parameter vector: initial weights, logits, and modules that share the vector."""
 import copy
 import hashlib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +24,16 @@ from lth.registry import user_code
 from lth.registry.objects import is_object
 
 Buffers = dict[str, Tensor]
-# What a model's function or a layer raises when pictures do not fit it.
+# Raised by a model or a layer if images of another shape are needed.
 _SHAPE_ERRORS = (RuntimeError, ValueError, TypeError, AssertionError, ArithmeticError)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A structure and the layout of its vector; `noisy` if it draws random numbers in training, as dropout does.
+    """A module's structure and the layout of its parameter vector. Weights and buffers are passed to the methods; the
+    module's own values are used only where `initial_weights` and `initial_buffers` say so.
 
-    The module's own numbers are only the start of what is not drawn.
+    `stochastic`: whether it uses random numbers in training, as dropout does.
     """
 
     module: nn.Module
@@ -44,7 +45,9 @@ class Network:
 
     @staticmethod
     def of(settings: ModelSettings, shape: Shape, classes: int, keep_out: tuple[str, ...] = ()) -> 'Network':
-        """The network that the settings name, for pictures of `shape` in `classes` classes."""
+        """The network of the settings, for images of `shape` in `classes` classes. Layers that match `keep_out` are not
+        prunable. LthError if the model cannot be built or does not fit the images.
+        """
 
         module = _build_module(settings, shape, classes, seed=0)
         layout = Layout.of(module, keep_out)
@@ -54,20 +57,20 @@ class Network:
 
     @property
     def stackable(self) -> bool:
-        """Whether replicates pay as batched matrix products: dense layers only."""
+        """Whether replicates are faster as batched matrix products: for built-in models of dense layers only."""
 
         convolves = any(isinstance(layer, _ConvNd) for layer in self.module.modules())
         return not (convolves or self.stochastic or self.has_user_code or dict(self.module.named_buffers()))
 
     @property
     def has_batch_norm(self) -> bool:
-        """Whether there is a BatchNorm in it."""
+        """Whether it has BatchNorm layers."""
 
         return any(isinstance(layer, _BatchNorm) for layer in self.module.modules())
 
     @property
     def fingerprint(self) -> str:
-        """What changes if the structure does, or the file of a model of the user's own."""
+        """Digest of the names, shapes and prunability of all parameters, and of the code of a user's model."""
 
         slots = [(slot.name, slot.shape, slot.prunable) for slot in self.layout.slots]
         digest = hashlib.blake2b(repr(slots).encode(), digest_size=12)
@@ -80,7 +83,7 @@ class Network:
 
     @property
     def has_user_code(self) -> bool:
-        """Whether the user's own code runs in it, which may do what can be neither stacked nor captured."""
+        """Whether it runs code of users or plug-ins, which engines cannot stack or capture safely."""
 
         name = self.settings.name
         return not (MODELS.is_builtin(name) or name.startswith('torchvision:'))
@@ -92,50 +95,50 @@ class Network:
         return self.settings.initializer == OWN and isinstance(MODELS.find(self.settings.name), ModuleCopies)
 
     def initial_weights(self, seed: int) -> Tensor:
-        """Initial weights: (N,). Convolution and dense weights by the initializer, their biases 0, all else (BatchNorm,
-        or everything if the initializer is `own`) as the module's code makes it.
+        """Initial values of all parameters: (N,). The initializer sets the weights of convolutions and dense layers;
+        their biases are 0. All other parameters (of BatchNorm; with the initializer `own`, all) are set by the model's
+        code, seeded with `seed`.
         """
 
         initializer, random = self.settings.initializer, rng.generator(seed, 'weights')
         module = _build_module(self.settings, self.shape, self.classes, seed=seed)
-        drawn = {name: parameter.detach() for name, parameter in module.named_parameters()}
+        values = {name: parameter.detach() for name, parameter in module.named_parameters()}
         if initializer == OWN:
-            return self.layout.pack(drawn)
+            return self.layout.pack(values)
         slots = {slot.name: slot for slot in self.layout.slots}
         biases = {f'{name}.bias' for name, layer in module.named_modules() if isinstance(layer, (_ConvNd, nn.Linear))}
-        # Drawn in module order, so that a layer kept out of pruning does not change the draw.
-        for name in drawn:
+        # In module order, so that the random numbers of a weight do not depend on which layers are kept out of pruning.
+        for name in values:
             if slots[name].kind != 'other':
-                drawn[name] = INITIALIZERS.find(initializer)(slots[name], random)
+                values[name] = INITIALIZERS.find(initializer)(slots[name], random)
             elif name in biases:
-                drawn[name] = torch.zeros(slots[name].shape)
-        return self.layout.pack(drawn)
+                values[name] = torch.zeros(slots[name].shape)
+        return self.layout.pack(values)
 
     def initial_buffers(self, seed: int = 0) -> Buffers:
-        """Initial buffers, such as the running statistics of BatchNorm, or random features."""
+        """Initial buffers, such as the running statistics of BatchNorm, as the model's code makes them for a seed."""
 
         module = self.module if seed == 0 else _build_module(self.settings, self.shape, self.classes, seed=seed)
         return {name: buffer.clone() for name, buffer in module.named_buffers()}
 
     def logits(self, weights: Tensor, buffers: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        """The network as a function, in evaluation mode: (N,), {...}, (B, C, H, W) -> (B, classes)."""
+        """Logits in evaluation mode: weights (N,), buffers, images (B, C, H, W) -> (B, classes)."""
 
         logits: Tensor = functional_call(self.module, {**self.layout.unpack(weights), **buffers}, (images,))
         return logits
 
     def bind(self, weights: Tensor, buffers: Buffers) -> nn.Module:
-        """A module in training mode whose parameters are leaf views into `weights` (N,) and whose buffers are these.
-
-        Splitting one flat leaf inside autograd instead costs 20-30%.
+        """A module in training mode whose parameters are views into `weights` (N,), each a leaf of autograd, and whose
+        buffers are `buffers`. (With the vector as the only leaf, splitting it inside autograd costs 20-30%.)
         """
 
         module = copy.deepcopy(self.module).train()
-        ours = {name: nn.Parameter(view) for name, view in self.layout.unpack(weights).items()}
-        first = {id(parameter): name for name, parameter in module.named_parameters()}
-        # Under all of its names, if layers share it.
+        views = {name: nn.Parameter(view) for name, view in self.layout.unpack(weights).items()}
+        slot_names = {id(parameter): name for name, parameter in module.named_parameters()}
+        # A parameter that layers share has several names, but one slot.
         for name, parameter in list(module.named_parameters(remove_duplicate=False)):
             owner, _, leaf = name.rpartition('.')
-            module.get_submodule(owner).register_parameter(leaf, ours[first[id(parameter)]])
+            module.get_submodule(owner).register_parameter(leaf, views[slot_names[id(parameter)]])
         for name, buffer in buffers.items():
             owner, _, leaf = name.rpartition('.')
             setattr(module.get_submodule(owner), leaf, buffer)
@@ -146,9 +149,8 @@ class Network:
 
 
 def _channels_last_gradient(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-    """Turns the gradient behind a flattening to channels_last, as all before it is.
-
-    Pooling and ReLU are many times slower on a mixture.
+    """Convert the gradient before an nn.Flatten to channels_last, the format of the features. Pooling and ReLU are many
+    times slower if the formats of features and gradient differ.
     """
 
     features = inputs[0]
@@ -157,62 +159,80 @@ def _channels_last_gradient(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> No
 
 
 def _build_module(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) -> nn.Module:
-    """The module as its code makes it, its random numbers those of the seed; the global generator is left as it was."""
+    """The module as the model's code makes it, with random numbers from the seed. The global generator does not change.
+    """
 
     names = type(settings).model_fields.keys() - {'name', 'initializer'}
     options = {name: getattr(settings, name) for name in names}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(rng.derive_seed(seed, 'module'))
-        with user_code.guard(f'{settings.name}, built for pictures of shape {shape} in {classes} classes,'):
+        with user_code.guard(f'{settings.name}, built for images of shape {shape} in {classes} classes,'):
             module = MODELS.find(settings.name)(shape, classes, **options)
     if not isinstance(module, nn.Module):
         raise LthError(f'{settings.name} returns {type(module).__name__}, expected a torch.nn.Module.')
     for name, parameter in module.named_parameters():
         if isinstance(parameter, nn.UninitializedParameter):
-            raise LthError(f'{settings.name}: {name} has no shape before pictures come: give the layer its size '
-                           'instead of a lazy one.')
+            raise LthError(f'{settings.name}: {name} has no shape before the first forward pass. Replace the lazy '
+                           'layer by one with a given size.')
         if not parameter.requires_grad:
-            raise LthError(f'{settings.name}: {name} does not train (requires_grad=False), but all parameters do here: '
-                           'register it as a buffer.')
+            raise LthError(f'{settings.name}: {name} is not trained (requires_grad=False), but lth trains all '
+                           'parameters. Register it as a buffer.')
     return module
 
 
 def _probe_module(module: nn.Module, name: str, shape: Shape, classes: int) -> bool:
-    """Shows the module two black pictures in training: whether it drew random numbers; an LthError if they misfit."""
+    """Pass two black images through the module in training mode and return whether it used random numbers; LthError if
+    the images do not fit, if the output is no (2, classes) tensor, or if a buffer is replaced.
+    """
 
-    entered: list[tuple[str, nn.Module, tuple[Any, ...]]] = []
+    calls: list[_Call] = []
     for path, layer in module.named_modules():
         if isinstance(layer, (_ConvNd, nn.Linear)):
             layer.register_forward_pre_hook(
-                lambda layer, inputs, path=path: entered.append((path, layer, inputs)))  # type: ignore[misc]
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        before, buffers = torch.get_rng_state(), {name: id(buffer) for name, buffer in module.named_buffers()}
-        with user_code.guard(name):
-            try:
-                logits = module(torch.zeros(2, *shape))
-            except _SHAPE_ERRORS as error:
-                raise LthError(f'{name} does not fit pictures of shape {shape}: {_shape_error(error, entered)}') from None
+                lambda layer, inputs, path=path: calls.append(_Call(path, layer, inputs)))  # type: ignore[misc]
+    buffers = {path: id(buffer) for path, buffer in module.named_buffers()}
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), user_code.guard(name):
+        before = torch.get_rng_state()
+        try:
+            logits = module(torch.zeros(2, *shape))
+        except _SHAPE_ERRORS as error:
+            raise LthError(f'{name} does not fit images of shape {shape}: {_shape_error(error, calls)}') from None
         stochastic = not torch.equal(before, torch.get_rng_state())
     replaced = [path for path, buffer in module.named_buffers() if buffers.get(path) != id(buffer)]
     if replaced:
-        raise LthError(f'{name}: its buffer {replaced[0]} is replaced in forward, which would be lost: change it in '
-                       'place (buffer.copy_(...)).')
-    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
-        got = f'shape {tuple(logits.shape)}' if isinstance(logits, Tensor) else type(logits).__name__
-        raise LthError(f'{name} gives {got} for 2 pictures, expected logits of shape (2, {classes}).')
+        raise LthError(f'{name}: forward replaces its buffer {replaced[0]}, and the new value would be lost. Change it '
+                       'in place (buffer.copy_(...)).')
+    _require_logits(logits, name, classes)
     return stochastic
 
 
-def _shape_error(error: Exception, entered: list[tuple[str, nn.Module, tuple[Any, ...]]]) -> str:
-    """Which layer wants other pictures, with both shapes."""
+def _require_logits(logits: Any, name: str, classes: int) -> None:
+    if not isinstance(logits, Tensor) or logits.shape != (2, classes):
+        output = f'shape {tuple(logits.shape)}' if isinstance(logits, Tensor) else type(logits).__name__
+        raise LthError(f'{name} returns {output} for 2 images, but logits of shape (2, {classes}) are expected.')
 
-    if not entered or not isinstance(entered[-1][2][0], Tensor):
+
+class _Call(NamedTuple):
+    """A forward call of a convolution or dense layer: its path in the module, the layer and its inputs."""
+
+    path: str
+    layer: _ConvNd | nn.Linear
+    inputs: tuple[Any, ...]
+
+
+def _shape_error(error: Exception, calls: list[_Call]) -> str:
+    """Which layer needs other inputs, and both sizes; or the last layer before the error."""
+
+    if not calls or not isinstance(calls[-1].inputs[0], Tensor):
         return describe(error)
-    path, layer, (given, *_) = entered[-1]
-    wants = f'{layer.in_features} features' if isinstance(layer, nn.Linear) else f'{layer.in_channels} channels'
-    place = -1 if isinstance(layer, nn.Linear) else 1
-    if given.shape[place] == getattr(layer, 'in_features', getattr(layer, 'in_channels', None)):
-        return f'behind its layer {path!r}, which was given shape {tuple(given.shape)}: {describe(error)}'
-    colour = '; show grey pictures in colour with --set data.channels=3' if given.shape[1:2] == (1,) else ''
-    return (f'its layer {path!r} takes {wants}, and was given shape {tuple(given.shape)}. Choose pictures or a model '
-            f'that fit{colour}.')
+    path, layer, (features, *_) = calls[-1]
+    shape = tuple(features.shape)
+    if isinstance(layer, nn.Linear):
+        needed, size, unit = layer.in_features, shape[-1], 'features'
+    else:
+        needed, size, unit = layer.in_channels, shape[1], 'channels'
+    if size == needed:
+        return f'the error occurs after its layer {path!r}, whose input has shape {shape}: {describe(error)}'
+    advice = ', or convert gray images to color with --set data.channels=3' if shape[1:2] == (1,) else ''
+    return (f'its layer {path!r} needs {needed} {unit}, but its input has shape {shape}. Choose images or a model that '
+            f'fit each other{advice}.')

@@ -1,4 +1,4 @@
-"""The register of models, the settings that a model's signature declares, and the layers that families share."""
+"""The registry of models, the settings that a model's signature declares, and the BatchNorm layer of the zoo."""
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -21,8 +21,9 @@ OWN = 'own'
 
 
 def settings_class(name: str) -> type[ModelSettings]:
-    """The settings of a model: its name, its initializer and its keyword-only arguments, validated by their
-    annotations. A foreign model's weights are drawn as its own code does, unless another initializer is chosen.
+    """The class of a model's settings: its name, its initializer and its keyword-only arguments, validated by their
+    annotations. Models of torchvision and of users are initialized by their own code, unless another initializer is
+    chosen.
     """
 
     fixed: dict[str, Any] = {
@@ -32,18 +33,19 @@ def settings_class(name: str) -> type[ModelSettings]:
     try:
         signature = inspect.signature(model, eval_str=True)
     except NameError as error:
-        raise LthError(f'{name}: an annotation cannot be understood: {error}.') from None
+        raise LthError(f'{name}: an annotation cannot be evaluated: {error}.') from None
     options: dict[str, Any] = {
         option.name: (Any if option.annotation is option.empty else option.annotation,
                       ... if option.default is option.empty else option.default)
         for option in signature.parameters.values() if option.kind is option.KEYWORD_ONLY}
     if taken := fixed.keys() & options.keys():
-        raise LthError(f'{name}: its argument {min(taken)!r} is a setting of every model: give it another name.')
+        raise LthError(f'{name}: its argument {min(taken)!r} has the same name as a setting of every model. '
+                       'Rename the argument.')
     try:
         exact: type[ModelSettings] = pydantic.create_model('ModelSettings', __base__=ModelSettings, **fixed, **options)
     except pydantic.errors.PydanticSchemaGenerationError as error:
-        raise LthError(f'{name}: an option has a type that no recipe can hold: {" ".join(str(error).split())[:200]}. '
-                       'Use numbers, strings, bools or lists of them.') from None
+        raise LthError(f'{name}: an argument has a type that recipes cannot store: '
+                       f'{" ".join(str(error).split())[:200]}. Use numbers, strings, bools or lists of them.') from None
     return exact
 
 

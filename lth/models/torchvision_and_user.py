@@ -1,31 +1,34 @@
-"""Models that are not ours: `torchvision:NAME`, or a function (shape, classes, *, options) of the user's own code."""
+"""Models outside of the zoo: `torchvision:NAME`, or a function (shape, classes, *, options) of a user."""
 from collections.abc import Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
 from lth.errors import LthError, suggestion
-from lth.registry import objects
-from lth.registry import user_code as code
+from lth.registry import objects, user_code
+from lth.system import lazy_import
+
+if TYPE_CHECKING:
+    import torchvision
+else:
+    torchvision = lazy_import.module('torchvision')
 
 _PREFIX = 'torchvision:'
-# These two add auxiliary outputs in training, and would draw their weights for minutes.
+# By default these two have auxiliary outputs in training, and initialize their weights for minutes.
 _AUXILIARY = {'googlenet', 'inception_v3'}
 
 
 def external_model(name: str) -> Callable[..., nn.Module]:
-    """The model of a name with a colon."""
+    """The model for a name with a colon."""
 
     if objects.is_object(name):
         return cast(Callable[..., nn.Module], objects.find(name))
-    return _torchvision(name) if name.startswith(_PREFIX) else code.load(name)
+    return _torchvision(name) if name.startswith(_PREFIX) else user_code.load(name)
 
 
 def _torchvision(name: str) -> Callable[..., nn.Module]:
-    """A classification network of torchvision.models without trained weights; it takes pictures of 3 channels."""
+    """A classification network of torchvision.models, not pretrained, for images of 3 channels."""
 
-    # Here, for it takes 2 s that other models do without.
-    import torchvision  # pylint: disable=import-outside-toplevel
     known, wanted = torchvision.models.list_models(module=torchvision.models), name.removeprefix(_PREFIX)
     if wanted not in known:
         raise LthError(f'torchvision has no classification model {wanted!r}{suggestion(wanted, known)}')

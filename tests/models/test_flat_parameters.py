@@ -1,4 +1,4 @@
-"""A network is a vector."""
+"""The layout of all parameters in one flat vector."""
 import pytest
 import torch
 from torch import nn
@@ -9,9 +9,7 @@ from lth.models.registry import MODELS
 
 
 class Odd(nn.Module):
-    """What hand-written layer lists forget: groups, dilation, a 1×1 classifier, an unused name, a transposed and a
-    1-d convolution.
-    """
+    """Layers that are easily overlooked: grouped, dilated, transposed and 1-d convolutions, and a 1×1 classifier."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -23,31 +21,31 @@ class Odd(nn.Module):
         self.classify = nn.Conv2d(6, 10, 1)
 
 
-def test_prunable_is_every_weight_of_every_convolution_and_dense_layer():
+def test_the_weights_of_all_convolutions_and_dense_layers_are_prunable():
     names = [slot.name for slot in Layout.of(Odd()).prunable_slots]
     assert names == ['grouped.weight', 'dilated.weight', 'up.weight', 'line.weight', 'classify.weight']
 
 
-def test_the_last_layer_is_the_output_even_if_it_is_a_convolution():
+def test_the_last_layer_is_the_output_layer_even_if_it_is_a_convolution():
     kinds = {slot.name: slot.kind for slot in Layout.of(Odd()).slots}
     assert kinds['classify.weight'] == 'output'
     assert kinds['norm.weight'] == 'other'
 
 
-def test_prunable_weights_come_first_then_those_kept_out_then_the_rest():
+def test_the_order_is_prunable_weights_then_weights_kept_out_then_other_parameters():
     layout = Layout.of(MODELS.find('resnet20')((3, 32, 32), 10), ('output', 'shortcut'))
     order = [0 if slot.prunable else 1 if slot.kind != 'other' else 2 for slot in layout.slots]
     assert order == sorted(order) and set(order) == {0, 1, 2}
     assert [slot.start for slot in layout.slots] == [0, *[slot.stop for slot in layout.slots[:-1]]]
 
 
-def test_packing_and_unpacking_give_the_same_tensors_bit_for_bit():
+def test_pack_and_unpack_are_inverse():
     module = Odd()
     layout = Layout.of(module)
-    named = dict(module.named_parameters())
-    unpacked = layout.unpack(layout.pack(named))
-    assert unpacked.keys() == named.keys()
-    assert all(torch.equal(unpacked[name], named[name]) for name in named)
+    parameters = dict(module.named_parameters())
+    unpacked = layout.unpack(layout.pack(parameters))
+    assert unpacked.keys() == parameters.keys()
+    assert all(torch.equal(unpacked[name], parameters[name]) for name in parameters)
 
 
 def test_views_share_memory_with_the_vector_and_convolutions_are_channels_last():
@@ -66,35 +64,35 @@ def test_a_mask_unpacks_to_the_prunable_tensors_only():
     assert torch.equal(layout.pack(layout.unpack(mask)), mask)
 
 
-@pytest.mark.parametrize(('patterns', 'left_out'), [
+@pytest.mark.parametrize(('patterns', 'kept_out'), [
     (('output',), {'classify.weight'}),
     (('up',), {'up.weight'}),
     (('*d.weight',), {'grouped.weight', 'dilated.weight'})])
-def test_layers_are_kept_out_by_kind_part_of_name_or_pattern(patterns, left_out):
+def test_layers_are_kept_out_by_kind_part_of_name_or_pattern(patterns, kept_out):
     layout = Layout.of(Odd(), patterns)
-    assert {slot.name for slot in layout.slots if slot.kind != 'other' and not slot.prunable} == left_out
+    assert {slot.name for slot in layout.slots if slot.kind != 'other' and not slot.prunable} == kept_out
 
 
-def test_a_pattern_that_keeps_nothing_out_is_a_mistake():
+def test_a_keep_out_pattern_that_matches_no_layer_is_an_error():
     with pytest.raises(LthError, match="no layer matches 'shortcuts'"):
         Layout.of(Odd(), ('shortcuts',))
 
 
-def test_shortcuts_may_be_kept_out_of_networks_that_have_none():
+def test_keep_out_shortcut_is_allowed_for_networks_without_shortcuts():
     assert Layout.of(Odd(), ('shortcut',)) == Layout.of(Odd())
 
 
-def test_keeping_everything_out_is_a_mistake():
+def test_a_keep_out_pattern_that_matches_all_layers_is_an_error():
     with pytest.raises(LthError, match='nothing to prune'):
         Layout.of(Odd(), ('*',))
 
 
-def test_a_module_without_weights_to_prune_is_a_mistake():
+def test_a_module_without_prunable_weights_is_an_error():
     with pytest.raises(LthError, match='no convolution and no dense layer'):
         Layout.of(nn.Sequential(nn.BatchNorm2d(3)))
 
 
-def test_density_counts_weights_kept_out_in_both_parts():
+def test_density_counts_the_weights_kept_out_as_remaining_and_as_weights():
     layout = Layout.of(MODELS.find('resnet20')((3, 32, 32), 10), ('output', 'shortcut'))
     assert (layout.prunable_count, layout.weight_count) == (267_696, 270_896)
     assert layout.density(0) == 3_200 / 270_896

@@ -1,4 +1,4 @@
-"""Models that are not ours: torchvision's and the user's."""
+"""Models of torchvision and of users."""
 import sys
 import textwrap
 
@@ -26,8 +26,8 @@ class Odd(nn.Module):
         self.classifier = nn.Conv2d(width, classes, 1)
 
     def forward(self, images):
-        found = self.features(images).mean((2, 3)) + self.token
-        return self.classifier(self.second(self.first(found).relu())[..., None, None]).flatten(1)
+        features = self.features(images).mean((2, 3)) + self.token
+        return self.classifier(self.second(self.first(features).relu())[..., None, None]).flatten(1)
 
 def odd(shape, classes, *, width: int = 8):
     return Odd(shape, classes, width)
@@ -51,13 +51,12 @@ def lazy(shape, classes):
     return nn.Sequential(nn.Flatten(), nn.LazyLinear(classes))
 
 def frozen(shape, classes):
-    found = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.Linear(8, classes))
-    return found.requires_grad_(False)
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.Linear(8, classes)).requires_grad_(False)
 
 def normed(shape, classes):
     return nn.Sequential(nn.Flatten(), nn.utils.parametrizations.weight_norm(nn.Linear(192, classes)))
 
-def typed(shape, classes, *, how: Odd = None):
+def typed(shape, classes, *, layer: Odd = None):
     return fixed(shape, classes)
 
 class Counting(nn.Module):
@@ -65,7 +64,7 @@ class Counting(nn.Module):
         super().__init__()
         self.scale, self.layer = nn.Parameter(torch.ones(())), nn.Linear(192, classes)
         self.register_buffer('seen', torch.zeros(1))
-        self.register_buffer('drawn', torch.randn(3))
+        self.register_buffer('random', torch.randn(3))
 
     def forward(self, images):
         if self.training:
@@ -96,7 +95,7 @@ def network(name: str, shape: tuple[int, int, int] = (3, 8, 8), **options: objec
 
 
 @pytest.mark.parametrize('spelling', ['networks/mine.py:odd', 'networks.mine:odd'])
-def test_a_function_of_the_users_own_is_a_model_with_its_own_options(mine, spelling):
+def test_a_users_function_is_a_model_with_its_options(mine, spelling):
     assert network(spelling).layout.weight_count < network(spelling, width=16).layout.weight_count
 
 
@@ -107,45 +106,46 @@ def test_dilated_grouped_and_1x1_convolutions_classifiers_and_shared_layers_are_
                      'first.weight': 64, 'classifier.weight': 32}
 
 
-def test_a_layer_under_two_names_trains_as_one(mine):
-    found = network(f'{mine}:odd')
-    weights = found.fresh(0)
-    module = found.bind(weights, {})
+def test_a_layer_with_two_names_has_one_parameter(mine):
+    odd = network(f'{mine}:odd')
+    weights = odd.initial_weights(0)
+    module = odd.bind(weights, {})
     assert module.first.weight is module.second.weight
-    assert module.first.weight.data_ptr() == found.layout.unpack(weights)['first.weight'].data_ptr()
+    assert module.first.weight.data_ptr() == odd.layout.unpack(weights)['first.weight'].data_ptr()
 
 
-def test_a_foreign_model_is_drawn_by_its_own_code_and_the_seed_decides_all_of_it(mine):
-    found = network(f'{mine}:odd')
+def test_a_users_model_is_initialized_by_its_own_code_with_random_numbers_from_the_seed(mine):
+    odd = network(f'{mine}:odd')
     torch.manual_seed(1)
-    one = found.layout.unpack(found.fresh(0))
+    weights = odd.layout.unpack(odd.initial_weights(0))
     torch.manual_seed(2)
-    again, other = (found.layout.unpack(network(f'{mine}:odd').fresh(seed)) for seed in (0, 1))
-    assert all(torch.equal(one[name], again[name]) for name in one)
-    assert not any(torch.equal(one[name], other[name]) for name in one)
-    assert one['first.bias'].abs().min() > 0
-    drawn = network(f'{mine}:odd', initializer='glorot-normal')
-    assert drawn.layout.unpack(drawn.fresh(0))['first.bias'].abs().sum() == 0
+    repeated, other = (odd.layout.unpack(network(f'{mine}:odd').initial_weights(seed)) for seed in (0, 1))
+    assert all(torch.equal(weights[name], repeated[name]) for name in weights)
+    assert not any(torch.equal(weights[name], other[name]) for name in weights)
+    assert weights['first.bias'].abs().min() > 0
+    glorot = network(f'{mine}:odd', initializer='glorot-normal')
+    assert glorot.layout.unpack(glorot.initial_weights(0))['first.bias'].abs().sum() == 0
 
 
-def test_a_number_without_dimensions_trains_and_buffers_are_drawn_by_the_seed(mine):
-    found = network(f'{mine}:Counted')
-    assert found.layout.unpack(found.fresh(0))['scale'].shape == ()
-    assert not torch.equal(found.initial_buffers(0)['drawn'], found.initial_buffers(1)['drawn'])
-    assert torch.equal(found.initial_buffers(1)['drawn'], found.initial_buffers(1)['drawn'])
+def test_parameters_may_be_scalars_and_initial_buffers_depend_on_the_seed(mine):
+    counted = network(f'{mine}:Counted')
+    assert counted.layout.unpack(counted.initial_weights(0))['scale'].shape == ()
+    assert not torch.equal(counted.initial_buffers(0)['random'], counted.initial_buffers(1)['random'])
+    assert torch.equal(counted.initial_buffers(1)['random'], counted.initial_buffers(1)['random'])
 
 
 @pytest.mark.parametrize(('function', 'says'), [
     ('od', r"has no function 'od', did you mean 'odd'"),
-    ('two_heads', r'gives shape \(2, 8\) for 2 pictures, expected logits of shape \(2, 4\)'),
+    ('two_heads', r'returns shape \(2, 8\) for 2 images, but logits of shape \(2, 4\) are expected'),
     ('no_layers', 'no convolution and no dense layer, so there is nothing to prune'),
     ('not_a_module', 'returns int, expected a torch.nn.Module'),
-    ('fixed', r"does not fit pictures of shape \(3, 8, 8\): its layer '1' takes 784 features, and was given"),
-    ('lazy', '1.weight has no shape before pictures come'), ('frozen', r'1.weight does not train .requires_grad=False'),
-    ('normed', 'the weight of 1 is computed from others, as by weight_norm'),
-    ('typed', 'an option has a type that no recipe can hold'), ('Counting', 'its buffer seen is replaced in forward'),
-    ('named', "its argument 'name' is a setting of every model")])
-def test_what_is_wrong_with_a_model_is_told(mine, function, says):
+    ('fixed', r"does not fit images of shape \(3, 8, 8\): its layer '1' needs 784 features, but its input has"),
+    ('lazy', '1.weight has no shape before the first forward pass'),
+    ('frozen', r'1.weight is not trained .requires_grad=False'),
+    ('normed', 'the weight of 1 is computed from other parameters, by weight_norm'),
+    ('typed', 'an argument has a type that recipes cannot store'), ('Counting', 'forward replaces its buffer seen'),
+    ('named', "its argument 'name' has the same name as a setting of every model")])
+def test_a_model_that_cannot_be_pruned_or_does_not_fit_the_images_is_an_error(mine, function, says):
     with pytest.raises(LthError, match=says):
         network(f'{mine}:{function}')
 
@@ -155,28 +155,29 @@ def test_what_is_wrong_with_a_model_is_told(mine, function, says):
     ('no.such.module:odd', "The module 'no.such.module' cannot be imported"),
     ('torchvision:resnet19', "torchvision has no classification model 'resnet19', did you mean 'resnet1"),
     ('torchvision:fcn_resnet50', 'torchvision has no classification model')])
-def test_a_name_that_leads_nowhere_is_told(name, says):
+def test_a_model_name_that_cannot_be_found_is_an_error(name, says):
     with pytest.raises(LthError, match=says):
         MODELS.find(name)
 
 
-def test_a_file_that_python_cannot_read_is_told_with_its_line(tmp_path, monkeypatch):
+def test_a_syntax_error_in_a_users_file_is_reported_with_its_line(tmp_path, monkeypatch):
     (tmp_path / 'bad.py').write_text('def f(:\n')
     monkeypatch.chdir(tmp_path)
     with pytest.raises(LthError, match=r'bad\.py cannot be imported: invalid syntax \(bad\.py, line 1\)'):
         MODELS.find('bad.py:f')
 
 
-def test_a_torchvision_model_takes_its_classes_from_the_data(mine):
-    found = network('torchvision:mobilenet_v3_small', (3, 32, 32))
-    assert found.logits(found.fresh(0), found.initial_buffers(), torch.rand(2, 3, 32, 32)).shape == (2, 4)
-    assert found.stochastic  # it has dropout
-    assert isinstance(found.module.classifier[-1], nn.Linear)
+def test_a_torchvision_model_has_the_number_of_classes_of_the_data(mine):
+    mobilenet = network('torchvision:mobilenet_v3_small', (3, 32, 32))
+    weights, buffers = mobilenet.initial_weights(0), mobilenet.initial_buffers()
+    assert mobilenet.logits(weights, buffers, torch.rand(2, 3, 32, 32)).shape == (2, 4)
+    assert mobilenet.stochastic  # it has dropout
+    assert isinstance(mobilenet.module.classifier[-1], nn.Linear)
 
 
-def test_grey_pictures_where_colour_is_needed_are_refused_with_both_shapes_and_the_way_out():
-    says = (r"torchvision:resnet18 does not fit pictures of shape \(1, 28, 28\): its layer 'conv1' takes 3 channels, "
-            r'and was given shape \(2, 1, 28, 28\).*--set data.channels=3')
+def test_gray_images_for_a_model_of_color_images_are_an_error_that_names_data_channels():
+    says = (r"torchvision:resnet18 does not fit images of shape \(1, 28, 28\): its layer 'conv1' needs 3 channels, "
+            r'but its input has shape \(2, 1, 28, 28\).*--set data.channels=3')
     with pytest.raises(LthError, match=says):
         network('torchvision:resnet18', (1, 28, 28))
 

@@ -1,4 +1,4 @@
-"""The weights of the papers' networks, counted."""
+"""The networks of the zoo have the sizes and the structure of the papers."""
 import pytest
 import torch
 
@@ -28,30 +28,32 @@ def network(name: str, shape: tuple[int, int, int], **options: str | float) -> N
     ('resnet110', (3, 32, 32), {'shortcut': 'identity'}, 1_719_856),
     ('wide-resnet28-2', (3, 32, 32), {}, 1_463_984),
     ('mobilenet-v2', (3, 32, 32), {}, 2_261_824)])
-def test_weights_are_as_many_as_in_the_papers(name, shape, options, weights):
+def test_the_number_of_weights_equals_that_of_the_paper(name, shape, options, weights):
     assert network(name, shape, **options).layout.weight_count == weights
 
 
-def test_resnet50_has_the_weights_of_torchvisions():
-    ours = Network.of(settings_class('resnet50')(name='resnet50'), (3, 64, 64), 1000).layout
-    theirs = Network.of(settings_class('torchvision:resnet50')(name='torchvision:resnet50'), (3, 64, 64), 1000).layout
-    assert ours.weights == theirs.weights == 25_502_912
-    assert sorted(slot.shape for slot in ours.slots) == sorted(slot.shape for slot in theirs.slots)
+def test_resnet50_has_the_same_parameter_shapes_as_torchvisions():
+    layouts = [Network.of(settings_class(name)(name=name), (3, 64, 64), 1000).layout
+               for name in ('resnet50', 'torchvision:resnet50')]
+    assert [layout.weight_count for layout in layouts] == [25_502_912] * 2
+    zoo, torchvision = (sorted(slot.shape for slot in layout.slots) for layout in layouts)
+    assert zoo == torchvision
 
 
-def test_dropout_stands_behind_the_hidden_dense_layers_of_conv_n_and_changes_no_weight():
-    plain, dropped = network('conv-2', (3, 32, 32)), network('conv-2', (3, 32, 32), dropout=0.5)
-    names = [name for name, _ in dropped.module.named_children()]
+def test_dropout_of_conv_2_follows_its_hidden_dense_layers_and_does_not_change_the_weights():
+    plain, dropout = network('conv-2', (3, 32, 32)), network('conv-2', (3, 32, 32), dropout=0.5)
+    names = [name for name, _ in dropout.module.named_children()]
     assert [names[names.index(name) - 1] for name in names if 'dropout' in name] == ['relu_dense1', 'relu_dense2']
-    assert torch.equal(plain.fresh(0), dropped.fresh(0)) and dropped.stochastic and not plain.stochastic
+    assert torch.equal(plain.initial_weights(0), dropout.initial_weights(0))
+    assert dropout.stochastic and not plain.stochastic
 
 
-def test_the_convolutions_of_conv_2_have_their_share():
+def test_the_convolutions_of_conv_2_have_38592_weights():
     layout = network('conv-2', (3, 32, 32)).layout
     assert sum(slot.size for slot in layout.slots if slot.kind == 'convolution') == 38_592
 
 
-def test_shortcuts_and_output_of_resnet20_are_those_the_paper_does_not_prune():
+def test_shortcuts_and_output_layer_of_resnet20_have_the_sizes_of_the_paper():
     sizes = {slot.name: slot.size for slot in network('resnet20', (3, 32, 32)).layout.slots}
     assert sum(size for name, size in sizes.items() if 'shortcut' in name and name.endswith('0.weight')) == 2_560
     assert sizes['classifier.weight'] == 640
@@ -59,14 +61,14 @@ def test_shortcuts_and_output_of_resnet20_are_those_the_paper_does_not_prune():
 
 @pytest.mark.parametrize('name', MODELS.names())
 @pytest.mark.parametrize('shape', [(1, 28, 28), (3, 32, 32)])
-def test_every_model_takes_small_pictures_grey_or_in_colour(name, shape):
-    found = network(name, shape)
-    assert found.logits(found.fresh(0), found.initial_buffers(), torch.rand(2, *shape)).shape == (2, 10)
+def test_every_model_accepts_small_images_in_gray_and_in_color(name, shape):
+    model = network(name, shape)
+    assert model.logits(model.initial_weights(0), model.initial_buffers(), torch.rand(2, *shape)).shape == (2, 10)
 
 
 def test_identity_shortcuts_have_no_weights_and_pass_every_second_pixel():
     module = network('resnet20', (3, 32, 32), shortcut='identity').module
     images = torch.rand(1, 16, 4, 4)
-    passed = module.blocks[3].shortcut(images)
-    assert passed.shape == (1, 32, 2, 2)
-    assert torch.equal(passed[:, 8:24], images[..., ::2, ::2]) and passed[:, :8].sum() == passed[:, 24:].sum() == 0
+    output = module.blocks[3].shortcut(images)
+    assert output.shape == (1, 32, 2, 2)
+    assert torch.equal(output[:, 8:24], images[..., ::2, ::2]) and output[:, :8].sum() == output[:, 24:].sum() == 0

@@ -1,8 +1,8 @@
 """The model zoo: functions (shape, classes, *, options) -> nn.Module, by name.
 
 `shape` is (channels, height, width) of an image. To add a model, write a function in a file of this folder and decorate
-it with `@MODELS.register(name)`; its options are keyword-only arguments with defaults. Weights are drawn by network.py,
-so a model only defines its structure.
+it with `@MODELS.register(name)`; its options are keyword-only arguments with defaults. Only the structure matters:
+network.py initializes the weights.
 """
 import importlib
 import pkgutil

@@ -1,6 +1,6 @@
 """Conv-n of Frankle & Carbin 2019 (section 3): pairs of 3×3 convolutions, dense 256, 256, classes. No BatchNorm.
 
-`dropout` is the share of units silenced behind each hidden dense layer; the paper gives its rate, not its place.
+`dropout` is the rate of a dropout layer after each hidden dense layer; the paper gives the rate, but not the position.
 """
 import itertools
 from collections import OrderedDict
@@ -16,21 +16,21 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 @MODELS.register('conv-2')
 def conv_2(shape: Shape, classes: int, *, dropout: Dropout = 0.) -> nn.Module:
-    """One pair of 64 channels: 4,300,992 weights on CIFAR-10."""
+    """One pair with 64 channels: 4,300,992 weights on CIFAR-10."""
 
     return _conv(shape, classes, dropout, pairs=(64,))
 
 
 @MODELS.register('conv-4')
 def conv_4(shape: Shape, classes: int, *, dropout: Dropout = 0.) -> nn.Module:
-    """Pairs of 64 and 128 channels: 2,425,024 weights on CIFAR-10."""
+    """Pairs with 64 and 128 channels: 2,425,024 weights on CIFAR-10."""
 
     return _conv(shape, classes, dropout, pairs=(64, 128))
 
 
 @MODELS.register('conv-6')
 def conv_6(shape: Shape, classes: int, *, dropout: Dropout = 0.) -> nn.Module:
-    """Pairs of 64, 128 and 256 channels: 2,261,184 weights on CIFAR-10."""
+    """Pairs with 64, 128 and 256 channels: 2,261,184 weights on CIFAR-10."""
 
     return _conv(shape, classes, dropout, pairs=(64, 128, 256))
 
@@ -39,8 +39,8 @@ def _conv(shape: Shape, classes: int, dropout: float, *, pairs: tuple[int, ...])
     channels, height, width = shape
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for pair, (inputs, outputs) in enumerate(itertools.pairwise((channels, *pairs))):
-        for number, width_in in ((2 * pair + 1, inputs), (2 * pair + 2, outputs)):
-            layers[f'conv{number}'] = nn.Conv2d(width_in, outputs, 3, padding=1)
+        for number, in_channels in ((2 * pair + 1, inputs), (2 * pair + 2, outputs)):
+            layers[f'conv{number}'] = nn.Conv2d(in_channels, outputs, 3, padding=1)
             layers[f'relu{number}'] = nn.ReLU()
         layers[f'pool{pair + 1}'] = nn.MaxPool2d(2)
         height, width = height // 2, width // 2

@@ -1,4 +1,4 @@
-"""MobileNetV2 (Sandler et al. 2018) in its CIFAR form: stride 1 in the stem and the second stage, not 2."""
+"""MobileNetV2 (Sandler et al. 2018) in its CIFAR form: stride 1 instead of 2 in the stem and in the second stage."""
 from torch import Tensor, nn
 
 from lth.models.registry import MODELS, Norm, Shape, batch_norm
@@ -13,16 +13,16 @@ def mobilenet_v2(shape: Shape, classes: int, *, norm: Norm = 'affine') -> nn.Mod
 
     layers: list[nn.Module] = [nn.Conv2d(shape[0], 32, 3, padding=1, bias=False), batch_norm(32, norm), nn.ReLU()]
     inputs = 32
-    for expansion, channels, blocks, first in _STAGES:
+    for expansion, channels, blocks, stride in _STAGES:
         for block in range(blocks):
-            layers.append(_Inverted(inputs, channels, expansion, 1 if block else first, norm))
+            layers.append(_Inverted(inputs, channels, expansion, 1 if block else stride, norm))
             inputs = channels
     layers += [nn.Conv2d(inputs, 1280, 1, bias=False), batch_norm(1280, norm), nn.ReLU()]
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1280, classes))
 
 
 class _Inverted(nn.Module):
-    """Expand by 1×1, filter each channel by 3×3, project by 1×1; a shortcut where the size stays."""
+    """A 1×1 convolution to more channels, a 3×3 one per channel, a 1×1 one to fewer; a shortcut if the stride is 1."""
 
     def __init__(self, inputs: int, channels: int, expansion: int, stride: int, norm: Norm) -> None:
         super().__init__()

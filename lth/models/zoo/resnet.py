@@ -1,6 +1,6 @@
 """Residual networks of basic blocks for CIFAR: with 16, 32, 64 channels (He et al. 2016, section 4.2), and ResNet-18.
 
-A new depth or width is a function here with its name above it.
+To add a depth or width, write a function like these below.
 """
 from collections.abc import Sequence
 from typing import Literal
@@ -16,7 +16,7 @@ _NARROW = (16, 32, 64)
 
 @MODELS.register('resnet20')
 def resnet20(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
-    """Three blocks a stage. `projection`: 1×1 convolutions where the size changes, 270,896 weights on CIFAR-10, the
+    """Three blocks per stage. `projection`: 1×1 convolutions where the size changes, 270,896 weights on CIFAR-10, the
     "ResNet-18" of Frankle & Carbin 2019. `identity`: parameter-free shortcuts and no bias in the classifier, 268,336
     weights, as in Rare Gems.
     """
@@ -26,28 +26,28 @@ def resnet20(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', n
 
 @MODELS.register('resnet32')
 def resnet32(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
-    """Five blocks a stage: 464,432 weights on CIFAR-10 with projection shortcuts."""
+    """Five blocks per stage: 464,432 weights on CIFAR-10 with projection shortcuts."""
 
     return _ResNet(shape, classes, _NARROW, blocks=5, shortcut=shortcut, norm=norm)
 
 
 @MODELS.register('resnet44')
 def resnet44(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
-    """Seven blocks a stage: 657,968 weights on CIFAR-10 with projection shortcuts."""
+    """Seven blocks per stage: 657,968 weights on CIFAR-10 with projection shortcuts."""
 
     return _ResNet(shape, classes, _NARROW, blocks=7, shortcut=shortcut, norm=norm)
 
 
 @MODELS.register('resnet56')
 def resnet56(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
-    """Nine blocks a stage: 851,504 weights on CIFAR-10 with projection shortcuts."""
+    """Nine blocks per stage: 851,504 weights on CIFAR-10 with projection shortcuts."""
 
     return _ResNet(shape, classes, _NARROW, blocks=9, shortcut=shortcut, norm=norm)
 
 
 @MODELS.register('resnet110')
 def resnet110(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', norm: Norm = 'affine') -> nn.Module:
-    """Eighteen blocks a stage: 1,722,416 weights on CIFAR-10 with projection shortcuts."""
+    """Eighteen blocks per stage: 1,722,416 weights on CIFAR-10 with projection shortcuts."""
 
     return _ResNet(shape, classes, _NARROW, blocks=18, shortcut=shortcut, norm=norm)
 
@@ -60,7 +60,7 @@ def resnet18(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', n
 
 
 class _ResNet(nn.Module):
-    """Stem, stages, average pooling, classifier; the picture is halved at the start of every stage but the first."""
+    """Stem, stages, average pooling, classifier. Each stage but the first halves height and width."""
 
     def __init__(
             self, shape: Shape, classes: int, widths: Sequence[int], *, blocks: int, shortcut: Shortcut,
@@ -107,7 +107,7 @@ class _Block(nn.Module):
 
 
 class _Padding(nn.Module):
-    """He et al.'s option A: every second pixel, new channels zero, half of them on each side."""
+    """Option A of He et al.: every second pixel, and zeros for new channels, half of them before and half after."""
 
     def __init__(self, extra: int) -> None:
         super().__init__()

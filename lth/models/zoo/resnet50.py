@@ -1,4 +1,4 @@
-"""ResNet-50 in its ImageNet form (He et al. 2016, table 1; stride in the 3×3 convolution, as torchvision has it)."""
+"""ResNet-50 in its ImageNet form (He et al. 2016, table 1; stride in the 3×3 convolution, as in torchvision)."""
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -9,7 +9,7 @@ _EXPANSION = 4
 
 @MODELS.register('resnet50')
 def resnet50(shape: Shape, classes: int, *, norm: Norm = 'affine') -> nn.Module:
-    """Bottleneck blocks 3, 4, 6, 3 behind a 7×7 stem and pooling: 25,502,912 weights on ImageNet."""
+    """3, 4, 6 and 3 bottleneck blocks after a 7×7 stem with pooling: 25,502,912 weights on ImageNet."""
 
     stages: list[nn.Module] = []
     inputs = 64

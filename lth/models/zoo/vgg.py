@@ -1,4 +1,4 @@
-"""VGG for CIFAR (Simonyan & Zisserman 2015), as Frankle & Carbin 2019 train it: 3×3 convolutions, one dense layer."""
+"""VGG for CIFAR (Simonyan & Zisserman 2015) as in Frankle & Carbin 2019: 3×3 convolutions and one dense layer."""
 from collections import OrderedDict
 
 from torch import nn
@@ -37,7 +37,7 @@ def vgg19(shape: Shape, classes: int, *, norm: Norm = 'affine') -> nn.Module:
 
 
 def _vgg(shape: Shape, classes: int, norm: Norm, stages: _Stages) -> nn.Module:
-    """The stages, a pooling by 2 between them, the average over what is left of the picture."""
+    """The stages with 2×2 max-pooling between them, then global average pooling and a dense layer."""
 
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     inputs, number = shape[0], 0

@@ -1,5 +1,5 @@
-"""Wide residual networks (Zagoruyko & Komodakis 2016): BatchNorm and ReLU before each convolution, stages of 16, 32, 64
-times the width.
+"""Wide residual networks (Zagoruyko & Komodakis 2016): BatchNorm and ReLU before each convolution. The stages have
+16, 32 and 64 channels times the width.
 """
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,14 +9,14 @@ from lth.models.registry import MODELS, Norm, Shape, batch_norm
 
 @MODELS.register('wide-resnet28-2')
 def wide_resnet28_2(shape: Shape, classes: int, *, norm: Norm = 'affine') -> nn.Module:
-    """28 layers, twice the width: 1,463,984 weights on CIFAR-10."""
+    """28 layers, width 2: 1,463,984 weights on CIFAR-10."""
 
     return _WideResNet(shape, classes, width=2, blocks=4, norm=norm)
 
 
 @MODELS.register('wide-resnet28-10')
 def wide_resnet28_10(shape: Shape, classes: int, *, norm: Norm = 'affine') -> nn.Module:
-    """28 layers, ten times the width: 36,461,232 weights on CIFAR-10."""
+    """28 layers, width 10: 36,461,232 weights on CIFAR-10."""
 
     return _WideResNet(shape, classes, width=10, blocks=4, norm=norm)
 
@@ -47,7 +47,7 @@ class _WideResNet(nn.Module):
 
 
 class _WideBlock(nn.Module):
-    """Two pre-activated 3×3 convolutions; a 1×1 shortcut, behind the first activation, where width or size changes."""
+    """Two pre-activated 3×3 convolutions; a 1×1 shortcut after the first activation where channels change."""
 
     def __init__(self, inputs: int, channels: int, stride: int, norm: Norm) -> None:
         super().__init__()
