@@ -1,4 +1,4 @@
-"""Runs that start from a round of another run: how they are trained, and that round, made to fit where it goes."""
+"""Runs that start from a round of another run, the source run: their recipes, and the rounds that they start from."""
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,18 +21,18 @@ def derived_recipe(
         source: SourceRound, folder: Path, *, control: str = 'original', searched: Path | None = None,
         dataset: str | None = None) -> Raw:
     """The recipe of a run in `folder` that finetunes the source's tickets under a control: a gem as its recipe says, a
-    ticket as it was trained. They may be those of the same round of another run, `searched`, and go to another data
-    set.
+    ticket as in its search. `searched` is another run whose round of the same number is finetuned instead, and
+    `dataset` another data set to train on.
     """
 
     raw = source.plan.for_round(source.number).recipe.dump()
-    where = searched or source.run.folder
-    keep_out = raw['algorithm']['keep_out']
+    found_in = searched or source.run.folder
     raw['training']['precision'] = source.plan.recipe.training.precision
     raw['algorithm'] = {
-        'name': 'finetune', 'keep_out': keep_out, 'source': os.path.relpath(where, folder), 'round': source.number,
-        'kept': source.plan.network.layout.prunable_count if control == 'dense' else source.kept, 'control': control}
-    raw['source'] = f'{where}, round {source.number}'
+        'name': 'finetune', 'keep_out': raw['algorithm']['keep_out'], 'source': os.path.relpath(found_in, folder),
+        'round': source.number, 'control': control,
+        'kept': source.plan.network.layout.prunable_count if control == 'dense' else source.kept}
+    raw['source'] = f'{found_in}, round {source.number}'
     if dataset is not None:
         settings = presets.default_recipe(raw['model']['name'], dataset).settings.get('data', {})
         raw['data'] = {**settings, 'name': dataset}
@@ -40,26 +40,26 @@ def derived_recipe(
 
 
 def derived_plan(source: SourceRound, raw: Raw, origin: str) -> Plan:
-    """The plan of a recipe that finetunes the source's tickets; an LthError if nothing would be trained."""
+    """The plan of a recipe that finetunes the source's tickets. LthError if it would train for no iteration."""
 
     plan = make_plan(raw, origin)
     iteration = source.run.header(source.seeds[0], source.number)['iteration']
     if iteration >= plan.steps:
-        raise LthError(f'The ticket starts at iteration {iteration} of its schedule, which ends at {plan.steps}: '
-                       'nothing would be trained. Train for more epochs (-e counts from iteration 0).')
+        raise LthError(f'Nothing would be trained: the ticket starts at iteration {iteration}, and training ends at '
+                       f'iteration {plan.steps}. Train for more epochs (-e counts from iteration 0).')
     return plan
 
 
 def source_rounds(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:
-    """The rounds of the source run that the algorithm of the run in `folder` needs, in the order of its `source_rounds`.
-    Where the algorithm finetunes one ticket, the output layer is re-initialized if the classes differ.
+    """The rounds of the source run that the algorithm of the run in `folder` needs, in the order of its
+    `source_rounds`. Where the algorithm finetunes one ticket, the output layer is re-initialized if the classes differ.
     """
 
     run, settings = _source_run(plan, folder), plan.recipe.algorithm
     stored, numbers = run.stored_rounds(seeds, engine.device), settings.source_rounds()
     if max(numbers) >= len(stored):
-        raise LthError(f'{run.folder} has no round {max(numbers)} of all seeds {list(seeds)}, and this run starts from '
-                       'it. Let that search go on first.')
+        raise LthError(f'{run.folder} has no round {max(numbers)} of all seeds {list(seeds)}, from which this run '
+                       'starts. Resume that run first.')
     if not settings.fits_output_layer:
         return replace(stored, numbers=tuple(numbers))
     initial = initial_ticket(plan.network, [rng.derive_seed(seed, 'output') for seed in seeds], engine.device)
@@ -77,21 +77,21 @@ def source_fingerprints(
 
 
 def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
-    """An LthError if the last round of a seed was made from another ticket than lies in the source now. All before it
-    led there, so one tells, and is soon read.
+    """LthError if the ticket from which a seed's last round started is no longer the one in the source run. Earlier
+    rounds need no check: the rounds of a search depend on all before them.
     """
 
     source = _source_run(plan, run.folder)
     for seed in seeds:
         last = run.round_count(seed) - 1
-        if last < 0 or source.round_count(seed) <= (number := plan.recipe.algorithm.source_round(last)):
+        if last < 0:
             continue
-        recorded = run.header(seed, last).get('source')  # none in runs of an earlier version
-        if recorded and recorded != _fingerprint(source, seed, number):
-            raise LthError(
-                f'{run.folder} was made from another ticket than round {number} of seed {seed} in '
-                f'{source.folder} is now: that run was replaced. Put it back; or move {run.folder} away, and the same '
-                'command makes it from what is there now.')
+        number = plan.recipe.algorithm.source_round(last)
+        recorded = run.header(seed, last).get('source')  # runs of earlier versions did not record it
+        if recorded and number < source.round_count(seed) and recorded != _fingerprint(source, seed, number):
+            raise LthError(f'{run.folder} was trained from another ticket than the one that is now round {number} of '
+                           f'seed {seed} in {source.folder}: that run was replaced. Put it back; or move {run.folder} away '
+                           'and repeat the command to train it from the present ticket.')
 
 
 def _fingerprint(run: Run, seed: int, number: int) -> str:
@@ -101,6 +101,6 @@ def _fingerprint(run: Run, seed: int, number: int) -> str:
 def _source_run(plan: Plan, folder: Path) -> Run:
     """The run from which the run in `folder` starts."""
 
-    where = Path(os.path.normpath(folder / plan.recipe.dump()['algorithm']['source']))
-    source = make_plan(files.read_yaml(where / 'recipe.yaml'), str(where / 'recipe.yaml'))
-    return Run(where, source.recipe.dump(), source.network)
+    source = Path(os.path.normpath(folder / plan.recipe.dump()['algorithm']['source']))
+    source_plan = make_plan(files.read_yaml(source / 'recipe.yaml'), str(source / 'recipe.yaml'))
+    return Run(source, source_plan.recipe.dump(), source_plan.network)

@@ -35,8 +35,8 @@ def file_name(name: str) -> str:
 
 
 def derived_folder(path: RunPath, plan: Plan, number: int, suffix: str) -> Path:
-    """RUN-SUFFIX, the folder of a run that starts from round `number` of the run at this path, with the seed if the path
-    names one and the round if it is not the last.
+    """RUN-SUFFIX, the folder of a run that starts from round `number` of the run at this path, with the seed if the
+    path names one and the round if it is not the last.
     """
 
     seed = '' if path.seed is None else f'-seed-{path.seed}'

@@ -1,5 +1,6 @@
-"""What a path names: a run, one of its seeds or one of its rounds, and the plan that the run follows."""
+"""Open a run that a path names: a run folder, the folder of one of its seeds, or of one round of a seed."""
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,30 +14,11 @@ from lth.system.files import Raw
 
 
 class RunPath(NamedTuple):
-    """What a path names: a run, one of its seeds, or one round of it."""
+    """A path to a run, to one of its seeds (RUN/seed-S) or to one round of a seed (RUN/seed-S/round-NN)."""
 
     folder: Path
-    seed: int | None
-    round: int | None
-
-
-def parse_run_path(path: str) -> RunPath:
-    """The place of RUN, RUN/seed-S or RUN/seed-S/round-NN; a bare name may lie below ./runs."""
-
-    for start in (Path(path), Path('runs') / path):
-        for parts, folder in enumerate((start, *start.parents[:2])):
-            if not (folder / 'recipe.yaml').is_file():
-                continue
-            below = start.relative_to(folder).parts
-            try:
-                numbers = [int(part.removeprefix(word))
-                           for part, word in zip(below, ('seed-', 'round-')) if part.startswith(word)]
-            except ValueError:
-                numbers = []
-            if len(numbers) == parts:
-                return RunPath(folder, *(numbers + [None, None])[:2])
-    raise LthError(f'{path} is no run: expected a folder with a recipe.yaml, RUN, RUN/seed-S or RUN/seed-S/round-NN, '
-                   'here or below ./runs.')
+    seed: int | None = None
+    round: int | None = None
 
 
 class SourceRound(NamedTuple):
@@ -54,6 +36,34 @@ class SourceRound(NamedTuple):
         return self.plan.kept[self.number]
 
 
+def parse_run_path(path: str) -> RunPath:
+    """The run, seed and round that a path names; a relative path is also looked up in ./runs."""
+
+    for full in (Path(path), Path('runs') / path):
+        for folder in (full, *full.parents[:2]):
+            below = full.relative_to(folder).as_posix()
+            match = re.fullmatch(r'\.|seed-(\d+)(?:/round-(\d+))?', below)
+            if match and (folder / 'recipe.yaml').is_file():
+                seed, number = match.groups()
+                return RunPath(folder, _integer(seed), _integer(number))
+    raise LthError(f'{path!r} is not a run. Give a run folder (one with a recipe.yaml), RUN/seed-S or '
+                   'RUN/seed-S/round-NN; relative names are also looked up in ./runs.')
+
+
+def open_run(path: RunPath) -> tuple[Plan, Run]:
+    """The run, with the plan of its recipe. LthError if it lacks the seed or round of the path."""
+
+    plan = _stored_plan(path.folder)
+    run = Run(path.folder, plan.recipe.dump(), plan.network)
+    if not run.seeds():
+        raise LthError(f'{path.folder} has no completed round yet. Resume it until its first round is saved.')
+    number = path.round or 0
+    if path.seed is not None and run.round_count(path.seed) <= number:
+        raise LthError(f'{path.folder} has no round {number} of seed {path.seed}. Its seeds are {run.seeds()}, and '
+                       f'seed {path.seed} has {run.round_count(path.seed)} rounds.')
+    return plan, run
+
+
 def open_source(
         path: RunPath, *, seeds: Sequence[int] | None = None, number: int | None = None,
         most_seeds: int | None = None) -> SourceRound:
@@ -65,51 +75,48 @@ def open_source(
     available = run.seeds() if path.seed is None else [path.seed]
     seeds = available[:most_seeds] if seeds is None else seeds
     if missing := sorted(set(seeds) - set(available)):
-        raise LthError(f'--seeds: {run.folder} has no seed {missing[0]}; its seeds are {available}. Choose among these, '
-                       'or add seeds by repeating the search with all of them.')
+        raise LthError(f'--seeds: {run.folder} has no seed {missing[0]}; its seeds are {available}. Choose among '
+                       'these, or add seeds by repeating the search with all of them.')
     return SourceRound(plan, run, seeds, select_round(plan, run, seeds, path.round, number))
 
 
-def open_run(where: RunPath) -> tuple[Plan, Run]:
-    """A run and the plan it follows."""
+def select_round(plan: Plan, run: Run, seeds: Sequence[int], path_round: int | None, number: int | None) -> int:
+    """The round of the path, else `number`, else the last round of a complete run. LthError if one of the seeds lacks
+    it.
+    """
 
-    recipe = files.read_yaml(where.folder / 'recipe.yaml')
-    plan = _planned(where.folder, recipe)
-    run = Run(where.folder, plan.recipe.dump(), plan.network)
-    if not run.seeds():
-        raise LthError(f'{where.folder} has no whole round yet: let the search finish at least one.')
-    if where.seed is not None and run.round_count(where.seed) <= (where.round or 0):
-        raise LthError(f'{where.folder} has no round {where.round or 0} of seed {where.seed}: its seeds are '
-                       f'{run.seeds()}, and seed {where.seed} has {run.round_count(where.seed)} rounds.')
-    return plan, run
+    if path_round is not None and number not in (None, path_round):
+        raise LthError(f'--round {number}: the path of the run names round {path_round}. Leave one of them out.')
+    number = number if path_round is None else path_round
+    count = min(run.round_count(seed) for seed in seeds)
+    if number is None and count < len(plan.kept):
+        raise LthError(f'{run.folder} is not complete: it has {count} of {len(plan.kept)} rounds. Resume the run, or '
+                       f'choose one of its rounds, such as --round {count - 1}.')
+    number = len(plan.kept) - 1 if number is None else number
+    if count <= number:
+        raise LthError(f'{run.folder} has no round {number} of all seeds {list(seeds)}. Resume the run, or choose an '
+                       'earlier round.')
+    return number
 
 
-def _planned(folder: Path, recipe: Raw) -> Plan:
-    """The plan; names of the user's own code and folders count from where the run was begun."""
+def _stored_plan(folder: Path) -> Plan:
+    """The plan of the recipe in the folder. Relative names of user code and data are relative to the current folder; if
+    they cannot be found there, the error says where the run was started.
+    """
 
+    recipe = files.read_yaml(folder / 'recipe.yaml')
     try:
         return make_plan(recipe, str(folder / 'recipe.yaml'))
     except LthError as error:
-        places = [session['directory'] for session in sessions.read(folder) if 'directory' in session]
-        if not places or places[-1] == os.getcwd() or ':' not in f'{recipe["model"]["name"]}{recipe["data"]["name"]}':
+        directories = [entry['directory'] for entry in sessions.read(folder) if 'directory' in entry]
+        if not directories or directories[-1] == os.getcwd() or not _names_user_code(recipe):
             raise
-        raise LthError(f'{error} The run was begun in {places[-1]}: evaluate it from there.') from None
+        raise LthError(f'{error} The run was started in {directories[-1]}: repeat the command there.') from None
 
 
-def select_round(plan: Plan, run: Run, seeds: Sequence[int], placed: int | None, asked: int | None) -> int:
-    """The round that is meant: the one of the path or of `--round`, else the last, if the search is complete. An
-    LthError if a seed lacks it.
-    """
+def _names_user_code(recipe: Raw) -> bool:
+    return ':' in f'{recipe["model"]["name"]}{recipe["data"]["name"]}'
 
-    if placed is not None and asked not in (None, placed):
-        raise LthError(f'--round {asked}: the run was given as its round {placed}. Leave one out.')
-    number = placed if placed is not None else asked
-    if number is None and any(run.round_count(seed) < len(plan.kept) for seed in seeds):
-        done = min(run.round_count(seed) for seed in seeds)
-        raise LthError(f'{run.folder} is not complete: {done} of {len(plan.kept)} rounds are there. Let the search '
-                       f'go on, or choose one of them, such as --round {done - 1}.')
-    number = len(plan.kept) - 1 if number is None else number
-    if any(run.round_count(seed) <= number for seed in seeds):
-        raise LthError(f'{run.folder} has no round {number} of all seeds {list(seeds)}: let the search go on, or '
-                       'choose an earlier round.')
-    return number
+
+def _integer(text: str | None) -> int | None:
+    return None if text is None else int(text)

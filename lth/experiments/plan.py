@@ -1,4 +1,4 @@
-"""A recipe made ready to run: every name resolved, every length and count checked, nothing touched yet."""
+"""A plan: a recipe with its model, data set and algorithm found, and all lengths and counts checked before training."""
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,9 @@ from lth.training.task import Engine, OnStep, Task, ignore_step, steps_per_epoch
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be done; `kept` counts the prunable weights left in each round."""
+    """What will be trained. `kept` has the number of prunable weights left in each round, and `notes` what the user
+    should know about the recipe.
+    """
 
     recipe: Recipe
     source: Source
@@ -31,136 +33,149 @@ class Plan:
 
     @property
     def streamed(self) -> bool:
-        """Whether pictures are read as they are needed, not kept in memory."""
+        """Whether images are read when they are needed instead of being kept in memory."""
 
         return self.source.is_streamed(self.recipe.data)
 
     @property
     def capturable(self) -> bool:
-        """Whether a step needs nothing from the host."""
+        """Whether a step needs nothing from the CPU, so that a GPU can repeat it as a captured graph."""
 
-        return not (self.streamed or self.network.stochastic or self.network.has_user_code or self.recipe.algorithm.stochastic)
+        random = self.network.stochastic or self.recipe.algorithm.stochastic
+        return not (self.streamed or random or self.network.has_user_code)
 
     @property
     def obstacle(self) -> str | None:
-        """What keeps it from the sparse engine, None if nothing does."""
+        """Why the sparse engine cannot train the plan, None if it can."""
 
         if self.recipe.algorithm.trains != 'each':
-            return 'what is trained is not weights'
+            return 'the algorithm trains scores or nothing, not weights'
         return select.sparse_obstacle(self.network, self.recipe.data, self.recipe.training, streamed=self.streamed)
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of full batches in an epoch."""
+
+        return steps_per_epoch(self.source.image_counts[0], self.recipe.data, self.recipe.training)
+
+    @property
+    def steps(self) -> int:
+        """Iterations of one training from start to end."""
+
+        return self.recipe.training.length.steps(self.steps_per_epoch)
+
+    @property
+    def total_steps(self) -> int:
+        """Iterations of all rounds of one seed."""
+
+        trains = self.recipe.algorithm.trains
+        return {'each': self.steps * len(self.kept), 'throughout': self.steps, 'never': 0}[trains]
+
+    def steps_done(self, number: int, step: int) -> int:
+        """How many of the total steps a seed has completed at this iteration of round `number`."""
+
+        if self.recipe.algorithm.trains == 'each':
+            return number * self.steps + min(step, self.steps)
+        return min(self.total_steps, max(step, number * self.steps // len(self.kept)))
+
     def read(self, datasets: Path) -> Dataset:
-        """The pictures, from the folder where data sets lie or are put, in the shape that the recipe keeps them in."""
+        """The data set, from the folder of all data sets, with images of the size that the recipe stores."""
 
         data = resize_dataset(self.source.read(datasets, self.recipe.data), self.source.stored_shape(self.recipe.data))
         if self.recipe.data.labels == 'true':
             return data
-        return replace(data, train=data.train._replace(
-            labels=sampling.random_labels(data.train.labels, self.source.classes)))
+        labels = sampling.random_labels(data.train.labels, self.source.classes)
+        return replace(data, train=data.train._replace(labels=labels))
 
     def for_data(self, data: Dataset) -> 'Plan':
-        """The plan for as many pictures as there really are: those that do not decode may have been left out."""
+        """The plan for the images that were read: fewer than expected if some could not be decoded."""
 
         source = replace(self.source, image_counts=(len(data.train.labels), len(data.test.labels)))
         plan = replace(self, source=source)
         self.recipe.algorithm.check(self.recipe.training, plan.steps_per_epoch)
         return plan
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch."""
-
-        return steps_per_epoch(self.source.image_counts[0], self.recipe.data, self.recipe.training)
-
-    @property
-    def steps(self) -> int:
-        """Iterations of one whole training."""
-
-        return self.recipe.training.length.steps(self.steps_per_epoch)
-
     def for_round(self, number: int) -> 'Plan':
-        """The plan by which what is found in a round is trained, then or later."""
+        """The plan with the training settings of a ticket of round `number`; for a gem those of its finetuning."""
 
         training = self.recipe.algorithm.training_for_round(number, self.recipe.training, self.steps_per_epoch)
         return replace(self, recipe=self.recipe.model_copy(update={'training': training}))
 
-    @property
-    def total_steps(self) -> int:
-        """Iterations of the whole search of one seed."""
+    def task(self, data: Dataset, seeds: Sequence[int], engine: Engine, on_step: OnStep = ignore_step) -> Task:
+        """The training task of these seeds on the data."""
 
-        return {'each': self.steps * len(self.kept), 'throughout': self.steps, 'never': 0}[self.recipe.algorithm.trains]
-
-    def steps_done(self, number: int, step: int) -> int:
-        """Iterations of the search that lie behind a seed at this iteration of round `number`."""
-
-        if self.recipe.algorithm.trains == 'each':
-            return number * self.steps + min(step, self.steps)
-        return min(self.total_steps, max(step, number * self.steps // len(self.kept)))
-
-    def task(self, data: Dataset, seeds: Sequence[int], engine: Engine, watch: OnStep = ignore_step) -> Task:
-        """The plan on real pictures."""
-
-        return Task(self.network, data, self.recipe.data, self.recipe.training, tuple(seeds), engine, watch)
+        return Task(self.network, data, self.recipe.data, self.recipe.training, tuple(seeds), engine, on_step)
 
     def outline(self) -> dict[str, Any]:
-        """The plan in plain types, counts included."""
+        """The plan in plain types: recipe, layers, and the counts of each round."""
 
         layout = self.network.layout
-        return {
-            'model': self.recipe.model.name, 'dataset': self.recipe.data.name,
-            'prunable': layout.prunable_count, 'weights': layout.weight_count,
-            'layers': [{'name': slot.name, 'shape': list(slot.shape), 'weights': slot.size, 'kind': slot.kind,
-                        'prunable': slot.prunable} for slot in layout.slots if slot.kind != 'other'],
-            'rounds': [{'round': number, 'kept': count, 'density': layout.density(count)}
-                       for number, count in enumerate(self.kept)],
-            'iterations': self.steps, 'recipe': self.recipe.dump()}
+        layers = [{'name': slot.name, 'shape': list(slot.shape), 'weights': slot.size, 'kind': slot.kind,
+                   'prunable': slot.prunable} for slot in layout.slots if slot.kind != 'other']
+        rounds = [{'round': number, 'kept': count, 'density': layout.density(count)}
+                  for number, count in enumerate(self.kept)]
+        return {'model': self.recipe.model.name, 'dataset': self.recipe.data.name, 'prunable': layout.prunable_count,
+                'weights': layout.weight_count, 'layers': layers, 'rounds': rounds, 'iterations': self.steps,
+                'recipe': self.recipe.dump()}
 
 
-def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = ()) -> Plan:
-    """The plan of a recipe as written; an LthError for whatever cannot work out. Reads and writes no files."""
+def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = (), *, device: str = 'auto') -> Plan:
+    """The plan of a recipe; `origin` is where it was written. A precision `auto` becomes the default of the device.
+    LthError for settings that cannot work. Reads and writes no files of data or runs.
+    """
 
-    name = DATASETS.canonical(_named(raw, 'data', origin))
-    model, algorithm = settings_class(_named(raw, 'model', origin)), ALGORITHMS.find(_named(raw, 'algorithm', origin))
-    source = DATASETS.find(name)
-    raw = merge({'data': source.settings}, raw)
-    raw['data']['name'], raw['model']['name'] = name, MODELS.canonical(raw['model']['name'])
-    raw['algorithm']['name'] = ALGORITHMS.canonical(raw['algorithm']['name'])
-    recipe = validate_recipe(raw, origin, model=model, algorithm=algorithm.settings)
+    names = {section: _section_name(raw, section, origin) for section in ('model', 'data', 'algorithm')}
+    algorithm, source = ALGORITHMS.find(names['algorithm']), DATASETS.find(names['data'])
+    recipe = validate_recipe(_with_registered_names(merge({'data': source.settings}, raw)), origin,
+                             model=settings_class(names['model']), algorithm=algorithm.settings)
     epoch = steps_per_epoch(source.image_counts[0], recipe.data, recipe.training)
     recipe.algorithm.check(recipe.training, epoch)
-    source.is_streamed(recipe.data)  # refuses what cannot be
+    source.is_streamed(recipe.data)  # raises LthError for a way of storing that the data set does not have
     network = Network.of(recipe.model, source.input_shape(recipe.data), source.classes, recipe.algorithm.keep_out)
+    if recipe.training.precision == 'auto':
+        precision = select.default_precision(device, network)
+        training = recipe.training.model_copy(update={'precision': precision})
+        recipe = recipe.model_copy(update={'training': training})
     kept = recipe.algorithm.kept_counts(network.layout, recipe.training, epoch)
-    if network.has_fixed_weights:
-        notes = (*notes, 'all seeds start from the weights of the given module and differ only in the order of the '
-                 'data; the setting model.initializer draws weights for each seed')
-    notes = (*notes, *_beyond(recipe.training, epoch), *(_idle(kept) if recipe.algorithm.trains == 'each' else ()))
-    return Plan(recipe, source, network, algorithm, kept, notes)
+    return Plan(recipe, source, network, algorithm, kept, (*notes, *_notes(recipe, network, kept, epoch)))
 
 
-def _named(raw: Raw, section: str, origin: str) -> str:
-    """The name that a section gives, without which nothing else in it can be understood."""
+def _with_registered_names(raw: Raw) -> Raw:
+    model, data, algorithm = (raw[section]['name'] for section in ('model', 'data', 'algorithm'))
+    return merge(raw, {'model': {'name': MODELS.canonical(model)}, 'data': {'name': DATASETS.canonical(data)},
+                       'algorithm': {'name': ALGORITHMS.canonical(algorithm)}})
+
+
+def _section_name(raw: Raw, section: str, origin: str) -> str:
+    """The name in a section, which decides what else the section may contain."""
 
     content = raw.get(section)
     if not isinstance(content, dict) or not isinstance(content.get('name'), str):
-        raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: ...}}`; '
-                       f'it is {content!r}.')
+        raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: ...}}`, not '
+                       f'{content!r}.')
     return str(content['name'])
 
 
-def _idle(kept: list[int]) -> list[str]:
-    """A remark on rounds that prune nothing, since the rate of so few weights is less than one."""
+def _notes(recipe: Recipe, network: Network, kept: list[int], epoch: int) -> list[str]:
+    """What the user should know before the plan is run; `epoch` is the number of steps in an epoch."""
 
-    idle = [number for number, (before, after) in enumerate(itertools.pairwise(kept), 1) if before == after]
-    return [f'{len(idle)} rounds from round {idle[0]} on prune nothing: they only train again'] if idle else []
+    notes = _notes_on_schedule(recipe.training, epoch)
+    if network.has_fixed_weights:
+        notes.insert(0, 'all seeds start from the weights of the given module and differ only in the order of the '
+                     'data; the setting model.initializer draws weights for each seed')
+    unchanged = [number for number, (before, after) in enumerate(itertools.pairwise(kept), 1) if before == after]
+    if unchanged and recipe.algorithm.trains == 'each':
+        notes.append(f'{len(unchanged)} rounds from round {unchanged[0]} on prune nothing, as their pruning rate is '
+                     'less than one weight; they only train again')
+    return notes
 
 
-def _beyond(training: TrainingSettings, epoch: int) -> list[str]:
-    """Remarks on parts of the schedule that training ends before."""
+def _notes_on_schedule(training: TrainingSettings, epoch: int) -> list[str]:
+    """Notes on parts of the learning-rate schedule that come after the end of training."""
 
     spans: list[tuple[str, Duration]] = [('warm-up', training.warmup)]
     if isinstance(training.schedule, Multistep):
         spans += [('milestone', milestone) for milestone in training.schedule.milestones]
     end = training.length.steps(epoch)
-    return [f'the {what} at {span} lies beyond the end of training, {training.length} (iteration {end})'
+    return [f'the {what} at {span} is after the end of training, {training.length} (iteration {end})'
             for what, span in spans if span.steps(epoch) >= end]

@@ -1,4 +1,4 @@
-"""Where a run is from, and what may be added to it: rounds of the same recipe, network, pictures and sources only."""
+"""What a run was made with, and what may be added to it: only rounds of the same recipe, code, data and sources."""
 import os
 import platform
 import sys
@@ -21,20 +21,24 @@ from lth.training.engines.names import EngineChoice
 from lth.training.task import Engine
 
 
+# Facts that no recipe has, as they are recorded for each session: user code or files may have changed.
+_INPUTS = {'reader': 'another image reader', 'network': 'another network', 'pictures': 'other images'}
+
+
 def refuse_other_recipe(run: Run) -> None:
-    """An LthError if the folder holds a run of another recipe. Both are compared complete and under their proper names,
-    so a run goes on when a later version knows more settings; what merely cites a source does not count.
+    """LthError if the folder holds a run of another recipe. Both recipes are compared with all defaults and under
+    registered names, so that a later version with more settings can resume the run. `source` texts do not count.
     """
 
     stored = run.stored_recipe()
     if stored is None:
         return
     refuse_other_objects(run.folder, {section: run.recipe[section]['name'] for section in ('model', 'data')})
-    theirs = make_plan(stored, str(run.folder / 'recipe.yaml')).recipe.dump()
-    rows = differences(theirs | {'source': ''}, run.recipe | {'source': ''})
+    stored = make_plan(stored, str(run.folder / 'recipe.yaml')).recipe.dump()
+    rows = differences(stored | {'source': ''}, run.recipe | {'source': ''})
     if rows:
-        raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}. '
-                       'Choose another folder with --run, or ask for the settings it was begun with.')
+        raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}. Choose another '
+                       'folder with --run, or use the settings of that run.')
 
 
 def refuse_other_objects(folder: Path, names: Mapping[str, str]) -> None:
@@ -55,19 +59,19 @@ def refuse_other_objects(folder: Path, names: Mapping[str, str]) -> None:
                            'folder.')
 
 
-def refuse_other_inputs(run: Run, facts: Raw) -> None:
-    """An LthError if the run was begun with another network or other pictures, which no recipe can tell: the user's own
-    code or files have changed, or another reader decodes them a little differently.
+def refuse_other_inputs(run: Run, entry: Raw) -> None:
+    """LthError if earlier sessions of the run had another network, other images or another image reader than this one,
+    whose entry is given.
     """
 
-    before: Raw = {}
+    recorded: Raw = {}
     for session in run.sessions():
-        before |= session
-    for what, words in (('reader', 'another reader'), ('network', 'another network'), ('pictures', 'other pictures')):
-        if what in facts and before.get(what, facts[what]) != facts[what]:
-            raise LthError(f'{run.folder} was begun with {words} ({what}: {before[what]} / {facts[what]}): what is '
-                           'added now would not belong to it. Put code, pictures and prepared files back as they were, '
-                           'or choose another folder with --run.')
+        recorded |= session
+    for key, words in _INPUTS.items():
+        if key in entry and recorded.get(key, entry[key]) != entry[key]:
+            raise LthError(f'{run.folder} was started with {words} ({key}: {recorded[key]} / {entry[key]}), and new '
+                           'rounds would not belong to it. Restore the code, images and prepared files, or choose '
+                           'another folder with --run.')
 
 
 def session_entry(

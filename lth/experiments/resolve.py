@@ -18,7 +18,6 @@ from lth.recipes.rare_gems import Conversion, finetuning_milestones
 from lth.recipes.schema import merge
 from lth.registry.registry import normalize_name
 from lth.system.files import Raw
-from lth.training.engines import select
 
 
 @dataclass(frozen=True)
@@ -65,15 +64,16 @@ def gem_plan(
     """
 
     if density is None:
-        raise LthError('Give either --sparsity, the percentage of weights to keep, such as --sparsity 0.59, or --density, '
-                       'the same as a share, such as --density 0.0059.')
+        raise LthError('Give either --sparsity, the percentage of weights to keep, such as --sparsity 0.59, or '
+                       '--density, the same as a share, such as --density 0.0059.')
     pair = _canonical_pair(model, dataset)
     default = presets.gem_recipe(*pair, density)
     if algorithm is not None:
         name = gem_algorithm(algorithm)
         default = presets.gem_recipe_for(name, ALGORITHMS.find(name).settings, default)
     found = _selected_recipe(recipe, default)
-    return plan_for(found, pair, _with_density(changes, density), _gem_lengths(found.settings, changes.epochs), device=device)
+    lengths = _gem_lengths(found.settings, changes.epochs)
+    return plan_for(found, pair, _with_density(changes, density), lengths, device=device)
 
 
 def converted_plan(
@@ -136,11 +136,8 @@ def plan_for(
     written = _for_pair(found.settings, pair, found.origin)
     raw = changes.apply(written, lengths)
     origin = f'{found.origin} with the given options' if raw != written else found.origin
-    plan = make_plan(_for_pair(raw, pair, origin), origin, (found.note,) if found.note else ())
-    if 'precision' in raw['training']:
-        return plan
-    training = plan.recipe.training.model_copy(update={'precision': select.default_precision(device, plan.network)})
-    return replace(plan, recipe=plan.recipe.model_copy(update={'training': training}))
+    raw = merge({'training': {'precision': 'auto'}}, _for_pair(raw, pair, origin))
+    return make_plan(raw, origin, (found.note,) if found.note else (), device=device)
 
 
 def nested(key: str, value: Any) -> Raw:
@@ -180,8 +177,8 @@ def _for_pair(raw: Raw, pair: tuple[str, str], origin: str) -> Raw:
     for section, name in zip(('model', 'data'), pair, strict=True):
         settings = raw.get(section) or {}
         if not isinstance(settings, dict):
-            raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: {name}}}`, '
-                           f'not {settings!r}.')
+            raise LthError(f'{origin}: {section}: expected settings with a name, such as '
+                           f'`{section}: {{name: {name}}}`, not {settings!r}.')
         if normalize_name(str(settings.get('name', name))) != normalize_name(name):
             raise LthError(f'{origin}: {section}: this recipe is for {settings["name"]!r}, not for {name!r}.')
         sections[section] = {**settings, 'name': name}

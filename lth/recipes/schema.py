@@ -230,7 +230,7 @@ class TrainingSettings(Section):
     schedule: Annotated[Constant | Multistep | Cosine, Field(discriminator='name')] = Constant(name='constant')
     warmup: DurationSetting = Duration(0, 'iterations')
     measure_every: DurationSetting = Duration(1, 'epochs')
-    precision: Literal['fp32', 'tf32', 'bf16'] = 'fp32'
+    precision: Literal['auto', 'fp32', 'tf32', 'bf16'] = 'fp32'
 
     @pydantic.field_validator('length', 'measure_every')
     @classmethod

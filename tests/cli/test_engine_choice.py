@@ -118,7 +118,7 @@ def test_finetuning_and_checks_of_a_gem_use_the_requested_engine_and_its_search_
 
 
 @pytest.mark.parametrize(('options', 'message'), [
-    (('lenet-300-100', 'digits'), 'what is trained is not weights'),
+    (('lenet-300-100', 'digits'), 'the algorithm trains scores or nothing, not weights'),
     (('resnet20', 'digits', '--finetune'), 'resnet20 is not a chain of convolutions')])
 def test_an_unsupported_sparse_engine_for_a_gem_is_an_error_before_the_search(lth, options, message):
     result = lth('find-gem', *options, '--sparsity', '10', '--engine', 'sparse')

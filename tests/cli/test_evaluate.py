@@ -44,10 +44,10 @@ def test_evaluate_of_a_run_without_a_completed_round_is_an_error(lth, tmp_path):
     (tmp_path / 'runs/lenet-300-100-digits/seed-0').rename(tmp_path / 'away')
     result = lth('evaluate', 'lenet-300-100-digits')
     assert result.code == 2
-    assert 'has no whole round yet' in result.err
+    assert 'has no completed round yet' in result.err
 
 
 def test_evaluate_of_a_missing_seed_or_round_names_those_of_the_run(lth):
     lth(*QUICK)
-    assert 'its seeds are [0]' in lth('evaluate', 'lenet-300-100-digits/seed-3').err
+    assert 'Its seeds are [0]' in lth('evaluate', 'lenet-300-100-digits/seed-3').err
     assert 'seed 0 has 2 rounds' in lth('evaluate', 'lenet-300-100-digits/seed-0/round-07').err

@@ -49,7 +49,7 @@ QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
     ([*QUICK, '--device', 'tpu'], "Unknown device 'tpu'"),
     ([*QUICK, '--set', 'algorithm.keep_out=[shortcuts]'], "no layer matches 'shortcuts'"),
     ([*QUICK, '-l', '1e30', '--set', 'training.optimizer.name=adam'], 'no longer a finite number at iteration'),
-    (['evaluate', 'nothing'], 'nothing is no run'),
+    (['evaluate', 'nothing'], "'nothing' is not a run"),
     (['list', 'modles'], 'modles')])
 def test_a_mistake_prints_one_paragraph_exits_with_2_and_writes_no_files(lth, tmp_path, arguments, message):
     result = lth(*arguments)

@@ -113,13 +113,13 @@ def test_finetuning_a_ticket_repeats_its_training_in_the_search(lth, retrain):
 
 
 def test_finetuning_a_missing_run_or_round_is_an_error(lth):
-    assert 'is no run' in lth('finetune', 'nowhere').err
+    assert 'is not a run' in lth('finetune', 'nowhere').err
     found(lth, 'gem')
     assert 'has no round 7 of all seeds [0]' in ' '.join(lth('finetune', 'gem', '--round', '7').err.split())
-    assert '--round 1: the run was given as its round 0' in lth('finetune', 'gem/seed-0/round-00', '--round', '1').err
+    assert '--round 1: the path of the run names round 0' in lth('finetune', 'gem/seed-0/round-00', '--round', '1').err
     shutil.rmtree('runs/gem/seed-0/round-02')
     result = lth('finetune', 'gem', '-e', '1')
-    assert result.code == 2 and 'is not complete: 2 of 3 rounds are there' in ' '.join(result.err.split())
+    assert result.code == 2 and 'is not complete: it has 2 of 3 rounds' in ' '.join(result.err.split())
     assert lth('finetune', 'gem', '-e', '1', '--round', '1').code == 0 and Path('runs/gem-finetuned-round-01').is_dir()
 
 
@@ -127,7 +127,7 @@ def test_finetuning_that_ends_before_the_ticket_starts_is_an_error(lth):
     rewound = ('-i', '1', '-e', '2', '--set', 'algorithm.rewind=1 epochs', '--run', 'late')
     assert lth('find-ticket', 'lenet-300-100', 'digits', *rewound).code == 0
     result = lth('finetune', 'late', '-e', '1')
-    assert result.code == 2 and 'nothing would be trained' in ' '.join(result.err.split())
+    assert result.code == 2 and 'Nothing would be trained' in ' '.join(result.err.split())
 
 
 def test_option_e_sets_the_length_of_finetuning_and_its_milestones(lth):

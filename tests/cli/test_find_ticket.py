@@ -83,7 +83,7 @@ def test_a_note_names_the_recipe_if_none_is_published_for_the_model_and_data_set
 
 def test_a_note_warns_of_a_milestone_that_is_never_reached(lth):
     result = lth('find-ticket', 'resnet20', 'cifar10', '-e', '2', '--dry-run')
-    assert 'the milestone at 20000 iterations lies beyond the end of training' in result.err
+    assert 'the milestone at 20000 iterations is after the end of training' in result.err
 
 
 def test_a_run_prints_its_rounds_and_folder_and_repeating_the_command_changes_nothing(lth, tmp_path):

@@ -125,7 +125,7 @@ def test_a_dry_run_prints_every_step_and_writes_no_files(lth):
 
 
 def test_runs_and_checks_that_do_not_fit_are_errors(lth):
-    assert 'is no run' in refused(lth, 'sanity-check', 'nowhere')
+    assert 'is not a run' in refused(lth, 'sanity-check', 'nowhere')
     done(lth, *TICKET)
     assert 'is the dense network: there is no mask to be checked. Choose a later round, such as --round 2' in refused(
         lth, 'sanity-check', 'ticket/seed-0/round-00')
@@ -168,7 +168,7 @@ def test_a_check_whose_search_fails_is_left_out_with_a_note(lth):
 
 def test_a_check_without_training_steps_is_an_error(lth):
     done(lth, *TICKET, '--set', 'algorithm.rewind=1 epochs')
-    assert 'nothing would be trained' in refused(lth, 'sanity-check', 'ticket', '-e', '1')
+    assert 'Nothing would be trained' in refused(lth, 'sanity-check', 'ticket', '-e', '1')
     assert not Path('runs/ticket-checks').exists()
 
 

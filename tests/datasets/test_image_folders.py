@@ -274,7 +274,7 @@ def test_training_with_ffcv_gives_the_same_numbers_alone_or_next_to_another_seed
     assert all(row['test_accuracy'] == row['recorded'] for row in json.loads(measured.out)['evaluations'])
     (ready / 'prepared-3x16x16.json').unlink()
     other = run(lth, ready, 'once', *STREAMED, '--set', 'data.resized_crop=0.5', '--seeds', '0-1')
-    assert other.code == 2 and 'begun with another reader (reader: ffcv / files)' in other.err
+    assert other.code == 2 and 'started with another image reader (reader: ffcv / files)' in other.err
 
 
 @FFCV

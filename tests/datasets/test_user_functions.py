@@ -140,13 +140,13 @@ def test_a_run_is_not_resumed_with_other_images_or_another_network(mine, lth):
     assert lth(*command).code == 0
     Path('net.py').write_text(NET + '# another\n')
     result = lth(*command, '--seeds', '0-1')
-    assert result.code == 2 and 'was begun with another network' in ' '.join(result.err.split())
+    assert result.code == 2 and 'was started with another network' in ' '.join(result.err.split())
     Path('net.py').write_text(NET)
     user_code._file.cache_clear()
     user_functions.source.cache_clear()
     Path('mine.py').write_text(MINE.replace('% 4', '% 4 ^ 1'))
     result = lth(*command, '--seeds', '0-1')
-    assert result.code == 2 and 'was begun with other pictures' in ' '.join(result.err.split())
+    assert result.code == 2 and 'was started with other images' in ' '.join(result.err.split())
 
 
 def test_evaluate_of_a_users_data_set_from_another_folder_names_the_folder_of_the_run(mine, lth, monkeypatch):
@@ -158,4 +158,4 @@ def test_evaluate_of_a_users_data_set_from_another_folder_names_the_folder_of_th
     (here / 'elsewhere').mkdir()
     monkeypatch.chdir(here / 'elsewhere')
     result = lth('evaluate', '../runs/r')
-    assert result.code == 2 and f'The run was begun in {here}: evaluate it from there.' in result.err
+    assert result.code == 2 and f'The run was started in {here}: repeat the command there.' in result.err

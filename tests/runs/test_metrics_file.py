@@ -16,5 +16,6 @@ def test_rows_are_read_as_the_measurements_of_the_replicate(tmp_path):
     path.write_bytes(metrics_file.encode([first, second], 1))
     rows = metrics_file.read(path, count=2)
     assert [row['early_stop'] for row in rows] == [True, False]
-    assert metrics_file.measurement(rows[0]) == Measurement(0, None, Metrics((2.25,), (0.125,)), Metrics((2.1,), (0.25,)))
+    alone = Measurement(0, None, Metrics((2.25,), (0.125,)), Metrics((2.1,), (0.25,)))
+    assert metrics_file.measurement(rows[0]) == alone
     assert metrics_file.measurement(rows[1]).train == Metrics((0.5,), (1.,))
