@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lth.algorithms import ALGORITHMS
+    from lth.analysis.run_results import RunResults
     from lth.api import (
         evaluate, find_gem, find_ticket, finetune, iterate, open_run, sanity_check, stability, transfer)
     from lth.datasets import DATASETS
@@ -23,6 +24,7 @@ _MODULES = {
     'lth.api': (
         'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'open_run', 'sanity_check', 'stability',
         'transfer'),
+    'lth.analysis.run_results': ('RunResults',),
     'lth.export.torch_modules': ('NamedTicket', 'load_ticket'),
     'lth.errors': ('LthError',),
     'lth.algorithms': ('ALGORITHMS',),
@@ -35,8 +37,8 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'INITIALIZERS', 'LthError', 'MASK_ACTIONS', 'MODELS',
-    'NamedTicket', 'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run',
-    'sanity_check', 'stability', 'transfer']
+    'NamedTicket', 'RunResults', 'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket',
+    'open_run', 'sanity_check', 'stability', 'transfer']
 
 
 def __getattr__(name: str) -> Any:
