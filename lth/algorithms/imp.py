@@ -71,18 +71,12 @@ class Settings(AlgorithmSettings):
 
     @property
     def alters_weights(self) -> bool:
-        """Whether pruned weights may be frozen at values other than 0."""
-
         return self.mask_0_action != 'zero'
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-        """Number of prunable weights kept in rounds 0 … N."""
-
         return [sum(counts) for counts in layer_counts(layout, self)]
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
-        """Raise an LthError if the rewind point is not inside training, or fine-tuning would have no learning rate."""
-
         end, rewind = training.length.steps(steps_per_epoch), self.rewind.steps(steps_per_epoch)
         if rewind >= end:
             raise LthError(f'algorithm.rewind: {self.rewind} (iteration {rewind}) is not before the end of training, '
@@ -94,8 +88,6 @@ class Settings(AlgorithmSettings):
                            'another schedule.')
 
     def inverted(self) -> Raw:
-        """The settings that prune the largest weights instead of the smallest."""
-
         return {'criterion': 'small-final'} if self.criterion == 'magnitude' else super().inverted()
 
     def continues_training(self, number: int) -> bool:
@@ -104,8 +96,6 @@ class Settings(AlgorithmSettings):
         return self.retrain != 'weight-rewinding' and not (self.retrain == 'strategy-2' and number == self.rounds)
 
     def training_for_round(self, number: int, training: TrainingSettings, steps_per_epoch: int) -> TrainingSettings:
-        """The recipe's training; for fine-tuning after a pruning, with the last learning rate of the schedule."""
-
         if number == 0 or self.retrain != 'fine-tuning':
             return training
         rate = float(learning_rates(training, steps_per_epoch)[-1])

@@ -7,7 +7,7 @@ action, write a function here with `@MASK_ACTIONS.register(name, mask=1)` or `ma
 """
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -41,6 +41,7 @@ class LayerSurvivors:
 
 Mask1Action = Callable[[LayerSurvivors], Tensor]
 Mask0Action = Callable[[LayerSurvivors, Tensor], Tensor]
+Action = TypeVar('Action', Mask1Action, Mask0Action)
 
 
 class MaskActions:
@@ -50,13 +51,7 @@ class MaskActions:
         self.mask_1: Registry[Mask1Action] = Registry('mask-1 action')
         self.mask_0: Registry[Mask0Action] = Registry('mask-0 action')
 
-    @overload
-    def register(self, name: str, *aliases: str, mask: Literal[1]) -> Callable[[Mask1Action], Mask1Action]: ...
-
-    @overload
-    def register(self, name: str, *aliases: str, mask: Literal[0]) -> Callable[[Mask0Action], Mask0Action]: ...
-
-    def register(self, name: str, *aliases: str, mask: Literal[0, 1]) -> Callable[[Any], Any]:
+    def register(self, name: str, *aliases: str, mask: Literal[0, 1]) -> Callable[[Action], Action]:
         """A decorator that registers an action for the weights where the mask is 1 (kept) or 0 (pruned)."""
 
         registry: Registry[Any] = self.mask_1 if mask else self.mask_0

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,40 +39,76 @@ def lth(folder: Path, *arguments: str) -> 'subprocess.CompletedProcess[str]':
                           check=False, env=os.environ | {'PYTHONPATH': path, 'COLUMNS': '200'}, timeout=200)
 
 
-def test_a_plug_in_adds_a_model_a_data_set_a_criterion_and_a_control(tmp_path):
-    install(tmp_path / 'packages')
-    result = lth(tmp_path, 'find-ticket', 'Tiny_Linear', 'tiny-greys', '-i', '1', '-e', '2', '-b', '10', '--criterion',
-                 'tiny-last', '--set', 'algorithm.rates=0.25', '--set', 'model.bias=false', '--controls',
-                 'tiny-flip', '--json')
+def run_json(folder: Path, *arguments: str) -> Any:
+    result = lth(folder, *arguments, '--json')
     assert result.returncode == 0, result.stderr
-    run = json.loads(result.stdout)
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(name='package', scope='module')
+def with_installed_package(tmp_path_factory) -> Path:
+    folder: Path = tmp_path_factory.mktemp('plugins')
+    install(folder / 'packages')
+    return folder
+
+
+def test_a_plug_in_adds_a_model_data_set_initializer_criterion_action_and_control(package):
+    run = run_json(
+        package, 'find-ticket', 'Tiny_Linear', 'tiny-greys', '-i', '1', '-e', '2', '-b', '10', '--criterion',
+        'tiny-last', '--mask-1-action', 'tiny-double', '--mask-0-action', 'tiny-nothing', '--set',
+        'algorithm.rates=0.25', '--set', 'model.bias=false', '--set', 'model.initializer=tiny-uniform', '--controls',
+        'tiny-flip')
     assert [row['kept'] for row in run['rounds']] == [48, 36]
     assert [row['kept'] for row in run['controls']['tiny-flip']] == [36]
-    assert 'eager' in result.stderr
-    (mask,) = (tmp_path / 'runs/tiny-linear-tiny-greys').rglob('round-01/mask.safetensors')
-    code = f'import lth; print(lth.load_ticket({str(mask.parent)!r}).masks["1.weight"].flatten().tolist())'
-    environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(tmp_path / 'packages')])}
+    (mask,) = (package / 'runs/tiny-linear-tiny-greys').rglob('round-01/mask.safetensors')
+    code = (f'import lth; dense, ticket = (lth.load_ticket({str(mask.parent.parent)!r} + round) for round in '
+            '("/round-00", "/round-01")); kept = ticket.masks["1.weight"]; '
+            'weights = [one.weights["1.weight"] for one in (dense, ticket)]; '
+            'print(kept.flatten().tolist(), bool((weights[1] == 2 * weights[0] * kept).all()), '
+            'bool(weights[0].abs().max() <= 1))')
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(package / 'packages')])}
     shown = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, env=environment)
-    assert shown.stdout.strip() == str([False] * 12 + [True] * 36)
+    assert shown.stdout.strip() == f'{[False] * 12 + [True] * 36} True True'
 
 
-def test_entries_of_plug_ins_and_torchvision_are_not_builtin(tmp_path):
-    install(tmp_path / 'packages')
+@pytest.mark.slow
+@pytest.mark.parametrize('algorithm', ['tiny-at-init', 'tiny-scores'])
+def test_gems_of_a_plug_in_algorithm_are_found_finetuned_checked_and_evaluated(package, algorithm):
+    run = f'{algorithm}-gem'
+    found = run_json(package, 'find-gem', 'tiny-linear', 'tiny-greys', '--sparsity', '50', '--algorithm', algorithm,
+                     '-e', '6', '-b', '10', '--run', run)
+    assert found['rounds'][-1]['kept'] == 24
+    trained = run_json(package, 'finetune', run, '-e', '1')
+    assert [row['kept'] for row in trained['rounds']] == [24]
+    report = run_json(package, 'sanity-check', run, '-e', '1', '--checks', 'tiny-flip,invert-scores,half-data')
+    assert [check['check'] for check in report['checks']] == ['tiny-flip', 'invert-scores', 'half-data']
+    evaluated = run_json(package, 'evaluate', run)
+    assert evaluated['evaluations'][-1]['kept'] == 24
+    assert (evaluated['evaluations'][-1]['scores'] is None) == (algorithm == 'tiny-at-init')
+
+
+def test_entries_of_plug_ins_and_torchvision_are_not_builtin(package):
     code = ('from lth.models.registry import MODELS; '
             'print([MODELS.is_builtin(name) for name in ("lenet-5", "tiny-linear", "torchvision:resnet18")])')
-    environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(tmp_path / 'packages')])}
+    environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(package / 'packages')])}
     shown = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True, env=environment)
     assert shown.stdout.strip() == '[True, False, False]'
 
 
-def test_an_algorithm_of_a_plug_in_is_listed_and_can_be_selected_in_the_recipe(tmp_path):
-    install(tmp_path / 'packages')
-    result = lth(tmp_path, 'find-ticket', 'tiny-linear', 'tiny-greys', '-e', '1', '-b', '10', '--set',
-                 'algorithm.name=tiny-dense', '--json')
+def test_an_algorithm_of_a_plug_in_is_listed_and_can_be_selected_in_the_recipe(package):
+    result = lth(package, 'find-ticket', 'tiny-linear', 'tiny-greys', '-e', '1', '-b', '10', '--set',
+                 'algorithm.name=tiny-dense', '--run', 'dense', '--json')
     assert result.returncode == 0, result.stderr
     assert len(json.loads(result.stdout)['rounds']) == 1
-    listing = lth(tmp_path, 'list', 'algorithms').stdout
+    listing = lth(package, 'list', 'algorithms').stdout
     assert 'tiny-dense' in listing and 'Only the dense network.' in listing
+
+
+def test_find_gem_names_the_event_that_a_plug_in_declares(package):
+    shown = lth(package, 'find-gem', 'tiny-linear', 'tiny-greys', '--sparsity', '50', '--algorithm', 'tiny-scores', '-b',
+                '10', '--dry-run')
+    assert shown.returncode == 0, shown.stderr
+    assert 'Keeps 24 of 48 weights (50%), after 29 saved states.' in shown.stderr
 
 
 @pytest.mark.parametrize('taken', ['magnitude', 'tiny-last'])

@@ -28,8 +28,6 @@ class Settings(base.AtInitSettings):
         return LAYER_COUNTS.find(self.layers)(layout.prunable_slots, kept_count(layout, self.density))
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-        """The sum over the layers, for the only round; an LthError if the layers cannot keep these numbers."""
-
         return [sum(self.layer_counts(layout))]
 
 

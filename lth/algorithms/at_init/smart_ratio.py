@@ -35,8 +35,6 @@ class Settings(base.AtInitSettings):
             layout.prunable_slots, self.density, classifier=self.classifier, decay=self.decay)
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-        """The sum over the layers, for the only round."""
-
         return [sum(self.layer_counts(layout))]
 
 

@@ -32,21 +32,15 @@ class Settings(AlgorithmSettings):
     draw: int = Field(1, ge=1)
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-        """The numbers of weights of the search; an LthError if the control cannot distribute one of them."""
-
         if layer_counts := CONTROLS.find(self.control).layer_counts:
             for count in self.kept[1:]:
                 layer_counts(layout.prunable_slots, count)
         return list(self.kept)
 
     def source_rounds(self) -> Sequence[int]:
-        """All rounds of the search."""
-
         return range(len(self.kept))
 
     def source_round(self, number: int) -> int:
-        """The round with the same number."""
-
         return number
 
 

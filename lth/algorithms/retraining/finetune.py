@@ -30,18 +30,12 @@ class Settings(AlgorithmSettings):
     control: Annotated[str, AfterValidator(CONTROLS.canonical)] = 'original'
 
     def kept_counts(self, _layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-        """The number of weights of the ticket, for the only round."""
-
         return [self.kept]
 
     def source_rounds(self) -> Sequence[int]:
-        """Round 0, from which controls take initial weights, and the round that is finetuned."""
-
         return 0, self.round
 
     def source_round(self, _number: int) -> int:
-        """The round that is finetuned."""
-
         return self.round
 
 

@@ -48,18 +48,12 @@ class Settings(AlgorithmSettings):
         return self
 
     def kept_counts(self, _layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-        """The numbers of weights of the tickets."""
-
         return list(self.kept)
 
     def source_rounds(self) -> Sequence[int]:
-        """The rounds whose tickets are trained."""
-
         return self.rounds
 
     def source_round(self, number: int) -> int:
-        """The round whose ticket is trained in round `number`."""
-
         return self.rounds[number]
 
 

@@ -1,13 +1,13 @@
 """Subnetworks found by training a score for each weight, while the weights keep their initial values.
 
 The training of scores is divided into rounds, so that it can be stopped and resumed at each of them. To add an
-algorithm, declare its settings in a subclass of `PeriodicSettings`, define what differs in a subclass of `MaskSearch`,
-and register a generator that yields from its `rounds`.
+algorithm, declare its settings in a subclass of `PeriodicSettings`, define how scores select weights in a subclass of
+`MaskSearch`, and register a generator that yields from its `rounds`.
 """
 import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Generic, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -46,6 +46,11 @@ class TrainedMaskSettings(AlgorithmSettings):
 
         return self.finetune
 
+    def round_ends(self, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
+        """The iterations at which the rounds end."""
+
+        raise NotImplementedError(f'{type(self)} must define round_ends')
+
     def inverted(self) -> Raw:
         """The settings that keep the smallest scores."""
 
@@ -57,10 +62,15 @@ class PeriodicSettings(TrainedMaskSettings):
 
     save_every: DurationSetting = Duration(5, 'epochs')
 
+    def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        """The multiples of `save_every`, and the end of training."""
+
+        return multiples(self.save_every, training, steps_per_epoch)
+
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         """All prunable weights, and ⌊density · P⌋ in the last round."""
 
-        rounds = len(round_ends(self.save_every, training, steps_per_epoch))
+        rounds = len(self.round_ends(training, steps_per_epoch))
         return [*[layout.prunable_count] * (rounds - 1), kept_count(layout, self.density)]
 
     def check(self, _training: TrainingSettings, _steps_per_epoch: int) -> None:
@@ -69,19 +79,25 @@ class PeriodicSettings(TrainedMaskSettings):
         refuse_empty_interval('save_every', self.save_every)
 
 
-class MaskSearch(abc.ABC):
+Settings = TypeVar('Settings', bound=TrainedMaskSettings)
+
+
+class MaskSearch(abc.ABC, Generic[Settings]):
     """The training of scores (R, P). Subclasses define how scores select weights.
 
-    `ends` are the iterations at which rounds end. `may_prune_all`: whether the scores may leave a layer without weights
-    in a round, as in a search that has nothing to learn. `trains_saved_network`: whether training measures the network
-    of the mask that is saved. `remedy` is the first advice if the saved mask leaves a layer empty.
+    `ends` are the iterations at which rounds end, `counts` the numbers of weights that rounds keep. `may_prune_all`:
+    whether the scores may leave a layer without weights in a round, as in a search that has nothing to learn.
+    `trains_saved_network`: whether training measures the network of the mask that is saved. `remedy` is the first
+    advice if the saved mask leaves a layer empty.
     """
 
     trains_saved_network = True
     remedy = _LOWER_PENALTY
 
-    def __init__(self, task: Task, settings: TrainedMaskSettings, ends: Sequence[int]) -> None:
-        self.task, self.ends, self.keep = task, ends, settings.keep
+    def __init__(self, task: Task, settings: Settings) -> None:
+        self.task, self.settings = task, settings
+        self.ends = settings.round_ends(task.training, task.steps_per_epoch)
+        self.counts = settings.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
         self.may_prune_all = settings.keep == 'smallest' or task.data_settings.labels == 'random'
 
     @abc.abstractmethod
@@ -92,11 +108,21 @@ class MaskSearch(abc.ABC):
     def parametrization(self, number: int, weights: Tensor) -> Parametrization:
         """How scores select weights in the training steps of a round, given the initial weights (R, N)."""
 
-    @abc.abstractmethod
+    def above_threshold(self, scores: Tensor) -> Tensor:
+        """The weights that the scores select during training: (R, P) -> (R, P)."""
+
+        return scores > 0.5
+
     def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         """The mask that is saved at the end of a round, and the mask of the weights that the trained scores select,
-        given the scores that were active in it: (R, P), (R, P) -> (R, P), (R, P).
+        given the scores that were active in the round: (R, P), (R, P) -> (R, P), (R, P). By default these are the
+        active scores and those above the threshold; in the last round both are the best scores.
         """
+
+        if number + 1 < len(self.ends):
+            return active, self.above_threshold(scores)
+        best = self.best(scores, active, number)
+        return best, best
 
     def active_scores(self, _number: int, last: Round) -> Tensor:
         """The scores that are trained in a round, all others being frozen at 0, given the round before: (R, P)."""
@@ -113,13 +139,13 @@ class MaskSearch(abc.ABC):
 
         return ()
 
-    def best(self, scores: Tensor, mask: Tensor, count: int, number: int) -> Tensor:
-        """The `count` weights of the mask with the largest scores in the whole network, or with `keep: smallest` the
-        smallest.
+    def best(self, scores: Tensor, mask: Tensor, number: int) -> Tensor:
+        """The mask reduced to the count of a round: the weights with the largest scores in the whole network, or with
+        `keep: smallest` the smallest.
         """
 
-        select = masks.keep_best if self.keep == 'largest' else masks.keep_worst
-        return select(scores, mask, count, seeds=self.task.seeds, salt=number * 10_000)
+        select = masks.keep_best if self.settings.keep == 'largest' else masks.keep_worst
+        return select(scores, mask, self.counts[number], seeds=self.task.seeds, salt=number * 10_000)
 
     def rounds(self, past: Sequence[Round]) -> Iterator[Round]:
         """The rounds after those of the past. The last one holds the gem: the saved mask is the network measured."""
@@ -164,14 +190,8 @@ class MaskSearch(abc.ABC):
         return Round(number, ticket, state, SearchState(trained.weights, trained.optimizer, sampled))
 
 
-def refuse_empty_layers_after_freezing(task: Task, mask: Tensor, number: int) -> None:
-    """Raise an LthError if no score of a layer is active in a round."""
-
-    refuse_empty_layers(task, mask, f'Freezing scores at round {number}', _LOWER_PENALTY)
-
-
-def round_ends(every: DurationSetting, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-    """The iterations at which rounds end: the multiples of the interval, and the end of training."""
+def multiples(every: Duration, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+    """The iterations at multiples of an interval, and the end of training."""
 
     step, end = every.steps(steps_per_epoch), training.length.steps(steps_per_epoch)
     return [*range(step, end, step), end]

@@ -40,10 +40,7 @@ class LayerSettings(base.PeriodicSettings):
         return uniform(layout.prunable_slots, kept_count(layout, self.density))
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-        """The same number in each round."""
-
-        rounds = len(base.round_ends(self.save_every, training, steps_per_epoch))
-        return [sum(self.layer_counts(layout))] * rounds
+        return [sum(self.layer_counts(layout))] * len(self.round_ends(training, steps_per_epoch))
 
 
 class Level(NamedTuple):
@@ -66,8 +63,7 @@ class GlobalSettings(base.PeriodicSettings):
         """The rounds. If `shrink_every` is in iterations, the formula counts iterations instead of epochs."""
 
         if self.shrink_every is None:
-            ends = base.round_ends(self.save_every, training, steps_per_epoch)
-            return [Level(end, self.density) for end in ends]
+            return [Level(end, self.density) for end in super().round_ends(training, steps_per_epoch)]
         unit = steps_per_epoch if self.shrink_every.unit == 'epochs' else 1
         end, every = training.length.steps(steps_per_epoch), self.shrink_every.steps(steps_per_epoch)
         steps = end // every
@@ -75,17 +71,16 @@ class GlobalSettings(base.PeriodicSettings):
         return [Level(bounds[step + 1], self.density ** (step / steps))
                 for step in range(steps + 1) if bounds[step] < bounds[step + 1]]
 
-    def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-        """Number of weights with scores above the threshold in each round."""
+    def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        return [level.end for level in self.levels(training, steps_per_epoch)]
 
+    def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         final = kept_count(layout, self.density)
         densities = [level.density for level in self.levels(training, steps_per_epoch)]
         return [max(final, int(density * layout.prunable_count)) if density > self.density else final
                 for density in densities]
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
-        """Raise an LthError if an interval is empty, or longer than training."""
-
         super().check(training, steps_per_epoch)
         if self.shrink_every is None:
             return
@@ -95,14 +90,16 @@ class GlobalSettings(base.PeriodicSettings):
                            f'the end of training, {training.length}. Use a shorter interval or train longer.')
 
 
-class _Search(base.MaskSearch):
-    """In round i, `counts[i][j]` weights of the part `bounds[j]` of the vector are used: of each layer, or of all."""
+class _Search(base.MaskSearch[LayerSettings | GlobalSettings]):
+    """In round i, `part_counts[i][j]` weights of the part `bounds[j]` of the vector are used: of each layer, or of all.
+    """
 
     def __init__(
-            self, task: Task, settings: LayerSettings | GlobalSettings, ends: Sequence[int],
-            bounds: Sequence[tuple[int, int]], counts: Sequence[tuple[int, ...]], penalty: Penalty) -> None:
-        super().__init__(task, settings, ends)
-        self.bounds, self.counts, self.penalty, self.may_prune_all = bounds, counts, penalty, False
+            self, task: Task, settings: LayerSettings | GlobalSettings, bounds: Sequence[tuple[int, int]],
+            penalty: Penalty) -> None:
+        super().__init__(task, settings)
+        self.bounds, self.penalty, self.may_prune_all = bounds, penalty, False
+        self.part_counts: Sequence[tuple[int, ...]] = [(count,) for count in self.counts]
 
     def initial_scores(self, random: torch.Generator) -> Tensor:
         """Kaiming-uniform scores with a = √5, as torch.nn.Linear initializes weights: within ± 1 / √fan_in: (P,)."""
@@ -112,21 +109,15 @@ class _Search(base.MaskSearch):
             for slot in self.task.network.layout.prunable_slots])
 
     def parametrization(self, number: int, weights: Tensor) -> Top:
-        """The weights with the largest absolute scores."""
-
-        return Top(weights, self.penalty, self.bounds, self.counts[number], self.keep == 'smallest')
+        return Top(weights, self.penalty, self.bounds, self.part_counts[number], self.settings.keep == 'smallest')
 
     def active_scores(self, _number: int, last: Round) -> Tensor:
-        """All scores."""
-
         return torch.ones_like(last.ticket.mask)
 
     def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """The weights with the largest absolute scores, twice."""
-
-        ranked = -scores.abs() if self.keep == 'smallest' else scores.abs()
+        ranked = -scores.abs() if self.settings.keep == 'smallest' else scores.abs()
         mask = masks.keep_best_per_part(
-            ranked, active, self.bounds, self.counts[number], seeds=self.task.seeds, number=number)
+            ranked, active, self.bounds, self.part_counts[number], seeds=self.task.seeds, number=number)
         return mask, mask
 
 
@@ -135,19 +126,15 @@ def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iter
     """Train scores of untrained weights; keep the largest of each layer (Ramanujan et al. 2020)."""
 
     layout = task.network.layout
-    bounds = [(slot.start, slot.stop) for slot in layout.prunable_slots]
-    ends = base.round_ends(settings.save_every, task.training, task.steps_per_epoch)
-    counts = [settings.layer_counts(layout)] * len(ends)
-    yield from _Search(task, settings, ends, bounds, counts, Penalty(0.)).rounds(past)
+    search = _Search(task, settings, [(slot.start, slot.stop) for slot in layout.prunable_slots], Penalty(0.))
+    search.part_counts = [settings.layer_counts(layout)] * len(search.ends)
+    yield from search.rounds(past)
 
 
 @ALGORITHMS.register('global-edge-popup', settings=GlobalSettings)
 def find_gem_globally(task: Task, settings: GlobalSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of the whole network, at once or gradually (Rare Gems)."""
 
-    layout = task.network.layout
-    ends = [level.end for level in settings.levels(task.training, task.steps_per_epoch)]
-    counts = [(count,) for count in settings.kept_counts(layout, task.training, task.steps_per_epoch)]
-    search = _Search(task, settings, ends, [(0, layout.prunable_count)], counts, Penalty(settings.penalty))
+    search = _Search(task, settings, [(0, task.network.layout.prunable_count)], Penalty(settings.penalty))
     search.remedy = _SHRINK_GRADUALLY
     yield from search.rounds(past)

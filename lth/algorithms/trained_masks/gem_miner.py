@@ -18,7 +18,7 @@ from lth.algorithms.trained_masks.parametrizations import Rounded
 from lth.algorithms.trained_masks.regularizers import Exponents, Penalty, Regularizer
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
-from lth.pruning.layer_collapse import refuse_too_few
+from lth.pruning.layer_collapse import refuse_empty_layers, refuse_too_few
 from lth.pruning.tickets import Round
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import TrainingSettings
@@ -33,8 +33,8 @@ def _current_name(value: Any) -> Any:
 
 
 class Settings(base.TrainedMaskSettings):
-    """`penalty` is the factor λ of the regularizer. `exponents` are a and b of the regularizer `variance`, Σ pᵃ(1 -
-    p)ᵇ. The final mask holds all `active` scores, or only those `above-threshold`.
+    """`penalty` is the factor λ of the regularizer, `exponents` are a and b of the regularizer `variance`. The final
+    mask holds all `active` scores, or only those `above-threshold`.
     """
 
     event: ClassVar[str] = 'freeze event'
@@ -55,58 +55,40 @@ class Settings(base.TrainedMaskSettings):
 
     @property
     def count_is_limit(self) -> bool:
-        """Whether active weights below the threshold are missing in the final mask."""
-
         return self.final_mask == 'above-threshold'
 
     def inverted(self) -> Raw:
-        """The settings that keep the smallest scores; none of those is above the threshold."""
-
         if self.final_mask == 'above-threshold':
             raise LthError('the final mask holds the scores above the threshold, and with an inverted ranking there '
                            'are none')
         return super().inverted()
 
-    def events(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-        """The iterations at which scores freeze: the multiples of `freeze_every` before the end of training."""
-
-        return base.round_ends(self.freeze_every, training, steps_per_epoch)[:-1]
+    def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        return base.multiples(self.freeze_every, training, steps_per_epoch)
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         """Number of active scores at the start and after each of the K events, which freeze ⌈ρ · active⌉ scores with
         ρ = 1 - density^(1/K).
         """
 
-        number = len(self.events(training, steps_per_epoch))
-        refuse_too_few(layout, self.density, lambda density: _active_counts(layout.prunable_count, density, number)[-1])
-        return _active_counts(layout.prunable_count, self.density, number)
+        events = len(self.round_ends(training, steps_per_epoch)) - 1
+        refuse_too_few(layout, self.density, lambda density: _active_counts(layout.prunable_count, density, events)[-1])
+        return _active_counts(layout.prunable_count, self.density, events)
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
-        """Raise an LthError if no event is before the end of training."""
-
         base.refuse_empty_interval('freeze_every', self.freeze_every)
-        if not self.events(training, steps_per_epoch):
+        if len(self.round_ends(training, steps_per_epoch)) == 1:
             raise LthError(f'algorithm.freeze_every: scores never freeze, as {self.freeze_every} is not before the end '
                            f'of training, {training.length}. Freeze earlier or train longer.')
 
 
-class _Search(base.MaskSearch):
+class _Search(base.MaskSearch[Settings]):
     """Scores in [0, 1], rounded in each step."""
 
-    def __init__(self, task: Task, settings: Settings) -> None:
-        events = settings.events(task.training, task.steps_per_epoch)
-        super().__init__(task, settings, [*events, task.steps])
-        self.settings = settings
-        self.counts = settings.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
-
     def initial_scores(self, random: torch.Generator) -> Tensor:
-        """Scores of the distribution `scores`."""
-
         return sample_scores(self.settings.scores, self.task.network.layout.prunable_count, random)
 
     def parametrization(self, _number: int, weights: Tensor) -> Rounded:
-        """Rounded scores."""
-
         settings = self.settings
         return Rounded(weights, Penalty(settings.penalty, settings.regularizer, settings.exponents))
 
@@ -114,15 +96,13 @@ class _Search(base.MaskSearch):
         """The largest of the scores that were active before; a layer without any is an LthError."""
 
         assert last.search is not None
-        mask = self.best(last.search.scores, last.ticket.mask, self.counts[number], number)
-        base.refuse_empty_layers_after_freezing(self.task, mask, number)
+        mask = self.best(last.search.scores, last.ticket.mask, number)
+        refuse_empty_layers(self.task, mask, f'Freezing scores at round {number}', self.remedy)
         return mask
 
     def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """The active scores, and those above one half; in the last round one of both, as `final_mask` says."""
-
-        above_threshold = active & (scores > 0.5)
-        if number + 1 < len(self.counts):
+        above_threshold = active & self.above_threshold(scores)
+        if number + 1 < len(self.ends):
             return active, above_threshold
         final = active if self.settings.final_mask == 'active' else above_threshold
         return final, final

@@ -28,33 +28,20 @@ class Settings(base.PeriodicSettings):
     rounding: Literal['every-step', 'at-end'] = 'every-step'
 
 
-class _Search(base.MaskSearch):
+class _Search(base.MaskSearch[Settings]):
     """All scores are trained to the end, then the largest are kept."""
 
     def __init__(self, task: Task, settings: Settings) -> None:
-        super().__init__(task, settings, base.round_ends(settings.save_every, task.training, task.steps_per_epoch))
-        self.settings, self.trains_saved_network = settings, settings.rounding == 'every-step'
+        super().__init__(task, settings)
+        self.trains_saved_network = settings.rounding == 'every-step'
         self.may_prune_all |= settings.rounding == 'at-end'
-        self.counts = settings.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
 
     def initial_scores(self, random: torch.Generator) -> Tensor:
-        """Scores of the distribution `scores`."""
-
         return sample_scores(self.settings.scores, self.task.network.layout.prunable_count, random)
 
     def parametrization(self, _number: int, weights: Tensor) -> Rounded:
-        """Rounded scores, or scores as factors."""
-
         penalty = Penalty(self.settings.penalty, self.settings.regularizer, self.settings.exponents)
         return Rounded(weights, penalty) if self.trains_saved_network else Multiplied(weights, penalty)
-
-    def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """All weights, and those with a score above one half; in the last round those with the largest scores."""
-
-        if number + 1 < len(self.counts):
-            return active, scores > 0.5
-        best = self.best(scores, active, self.counts[-1], number)
-        return best, best
 
 
 @ALGORITHMS.register('hypercube', settings=Settings)

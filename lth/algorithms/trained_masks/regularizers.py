@@ -1,8 +1,8 @@
-"""What draws scores p to where they should be: λ times a sum over all of them, added to the loss.
+"""Regularizers of scores p: λ times a sum over all scores, added to the loss.
 
-Each but `l2`, which is a weight decay, is given by its derivative by p, for each score alone, and what that is
-multiplied by; with exponents a and b where it has some. A new regularizer
-is a function here and its name in `REGULARIZERS` and `Regularizer`.
+Except for `l2`, which is a weight decay, a regularizer is a function (p, a, b) -> (derivative with respect to each
+score, a factor of it), where a and b are the exponents of `variance`. To add a regularizer, write a function here, and
+add its name to `REGULARIZERS` and `Regularizer`.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Exponents = Annotated[tuple[Exponent, Exponent], Field(strict=False)]
 
 @dataclass(frozen=True)
 class Penalty:
-    """λ, the regularizer, and the exponents of `variance`."""
+    """The factor λ, the regularizer, and the exponents of `variance`."""
 
     factor: float
     regularizer: Regularizer = 'l2'
@@ -26,12 +26,12 @@ class Penalty:
 
     @property
     def decay(self) -> float:
-        """What λ Σ p² adds to a weight decay."""
+        """The weight decay that is equivalent to λ Σ p²."""
 
         return 2 * self.factor if self.regularizer == 'l2' else 0.
 
     def add_gradient(self, scores: Tensor, gradient: Tensor) -> None:
-        """Adds the gradient by the scores, but for what is a `decay`, to that of the loss, in place: (R, P), (R, P)."""
+        """Add the gradient of the penalty, unless it is a `decay`, to the gradient of the loss: (R, P), (R, P)."""
 
         if self.factor and self.regularizer != 'l2':
             slope, scale = REGULARIZERS[self.regularizer](scores, *self.exponents)
@@ -51,7 +51,7 @@ def _l1_l2(scores: Tensor, _a: float, _b: float) -> tuple[Tensor, float]:
 
 
 def _variance(scores: Tensor, a: float, b: float) -> tuple[Tensor, float]:
-    """Σ pᵃ(1 - p)ᵇ, which draws scores to 0 or 1."""
+    """Σ pᵃ(1 - p)ᵇ, which pulls scores towards 0 or 1."""
 
     rest = 1 - scores
     return a * scores ** (a - 1) * rest ** b - b * scores ** a * rest ** (b - 1), 1.

@@ -30,8 +30,6 @@ class Settings(base.PeriodicSettings):
 
     @property
     def alters_weights(self) -> bool:
-        """Whether weights are multiplied by a factor of their layer."""
-
         return self.rescale
 
     def sampled_accuracy(self, task: Task, scores: Tensor) -> tuple[float, ...]:
@@ -48,37 +46,21 @@ class Settings(base.PeriodicSettings):
         return tuple(map(statistics.fmean, zip(*accuracies, strict=True)))
 
 
-class _Search(base.MaskSearch):
+class _Search(base.MaskSearch[Settings]):
     """Scores are log-odds; at the end the most probable weights are kept."""
 
     trains_saved_network = False
 
-    def __init__(self, task: Task, settings: Settings) -> None:
-        super().__init__(task, settings, base.round_ends(settings.save_every, task.training, task.steps_per_epoch))
-        self.settings, self.may_prune_all = settings, True
-        self.counts = settings.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
-
     def initial_scores(self, _random: torch.Generator) -> Tensor:
-        """Probability one half."""
-
         return torch.zeros(self.task.network.layout.prunable_count)
 
     def parametrization(self, _number: int, weights: Tensor) -> Bernoulli:
-        """A mask sampled in each step."""
-
         return Bernoulli(weights, self.task.network.layout, self.task.seeds, self.settings.rescale)
 
-    def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """All weights, and those with a probability of at least one half; in the last round the most probable."""
-
-        if number + 1 < len(self.counts):
-            return active, scores >= 0
-        best = self.best(scores, active, self.counts[-1], number)
-        return best, best
+    def above_threshold(self, scores: Tensor) -> Tensor:
+        return scores >= 0
 
     def masked_weights(self, mask: Tensor, weights: Tensor) -> Tensor:
-        """Masked weights, with `rescale` multiplied by the factors of their layers."""
-
         vector, layout = masks.apply_mask(mask, weights), self.task.network.layout
         if self.settings.rescale:
             scales = layer_scales(layout, mask)
@@ -87,8 +69,6 @@ class _Search(base.MaskSearch):
         return vector
 
     def sampled_accuracy(self, scores: Tensor) -> tuple[float, ...]:
-        """Mean test accuracy of sampled masks."""
-
         return self.settings.sampled_accuracy(self.task, scores)
 
 
@@ -96,4 +76,6 @@ class _Search(base.MaskSearch):
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Train probabilities from which masks are sampled; keep the most probable weights (Zhou et al. 2019)."""
 
-    yield from _Search(task, settings).rounds(past)
+    search = _Search(task, settings)
+    search.may_prune_all = True
+    yield from search.rounds(past)
