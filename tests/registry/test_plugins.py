@@ -78,9 +78,10 @@ def test_gems_of_a_plug_in_algorithm_are_found_finetuned_checked_and_evaluated(p
     found = run_json(package, 'find-gem', 'tiny-linear', 'tiny-greys', '--sparsity', '50', '--algorithm', algorithm,
                      '-e', '6', '-b', '10', '--run', run)
     assert found['rounds'][-1]['kept'] == 24
-    trained = run_json(package, 'finetune', run, '-e', '1')
+    trained = run_json(package, 'finetune', run, '-e', '1', '-b', '10')
     assert [row['kept'] for row in trained['rounds']] == [24]
-    report = run_json(package, 'sanity-check', run, '-e', '1', '--checks', 'tiny-flip,invert-scores,half-data')
+    report = run_json(package, 'sanity-check', run, '-e', '1', '--set', 'training.batch_size=10', '--checks',
+                      'tiny-flip,invert-scores,half-data')
     assert [check['check'] for check in report['checks']] == ['tiny-flip', 'invert-scores', 'half-data']
     evaluated = run_json(package, 'evaluate', run)
     assert evaluated['evaluations'][-1]['kept'] == 24
@@ -105,8 +106,8 @@ def test_an_algorithm_of_a_plug_in_is_listed_and_can_be_selected_in_the_recipe(p
 
 
 def test_find_gem_names_the_event_that_a_plug_in_declares(package):
-    shown = lth(package, 'find-gem', 'tiny-linear', 'tiny-greys', '--sparsity', '50', '--algorithm', 'tiny-scores', '-b',
-                '10', '--dry-run')
+    shown = lth(package, 'find-gem', 'tiny-linear', 'tiny-greys', '--sparsity', '50', '--algorithm', 'tiny-scores',
+                '-b', '10', '--dry-run')
     assert shown.returncode == 0, shown.stderr
     assert 'Keeps 24 of 48 weights (50%), after 29 saved states.' in shown.stderr
 
