@@ -4,6 +4,6 @@ from typing import TYPE_CHECKING
 from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
-    from lth.benchmark import baseline_loop, mask_selection, timing, whole_search
+    from lth.benchmark import baseline_loop, contenders, mask_selection, timing, trainers, whole_search
 else:
     __getattr__ = submodules(__name__)

@@ -1,68 +1,78 @@
-"""The usual way, against which speed is measured: what a paper's repository does.
+"""The baseline of all speed measurements: an ordinary PyTorch loop, as in the repositories of papers.
 
-A DataLoader over PIL pictures, torchvision's ToTensor and Normalize (with RandomCrop and flip where the recipe has
-them), the default optimizer, the gradient times the mask.
+A DataLoader of PIL images with torchvision's transforms (RandomCrop and RandomHorizontalFlip if the recipe has them,
+ToTensor, Normalize), the default optimizer, and gradients multiplied by the mask.
 """
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
 
 from lth.recipes.schema import Adam, AdamW
 from lth.training.task import Task
 
 
 class TransformedImages(Dataset[tuple[Any, int]]):
-    """The training pictures as torchvision's data sets give them: a PIL picture, transformed, and its class."""
+    """The training set as a data set of torchvision: transformed PIL images and their labels."""
 
     def __init__(self, task: Task) -> None:
-        from torchvision import transforms  # pylint: disable=import-outside-toplevel # 2 s that only the bench needs
-        numbers, images = task.splits[0][0], task.data.train.images
+        indices, images = task.splits[0][0], task.data.train.images
         assert isinstance(images, Tensor)
-        self._images = images[numbers].permute(0, 2, 3, 1).squeeze(-1).numpy()
-        self._labels = task.data.train.labels[numbers].tolist()
-        settings = task.data_settings
-        shown = task.network.shape[1:]
-        cropped = settings.crop > 0 or task.data.shape[1:] != shown
-        steps: list[Any] = [transforms.RandomCrop(shown, settings.crop)] if cropped else []
-        if settings.resized_crop:
-            steps = [transforms.RandomResizedCrop(shown, (settings.resized_crop, 1))]
-        steps += [transforms.RandomHorizontalFlip()] if settings.flip else []
-        steps += [transforms.ToTensor(), transforms.Normalize(task.data.mean, task.data.std)]
-        self._transform: Callable[[Any], Tensor] = transforms.Compose(steps)
+        self._images = images[indices].permute(0, 2, 3, 1).squeeze(-1).numpy()
+        self._labels = task.data.train.labels[indices].tolist()
+        self._transform = _transform(task)
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        from PIL import Image  # pylint: disable=import-outside-toplevel # as above
         return self._transform(Image.fromarray(self._images[index])), self._labels[index]
 
 
 def baseline_loop(task: Task) -> Iterator[None]:
-    """Trains the dense network one step each time it is asked."""
+    """Train the dense network without end, one step for each item of this iterator."""
 
-    module = copy.deepcopy(task.network.module).train().to(task.engine.device)
+    device = task.engine.device
+    module = copy.deepcopy(task.network.module).train().to(device)
     module.load_state_dict(task.network.layout.unpack(task.network.initial_weights(task.seeds[0])), strict=False)
     masks = {name: torch.ones_like(parameter) for name, parameter in module.named_parameters()}
-    settings = task.training.optimizer
-    if isinstance(settings, (Adam, AdamW)):
-        kind = torch.optim.Adam if isinstance(settings, Adam) else torch.optim.AdamW
-        optimizer: torch.optim.Optimizer = kind(module.parameters(), settings.learning_rate)
-    else:
-        optimizer = torch.optim.SGD(
-            module.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)
+    optimizer = _optimizer(module, task)
     loader = DataLoader(TransformedImages(task), task.training.batch_size, shuffle=True, drop_last=True)
     while True:
         for images, labels in loader:
             optimizer.zero_grad()
-            F.cross_entropy(module(images.to(task.engine.device)), labels.to(task.engine.device)).backward()
+            F.cross_entropy(module(images.to(device)), labels.to(device)).backward()
             for name, parameter in module.named_parameters():
                 assert parameter.grad is not None
                 parameter.grad *= masks[name]
             optimizer.step()
             yield
+
+
+def _transform(task: Task) -> Any:
+    settings, size = task.data_settings, task.network.shape[1:]
+    steps: list[Any] = []
+    if settings.resized_crop:
+        steps.append(transforms.RandomResizedCrop(size, (settings.resized_crop, 1)))
+    elif settings.crop > 0 or task.data.shape[1:] != size:
+        steps.append(transforms.RandomCrop(size, settings.crop))
+    if settings.flip:
+        steps.append(transforms.RandomHorizontalFlip())
+    steps += [transforms.ToTensor(), transforms.Normalize(task.data.mean, task.data.std)]
+    return transforms.Compose(steps)
+
+
+def _optimizer(module: nn.Module, task: Task) -> torch.optim.Optimizer:
+    settings = task.training.optimizer
+    if isinstance(settings, Adam):
+        return torch.optim.Adam(module.parameters(), settings.learning_rate)
+    if isinstance(settings, AdamW):
+        return torch.optim.AdamW(module.parameters(), settings.learning_rate)
+    return torch.optim.SGD(
+        module.parameters(), settings.learning_rate, settings.momentum, weight_decay=settings.weight_decay)

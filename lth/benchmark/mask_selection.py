@@ -1,4 +1,4 @@
-"""How long the choice of a mask takes, and how much memory it wants beside the scores and the mask before."""
+"""Time and memory of the selection of a mask from scores."""
 import statistics
 import time
 from typing import NamedTuple
@@ -12,7 +12,9 @@ from lth.system.memory import measure_peak
 
 
 class SelectionTime(NamedTuple):
-    """Keeping 80% of so many weights: median seconds, MiB at the peak beyond what was there before."""
+    """Selection of 80% of the weights: median time in seconds, and additional memory at the peak in MiB, None if it is
+    unknown. `scores` says whether the scores are distinct or all equal.
+    """
 
     scores: str
     weights: int
@@ -21,20 +23,20 @@ class SelectionTime(NamedTuple):
 
 
 def time_selection(plan: Plan, *, turns: int) -> list[SelectionTime]:
-    """Masks over all prunable weights of the network on one thread: scores all distinct, and all equal."""
+    """Time the selection over all prunable weights of the network on one thread, for distinct and for equal scores."""
 
     torch.set_num_threads(1)
     weights = plan.network.layout.prunable_count
-    alive = torch.ones(1, weights, dtype=torch.bool)
+    mask = torch.ones(1, weights, dtype=torch.bool)
     scores = torch.rand(1, weights, generator=rng.generator(0, 'bench'))
-    return [_choice('distinct', scores, alive, turns), _choice('all equal', scores.zero_(), alive, turns)]
+    return [_time('distinct', scores, mask, turns), _time('all equal', scores.zero_(), mask, turns)]
 
 
-def _choice(name: str, scores: torch.Tensor, alive: torch.Tensor, turns: int) -> SelectionTime:
+def _time(name: str, scores: torch.Tensor, mask: torch.Tensor, turns: int) -> SelectionTime:
     times = []
-    with measure_peak() as extra:
+    with measure_peak() as extra_memory:
         for _ in range(turns):
-            began = time.perf_counter()
-            masks.keep_best(scores, alive, round(0.8 * alive.shape[1]), seeds=[0])
-            times.append(time.perf_counter() - began)
-        return SelectionTime(name, alive.shape[1], statistics.median(times), extra())
+            start = time.perf_counter()
+            masks.keep_best(scores, mask, round(0.8 * mask.shape[1]), seeds=[0])
+            times.append(time.perf_counter() - start)
+        return SelectionTime(name, mask.shape[1], statistics.median(times), extra_memory())

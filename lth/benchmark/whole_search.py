@@ -1,4 +1,4 @@
-"""A whole search for tickets against the usual way: estimated from steps at some of its densities, or really timed."""
+"""Time of a whole search for tickets, compared with the baseline: estimated from steps at some densities, or run."""
 import math
 import tempfile
 import time
@@ -7,48 +7,55 @@ from pathlib import Path
 
 import numpy as np
 
-from lth.benchmark.timing import Contender, Row, time_contenders
+from lth.benchmark.contenders import BASELINE, Contender
+from lth.benchmark.timing import Row, time_contenders
 from lth.experiments import runner
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import Reporter
 from lth.training.engines import select
 
-# At most so many densities are timed, from the first round to the last.
+# At most this many densities are timed, from the first round to the last.
 _DENSITIES = 8
 
 
 @dataclass(frozen=True)
 class Study:
-    """Steps of the whole search of one seed; seconds of the usual way's step times these steps, of ours, estimated
-    without measurements, and really, with all that a run does, if it was run.
+    """Time of a whole search with one seed, in seconds.
+
+    rows: the timed steps, the baseline first.
+    rounds, steps: number of rounds, and of steps in all rounds.
+    baseline_seconds: time of a step of the baseline times the number of steps.
+    estimated_seconds: time of the steps of lth, without measurements of accuracy.
+    real_seconds: time of the search with measurements and files, None if it was not run.
     """
 
     rows: list[Row]
     rounds: int
     steps: int
-    usual_seconds: float
+    baseline_seconds: float
     estimated_seconds: float
     real_seconds: float | None = None
 
 
 def estimate_search(plan: Plan, datasets: Path, device: str, *, threads: int, turns: int) -> Study:
-    """The study from steps that are timed in turn with the usual way's; between densities the time is interpolated."""
+    """Estimate the search from the time of steps at some of its densities; it is interpolated between them."""
 
-    place = str(select.resolve_device(device))
-    shares = [plan.network.layout.density(count) for count in plan.kept]
-    chosen = sorted({*shares[::math.ceil(len(shares) / (_DENSITIES - 1))], shares[-1]})
-    entrants = [Contender('usual', place), *(Contender('auto', place, density=share) for share in chosen)]
-    rows = time_contenders(plan, datasets, entrants, threads=threads, turns=turns)
-    steps = np.interp(shares, chosen, [row.ms_per_step for row in rows[1:]])
-    return Study(rows, len(shares), plan.total_steps, rows[0].ms_per_step * plan.total_steps / 1000,
-                 float(steps.sum()) * plan.steps / 1000)
+    resolved = str(select.resolve_device(device))
+    densities = [plan.network.layout.density(count) for count in plan.kept]
+    timed = sorted({*densities[::math.ceil(len(densities) / (_DENSITIES - 1))], densities[-1]})
+    contenders = [Contender(BASELINE, resolved), *(Contender('auto', resolved, density=density) for density in timed)]
+    rows = time_contenders(plan, datasets, contenders, threads=threads, turns=turns)
+    milliseconds = np.interp(densities, timed, [row.ms_per_step for row in rows[1:]])
+    return Study(rows, len(densities), plan.total_steps, rows[0].ms_per_step * plan.total_steps / 1000,
+                 float(milliseconds.sum()) * plan.steps / 1000)
 
 
 def time_search(plan: Plan, datasets: Path, device: str, *, threads: int, reporter: Reporter) -> float:
-    """Seconds that the whole search of one seed takes, from reading the pictures to the last file; nothing is kept."""
+    """Run the search with one seed in a temporary folder. Return the seconds from reading the images to the last file.
+    """
 
     with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        place = runner.RunTarget(Path(folder) / 'run', datasets, device, threads)
-        runner.run_plan(plan, place, [0], reporter)
-        return time.perf_counter() - began
+        start = time.perf_counter()
+        target = runner.RunTarget(Path(folder) / 'run', datasets, device, threads)
+        runner.run_plan(plan, target, [0], reporter)
+        return time.perf_counter() - start

@@ -86,10 +86,10 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         else:
             _print_study(study_result, f'{_pair(plan)}, median of {turns} turns')
     else:
-        entrants = benchmark.timing.contenders(
+        contenders = benchmark.contenders.contenders(
             device, plan, trained='weights' if algorithm == 'magnitude' else algorithm,
             densities=parse_densities(densities) if densities else [], seeds=seeds)
-        rows = benchmark.timing.time_contenders(plan, datasets, entrants, threads=threads, turns=turns)
+        rows = benchmark.timing.time_contenders(plan, datasets, contenders, threads=threads, turns=turns)
         if as_json:
             print_json({'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name,
                         'batch_size': plan.recipe.training.batch_size, 'turns': turns, 'rows': rows})
@@ -129,11 +129,11 @@ def _print_study(study: 'Study', caption: str) -> None:
     """Print the times of steps, then the times of the whole search."""
 
     _print_rows(study.rows, caption)
-    print_text(f'{study.rounds} rounds, {study.steps:,} steps. Baseline: {duration(study.usual_seconds)}, estimated '
+    print_text(f'{study.rounds} rounds, {study.steps:,} steps. Baseline: {duration(study.baseline_seconds)}, estimated '
                f'from its step. lth: {duration(study.estimated_seconds)}, estimated without measurements of accuracy.')
     if study.real_seconds:
         print_text(f'The whole search with measurements and files took {duration(study.real_seconds)}, '
-                   f'{study.usual_seconds / study.real_seconds:.1f} times as fast as the baseline.')
+                   f'{study.baseline_seconds / study.real_seconds:.1f} times as fast as the baseline.')
 
 
 def _print_rows(rows: Sequence['Row'], caption: str) -> None:

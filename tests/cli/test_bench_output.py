@@ -6,7 +6,7 @@ from lth.benchmark.mask_selection import SelectionTime
 from lth.benchmark.timing import Row
 from lth.benchmark.whole_search import Study
 
-BASELINE = Row('usual', 1., 1, 1, 1, 3.7, 0.02, 1., None, None, 310.4)
+BASELINE = Row('baseline', 1., 1, 1, 1, 3.7, 0.02, 1., None, None, 310.4)
 EAGER = Row('eager', 1., 1, 1, 1, 1.25, 0.1, 2.96, None, None, 401.)
 SPARSE = Row('sparse', 0.055, 1, 1, 1, 0.12, 0.1, 30.8, 10.4, None, 1402.)
 
@@ -44,7 +44,7 @@ def test_bench_prints_a_row_per_engine_with_its_time_and_speed_up(lth, timed):
     assert result.out.splitlines()[0] == 'lenet-300-100 on digits, batch size 60, 1 thread, median of 3 turns'
     assert table(result.out) == [
         ['engine', 'density', 'R', 'ms per step', 'spread', 'speed-up', 'peak MiB'],
-        ['usual', '100%', '1', '3.700', '± 2%', '1.00×', '310'],
+        ['baseline', '100%', '1', '3.700', '± 2%', '1.00×', '310'],
         ['eager', '100%', '1', '1.250', '± 10%', '2.96×', '401']]
     assert 'speed-up: times as fast as the baseline' in result.out
 

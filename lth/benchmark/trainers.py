@@ -1,0 +1,144 @@
+"""Trainers: functions that train a number of steps and return when these are done, one for each contender."""
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lth import rng
+from lth.algorithms.trained_masks.parametrizations import Rounded, Top
+from lth.algorithms.trained_masks.regularizers import Penalty
+from lth.benchmark.baseline_loop import baseline_loop
+from lth.benchmark.contenders import BASELINE, Contender, Trained
+from lth.datasets import Dataset
+from lth.experiments.plan import Plan, make_plan
+from lth.pruning import masks
+from lth.pruning.tickets import Ticket, dense_ticket, trainable_mask
+from lth.recipes.durations import Duration
+from lth.system.files import Raw
+from lth.training.engines import select
+from lth.training.task import Engine, Parametrization, Segment, State, Task
+
+# A training has this many iterations and then starts again.
+MAX_STEPS = 100_000
+
+Trainer = Callable[[int], None]
+
+
+def make_trainer(contender: Contender, recipe: Raw, datasets: Path, *, threads: int) -> Trainer:
+    """The trainer of a contender, in a process that is configured for it."""
+
+    plan, device = make_plan(recipe, 'bench'), torch.device(contender.device)
+    if contender.engine == BASELINE:
+        torch.set_num_threads(threads)  # everything else as PyTorch has it by default
+    else:
+        select.configure_process(threads=threads, device=device)
+    trainer = _trainer(contender, plan, plan.read(datasets))
+
+    def train_and_wait(steps: int) -> None:
+        trainer(steps)
+        if device.type == 'cuda':
+            torch.cuda.synchronize()
+    return train_and_wait
+
+
+def random_ticket(task: Task, density: float) -> Ticket:
+    """A random ticket that keeps this share of each layer, and at least one weight."""
+
+    ticket = dense_ticket(task)
+    if density == 1:
+        return ticket
+    weights, mask, random = ticket.weights.clone(), ticket.mask.clone(), rng.generator(0, 'bench')
+    for slot in task.network.layout.prunable_slots:
+        scores = torch.rand(len(mask), slot.size, generator=random).to(mask.device)
+        part = mask[:, slot.start:slot.stop]
+        part.copy_(masks.keep_best(scores, part, max(1, round(density * slot.size)), seeds=task.seeds))
+    weights[:, :mask.shape[1]] *= mask
+    return replace(ticket, mask=mask, weights=weights)
+
+
+class EngineTrainer:
+    """Trains by an engine's `run`, with one stop for each call."""
+
+    def __init__(self, task: Task, contender: Contender) -> None:
+        ticket = random_ticket(task, contender.density)
+        self._task = task
+        self._state, self._trainable = State(ticket.weights, ticket.buffers), trainable_mask(
+            task.network.layout, ticket.mask)
+        self._parametrization = _parametrization(task, ticket.weights, contender.trained)
+        if self._parametrization:
+            scores = torch.rand_like(ticket.weights[:, :task.network.layout.prunable_count])
+            self._state, self._trainable = State(scores, ticket.buffers), ticket.mask
+        self._segments = self._start()
+
+    def __call__(self, steps: int) -> None:
+        if self._stop + steps > self._task.steps:
+            self._segments = self._start()
+        self._stop += steps
+        next(self._segments)
+
+    def _start(self) -> Iterator[Segment]:
+        self._stop = 0
+        return self._task.engine.run(self._task, self._state, trainable=self._trainable, stops=self._stops(),
+                                     parametrization=self._parametrization)
+
+    def _stops(self) -> Iterator[int]:
+        while self._stop <= self._task.steps:
+            yield self._stop
+
+
+def _trainer(contender: Contender, plan: Plan, data: Dataset) -> Trainer:
+    engine = _engine(contender.engine, torch.device(contender.device), plan)
+    training = plan.recipe.training.model_copy(update={'length': Duration(MAX_STEPS, 'iterations')})
+    size = contender.replicates
+    task = replace(plan.task(data.to(engine.device), range(size), engine), training=training)
+    if contender.engine == BASELINE:
+        return _iterator_trainer(baseline_loop(replace(task, data=data)))
+    groups = contender.seeds if contender.workers == 'threads' else 1
+    return _threaded_trainer([
+        EngineTrainer(replace(task, seeds=tuple(range(first, first + size))), contender)
+        for first in range(0, size * groups, size)])
+
+
+def _engine(name: str, device: torch.device, plan: Plan) -> Engine:
+    """The engine of a contender. The baseline uses only the device of the eager engine."""
+
+    if name == 'auto':
+        return select.select_engine(str(device), capturable=plan.capturable, obstacle=plan.obstacle)
+    if name == 'sparse':
+        return select.SparseCpu(device, always=True)
+    return select.CudaGraph(device) if name == 'cuda-graph' else select.Eager(device)
+
+
+def _parametrization(task: Task, weights: Tensor, trained: Trained) -> Parametrization | None:
+    """How weights depend on scores: rounding as in Gem-Miner, or the largest tenth of each layer as in edge-popup."""
+
+    if trained == 'weights':
+        return None
+    if trained == 'gem-miner':
+        return Rounded(weights, Penalty(1e-4))
+    slots = task.network.layout.prunable_slots
+    return Top(weights, Penalty(0.), [(slot.start, slot.stop) for slot in slots],
+               [max(1, slot.size // 10) for slot in slots])
+
+
+def _iterator_trainer(steps: Iterator[None]) -> Trainer:
+    def train(count: int) -> None:
+        for _ in range(count):
+            next(steps)
+    return train
+
+
+def _threaded_trainer(trainers: Sequence[Trainer]) -> Trainer:
+    """One trainer as it is; several run at the same time, each in a thread."""
+
+    if len(trainers) == 1:
+        return trainers[0]
+    pool = ThreadPoolExecutor(len(trainers))
+
+    def train(steps: int) -> None:
+        for future in [pool.submit(trainer, steps) for trainer in trainers]:
+            future.result()
+    return train
