@@ -1,8 +1,8 @@
-"""Sanity checks of what a run found: each a change, finetuned exactly like the original, on the same seeds and order.
+"""Sanity checks of tickets and gems: each changes one thing and is finetuned exactly like the original.
 
-Controls change the ticket itself (`controls.py`); searches repeat the whole search under a condition in which it must
-not find anything as good, and finetune what that finds. Each check is a run of its own in one folder, so all of them
-resume, and `lth evaluate` reads them. A new search is a line in `SEARCHES` and a branch in `_searched`.
+Controls change the ticket itself (lth/pruning/controls.py). Searches repeat the search under a condition that should
+find nothing as good, and finetune what it finds. All checks have the seeds and data order of the original. Each is a
+run of its own, so it can be resumed and evaluated. To add a search, add it to `SEARCHES` and to `_search_recipe`.
 """
 import os
 import re
@@ -21,15 +21,15 @@ from lth.recipes.schema import merge
 from lth.system.files import Raw
 
 SEARCHES = {
-    'invert-scores': 'A whole new search that keeps the smallest scores where it kept the largest.',
-    'random-labels': 'A whole new search on pictures with random labels (Su et al. 2020).',
-    'half-data': 'A whole new search on half of the training pictures, as long as before (Su et al. 2020).'}
+    'invert-scores': 'A new search that keeps the smallest scores instead of the largest.',
+    'random-labels': 'A new search on images with random labels (Su et al. 2020).',
+    'half-data': 'A new search on half of the training images, for as many iterations (Su et al. 2020).'}
 _DEFAULT_SEEDS = 3
 _EPOCHS = re.compile(r'(\d+) epochs?')
 
 
 class CheckRun(NamedTuple):
-    """One run that a check needs, in order; `what` is the check itself, or its search before it."""
+    """A run that a check needs. `what` is the name of the check, or the name with ': searching' for its search."""
 
     check: str
     what: str
@@ -38,28 +38,9 @@ class CheckRun(NamedTuple):
 
 
 def available_checks() -> dict[str, str]:
-    """Every check with what it does."""
+    """Every check with its description."""
 
     return available_controls() | SEARCHES
-
-
-def select_checks(names: Sequence[str] | None, source: SourceRound) -> tuple[list[str], list[str]]:
-    """The checks to do and why others are left out: those that were named, else all that apply to the run. An LthError
-    for a name that is none, or a check that cannot be done.
-    """
-
-    done, left_out = [], []
-    for name in available_checks() if names is None else names:
-        if name not in available_checks():
-            raise LthError(f'--checks: unknown check {name!r}{suggestion(name, available_checks())}')
-        reason = _impossible(name, source)
-        if reason is None:
-            done.append(name)
-        elif names is None:
-            left_out.append(f'{name} is left out: {reason}')
-        else:
-            raise LthError(f'--checks {name}: {reason}.')
-    return done, left_out
 
 
 def open_checked(path: RunPath, *, seeds: Sequence[int] | None = None, number: int | None = None) -> SourceRound:
@@ -68,21 +49,36 @@ def open_checked(path: RunPath, *, seeds: Sequence[int] | None = None, number: i
     """
 
     source = open_source(path, seeds=seeds, number=number, most_seeds=_DEFAULT_SEEDS)
-    _refuse_unfit(source)
+    folder, settings = source.run.folder, source.plan.recipe.dump()['algorithm']
+    if source.plan.recipe.algorithm.needs_source:
+        searched = os.path.normpath(folder / settings['source'])
+        raise LthError(f'{folder} trains tickets that another run found. Check that run, {searched}: its tickets are '
+                       'finetuned again together with the controls.')
+    if source.kept == source.plan.network.layout.prunable_count:
+        last = len(source.plan.kept) - 1
+        later = f'Choose a later round, such as --round {last}.'
+        remedy = later if last > source.number else 'Search for a sparser one.'
+        raise LthError(f'Round {source.number} of {folder} is the dense network, which has no mask to check. {remedy}')
     return source
 
 
-def _refuse_unfit(source: SourceRound) -> None:
-    folder, settings = source.run.folder, source.plan.recipe.dump()['algorithm']
-    if source.plan.recipe.algorithm.needs_source:
-        found = os.path.normpath(folder / settings['source'])
-        raise LthError(f'{folder} is a run that trains what another found: check that one, {found}, and it is '
-                       'finetuned anew beside its controls.')
-    if source.kept == source.plan.network.layout.prunable_count:
-        last = len(source.plan.kept) - 1
-        raise LthError(f'Round {source.number} of {folder} is the dense network: there is no mask to be checked. '
-                       + (f'Choose a later round, such as --round {last}.' if last > source.number else
-                          'Search for a sparser one first.'))
+def select_checks(names: Sequence[str] | None, source: SourceRound) -> tuple[list[str], list[str]]:
+    """The checks to do, by default all that are possible for the round, and notes on those that are not. LthError for
+    a given name that is unknown or not possible.
+    """
+
+    selected, notes = [], []
+    for name in available_checks() if names is None else names:
+        if name not in available_checks():
+            raise LthError(f'--checks: unknown check {name!r}{suggestion(name, available_checks())}')
+        obstacle = _obstacle(name, source)
+        if obstacle and names is not None:
+            raise LthError(f'--checks {name}: {obstacle}.')
+        if obstacle:
+            notes.append(f'{name} is left out: {obstacle}')
+        else:
+            selected.append(name)
+    return selected, notes
 
 
 def check_runs(
@@ -92,41 +88,34 @@ def check_runs(
 
     lengths = finetune_length(source, changes.epochs)
     for name in (*STANDARDS, *names):
-        searched = None
+        control, searched = name, None
         if name in SEARCHES:
-            searched = folder / f'{name}-search'
-            yield CheckRun(name, f'{name}: searching', make_plan(_searched(name, source), name), searched)
-        raw = derived_runs.derived_recipe(source, folder / name, control=name if name not in SEARCHES else 'original',
-                                searched=searched)
+            control, searched = 'original', folder / f'{name}-search'
+            yield CheckRun(name, f'{name}: searching', make_plan(_search_recipe(name, source), name), searched)
+        raw = derived_runs.derived_recipe(source, folder / name, control=control, searched=searched)
         yield CheckRun(name, name, derived_runs.derived_plan(source, changes.apply(raw, lengths), name), folder / name)
 
 
-def _impossible(name: str, source: SourceRound) -> str | None:
-    """Why a check cannot be done with a run, None if it can."""
+def _obstacle(name: str, source: SourceRound) -> str | None:
+    """Why a check is not possible for the round, None if it is."""
 
-    settings = source.plan.recipe.algorithm
+    settings, network = source.plan.recipe.algorithm, source.plan.network
     if name in ('random-labels', 'half-data') and not settings.uses_data:
         return f'{settings.name} does not use the data'
-    if name not in SEARCHES and (why := control_obstacle(name, settings, source.plan.network)):
-        return why
-    return _unworkable(name, source)
-
-
-def _unworkable(name: str, source: SourceRound) -> str | None:
-    """Why the counts alone forbid a check."""
-
+    if name not in SEARCHES and (obstacle := control_obstacle(name, settings, network)):
+        return obstacle
     try:
-        if name not in SEARCHES and (layer_counts := CONTROLS.find(name).layer_counts):
-            layer_counts(source.plan.network.layout.prunable_slots, source.kept)
         if name in SEARCHES:
-            make_plan(_searched(name, source), name)
+            make_plan(_search_recipe(name, source), name)
+        elif layer_counts := CONTROLS.find(name).layer_counts:
+            layer_counts(network.layout.prunable_slots, source.kept)
     except LthError as error:
         return str(error).rstrip('.')
     return None
 
 
-def _searched(name: str, source: SourceRound) -> Raw:
-    """The recipe of the search under the condition of a check."""
+def _search_recipe(name: str, source: SourceRound) -> Raw:
+    """The recipe of the search under the condition of a check. LthError if the search has no such condition."""
 
     raw = source.plan.recipe.dump()
     raw['source'] = f'{source.run.folder}, {name}'
@@ -140,13 +129,19 @@ def _searched(name: str, source: SourceRound) -> Raw:
 
 
 def _in_iterations(raw: Raw, steps_per_epoch: int) -> Raw:
-    """A search whose lengths do not change with the number of pictures."""
+    """The recipe with the search's lengths in iterations, which do not depend on the number of images."""
 
-    def changed(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: part if key == 'finetune' else changed(part) for key, part in value.items()}
-        if isinstance(value, list):
-            return [changed(part) for part in value]
-        match = _EPOCHS.fullmatch(value) if isinstance(value, str) else None
-        return f'{int(match[1]) * steps_per_epoch} iterations' if match else value
-    return raw | {section: changed(raw[section]) for section in ('training', 'algorithm')}
+    return raw | {section: _lengths_in_iterations(raw[section], steps_per_epoch)
+                  for section in ('training', 'algorithm')}
+
+
+def _lengths_in_iterations(value: Any, steps_per_epoch: int) -> Any:
+    """A setting, or settings within settings, with epochs replaced; `finetune` trains on all images and is kept."""
+
+    if isinstance(value, dict):
+        return {key: part if key == 'finetune' else _lengths_in_iterations(part, steps_per_epoch)
+                for key, part in value.items()}
+    if isinstance(value, list):
+        return [_lengths_in_iterations(part, steps_per_epoch) for part in value]
+    match = _EPOCHS.fullmatch(value) if isinstance(value, str) else None
+    return f'{int(match[1]) * steps_per_epoch} iterations' if match else value

@@ -1,4 +1,7 @@
-"""What came of sanity checks: accuracies, paired differences with their intervals, and a verdict in words for each."""
+"""The report of sanity checks: accuracies, differences paired by seed with intervals, and a verdict in words for each.
+
+To describe a new check in words, add it to `_WORDS`.
+"""
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -12,18 +15,18 @@ from lth.pruning.controls import TicketDifference, compare_tickets
 from lth.pruning.tickets import initial_ticket
 from lth.runs.folder import Run
 
-# What is beaten, and whether it is one thing or several.
+# What the ticket is compared with, and whether that is singular (does) or plural (do).
 _WORDS = {
-    'reinit': ('re-initialised weights', 'do'), 'shuffle-mask': ('its shuffled mask', 'does'),
+    'reinit': ('re-initialized weights', 'do'), 'shuffle-mask': ('its shuffled mask', 'does'),
     'permute-mask': ('its mask permuted over the network', 'does'), 'shuffle-weights': ('its shuffled weights', 'do'),
     'smart-ratio': ('a random mask by smart ratio', 'does'), 'erk': ('a random mask by ERK', 'does'),
-    'invert-scores': ('what the inverted search finds', 'does'),
-    'random-labels': ('what is found on random labels', 'does'),
-    'half-data': ('what is found on half the data', 'does')}
+    'invert-scores': ('the subnetwork of the inverted search', 'does'),
+    'random-labels': ('the subnetwork found on random labels', 'does'),
+    'half-data': ('the subnetwork found on half of the data', 'does')}
 
 
 class CheckOutcome(NamedTuple):
-    """A check: test accuracy over seeds, how much better the original is, and what really was changed, seed by seed."""
+    """A check: its test accuracies over seeds, the original minus the check, and what was changed for each seed."""
 
     check: str
     accuracies: list[float]
@@ -34,7 +37,7 @@ class CheckOutcome(NamedTuple):
 
 
 class SanityReport(NamedTuple):
-    """All checks of a run, the original and the dense network beside them."""
+    """All checks of a round, with the original and the dense network trained in the same way."""
 
     original: Interval
     accuracies: list[float]
@@ -42,79 +45,84 @@ class SanityReport(NamedTuple):
     checks: list[CheckOutcome]
 
 
-def make_report(source: SourceRound, names: Sequence[str], opened: Callable[[str], Run]) -> SanityReport:
-    """What came of the checks, all read from the files of their runs."""
+def make_report(source: SourceRound, names: Sequence[str], run_of: Callable[[str], Run]) -> SanityReport:
+    """The report on these checks, from the files of their runs; `run_of` returns the run of a check by its name."""
 
-    accuracies = [_accuracy(opened('original'), seed) for seed in source.seeds]
-    outcomes = {name: _outcome(source, name, accuracies, opened) for name in ('dense', *names)}
-    return SanityReport(confidence_interval(accuracies), accuracies, outcomes.pop('dense'), list(outcomes.values()))
+    accuracies = [_accuracy(run_of('original'), seed) for seed in source.seeds]
+    dense, *checks = (_outcome(source, name, accuracies, run_of) for name in ('dense', *names))
+    return SanityReport(confidence_interval(accuracies), accuracies, dense, checks)
 
 
-def verdict_sentence(outcome: CheckOutcome, thing: str) -> str:
-    """The verdict in words."""
+def verdict_sentence(outcome: CheckOutcome, subject: str) -> str:
+    """The verdict in words; `subject` is 'ticket' or 'gem'."""
 
     words, verb = _WORDS.get(outcome.check, (outcome.check, 'does'))
     mean, margin, count = outcome.comparison.difference
     if margin is None:
-        return (f'undecided: the {thing} is {_points(abs(mean))} points {"better" if mean >= 0 else "worse"} than '
-                f'{words}, n = 1: with one seed no interval can be given')
-    amount = f'{_points(mean)} ± {100 * margin:.1f}'
-    if outcome.verdict == 'fails' and mean + margin < 0:
-        return f'fails: {words} {verb} better, {amount} points, n = {count}'
-    return {
-        'survives': f'survives: the {thing} beats {words} by {amount} points, n = {count}',
-        'fails': f'fails: {words} {verb} as well, {amount} points, n = {count}',
-        'undecided': f'undecided: against {words} {amount} points, n = {count}: more seeds would tell',
-    }[outcome.verdict]
+        comparative = 'better' if mean >= 0 else 'worse'
+        return (f'undecided: the {subject} is {_points(abs(mean))} points {comparative} than {words}, n = 1: a single '
+                'seed has no confidence interval')
+    amount = f'{_points(mean)} ± {_points(margin)} points, n = {count}'
+    if outcome.verdict == 'survives':
+        return f'survives: the {subject} is better than {words} by {amount}'
+    if outcome.verdict == 'undecided':
+        return f'undecided: the {subject} against {words}: {amount}; more seeds are needed'
+    equality = 'better' if mean + margin < 0 else 'as well'
+    return f'fails: {words} {verb} {equality}, {amount}'
 
 
-def dense_sentence(found: SanityReport, thing: str) -> str:
-    """How the dense network compares, trained in the same way."""
+def dense_sentence(report: SanityReport, subject: str) -> str:
+    """How the ticket or gem compares with the dense network."""
 
-    mean, margin, count = found.dense.comparison.difference
-    spread = '' if margin is None else f' ± {100 * margin:.1f}'
-    return (f'dense: {100 * found.dense.accuracy.mean:.2f}% trained in the same way; the {thing} is '
-            f'{100 * abs(mean):.1f}{spread} points {"above" if mean > 0 else "below"} it, n = {count}')
+    mean, margin, count = report.dense.comparison.difference
+    interval = '' if margin is None else f' ± {_points(margin)}'
+    position = 'above' if mean > 0 else 'below'
+    return (f'dense: {100 * report.dense.accuracy.mean:.2f}% trained in the same way; the {subject} is '
+            f'{_points(abs(mean))}{interval} points {position} it, n = {count}')
 
 
-def as_dict(found: SanityReport, source: SourceRound, thing: str) -> dict[str, Any]:
-    """The report in plain types; accuracies are shares, differences original minus control."""
+def as_dict(report: SanityReport, source: SourceRound, subject: str) -> dict[str, Any]:
+    """The report in plain types; accuracies are shares, differences are the original minus the check."""
 
+    checks = [_outcome_dict(outcome, verdict_sentence(outcome, subject)) for outcome in report.checks]
     return {'run': str(source.run.folder), 'round': source.number, 'kept': source.kept, 'seeds': list(source.seeds),
-            'original': {**found.original._asdict(), 'accuracies': found.accuracies},
-            'dense': _outcome_object(found.dense) | {'sentence': dense_sentence(found, thing)},
-            'checks': [_outcome_object(one) | {'sentence': verdict_sentence(one, thing)} for one in found.checks]}
+            'original': {**report.original._asdict(), 'accuracies': report.accuracies},
+            'dense': _outcome_dict(report.dense, dense_sentence(report, subject)), 'checks': checks}
 
 
-def _outcome_object(one: CheckOutcome) -> dict[str, Any]:
-    return {'check': one.check, 'accuracy': one.accuracy._asdict(), 'accuracies': one.accuracies,
-            'difference': one.comparison.difference._asdict(), 'p': one.comparison.p,
-            'verdict': one.verdict, 'changes': [change._asdict() for change in one.changes]}
+def _outcome_dict(outcome: CheckOutcome, sentence: str) -> dict[str, Any]:
+    return {'check': outcome.check, 'accuracy': outcome.accuracy._asdict(), 'accuracies': outcome.accuracies,
+            'difference': outcome.comparison.difference._asdict(), 'p': outcome.comparison.p,
+            'verdict': outcome.verdict, 'changes': [change._asdict() for change in outcome.changes],
+            'sentence': sentence}
 
 
-def _outcome(source: SourceRound, name: str, originals: Sequence[float], opened: Callable[[str], Run]) -> CheckOutcome:
-    run = opened(name)
-    found = [_changed(source, opened('original'), run, seed) for seed in source.seeds]
-    if name in SEARCHES and not all(change.positions for change in found):
-        raise LthError(f'The check {name} proves nothing: its search found the very mask of the original. Leave it out '
+def _outcome(
+        source: SourceRound, name: str, originals: Sequence[float], run_of: Callable[[str], Run]) -> CheckOutcome:
+    """The outcome of one check. LthError if its search found the mask of the original."""
+
+    run = run_of(name)
+    changes = [_difference(source, run_of('original'), run, seed) for seed in source.seeds]
+    if name in SEARCHES and not all(change.positions for change in changes):
+        raise LthError(f'The check {name} proves nothing: its search found the same mask as the original. Leave it out '
                        'with --checks.')
     accuracies = [_accuracy(run, seed) for seed in source.seeds]
     comparison = compare_paired(originals, accuracies)
-    return CheckOutcome(name, accuracies, confidence_interval(accuracies), comparison, verdict(comparison), found)
+    return CheckOutcome(name, accuracies, confidence_interval(accuracies), comparison, verdict(comparison), changes)
 
 
 def _accuracy(run: Run, seed: int) -> float:
     return float(run.header(seed, 0)['test_accuracy'])
 
 
-def _changed(source: SourceRound, original: Run, run: Run, seed: int) -> TicketDifference:
-    """What really differs between the tickets that were trained, from their files."""
+def _difference(source: SourceRound, original: Run, run: Run, seed: int) -> TicketDifference:
+    """What differs between the tickets that were trained, according to their files."""
 
-    first = source.run.load_round(seed, 0).ticket
-    if not first.mask.all():
-        first = initial_ticket(source.plan.network, [seed], torch.device('cpu'))
+    initial = source.run.load_round(seed, 0).ticket
+    if not initial.mask.all():
+        initial = initial_ticket(source.plan.network, [seed], torch.device('cpu'))
     before, after = original.load_round(seed, 0).ticket, run.load_round(seed, 0).ticket
-    return compare_tickets(source.plan.network.layout, first, before, after)[0]
+    return compare_tickets(source.plan.network.layout, initial, before, after)[0]
 
 
 def _points(share: float) -> str:

@@ -56,8 +56,8 @@ def compare_paired(first: Sequence[float], second: Sequence[float]) -> Compariso
 
 
 def verdict(comparison: Comparison) -> Verdict:
-    """`survives` if the ticket is better than its control: the interval is above 0. `fails` if the interval reaches 0 or
-    below and ends below one point. Otherwise, or with one seed, `undecided`.
+    """`survives` if the ticket is better than its control: the interval is above 0. `fails` if the interval reaches 0
+    or below and ends below one point. Otherwise, or with one seed, `undecided`.
     """
 
     mean, margin, _ = comparison.difference

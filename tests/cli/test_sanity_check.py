@@ -39,7 +39,7 @@ def test_all_checks_of_a_gem_run_and_report_what_they_changed(lth):
                            'invert-scores', 'random-labels', 'half-data'}
     assert json.loads(Path('runs/gem-checks/checks.json').read_text()) == report
     for name, one in checks.items():
-        assert one['verdict'] == 'undecided' and 'n = 1: with one seed no interval can be given' in one['sentence']
+        assert one['verdict'] == 'undecided' and 'n = 1: a single seed has no confidence interval' in one['sentence']
         moved = one['changes'][0]['positions']
         assert (moved == 0) == (name in ('reinit', 'shuffle-weights'))
         assert one['changes'][0]['kept'] == report['kept'] == 5_019
@@ -127,14 +127,14 @@ def test_a_dry_run_prints_every_step_and_writes_no_files(lth):
 def test_runs_and_checks_that_do_not_fit_are_errors(lth):
     assert 'is not a run' in refused(lth, 'sanity-check', 'nowhere')
     done(lth, *TICKET)
-    assert 'is the dense network: there is no mask to be checked. Choose a later round, such as --round 2' in refused(
+    assert 'is the dense network, which has no mask to check. Choose a later round, such as --round 2' in refused(
         lth, 'sanity-check', 'ticket/seed-0/round-00')
     assert "unknown check 'shufle-mask', did you mean 'shuffle-mask'" in refused(
         lth, 'sanity-check', 'ticket', '--checks', 'shufle-mask')
     assert '--seeds: runs/ticket has no seed 1; its seeds are [0]' in refused(
         lth, 'sanity-check', 'ticket', '--seeds', '0-1')
     done(lth, 'finetune', 'ticket', '-e', '1')
-    assert 'trains what another found: check that one' in refused(lth, 'sanity-check', 'ticket-finetuned')
+    assert 'trains tickets that another run found. Check that run' in refused(lth, 'sanity-check', 'ticket-finetuned')
     done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'random', '--run', 'random')
     assert '--checks random-labels: random does not use the data' in refused(
         lth, 'sanity-check', 'random', '--checks', 'random-labels')
