@@ -31,7 +31,13 @@ def forward(convolutions: Convolutions, workspace: Workspace, weights: Any) -> N
                         workspace.values, position, layer.input_line, weights, convolutions.offsets,
                         convolutions.incoming[channel], convolutions.incoming[channel + 1],
                         splat(weights[bias] if bias >= 0 else 0.))
-                    write_output(layer, workspace, channel - layer.first, y, x, four)
+                    if layer.pooled:
+                        write_pooled(layer, workspace, channel - layer.first, y // 2, x // 2, four)
+                        continue
+                    write_output(layer, workspace, channel - layer.first, y, x, four[0])
+                    write_output(layer, workspace, channel - layer.first, y, x + 1, four[1])
+                    write_output(layer, workspace, channel - layer.first, y + 1, x, four[2])
+                    write_output(layer, workspace, channel - layer.first, y + 1, x + 1, four[3])
 
 
 @compiled
@@ -72,21 +78,7 @@ def weighted_sums(  # pylint: disable=too-many-arguments,too-many-positional-arg
 
 
 @compiled
-def write_output(  # pylint: disable=too-many-positional-arguments # four positions of one channel
-        layer: Any, workspace: Workspace, channel: int, y: int, x: int, four: Any) -> None:
-    """Write a channel's outputs for 2 × 2 sums from position (y, x) on: the maximum if the layer pools, else all."""
-
-    if layer.pooled:
-        write_pooled(layer, workspace, channel, y // 2, x // 2, four)
-        return
-    write_position(layer, workspace, channel, y, x, four[0])
-    write_position(layer, workspace, channel, y, x + 1, four[1])
-    write_position(layer, workspace, channel, y + 1, x, four[2])
-    write_position(layer, workspace, channel, y + 1, x + 1, four[3])
-
-
-@compiled
-def write_position(  # pylint: disable=too-many-positional-arguments # one position of one channel
+def write_output(  # pylint: disable=too-many-positional-arguments # one position of one channel
         layer: Any, workspace: Workspace, channel: int, y: int, x: int, total: Any) -> None:
     """Write one output after ReLU, unless its position is beyond the edge."""
 
@@ -183,33 +175,25 @@ def backward_to_inputs(
 def add_gradient(convolutions: Convolutions, layer: Any, workspace: Workspace, parameters: Parameters) -> None:
     """Add to the gradient of a layer's weights and biases, four positions (2 × 2) at a time."""
 
+    values, deltas, gradient = workspace.values, workspace.conv_deltas, parameters.gradient
+    line, delta_line = layer.input_line, layer.delta_line
     for y in range(0, layer.height, 2):
         for x in range(0, layer.width, 2):
-            position = layer.input_row + y * layer.input_line + x
+            position = layer.input_row + y * line + x
             for channel in range(layer.first, layer.stop):
-                if not convolutions.unconnected[channel]:
-                    delta = layer.delta_row + (channel - layer.first) * layer.delta_channel + y * layer.delta_line + x
-                    add_channel_gradient(convolutions, layer, workspace, parameters, channel, position, delta)
-
-
-@compiled
-def add_channel_gradient(  # pylint: disable=too-many-positional-arguments # four positions of one channel
-        convolutions: Convolutions, layer: Any, workspace: Workspace, parameters: Parameters, channel: int,
-        position: int, delta: int) -> None:
-    """Add to the gradient of a channel's weights and bias. The first input is row `position`, the first delta row
-    `delta`; deltas beyond the edge are 0.
-    """
-
-    values, deltas, gradient, line = workspace.values, workspace.conv_deltas, parameters.gradient, layer.input_line
-    delta1, delta2 = load(deltas, delta), load(deltas, delta + 1)
-    delta3, delta4 = load(deltas, delta + layer.delta_line), load(deltas, delta + layer.delta_line + 1)
-    if convolutions.biases[channel] >= 0:
-        total = muladd(splat(1.), delta1, muladd(splat(1.), delta2, muladd(splat(1.), delta3, delta4)))
-        gradient[convolutions.biases[channel]] += lane_sum(total)
-    for entry in range(convolutions.incoming[channel], convolutions.incoming[channel + 1]):
-        row = position + convolutions.offsets[entry]
-        total = muladd(delta1, load(values, row), splat(0.))
-        total = muladd(delta2, load(values, row + 1), total)
-        total = muladd(delta3, load(values, row + line), total)
-        total = muladd(delta4, load(values, row + line + 1), total)
-        gradient[entry] += lane_sum(total)
+                if convolutions.unconnected[channel]:
+                    continue
+                # Deltas beyond the edge are 0.
+                delta = layer.delta_row + (channel - layer.first) * layer.delta_channel + y * delta_line + x
+                delta1, delta2 = load(deltas, delta), load(deltas, delta + 1)
+                delta3, delta4 = load(deltas, delta + delta_line), load(deltas, delta + delta_line + 1)
+                if convolutions.biases[channel] >= 0:
+                    total = muladd(splat(1.), delta1, muladd(splat(1.), delta2, muladd(splat(1.), delta3, delta4)))
+                    gradient[convolutions.biases[channel]] += lane_sum(total)
+                for entry in range(convolutions.incoming[channel], convolutions.incoming[channel + 1]):
+                    row = position + convolutions.offsets[entry]
+                    total = muladd(delta1, load(values, row), splat(0.))
+                    total = muladd(delta2, load(values, row + 1), total)
+                    total = muladd(delta3, load(values, row + line), total)
+                    total = muladd(delta4, load(values, row + line + 1), total)
+                    gradient[entry] += lane_sum(total)

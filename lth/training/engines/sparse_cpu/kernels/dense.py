@@ -106,22 +106,13 @@ def backward(matrix: Matrix, workspace: Workspace, parameters: Parameters) -> No
         delta = load(deltas, unit)
         if unit < hidden:
             delta = where_greater(load(values, first + unit), splat(0.), delta, splat(0.))
-        add_gradient(matrix, workspace, parameters, start, stop, delta)
+        rest = stop - (stop - start) % 4
+        for entry in range(start, rest, 4):
+            add_products(parameters.gradient, entry, delta, values, matrix.columns)
+        for entry in range(rest, stop):
+            parameters.gradient[entry] += lane_sum(muladd(delta, load(values, matrix.columns[entry]), splat(0.)))
         if start < stop and matrix.columns[stop - 1] >= first:
             for entry in range(start, stop):
                 below = matrix.columns[entry] - first
                 if below >= 0:
                     store(deltas, below, muladd(splat(parameters.weights[entry]), delta, load(deltas, below)))
-
-
-@compiled
-def add_gradient(  # pylint: disable=too-many-positional-arguments # one slice
-        matrix: Matrix, workspace: Workspace, parameters: Parameters, start: int, stop: int, delta: Any) -> None:
-    """Add to the gradient of the weights from `start` to `stop`, all of one unit with this delta."""
-
-    rest = stop - (stop - start) % 4
-    for entry in range(start, rest, 4):
-        add_products(parameters.gradient, entry, delta, workspace.values, matrix.columns)
-    for entry in range(rest, stop):
-        product = muladd(delta, load(workspace.values, matrix.columns[entry]), splat(0.))
-        parameters.gradient[entry] += lane_sum(product)

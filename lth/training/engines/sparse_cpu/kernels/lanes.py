@@ -147,22 +147,11 @@ def _where(condition: Callable[[Any, Any, Any], Any]) -> Any:
     return operation(where)
 
 
-def _greater(builder: Any, left: Any, right: Any) -> Any:
-    return builder.fcmp_ordered('>', left, right)
-
-
-def _equal(builder: Any, left: Any, right: Any) -> Any:
-    return builder.fcmp_ordered('==', left, right)
-
-
-def _greater_or_nan(builder: Any, left: Any, right: Any) -> Any:
-    return builder.or_(_greater(builder, left, right), builder.fcmp_unordered('uno', left, left))
-
-
-where_greater = _where(_greater)
-where_equal = _where(_equal)
-# Also met where `left` is NaN: torch's max-pool picks a NaN as the maximum.
-where_greater_or_nan = _where(_greater_or_nan)
+where_greater = _where(lambda builder, left, right: builder.fcmp_ordered('>', left, right))
+where_equal = _where(lambda builder, left, right: builder.fcmp_ordered('==', left, right))
+# Also met where `left` is NaN: torch's max-pool takes a NaN as the maximum.
+where_greater_or_nan = _where(lambda builder, left, right: builder.or_(
+    builder.fcmp_ordered('>', left, right), builder.fcmp_unordered('uno', left, left)))
 
 
 @operation
