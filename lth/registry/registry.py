@@ -28,16 +28,20 @@ class BaseRegistry(Generic[T]):
         self._origins: dict[str, str] = {}
 
     def add(self, entry: T, name: str, *aliases: str) -> None:
-        """Add an entry under a name and its aliases; an LthError if one of them is taken."""
+        """Add an entry under a name and its aliases; an LthError if one of them is taken.
 
+        A notebook may register its own entries again, because its cells may be executed again.
+        """
+
+        module = _registering_module()
         for word in (name, *aliases):
-            if normalize_name(word) in self._names:
-                first = self._origins[self._names[normalize_name(word)]]
-                raise LthError(f'The {self.kind} {word!r} is registered twice, by {first} and by '
-                               f'{_registering_module()}. Rename one of them.')
+            first = self._origins.get(self._names.get(normalize_name(word), ''))
+            if first is not None and not (first == '__main__' and _is_notebook_cell()):
+                raise LthError(f'The {self.kind} {word!r} is registered twice, by {first} and by {module}. Rename one '
+                               'of them.')
             self._names[normalize_name(word)] = name
         self._entries[name] = entry
-        self._origins[name] = _registering_module()
+        self._origins[name] = module
 
     def canonical(self, name: str) -> str:
         """The name in its registered spelling, for a name or an alias in any spelling."""
@@ -86,7 +90,16 @@ def _registering_module() -> str:
     frame = inspect.currentframe()
     while frame and frame.f_code.co_name != '<module>':
         frame = frame.f_back
-    return str(frame.f_globals['__name__']) if frame else 'lth'
+    return str(frame.f_globals.get('__name__', '__main__')) if frame else 'lth'
+
+
+def _is_notebook_cell() -> bool:
+    """Whether the code that calls the registry is a cell of a notebook, or the main script outside functions."""
+
+    frame = inspect.currentframe()
+    while frame and str(frame.f_globals.get('__name__')).startswith('lth.'):
+        frame = frame.f_back
+    return frame is not None and (frame.f_globals.get('__name__'), frame.f_code.co_name) == ('__main__', '<module>')
 
 
 def normalize_name(name: str) -> str:

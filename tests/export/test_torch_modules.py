@@ -1,6 +1,4 @@
-"""Tickets for other people's code: by name, as modules of torch and back; the examples of docs/python.md."""
-import re
-import shlex
+"""Tickets for other people's code: by name, as modules of torch and back."""
 import shutil
 from pathlib import Path
 
@@ -185,16 +183,3 @@ def test_a_mask_of_another_shape_is_refused(tmp_path):
     path.write_bytes(tensor_files.encode(masks, header))
     with pytest.raises(LthError, match='does not fit the ticket beside it: stem.0.weight'):
         load_ticket(path.parent)
-
-
-def test_the_examples_of_the_python_document_run(lth):
-    text = (Path(__file__).parents[2] / 'docs' / 'python.md').read_text()
-    blocks = re.findall(r'```(sh|python)\n(.*?)```', text, re.DOTALL)
-    assert [kind for kind, _ in blocks].count('python') >= 4
-    names: dict[str, object] = {}
-    for kind, code in blocks:
-        if kind == 'sh':
-            assert lth(*shlex.split(code)[1:]).code == 0
-        elif '.register(' not in code:  # a plug-in would stay registered: tests/test_plugins.py has one
-            exec(compile(code, 'docs/python.md', 'exec'), names)  # pylint: disable=exec-used
-    assert 'again' in names and 'plain' in names

@@ -31,3 +31,13 @@ def test_the_error_for_a_name_without_similar_ones_lists_all_names():
 def test_a_name_cannot_be_registered_twice():
     with pytest.raises(LthError, match="The number 'resnet20' is registered twice, by .* and by .*. Rename one"):
         numbers().register('resnet20')(3)
+
+
+def test_a_cell_of_a_notebook_that_is_executed_again_registers_again():
+    registry = numbers()
+    cell = compile("registry.register('seven')(7 + len(registry.names()))", 'cell', 'exec')
+    for _ in range(2):
+        exec(cell, {'__name__': '__main__', 'registry': registry})  # pylint: disable=exec-used
+    assert registry.find('seven') == 7 + len(registry.names())
+    with pytest.raises(LthError, match="registered twice, by __main__ and by"):
+        registry.register('seven')(1)
