@@ -22,7 +22,7 @@ def resolve_device(name: str) -> torch.device:
         return torch.device('cpu')
     count = torch.cuda.device_count()
     if count == 0 or (device.index or 0) >= count:
-        raise LthError(f'Device {name!r} is not available: torch {torch.__version__} sees {_gpus(count)}. Use the '
+        raise LthError(f'Device {name!r} is not available: torch {torch.__version__} sees {count} GPU(s). Use the '
                        'device cpu, or install a torch build and a driver that match the GPU.')
     return device if device.index is not None else torch.device('cuda', torch.cuda.current_device())
 
@@ -38,7 +38,3 @@ def _parse(name: str) -> torch.device | None:
         return torch.device(name)
     except RuntimeError:
         return None
-
-
-def _gpus(count: int) -> str:
-    return {0: 'no GPU', 1: 'one GPU (cuda:0)'}.get(count, f'{count} GPUs (cuda:0 to cuda:{count - 1})')

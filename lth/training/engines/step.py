@@ -32,7 +32,10 @@ class TrainingStep:
         self.learned = packing.pack(state.weights) if packing else state.weights.clone()
         self._network, self._parametrization, self._packing = task.network, parametrization, packing
         self._buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
-        self._weights = self._network_weights(state)
+        # The weights that the network reads: (R, N).
+        self._weights = state.weights.clone() if packing else self.learned
+        if parametrization:
+            self._weights = parametrization.weights(self.learned, state.step)
         self._backward = backward(task.network, self._weights, self._buffers)
         stepped = self._backward
         if parametrization or packing:
@@ -93,13 +96,6 @@ class TrainingStep:
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
         state = State(self.learned.clone(), buffers, step, optimizer)
         return self._packing.unpack_state(state) if self._packing else state
-
-    def _network_weights(self, state: State) -> Tensor:
-        """Return the tensor that the network reads its weights from: (R, N)."""
-
-        if self._parametrization:
-            return self._parametrization.weights(self.learned, state.step)
-        return state.weights.clone() if self._packing else self.learned
 
     def _write_gradient(self) -> None:
         """Compute the gradient of the learned parameters from the gradient of the weights."""

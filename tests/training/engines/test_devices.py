@@ -36,8 +36,8 @@ def test_the_cpu_is_available_next_to_gpus(gpus):
 
 
 @pytest.mark.parametrize(('count', 'name', 'available'), [
-    (0, 'cuda', 'sees no GPU'), (1, 'cuda:1', r'one GPU \(cuda:0\)'), (4, 'cuda:99', r'4 GPUs \(cuda:0 to cuda:3\)')])
-def test_a_missing_gpu_is_an_error_that_lists_the_available_ones(gpus, count, name, available):
+    (0, 'cuda', r'0 GPU\(s\)'), (1, 'cuda:1', r'1 GPU\(s\)'), (4, 'cuda:99', r'4 GPU\(s\)')])
+def test_a_missing_gpu_is_an_error_that_counts_the_available_ones(gpus, count, name, available):
     gpus(count)
     with pytest.raises(LthError, match=f"Device '{name}' is not available: .*{available}"):
         resolve_device(name)
