@@ -117,15 +117,15 @@ class AlgorithmSettings(Section):
 
         return ()
 
-    def source_round(self, _number: int) -> int:
-        """The round of the source run from which this round starts."""
+    def source_round(self, number: int) -> int:
+        """The round of the source run from which round `number` starts."""
 
-        raise NotImplementedError(f'{type(self)} must define source_round')
+        return number
 
     def sampled_accuracy(self, _task: Any, _scores: Any) -> tuple[float, ...]:
         """Mean test accuracy of `sampled_masks` masks sampled from scores (R, P), for each replicate."""
 
-        raise NotImplementedError(f'{type(self)} must define sampled_accuracy')
+        return ()
 
 
 class DataSettings(Section):

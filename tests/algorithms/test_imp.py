@@ -1,4 +1,4 @@
-"""Iterative magnitude pruning: exact ladders, exact rewinds, and every setting's effect."""
+"""Iterative magnitude pruning: exact counts, exact rewinds, and every setting's effect."""
 import itertools
 from typing import Any
 
@@ -38,31 +38,31 @@ def densities(model: str, shape: tuple[int, int, int], **over: Any) -> list[floa
     return [100 * layout.density(sum(counts)) for counts in layer_counts(layout, chosen)]
 
 
-def test_the_ladder_of_lenet_is_that_of_the_paper():
+def test_densities_of_lenet_equal_the_paper():
     assert densities('lenet-300-100', (1, 28, 28), rates=BY_KIND)[1:] == pytest.approx(LENET, abs=0.02)
 
 
 @pytest.mark.parametrize(('model', 'convolution', 'levels'), [
     ('conv-2', 0.1, {11: 8.81, 14: 4.57}), ('conv-4', 0.1, {11: 11.06, 12: 9.18}),
     ('conv-6', 0.15, {7: 26.61, 10: 15.29, 12: 10.62})])
-def test_the_ladders_of_the_convolution_networks_are_those_of_the_paper(model, convolution, levels):
+def test_densities_of_convolutional_networks_equal_the_paper(model, convolution, levels):
     found = densities(model, (3, 32, 32), rates=BY_KIND | {'convolution': convolution})
     assert {number: found[number] for number in levels} == pytest.approx(levels, abs=0.02)
 
 
-def test_the_ladder_of_vgg19_is_that_of_the_paper():
+def test_densities_of_vgg19_equal_the_paper():
     found = densities('vgg19', (3, 32, 32), scope='global', keep_out=('output',))
     assert [found[number] for number in (12, 15, 19)] == pytest.approx([6.90, 3.54, 1.47], abs=0.02)
 
 
-def test_the_ladder_of_resnet20_is_that_of_the_paper():
+def test_densities_of_resnet20_equal_the_paper():
     found = densities('resnet20', (3, 32, 32), scope='global', keep_out=('output', 'shortcut'))
     assert [found[number] for number in (4, 6, 7, 10)] == pytest.approx([41.66, 27.09, 21.91, 11.79], abs=0.02)
 
 
 @pytest.mark.parametrize('scope', ['layer', 'global'])
 @pytest.mark.parametrize('shots', ['iterative', 'one-shot'])
-def test_every_mask_keeps_exactly_the_planned_count_and_revives_nothing(scope, shots):
+def test_every_mask_keeps_exactly_the_planned_count_of_the_remaining_weights(scope, shots):
     task = make_task(seeds=(0, 1), keep_out=('output',))
     plan = settings(rounds=3, scope=scope, shots=shots)
     found = list(find_ticket(task, plan, ()))
@@ -72,7 +72,7 @@ def test_every_mask_keeps_exactly_the_planned_count_and_revives_nothing(scope, s
         assert not (after.ticket.mask & ~before.ticket.mask).any()
 
 
-def test_layers_are_pruned_each_at_the_rate_of_its_kind():
+def test_each_layer_is_pruned_at_the_rate_of_its_kind():
     task = make_task('conv-2', shape=(3, 8, 8))
     _, pruned = rounds(task, rounds=1, rates={'convolution': 0.1, 'dense': 0.2, 'output': 0.5})
     masks = task.network.layout.unpack(pruned.ticket.mask[0])
@@ -89,7 +89,7 @@ def test_global_pruning_ranks_all_layers_together():
     assert final[first.ticket.mask[0]].min() >= final[~first.ticket.mask[0]].max()
 
 
-def test_the_smallest_survivors_of_the_last_training_go():
+def test_the_smallest_remaining_weights_after_training_are_pruned():
     task = make_task()
     _, first, second = rounds(task)
     slot = task.network.layout.prunable_slots[0]
@@ -100,7 +100,7 @@ def test_the_smallest_survivors_of_the_last_training_go():
 
 @pytest.mark.parametrize('model', ['lenet-300-100', 'conv-2', 'resnet20'])
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
-def test_after_a_rewind_every_live_number_equals_the_rewind_point_and_pruned_weights_are_exactly_zero(model, optimizer):
+def test_after_a_rewind_kept_weights_equal_the_rewind_point_and_pruned_weights_are_zero(model, optimizer):
     task = make_task(model, shape=(3, 8, 8), optimizer=optimizer, length='2 epochs')
     prunable = task.network.layout.prunable_count
     found = rounds(task, rounds=2, rewind='3 iterations')
@@ -132,13 +132,13 @@ def test_without_a_rewind_tickets_start_from_the_initial_weights():
     assert torch.equal(rounds(task)[0].ticket.weights, dense_ticket(task).weights)
 
 
-def test_a_ticket_found_on_disk_trains_to_the_same_weights():
+def test_a_saved_ticket_trains_to_the_same_weights():
     task = make_task()
     last = rounds(task)[-1]
     assert torch.equal(train_ticket(task, last.ticket).weights, last.trained.weights)
 
 
-def test_one_shot_cuts_every_level_from_the_dense_network():
+def test_one_shot_prunes_every_ticket_from_the_dense_network():
     task = make_task()
     found = rounds(task, shots='one-shot', scope='global')
     final = found[0].trained.weights[0, :task.network.layout.prunable_count].abs()
@@ -147,7 +147,7 @@ def test_one_shot_cuts_every_level_from_the_dense_network():
     assert not torch.equal(found[2].ticket.mask, rounds(task, scope='global')[2].ticket.mask)
 
 
-def test_strategy_2_carries_on_and_resets_only_at_the_end():
+def test_strategy_2_continues_training_and_rewinds_only_in_the_last_round():
     task = make_task('resnet20', shape=(3, 8, 8), length='1 epochs')
     dense, middle, last = rounds(task, retrain='strategy-2')
     prunable, mask = task.network.layout.prunable_count, middle.ticket.mask
@@ -159,7 +159,7 @@ def test_strategy_2_carries_on_and_resets_only_at_the_end():
     assert torch.equal(last.ticket.weights[:, :prunable][left], dense.ticket.weights[:, :prunable][left])
 
 
-def test_rewinding_past_the_end_is_a_mistake():
+def test_a_rewind_iteration_after_the_end_of_training_is_refused():
     task = make_task()
     says = r'algorithm.rewind: 3 epochs \(iteration 15\) is not before the end of training, 3 epochs'
     with pytest.raises(LthError, match=says):
@@ -168,7 +168,7 @@ def test_rewinding_past_the_end_is_a_mistake():
 
 @pytest.mark.parametrize(('key', 'kind'), [
     ('criterion', 'criterion'), ('mask_1_action', 'mask-1 action'), ('mask_0_action', 'mask-0 action')])
-def test_a_misspelt_name_costs_a_second_not_a_night(key, kind):
+def test_a_misspelled_name_is_refused_before_training(key, kind):
     task = make_task()
     with pytest.raises(LthError, match=f"Unknown {kind} 'magnitud"):
         settings(**{key: 'magnitudo'}).check(task.training, task.steps_per_epoch)
@@ -176,7 +176,7 @@ def test_a_misspelt_name_costs_a_second_not_a_night(key, kind):
 
 @pytest.mark.parametrize('criterion', CRITERIA.names())
 @pytest.mark.parametrize('scope', ['layer', 'global'])
-def test_every_criterion_keeps_the_best_of_each_layer_or_of_all_and_exactly_as_many(criterion, scope):
+def test_every_criterion_keeps_exactly_the_best_of_each_layer_or_of_all_layers(criterion, scope):
     task = make_task(seeds=(3,))
     dense, first = rounds(task, rounds=1, criterion=criterion, scope=scope)
     prunable, mask = task.network.layout.prunable_count, first.ticket.mask[0]
@@ -198,7 +198,7 @@ def test_another_criterion_gives_another_mask():
     assert all(not torch.equal(one, other) for one, other in itertools.combinations(masks, 2))
 
 
-def test_movement_is_counted_from_where_the_round_set_out():
+def test_movement_is_measured_from_the_start_of_the_round():
     task = make_task()
     _, first, second = rounds(task, criterion='movement', mask_1_action='reinitialize', scope='global')
     before, after = first.ticket.mask[0], second.ticket.mask[0]
@@ -207,7 +207,7 @@ def test_movement_is_counted_from_where_the_round_set_out():
 
 
 @pytest.mark.parametrize('action', [name for name in MASK_ACTIONS.mask_1.names() if name != 'rewind'])
-def test_a_mask_1_action_changes_kept_weights_alone_and_anew_in_every_round(action):
+def test_a_mask_1_action_changes_only_kept_weights_with_new_random_numbers_in_every_round(action):
     task = make_task('conv-2', shape=(3, 8, 8), seeds=(0, 5), length='1 epochs')
     prunable = task.network.layout.prunable_count
     dense, first, second = rounds(task, mask_1_action=action, rewind='2 iterations')
@@ -223,7 +223,7 @@ def test_a_mask_1_action_changes_kept_weights_alone_and_anew_in_every_round(acti
         assert not torch.equal(first.ticket.weights[:, :prunable][both], second.ticket.weights[:, :prunable][both])
 
 
-def test_weights_drawn_anew_have_the_spread_of_the_initializer_layer_by_layer():
+def test_reinitialized_weights_have_the_initializers_standard_deviation_in_each_layer():
     task = make_task('conv-2', shape=(3, 8, 8), length='1 epochs')
     _, first = rounds(task, rounds=1, mask_1_action='reinitialize')
     for slot in task.network.layout.prunable_slots:
@@ -232,7 +232,7 @@ def test_weights_drawn_anew_have_the_spread_of_the_initializer_layer_by_layer():
         assert weights[mask].std() == pytest.approx(float(drawn), rel=0.1)
 
 
-def test_constants_are_the_standard_deviation_of_the_layer_as_it_was_drawn_even_after_a_late_rewind():
+def test_constants_are_the_standard_deviation_of_the_initial_weights_even_after_a_late_rewind():
     task = make_task(length='1 epochs')
     _, first = rounds(task, rounds=1, mask_1_action='constant', rewind='2 iterations')
     for slot in task.network.layout.prunable_slots:
@@ -243,7 +243,7 @@ def test_constants_are_the_standard_deviation_of_the_layer_as_it_was_drawn_even_
 
 @pytest.mark.parametrize('action', MASK_ACTIONS.mask_0.names())
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
-def test_pruned_weights_are_frozen_for_good_at_zero_or_the_rewind_point_as_the_action_says(action, optimizer):
+def test_pruned_weights_stay_frozen_at_zero_or_the_rewind_point(action, optimizer):
     task = make_task(seeds=(0, 1), optimizer=optimizer)
     prunable = task.network.layout.prunable_count
     dense, *found = rounds(task, mask_0_action=action, rewind='2 iterations')
@@ -266,7 +266,7 @@ def test_pruned_weights_are_frozen_for_good_at_zero_or_the_rewind_point_as_the_a
 
 
 @pytest.mark.parametrize('retrain', ['learning-rate-rewinding', 'fine-tuning'])
-def test_trained_weights_are_kept_to_the_last_round(retrain):
+def test_trained_weights_continue_to_the_last_round(retrain):
     task = make_task('resnet20', shape=(3, 8, 8), length='1 epochs')
     prunable = task.network.layout.prunable_count
     found = rounds(task, retrain=retrain, rewind='2 iterations')
@@ -293,13 +293,13 @@ def test_learning_rate_rewinding_replays_the_schedule_and_fine_tuning_keeps_its_
     assert not torch.allclose(tuned.trained.weights, replayed.trained.weights, atol=1e-4)
 
 
-def test_fine_tuning_where_the_rate_has_gone_to_zero_is_refused():
+def test_fine_tuning_with_a_final_learning_rate_of_zero_is_refused():
     task = make_task(schedule={'name': 'cosine'})
     with pytest.raises(LthError, match='a cosine schedule ends near 0, where nothing is learned'):
         settings(retrain='fine-tuning').check(task.training, task.steps_per_epoch)
 
 
-def test_one_shot_with_trained_weights_carries_those_of_the_dense_network_on():
+def test_one_shot_with_learning_rate_rewinding_continues_from_the_dense_networks_trained_weights():
     task = make_task()
     dense, first, second = rounds(task, shots='one-shot', retrain='learning-rate-rewinding')
     prunable = task.network.layout.prunable_count
@@ -312,7 +312,7 @@ def test_one_shot_with_trained_weights_carries_those_of_the_dense_network_on():
     ({'mask_1_action': 'reshuffle', 'retrain': 'fine-tuning'}, 'weights are never rewound'),
     ({'mask_1_action': 'constant', 'retrain': 'learning-rate-rewinding'}, 'weights are never rewound'),
     ({'mask_0_action': 'toward-zero-all', 'retrain': 'strategy-2'}, 'sets kept weights to 0')])
-def test_an_action_that_needs_a_rewind_is_refused_where_there_is_none(over, says):
+def test_an_action_that_needs_a_rewind_is_refused_without_one(over, says):
     with pytest.raises(ValidationError, match=says):
         settings(**over)
 

@@ -1,4 +1,4 @@
-"""Searches killed after every round: begun anew each time from the files, they are byte for byte what they would be."""
+"""Searches that are interrupted after every round and resumed from files write the same bytes as uninterrupted ones."""
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any

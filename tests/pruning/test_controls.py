@@ -1,4 +1,4 @@
-"""Controls: each changes what it claims and nothing else, and refuses where that would prove nothing."""
+"""Controls change what they claim and nothing else; a claim that is not true is an error."""
 from dataclasses import replace
 
 import pytest
@@ -29,7 +29,7 @@ def layer_counts(mask: torch.Tensor) -> list[list[int]]:
 
 
 @pytest.mark.parametrize('name', ['shuffle-mask', 'permute-mask', 'smart-ratio', 'erk'])
-def test_a_moved_mask_keeps_the_count_and_takes_the_dense_networks_weights_where_it_went(name):
+def test_a_shuffled_mask_keeps_the_count_and_has_the_weights_of_the_dense_network(name):
     origin, gem = ticket()
     moved = apply_control(name, TASK, origin, gem)
     assert moved.mask.sum(1).tolist() == gem.mask.sum(1).tolist()
@@ -38,7 +38,7 @@ def test_a_moved_mask_keeps_the_count_and_takes_the_dense_networks_weights_where
     assert (layer_counts(moved.mask) == layer_counts(gem.mask)) == (name == 'shuffle-mask')
 
 
-def test_re_initialised_weights_are_new_under_the_same_mask_with_the_layers_spread():
+def test_reinitialized_weights_differ_under_the_same_mask_with_the_layers_standard_deviation():
     origin, gem = ticket()
     again = apply_control('reinit', TASK, origin, gem)
     assert torch.equal(again.mask, gem.mask) and not again.weights[:, :LAYOUT.prunable_count][~gem.mask].any()
@@ -52,7 +52,7 @@ def test_re_initialised_weights_are_new_under_the_same_mask_with_the_layers_spre
         assert after.std().item() == pytest.approx(origin.weights[0, part].std().item(), rel=0.25)
 
 
-def test_shuffled_weights_are_the_same_numbers_elsewhere_in_their_layer():
+def test_shuffled_weights_are_the_same_values_at_other_positions_of_their_layer():
     origin, gem = ticket()
     shuffled = apply_control('shuffle-weights', TASK, origin, gem)
     assert torch.equal(shuffled.mask, gem.mask) and not torch.equal(shuffled.weights, gem.weights)
@@ -69,7 +69,7 @@ def test_the_dense_control_is_the_dense_network():
 
 
 @pytest.mark.parametrize('name', CONTROLS.names())
-def test_a_seed_has_the_same_control_whoever_trains_beside_it(name):
+def test_a_control_of_a_seed_does_not_depend_on_the_other_seeds(name):
     together = apply_control(name, TASK, *ticket())
     alone = make_task(seeds=(7,))
     one = apply_control(name, alone, *ticket(task=alone))
@@ -85,14 +85,14 @@ def test_a_control_that_would_change_nothing_is_refused(name):
         apply_control(name, TASK, origin, origin)
 
 
-def test_shuffling_weights_that_are_all_alike_is_refused():
+def test_shuffling_equal_weights_is_refused():
     origin, gem = ticket()
     alike = replace(gem, weights=masks.apply_mask(gem.mask, torch.full_like(gem.weights, 0.3)))
     with pytest.raises(LthError, match='"weights differ" is not true'):
         apply_control('shuffle-weights', TASK, origin, alike)
 
 
-def test_weights_of_another_distribution_are_found_out():
+def test_weights_of_another_distribution_are_detected():
     origin, gem = ticket()
     wider = replace(gem, weights=masks.apply_mask(gem.mask, 3 * origin.weights.roll(17, 1)))
     same = replace(gem, weights=masks.apply_mask(gem.mask, origin.weights.roll(LAYOUT.prunable_slots[0].size // 2, 1)))
@@ -102,7 +102,7 @@ def test_weights_of_another_distribution_are_found_out():
     assert compare_tickets(LAYOUT, origin, gem, same)[0].weights > 0
 
 
-def test_changes_are_counted_by_hand():
+def test_differences_between_tickets_equal_a_count_by_hand():
     task = make_task()
     origin, gem = ticket(task=task)
     mask, weights = gem.mask.clone(), gem.weights.clone()
@@ -116,7 +116,7 @@ def test_changes_are_counted_by_hand():
     assert found.layer_counts_kept and not found.values_kept and found.emptied == ()
 
 
-def test_an_emptied_layer_is_named():
+def test_a_layer_without_weights_is_listed_as_emptied():
     task = make_task()
     origin, gem = ticket(task=task)
     slot = LAYOUT.prunable_slots[2]
@@ -127,7 +127,7 @@ def test_an_emptied_layer_is_named():
     assert found.emptied == ('output.weight',) and not found.layer_counts_kept
 
 
-def test_seeds_whose_tickets_keep_different_counts_are_compared_each_with_its_own():
+def test_seeds_with_different_counts_are_each_compared_with_their_own_ticket():
     origin, gem = ticket()
     mask = gem.mask.clone()
     mask[1, gem.mask[1].nonzero()[:50]] = False

@@ -27,25 +27,25 @@ def scores(name: str, count: int = 3) -> list[float]:
     ('movement', [1.5, 3, 0.5, 4, 2]),
     ('large-final-same-sign', [0, 5, 3.5, 0, 0]),
     ('large-final-diff-sign', [0.5, 0, 0, 0, 0])])
-def test_a_criterion_by_hand(name, expected):
+def test_scores_of_each_criterion_equal_values_by_hand(name, expected):
     assert scores(name) == expected
 
 
-def test_large_before_and_after_by_hand():
+def test_large_init_large_final_equals_values_by_hand():
     # To keep 2 of 5, each term prunes its 2 smallest: |w_f| below 2, |w_i| below 2. Both borders are 2, so α = 1.
     assert scores('large-init-large-final', 2) == [0.5, 2, 3, 0, 0]
     # To keep 1, each prunes 3: |w_f| below 3.5, |w_i| below 3, so α = 3 / 3.5.
     assert scores('large-init-large-final', 1) == pytest.approx([0.5 * 6 / 7, 2, 3, 0, 0])
 
 
-def test_small_before_and_after_by_hand():
+def test_small_init_small_final_equals_values_by_hand():
     # To keep 3 of 5, each term prunes its largest: |w_f| above 3.5, |w_i| above 3, so α = 3 / 3.5.
     assert scores('small-init-small-final', 3) == pytest.approx([-1, -30 / 7, -3, -4, -12 / 7])
 
 
 @pytest.mark.parametrize(('name', 'sign'), [('large-init-large-final', 1), ('small-init-small-final', -1)])
 @pytest.mark.parametrize('count', [10, 500, 990])
-def test_either_term_alone_prunes_an_equal_share(name, sign, count):
+def test_each_term_of_a_balanced_criterion_prunes_the_same_number(name, sign, count):
     random = torch.Generator().manual_seed(3)
     initial, final = torch.randn(1000, generator=random), 7 * torch.randn(1000, generator=random)
     found = CRITERIA.find(name)(initial, final, choice(count))
@@ -57,14 +57,14 @@ def test_either_term_alone_prunes_an_equal_share(name, sign, count):
     assert int((found >= border).sum()) in (count, count + 1)
 
 
-def test_a_layer_of_equal_magnitudes_is_ranked_by_the_other_term():
+def test_if_one_term_is_constant_the_other_term_ranks_the_weights():
     initial, final = torch.tensor([1., -1., 1., -1.]), torch.tensor([1., 2., 3., 0.])
     found = CRITERIA.find('large-init-large-final')(initial, final, choice(3))
     assert masks.keep_best(found[None], torch.ones(1, 4, dtype=torch.bool), 3, seeds=[0]).tolist() == [
         [True, True, True, False]]
 
 
-def test_where_one_term_is_zero_for_more_weights_than_go_the_other_decides():
+def test_if_one_term_is_zero_for_most_weights_the_other_term_ranks_them():
     # Half of the weights start from 0, as after the mask-0 action toward-zero-all, and a quarter goes.
     zeros, spread = [0.] * 4 + [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 
@@ -78,7 +78,7 @@ def test_where_one_term_is_zero_for_more_weights_than_go_the_other_decides():
         assert kept('small-init-small-final', initial, final, 2) == [True] * 2 + [False] * 6
 
 
-def test_the_random_criterion_is_decided_by_the_seed_alone():
+def test_the_random_criterion_depends_only_on_the_seed():
     noise = CRITERIA.find('random')
     drawn = [noise(INITIAL, FINAL, choice(3, seed)).tolist() for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]

@@ -1,4 +1,4 @@
-"""What of a pruned network still carries anything."""
+"""Which inputs and units of a pruned network are connected to the output."""
 import pytest
 import torch
 from torch import nn
@@ -17,13 +17,13 @@ def network_of(*layers: nn.Module, shape: tuple[int, int, int]) -> Network:
     return Network(module, Layout.of(module), shape, 2, settings_class('lenet-5')(name='lenet-5'))
 
 
-def test_a_dense_network_carries_everything():
+def test_everything_is_connected_in_a_dense_network():
     network = make_task().network
     every = torch.ones(network.layout.prunable_count, dtype=torch.bool)
     assert connected_totals(network, every) == ConnectedTotals(64, 64, 404, 404)
 
 
-def test_what_nobody_reads_carries_nothing_and_neither_does_what_only_it_reads():
+def test_units_that_no_connected_unit_uses_are_not_connected():
     network = network_of(
         nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2), shape=(1, 2, 2))
     mask = torch.zeros(network.layout.prunable_count, dtype=torch.bool)
@@ -37,7 +37,7 @@ def test_what_nobody_reads_carries_nothing_and_neither_does_what_only_it_reads()
         ConnectedLayer('5.weight', 2, 3, 2, 2)]
 
 
-def test_a_channel_carries_if_any_of_its_pixels_is_read():
+def test_a_channel_is_connected_if_one_of_its_pixels_is_used():
     network = network_of(
         nn.Conv2d(2, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 2), shape=(2, 4, 4))
     mask = torch.zeros(network.layout.prunable_count, dtype=torch.bool)
@@ -48,7 +48,7 @@ def test_a_channel_carries_if_any_of_its_pixels_is_read():
         ConnectedLayer('0.weight', 1, 2, 1, 3), ConnectedLayer('4.weight', 1, 12, 2, 2)]
 
 
-def test_layers_kept_out_of_pruning_are_whole():
+def test_layers_kept_out_of_pruning_are_fully_connected():
     network = make_task(keep_out=('output',)).network
     nothing = torch.zeros(network.layout.prunable_count, dtype=torch.bool)
     assert connected_layers(network, nothing)[2] == ConnectedLayer('output.weight', 100, 100, 4, 4)
@@ -63,7 +63,7 @@ def every(network: Network) -> torch.Tensor:
     ('conv-4', (3, 8, 8), {}), ('vgg11', (3, 32, 32), {}), ('resnet20', (3, 8, 8), {'norm': 'plain'}),
     ('resnet110', (3, 8, 8), {}), ('wide-resnet28-2', (3, 8, 8), {}), ('mobilenet-v2', (3, 8, 8), {}),
     ('resnet50', (3, 32, 32), {})])
-def test_of_every_family_it_is_known_what_carries(model, shape, more):
+def test_connections_are_determined_for_every_model_family(model, shape, more):
     network = Network.of(settings_class(model)(name=model, **more), shape, 4)
     layers = connected_layers(network, every(network))
     slots = [slot for slot in network.layout.slots if slot.kind != 'other']
@@ -74,7 +74,7 @@ def test_of_every_family_it_is_known_what_carries(model, shape, more):
     assert 0 < few.units <= few.total_units == sum(slot.shape[0] for slot in slots)
 
 
-def test_in_a_residual_network_a_channel_inside_a_block_is_heard_by_the_block_and_the_stream_by_all_after_it():
+def test_channels_of_a_residual_block_are_connected_through_the_block_and_others_through_all_later_blocks():
     network = Network.of(settings_class('resnet20')(name='resnet20'), (3, 8, 8), 4)
     mask = every(network)
     masks = network.layout.unpack(mask)
@@ -88,14 +88,14 @@ def test_in_a_residual_network_a_channel_inside_a_block_is_heard_by_the_block_an
     assert {layer.name: layer for layer in connected_layers(network, mask)}[names[0]].units == 16
 
 
-def test_inputs_that_no_picture_lights_carry_nothing():
+def test_inputs_that_are_zero_in_all_images_are_not_connected():
     network, nonzero_pixels = make_task().network, torch.ones(1, 8, 8, dtype=torch.bool)
     nonzero_pixels[0, 0] = False
     assert connected_totals(network, every(network), nonzero_pixels) == ConnectedTotals(56, 64, 404, 404)
     assert connected_layers(network, every(network), nonzero_pixels)[1].inputs == 300
 
 
-def test_what_is_lit_is_asked_of_all_pictures_and_not_where_they_are_standardized_or_moved():
+def test_nonzero_pixels_consider_all_images_and_are_unknown_for_standardized_or_moved_images():
     dark = random_dataset()
     for split in (dark.train, dark.test):
         split.images[:, :, :2] = 0
@@ -106,12 +106,12 @@ def test_what_is_lit_is_asked_of_all_pictures_and_not_where_they_are_standardize
         assert sampling.nonzero_pixels(dark, DataSettings(name='digits', **settings)) is None
 
 
-def test_nothing_is_said_of_networks_with_other_layers():
+def test_connections_are_not_determined_for_unknown_layers():
     network = network_of(nn.Flatten(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2), shape=(1, 2, 2))
     assert connected_totals(network, every(network)) is None
 
 
-def test_what_carries_nothing_may_be_anything():
+def test_weights_of_unconnected_units_do_not_change_the_output():
     network, random = make_task().network, torch.Generator().manual_seed(1)
     mask = torch.rand(network.layout.prunable_count, generator=random) < 0.01
     weights, images = network.initial_weights(0), torch.rand(5, 1, 8, 8, generator=random)

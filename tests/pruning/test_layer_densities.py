@@ -1,4 +1,4 @@
-"""How many weights each layer keeps: exact sums, bounds, the published densities."""
+"""Numbers of weights that layers keep: exact sums, limits, the published densities."""
 from fractions import Fraction
 
 import pytest
@@ -26,7 +26,7 @@ def resnet20() -> tuple[Slot, ...]:
 
 
 @pytest.mark.parametrize('way', LAYER_COUNTS.names())
-def test_every_way_keeps_exactly_the_count_and_between_one_and_all_of_each_layer(way):
+def test_every_method_keeps_exactly_the_count_and_between_one_and_all_weights_of_each_layer(way):
     slots = dense(20, 30, 7, 3, 2)  # 600, 210, 21, 6 weights
     total = sum(slot.size for slot in slots)
     for count in (5, 6, 7, 50, 333, 800, total - 5, total - 1, total):
@@ -36,27 +36,27 @@ def test_every_way_keeps_exactly_the_count_and_between_one_and_all_of_each_layer
 
 
 @pytest.mark.parametrize('way', ['uniform', 'erk', 'balanced'])
-def test_as_many_weights_as_layers_are_one_in_each_and_one_fewer_is_refused(way):
+def test_one_weight_per_layer_is_the_minimum_and_fewer_are_refused(way):
     slots = dense(20, 30, 7, 3, 2)
     assert LAYER_COUNTS.find(way)(slots, 4) == (1, 1, 1, 1)
     with pytest.raises(LthError, match=r'3 weights are too few for 4 layers: one, such as 0.weight, .* 4 of the 837'):
         LAYER_COUNTS.find(way)(slots, 3)
 
 
-def test_uniform_keeps_the_same_share_and_gives_what_is_left_to_the_largest_remainders():
+def test_uniform_keeps_the_same_density_and_rounds_the_largest_remainders_up():
     slots = dense(10, 10, 5, 2)  # 100, 50, 10 weights
     assert uniform(slots, 80) == (50, 25, 5)
     # 51.875, 25.9375, 5.1875: two are missing.
     assert uniform(slots, 83) == (52, 26, 5)
 
 
-def test_of_equal_remainders_the_earlier_layers_are_rounded_up():
+def test_for_equal_remainders_earlier_layers_are_rounded_up():
     slots = dense(3, 3, 3, 3)
     assert uniform(slots, 13) == (5, 4, 4)
     assert uniform(slots, 14) == (5, 5, 4)
 
 
-def test_erk_is_that_of_the_formula_on_a_network_reckoned_by_hand():
+def test_erk_equals_the_formula_computed_by_hand():
     # 12·4·3·3 = 432 weights, sides 12 + 4 + 3 + 3 = 22; 8·10 = 80 weights, sides 18: densities ∝ 22/432 and 18/80.
     slots = slots_of(nn.Conv2d(4, 12, 3), nn.Linear(10, 8))
     assert erk(slots, 40) == (22, 18)
@@ -65,7 +65,7 @@ def test_erk_is_that_of_the_formula_on_a_network_reckoned_by_hand():
     assert erk(slots, 250) == (170, 80)
 
 
-def test_balanced_gives_every_layer_as_many_and_small_ones_all_they_have():
+def test_balanced_keeps_the_same_number_in_every_layer_and_all_weights_of_small_layers():
     slots = dense(10, 10, 5, 2)  # 100, 50, 10 weights
     assert balanced(slots, 24) == (8, 8, 8)
     assert balanced(slots, 60) == (25, 25, 10)
@@ -83,31 +83,31 @@ def test_smart_ratio_keeps_the_published_count_of_resnet20():
     assert list(counts[:-1]) == [int(scale * share * size) for share, size in zip(shares, sizes)]
 
 
-def test_smart_ratio_to_the_exact_count_differs_from_the_published_one_by_less_than_a_weight_a_layer():
+def test_smart_ratio_with_exact_count_differs_from_the_published_counts_by_less_than_one_weight_per_layer():
     exact, published = smart_ratio(resnet20(), 1_583), published_smart_ratio(resnet20(), 0.0059)
     assert sum(exact) == 1_583
     assert {one - other for one, other in zip(exact, published)} == {0, 1}
 
 
-def test_smart_ratio_also_falls_with_the_square_of_the_depth_as_for_vgg():
+def test_smart_ratio_with_decay_2_falls_with_the_square_of_the_depth():
     slots = dense(10, 10, 10, 10, 10)
     # 20 / 1, 12 / 4, 6 / 9: their sum is 71/3, and there are 71 weights beside the classifier's 30.
     assert published_smart_ratio(slots, 101 / 400, decay=2) == (60, 9, 2, 30)
     assert published_smart_ratio(slots, 106 / 400, decay=0) == (40, 24, 12, 30)
 
 
-def test_what_smart_ratio_gives_beyond_a_layers_size_goes_to_the_others_in_proportion():
+def test_smart_ratio_distributes_the_excess_of_full_layers_over_the_others():
     slots = dense(10, 10, 10, 10, 1)  # three of 100 weights, a classifier of 10
     # 190 beside the classifier's 3: 100 and, of the other 90, as 12 to 6.
     assert smart_ratio(slots, 193) == (100, 60, 30, 3)
     assert smart_ratio(slots, 310) == (100, 100, 100, 10)
 
 
-def test_smart_ratio_without_a_classifier_to_prune_spreads_all_over_the_others():
+def test_smart_ratio_without_a_prunable_classifier_distributes_all_weights_over_the_other_layers():
     assert smart_ratio(dense(10, 10, 10, 10, 1, keep_out=('output',)), 20) == (12, 6, 2)
 
 
-def test_a_classifier_that_takes_all_there_is_is_refused_with_what_would_be_enough():
+def test_smart_ratio_refuses_a_count_that_the_classifier_alone_uses_up():
     slots = dense(10, 10, 10, 10, 10)
     with pytest.raises(LthError, match=r'keeps 30 of the 100 weights of the classifier, 3.weight, .* 32 in all are '
                                        r'too few. Keep at least 33 of the 400, a density of 0.083;'):
@@ -116,7 +116,7 @@ def test_a_classifier_that_takes_all_there_is_is_refused_with_what_would_be_enou
     assert masks.floor_share(400, 0.083) == 33
 
 
-def test_an_unknown_way_is_told_with_the_nearest():
+def test_an_unknown_method_is_an_error_that_suggests_the_nearest_name():
     says = "Unknown method to distribute weights over layers 'unifrom', did you mean 'uniform'"
     with pytest.raises(LthError, match=says):
         LAYER_COUNTS.find('unifrom')

@@ -32,22 +32,22 @@ def all_of(name: str) -> list[float]:
     ('reinitialize', [-10, -20, 30, 40]),
     ('reinitialize-keeping-sign', [10, -20, 30, -40]),
     ('constant-keeping-sign', [0.25, -0.25, 0.25, -0.25])])
-def test_a_mask_1_action_by_hand(name, expected):
+def test_mask_1_actions_equal_values_by_hand(name, expected):
     assert kept(name) == expected
 
 
-def test_shuffled_weights_are_those_that_were_kept_in_another_order():
+def test_reshuffle_keeps_the_values_of_the_kept_weights():
     drawn = [kept('reshuffle', seed) for seed in range(8)]
     assert all(sorted(one) == [-4, -2, 1, 3] for one in drawn) and len({tuple(one) for one in drawn}) > 3
     assert kept('reshuffle', 1) == drawn[1]
 
 
-def test_weights_shuffled_keeping_the_sign_stay_among_those_of_their_sign():
+def test_reshuffle_keeping_sign_shuffles_each_sign_separately():
     drawn = {tuple(kept('reshuffle-keeping-sign', seed)) for seed in range(40)}
     assert drawn == {(one, low, other, high) for one, other in ((1, 3), (3, 1)) for low, high in ((-2, -4), (-4, -2))}
 
 
-def test_constants_have_random_signs():
+def test_constant_has_random_signs():
     drawn = [kept('constant', seed) for seed in range(8)]
     assert {abs(one) for row in drawn for one in row} == {0.25} and len({tuple(row) for row in drawn}) > 3
 
@@ -58,11 +58,11 @@ def test_constants_have_random_signs():
     ('toward-zero', [1, -2, 3, -4, 5, 0, 0, -8]),
     ('toward-zero-all', [1, 0, 3, 0, 5, 0, 0, -8]),
     ('away-from-zero', [1, -2, 3, -4, 0, -6, 7, 0])])
-def test_a_mask_0_action_by_hand(name, expected):
+def test_mask_0_actions_equal_values_by_hand(name, expected):
     assert all_of(name) == expected
 
 
-def test_the_control_of_toward_zero_sets_as_many_to_zero_whichever_they_are():
+def test_random_zero_sets_as_many_weights_to_zero_as_toward_zero():
     def pruned(seed: int) -> list[float]:
         found: list[float] = MASK_ACTIONS.mask_0.find('random-zero')(change(seed), torch.tensor(START)).tolist()
         assert found[:4] == START[:4]

@@ -1,4 +1,4 @@
-"""Tickets that go to other pictures: what fits, what is drawn anew, what is refused."""
+"""Tickets for other images: what is transferred, what is re-initialized, what is refused."""
 import pytest
 import torch
 
@@ -24,7 +24,7 @@ def ticket(of: Network, seeds: int = 2) -> Ticket:
     return Ticket(mask, weights, initial_ticket(of, range(seeds), CPU).buffers, 7)
 
 
-def test_a_ticket_goes_to_pictures_of_the_same_shape_and_classes_as_it_is():
+def test_a_ticket_is_unchanged_for_images_of_the_same_shape_and_classes():
     one = ticket(network())
     assert reinitialized_parameters(network(), network()) == []
     assert transplant(one, network(), network(), initial_ticket(network(), (0, 1), CPU)) is one
@@ -33,7 +33,7 @@ def test_a_ticket_goes_to_pictures_of_the_same_shape_and_classes_as_it_is():
 @pytest.mark.parametrize(('model', 'output'), [
     ('lenet-300-100', 'output.'), ('conv-2', 'output.'), ('resnet20', 'classifier.')])
 @pytest.mark.parametrize('classes', [2, 10])
-def test_for_other_classes_the_output_layer_alone_is_drawn_anew_and_dense(model, output, classes):
+def test_for_other_classes_only_the_output_layer_is_reinitialized_and_dense(model, output, classes):
     theirs, ours = network((3, 8, 8), 4, model), network((3, 8, 8), classes, model)
     one, fresh = ticket(theirs), initial_ticket(ours, (8, 9), CPU)
     assert reinitialized_parameters(theirs, ours) == [f'{output}weight', f'{output}bias']
@@ -50,7 +50,7 @@ def test_for_other_classes_the_output_layer_alone_is_drawn_anew_and_dense(model,
         assert transplanted_count(one.mask[seed], theirs, ours) == int(there.mask[seed].sum())
 
 
-def test_pictures_of_another_shape_are_refused_with_both_and_the_layer():
+def test_images_of_another_shape_are_refused_with_both_shapes_and_the_layer():
     with pytest.raises(LthError, match=r'A ticket for images of 1×8×8 does not fit images of 3×10×10: dense1.weight is '
                                        r'300×64 in the source run and 300×300 here.*data.size=8 --set data.channels=1'):
         reinitialized_parameters(network(), network((3, 10, 10)))
@@ -58,7 +58,7 @@ def test_pictures_of_another_shape_are_refused_with_both_and_the_layer():
         reinitialized_parameters(network(model='resnet20'), network((3, 8, 8), 5, 'resnet20'))
 
 
-def test_an_output_layer_of_other_inputs_is_refused_though_it_is_the_first_to_differ(tmp_path, monkeypatch):
+def test_an_output_layer_with_other_inputs_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'linear.py').write_text(
         'from torch import nn\n\n\ndef linear(shape, classes):\n'

@@ -40,9 +40,6 @@ class Settings(AlgorithmSettings):
     def source_rounds(self) -> Sequence[int]:
         return range(len(self.kept))
 
-    def source_round(self, number: int) -> int:
-        return number
-
 
 @ALGORITHMS.register('control', settings=Settings)
 def train_controls(

@@ -1,4 +1,4 @@
-"""Pruning at initialisation: scores against hand-written ones, exact counts, planted tickets, seeds."""
+"""Pruning at initialization: scores against values by hand, exact counts, planted tickets, seeds."""
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +114,7 @@ def gradient_by_hand(
 
 
 @pytest.mark.parametrize('batches', [1, 3])
-def test_snip_is_that_of_a_gradient_written_out_by_hand(tiny, batches):
+def test_snip_scores_equal_a_gradient_derived_by_hand(tiny, batches):
     task = tiny('tanh')
     weights = weights_of(task)
     expected = np.abs(weights.numpy()[:50] * gradient_by_hand(
@@ -124,7 +124,7 @@ def test_snip_is_that_of_a_gradient_written_out_by_hand(tiny, batches):
 
 
 @pytest.mark.parametrize(('batches', 'temperature'), [(1, 1.), (1, 200.), (3, 1.)])
-def test_grasp_is_that_of_finite_differences_of_a_gradient_written_out_by_hand(tiny, batches, temperature):
+def test_grasp_scores_equal_finite_differences_of_a_gradient_derived_by_hand(tiny, batches, temperature):
     task = tiny('tanh')
     weights = weights_of(task)
     vector, pictures = weights.numpy(), [batch_of(task, number) for number in range(batches)]
@@ -137,7 +137,7 @@ def test_grasp_is_that_of_finite_differences_of_a_gradient_written_out_by_hand(t
     assert np.allclose(scores, vector[:50] * product, rtol=1e-5, atol=1e-8 * np.abs(scores).max())
 
 
-def test_a_weight_with_a_high_grasp_score_is_one_without_which_gradients_shrink(tiny):
+def test_removing_a_weight_with_a_high_grasp_score_reduces_the_gradient_norm(tiny):
     task = tiny('tanh')
     weights = weights_of(task)
     scores, pictures = grasp.scores(task, weights, {}, temperature=1.).numpy(), [batch_of(task, 0)]
@@ -158,13 +158,13 @@ def flow_by_hand(vector: np.ndarray) -> np.ndarray:
     return np.concatenate([(first * second.sum(0)[:, None]).ravel(), (second * hidden).ravel()])
 
 
-def test_synflow_is_that_of_the_network_written_out_by_hand(tiny):
+def test_synflow_scores_equal_values_by_hand(tiny):
     task = tiny('relu')
     weights = weights_of(task)
     assert np.allclose(synflow.scores(task, weights, {}).numpy(), flow_by_hand(weights.numpy()), rtol=1e-12)
 
 
-def test_synflow_cuts_what_is_smallest_again_and_again(tiny):
+def test_synflow_removes_the_smallest_scores_iteratively(tiny):
     task = tiny('relu')
     exact = settings('synflow', density=0.3, iterations=7)
     vector = dense_ticket(task).weights[0].double().numpy().copy()
@@ -186,7 +186,7 @@ def test_synaptic_flow_is_conserved_from_layer_to_layer(tiny):
     assert len(sums) == 3 and sums == pytest.approx([sums[0]] * 3, rel=1e-12)
 
 
-def test_snip_and_grasp_of_a_residual_network_are_those_of_finite_differences():
+def test_snip_and_grasp_scores_of_a_residual_network_equal_finite_differences():
     task = make_task('resnet20', shape=(3, 8, 8))
     layout, module = task.network.layout, task.network.module
     start = initial_state(task, torch.float64)
@@ -220,7 +220,7 @@ def test_snip_and_grasp_of_a_residual_network_are_those_of_finite_differences():
     assert (ours - expected).norm() < 1e-3 * expected.norm()
 
 
-def test_scores_are_measured_on_the_pictures_and_the_noise_of_the_first_training_steps():
+def test_scores_use_the_images_and_the_dropout_of_the_first_training_steps():
     task = make_task('conv-2', shape=(3, 8, 8), data={'crop': 2, 'flip': True}, optimizer=SGD, seeds=(3,))
     network = Network.of(settings_class('conv-2')(name='conv-2', dropout=0.5), (3, 8, 8), 4)
     task = replace(task, network=network)
@@ -236,7 +236,7 @@ def test_scores_are_measured_on_the_pictures_and_the_noise_of_the_first_training
 
 @pytest.mark.parametrize('name', RANKED + ['random'])
 @pytest.mark.parametrize('density', [0.29, 0.05, 1.])
-def test_exactly_the_share_that_was_written_is_kept(name, density):
+def test_exactly_the_requested_density_is_kept(name, density):
     task = make_task()
     expected = {0.29: 14_384, 0.05: 2_480, 1.: 49_600}[density]
     ahead = settings(name, density=density).kept_counts(task.network.layout, task.training, 5)
@@ -246,13 +246,13 @@ def test_exactly_the_share_that_was_written_is_kept(name, density):
 
 @pytest.mark.parametrize('name', RANKED)
 @pytest.mark.parametrize('keep', ['largest', 'smallest'])
-def test_a_dead_network_whose_scores_all_tie_keeps_the_exact_count_by_the_seeds_order(tiny, name, keep):
+def test_a_network_whose_scores_all_tie_keeps_the_exact_count_selected_by_the_seed(tiny, name, keep):
     masks = mask_of(tiny('dead', seeds=(0, 1)), name, density=0.5, keep=keep)
     assert masks.sum(1).tolist() == [25, 25]
     assert not torch.equal(masks[0], masks[1])
 
 
-def test_many_equal_weights_are_cut_exactly():
+def test_ties_among_many_equal_weights_keep_the_exact_count():
     task = make_task()
     task = replace(task, network=Network.of(
         settings_class('lenet-300-100')(name='lenet-300-100', initializer='unsigned-constant'), (1, 8, 8), 4))
@@ -263,13 +263,13 @@ def test_many_equal_weights_are_cut_exactly():
 
 @pytest.mark.parametrize('name', ['snip', 'grasp', 'magnitude-at-init'])
 @pytest.mark.parametrize('function', ['relu', 'dead'])
-def test_upside_down_keeps_other_weights_and_at_one_half_all_others(tiny, name, function):
+def test_an_inverted_ranking_keeps_other_weights_and_at_one_half_all_others(tiny, name, function):
     task = tiny(function)
     largest, smallest = (mask_of(task, name, density=0.5, keep=keep) for keep in ('largest', 'smallest'))
     assert torch.equal(largest, ~smallest)
 
 
-def test_synflow_upside_down_takes_away_what_carries_most(tiny):
+def test_synflow_inverted_removes_the_largest_scores(tiny):
     task = tiny('relu')
     scores = synflow.scores(task, dense_ticket(task).weights[0], {})
     smallest = mask_of(task, 'synflow', density=0.5, iterations=1, keep='smallest')[0]
@@ -278,7 +278,7 @@ def test_synflow_upside_down_takes_away_what_carries_most(tiny):
 
 
 @pytest.mark.parametrize('layers', ['uniform', 'erk', 'balanced'])
-def test_random_masks_keep_as_many_of_each_layer_as_they_are_told(layers):
+def test_random_masks_keep_the_layer_counts_of_each_method(layers):
     task = make_task(seeds=(0, 1))
     expected = {'uniform': [1_920, 3_000, 40], 'erk': [2_014, 2_213, 733], 'balanced': [2_280, 2_280, 400]}[layers]
     kept = task.network.layout.unpack(mask_of(task, 'random', density=0.1, layers=layers))
@@ -288,7 +288,7 @@ def test_random_masks_keep_as_many_of_each_layer_as_they_are_told(layers):
     assert [part.flatten(1).sum(1).tolist() for part in kept.values()] == [[count, count] for count in expected]
 
 
-def test_smart_ratio_keeps_what_was_published_for_resnet20_at_every_seed():
+def test_smart_ratio_keeps_the_published_counts_of_resnet20_for_every_seed():
     task = make_task('resnet20', shape=(3, 8, 8), seeds=(0, 1))
     exact = settings_class('resnet20')(name='resnet20', shortcut='identity', norm='plain')
     task = replace(task, network=Network.of(exact, (3, 8, 8), 10))
@@ -300,7 +300,7 @@ def test_smart_ratio_keeps_what_was_published_for_resnet20_at_every_seed():
 
 @pytest.mark.parametrize('name', ALL)
 @pytest.mark.parametrize(('model', 'density'), [('conv-2', 0.1), ('resnet20', 0.2)])
-def test_the_one_round_is_the_drawn_weights_under_the_mask_measured_untrained(name, model, density):
+def test_the_only_round_holds_the_masked_initial_weights_and_their_accuracy(name, model, density):
     task = make_task(model, shape=(3, 8, 8), data={'crop': 1, 'flip': True})
     start, (only,) = dense_ticket(task), found(task, name, density=density)
     count, mask = task.network.layout.prunable_count, only.ticket.mask
@@ -315,7 +315,7 @@ def test_the_one_round_is_the_drawn_weights_under_the_mask_measured_untrained(na
 
 
 @pytest.mark.parametrize('name', ALL)
-def test_what_was_found_trains_and_keeps_its_mask(name):
+def test_a_gem_keeps_its_mask_when_it_is_trained(name):
     task = make_task('resnet20', shape=(3, 8, 8), optimizer=SGD, length='1 epochs')
     ticket = found(task, name)[0].ticket
     trained = train_ticket(task, ticket).weights[:, :task.network.layout.prunable_count]
@@ -324,14 +324,14 @@ def test_what_was_found_trains_and_keeps_its_mask(name):
 
 
 @pytest.mark.parametrize('name', ALL)
-def test_a_search_that_is_done_does_nothing_more(name):
+def test_a_finished_search_yields_no_rounds(name):
     task = make_task()
     assert not found(task, name, found(task, name))
 
 
 @pytest.mark.parametrize('name', ALL)
 @pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
-def test_seeds_together_find_what_they_find_alone_and_another_seed_another_mask(name, model):
+def test_seeds_have_the_same_mask_together_and_alone_and_another_seed_has_another_mask(name, model):
     def masks(*seeds: int) -> torch.Tensor:
         return mask_of(make_task(model, shape=(3, 8, 8), seeds=seeds, data={'flip': True}), name)
     together = masks(0, 5)
@@ -340,7 +340,7 @@ def test_seeds_together_find_what_they_find_alone_and_another_seed_another_mask(
 
 
 @pytest.mark.parametrize('name', ALL)
-def test_layers_that_are_kept_out_are_not_chosen_among(name):
+def test_layers_kept_out_of_pruning_are_not_ranked(name):
     task = make_task(keep_out=('dense2',))
     mask = mask_of(task, name, density=0.25)
     assert mask.shape == (1, 19_600) and int(mask.sum()) == 4_900
@@ -353,7 +353,7 @@ def on_planted(folder: Path, function: str, initializer: str = 'own') -> Task:
     return replace(task, network=planted.network(folder, function, initializer), data=planted.dataset())
 
 
-def test_snip_finds_the_weights_that_carry_a_planted_signal(tmp_path, monkeypatch):
+def test_snip_finds_the_weights_of_a_planted_signal(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     task = on_planted(tmp_path, 'flat', 'unsigned-constant')
     (only,) = found(task, 'snip', density=4 / 256)
@@ -361,7 +361,7 @@ def test_snip_finds_the_weights_that_carry_a_planted_signal(tmp_path, monkeypatc
     assert only.trained.history[0].test.accuracy[0] > 0.99
 
 
-def test_grasp_keeps_planted_weights_at_odds_with_the_signal_and_drops_them_where_they_agree(tmp_path, monkeypatch):
+def test_grasp_keeps_planted_weights_that_oppose_the_signal_and_drops_those_that_agree(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Without a weight that agrees with the labels the loss grows and gradients with it; GraSP wants them large.
     against = on_planted(tmp_path, 'against')
@@ -370,13 +370,13 @@ def test_grasp_keeps_planted_weights_at_odds_with_the_signal_and_drops_them_wher
     assert not mask_of(agreeing, 'grasp', density=0.5).view(4, 64)[planted.SIGNAL].any()
 
 
-def test_synflow_finds_the_paths_planted_in_the_weights_for_it_sees_no_pictures(tmp_path, monkeypatch):
+def test_synflow_finds_planted_paths_of_large_weights(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     kept = mask_of(on_planted(tmp_path, 'paths'), 'synflow', density=0.0074)[0]
     assert kept.nonzero().flatten().tolist() == sorted(PATHS)
 
 
-def test_magnitude_at_init_finds_the_largest_weights_also_one_that_leads_nowhere(tmp_path, monkeypatch):
+def test_magnitude_at_init_keeps_the_largest_weights_even_an_unconnected_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     kept = mask_of(on_planted(tmp_path, 'paths'), 'magnitude-at-init', density=0.0083)[0]
     assert kept.nonzero().flatten().tolist() == sorted([*PATHS, 15 * 64 + 63])
@@ -384,7 +384,7 @@ def test_magnitude_at_init_finds_the_largest_weights_also_one_that_leads_nowhere
 
 # --- Mistakes ---
 
-def test_a_layer_that_is_emptied_is_told_with_the_seed_and_what_to_do():
+def test_an_emptied_layer_is_an_error_with_the_seed_and_a_remedy():
     task = make_task(seeds=(7,))
     with pytest.raises(LthError, match=r'by magnitude-at-init leaves no weight in (dense..weight) \(seed 7\)'
                                        r'.*Use random .*keep_out=\1'):
@@ -392,7 +392,7 @@ def test_a_layer_that_is_emptied_is_told_with_the_seed_and_what_to_do():
 
 
 @pytest.mark.parametrize('name', RANKED + ['random'])
-def test_a_density_of_fewer_weights_than_layers_is_refused_before_anything_is_read(name):
+def test_a_density_with_fewer_weights_than_layers_is_refused_when_planning(name):
     layout = make_task().network.layout
     with pytest.raises(LthError, match='keeps 2 of 49600 weights, .* 3 layers, such as dense1.weight, .* 6.1e-05'):
         settings(name, density=0.00005).kept_counts(layout, make_task().training, 5)
@@ -405,7 +405,7 @@ def test_more_batches_than_an_epoch_has_are_refused(name):
         settings(name, batches=6).check(make_task().training, 5)
 
 
-def test_scores_that_overflow_are_told_with_the_seed(tiny):
+def test_scores_that_overflow_are_an_error_with_the_seed(tiny):
     with pytest.raises(LthError, match='snip scores of seed 0 are not finite'):
         found(tiny('huge'), 'snip', density=0.5)
 
@@ -418,7 +418,7 @@ def test_settings_that_make_no_sense_are_refused(name, setting, value):
         settings(name, **{setting: value})
 
 
-def test_a_way_to_spread_weights_is_known_by_any_spelling_and_stored_by_one():
+def test_the_method_of_layer_counts_is_stored_under_its_registered_name():
     assert settings('random', layers='ERK').layers == 'erk'
     with pytest.raises(LthError, match="'erkk', did you mean 'erk'"):
         settings('random', layers='erkk')

@@ -1,4 +1,4 @@
-"""Controls: other networks, just as sparse, beside the tickets of every level."""
+"""Runs of controls: in each round another network, as sparse as the ticket."""
 from dataclasses import replace
 
 import pytest
@@ -45,7 +45,7 @@ def of_a_search(task) -> list[Round]:
 
 
 @pytest.mark.parametrize('name', OTHER_NETWORKS)
-def test_a_control_is_exactly_as_sparse_as_its_ticket_and_another_network_at_every_level(task, found, name):
+def test_a_control_keeps_the_count_of_its_ticket_and_differs_from_it_in_every_round(task, found, name):
     prunable = task.network.layout.prunable_count
     dense, *rounds = controls(task, name, found)
     assert dense is found[0] and [one.number for one in rounds] == [1, 2]
@@ -59,7 +59,7 @@ def test_a_control_is_exactly_as_sparse_as_its_ticket_and_another_network_at_eve
         assert control.trained.step == task.steps
 
 
-def test_reinit_keeps_the_mask_and_draws_all_weights_anew_for_each_level_and_seed(task, found):
+def test_reinit_keeps_the_mask_and_reinitializes_all_weights_for_each_round_and_seed(task, found):
     first, second = controls(task, 'reinit', found)[1:]
     for control, ticket in ((first, found[1]), (second, found[2])):
         assert torch.equal(control.ticket.mask, ticket.ticket.mask)
@@ -74,7 +74,7 @@ def test_reinit_keeps_the_mask_and_draws_all_weights_anew_for_each_level_and_see
     assert stds == pytest.approx([float(slot.view(task.network.initial_weights(0)).std())] * 2, rel=0.05)
 
 
-def test_a_shuffled_mask_keeps_the_share_of_each_layer_and_the_weights_of_the_rewind_point(task, found):
+def test_a_shuffled_mask_keeps_the_count_of_each_layer_and_the_weights_of_the_rewind_point(task, found):
     for control, ticket in zip(controls(task, 'shuffle-mask', found)[1:], found[1:], strict=True):
         assert kept_by_layer(task, control.ticket.mask) == kept_by_layer(task, ticket.ticket.mask)
         prunable = task.network.layout.prunable_count
@@ -84,7 +84,7 @@ def test_a_shuffled_mask_keeps_the_share_of_each_layer_and_the_weights_of_the_re
         assert control.ticket.iteration == 2
 
 
-def test_a_permuted_mask_spreads_the_kept_weights_evenly_over_all_layers(task, found):
+def test_a_permuted_mask_distributes_weights_evenly_over_all_layers(task, found):
     control = controls(task, 'permute-mask', found)[2]
     sizes = [slot.size for slot in task.network.layout.prunable_slots]
     density = sum(kept_by_layer(task, control.ticket.mask)) / sum(sizes)
@@ -96,7 +96,7 @@ def test_a_permuted_mask_spreads_the_kept_weights_evenly_over_all_layers(task, f
 
 @pytest.mark.parametrize('name', ['reinit', 'permute-mask'])
 @pytest.mark.parametrize('stopped', [1, 2])
-def test_a_control_resumed_after_any_level_equals_one_that_was_never_stopped(task, found, name, stopped):
+def test_a_control_resumed_after_any_round_equals_an_uninterrupted_one(task, found, name, stopped):
     whole = controls(task, name, found)
     rest = controls(task, name, [*found, *whole[:stopped]])
     assert [one.number for one in rest] == list(range(stopped, 3))
@@ -107,12 +107,12 @@ def test_a_control_resumed_after_any_level_equals_one_that_was_never_stopped(tas
 
 @pytest.mark.parametrize(('word', 'name'), [
     ('Random_Layer', 'shuffle-mask'), ('random-global', 'permute-mask'), ('reinitialize', 'reinit')])
-def test_controls_have_the_names_of_checks_and_those_that_they_had(word, name):
+def test_controls_have_their_names_and_former_names(word, name):
     settings = algorithm.Settings(name='control', control=word, source='run', kept=(2, 1))
     assert settings.control == name
 
 
-def test_what_reinit_draws_at_a_level_is_what_runs_before_had(task, found):
+def test_reinit_gives_the_same_weights_as_earlier_versions(task, found):
     level = controls(task, 'reinit', found)[2].ticket
     seeds = tuple(rng.derive_seed(seed, 'reinit', 2) for seed in task.seeds)
     drawn, prunable = dense_ticket(replace(task, seeds=seeds)).weights, task.network.layout.prunable_count
@@ -120,14 +120,14 @@ def test_what_reinit_draws_at_a_level_is_what_runs_before_had(task, found):
 
 
 @pytest.mark.parametrize('name', ['reinit', 'shuffle-mask'])
-def test_another_draw_of_a_control_is_another_network_under_the_same_rule(task, found, name):
+def test_another_draw_of_a_control_is_another_network_with_the_same_layer_counts(task, found, name):
     one, other = (controls(task, name, found, draw)[1].ticket for draw in (1, 2))
     assert torch.equal(one.mask, other.mask) == (name == 'reinit')
     assert kept_by_layer(task, one.mask) == kept_by_layer(task, other.mask)
     assert not torch.equal(one.weights, other.weights)
 
 
-def test_levels_have_draws_of_their_own(task, found):
+def test_rounds_have_different_random_numbers(task, found):
     for name in ('shuffle-mask', 'permute-mask', 'erk'):
         ones, others = (
             register.apply_control(name, task, found[0].ticket, found[2].ticket, (level,)) for level in (1, 2))
@@ -135,12 +135,12 @@ def test_levels_have_draws_of_their_own(task, found):
             assert one.sum() == other.sum() and not torch.equal(one, other)
 
 
-def test_a_level_at_which_a_control_proves_nothing_is_refused(task, found):
+def test_a_round_in_which_a_claim_of_a_control_is_not_true_is_refused(task, found):
     with pytest.raises(LthError, match='The control permute-mask cannot be used for seed 0, .*"mask differs"'):
         controls(task, 'permute-mask', [found[0], replace(found[0], number=1), found[2]])
 
 
-def test_a_spread_that_cannot_be_at_some_level_is_told_by_the_counts():
+def test_a_round_whose_weights_a_control_cannot_distribute_is_refused_when_planning():
     layout = make_task().network.layout
     settings = algorithm.Settings(
         name='control', control='smart-ratio', source='run', kept=(layout.prunable_count, 20, 19))

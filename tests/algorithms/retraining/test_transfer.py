@@ -31,7 +31,7 @@ def settings(found: list[Round], **over: object) -> Settings:
         'classes': 4} | over)
 
 
-def test_a_ticket_goes_over_whole_where_the_classes_are_as_many(task, found):
+def test_a_transferred_ticket_is_unchanged_if_the_number_of_classes_is_the_same(task, found):
     rounds = list(transfer(task, settings(found), (), source=found))
     assert [one.number for one in rounds] == [0, 1, 2]
     for one, source in zip(rounds, found, strict=True):
@@ -43,7 +43,7 @@ def test_a_ticket_goes_over_whole_where_the_classes_are_as_many(task, found):
         assert one.trained.weights[:, :pruned.shape[1]][pruned].abs().sum() == 0
 
 
-def test_a_random_ticket_is_as_sparse_but_other_weights_anywhere_in_the_network(task, found):
+def test_a_random_ticket_keeps_the_same_number_of_other_weights_anywhere_in_the_network(task, found):
     over = list(transfer(task, settings(found, ticket='random'), (), source=found))[2]
     prunable, mask = task.network.layout.prunable_count, over.ticket.mask
     assert mask.sum(1).tolist() == found[2].ticket.mask.sum(1).tolist()
@@ -59,7 +59,7 @@ def test_a_random_ticket_is_as_sparse_but_other_weights_anywhere_in_the_network(
 
 
 @pytest.mark.parametrize('ticket', ['found', 'random'])
-def test_a_transfer_resumed_after_any_round_equals_one_that_was_never_stopped(task, found, ticket):
+def test_a_transfer_resumed_after_any_round_equals_an_uninterrupted_one(task, found, ticket):
     over = settings(found, ticket=ticket)
     whole = list(transfer(task, over, (), source=found))
     for stopped in (1, 2):

@@ -43,7 +43,7 @@ def mining(model: str = 'lenet-300-100', **over: Any) -> Task:
 @pytest.mark.parametrize(('percent', 'period', 'events', 'kept'), [
     (0.59, 5, 29, 1_580), (0.59, 8, 18, 1_581), (1.44, 5, 29, 3_861), (3.72, 5, 29, 9_977), (20, 5, 29, 53_660),
     (50, 8, 18, 134_161)])
-def test_the_ladder_of_freeze_events_is_that_of_the_published_schedule(percent, period, events, kept):
+def test_counts_of_freeze_events_equal_the_published_schedule(percent, period, events, kept):
     exact = settings_class('resnet20')(name='resnet20', shortcut='identity', norm='plain')
     layout = Network.of(exact, (3, 32, 32), 10).layout
     training = TrainingSettings.model_validate({'length': '150 epochs', 'batch_size': 128, 'optimizer': SGD})
@@ -52,7 +52,7 @@ def test_the_ladder_of_freeze_events_is_that_of_the_published_schedule(percent, 
     assert (len(counts) - 1, counts[-1]) == (events, kept)
 
 
-def test_a_step_follows_the_straight_through_gradient_and_the_penalty():
+def test_a_step_uses_the_straight_through_gradient_and_the_penalty():
     task, penalty = mining(), 0.03
     layout, count = task.network.layout, task.network.layout.prunable_count
     weights = dense_ticket(task).weights.double()
@@ -78,7 +78,7 @@ def test_a_step_follows_the_straight_through_gradient_and_the_penalty():
 @pytest.mark.parametrize('optimizer', [
     MOMENTUM, {'name': 'adam', 'learning_rate': 0.01, 'weight_decay': 0.1},
     {'name': 'adamw', 'learning_rate': 0.01, 'weight_decay': 0.1}])
-def test_the_penalty_is_part_of_the_gradient_whatever_the_optimizer(optimizer):
+def test_the_penalty_is_part_of_the_gradient_of_every_optimizer(optimizer):
     def scores(factor: float, own: dict[str, Any]) -> torch.Tensor:
         task = replace(mining(), training=mining().training.model_copy(update={'optimizer': make_task(
             optimizer=own).training.optimizer}))
@@ -99,7 +99,7 @@ def test_the_penalty_is_part_of_the_gradient_whatever_the_optimizer(optimizer):
 
 
 @pytest.mark.parametrize('model', ['lenet-300-100', 'conv-2'])
-def test_two_seeds_mined_together_find_what_they_find_alone(model):
+def test_two_seeds_trained_together_have_the_same_scores_as_alone(model):
     def scores(seeds: tuple[int, ...]) -> torch.Tensor:
         task = mining(model, seeds=seeds)
         start = torch.full((len(seeds), task.network.layout.prunable_count), 0.6)
@@ -134,13 +134,13 @@ def test_thousands_of_scores_tied_at_zero_leave_the_exact_count():
     assert [int(one.ticket.mask.sum()) for one in mined(task, [collapsed])] == counts[1:]
 
 
-def test_scores_that_all_sink_below_one_half_stop_the_search_and_name_the_layer():
+def test_scores_that_all_fall_below_one_half_are_an_error_that_names_the_layer():
     with pytest.raises(LthError, match='Rounding scores in round 0 leaves no weight in dense1.weight .*penalty'):
         mined(mining(), penalty=30.)
 
 
 @pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
-def test_the_search_leaves_the_weights_untouched_bit_for_bit(model):
+def test_training_scores_does_not_change_weights(model):
     task = mining(model, shape=(3, 8, 8), data={'crop': 1, 'flip': True})
     start, found = dense_ticket(task), mined(task)
     count = task.network.layout.prunable_count
@@ -152,14 +152,14 @@ def test_the_search_leaves_the_weights_untouched_bit_for_bit(model):
     assert torch.equal(found[-1].trained.weights, found[-1].ticket.weights)
 
 
-def test_the_final_mask_is_all_that_is_active_or_what_is_in_force_as_asked():
+def test_the_final_mask_holds_active_scores_or_those_above_the_threshold():
     task = mining()
     active, above_threshold = (mined(task, penalty=0.01, final_mask=mask)[-1] for mask in ('active', 'above-threshold'))
     assert torch.equal(above_threshold.ticket.mask, active.ticket.mask & (active.search.scores > 0.5))
     assert 0 < above_threshold.ticket.mask.sum() < active.ticket.mask.sum()
 
 
-def test_a_search_goes_on_from_any_event_as_if_never_stopped():
+def test_a_search_resumed_after_any_event_equals_an_uninterrupted_one():
     task = mining()
     whole = mined(task)
     for number in (1, 2, 3):
@@ -169,7 +169,7 @@ def test_a_search_goes_on_from_any_event_as_if_never_stopped():
         assert again[-1].trained.history == whole[-1].trained.history
 
 
-def test_the_penalty_draws_scores_to_zero():
+def test_the_penalty_reduces_scores():
     small, large = (mined(mining(), penalty=penalty)[0].search.scores.mean() for penalty in (0., 0.01))
     assert large < small - 0.03
 
@@ -177,7 +177,7 @@ def test_the_penalty_draws_scores_to_zero():
 @pytest.mark.parametrize(('scores', 'mean', 'spread'), [
     ('uniform', 0.5, 0.2887), ('half', 0.5, 0.), ('bernoulli', 0.5, 0.5), ('bimodal', 0.5, 0.4564),
     ('skew', 1 / 6, 0.1409)])
-def test_scores_start_from_the_distribution_asked_for(scores, mean, spread):
+def test_initial_scores_have_the_requested_distribution(scores, mean, spread):
     task = mining()
     first = replace(task, training=task.training.model_copy(update={'optimizer': task.training.optimizer.model_copy(
         update={'learning_rate': 1e-30})}))
@@ -186,7 +186,7 @@ def test_scores_start_from_the_distribution_asked_for(scores, mean, spread):
     assert found.std().item() == pytest.approx(spread, abs=0.01)
 
 
-def test_a_layer_is_never_emptied_silently():
+def test_an_emptied_layer_is_an_error():
     task = mining()
     few = 4 / task.network.layout.prunable_count
     with pytest.raises(LthError, match=r'leaves no weight in (dense2|output|dense1).weight \(seed 0\)'):

@@ -1,4 +1,4 @@
-"""What scores make of weights, and the gradients passed straight through, against autograd in float64."""
+"""Parametrizations and their straight-through gradients, compared with autograd in float64."""
 import math
 
 import pytest
@@ -41,7 +41,7 @@ def test_a_regularizer_is_finite_at_the_ends_of_the_range(name):
     assert gradient.isfinite().all()
 
 
-def test_rounded_scores_are_taught_as_if_they_were_the_factor():
+def test_rounded_scores_have_the_gradient_of_their_factor():
     weights, scores, gradient = drawn()
     rounded, out = Rounded(weights, NONE), torch.empty_like(scores)
     assert torch.equal(rounded.weights(scores, 0)[:, :12], torch.where(scores > 0.5, weights[:, :12], 0.))
@@ -63,7 +63,7 @@ def test_multiplied_scores_have_the_true_gradient():
 
 
 @pytest.mark.parametrize('smallest', [False, True])
-def test_the_largest_absolute_scores_of_each_part_take_part_or_upside_down_the_smallest(smallest):
+def test_the_largest_absolute_scores_of_each_part_are_used_or_inverted_the_smallest(smallest):
     weights, scores, gradient = drawn()
     scores = scores - 0.5
     top, out = Top(weights, NONE, [(0, 5), (5, 12)], (2, 3), smallest), torch.empty_like(scores)
@@ -81,7 +81,7 @@ def test_the_largest_absolute_scores_of_each_part_take_part_or_upside_down_the_s
     assert torch.allclose(out, gradient[:, :12] * weights[:, :12] * scores.sign())
 
 
-def test_the_edge_is_exact_wherever_the_one_of_the_step_before_lay():
+def test_the_threshold_is_exact_for_any_threshold_of_the_step_before():
     weights, scores = torch.randn(1, 5000, generator=RANDOM), torch.randn(1, 5000, generator=RANDOM)
     top = Top(weights, NONE, [(0, 5000)], (700,))
     for scale in (1., 1.001, 0.999, 3., 1e-6, 0., 1.):
@@ -89,7 +89,7 @@ def test_the_edge_is_exact_wherever_the_one_of_the_step_before_lay():
         assert int((effective != 0).sum()) == (700 if scale else 5000)  # all tied: all take part
 
 
-def test_a_mask_is_drawn_with_the_probabilities_of_the_scores_anew_for_every_step_and_seed():
+def test_a_mask_is_sampled_from_the_probabilities_for_each_step_and_seed():
     task = make_task()
     count, layout = task.network.layout.prunable_count, task.network.layout
     weights = torch.ones(2, layout.size)
@@ -104,7 +104,7 @@ def test_a_mask_is_drawn_with_the_probabilities_of_the_scores_anew_for_every_ste
 
 
 @pytest.mark.parametrize('rescale', [False, True])
-def test_a_probability_is_taught_through_the_draw_and_the_factor_of_its_layer(rescale):
+def test_a_probability_has_a_gradient_through_the_sample_and_the_factor_of_its_layer(rescale):
     task = make_task()
     count, layout = task.network.layout.prunable_count, task.network.layout
     weights, scores, gradient = (torch.randn(1, size, generator=RANDOM) for size in (layout.size, count, layout.size))

@@ -1,4 +1,4 @@
-"""What all algorithms that train scores have in common: exact counts, untouched weights, resuming, a planted ticket."""
+"""All algorithms that train scores: exact counts, untouched weights, resuming, a planted ticket."""
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -43,7 +43,7 @@ def counted(task: Task, name: str, **over: Any) -> list[int]:
 
 @pytest.mark.parametrize(('name', 'over'), VARIANTS)
 @pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
-def test_every_round_keeps_the_count_it_was_planned_to_and_leaves_the_weights_as_drawn(model, name, over):
+def test_every_round_keeps_the_planned_count_and_the_initial_weights(model, name, over):
     task = mining(model, shape=(3, 8, 8))
     rounds, start, count = found(task, name, **over), dense_ticket(task).weights, task.network.layout.prunable_count
     assert [int(one.ticket.mask.sum()) for one in rounds] == counted(task, name, **over)
@@ -58,13 +58,13 @@ def test_every_round_keeps_the_count_it_was_planned_to_and_leaves_the_weights_as
 
 
 @pytest.mark.parametrize('name', sorted(EVERY))
-def test_two_seeds_searched_together_find_what_they_find_alone(name):
+def test_two_seeds_searched_together_have_the_same_scores_as_alone(name):
     together, alone = (found(mining(seeds=seeds), name)[0].search.scores[-1] for seeds in ((0, 5), (5,)))
     assert torch.allclose(together, alone, atol=1e-5)
 
 
 @pytest.mark.parametrize('name', sorted(EVERY))
-def test_the_same_seed_finds_the_same_and_another_seed_another(name):
+def test_the_same_seed_gives_the_same_mask_and_another_seed_another_mask(name):
     one, again, other = (found(mining(seeds=(seed,)), name)[-1].ticket.mask for seed in (3, 3, 4))
     assert torch.equal(one, again) and not torch.equal(one, other)
 
@@ -72,7 +72,7 @@ def test_the_same_seed_finds_the_same_and_another_seed_another(name):
 @pytest.mark.parametrize(('name', 'over'), [
     ('gem-miner', {'freeze_every': '2 epochs'}), ('hypercube', {'penalty': 0.01}), ('edge-popup', {}),
     ('global-edge-popup', {'shrink_every': None}), ('global-edge-popup', {}), ('supermask', {})])
-def test_a_planted_ticket_is_found_and_upside_down_it_is_not(tmp_path, monkeypatch, name, over):
+def test_a_planted_ticket_is_found_but_not_with_an_inverted_ranking(tmp_path, monkeypatch, name, over):
     rate = 20. if name == 'supermask' else 0.1
     monkeypatch.chdir(tmp_path)
     optimizer = {'name': 'sgd', 'learning_rate': rate, 'momentum': 0.9}
@@ -86,21 +86,21 @@ def test_a_planted_ticket_is_found_and_upside_down_it_is_not(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize('name', ['hypercube', 'edge-popup', 'global-edge-popup', 'supermask'])
-def test_a_density_that_leaves_a_layer_empty_is_refused_with_the_least_that_is_possible(name):
+def test_a_density_with_fewer_weights_than_layers_is_refused_with_the_smallest_possible_density(name):
     task = mining()
     with pytest.raises(LthError, match=r'keeps 1 of 49600 weights, .* 3 layers, .* at least 6.1e-05 \(--sparsity'):
         counted(task, name, density=1.5 / task.network.layout.prunable_count)
     assert counted(task, name, density=6.1e-05)[-1] == 3
 
 
-def test_edge_popup_keeps_the_same_share_of_every_layer():
+def test_edge_popup_keeps_the_same_density_in_every_layer():
     task = mining()
     masks = task.network.layout.unpack(found(task, 'edge-popup')[-1].ticket.mask)
     assert all(mask.float().mean().item() == pytest.approx(0.1, abs=1 / mask.numel()) for mask in masks.values())
 
 
 # E = 8, T = 2: K = 4; in epoch e the share in force is 0.1^(⌊(e + 1)/2⌋ / 4); 5 iterations an epoch.
-def test_the_share_in_force_shrinks_in_the_published_steps():
+def test_the_density_of_global_edge_popup_decreases_in_the_published_steps():
     training = TrainingSettings.model_validate({'length': '8 epochs', 'batch_size': 8, 'optimizer': SGD})
     settings = GlobalSettings.model_validate({'name': 'global-edge-popup', 'density': 0.1, 'finetune': FINETUNE,
                                               'shrink_every': '2 epochs'})
@@ -112,26 +112,26 @@ def test_the_share_in_force_shrinks_in_the_published_steps():
     assert share_in_epoch == {epoch: pytest.approx(0.1 ** ((epoch + 1) // 2 / 4)) for epoch in range(8)}
 
 
-def test_the_penalty_of_global_edge_popup_draws_scores_to_zero():
+def test_the_penalty_of_global_edge_popup_reduces_scores():
     small, large = (found(mining(), 'global-edge-popup', penalty=penalty)[-1].search.scores.abs().mean()
                     for penalty in (0., 0.05))
     assert large < small * 0.8
 
 
 @pytest.mark.parametrize('name', ['hypercube', 'edge-popup', 'global-edge-popup', 'supermask'])
-def test_a_span_of_nothing_is_refused(name):
+def test_an_empty_interval_is_refused(name):
     key = 'shrink_every' if name == 'global-edge-popup' else 'save_every'
     task = mining()
     with pytest.raises(LthError, match=f'algorithm.{key}: 0 epochs is not a length'):
         settings_of(name, **{key: '0 epochs'}).check(task.training, task.steps_per_epoch)
 
 
-def test_a_search_whose_scores_all_sink_is_stopped_and_the_layer_named():
+def test_a_search_whose_scores_all_fall_below_one_half_is_an_error_that_names_the_layer():
     with pytest.raises(LthError, match='Rounding scores in round 0 leaves no weight in dense1.weight .*penalty'):
         found(mining(), 'hypercube', penalty=30.)
 
 
-def test_supermasks_rescaled_carry_their_layers_factor():
+def test_weights_of_rescaled_supermasks_are_multiplied_by_the_factor_of_their_layer():
     task = mining()
     start, gem = dense_ticket(task).weights, found(task, 'supermask', rescale=True)[-1].ticket
     for slot in task.network.layout.prunable_slots:
@@ -141,7 +141,7 @@ def test_supermasks_rescaled_carry_their_layers_factor():
         assert torch.allclose(gem.weights[0, part][kept], start[0, part][kept] * factor)
 
 
-def test_supermasks_tell_the_mean_accuracy_of_ten_masks_drawn_after_the_last_step():
+def test_supermasks_report_the_mean_accuracy_of_ten_sampled_masks():
     task = replace(mining(seeds=(0, 5)), training=TrainingSettings.model_validate(
         {'length': '8 epochs', 'batch_size': 8, 'optimizer': {'name': 'sgd', 'learning_rate': 5., 'momentum': 0.9}}))
     first, *_, last = found(task, 'supermask')
@@ -161,6 +161,6 @@ def test_supermasks_tell_the_mean_accuracy_of_ten_masks_drawn_after_the_last_ste
 
 
 @pytest.mark.parametrize('name', ['gem-miner', 'hypercube'])
-def test_a_search_with_nothing_to_learn_may_lose_all_scores_and_goes_on_to_its_count(name):
+def test_a_search_with_random_labels_may_lose_all_scores_and_keeps_its_count(name):
     task = mining(data={'labels': 'random'})
     assert int(found(task, name, penalty=30.)[-1].ticket.mask.sum()) == counted(task, name)[-1]
