@@ -113,21 +113,23 @@ def conv_layout(layers: Sequence[ConvLayer], kept: _Bools, read: _Bools) -> Feat
     values, deltas = _value_channels(layers), _delta_channels(layers)
     weights = [_kept_weights(layer, kept) for layer in layers]
     unconnected = _unconnected(layers, weights, read)
-    count = sum(len(one.indices) for one in weights)
+    count = sum(len(part.indices) for part in weights)
     biases, bias_indices = _biases(layers, kept, count)
     records, winners = _records(layers, values, deltas)
     outgoing, outgoing_offsets, outgoing_weights = _outgoing(layers, weights, unconnected, deltas)
-    offsets = [one.input * channels.channel + one.y * channels.line + one.x for one, channels in zip(weights, values)]
+    offsets = [part.input * channels.channel + part.y * channels.line + part.x
+               for part, channels in zip(weights, values)]
     convolutions = Convolutions(
-        layers=records, incoming=_starts(layers, [one.output for one in weights], axis=0),
+        layers=records, incoming=_starts(layers, [part.output for part in weights], axis=0),
         offsets=np.concatenate(offsets).astype(np.int32), biases=biases, unconnected=np.concatenate(unconnected),
         outgoing=outgoing, outgoing_offsets=outgoing_offsets, outgoing_weights=outgoing_weights,
         weights=count + len(bias_indices))
     first_row, pixel_rows = values[-1].start, values[0].rows()
+    work = sum(len(part.indices) * layer.positions for part, layer in zip(weights, layers))
     return Features(
         np.where(read, first_row + np.arange(len(read)), 0), first_row, len(read), np.arange(len(pixel_rows)),
-        pixel_rows, len(pixel_rows), convolutions, np.concatenate([*(one.indices for one in weights), bias_indices]),
-        deltas[-1].end, winners, sum(len(one.indices) * layer.positions for one, layer in zip(weights, layers)))
+        pixel_rows, len(pixel_rows), convolutions, np.concatenate([*(part.indices for part in weights), bias_indices]),
+        deltas[-1].end, winners, work)
 
 
 def _value_channels(layers: Sequence[ConvLayer]) -> list[_Channels]:
@@ -169,8 +171,8 @@ def _unconnected(layers: Sequence[ConvLayer], weights: Sequence[_KeptWeights], r
 
     positions = math.prod(layers[-1].output_size)
     unconnected: list[_Bools] = [~np.any(read.reshape(-1, positions), axis=1)]
-    for layer, one in zip(reversed(layers[1:]), reversed(weights[1:])):
-        sources = one.input[~unconnected[-1][one.output]]
+    for layer, part in zip(reversed(layers[1:]), reversed(weights[1:])):
+        sources = part.input[~unconnected[-1][part.output]]
         unconnected.append(~np.isin(np.arange(layer.weight.shape[1]), sources))
     return unconnected[::-1]
 
@@ -215,15 +217,15 @@ def _outgoing(
 
     offsets, numbers, sources = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], list[_Ints]()
     start = len(weights[0].indices)
-    for layer, one, channels, skip in zip(layers[1:], weights[1:], deltas[1:], unconnected[1:]):
-        used = np.flatnonzero(~skip[one.output])
-        used = used[one.input[used].argsort(kind='stable')]
+    for layer, part, channels, skip in zip(layers[1:], weights[1:], deltas[1:], unconnected[1:]):
+        used = np.flatnonzero(~skip[part.output])
+        used = used[part.input[used].argsort(kind='stable')]
         far = layer.kernel_size - 1
-        offset = one.output * channels.channel + (far - one.y) * channels.line + far - one.x
+        offset = part.output * channels.channel + (far - part.y) * channels.line + far - part.x
         offsets.append(offset[used])
         numbers.append(start + used)
-        sources.append(one.input[used])
-        start += len(one.indices)
+        sources.append(part.input[used])
+        start += len(part.indices)
     # Units, not channels, read the last convolution.
     starts = _starts(layers[1:], sources, axis=1)
     starts = np.concatenate([starts, np.full(layers[-1].weight.shape[0], starts[-1])])
@@ -235,5 +237,6 @@ def _starts(layers: Sequence[ConvLayer], channels: Sequence[_Ints], *, axis: int
     channel, 1 the input channel.
     """
 
-    counts = [np.bincount(one, minlength=layer.weight.shape[axis]) for layer, one in zip(layers, channels, strict=True)]
+    counts = [np.bincount(numbers, minlength=layer.weight.shape[axis])
+              for layer, numbers in zip(layers, channels, strict=True)]
     return np.concatenate([[0], *counts]).cumsum()

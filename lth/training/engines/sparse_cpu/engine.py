@@ -39,7 +39,7 @@ class SparseCpu:
         """Train from the state and yield a segment at each stop."""
 
         chain = None if parametrization else self._chain(task, state.weights, trainable)
-        # Weights that are not trained are left out here, so they must be 0.
+        # Compiled loops leave out all weights that are not trained, so these must be 0.
         if chain is None or bool(state.weights[~trainable].any()):
             yield from self._eager.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization)
             return

@@ -28,8 +28,8 @@ class Replicate:
         self._indices = torch.from_numpy(network.layout.indices)
         vectors = [torch.zeros(0), torch.zeros(0)]
         for position, name in enumerate(self._vector_names):
-            whole = state.optimizer[name][number] if state.optimizer else torch.zeros(len(state.weights[number]))
-            vectors[position] = whole[self._indices]
+            vector = state.optimizer[name][number] if state.optimizer else torch.zeros_like(state.weights[number])
+            vectors[position] = vector[self._indices]
         self._parameters = Parameters(
             network.weights, np.zeros_like(network.weights), *(vector.numpy() for vector in vectors))
 

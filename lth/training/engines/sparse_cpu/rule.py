@@ -33,11 +33,11 @@ def faster(kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
 
 
 def pays(kept: int, layers: Sequence[DenseLayer], batch_size: int) -> bool:
-    """Whether a step on `kept` weights of dense layers is expected to be faster here than in the eager engine.
+    """Whether a sparse step on `kept` weights of dense layers is expected to be faster than an eager step.
 
     The unit of cost is the time of a matrix product per weight and image. An eager step costs batch_size + 40 of them
     per weight; the 40 are the optimizer's. A sparse step costs 80 per kept weight and 64 images, more where the values
-    of all units don't fit into the cache. A network that keeps all weights is never trained here.
+    of all units don't fit into the cache. A network that keeps all weights is left to the eager engine.
     """
 
     weights = sum(layer.weight.size for layer in layers)
@@ -47,7 +47,8 @@ def pays(kept: int, layers: Sequence[DenseLayer], batch_size: int) -> bool:
 
 
 def convolutions_pay(kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
-    """Whether a step is expected to be faster here for a chain with convolutions; `kept` weights of each layer.
+    """Whether a sparse step on `kept` weights of each layer is expected to be faster than an eager step; for chains with
+    convolutions.
 
     A weight of a convolution counts once per output position. A sparse step costs 128 per kept weight and position,
     and as much as 8 weights per output and position. The 10 million of an eager step are the time that torch needs in
@@ -62,6 +63,6 @@ def convolutions_pay(kept: Sequence[int], chain: Chain, batch_size: int) -> bool
 
 
 def _chunks(batch_size: int) -> int:
-    """Number of chunks of 64 images that a batch fills, the last one perhaps in part."""
+    """Number of chunks of 64 images in a batch, rounded up."""
 
     return -(-batch_size // LANES)
