@@ -1,6 +1,5 @@
 """1,797 real handwritten digits of 8×8 pixels (UCI, Alpaydin & Kaynak 1998), part of scikit-learn: no download."""
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -9,10 +8,7 @@ from lth.datasets.source import Dataset, Source, Split
 from lth.recipes.schema import DataSettings
 from lth.system import lazy_import
 
-if TYPE_CHECKING:
-    from sklearn import datasets as sklearn_datasets
-else:
-    sklearn_datasets = lazy_import.module('sklearn.datasets')
+sklearn_datasets = lazy_import.module('sklearn.datasets')
 
 _TEST = 360
 

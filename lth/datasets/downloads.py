@@ -10,16 +10,13 @@ import zlib
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zipfile import BadZipFile
 
 from lth.errors import LthError
 from lth.system import lazy_import
 
-if TYPE_CHECKING:
-    from torchvision.datasets import utils
-else:
-    utils = lazy_import.module('torchvision.datasets.utils')
+utils = lazy_import.module('torchvision.datasets.utils')
 
 # Raised by torchvision when it downloads or unpacks.
 _ERRORS = (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, BadZipFile, zlib.error)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -17,10 +17,7 @@ from lth.datasets.source import Dataset, Source, Split
 from lth.recipes.schema import DataSettings
 from lth.system import lazy_import
 
-if TYPE_CHECKING:
-    import torchvision
-else:
-    torchvision = lazy_import.module('torchvision')
+torchvision = lazy_import.module('torchvision')
 
 _MNIST_FILES = {
     'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',

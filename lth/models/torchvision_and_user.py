@@ -1,6 +1,6 @@
 """Models outside of the zoo: `torchvision:NAME`, or a function (shape, classes, *, options) of a user."""
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from torch import nn
 
@@ -8,10 +8,7 @@ from lth.errors import LthError, suggestion
 from lth.registry import objects, user_code
 from lth.system import lazy_import
 
-if TYPE_CHECKING:
-    import torchvision
-else:
-    torchvision = lazy_import.module('torchvision')
+torchvision = lazy_import.module('torchvision')
 
 _PREFIX = 'torchvision:'
 # By default these two have auxiliary outputs in training, and initialize their weights for minutes.

@@ -28,12 +28,9 @@ def submodules(package: str) -> Callable[[str], ModuleType]:
 
 
 def module(name: str) -> ModuleType:
-    """Return a stand-in for a module, which imports it when one of its attributes is used:
+    """Return a stand-in for a module, which imports it when one of its attributes is first used:
 
-        if TYPE_CHECKING:
-            import torchvision
-        else:
-            torchvision = lazy_import.module('torchvision')
+        torchvision = lazy_import.module('torchvision')
     """
 
     return _LazyModule(name)
