@@ -3,35 +3,34 @@
 A plug-in declares an entry point in the group `lth` whose value is one of its modules. Importing that module registers
 its entries in the same way as files of lth do. All plug-ins are imported once, when the first name is looked up.
 """
-import functools
 import importlib.metadata
 
 from lth.errors import LthError
 from lth.registry import user_code
 
 GROUP = 'lth'
-_importing = False
+
+
+class _Import:
+    """The import of all plug-ins, which happens once."""
+
+    started = False
+    error: LthError | None = None
 
 
 def load() -> None:
     """Import all plug-ins once. LthError, in every call, if one of them cannot be imported."""
 
-    if not _importing and (error := _import_all()):
-        raise error
-
-
-@functools.cache
-def _import_all() -> LthError | None:
-    global _importing  # pylint: disable=global-statement # a plug-in may look up names while it is imported
-    _importing = True
-    try:
-        for entry in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
-            _import(entry)
-    except LthError as error:
-        return error
-    finally:
-        _importing = False
-    return None
+    if not _Import.started:
+        _Import.started = True
+        try:
+            entries = importlib.metadata.entry_points(group=GROUP)
+            for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
+                _import(entry)
+        except LthError as error:
+            _Import.error = error
+    if _Import.error:
+        raise _Import.error
 
 
 def _import(entry: importlib.metadata.EntryPoint) -> None:

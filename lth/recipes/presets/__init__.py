@@ -106,11 +106,11 @@ def default_recipe(model: str, dataset: str) -> RawRecipe:
     defaults = (entry for entry in _presets() if entry.role in ('default', 'fallback'))
     candidates = [entry for entry in defaults if entry.covers(model, dataset)]
     best = max(candidates, key=lambda entry: (bool(entry.dataset), bool(entry.model), bool(entry.family)))
-    found = find(best.name)
+    recipe = find(best.name)
     if best.role == 'default':
-        return found
-    note = f'no published recipe for {model} on {dataset}: using {found.origin} (--dry-run shows its settings)'
-    return replace(found, note=note)
+        return recipe
+    note = f'no published recipe for {model} on {dataset}: using {recipe.origin} (--dry-run shows its settings)'
+    return replace(recipe, note=note)
 
 
 def gem_recipe(model: str, dataset: str, density: float) -> RawRecipe:
@@ -119,15 +119,15 @@ def gem_recipe(model: str, dataset: str, density: float) -> RawRecipe:
     entries = {entry.density: entry.name for entry in _presets()
                if (entry.role, entry.model, entry.dataset) == ('gem', model, dataset) and entry.density}
     if not entries:
-        found = find(_ANY_GEM)
-        return replace(found, note=f'no published recipe for a gem in {model} on {dataset}: using {found.origin}')
-    nearest = min(entries, key=lambda known: abs(math.log(known / density)))
-    found = find(entries[nearest])
+        recipe = find(_ANY_GEM)
+        return replace(recipe, note=f'no published recipe for a gem in {model} on {dataset}: using {recipe.origin}')
+    nearest = min(entries, key=lambda entry: abs(math.log(entry / density)))
+    recipe = find(entries[nearest])
     if math.isclose(nearest, density):
-        return found
-    found.settings['algorithm'].pop('final_mask', None)  # published for that density only
+        return recipe
+    recipe.settings['algorithm'].pop('final_mask', None)  # published for that density only
     note = f'no published recipe for {100 * density:.4g}%: using the nearest, for {100 * nearest:.4g}%'
-    return replace(found, note=note)
+    return replace(recipe, note=note)
 
 
 def gem_recipe_for(algorithm: str, declared: type[AlgorithmSettings], pair: RawRecipe) -> RawRecipe:

@@ -46,51 +46,51 @@ def _one_of(choices: Mapping[str, Any], refused: Mapping[str, str] | None = None
 
 
 # True, False, 1 or 0.
-_SWITCH = Annotated[bool, BeforeValidator(lambda value: bool(value) if value in (0, 1) else value)]
-_POSITIVE = Annotated[float, Field(gt=0)]
-_NOT_NEGATIVE = Annotated[float, Field(ge=0)]
-_FACTOR = Annotated[float, Field(gt=0, lt=1)]
-_COUNT = Annotated[int, Field(ge=1, le=999_999_999)]
-_COUNT_FROM_0 = Annotated[int, Field(ge=0, le=999_999_999)]
+_Switch = Annotated[bool, BeforeValidator(lambda value: bool(value) if value in (0, 1) else value)]
+_Positive = Annotated[float, Field(gt=0)]
+_NotNegative = Annotated[float, Field(ge=0)]
+_Factor = Annotated[float, Field(gt=0, lt=1)]
+_Count = Annotated[int, Field(ge=1, le=999_999_999)]
+_CountFrom0 = Annotated[int, Field(ge=0, le=999_999_999)]
 
 CONVERTED = {
     'algo': Key('ep', _one_of(names.ALGORITHMS, names.NO_ALGORITHMS), 'hc_iter'),
     'arch': Key(None, _one_of(names.NETWORKS, names.NO_NETWORKS), 'resnet20'),
     'dataset': Key(None, _one_of(names.DATASETS, names.NO_DATASETS), 'CIFAR10'),
     'data': Key('', str),
-    'seed': Key(42, _COUNT_FROM_0),
-    'trial_num': Key(1, _COUNT),
+    'seed': Key(42, _CountFrom0),
+    'trial_num': Key(1, _Count),
     'bn_type': Key('NonAffineBatchNorm', _one_of(names.NORMS)),
     'init': Key('kaiming_normal', _one_of(names.INITIALIZERS)),
     'optimizer': Key('sgd', _one_of(names.OPTIMIZERS)),
-    'lr': Key(0.001, _POSITIVE),
+    'lr': Key(0.001, _Positive),
     'lr_policy': Key('constant_lr', _one_of(names.SCHEDULES)),
-    'milestones': Key([], list[_COUNT]),
-    'lr_gamma': Key(0.1, _FACTOR),
-    'gamma': Key(0.1, _FACTOR),
-    'epochs': Key(10, _COUNT),
-    'wd': Key(5e-4, _NOT_NEGATIVE),
+    'milestones': Key([], list[_Count]),
+    'lr_gamma': Key(0.1, _Factor),
+    'gamma': Key(0.1, _Factor),
+    'epochs': Key(10, _Count),
+    'wd': Key(5e-4, _NotNegative),
     'momentum': Key(0.9, Annotated[float, Field(ge=0, lt=1)]),
-    'batch_size': Key(64, _COUNT),
+    'batch_size': Key(64, _Count),
     'fine_tune_optimizer': Key('sgd', _one_of(names.OPTIMIZERS)),
-    'fine_tune_lr': Key(0.01, _POSITIVE),
+    'fine_tune_lr': Key(0.01, _Positive),
     'fine_tune_lr_policy': Key('constant_lr', _one_of(names.SCHEDULES)),
-    'fine_tune_wd': Key(1e-4, _NOT_NEGATIVE),
-    'iter_period': Key(5, _COUNT),
+    'fine_tune_wd': Key(1e-4, _NotNegative),
+    'iter_period': Key(5, _Count),
     'prune_rate': Key(0.5, Annotated[float, Field(gt=0, le=1)]),
     'target_sparsity': Key(0.5, Annotated[float, Field(gt=0, le=100)]),
     'score_init': Key('unif', _one_of(names.SCORES)),
     'regularization': Key(False, _one_of(names.REGULARIZERS, names.NO_REGULARIZERS)),
-    'lmbda': Key(0.001, _NOT_NEGATIVE),
-    'alpha': Key(1., _NOT_NEGATIVE),
-    'alpha_prime': Key(1., _NOT_NEGATIVE),
+    'lmbda': Key(0.001, _NotNegative),
+    'alpha': Key(1., _NotNegative),
+    'alpha_prime': Key(1., _NotNegative),
     'smart_ratio': Key(-1, float),
-    'imp_rewind_iter': Key(1000, _COUNT_FROM_0),
-    'imp_rounds': Key(0, _COUNT_FROM_0),
+    'imp_rewind_iter': Key(1000, _CountFrom0),
+    'imp_rounds': Key(0, _CountFrom0),
     **dict.fromkeys((
         'first_layer_dense', 'last_layer_dense', 'use_full_data', 'nesterov', 'mixed_precision', 'override_prune_rate',
         'unflag_before_finetune', 'hc_quantized', 'invert_sanity_check', 'random_subnet', 'weight_training',
-        'dense_training'), Key(False, _SWITCH))}
+        'dense_training'), Key(False, _Switch))}
 
 NOT_NEEDED = (
     'name', 'subfolder', 'run_idx', 'log_dir', 'log_interval', 'print_freq', 'results_filename', 'save_model',
