@@ -1,9 +1,10 @@
-"""Recipes: the settings that decide a result, their validation, the presets that come with lth, and rare-gems files."""
+"""Recipes: the settings that decide a result, their validation, the presets of lth, and files of rare-gems."""
 from typing import TYPE_CHECKING
 
 from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
-    from lth.recipes import durations, presets, rare_gems, schema, validation_errors
+    from lth.recipes import (
+        algorithm_settings, durations, presets, rare_gems, schema, section, training_settings, validation_errors)
 else:
     __getattr__ = submodules(__name__)

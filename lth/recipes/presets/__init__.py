@@ -121,7 +121,7 @@ def gem_recipe(model: str, dataset: str, density: float) -> RawRecipe:
     if not entries:
         recipe = find(_ANY_GEM)
         return replace(recipe, note=f'no published recipe for a gem in {model} on {dataset}: using {recipe.origin}')
-    nearest = min(entries, key=lambda entry: abs(math.log(entry / density)))
+    nearest = min(entries, key=lambda published: abs(math.log(published / density)))
     recipe = find(entries[nearest])
     if math.isclose(nearest, density):
         return recipe

@@ -1,0 +1,105 @@
+"""The settings class of an algorithm, which also declares what the rest of the package needs to know about it."""
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from lth.errors import LthError
+from lth.recipes.section import Section
+from lth.recipes.training_settings import TrainingSettings
+from lth.system.files import Raw
+
+
+def _as_list(value: Any) -> Any:
+    """A list of one word instead of the word."""
+
+    return [value] if isinstance(value, str) else value
+
+
+class AlgorithmSettings(Section):
+    """How subnetworks are found. Each algorithm declares its own settings in a subclass, and with these class variables
+    and methods what the rest of the package has to know about it; nothing else depends on an algorithm's name.
+
+    `trains`: weights in `each` round, starting again; `throughout`, all rounds being parts of one training of scores;
+    or `never`. `finds`: tickets, gems, or nothing new, if it trains what another run found. `uses_data`: whether the
+    masks depend on images or labels. `stochastic`: whether each training step samples a mask. `needs_source`: whether
+    it starts from rounds of another run. `copies_dense_round`: whether round 0 is a copy of the source's round 0.
+    `fits_output_layer`: whether the source's tickets get a new output layer if the classes differ.
+    `preset`: the preset that find-gem uses if none is for this algorithm; if it is empty, Gem-Miner's recipe for the
+    model and data set, of whose section `algorithm` it takes the settings `preset_keys`.
+    `gem_alias`: a second name that find-gem accepts. `event`: what happens between two rounds, as find-gem reports it.
+    `sampled_masks`: number of masks whose mean accuracy is reported in addition, see `sampled_accuracy`.
+    """
+
+    trains: ClassVar[Literal['each', 'throughout', 'never']] = 'each'
+    finds: ClassVar[Literal['tickets', 'gems', 'nothing new']] = 'tickets'
+    uses_data: ClassVar[bool] = True
+    stochastic: ClassVar[bool] = False
+    needs_source: ClassVar[bool] = False
+    copies_dense_round: ClassVar[bool] = False
+    fits_output_layer: ClassVar[bool] = False
+    preset: ClassVar[str] = ''
+    preset_keys: ClassVar[tuple[str, ...]] = ()
+    gem_alias: ClassVar[str] = ''
+    event: ClassVar[str] = ''
+    sampled_masks: ClassVar[int] = 0
+
+    name: str
+    keep_out: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_as_list)] = ()
+
+    @property
+    def short_name(self) -> str:
+        """The algorithm in the default name of a run folder."""
+
+        return self.name
+
+    @property
+    def alters_weights(self) -> bool:
+        """Whether tickets hold other values than the rewind point's, with pruned weights at 0: rescaled layers, or
+        pruned weights that are not 0. Most controls cannot keep these.
+        """
+
+        return False
+
+    @property
+    def count_is_limit(self) -> bool:
+        """Whether the last round may keep fewer weights than its planned count."""
+
+        return False
+
+    def kept_counts(self, _layout: Any, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
+        """Number of prunable weights kept in each round of a network with this Layout; an LthError if it is too small.
+        """
+
+        raise NotImplementedError(f'{type(self)} must define kept_counts')
+
+    def check(self, _training: TrainingSettings, _steps_per_epoch: int) -> None:
+        """Raise an LthError for settings that cannot work with this training."""
+
+    def training_for_round(
+            self, _number: int, training: TrainingSettings, _steps_per_epoch: int) -> TrainingSettings:
+        """How the subnetwork of a round is trained, given the recipe's training."""
+
+        return training
+
+    def inverted(self) -> Raw:
+        """The settings that make the algorithm keep the weights that it ranks lowest; an LthError with the reason if
+        there are none.
+        """
+
+        raise LthError(f'{self.name} has no ranking that can be inverted')
+
+    def source_rounds(self) -> Sequence[int]:
+        """The rounds of the source run that the algorithm receives as `source`, in this order."""
+
+        return ()
+
+    def source_round(self, number: int) -> int:
+        """The round of the source run from which round `number` starts."""
+
+        return number
+
+    def sampled_accuracy(self, _task: Any, _scores: Any) -> tuple[float, ...]:
+        """Mean test accuracy of `sampled_masks` masks sampled from scores (R, P), for each replicate."""
+
+        return ()
