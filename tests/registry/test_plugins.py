@@ -81,8 +81,11 @@ def test_gems_of_a_plug_in_algorithm_are_found_finetuned_checked_and_evaluated(p
     trained = run_json(package, 'finetune', run, '-e', '1', '-b', '10')
     assert [row['kept'] for row in trained['rounds']] == [24]
     report = run_json(package, 'sanity-check', run, '-e', '1', '--set', 'training.batch_size=10', '--checks',
-                      'tiny-flip,invert-scores,half-data')
-    assert [check['check'] for check in report['checks']] == ['tiny-flip', 'invert-scores', 'half-data']
+                      'tiny-flip,invert-scores')
+    assert [check['check'] for check in report['checks']] == ['tiny-flip', 'invert-scores']
+    steps = run_json(package, 'sanity-check', run, '--checks', 'random-labels', '--set', 'training.batch_size=10',
+                     '--dry-run')['steps']
+    assert 'random-labels' in [step['step'] for step in steps]
     evaluated = run_json(package, 'evaluate', run)
     assert evaluated['evaluations'][-1]['kept'] == 24
     assert (evaluated['evaluations'][-1]['scores'] is None) == (algorithm == 'tiny-at-init')

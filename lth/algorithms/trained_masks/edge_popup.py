@@ -90,12 +90,12 @@ class GlobalSettings(base.PeriodicSettings):
                            f'the end of training, {training.length}. Use a shorter interval or train longer.')
 
 
-class _Search(base.MaskSearch[LayerSettings | GlobalSettings]):
+class _Search(base.MaskSearch[base.PeriodicSettings]):
     """In round i, `part_counts[i][j]` weights of the part `bounds[j]` of the vector are used: of each layer, or of all.
     """
 
     def __init__(
-            self, task: Task, settings: LayerSettings | GlobalSettings, bounds: Sequence[tuple[int, int]],
+            self, task: Task, settings: base.PeriodicSettings, bounds: Sequence[tuple[int, int]],
             penalty: Penalty) -> None:
         super().__init__(task, settings)
         self.bounds, self.penalty, self.may_prune_all = bounds, penalty, False
@@ -121,6 +121,10 @@ class _Search(base.MaskSearch[LayerSettings | GlobalSettings]):
         return mask, mask
 
 
+class _GlobalSearch(_Search):
+    remedy = _SHRINK_GRADUALLY
+
+
 @ALGORITHMS.register('edge-popup', settings=LayerSettings)
 def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of each layer (Ramanujan et al. 2020)."""
@@ -135,6 +139,5 @@ def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iter
 def find_gem_globally(task: Task, settings: GlobalSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of the whole network, at once or gradually (Rare Gems)."""
 
-    search = _Search(task, settings, [(0, task.network.layout.prunable_count)], Penalty(settings.penalty))
-    search.remedy = _SHRINK_GRADUALLY
-    yield from search.rounds(past)
+    bounds = [(0, task.network.layout.prunable_count)]
+    yield from _GlobalSearch(task, settings, bounds, Penalty(settings.penalty)).rounds(past)
