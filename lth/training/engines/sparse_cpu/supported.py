@@ -17,12 +17,7 @@ class DenseLayer(NamedTuple):
 
     weight: Slot
     bias: Slot | None
-
-    @property
-    def positions(self) -> int:
-        """1: a unit has one output."""
-
-        return 1
+    positions = 1  # a unit has one output per image
 
 
 class ConvLayer(NamedTuple):
