@@ -14,8 +14,9 @@ from lth.training.task import Task
 def precision_context(task: Task) -> Iterator[None]:
     """Set matrix precision and autocast for a block of training or measuring; restore both at its end."""
 
-    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     precision = task.training.precision
+    assert precision != 'auto', 'planning replaces auto by the default of the device'
+    before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision('high' if precision == 'tf32' else 'highest')
     torch.backends.cudnn.allow_tf32 = precision == 'tf32'
     try:
@@ -28,7 +29,7 @@ def precision_context(task: Task) -> Iterator[None]:
 
 
 def default_precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
-    """Return the precision in which a network trains on a device if the recipe does not give one.
+    """Return what the precision `auto` means for a network on a device.
 
     On a CPU always fp32. On a GPU fp32 for networks of dense layers, tf32 for convolutions, and bf16 with BatchNorm,
     which makes training insensitive to rounding.

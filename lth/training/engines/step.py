@@ -37,15 +37,13 @@ class TrainingStep:
         if parametrization:
             self._weights = parametrization.weights(self.learned, state.step)
         self._backward = backward(task.network, self._weights, self._buffers)
-        stepped = self._backward
-        if parametrization or packing:
-            self.learned.grad = torch.zeros_like(self.learned)
+        if self.learned is not self._weights:
             self._gradient = torch.zeros_like(self._weights) if self._weights.grad is None else self._weights.grad
-            stepped = Backward([self.learned], lambda vector: [vector], stepped.run)
         settings, decay = task.training.optimizer, parametrization.decay if parametrization else 0.
         # AdamW applies its decay to the weights, not to the gradient: the penalty's decay then needs a pass of its own.
         self._extra_decay = decay if isinstance(settings, AdamW) else 0.
-        self.optimizer = make_optimizer(settings, stepped, self.learned, rate, decay=decay - self._extra_decay)
+        self.optimizer = make_optimizer(
+            settings, self._optimized(), self.learned, rate, decay=decay - self._extra_decay)
         # All packed weights train, so none of them is held.
         self._hold = None if packing else MaskHold(self.learned)
 
@@ -96,6 +94,14 @@ class TrainingStep:
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
         state = State(self.learned.clone(), buffers, step, optimizer)
         return self._packing.unpack_state(state) if self._packing else state
+
+    def _optimized(self) -> Backward:
+        """Return the pass with the parameters that the optimizer steps: the network's, or what is learned instead."""
+
+        if self.learned is self._weights:
+            return self._backward
+        self.learned.grad = torch.zeros_like(self.learned)
+        return Backward([self.learned], lambda vector: [vector], self._backward.run)
 
     def _write_gradient(self) -> None:
         """Compute the gradient of the learned parameters from the gradient of the weights."""

@@ -32,6 +32,11 @@ def test_the_precision_is_restored_after_an_error():
     assert torch_settings() == before
 
 
+def test_a_precision_that_planning_did_not_resolve_is_a_bug():
+    with pytest.raises(AssertionError), precision_context(make_task(precision='auto')):
+        pass
+
+
 @pytest.mark.parametrize(('model', 'precision'), [
     ('lenet-300-100', 'fp32'), ('conv-2', 'tf32'), ('resnet20', 'bf16')])
 def test_the_default_precision_depends_on_device_and_layers(monkeypatch, model, precision):
