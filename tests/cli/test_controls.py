@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
 CONTROLLED = (*SEARCH, '--controls', 'reinit,Random_Layer,permute-mask')
-BESIDE = Path('runs/lenet-300-100-digits-controls')
+CONTROL_RUNS = Path('runs/lenet-300-100-digits-controls')
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -30,9 +30,9 @@ def test_controls_are_rows_below_each_round_and_objects_in_json(lth):
     assert list(found['controls']) == ['reinit', 'shuffle-mask', 'permute-mask']
     for control in found['controls'].values():
         assert [row['round'] for row in control] == [1, 2]
-        for mine, theirs in zip(control, found['rounds'][1:], strict=True):
-            assert mine['kept'] == theirs['kept'] and mine['test_accuracy']['n'] == 2
-            assert mine['test_accuracy']['mean'] != theirs['test_accuracy']['mean']
+        for control_row, row in zip(control, found['rounds'][1:], strict=True):
+            assert control_row['kept'] == row['kept'] and control_row['test_accuracy']['n'] == 2
+            assert control_row['test_accuracy']['mean'] != row['test_accuracy']['mean']
 
 
 def test_controls_are_runs_that_can_be_evaluated_and_do_not_change_the_search(lth):
@@ -43,37 +43,37 @@ def test_controls_are_runs_that_can_be_evaluated_and_do_not_change_the_search(lt
     measured = json.loads(lth('evaluate', 'lenet-300-100-digits-controls/shuffle-mask', '--json').out)['evaluations']
     assert len(measured) == 3 and all(one['test_accuracy'] == one['recorded'] for one in measured)
     for name in ('mask', 'ticket', 'trained'):
-        ours, theirs = (load_file(folder / f'seed-0/round-00/{name}.safetensors') for folder in (
-            BESIDE / 'reinit', Path('runs/lenet-300-100-digits')))
-        assert ours.keys() == theirs.keys() and all((ours[key] == theirs[key]).all() for key in theirs)
+        control, search = (load_file(folder / f'seed-0/round-00/{name}.safetensors') for folder in (
+            CONTROL_RUNS / 'reinit', Path('runs/lenet-300-100-digits')))
+        assert control.keys() == search.keys() and all((control[key] == search[key]).all() for key in search)
 
 
 def test_interrupted_controls_are_resumed_byte_for_byte(lth):
     lth(*CONTROLLED)
-    whole = contents(BESIDE)
-    shutil.rmtree(BESIDE / 'reinit/seed-0/round-02')
-    shutil.rmtree(BESIDE / 'shuffle-mask/seed-0/round-01')
-    shutil.rmtree(BESIDE / 'shuffle-mask/seed-0/round-02')
-    shutil.rmtree(BESIDE / 'permute-mask')
-    assert lth(*CONTROLLED).code == 0 and contents(BESIDE) == whole
+    complete = contents(CONTROL_RUNS)
+    shutil.rmtree(CONTROL_RUNS / 'reinit/seed-0/round-02')
+    shutil.rmtree(CONTROL_RUNS / 'shuffle-mask/seed-0/round-01')
+    shutil.rmtree(CONTROL_RUNS / 'shuffle-mask/seed-0/round-02')
+    shutil.rmtree(CONTROL_RUNS / 'permute-mask')
+    assert lth(*CONTROLLED).code == 0 and contents(CONTROL_RUNS) == complete
 
 
 def test_draws_of_a_control_are_separate_runs_and_their_mean_counts_as_one_value_per_seed(lth):
-    drawn = (*SEARCH[:3], '-i', '1', '-e', '1', '--controls', 'reinit', '--control-draws')
-    lth(*drawn, '1')
-    first = contents(BESIDE / 'reinit')
-    result = lth(*drawn, '3')
+    command = (*SEARCH[:3], '-i', '1', '-e', '1', '--controls', 'reinit', '--control-draws')
+    lth(*command, '1')
+    first = contents(CONTROL_RUNS / 'reinit')
+    result = lth(*command, '3')
     assert result.code == 0 and 'Controls: the mean over 3 draws counts as one value per seed.' in result.out
     assert 'Control: reinit, draw 3 of 3' in result.err
-    assert sorted(path.name for path in BESIDE.iterdir()) == ['reinit', 'reinit-2', 'reinit-3']
-    assert contents(BESIDE / 'reinit') == first
-    (row,) = json.loads(lth(*drawn, '3', '--json').out)['controls']['reinit']
+    assert sorted(path.name for path in CONTROL_RUNS.iterdir()) == ['reinit', 'reinit-2', 'reinit-3']
+    assert contents(CONTROL_RUNS / 'reinit') == first
+    (row,) = json.loads(lth(*command, '3', '--json').out)['controls']['reinit']
     accuracies = [one['test_accuracy'] for one in row['seeds']]
     assert [one['draw'] for one in row['seeds']] == [1, 2, 3] and len(set(accuracies)) > 1
     assert row['test_accuracy'] == {'mean': pytest.approx(sum(accuracies) / 3), 'margin': None, 'n': 1}
-    whole = contents(BESIDE)
-    shutil.rmtree(BESIDE / 'reinit-2/seed-0/round-01')
-    assert lth(*drawn, '3').code == 0 and contents(BESIDE) == whole
+    complete = contents(CONTROL_RUNS)
+    shutil.rmtree(CONTROL_RUNS / 'reinit-2/seed-0/round-01')
+    assert lth(*command, '3').code == 0 and contents(CONTROL_RUNS) == complete
 
 
 def test_a_search_without_controls_prints_none(lth):
@@ -103,8 +103,8 @@ def test_a_mistake_in_controls_is_an_error_before_training(lth, tmp_path, option
 
 def test_a_control_of_a_search_without_the_round_is_an_error(lth):
     lth(*CONTROLLED)
-    shutil.rmtree(BESIDE / 'reinit/seed-0')
-    recipe = BESIDE / 'reinit/recipe.yaml'
+    shutil.rmtree(CONTROL_RUNS / 'reinit/seed-0')
+    recipe = CONTROL_RUNS / 'reinit/recipe.yaml'
     away = Path('elsewhere')
     away.mkdir()
     shutil.copytree('runs/lenet-300-100-digits', away / 'search')
@@ -113,5 +113,5 @@ def test_a_control_of_a_search_without_the_round_is_an_error(lth):
     Path('mine.yaml').write_text(text)
     result = lth('find-ticket', 'lenet-300-100', 'digits', '--recipe', 'mine.yaml', '--run', 'other')
     assert result.code == 2
-    said = ' '.join(result.err.split())
-    assert 'elsewhere/search has no round 2 of all seeds [0], and this run starts from it' in said
+    message = ' '.join(result.err.split())
+    assert 'elsewhere/search has no round 2 of all seeds [0], and this run starts from it' in message

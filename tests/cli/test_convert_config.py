@@ -9,7 +9,7 @@ from tests.recipes.test_rare_gems import SAMPLE
 
 
 @pytest.fixture
-def written(tmp_path: Path):
+def write_settings(tmp_path: Path):
     """Writes the published sample with other values as gem.yml."""
 
     def write(**over: object) -> str:
@@ -18,21 +18,21 @@ def written(tmp_path: Path):
     return write
 
 
-def test_the_published_rare_gems_sample_is_converted_to_the_published_recipe(lth, written, tmp_path):
-    result = lth('convert-config', written())
+def test_the_published_rare_gems_sample_is_converted_to_the_published_recipe(lth, write_settings, tmp_path):
+    result = lth('convert-config', write_settings())
     assert result.code == 0
-    ours = yaml.safe_load(result.out)
-    theirs = yaml.safe_load(lth('show', 'recipe', 'gem-resnet20-cifar10-0.59').out)
-    assert ours.pop('source') == 'gem.yml (rare-gems settings)' and theirs.pop('source')
-    assert ours == theirs
+    converted = yaml.safe_load(result.out)
+    published = yaml.safe_load(lth('show', 'recipe', 'gem-resnet20-cifar10-0.59').out)
+    assert converted.pop('source') == 'gem.yml (rare-gems settings)' and published.pop('source')
+    assert converted == published
     assert result.out.endswith('# --seeds 42\n')
     assert 'Note: not needed here: ' in result.err
     assert 'Note: not given, so the default of rare-gems is used: ' in result.err
     assert [path.name for path in tmp_path.iterdir()] == ['gem.yml']
 
 
-def test_a_converted_recipe_can_be_used(lth, written, tmp_path):
-    (tmp_path / 'mine.yaml').write_text(lth('convert-config', written(data='/pictures')).out)
+def test_a_converted_recipe_can_be_used(lth, write_settings, tmp_path):
+    (tmp_path / 'mine.yaml').write_text(lth('convert-config', write_settings(data='/pictures')).out)
     assert '# --seeds 42; images in /pictures' in (tmp_path / 'mine.yaml').read_text()
     command = ('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--recipe', 'mine.yaml', '--dry-run', '--json')
     result = lth(*command)
@@ -40,15 +40,15 @@ def test_a_converted_recipe_can_be_used(lth, written, tmp_path):
     assert json.loads(result.out)['rounds'][-1]['kept'] == 1580
 
 
-def test_json_of_a_conversion_has_recipe_remarks_seeds_and_folder(lth, written):
-    told = json.loads(lth('convert-config', written(seed=3, data='/pictures'), '--json').out)
-    assert told['recipe'] == yaml.safe_load(lth('convert-config', 'gem.yml').out)
-    assert (told['seeds'], told['datasets']) == ([3], '/pictures')
-    assert told['remarks'][-1].startswith('not needed here: name, ')
+def test_json_of_a_conversion_has_recipe_remarks_seeds_and_folder(lth, write_settings):
+    conversion = json.loads(lth('convert-config', write_settings(seed=3, data='/pictures'), '--json').out)
+    assert conversion['recipe'] == yaml.safe_load(lth('convert-config', 'gem.yml').out)
+    assert (conversion['seeds'], conversion['datasets']) == ([3], '/pictures')
+    assert conversion['remarks'][-1].startswith('not needed here: name, ')
 
 
-def test_a_converted_recipe_that_cannot_be_run_is_printed_with_the_reason(lth, written):
-    result = lth('convert-config', written(algo='imp', iter_period=2, imp_rewind_iter=5000))
+def test_a_converted_recipe_that_cannot_be_run_is_printed_with_the_reason(lth, write_settings):
+    result = lth('convert-config', write_settings(algo='imp', iter_period=2, imp_rewind_iter=5000))
     recipe = yaml.safe_load(result.out)
     assert result.code == 0
     assert recipe['algorithm']['rewind'] == '5000 iterations' and 'validation' not in recipe['data']

@@ -7,7 +7,7 @@ import pytest
 from lth.analysis.statistics import confidence_interval
 from lth.system import tensor_files
 
-LADDER = 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '1'
+SEARCH = 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '1'
 
 
 def engines_of(run: Path, seed: int = 0) -> list[str]:
@@ -22,8 +22,8 @@ def choices(run: Path) -> list[str]:
 @pytest.mark.parametrize(('choice', 'expected'), [
     (None, ['eager', 'sparse', 'sparse', 'sparse', 'sparse']), ('eager', ['eager'] * 5), ('sparse', ['sparse'] * 5)])
 def test_every_round_records_its_engine(lth, tmp_path, choice, expected):
-    more = ('--engine', choice) if choice else ()
-    rounds = json.loads(lth(*LADDER, *more, '--json').out)['rounds']
+    options = ('--engine', choice) if choice else ()
+    rounds = json.loads(lth(*SEARCH, *options, '--json').out)['rounds']
     assert engines_of(tmp_path / 'runs/lenet-300-100-digits') == expected
     assert [one['seeds'][0]['engine'] for one in rounds] == expected
 
@@ -45,7 +45,7 @@ def assert_engines_agree(lth, *search: str, rounds: int) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_engines_agree_over_all_rounds_of_five_seeds(lth):
-    assert_engines_agree(lth, *LADDER[:3], rounds=16)
+    assert_engines_agree(lth, *SEARCH[:3], rounds=16)
 
 
 @pytest.mark.slow
@@ -57,10 +57,10 @@ def test_engines_agree_over_all_rounds_on_mnist(lth, real_data):
 
 def test_a_run_is_resumed_with_the_engine_it_was_started_with(lth, tmp_path):
     run = tmp_path / 'runs/lenet-300-100-digits'
-    lth(*LADDER, '--engine', 'eager')
-    lth(*LADDER, '--seeds', '0-1')
+    lth(*SEARCH, '--engine', 'eager')
+    lth(*SEARCH, '--seeds', '0-1')
     assert engines_of(run, 1) == ['eager'] * 5
-    lth(*LADDER, '--seeds', '2', '--engine', 'sparse')
+    lth(*SEARCH, '--seeds', '2', '--engine', 'sparse')
     assert engines_of(run, 2) == ['sparse'] * 5
     assert choices(run) == ['eager', 'eager', 'sparse']
 
@@ -68,16 +68,16 @@ def test_a_run_is_resumed_with_the_engine_it_was_started_with(lth, tmp_path):
 @pytest.mark.parametrize('recorded', [{}, {'choice': 'plain'}])
 def test_a_run_of_an_earlier_version_is_resumed_with_the_eager_engine(lth, tmp_path, recorded):
     run = tmp_path / 'runs/lenet-300-100-digits'
-    lth(*LADDER, '--engine', 'eager')
+    lth(*SEARCH, '--engine', 'eager')
     (session,) = json.loads((run / 'environment.json').read_text())
     session.pop('choice')
     (run / 'environment.json').write_text(json.dumps([session | recorded]))
-    lth(*LADDER, '--seeds', '1')
+    lth(*SEARCH, '--seeds', '1')
     assert engines_of(run, 1) == ['eager'] * 5
 
 
 def test_the_former_name_of_the_eager_engine_is_accepted(lth, tmp_path):
-    lth(*LADDER, '--engine', 'plain')
+    lth(*SEARCH, '--engine', 'plain')
     run = tmp_path / 'runs/lenet-300-100-digits'
     assert engines_of(run, 0) == ['eager'] * 5 and choices(run) == ['eager']
 
@@ -90,7 +90,7 @@ def test_the_sparse_engine_for_an_unsupported_network_is_an_error(lth, tmp_path)
 
 
 def test_finetune_uses_the_requested_engine(lth, tmp_path):
-    lth(*LADDER)
+    lth(*SEARCH)
     lth('finetune', 'lenet-300-100-digits', '-e', '1', '--engine', 'eager')
     assert engines_of(tmp_path / 'runs/lenet-300-100-digits-finetuned') == ['eager']
 
@@ -128,15 +128,15 @@ def test_an_unsupported_sparse_engine_for_a_gem_is_an_error_before_the_search(lt
 
 def test_evaluate_measures_the_recorded_accuracy_with_either_engine(lth):
     for choice in ('eager', 'sparse'):
-        lth(*LADDER, '--engine', choice, '--run', choice)
+        lth(*SEARCH, '--engine', choice, '--run', choice)
         found = json.loads(lth('evaluate', choice, '--json').out)['evaluations']
         assert [one['test_accuracy'] for one in found] == [one['recorded'] for one in found]
 
 
 def test_the_table_and_evaluate_show_connected_inputs_and_units(lth):
-    table = lth(*LADDER, '--engine', 'sparse')
+    table = lth(*SEARCH, '--engine', 'sparse')
     assert 'inputs' in table.out and 'still connected to the output' in table.out
-    rounds = json.loads(lth(*LADDER, '--json').out)['rounds']
+    rounds = json.loads(lth(*SEARCH, '--json').out)['rounds']
     carrying = [one['seeds'][0]['connected'] for one in rounds]
     assert carrying[0] == {'inputs': 61, 'of_inputs': 64, 'units': 410, 'of_units': 410}
     assert carrying[4]['units'] <= 410

@@ -86,8 +86,8 @@ def test_a_full_disk_exits_with_3():
 
 def test_a_corrupt_round_is_named_on_resume(lth, tmp_path):
     lth(*QUICK)
-    torn = tmp_path / 'runs/lenet-300-100-digits/seed-0/round-00/ticket.safetensors'
-    torn.write_bytes(torn.read_bytes()[:1000])
+    corrupt = tmp_path / 'runs/lenet-300-100-digits/seed-0/round-00/ticket.safetensors'
+    corrupt.write_bytes(corrupt.read_bytes()[:1000])
     (tmp_path / 'runs/lenet-300-100-digits/seed-0/round-01').rename(tmp_path / 'away')
     result = lth(*QUICK)
     assert result.code == 2 and 'round-00/ticket.safetensors is corrupt' in ' '.join(result.err.split())

@@ -14,22 +14,22 @@ from tests.conftest import Result
 GEM = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '6', '--set', 'algorithm.freeze_every=2 epochs')
 
 
-def counted(lth, *more: str) -> list[int]:
+def counts(lth, *more: str) -> list[int]:
     result = lth('find-gem', 'resnet20', 'cifar10', '--dry-run', '--json', *more)
     assert result.code == 0, result.err
     return [row['kept'] for row in json.loads(result.out)['rounds']]
 
 
 def test_a_dry_run_prints_the_count_after_every_freeze_event_and_the_percentage_kept(lth, tmp_path):
-    counts = counted(lth, '--sparsity', '0.59')
+    counts = counts(lth, '--sparsity', '0.59')
     assert (len(counts), counts[0], counts[-1]) == (30, 268_336, 1_580)
-    told = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--dry-run').err
-    assert 'Keeps 1,580 of 268,336 weights (0.5888%), after 29 freeze events.' in ' '.join(told.split())
+    message = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--dry-run').err
+    assert 'Keeps 1,580 of 268,336 weights (0.5888%), after 29 freeze events.' in ' '.join(message.split())
     assert not list(tmp_path.iterdir())
 
 
 def test_sparsity_in_percent_and_density_as_a_share_are_the_same(lth):
-    assert counted(lth, '--sparsity', '1.44') == counted(lth, '--density', '0.0144')
+    assert counts(lth, '--sparsity', '1.44') == counts(lth, '--density', '0.0144')
 
 
 @pytest.mark.parametrize(('percent', 'message'), [
@@ -43,7 +43,7 @@ def test_a_note_names_the_nearest_published_sparsity(lth, percent, message):
 @pytest.mark.parametrize(('options', 'message'), [
     ((), 'Give either --sparsity'),
     (('--sparsity', '5', '--density', '0.05'), 'Both --sparsity and --density are given'),
-    (('--sparsity', '0'), '--sparsity 0.0: the percent of the weights that are kept'),
+    (('--sparsity', '0'), '--sparsity 0.0: give the percentage of weights to keep'),
     (('--sparsity', '101'), '--sparsity 101.0'), (('--density', '-0.1'), '--density -0.1'),
     (('--sparsity', '5', '-e', '5'), 'scores never freeze, as 5 epochs is not before the end of training, 5 epochs'),
     (('--sparsity', '5', '--set', 'algorithm.penalty=-1'), 'penalty: it should be greater than or equal to 0'),
@@ -54,14 +54,14 @@ def test_impossible_options_of_find_gem_are_errors(lth, tmp_path, options, messa
     assert not list(tmp_path.iterdir())
 
 
-def found(lth, name: str, *more: str) -> Result:
+def search(lth, name: str, *more: str) -> Result:
     result = lth(*GEM, '--run', name, *more)
     assert result.code == 0, result.err
     return result
 
 
 def test_a_gem_is_saved_with_its_scores_finetuned_and_evaluated(lth):
-    found(lth, 'gem', '--seeds', '0-1')
+    search(lth, 'gem', '--seeds', '0-1')
     gem = Path('runs/gem/seed-1/round-02')
     assert sorted(path.name for path in gem.iterdir()) == [
         'mask.safetensors', 'metrics.jsonl', 'optimizer.safetensors', 'scores.safetensors', 'ticket.safetensors',
@@ -83,20 +83,20 @@ def test_a_gem_is_saved_with_its_scores_finetuned_and_evaluated(lth):
 
 
 def test_a_search_interrupted_after_a_freeze_event_is_resumed_byte_for_byte(lth, monkeypatch):
-    found(lth, 'whole')
+    search(lth, 'complete')
     save = Run.save
 
-    def stopping(self, one, seeds):
+    def save_once(self, one, seeds):
         save(self, one, seeds)
         if one.number == 0:
             raise KeyboardInterrupt
     with monkeypatch.context() as patched:
-        patched.setattr(runner.Run, 'save', stopping)
-        assert lth(*GEM, '--run', 'half').code == 130
-    found(lth, 'half')
-    for path in Path('runs/whole/seed-0').rglob('*.*'):
-        if path.is_file():
-            assert path.read_bytes() == (Path('runs/half/seed-0') / path.relative_to('runs/whole/seed-0')).read_bytes()
+        patched.setattr(runner.Run, 'save', save_once)
+        assert lth(*GEM, '--run', 'interrupted').code == 130
+    search(lth, 'interrupted')
+    complete, resumed = Path('runs/complete/seed-0'), Path('runs/interrupted/seed-0')
+    for path in complete.rglob('*.*'):
+        assert path.is_dir() or path.read_bytes() == (resumed / path.relative_to(complete)).read_bytes()
 
 
 @pytest.mark.parametrize('retrain', ['weight-rewinding', 'fine-tuning'])
@@ -107,14 +107,14 @@ def test_finetuning_a_ticket_repeats_its_training_in_the_search(lth, retrain):
     for number in (0, 1):
         result = lth('finetune', f'ticket/seed-0/round-0{number}')
         assert result.code == 0, result.err
-        ours, theirs = (load_file(f'runs/{run}/trained.safetensors') for run in (
+        finetuned, trained = (load_file(f'runs/{run}/trained.safetensors') for run in (
             f'ticket-finetuned-seed-0-round-0{number}/seed-0/round-00', f'ticket/seed-0/round-0{number}'))
-        assert all((ours[name] == theirs[name]).all() for name in theirs)
+        assert all((finetuned[name] == trained[name]).all() for name in trained)
 
 
 def test_finetuning_a_missing_run_or_round_is_an_error(lth):
     assert 'is not a run' in lth('finetune', 'nowhere').err
-    found(lth, 'gem')
+    search(lth, 'gem')
     assert 'has no round 7 of all seeds [0]' in ' '.join(lth('finetune', 'gem', '--round', '7').err.split())
     assert '--round 1: the path of the run names round 0' in lth('finetune', 'gem/seed-0/round-00', '--round', '1').err
     shutil.rmtree('runs/gem/seed-0/round-02')
@@ -150,12 +150,12 @@ def test_the_final_mask_is_that_of_the_published_sparsity_only(lth):
 
 @pytest.mark.parametrize('name', ['scores', 'optimizer'])
 def test_a_search_without_scores_or_optimizer_state_is_not_resumed(lth, name):
-    found(lth, 'gem')
+    search(lth, 'gem')
     shutil.rmtree('runs/gem/seed-0/round-02')
     Path(f'runs/gem/seed-0/round-01/{name}.safetensors').unlink()
     result = lth(*GEM, '--run', 'gem')
     assert result.code == 2 and f'{name}.safetensors' in result.err
-    assert 'makes them again' in ' '.join(result.err.split())
+    assert 'recreates them' in ' '.join(result.err.split())
 
 
 def test_settings_missing_in_a_recipe_file_come_from_the_published_gem_recipe(lth):
@@ -174,9 +174,9 @@ def test_settings_missing_in_a_recipe_file_come_from_the_published_gem_recipe(lt
     ('magnitude', 'magnitude-at-init-5', 1, 2510), ('smart-ratio', 'smart-ratio-5', 1, None),
     ('random', 'random-5', 1, 2510)])
 def test_every_algorithm_finds_a_gem_with_the_exact_count_that_can_be_finetuned(lth, algorithm, folder, rounds, kept):
-    stepwise = ('--set', 'algorithm.shrink_every=1 epochs') if algorithm.startswith('global') else ()
+    interval = ('--set', 'algorithm.shrink_every=1 epochs') if algorithm.startswith('global') else ()
     result = lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', algorithm, '-e', '6',
-                 '--finetune', '--json', *stepwise)
+                 '--finetune', '--json', *interval)
     assert result.code == 0, result.err
     runs = json.loads(result.out)
     assert runs['found']['run'] == f'runs/lenet-300-100-digits-{folder}'
@@ -220,7 +220,7 @@ def test_other_algorithms_finetune_with_the_settings_of_gem_miner(lth):
     (('--config', 'imp.yml', '--sparsity', '5'), 'imp.yml is for magnitude, which prunes in rounds'),
     (('lenet-300-100', 'digits', '--sparsity', '0.00005'), 'keeps 0 of 50200 weights'),
     (('lenet-300-100', 'digits', '--sparsity', '5', '-e', '4', '--algorithm', 'global-edge-popup', '--set',
-      'algorithm.shrink_every=4 epochs'), 'the share never falls, as 4 epochs is not before the end of training')])
+      'algorithm.shrink_every=4 epochs'), 'the density never decreases, as 4 epochs is not before the end')])
 def test_mistakes_in_algorithms_and_rare_gems_files_are_errors(lth, tmp_path, options, message):
     for name, text in (('list', '- algo: hc'), ('broken', 'algo: [hc'), ('slip', 'algo: hc_iter\nlamda: 1'),
                        ('fine', 'algo: hc_iter'), ('imp', 'algo: imp\narch: resnet20\ndataset: CIFAR10')):
@@ -248,40 +248,40 @@ seed: 7
 
 
 def test_options_change_the_settings_of_a_rare_gems_file(lth):
-    Path('theirs.yml').write_text(CONFIG)
-    result = lth('find-gem', '--config', 'theirs.yml', '--dry-run', '--json')
+    Path('rare-gems.yml').write_text(CONFIG)
+    result = lth('find-gem', '--config', 'rare-gems.yml', '--dry-run', '--json')
     assert result.code == 0, result.err
     outline = json.loads(result.out)
     assert outline['rounds'][-1]['kept'] == 1_580 and 'Keeps 1,580 of 268,336 weights (0.5888%)' in result.err
     over = json.loads(lth(
-        'find-gem', 'lenet-300-100', 'digits', '--config', 'theirs.yml', '--sparsity', '5', '-e', '12',
+        'find-gem', 'lenet-300-100', 'digits', '--config', 'rare-gems.yml', '--sparsity', '5', '-e', '12',
         '--set', 'algorithm.penalty=0', '--dry-run', '--json').out)
     assert (over['model'], over['dataset'], over['rounds'][-1]['kept']) == ('lenet-300-100', 'digits', 2_509)
     assert over['recipe']['algorithm']['penalty'] == 0 and over['recipe']['algorithm']['freeze_every'] == '5 epochs'
 
 
 def test_seeds_come_from_the_rare_gems_file_unless_given(lth):
-    Path('theirs.yml').write_text(CONFIG)
+    Path('rare-gems.yml').write_text(CONFIG)
 
-    def found(*more: str) -> list[int]:
-        result = lth('find-gem', 'lenet-300-100', 'digits', '--config', 'theirs.yml', '--sparsity', '5', '-e', '6',
+    def seeds_of(*more: str) -> list[int]:
+        result = lth('find-gem', 'lenet-300-100', 'digits', '--config', 'rare-gems.yml', '--sparsity', '5', '-e', '6',
                      '--json', *more)
         assert result.code == 0, result.err
         seeds: list[int] = json.loads(result.out)['seeds']
         return seeds
-    assert (found('--run', 'theirs'), found('--seeds', '1', '--run', 'ours')) == ([7], [1])
+    assert (seeds_of('--run', 'from-file'), seeds_of('--seeds', '1', '--run', 'given')) == ([7], [1])
 
 
 def test_evaluate_shows_scores_weights_above_the_threshold_and_accuracy_before_and_after_finetuning(lth):
-    found(lth, 'gem')
+    search(lth, 'gem')
     assert lth('finetune', 'gem', '-e', '20').code == 0
     shown = json.loads(lth('evaluate', 'gem', '--json').out)
     first, last = shown['evaluations'][0], shown['evaluations'][-1]
     assert first['scores']['active'] == first['kept'] > first['scores']['above_threshold'] > 0
     assert sum(layer['above_threshold'] for layer in first['layers']) == first['scores']['above_threshold']
     assert last['scores']['above_threshold'] == last['kept'] == last['scores']['active']
-    spread = [first['scores'][name] for name in ('least', 'lower', 'median', 'upper', 'largest')]
-    assert spread == sorted(spread) and 0 <= spread[0] and spread[-1] <= 1
+    quartiles = [first['scores'][name] for name in ('least', 'lower', 'median', 'upper', 'largest')]
+    assert quartiles == sorted(quartiles) and 0 <= quartiles[0] and quartiles[-1] <= 1
     scores, mask = (load_file(f'runs/gem/seed-0/round-00/{name}.safetensors') for name in ('scores', 'mask'))
     assert first['scores']['above_threshold'] == sum(int((scores[name] > 0.5).sum()) for name in mask)
     after = shown['finetuned'][0]
@@ -293,52 +293,52 @@ def test_evaluate_shows_scores_weights_above_the_threshold_and_accuracy_before_a
 
 
 def test_a_gem_is_finetuned_with_another_optimizer_batch_size_and_data_set(lth):
-    found(lth, 'gem')
-    Path('pictures.py').write_text(PICTURES)
+    search(lth, 'gem')
+    Path('images.py').write_text(USER_DATA)
 
     def recipe(*more: str) -> dict:
         result = lth('finetune', 'gem', '-e', '1', '--dry-run', '--json', *more)
         assert result.code == 0, result.err
-        chosen: dict = json.loads(result.out)['recipe']
-        return chosen
+        settings: dict = json.loads(result.out)['recipe']
+        return settings
     assert recipe('--optimizer', 'adam')['training']['optimizer'] == {
         'name': 'adam', 'learning_rate': 1e-3, 'betas': [0.9, 0.999], 'epsilon': 1e-8, 'weight_decay': 0.}
     assert recipe('--optimizer', 'adam', '-l', '0.02')['training']['optimizer']['learning_rate'] == 0.02
     assert recipe('--set', 'training.optimizer.name=adam', '-l', '0.02')['training']['optimizer'][
         'learning_rate'] == 0.02
     assert recipe('-b', '16')['training']['batch_size'] == 16
-    result = lth('finetune', 'gem', '-e', '2', '--dataset', 'pictures.py:seven')
+    result = lth('finetune', 'gem', '-e', '2', '--dataset', 'images.py:seven')
     assert result.code == 0, result.err
     note = 'classes differ (10 / 7), so the output layer is re-initialized, dense: output.weight, output.bias'
     assert note in result.err
     gem, there = (load_file(f'runs/{run}/ticket.safetensors') for run in (
-        'gem/seed-0/round-02', 'gem-finetuned-pictures.py-seven/seed-0/round-00'))
+        'gem/seed-0/round-02', 'gem-finetuned-images.py-seven/seed-0/round-00'))
     assert (gem['dense1.weight'] == there['dense1.weight']).all() and there['output.weight'].shape == (7, 100)
     old, new = (load_file(f'runs/{run}/mask.safetensors') for run in (
-        'gem/seed-0/round-02', 'gem-finetuned-pictures.py-seven/seed-0/round-00'))
+        'gem/seed-0/round-02', 'gem-finetuned-images.py-seven/seed-0/round-00'))
     assert new['output.weight'].all() and not old['output.weight'].all()
     kept = sum(int(old[name].sum()) for name in ('dense1.weight', 'dense2.weight')) + 700
-    assert f'kept: {kept}\n' in Path('runs/gem-finetuned-pictures.py-seven/recipe.yaml').read_text()
-    wrong = lth('finetune', 'gem', '--dataset', 'pictures.py:large')
+    assert f'kept: {kept}\n' in Path('runs/gem-finetuned-images.py-seven/recipe.yaml').read_text()
+    wrong = lth('finetune', 'gem', '--dataset', 'images.py:large')
     assert wrong.code == 2
     assert 'A ticket for images of 1×8×8 does not fit images of 1×9×9: dense1.weight is 300×64 in the' in wrong.err
 
 
-PICTURES = """
+USER_DATA = """
 import torch
-def made_up(side, classes):
+def random_images(side, classes):
     labels = torch.arange(700) % classes
     images = torch.randint(0, 256, (700, 1, side, side), generator=torch.Generator().manual_seed(1)).to(torch.uint8)
     return (images, labels), (images[:70], labels[:70])
 def seven():
-    return made_up(8, 7)
+    return random_images(8, 7)
 def large():
-    return made_up(9, 7)
+    return random_images(9, 7)
 """
 
 
 def test_finetuning_is_resumed_from_another_working_directory(lth, tmp_path, monkeypatch):
-    found(lth, 'gem', '--seeds', '0')
+    search(lth, 'gem', '--seeds', '0')
     assert lth('finetune', 'gem', '-e', '1').code == 0
     shutil.rmtree('runs/gem-finetuned/seed-0/round-00')
     (tmp_path / 'elsewhere').mkdir()
@@ -348,7 +348,7 @@ def test_finetuning_is_resumed_from_another_working_directory(lth, tmp_path, mon
 
 
 def test_metrics_of_the_last_round_of_a_gem_have_one_line_per_iteration(lth):
-    found(lth, 'gem')
+    search(lth, 'gem')
     lines = Path('runs/gem/seed-0/round-02/metrics.jsonl').read_text().splitlines()
     iterations = [json.loads(line)['iteration'] for line in lines]
     assert len(set(iterations)) == len(iterations)
@@ -358,15 +358,15 @@ def test_option_e_does_not_change_a_schedule_without_milestones(lth):
     result = lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '20', '--set',
                  'algorithm.finetune.schedule.name=cosine', '--dry-run', '--json')
     assert json.loads(result.out)['recipe']['algorithm']['finetune']['schedule']['name'] == 'cosine'
-    Path('theirs.yml').write_text(CONFIG + 'fine_tune_lr_policy: cosine_lr\n')
-    result = lth('find-gem', '--config', 'theirs.yml', '-e', '20', '--dry-run', '--json')
+    Path('rare-gems.yml').write_text(CONFIG + 'fine_tune_lr_policy: cosine_lr\n')
+    result = lth('find-gem', '--config', 'rare-gems.yml', '-e', '20', '--dry-run', '--json')
     finetuned = json.loads(result.out)['recipe']['algorithm']['finetune']
     assert (finetuned['schedule']['name'], finetuned['length']) == ('cosine', '20 epochs')
 
 
 def test_the_initializer_of_a_rare_gems_file_is_used_for_another_model(lth):
-    Path('theirs.yml').write_text(CONFIG + 'init: signed_constant\n')
-    recipe = json.loads(lth('find-gem', 'lenet-300-100', 'mnist', '--config', 'theirs.yml', '--sparsity', '5',
+    Path('rare-gems.yml').write_text(CONFIG + 'init: signed_constant\n')
+    recipe = json.loads(lth('find-gem', 'lenet-300-100', 'mnist', '--config', 'rare-gems.yml', '--sparsity', '5',
                             '--dry-run', '--json').out)['recipe']
     assert recipe['model']['initializer'] == 'signed-constant' and 'shortcut' not in recipe['model']
     assert recipe['data']['name'] == 'mnist' and not recipe['data']['flip'] and recipe['data']['crop'] == 0
@@ -376,8 +376,8 @@ def test_edge_popup_is_trained_with_its_published_settings(lth):
     def recipe(model: str, algorithm: str, percent: str) -> dict:
         result = lth('find-gem', model, 'cifar10', '--sparsity', percent, '--algorithm', algorithm, '--dry-run',
                      '--json')
-        chosen: dict = json.loads(result.out)['recipe']
-        return chosen
+        settings: dict = json.loads(result.out)['recipe']
+        return settings
     assert recipe('vgg16', 'edge-popup', '1.4')['training']['optimizer'] == {
         'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 5e-4}
     assert recipe('resnet20', 'hypercube', '50')['algorithm']['penalty'] == 1e-8
@@ -402,13 +402,13 @@ def test_a_supermask_reports_the_accuracy_of_sampled_masks(lth):
     assert f'Masks sampled from the scores, mean of 10 for each seed: test % {100 * drawn:.2f}' in result.out
     scores = [one['scores']['drawn'] for one in json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']]
     assert scores == [None, drawn]
-    whole = Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes()
+    trained = Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes()
     shutil.rmtree('runs/gem/seed-0/round-01')
-    assert lth(*command).code == 0 and Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes() == whole
+    assert lth(*command).code == 0 and Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes() == trained
 
 
 def test_evaluate_ignores_other_folders_next_to_the_run(lth):
-    found(lth, 'gem', '--seeds', '0')
+    search(lth, 'gem', '--seeds', '0')
     for name, text in (('list', '- 1'), ('word', 'algorithm: nothing')):
         Path(f'runs/{name}').mkdir()
         Path(f'runs/{name}/recipe.yaml').write_text(text)

@@ -137,10 +137,10 @@ def test_rounds_that_were_removed_are_trained_again_byte_for_byte_on_resume(lth,
         result = lth(*QUICK, '-i', '3', '--seeds', '0-1', *options)
         assert result.code == 0, result.err
         return {str(path): path.read_bytes() for path in tmp_path.rglob('round-0?/*')}
-    whole = search()
+    complete = search()
     for folder in [*tmp_path.rglob('seed-0/round-0[23]'), *tmp_path.rglob('seed-1/round-03')]:
         shutil.rmtree(folder)
-    assert search() == whole and len(whole) == 2 * 4 * 4
+    assert search() == complete and len(complete) == 2 * 4 * 4
     found = json.loads(lth('evaluate', 'lenet-300-100-digits', '--json').out)['evaluations']
     assert all(one['test_accuracy'] == one['recorded'] > 0.2 for one in found)
 

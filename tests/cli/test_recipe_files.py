@@ -13,11 +13,11 @@ def dry(lth, *arguments: str) -> dict:
 
 def test_settings_missing_in_a_recipe_file_come_from_the_default_recipe(lth, tmp_path):
     (tmp_path / 'mine.yaml').write_text('training: {length: 5 epochs, optimizer: {learning_rate: 0.01}}\n')
-    usual, mine = dry(lth, 'resnet20', 'cifar10'), dry(lth, 'resnet20', 'cifar10', '--recipe', 'mine.yaml')
-    assert mine.pop('source') == f'mine.yaml over {usual.pop("source")}'
-    usual['training']['length'] = '5 epochs'
-    usual['training']['optimizer']['learning_rate'] = 0.01
-    assert mine == usual
+    default, changed = dry(lth, 'resnet20', 'cifar10'), dry(lth, 'resnet20', 'cifar10', '--recipe', 'mine.yaml')
+    assert changed.pop('source') == f'mine.yaml over {default.pop("source")}'
+    default['training']['length'] = '5 epochs'
+    default['training']['optimizer']['learning_rate'] = 0.01
+    assert changed == default
 
 
 def test_a_section_with_another_name_in_a_recipe_file_replaces_the_whole_section(lth, tmp_path):
@@ -44,14 +44,14 @@ def test_a_preset_given_by_name_does_not_take_settings_from_the_default_recipe(l
     assert (recipe['data']['crop'], recipe['data']['flip']) == (0, False)
 
 
-@pytest.mark.parametrize('gap', [True, False])
-def test_a_note_names_the_default_recipe_only_if_the_file_misses_settings(lth, tmp_path, gap):
+@pytest.mark.parametrize('has_gap', [True, False])
+def test_a_note_names_the_default_recipe_only_if_the_file_misses_settings(lth, tmp_path, has_gap):
     recipe = dry(lth, 'conv-2', 'mnist')
-    if gap:
+    if has_gap:
         del recipe['training']['batch_size']
     (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(recipe))
     result = lth('find-ticket', 'conv-2', 'mnist', '--recipe', 'mine.yaml', '--dry-run')
-    assert ('using conv-2.yaml' in result.err) == gap
+    assert ('using conv-2.yaml' in result.err) == has_gap
 
 
 @pytest.mark.parametrize(('text', 'message'), [

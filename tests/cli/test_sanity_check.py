@@ -15,13 +15,13 @@ TICKET = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--set
           '--run', 'ticket')
 
 
-def done(lth, *arguments: str) -> dict:
+def call(lth, *arguments: str) -> dict:
     result = lth(*arguments, '--json')
     assert result.code == 0, result.err
     return json.loads(result.out)
 
 
-def refused(lth, *arguments: str) -> str:
+def error_of(lth, *arguments: str) -> str:
     result = lth(*arguments)
     assert result.code == 2, result.out + result.err
     return ' '.join(result.err.split())
@@ -32,8 +32,8 @@ def masks_of(run: str) -> dict:
 
 
 def test_all_checks_of_a_gem_run_and_report_what_they_changed(lth):
-    done(lth, *GEM)
-    report = done(lth, 'sanity-check', 'gem', '-e', '2')
+    call(lth, *GEM)
+    report = call(lth, 'sanity-check', 'gem', '-e', '2')
     checks = {one['check']: one for one in report['checks']}
     assert set(checks) == {'reinit', 'shuffle-mask', 'permute-mask', 'shuffle-weights', 'smart-ratio', 'erk',
                            'invert-scores', 'random-labels', 'half-data'}
@@ -51,13 +51,13 @@ def test_all_checks_of_a_gem_run_and_report_what_they_changed(lth):
     gem = load_file('runs/gem/seed-0/round-02/ticket.safetensors')
     assert all((original[name] == gem[name]).all() for name in gem)
     recipes = [Path(f'runs/gem-checks/{name}/recipe.yaml').read_text() for name in ('original', 'reinit', 'half-data')]
-    # Trained in the same way on the same pictures: all sections but the last.
+    # The same training on the same images: only the last section differs.
     assert len({recipe.partition('algorithm:')[0].partition('model:')[2] for recipe in recipes}) == 1
 
 
 def test_checks_that_search_again_change_only_their_condition_in_the_recipe(lth):
-    done(lth, *GEM)
-    done(lth, 'sanity-check', 'gem', '-e', '1', '--checks', 'invert-scores,half-data')
+    call(lth, *GEM)
+    call(lth, 'sanity-check', 'gem', '-e', '1', '--checks', 'invert-scores,half-data')
     recipes = {name: Path(f'runs/{name}/recipe.yaml').read_text() for name in (
         'gem', 'gem-checks/invert-scores-search', 'gem-checks/half-data-search')}
     gem, inverted, half = ({*text.splitlines()} for text in recipes.values())
@@ -75,7 +75,7 @@ def test_checks_that_search_again_change_only_their_condition_in_the_recipe(lth)
 def test_two_seeds_give_an_interval_and_a_verdict(lth, monkeypatch):
     # In one process, which spares the start of eight.
     monkeypatch.setattr(runner.select, 'replicate_groups', lambda _engine, _network, seeds: [tuple(seeds)])
-    done(lth, *GEM, '--seeds', '0-1')
+    call(lth, *GEM, '--seeds', '0-1')
     result = lth('sanity-check', 'gem', '-e', '2', '--checks', 'shuffle-mask')
     assert result.code == 0, result.err
     report = json.loads(Path('runs/gem-checks/checks.json').read_text())
@@ -85,27 +85,27 @@ def test_two_seeds_give_an_interval_and_a_verdict(lth, monkeypatch):
 
 
 def test_interrupted_checks_are_resumed_and_completed_ones_are_not_changed(lth, monkeypatch):
-    done(lth, *GEM)
+    call(lth, *GEM)
     save, saved = Run.save, []
 
-    def stopping(self, one, seeds):
+    def save_three(self, one, seeds):
         save(self, one, seeds)
         saved.append(one)
         if len(saved) == 3:
             raise KeyboardInterrupt
     with monkeypatch.context() as patched:
-        patched.setattr(runner.Run, 'save', stopping)
+        patched.setattr(runner.Run, 'save', save_three)
         assert lth('sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk').code == 130
     assert sorted(path.name for path in Path('runs/gem-checks').iterdir()) == ['dense', 'original', 'reinit']
     before = {path: path.read_bytes() for path in Path('runs/gem-checks').rglob('*.safetensors')}
-    report = done(lth, 'sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk')
+    report = call(lth, 'sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk')
     assert [one['check'] for one in report['checks']] == ['reinit', 'erk']
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
 def test_checks_of_a_ticket_start_from_its_rewind_point(lth):
-    done(lth, *TICKET, '--set', 'algorithm.rewind=10 iterations')
-    report = done(lth, 'sanity-check', 'ticket', '--checks', 'shuffle-mask,invert-scores,reinit')
+    call(lth, *TICKET, '--set', 'algorithm.rewind=10 iterations')
+    report = call(lth, 'sanity-check', 'ticket', '--checks', 'shuffle-mask,invert-scores,reinit')
     assert [one['check'] for one in report['checks']] == ['shuffle-mask', 'invert-scores', 'reinit']
     rewound = load_file('runs/ticket/seed-0/round-00/ticket.safetensors')
     shuffled = load_file('runs/ticket-checks/shuffle-mask/seed-0/round-00/ticket.safetensors')
@@ -117,32 +117,32 @@ def test_checks_of_a_ticket_start_from_its_rewind_point(lth):
 
 
 def test_a_dry_run_prints_every_step_and_writes_no_files(lth):
-    done(lth, *GEM)
-    steps = done(lth, 'sanity-check', 'gem', '--checks', 'half-data', '--dry-run')['steps']
+    call(lth, *GEM)
+    steps = call(lth, 'sanity-check', 'gem', '--checks', 'half-data', '--dry-run')['steps']
     assert [step['step'] for step in steps] == ['original', 'dense', 'half-data: searching', 'half-data']
     assert [step['kept'] for step in steps] == [5_019, 50_200, 5_019, 5_019]
     assert not Path('runs/gem-checks').exists()
 
 
 def test_runs_and_checks_that_do_not_fit_are_errors(lth):
-    assert 'is not a run' in refused(lth, 'sanity-check', 'nowhere')
-    done(lth, *TICKET)
-    assert 'is the dense network, which has no mask to check. Choose a later round, such as --round 2' in refused(
+    assert 'is not a run' in error_of(lth, 'sanity-check', 'nowhere')
+    call(lth, *TICKET)
+    assert 'is the dense network, which has no mask to check. Choose a later round, such as --round 2' in error_of(
         lth, 'sanity-check', 'ticket/seed-0/round-00')
-    assert "unknown check 'shufle-mask', did you mean 'shuffle-mask'" in refused(
+    assert "unknown check 'shufle-mask', did you mean 'shuffle-mask'" in error_of(
         lth, 'sanity-check', 'ticket', '--checks', 'shufle-mask')
-    assert '--seeds: runs/ticket has no seed 1; its seeds are [0]' in refused(
+    assert '--seeds: runs/ticket has no seed 1; its seeds are [0]' in error_of(
         lth, 'sanity-check', 'ticket', '--seeds', '0-1')
-    done(lth, 'finetune', 'ticket', '-e', '1')
-    assert 'trains tickets that another run found. Check that run' in refused(lth, 'sanity-check', 'ticket-finetuned')
-    done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'random', '--run', 'random')
-    assert '--checks random-labels: random does not use the data' in refused(
+    call(lth, 'finetune', 'ticket', '-e', '1')
+    assert 'trains tickets that another run found. Check that run' in error_of(lth, 'sanity-check', 'ticket-finetuned')
+    call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'random', '--run', 'random')
+    assert '--checks random-labels: random does not use the data' in error_of(
         lth, 'sanity-check', 'random', '--checks', 'random-labels')
     assert not list(Path('runs').glob('*-checks'))
 
 
 def test_a_note_names_checks_that_do_not_apply(lth):
-    done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'synflow', '-e', '1',
+    call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'synflow', '-e', '1',
          '--run', 'synflow')
     result = lth('sanity-check', 'synflow', '--dry-run')
     assert 'random-labels is left out: synflow does not use the data' in result.err
@@ -155,7 +155,7 @@ def test_list_shows_the_checks(lth):
 
 
 def test_a_check_whose_search_fails_is_left_out_with_a_note(lth):
-    done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '6', '--algorithm', 'global-edge-popup',
+    call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '6', '--algorithm', 'global-edge-popup',
          '--set', 'algorithm.shrink_every=1 epochs', '--set', 'algorithm.save_every=1 epochs', '--run', 'gem')
     recipe = Path('runs/gem/recipe.yaml')
     recipe.write_text(recipe.read_text().replace('shrink_every: 1 epoch', 'shrink_every: null'))
@@ -167,19 +167,19 @@ def test_a_check_whose_search_fails_is_left_out_with_a_note(lth):
 
 
 def test_a_check_without_training_steps_is_an_error(lth):
-    done(lth, *TICKET, '--set', 'algorithm.rewind=1 epochs')
-    assert 'Nothing would be trained' in refused(lth, 'sanity-check', 'ticket', '-e', '1')
+    call(lth, *TICKET, '--set', 'algorithm.rewind=1 epochs')
+    assert 'Nothing would be trained' in error_of(lth, 'sanity-check', 'ticket', '-e', '1')
     assert not Path('runs/ticket-checks').exists()
 
 
 def test_checks_that_counts_or_settings_rule_out_are_left_out_before_training(lth):
-    done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '0.5', '--algorithm', 'snip', '--run', 'snip')
+    call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '0.5', '--algorithm', 'snip', '--run', 'snip')
     note = ' '.join(lth('sanity-check', 'snip', '--dry-run').err.split())
     assert 'smart-ratio is left out: ' in note and 'erk is left out' not in note
-    done(lth, *FIND, '--set', 'algorithm.freeze_every=2 epochs', '--set', 'algorithm.final_mask=in-force')
+    call(lth, *FIND, '--set', 'algorithm.freeze_every=2 epochs', '--set', 'algorithm.final_mask=in-force')
     assert 'invert-scores is left out: the final mask holds the scores above the threshold' in lth(
         'sanity-check', 'gem', '--dry-run').err
-    done(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'supermask', '-e', '2',
+    call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'supermask', '-e', '2',
          '--set', 'algorithm.rescale=true', '--run', 'mask')
     left = lth('sanity-check', 'mask', '--dry-run').err
     assert all(f'{name} is left out: weights are multiplied by a factor' in ' '.join(left.split()) for name in (
@@ -190,9 +190,9 @@ def test_checks_that_counts_or_settings_rule_out_are_left_out_before_training(lt
 def test_seeds_can_be_added_to_checks_of_gems_with_different_counts(lth, monkeypatch):
     monkeypatch.setattr(runner.select, 'replicate_groups', lambda _engine, _network, seeds: [tuple(seeds)])
     many = [word if word != '10' else '80' for word in GEM]
-    done(lth, *many, '--seeds', '0-1', '--set', 'algorithm.final_mask=in-force')
+    call(lth, *many, '--seeds', '0-1', '--set', 'algorithm.final_mask=in-force')
     counts = {read_header(path)['kept'] for path in Path('runs/gem').rglob('round-02/mask.safetensors')}
-    assert len(counts) == 2  # what is in force differs
-    done(lth, 'sanity-check', 'gem', '-e', '1', '--seeds', '1', '--checks', 'reinit')
-    report = done(lth, 'sanity-check', 'gem', '-e', '1', '--seeds', '0-1', '--checks', 'reinit')
+    assert len(counts) == 2  # the numbers above the threshold differ
+    call(lth, 'sanity-check', 'gem', '-e', '1', '--seeds', '1', '--checks', 'reinit')
+    report = call(lth, 'sanity-check', 'gem', '-e', '1', '--seeds', '0-1', '--checks', 'reinit')
     assert {one['kept'] for one in report['checks'][0]['changes']} == counts

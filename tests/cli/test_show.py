@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 
-def shown(lth, name: str) -> dict:
+def complete_recipe(lth, name: str) -> dict:
     result = lth('show', 'recipe', name, '--json')
     assert result.code == 0, result.err
     return json.loads(result.out)['recipe']
@@ -17,20 +17,20 @@ def test_show_prints_a_complete_recipe_with_its_source_first(lth, tmp_path):
     assert result.out.startswith('source: Frankle & Carbin 2019, section 3 and figure 6, with dropout\n')
     assert recipe['model']['dropout'] == 0.5
     assert recipe['training']['optimizer']['betas'] == [0.9, 0.999]
-    assert recipe == shown(lth, 'conv-2-cifar10-dropout')
+    assert recipe == complete_recipe(lth, 'conv-2-cifar10-dropout')
     assert not list(tmp_path.iterdir())
 
 
 def test_show_prints_the_recipe_that_find_ticket_uses(lth):
     dry = json.loads(lth('find-ticket', 'vgg16', 'cifar10', '--dry-run', '--json').out)
-    assert shown(lth, 'vgg16-cifar10') == dry['recipe']
+    assert complete_recipe(lth, 'vgg16-cifar10') == dry['recipe']
 
 
 def test_a_shown_variant_can_be_saved_and_used(lth, tmp_path):
     (tmp_path / 'mine.yaml').write_text(lth('show', 'recipe', 'resnet20-cifar10-low').out)
     pair = ('find-ticket', 'resnet20', 'cifar10', '--dry-run', '--json', '--recipe')
     assert lth(*pair, 'mine.yaml').out == lth(*pair, 'resnet20-cifar10-low').out
-    assert shown(lth, 'mine.yaml') == shown(lth, 'resnet20-cifar10-low')
+    assert complete_recipe(lth, 'mine.yaml') == complete_recipe(lth, 'resnet20-cifar10-low')
 
 
 @pytest.mark.parametrize('name', ['default', 'resnet', 'resnet-cifar10', 'conv-2'])
@@ -39,7 +39,7 @@ def test_a_shown_fallback_lacks_only_names_and_can_be_used(lth, tmp_path, name):
     recipe = yaml.safe_load(text)
     assert 'precision' not in recipe['training'] and recipe['algorithm']['shots'] == 'iterative'
     assert 'name' not in recipe['data'] or 'model' not in recipe
-    assert 'validation' not in recipe['data'], 'the data set message how many pictures validate'
+    assert 'validation' not in recipe['data'], 'the data set decides the size of the validation set'
     (tmp_path / 'mine.yaml').write_text(text)
     model, dataset = recipe.get('model', {'name': 'resnet18'})['name'], recipe['data'].get('name', 'digits')
     given = lth('find-ticket', model, dataset, '--recipe', 'mine.yaml', '--dry-run', '--json')
@@ -50,10 +50,10 @@ def test_a_shown_fallback_lacks_only_names_and_can_be_used(lth, tmp_path, name):
 def test_a_partial_recipe_file_is_shown_with_the_settings_of_the_default_recipe(lth, tmp_path):
     (tmp_path / 'mine.yaml').write_text(
         'model: {name: Conv-2}\ndata: {name: CIFAR-10}\ntraining: {length: 5 epochs}\n')
-    usual, mine = shown(lth, 'conv-2-cifar10'), shown(lth, 'mine.yaml')
-    assert mine.pop('source') == f'mine.yaml over {usual.pop("source")}'
-    usual['training']['length'] = '5 epochs'
-    assert mine == usual
+    default, changed = complete_recipe(lth, 'conv-2-cifar10'), complete_recipe(lth, 'mine.yaml')
+    assert changed.pop('source') == f'mine.yaml over {default.pop("source")}'
+    default['training']['length'] = '5 epochs'
+    assert changed == default
 
 
 @pytest.mark.parametrize(('name', 'message'), [

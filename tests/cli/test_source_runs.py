@@ -7,34 +7,34 @@ import pytest
 from safetensors import safe_open
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--run', 'source')
-SEQUELS = {
+DERIVED = {
     'source-finetuned': ('finetune', 'source', '-e', '2'),
     'source-to-digits': ('transfer', 'source', '--to', 'digits', '-e', '1'),
     'source-controls/reinit': (*SEARCH, '--controls', 'reinit')}
 
 
-def replaced(lth) -> None:
-    """The source found by another criterion: as many weights, but others."""
+def replace_source(lth) -> None:
+    """Search the source run again by another criterion: the same number of weights, but other ones."""
 
     shutil.rmtree('runs/source')
     assert lth(*SEARCH, '--criterion', 'movement').code == 0
 
 
-@pytest.mark.parametrize(('folder', 'command'), SEQUELS.items())
+@pytest.mark.parametrize(('folder', 'command'), DERIVED.items())
 def test_a_source_run_replaced_by_another_with_the_same_counts_is_an_error(lth, folder, command):
     assert lth(*SEARCH).code == 0 and lth(*command).code == 0
-    whole = {path: path.read_bytes() for path in Path('runs', folder).rglob('*') if path.is_file()}
+    before = {path: path.read_bytes() for path in Path('runs', folder).rglob('*') if path.is_file()}
     assert lth(*command).code == 0
-    replaced(lth)
+    replace_source(lth)
     result = lth(*command, *(('--criterion', 'movement') if command[0] == 'find-ticket' else ()))
-    told = ' '.join(result.err.split())
+    message = ' '.join(result.err.split())
     assert result.code == 2
-    assert f'runs/{folder} was trained from another ticket than the one that is now round 1 of seed 0 in runs/source' in told
-    assert {path: path.read_bytes() for path in Path('runs', folder).rglob('*') if path.is_file()} == whole
+    assert f'runs/{folder} was trained from another ticket than the one that is now round 1 of seed 0 in runs/source' in message
+    assert {path: path.read_bytes() for path in Path('runs', folder).rglob('*') if path.is_file()} == before
 
 
 def test_a_source_run_that_was_trained_again_with_the_same_result_is_accepted(lth):
-    command = SEQUELS['source-to-digits']
+    command = DERIVED['source-to-digits']
     assert lth(*SEARCH).code == 0 and lth(*command).code == 0
     shutil.rmtree('runs/source')
     shutil.rmtree('runs/source-to-digits/seed-0/round-01')
@@ -42,12 +42,12 @@ def test_a_source_run_that_was_trained_again_with_the_same_result_is_accepted(lt
 
 
 def test_every_round_records_the_fingerprint_of_its_source_ticket(lth):
-    assert lth(*SEARCH).code == 0 and lth(*SEQUELS['source-to-digits']).code == 0
+    assert lth(*SEARCH).code == 0 and lth(*DERIVED['source-to-digits']).code == 0
 
     def source(path: str) -> str | None:
         with safe_open(path, 'pt') as file:
-            named: str | None = json.loads(file.metadata()['lth']).get('source')
-            return named
-    named = [source(f'runs/source-to-digits/seed-0/round-0{number}/mask.safetensors') for number in (0, 1)]
-    assert all(named) and named[0] != named[1]
+            recorded: str | None = json.loads(file.metadata()['lth']).get('source')
+            return recorded
+    recorded = [source(f'runs/source-to-digits/seed-0/round-0{number}/mask.safetensors') for number in (0, 1)]
+    assert all(recorded) and recorded[0] != recorded[1]
     assert source('runs/source/seed-0/round-01/mask.safetensors') is None

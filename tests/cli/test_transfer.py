@@ -10,8 +10,8 @@ from lth.datasets import DATASETS
 from lth.recipes.schema import DataSettings
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--run', 'source')
-# Half of the digits' classes: the same pictures, another output layer.
-FEW = '''
+# Half of the digits' classes: the same images, another output layer.
+HALF_OF_DIGITS = '''
 from sklearn.datasets import load_digits
 
 
@@ -30,15 +30,15 @@ def run(lth, *arguments: str) -> dict:
 
 def test_tickets_are_transferred_to_a_data_set_with_other_classes_and_compared_with_random_tickets(lth):
     run(lth, *SEARCH)
-    Path('pictures.py').write_text(FEW)
-    command = ('transfer', 'source', '--to', 'pictures.py:few', '-e', '2', '--rounds', '0,2', '--random-tickets')
+    Path('images.py').write_text(HALF_OF_DIGITS)
+    command = ('transfer', 'source', '--to', 'images.py:few', '-e', '2', '--rounds', '0,2', '--random-tickets')
     found = run(lth, *command)
     # Of the output layer, 1,000 weights there and 500 here, none is pruned.
-    assert found['run'] == 'runs/source-to-pictures.py-few'
+    assert found['run'] == 'runs/source-to-images.py-few'
     assert [row['kept'] for row in found['rounds']] == [49_700, 31_488 + 500]
     assert [row['kept'] for row in found['controls']['random']] == [row['kept'] for row in found['rounds']]
     source, target = (load_file(f'runs/{name}/ticket.safetensors')
-                      for name in ('source/seed-0/round-02', 'source-to-pictures.py-few/seed-0/round-01'))
+                      for name in ('source/seed-0/round-02', 'source-to-images.py-few/seed-0/round-01'))
     assert source['dense1.weight'].equal(target['dense1.weight'])
     assert source['output.weight'].shape[0] == 10 and target['output.weight'].shape[0] == 5
     text = lth(*command).out
@@ -52,11 +52,11 @@ def test_a_transfer_is_resumed_byte_for_byte_and_evaluated(lth):
 
     def contents() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in Path('runs').rglob('round-0?/*')}
-    whole = contents()
+    complete = contents()
     shutil.rmtree('runs/source-to-digits/seed-0/round-02')
     shutil.rmtree('runs/source-to-digits-controls/random/seed-0')
     run(lth, *command)
-    assert contents() == whole
+    assert contents() == complete
     measured = run(lth, 'evaluate', 'source-to-digits')['evaluations']
     assert len(measured) == 3 and all(one['test_accuracy'] == one['recorded'] for one in measured)
 
@@ -99,10 +99,10 @@ def test_impossible_transfers_are_errors_before_training(lth, options, message):
 def test_halves_of_cifar10_share_no_image_and_have_2500_of_each_class(real_data):
     folder = real_data('cifar-10-batches-py/data_batch_1')
     settings = DataSettings(name='cifar10')
-    whole, *halves = (DATASETS.find(name).read(folder, settings) for name in ('cifar10', 'cifar10a', 'cifar10b'))
+    complete, *halves = (DATASETS.find(name).read(folder, settings) for name in ('cifar10', 'cifar10a', 'cifar10b'))
     for half in halves:
-        assert half.train.labels.bincount().tolist() == [2500] * 10 and half.mean == whole.mean
-        assert half.test.images.equal(whole.test.images)
-    pictures = [[image.numpy().tobytes() for image in some.train.images] for some in (whole, *halves)]
-    assert sorted(pictures[1] + pictures[2]) == sorted(pictures[0])
-    assert not set(pictures[1]) & set(pictures[2])
+        assert half.train.labels.bincount().tolist() == [2500] * 10 and half.mean == complete.mean
+        assert half.test.images.equal(complete.test.images)
+    images = [[image.numpy().tobytes() for image in some.train.images] for some in (complete, *halves)]
+    assert sorted(images[1] + images[2]) == sorted(images[0])
+    assert not set(images[1]) & set(images[2])
