@@ -94,7 +94,7 @@ def _print_steps(steps: Sequence['CheckRun'], source: 'SourceRound', *, as_json:
             for step in steps]})
         return
     seeds = ', '.join(map(str, source.seeds))
-    print_table(f'Steps for each of the seeds {seeds}', {
+    print_table(f'Steps for each seed ({seeds})', {
         'step': lambda step: step.what,
         'kept': lambda step: f'{step.plan.kept[-1]:,}',
         'iterations': lambda step: f'{step.plan.total_steps:,}'}, steps)
@@ -108,12 +108,12 @@ def _print_report(report: 'SanityReport', source: 'SourceRound', subject: str) -
         'test %': lambda outcome: percent(outcome.accuracy),
         'better by': lambda outcome: percent(outcome.comparison.difference),
         'p': lambda outcome: '' if outcome.comparison.p is None else f'{outcome.comparison.p:.2g}',
-        'moved': lambda outcome: _mean([change.positions for change in outcome.changes]),
-        'changed': lambda outcome: _mean([change.weights for change in outcome.changes])},
+        'positions': lambda outcome: _mean([change.positions for change in outcome.changes]),
+        'values': lambda outcome: _mean([change.weights for change in outcome.changes])},
         [*report.checks, report.dense])
     print_text(f'{subject}: {percent(report.original)} test %. better by: percentage points that the {subject} is '
-               'better, paired by seed. p: of a paired t-test, for each check alone. moved: kept weights that the '
-               'check prunes; changed: kept weights with another value; means over seeds.')
+               'better, paired by seed. p: of a paired t-test, for each check alone. positions: kept weights that the '
+               'check prunes. values: kept weights to which the check gives another value. Both are means over seeds.')
     for outcome in report.checks:
         _print_empty_layers(outcome)
     for outcome in report.checks:
