@@ -29,7 +29,8 @@ def test_a_source_run_replaced_by_another_with_the_same_counts_is_an_error(lth, 
     result = lth(*command, *(('--criterion', 'movement') if command[0] == 'find-ticket' else ()))
     message = ' '.join(result.err.split())
     assert result.code == 2
-    assert f'runs/{folder} was trained from another ticket than the one that is now round 1 of seed 0 in runs/source' in message
+    assert (f'runs/{folder} was trained from another ticket than the one that is now round 1 of seed 0 in runs/source'
+            in message)
     assert {path: path.read_bytes() for path in Path('runs', folder).rglob('*') if path.is_file()} == before
 
 
