@@ -51,8 +51,8 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
 
 def _one_line_paragraphs(text: str) -> str:
-    """Join the lines of each paragraph, so that help is wrapped only at the width of the terminal. Examples are indented
-    and stay as they are.
+    """Join the lines of each paragraph, so that help is wrapped only at the width of the terminal. Indented
+    examples stay as they are.
     """
 
     paragraphs = inspect.cleandoc(text).split('\n\n')
