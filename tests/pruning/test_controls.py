@@ -47,7 +47,7 @@ def test_reinitialized_weights_differ_under_the_same_mask_with_the_layers_standa
         kept = gem.mask[0, part]
         before, after = gem.weights[0, part][kept], again.weights[0, part][kept]
         assert (before != after).all()
-        # The largest weights were kept; drawn anew they are like the whole layer.
+        # The ticket keeps the largest weights; re-initialized ones are distributed as the complete layer.
         assert after.std() < 0.8 * before.std()
         assert after.std().item() == pytest.approx(origin.weights[0, part].std().item(), rel=0.25)
 

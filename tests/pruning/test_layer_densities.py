@@ -91,14 +91,14 @@ def test_smart_ratio_with_exact_count_differs_from_the_published_counts_by_less_
 
 def test_smart_ratio_with_decay_2_falls_with_the_square_of_the_depth():
     slots = dense(10, 10, 10, 10, 10)
-    # 20 / 1, 12 / 4, 6 / 9: their sum is 71/3, and there are 71 weights beside the classifier's 30.
+    # 20 / 1, 12 / 4, 6 / 9: their sum is 71/3, and there are 71 weights in addition to the classifier's 30.
     assert published_smart_ratio(slots, 101 / 400, decay=2) == (60, 9, 2, 30)
     assert published_smart_ratio(slots, 106 / 400, decay=0) == (40, 24, 12, 30)
 
 
 def test_smart_ratio_distributes_the_excess_of_full_layers_over_the_others():
     slots = dense(10, 10, 10, 10, 1)  # three of 100 weights, a classifier of 10
-    # 190 beside the classifier's 3: 100 and, of the other 90, as 12 to 6.
+    # 190 in addition to the classifier's 3: 100 and, of the other 90, as 12 to 6.
     assert smart_ratio(slots, 193) == (100, 60, 30, 3)
     assert smart_ratio(slots, 310) == (100, 100, 100, 10)
 
