@@ -47,7 +47,7 @@ def pays(kept: int, layers: Sequence[DenseLayer], batch_size: int) -> bool:
 
 
 def convolutions_pay(kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
-    """The same for a chain with convolutions, `kept` weights of each layer.
+    """Whether a sparse step is expected to be faster for a chain with convolutions; `kept` weights of each layer.
 
     A weight of a convolution counts once per output position. A sparse step costs 128 per kept weight and position,
     and as much as 8 weights per output and position. The 10 million of an eager step are the time that torch needs in

@@ -17,7 +17,12 @@ class DenseLayer(NamedTuple):
 
     weight: Slot
     bias: Slot | None
-    positions = 1  # a unit has one output per image
+
+    @property
+    def positions(self) -> int:
+        """1: a unit has one output per image."""
+
+        return 1
 
 
 class ConvLayer(NamedTuple):
