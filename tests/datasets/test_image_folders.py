@@ -354,7 +354,7 @@ def test_prepare_without_ffcv_says_how_to_install_it(flowers, lth, monkeypatch):
 
 
 @pytest.mark.parametrize(('name', 'says'), [
-    ('digits', 'digits lives in memory, so there is nothing to prepare'),
+    ('digits', 'digits is read into memory, so it need not be prepared'),
     ('imagenet', 'imagenet/train has 0 images in 0 subfolders, but ImageNet has 1281167 in 1000. Download it from')])
 def test_prepare_refuses_data_sets_in_memory_and_missing_images(name, says, lth):
     result = lth('prepare', name, './datasets')
