@@ -1,4 +1,4 @@
-"""A run measured afresh from its files: what its numbers are worth is what its files give."""
+"""Measure a run again from its files, and describe its layers, scores and connected units."""
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,8 +22,8 @@ from lth.training.task import Engine, Task
 
 
 class LayerDensity(NamedTuple):
-    """One layer: how many of its weights are left; all of them where it was kept out of pruning. Where scores were
-    trained, also how many take part as these are rounded.
+    """Number of kept weights of a layer; all of them if the layer is not pruned. Where scores were trained,
+    `above_threshold` counts the weights that are used at the end of the round.
     """
 
     name: str
@@ -33,9 +33,9 @@ class LayerDensity(NamedTuple):
 
 
 class ScoreSummary(NamedTuple):
-    """Trained scores: how many are active, not frozen, and how many of those are in force as they are rounded; the
-    active ones' least, quartiles and largest, and how many are exactly 0. `drawn` is the mean test accuracy of masks
-    drawn from them, where that was recorded.
+    """Trained scores: how many are active (not frozen), how many of these are above the threshold and how many are 0;
+    minimum, quartiles and maximum of the active ones. `drawn` is the mean test accuracy of masks sampled from the
+    scores, None for algorithms that sample none.
     """
 
     active: int
@@ -50,8 +50,8 @@ class ScoreSummary(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """One round of one seed: its test accuracy measured now and as recorded, its layers, its scores if it has any, and
-    what of the layers carries anything if that can be told.
+    """One round of one seed: test accuracy measured now and as recorded, layers, scores if they were trained, and the
+    connected units of each layer, empty if they cannot be determined.
     """
 
     seed: int
@@ -62,7 +62,7 @@ class Evaluation(NamedTuple):
     recorded: float
     layers: list[LayerDensity]
     scores: ScoreSummary | None
-    carrying: list[ConnectedLayer]
+    connected: list[ConnectedLayer]
 
 
 class EvaluationReport(NamedTuple):
@@ -98,35 +98,42 @@ def evaluate(path: open_run.RunPath, datasets: Path, *, device: str = 'auto', th
 def evaluate_rounds(
         plan: Plan, run: Run, data: Dataset, engine: Engine, seeds: Sequence[int], number: int | None,
 ) -> Iterator[Evaluation]:
-    """Every round asked for, measured from its files."""
+    """Measure round `number`, or for None every round, of these seeds."""
 
     nonzero_pixels = sampling.nonzero_pixels(data, plan.recipe.data)
     for seed in seeds:
         task = plan.task(data, [seed], engine)
-        for chosen in range(run.round_count(seed)) if number is None else [number]:
-            found = run.load_round(seed, chosen)
-            state = found.trained.to(engine.device)
-            kept = int(found.ticket.mask.sum())
-            yield Evaluation(seed, chosen, kept, plan.network.layout.density(kept), accuracy(task, state)[0],
-                             run.header(seed, chosen)['test_accuracy'], _layers(plan, found),
-                             _scores(plan, task, found.to(engine.device)),
-                             connected_layers(plan.network, found.ticket.mask[0], nonzero_pixels))
+        for one in range(run.round_count(seed)) if number is None else [number]:
+            round_ = run.load_round(seed, one)
+            mask = round_.ticket.mask[0]
+            kept = int(mask.sum())
+            yield Evaluation(
+                seed, one, kept, plan.network.layout.density(kept), accuracy(task, round_.trained.to(engine.device))[0],
+                run.header(seed, one)['test_accuracy'], _layers(plan, round_),
+                _scores(plan, task, round_.to(engine.device)), connected_layers(plan.network, mask, nonzero_pixels))
 
 
 def finetuned_runs(folder: Path, number: int) -> list[Path]:
-    """The runs beside a run that finetune its tickets of this round as they are."""
+    """The runs next to a run that finetune its tickets of this round without a control."""
 
-    found = []
-    for beside in sorted(folder.resolve().parent.glob('*/recipe.yaml')):
-        settings = _settings_in(beside)
-        if is_finetuning(settings, number):
-            if (beside.parent / settings['source']).resolve() == folder.resolve():
-                found.append(folder.parent / beside.parent.name)
-    return found
+    runs = []
+    for recipe in sorted(folder.resolve().parent.glob('*/recipe.yaml')):
+        settings = _algorithm_settings(recipe)
+        if is_finetuning(settings, number) and (recipe.parent / settings['source']).resolve() == folder.resolve():
+            runs.append(folder.parent / recipe.parent.name)
+    return runs
 
 
-def _settings_in(recipe: Path) -> Raw:
-    """The algorithm's settings in a recipe; none in a neighbour that is no recipe of ours."""
+def evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Sequence[int]) -> list[Evaluation]:
+    """Measure the run in the folder, which finetunes another, for those of the seeds that it has."""
+
+    plan, run = open_run.open_run(open_run.RunPath(folder))
+    data = plan.read(datasets).to(engine.device)
+    return list(evaluate_rounds(plan, run, data, engine, [seed for seed in seeds if seed in run.seeds()], 0))
+
+
+def _algorithm_settings(recipe: Path) -> Raw:
+    """The algorithm's settings in a recipe file, {} if it is not a recipe."""
 
     try:
         settings = files.read_yaml(recipe).get('algorithm')
@@ -135,39 +142,29 @@ def _settings_in(recipe: Path) -> Raw:
     return settings if isinstance(settings, dict) else {}
 
 
-def evaluate_finetuned(
-        folder: Path, datasets: Path, engine: Engine, seeds: Sequence[int]) -> list[Evaluation]:
-    """What finetuning made of these seeds, those that the run has."""
-
-    plan, run = open_run.open_run(open_run.RunPath(folder, None, None))
-    data = plan.read(datasets).to(engine.device)
-    return list(evaluate_rounds(plan, run, data, engine, [seed for seed in seeds if seed in run.seeds()], 0))
-
-
-def _layers(plan: Plan, found: Round) -> list[LayerDensity]:
+def _layers(plan: Plan, round_: Round) -> list[LayerDensity]:
     layout = plan.network.layout
-    masks = layout.unpack(found.ticket.mask[0])
-    above_threshold = layout.unpack(_in_force(plan, found)) if found.search else {}
-    return [LayerDensity(slot.name, int(masks[slot.name].sum()) if slot.prunable else slot.size, slot.size,
-                         int(above_threshold[slot.name].sum()) if slot.name in above_threshold else None)
+    kept = {name: int(mask.sum()) for name, mask in layout.unpack(round_.ticket.mask[0]).items()}
+    above = {name: int(mask.sum()) for name, mask in layout.unpack(_above_threshold(plan, round_)).items()}
+    above = above if round_.search else {}
+    return [LayerDensity(slot.name, kept[slot.name] if slot.prunable else slot.size, slot.size, above.get(slot.name))
             for slot in layout.slots if slot.kind != 'other']
 
 
-def _scores(plan: Plan, task: Task, found: Round) -> ScoreSummary | None:
-    if found.search is None:
+def _scores(plan: Plan, task: Task, round_: Round) -> ScoreSummary | None:
+    if round_.search is None:
         return None
-    active = found.search.scores[0][found.ticket.mask[0]]
-    ranked = active.sort().values.tolist()
-    least, lower, median, upper, largest = (
-        ranked[round((len(ranked) - 1) * part)] for part in (0, 0.25, 0.5, 0.75, 1))
-    settings, drawn = plan.recipe.algorithm, None
-    if found.search.sampled_accuracy and settings.sampled_masks:
-        (drawn,) = settings.sampled_accuracy(task, found.search.scores)
-    return ScoreSummary(len(ranked), int(_in_force(plan, found).sum()), least, lower, median, upper, largest,
-                  int((active == 0).sum()), drawn)
+    active = round_.search.scores[0][round_.ticket.mask[0]].sort().values
+    positions = [round((len(active) - 1) * part) for part in (0, 0.25, 0.5, 0.75, 1)]
+    least, lower, median, upper, largest = active[positions].tolist()
+    settings, sampled = plan.recipe.algorithm, None
+    if round_.search.sampled_accuracy and settings.sampled_masks:
+        (sampled,) = settings.sampled_accuracy(task, round_.search.scores)
+    above_threshold, zeros = int(_above_threshold(plan, round_).sum()), int((active == 0).sum())
+    return ScoreSummary(len(active), above_threshold, least, lower, median, upper, largest, zeros, sampled)
 
 
-def _in_force(plan: Plan, found: Round) -> Tensor:
-    """The weights that took part when the round ended: (P,)."""
+def _above_threshold(plan: Plan, round_: Round) -> Tensor:
+    """The weights that are used at the end of the round: (P,)."""
 
-    return found.trained.weights[0, :plan.network.layout.prunable_count] != 0
+    return round_.trained.weights[0, :plan.network.layout.prunable_count] != 0

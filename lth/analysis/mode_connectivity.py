@@ -1,7 +1,7 @@
-"""How stable training is from a ticket (Frankle et al. 2020, "Linear Mode Connectivity", section 2).
+"""How stable training from a ticket is (Frankle et al. 2020, "Linear Mode Connectivity", section 2).
 
-Two copies are trained from the ticket's weights, each with an order and augmentation of its own, and the error is
-measured on the straight line between them. The barrier is the highest error on it less the mean of both ends.
+Two copies train from the ticket's weights, each with its own data order and augmentation. Then the test error is
+measured on the straight line between them. The barrier is the highest error on the line minus the mean of both ends.
 """
 import itertools
 import json
@@ -30,7 +30,9 @@ from lth.training.task import State, Task
 
 @dataclass(frozen=True)
 class CopyPair:
-    """A pair of copies: of which seed and round, parting at which iteration; pairs of one ticket are numbered."""
+    """Two copies of the ticket of a seed and round, which train apart from this iteration on. `pair` numbers the pairs
+    of one ticket, and `points` is the number of points on the line, both ends included.
+    """
 
     seed: int
     round: int
@@ -41,8 +43,8 @@ class CopyPair:
 
 @dataclass(frozen=True)
 class PairErrors:
-    """Test errors at even steps from one copy to the other; their kept weights' distance, the angle between them in
-    degrees and the share of equal signs.
+    """Test errors at equal steps from one copy to the other; for the kept weights of both, their distance, the angle
+    between them in degrees, and the share with equal signs.
     """
 
     errors: list[float]
@@ -52,13 +54,15 @@ class PairErrors:
 
     @property
     def barrier(self) -> float:
-        """The highest error on the line less the mean of both ends."""
+        """The highest error on the line minus the mean of both ends."""
 
         return max(self.errors) - (self.errors[0] + self.errors[-1]) / 2
 
 
 class MaskOverlap(NamedTuple):
-    """The shared part of all weights that either of two masks keeps, and what it would be by chance."""
+    """The weights that both of two masks keep, as a share of those that at least one keeps; `chance` is the share for
+    random masks of the same densities.
+    """
 
     seeds: tuple[int, int]
     rounds: tuple[int, int]
@@ -69,111 +73,117 @@ class MaskOverlap(NamedTuple):
 def plan_pairs(
         plan: Plan, run: Run, rounds: Sequence[int], iterations: Sequence[int], *, pairs: int, points: int,
 ) -> list[CopyPair]:
-    """All pairs asked for, of every seed; no iteration means where each ticket starts. An LthError says what lacks."""
+    """The pairs of every seed for these rounds and iterations; without iterations the copies train apart from the
+    start of each ticket. LthError if the run lacks what is requested.
+    """
 
     seeds = run.seeds()
-    whole = min(run.round_count(seed) for seed in seeds)
-    _refuse_lone(plan, run, len(seeds), whole)
-    if missing := [number for number in rounds if number >= whole]:
-        raise LthError(f'--rounds: {run.folder} has no round {missing[0]} of all seeds {seeds}: its rounds are 0 … '
-                       f'{whole - 1}.')
-    asked = []
+    count = min(run.round_count(seed) for seed in seeds)
+    _refuse_single(plan, run, seeds=len(seeds), rounds=count)
+    if missing := [number for number in rounds if number >= count]:
+        raise LthError(f'--rounds: {run.folder} has no round {missing[0]} of all seeds {seeds}; its rounds are 0 to '
+                       f'{count - 1}.')
+    requested = []
     for seed, number in itertools.product(seeds, rounds):
         start, end = run.header(seed, number)['iteration'], plan.for_round(number).steps
         for iteration in iterations or [start]:
             if not start <= iteration < end:
-                raise LthError(f'--part-at: iteration {iteration} is not on the way of round {number}, whose ticket '
-                               f'starts at iteration {start} and trains up to {end}.')
-            asked += [CopyPair(seed, number, iteration, pair, points) for pair in range(pairs)]
-    return asked
+                raise LthError(f'--part-at: iteration {iteration} is outside round {number}, which trains from '
+                               f'iteration {start} to {end}.')
+            requested += [CopyPair(seed, number, iteration, pair, points) for pair in range(pairs)]
+    return requested
 
 
-def measure_pairs(run: Run, place: RunTarget, asked: Sequence[CopyPair], tell: Callable[[int, int], None]) -> list[PairErrors]:
-    """An answer to each question; those that lie in RUN-stability already are not asked again. On the CPU the others
-    are shared out among processes, one thread each unless `place` says otherwise.
+def measure_pairs(
+        run: Run, target: RunTarget, requested: Sequence[CopyPair], on_progress: Callable[[int, int], None],
+) -> list[PairErrors]:
+    """The errors of each pair. Pairs that were measured before are read from RUN-stability. On the CPU the others are
+    shared among processes. `on_progress` receives how many of how many pairs are measured.
     """
 
-    tickets = {(one.seed, one.round): run.load_round(one.seed, one.round).ticket.fingerprints()[0] for one in asked}
-    kept = [one for one in asked if _place(run, one).exists()]
-    for one in kept:
-        _read(run, one, tickets[one.seed, one.round])  # refuses what is of another ticket before anything is trained
-    left, done = [one for one in asked if one not in kept], len(kept)
-
-    def hear(_question: CopyPair) -> None:
-        nonlocal done
-        done += 1
-        tell(done, len(asked))
-    tell(done, len(asked))
-    if left:
-        on_cpu = select.resolve_device(place.device).type == 'cpu'
-        spread = on_cpu and not place.in_process
-        shares = min(processes.available_slots(place.threads or 1) if spread else 1, len(left))
-        if shares > 1:
-            worker = replace(place, threads=place.threads or 1)
-            jobs = [(worker, left[first::shares]) for first in range(shares)]
-            processes.run_in_parallel(_measure, jobs, shares, hear)
-        else:
-            _measure(place, left, hear)
-    return [_read(run, one, tickets[one.seed, one.round]) for one in asked]
+    tickets = {(pair.seed, pair.round): run.load_round(pair.seed, pair.round).ticket.fingerprints()[0]
+               for pair in requested}
+    missing, count = [pair for pair in requested if not _file(run, pair).exists()], len(requested)
+    for pair in requested:
+        if pair not in missing:
+            _read(run, pair, tickets[pair.seed, pair.round])  # raises LthError for another ticket, before any training
+    done = itertools.count(count - len(missing) + 1)
+    on_progress(count - len(missing), count)
+    if missing:
+        _measure_missing(target, missing, lambda _: on_progress(next(done), count))
+    return [_read(run, pair, tickets[pair.seed, pair.round]) for pair in requested]
 
 
-def _measure(place: RunTarget, asked: Sequence[CopyPair], send: Callable[[CopyPair], None]) -> None:
-    """Answers questions one after the other, each on disk before it is told."""
+def measure_pair(task: Task, ticket: Ticket, pair: CopyPair) -> PairErrors:
+    """Train the two copies and compare them; task and ticket are of the pair's seed, R = 1."""
 
-    plan, run = open_run.open_run(open_run.RunPath(place.folder, None, None))
-    training = plan.for_round(asked[0].round).recipe.training
-    obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
-    engine = select.select_engine(place.device, capturable=plan.capturable, obstacle=obstacle)
-    if place.threads is not None:
-        select.configure_process(threads=place.threads, device=engine.device)
-    data = plan.read(place.datasets).to(engine.device)
-    plan = plan.for_data(data)
-    for question in asked:
-        ticket = run.load_round(question.seed, question.round).ticket.to(engine.device)
-        answer = measure_pair(plan.for_round(question.round).task(data, [question.seed], engine), ticket, question)
-        content = json.dumps({'ticket': ticket.fingerprints()[0], **asdict(question), **asdict(answer)}, indent=2)
-        where = _place(run, question)
-        where.parent.mkdir(parents=True, exist_ok=True)
-        files.write(where, content.encode())
-        send(question)
-
-
-def measure_pair(task: Task, ticket: Ticket, question: CopyPair) -> PairErrors:
-    """The two copies trained and compared; `task` and `ticket` are of the one seed."""
-
-    quiet = replace(task, training=task.training.model_copy(update={'measure_every': task.training.length}))
-    if question.iteration > ticket.iteration:
-        before = train_ticket(quiet, ticket, until=question.iteration)
+    unmeasured = replace(task, training=task.training.model_copy(update={'measure_every': task.training.length}))
+    if pair.iteration > ticket.iteration:
+        before = train_ticket(unmeasured, ticket, until=pair.iteration)
         ticket = Ticket(ticket.mask, before.weights, before.buffers, before.step)
-    start, end = (train_ticket(_copied(quiet, question, which), ticket) for which in range(2))
-    one, other = (state.weights[:, :ticket.mask.shape[1]][ticket.mask].to(torch.float64) for state in (start, end))
-    line = _line(start, end, question.points)
-    errors = [1 - accuracy(task, reestimate_batch_norm(task, between))[0] for between in line]
-    signs = float((one.sign() == other.sign()).to(torch.float64).mean())
-    return PairErrors(errors, float(torch.dist(one, other)), _angle(one, other), signs)
+    start, end = (train_ticket(_copy_task(unmeasured, pair, number), ticket) for number in range(2))
+    first, second = (state.weights[:, :ticket.mask.shape[1]][ticket.mask].to(torch.float64) for state in (start, end))
+    line = _line(start, end, pair.points)
+    errors = [1 - accuracy(task, reestimate_batch_norm(task, state))[0] for state in line]
+    signs = float((first.sign() == second.sign()).to(torch.float64).mean())
+    return PairErrors(errors, float(torch.dist(first, second)), _angle(first, second), signs)
 
 
 def mask_overlaps(run: Run, rounds: Sequence[int]) -> Iterator[MaskOverlap]:
-    """Masks of two seeds at the same round, and of one seed at two rounds."""
+    """The overlap of the masks of two seeds in the same round, and of one seed in two rounds."""
 
     masks = {(seed, number): run.load_round(seed, number).ticket.mask[0] for seed in run.seeds() for number in rounds}
-    for (one, mask), (other, theirs) in itertools.combinations(masks.items(), 2):
-        if one[0] == other[0] or one[1] == other[1]:
-            yield MaskOverlap((one[0], other[0]), (one[1], other[1]), *_overlap(mask, theirs))
+    for ((seed, number), mask), ((other_seed, other_number), other) in itertools.combinations(masks.items(), 2):
+        if seed == other_seed or number == other_number:
+            yield MaskOverlap((seed, other_seed), (number, other_number), *_overlap(mask, other))
 
 
-def _refuse_lone(plan: Plan, run: Run, seeds: int, rounds: int) -> None:
-    """An LthError if there is nothing to compare with, and what would be needed."""
+def _measure_missing(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[CopyPair], None]) -> None:
+    """Measure the pairs, on a CPU in as many processes as there are cores for, and save each."""
 
-    if seeds >= 2 <= rounds:
+    parallel = select.resolve_device(target.device).type == 'cpu' and not target.in_process
+    count = min(processes.available_slots(target.threads or 1), len(pairs)) if parallel else 1
+    if count == 1:
+        _measure(target, pairs, on_pair)
+        return
+    worker = replace(target, threads=target.threads or 1)
+    jobs = [(worker, pairs[first::count]) for first in range(count)]
+    processes.run_in_parallel(_measure, jobs, count, on_pair)
+
+
+def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[CopyPair], None]) -> None:
+    """Measure pairs in this process, and report each when it is saved."""
+
+    plan, run = open_run.open_run(open_run.RunPath(target.folder))
+    training = plan.for_round(pairs[0].round).recipe.training
+    obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
+    engine = select.select_engine(target.device, capturable=plan.capturable, obstacle=obstacle)
+    if target.threads is not None:
+        select.configure_process(threads=target.threads, device=engine.device)
+    data = plan.read(target.datasets).to(engine.device)
+    plan = plan.for_data(data)
+    for pair in pairs:
+        ticket = run.load_round(pair.seed, pair.round).ticket.to(engine.device)
+        errors = measure_pair(plan.for_round(pair.round).task(data, [pair.seed], engine), ticket, pair)
+        content = {'ticket': ticket.fingerprints()[0], **asdict(pair), **asdict(errors)}
+        path = _file(run, pair)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write(path, json.dumps(content, indent=2).encode())
+        on_pair(pair)
+
+
+def _refuse_single(plan: Plan, run: Run, *, seeds: int, rounds: int) -> None:
+    """LthError unless there are at least two seeds and two rounds to compare."""
+
+    if seeds >= 2 and rounds >= 2:
         return
     if len(plan.kept) == 1 and plan.recipe.algorithm.needs_source:
-        raise LthError(f'{run.folder} has one round, which trains what another run found: give that one, '
-                       f'{os.path.normpath(run.folder / run.recipe["algorithm"]["source"])}.')
+        searched = os.path.normpath(run.folder / run.recipe['algorithm']['source'])
+        raise LthError(f'{run.folder} has one round, which trains a ticket that another run found. Give that run, '
+                       f'{searched}.')
     needed = ['more seeds, such as --seeds 0-2'] * (seeds < 2) + ['at least one pruning (-i)'] * (rounds < 2)
-    raise LthError(f'{run.folder} has {_counted(seeds, "seed")} and {_counted(rounds, "round")} that all of them have, '
-                   'but stability compares at least 2 of each: let the search go on with '
-                   f'{" and ".join(needed)}.')
+    raise LthError(f'{run.folder} has {_counted(seeds, "seed")} and {_counted(rounds, "round")} that all seeds have, '
+                   f'but stability compares at least 2 of each. Resume the search with {" and ".join(needed)}.')
 
 
 def _counted(count: int, word: str) -> str:
@@ -181,52 +191,56 @@ def _counted(count: int, word: str) -> str:
 
 
 def _overlap(mask: Tensor, other: Tensor) -> tuple[float, float]:
-    """The shared part of the union, and that of two random masks of these densities."""
+    """Intersection over union of two masks, and its value for random masks of the same densities."""
 
-    shared, either = int((mask & other).sum()), int((mask | other).sum())
+    intersection, union = int((mask & other).sum()), int((mask | other).sum())
     densities = [int(one.sum()) / len(one) for one in (mask, other)]
     both = math.prod(densities)
-    return shared / either if either else 1., both / (sum(densities) - both) if both else 0.
+    chance = both / (sum(densities) - both) if both else 0.
+    return intersection / union if union else 1., chance
 
 
-def _copied(task: Task, question: CopyPair, which: int) -> Task:
-    """The task on the same pictures, in another order and with other augmentation."""
+def _copy_task(task: Task, pair: CopyPair, number: int) -> Task:
+    """The task of one copy: the same training set in another order and with other augmentation."""
 
-    seed = rng.derive_seed(question.seed, 'copy', question.pair, which)
+    seed = rng.derive_seed(pair.seed, 'copy', pair.pair, number)
     return replace(task, seeds=(seed,), split_seeds=task.seeds)
 
 
 def _line(start: State, end: State, points: int) -> Iterator[State]:
-    """States at even steps from one to the other, both ends included."""
+    """States at equal steps from one to the other, both ends included. Buffers of integers are those of the start."""
 
     for step in range(points):
         share = step / (points - 1)
-        buffers = {name: torch.lerp(buffer, end.buffers[name], share) if buffer.is_floating_point() else buffer
-                   for name, buffer in start.buffers.items()}
+        buffers = dict(start.buffers)
+        for name, buffer in start.buffers.items():
+            if buffer.is_floating_point():
+                buffers[name] = torch.lerp(buffer, end.buffers[name], share)
         yield State(torch.lerp(start.weights, end.weights, share), buffers, start.step)
 
 
-def _angle(one: Tensor, other: Tensor) -> float:
-    """In degrees."""
+def _angle(first: Tensor, second: Tensor) -> float:
+    """The angle between two vectors in degrees, 90 if one of them is 0."""
 
-    cosine = float(one @ other) / (float(one.norm()) * float(other.norm()) or 1.)
+    cosine = float(first @ second) / (float(first.norm()) * float(second.norm()) or 1.)
     return math.degrees(math.acos(max(-1., min(1., cosine))))
 
 
-def _place(run: Run, question: CopyPair) -> Path:
-    name = (f'seed-{question.seed}-round-{question.round:02d}-from-{question.iteration}-pair-{question.pair}-points-'
-            f'{question.points}.json')
+def _file(run: Run, pair: CopyPair) -> Path:
+    name = f'seed-{pair.seed}-round-{pair.round:02d}-from-{pair.iteration}-pair-{pair.pair}-points-{pair.points}.json'
     return folders.sibling_folder(run.folder, 'stability') / name
 
 
-def _read(run: Run, question: CopyPair, ticket: str) -> PairErrors:
-    place = _place(run, question)
-    stored = files.read_json(place)
+def _read(run: Run, pair: CopyPair, ticket: str) -> PairErrors:
+    """The saved errors of a pair. LthError if they are of a ticket with another fingerprint."""
+
+    path = _file(run, pair)
+    stored = files.read_json(path)
     try:
         if stored['ticket'] != ticket:
-            raise LthError(f'{place} was measured on another ticket than lies in the run now: move it away, and the '
-                           'same command measures it again.')
+            raise LthError(f'{path} was measured on another ticket than the one that is now in the run. Move the file '
+                           'away and repeat the command to measure it again.')
         return PairErrors(stored['errors'], stored['distance'], stored['angle'], stored['signs'])
     except (KeyError, TypeError):
-        raise LthError(f'{place} is not what lth stability writes: move it away, and the same command measures it '
-                       'again.') from None
+        raise LthError(f'{path} was not written by lth stability. Move the file away and repeat the command to measure '
+                       'it again.') from None

@@ -78,7 +78,7 @@ def _print_layers(evaluation: 'Evaluation') -> None:
         'density %': lambda layer: f'{100 * layer.kept / layer.weights:.2f}'}
     if evaluation.scores:
         columns['above threshold'] = lambda layer: _count(layer.above_threshold)
-    connected = {layer.name: layer for layer in evaluation.carrying}
+    connected = {layer.name: layer for layer in evaluation.connected}
     if connected:
         columns['connected inputs'] = lambda layer: _part(connected, layer.name, 'inputs')
         columns['connected units'] = lambda layer: _part(connected, layer.name, 'units')

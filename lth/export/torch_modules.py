@@ -1,9 +1,9 @@
-"""A ticket for other people's code: masks and weights by name, as modules of torch and back.
+"""Tickets for code outside lth: masks and weights by name, applied to torch modules or taken from them.
 
     ticket = lth.load_ticket('runs/lenet-300-100-mnist/seed-0/round-07')
     ticket.apply_to(my_module)
 
-Inside lth a ticket is a vector and a bit-vector (tickets.py); what meets modules or files has names.
+Inside lth a ticket is a mask vector and a weight vector (lth/pruning/tickets.py); modules and files have names.
 """
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,8 +24,10 @@ Named = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class NamedTicket:
-    """`masks`: bool by parameter, True is kept. `weights`: all parameters and buffers before training, pruned ones as
-    they are frozen; `trained`: the same after it, if that is known. `provenance`: what the files say of themselves.
+    """A ticket by parameter names.
+
+    masks: bool, True for kept weights. weights: all parameters and buffers before training, pruned weights at the value
+    they are frozen at. trained: the same after training, None if unknown. provenance: the header of the files.
     """
 
     masks: Named
@@ -35,16 +37,16 @@ class NamedTicket:
 
     @staticmethod
     def of(module: nn.Module) -> 'NamedTicket':
-        """The ticket in a module that was pruned with torch.nn.utils.prune, which is left as it is."""
+        """The ticket in a module that was pruned with torch.nn.utils.prune. The module is not changed."""
 
         masks, weights = dict[str, Tensor](), dict[str, Tensor]()
         tensors = _tensors(module)
         for name, tensor in tensors.items():
-            plain = name.removesuffix('_orig')
-            mask = tensors.get(f'{plain}_mask') if plain != name else None
+            parameter = name.removesuffix('_orig')
+            mask = tensors.get(f'{parameter}_mask') if parameter != name else None
             if mask is not None:
-                masks[plain] = mask.bool().clone()
-                weights[plain] = tensor.detach() * mask
+                masks[parameter] = mask.bool().clone()
+                weights[parameter] = tensor.detach() * mask
             elif not (name.endswith('_mask') and f'{name.removesuffix("_mask")}_orig' in tensors):
                 weights[name] = tensor.detach().clone()
         if not masks:
@@ -56,95 +58,106 @@ class NamedTicket:
         """The ticket with its weights after training."""
 
         if self.trained is None:
-            raise LthError('This ticket has no trained weights: trained.safetensors was not beside it.')
+            raise LthError('This ticket has no trained weights: its folder has no trained.safetensors.')
         return replace(self, weights=self.trained)
 
     def module(self) -> nn.Module:
-        """The network that the ticket was found in, in training mode, with the ticket's weights."""
+        """A new network of the ticket's model with the ticket's weights, in training mode."""
 
         if not isinstance(self.provenance.get('model'), dict):
-            raise LthError('This ticket does not say which model of lth it is of: use apply_to(module) with your own.')
+            raise LthError('This ticket does not record a model of lth. Use apply_to(module) with your own module.')
         model, shape = self.provenance['model'], self.provenance['shape']
         settings = validate_section(settings_class(model['name']), model, f'the ticket of {model["name"]}')
         network = Network.of(settings, (shape[0], shape[1], shape[2]), self.provenance['classes'])
         return self.apply_to(network.module).train()
 
     def apply_to(self, module: nn.Module) -> nn.Module:
-        """The module itself, with the ticket's weights copied into it; an LthError names the first tensor that differs.
+        """Copy the ticket's weights into the module, and return it. LthError names the first tensor that differs.
 
-        To train it under the mask use `prune` instead.
+        The masks are not applied during training; use `prune` for that.
         """
 
         tensors = _tensors(module)
         for name in [*tensors, *self.weights]:
-            here, ours = (tuple(some[name].shape) if name in some else None for some in (tensors, self.weights))
-            if here != ours:
-                raise LthError(f'The ticket does not fit {type(module).__name__}: {name} is {_shown(ours)} in the '
-                               f'ticket, {_shown(here)} in the module. Apply it to the network that it was found in.')
+            theirs, own = _shape_in(tensors, name), _shape_in(self.weights, name)
+            if theirs != own:
+                raise LthError(f'The ticket does not fit {type(module).__name__}: {name} is {own} in the ticket and '
+                               f'{theirs} in the module. Apply it to a network of the same structure.')
         with torch.no_grad():
             for name, tensor in tensors.items():
                 tensor.copy_(self.weights[name])
         return module
 
     def prune(self, module: nn.Module) -> nn.Module:
-        """The module itself with the ticket's weights, and its masks held by torch.nn.utils.prune in any loop."""
+        """Copy the ticket's weights into the module, hold its masks with torch.nn.utils.prune in any training loop, and
+        return it.
+        """
 
         for name, mask in self.masks.items():
             if self.weights[name][~mask].any():
                 raise LthError(f'torch.nn.utils.prune holds pruned weights at 0, but some of {name} are frozen at '
-                               'other values, as the mask-0 action of the search wanted it: use apply_to, and hold '
-                               'them yourself.')
+                               'other values (--mask-0-action of the search). Use apply_to, and hold them yourself.')
         self.apply_to(module)
         for name, mask in self.masks.items():
-            owner, _, leaf = name.rpartition('.')
-            prune.custom_from_mask(module.get_submodule(owner), leaf, mask)  # type: ignore[no-untyped-call]
+            owner, _, attribute = name.rpartition('.')
+            prune.custom_from_mask(module.get_submodule(owner), attribute, mask)  # type: ignore[no-untyped-call]
         return module
 
 
 def load_ticket(path: str | Path) -> NamedTicket:
-    """The ticket in the folder of a round, RUN/seed-S/round-NN, here or below ./runs; run folder and recipe need not be
-    there. Every file is checked against the others.
+    """The ticket in the folder of a round, RUN/seed-S/round-NN, also looked up in ./runs. The folder needs no run
+    around it. LthError if its files do not belong together.
+
+        ticket = lth.load_ticket('runs/lenet-300-100-mnist/seed-0/round-07')
     """
 
     folder = _round_folder(Path(path))
     header, weights = tensor_files.read(folder / 'ticket.safetensors')
     mask_header, masks = tensor_files.read(folder / 'mask.safetensors')
-    trained_header, trained = header, None
+    _check_header(folder, 'mask', header, mask_header)
+    trained = None
     if (folder / 'trained.safetensors').exists():
         trained_header, trained = tensor_files.read(folder / 'trained.safetensors')
-    for name, other in (('mask', mask_header), ('trained', trained_header)):
-        for key in header:
-            if key != 'holds' and other.get(key) != header[key]:
-                raise LthError(f'The files in {folder} do not belong together: {key} is {header[key]!r} in '
-                               f'ticket.safetensors, {other.get(key)!r} in {name}.safetensors.')
+        _check_header(folder, 'trained', header, trained_header)
     for name, mask in masks.items():
-        if mask.dtype != torch.bool or name not in weights or mask.shape != weights[name].shape:
-            raise LthError(f'{folder / "mask.safetensors"} does not fit the ticket beside it: {name} is not a mask of '
+        if mask.dtype != torch.bool or _shape_in(masks, name) != _shape_in(weights, name):
+            raise LthError(f'{folder / "mask.safetensors"} does not fit the ticket next to it: {name} is not a mask of '
                            'one of its weights.')
     return NamedTicket(masks, weights, trained, {key: value for key, value in header.items() if key != 'holds'})
 
 
+def _check_header(folder: Path, name: str, expected: Header, header: Header) -> None:
+    """LthError unless the header of a file is that of ticket.safetensors, except for the name of the file."""
+
+    for key, value in expected.items():
+        if key != 'holds' and header.get(key) != value:
+            raise LthError(f'The files in {folder} do not belong together: {key} is {value!r} in ticket.safetensors '
+                           f'and {header.get(key)!r} in {name}.safetensors.')
+
+
 def _round_folder(path: Path) -> Path:
-    """The folder of the round that a path names; that of a run or seed which has only one will do."""
+    """The round's folder that a path names; the path of a run or seed with a single round names that round."""
 
     for folder in (path, Path('runs') / path):
         if (folder / 'ticket.safetensors').exists():
             return folder
-        found = [file.parent for pattern in ('round-*', 'seed-*/round-*')
-                 for file in folder.glob(f'{pattern}/ticket.safetensors') if file.parent.suffix != '.partial']
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise LthError(f'{path} has {len(found)} rounds: name one of them, such as {max(found)}.')
-    raise LthError(f'{path} is no round of a run: expected a folder with ticket.safetensors and mask.safetensors, such '
-                   'as RUN/seed-0/round-05, here or below ./runs.')
+        files = [*folder.glob('round-*/ticket.safetensors'), *folder.glob('seed-*/round-*/ticket.safetensors')]
+        rounds = [file.parent for file in files if file.parent.suffix != '.partial']
+        if len(rounds) == 1:
+            return rounds[0]
+        if rounds:
+            raise LthError(f'{path} has {len(rounds)} rounds. Name one of them, such as {max(rounds)}.')
+    raise LthError(f"'{path}' is not a round of a run. Give a folder with ticket.safetensors and mask.safetensors, "
+                   'such as RUN/seed-0/round-05; relative names are also looked up in ./runs.')
 
 
 def _tensors(module: nn.Module) -> Named:
-    """All parameters and buffers, a shared one under its first name."""
+    """All parameters and buffers; a shared one under its first name."""
 
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def _shown(shape: tuple[int, ...] | None) -> str:
-    return 'absent' if shape is None else f'of shape {shape}'
+def _shape_in(tensors: Named, name: str) -> str:
+    """The shape of a tensor, in words."""
+
+    return f'of shape {tuple(tensors[name].shape)}' if name in tensors else 'absent'

@@ -25,7 +25,9 @@ from tests.conftest import initial_state, make_task
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
 
 
-def question(**over: int) -> CopyPair:
+def pair_of(**over: int) -> CopyPair:
+    """A pair of copies of round 0 of seed 0 that differs from these defaults."""
+
     return CopyPair(**{'seed': 0, 'round': 0, 'iteration': 0, 'pair': 0, 'points': 5} | over)
 
 
@@ -38,11 +40,11 @@ def copies(task: Task, ticket: Ticket, pair: int = 0) -> list[State]:
 
 @pytest.mark.parametrize(('errors', 'barrier'), [
     ([0.1, 0.5, 0.3], 0.3), ([0.2, 0.1, 0.2], 0.0), ([0.1, 0.2, 0.4], 0.15)])
-def test_the_barrier_is_the_highest_error_less_the_mean_of_both_ends(errors, barrier):
+def test_the_barrier_is_the_highest_error_minus_the_mean_of_both_ends(errors, barrier):
     assert PairErrors(errors, 0, 0, 0).barrier == pytest.approx(barrier)
 
 
-def test_copies_train_on_the_pictures_of_their_seed_in_another_order():
+def test_copies_train_on_the_training_set_of_their_seed_in_another_order():
     task = make_task(seeds=(3,))
     copy = replace(task, seeds=(99,), split_seeds=(3,))
     (ours, valid), (theirs, other) = task.splits[0], copy.splits[0]
@@ -52,10 +54,10 @@ def test_copies_train_on_the_pictures_of_their_seed_in_another_order():
     assert not torch.equal(train_ticket(task, start).weights, train_ticket(copy, start).weights)
 
 
-def test_the_line_leads_from_one_copy_to_the_other_and_its_middle_is_their_mean():
+def test_errors_are_measured_on_the_line_between_the_copies():
     task, ticket = make_task(), dense_ticket(make_task())
     ends = copies(task, ticket)
-    found = measure_pair(task, ticket, question(points=3))
+    found = measure_pair(task, ticket, pair_of(points=3))
     middle = replace(ends[0], weights=(ends[0].weights + ends[1].weights) / 2)
     expected = [1 - accuracy(task, state)[0] for state in (ends[0], middle, ends[1])]
     assert found.errors == pytest.approx(expected)
@@ -74,39 +76,41 @@ def test_only_kept_weights_are_compared():
     weights[:, :mask.shape[1]] *= mask
     ticket = replace(dense, mask=mask, weights=weights)
     one, other = (end.weights[:, :mask.shape[1]][mask] for end in copies(task, ticket))
-    assert measure_pair(task, ticket, question()).signs == pytest.approx(float((one.sign() == other.sign()).float().mean()))
-    assert not (one.sign() == other.sign()).all()
+    equal = one.sign() == other.sign()
+    assert measure_pair(task, ticket, pair_of()).signs == pytest.approx(float(equal.float().mean()))
+    assert not equal.all()
 
 
-def test_every_pair_has_orders_of_its_own():
+def test_each_pair_has_its_own_data_orders():
     task, ticket = make_task(), dense_ticket(make_task())
-    pairs = [measure_pair(task, ticket, question(pair=pair)) for pair in (0, 0, 1)]
+    pairs = [measure_pair(task, ticket, pair_of(pair=pair)) for pair in (0, 0, 1)]
     assert pairs[0] == pairs[1] != pairs[2]
 
 
-def test_copies_that_part_later_end_nearer_to_each_other():
+def test_copies_that_train_apart_later_end_closer_to_each_other():
     task, ticket = make_task(), dense_ticket(make_task())
-    distances = [measure_pair(task, ticket, question(iteration=iteration)).distance for iteration in (0, 7, 14)]
+    distances = [measure_pair(task, ticket, pair_of(iteration=iteration)).distance for iteration in (0, 7, 14)]
     assert distances[0] > distances[1] > distances[2] > 0
 
 
-def test_statistics_of_batchnorm_are_those_of_the_training_pictures_whatever_they_were():
+def test_batchnorm_statistics_are_estimated_again_from_the_training_images():
     task = make_task('resnet20', shape=(3, 8, 8), seeds=(0, 1))
     state = initial_state(task)
-    spoilt = {name: torch.full_like(buffer, 7) for name, buffer in state.buffers.items()}
-    anew = reestimate_batch_norm(task, replace(state, buffers=spoilt))
-    assert anew.buffers['stem.1.running_mean'].shape == (2, 16)
+    wrong = {name: torch.full_like(buffer, 7) for name, buffer in state.buffers.items()}
+    state_after = reestimate_batch_norm(task, replace(state, buffers=wrong))
+    assert state_after.buffers['stem.1.running_mean'].shape == (2, 16)
     for replicate, (training, _) in enumerate(task.splits):
-        pictures = task.data.train.images[training].float() / 255
+        images = task.data.train.images[training].float() / 255
         stem = task.network.layout.unpack(state.weights[replicate])['stem.0.weight']
-        seen = F.conv2d(pictures, stem, padding=1)
-        assert torch.allclose(anew.buffers['stem.1.running_mean'][replicate], seen.mean((0, 2, 3)), atol=1e-5)
-        assert torch.allclose(anew.buffers['stem.1.running_var'][replicate], seen.var((0, 2, 3)), atol=1e-5)
-    assert torch.equal(spoilt['stem.1.running_mean'], torch.full((2, 16), 7.))
-    assert torch.equal(anew.weights, state.weights)
+        activations = F.conv2d(images, stem, padding=1)
+        mean, variance = activations.mean((0, 2, 3)), activations.var((0, 2, 3))
+        assert torch.allclose(state_after.buffers['stem.1.running_mean'][replicate], mean, atol=1e-5)
+        assert torch.allclose(state_after.buffers['stem.1.running_var'][replicate], variance, atol=1e-5)
+    assert torch.equal(wrong['stem.1.running_mean'], torch.full((2, 16), 7.))
+    assert torch.equal(state_after.weights, state.weights)
 
 
-def test_a_network_without_batchnorm_is_left_as_it_is():
+def test_a_network_without_batchnorm_is_not_changed():
     task = make_task()
     state = initial_state(task)
     assert reestimate_batch_norm(task, state) is state
@@ -143,7 +147,7 @@ def measured(lth, *more: str) -> dict:
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
-def test_the_command_measures_every_seed_round_and_place_of_parting(lth):
+def test_stability_measures_every_seed_round_and_iteration(lth):
     found = measured(lth, '--rounds', '0-1', '--part-at', '0,20', '--pairs', '2')
     asked = [(one['seed'], one['round'], one['iteration'], one['pair']) for one in found['pairs']]
     assert asked == [(seed, number, iteration, pair) for seed in (0, 1) for number in (0, 1)
@@ -151,11 +155,11 @@ def test_the_command_measures_every_seed_round_and_place_of_parting(lth):
     assert all(len(one['errors']) == 3 and one['distance'] > 0 for one in found['pairs'])
     shown = lth('stability', 'lenet-300-100-digits', '--points', '3').out
     rows = [line.split()[0] for line in shown.splitlines() if line[1:2].isdigit()]
-    assert 'Copies trained apart' in shown and rows == ['0', '2']
+    assert 'Two copies trained in different orders' in shown and rows == ['0', '2']
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
-def test_masks_are_compared_between_seeds_and_between_rounds(lth):
+def test_mask_overlaps_between_seeds_and_between_rounds(lth):
     shared = {(tuple(one['seeds']), tuple(one['rounds'])): one for one in measured(lth, '--rounds', '0,1')['overlaps']}
     assert set(shared) == {((0, 1), (0, 0)), ((0, 1), (1, 1)), ((0, 0), (0, 1)), ((1, 1), (0, 1))}
     assert shared[(0, 1), (0, 0)]['shared'] == 1
@@ -164,13 +168,13 @@ def test_masks_are_compared_between_seeds_and_between_rounds(lth):
     assert shared[(0, 1), (1, 1)]['chance'] == pytest.approx(0.802 / (2 - 0.802), abs=1e-3)
 
 
-def test_the_overlap_by_hand():
+def test_mask_overlap_is_intersection_over_union():
     one, other = torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])
     assert mode_connectivity._overlap(one, other) == pytest.approx((1 / 3, 0.25 / 0.75))
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
-def test_pairs_that_were_measured_are_kept_and_missing_ones_measured_alike(lth):
+def test_measured_pairs_are_kept_and_missing_ones_are_measured_again_with_equal_results(lth):
     found = measured(lth)
     files = sorted(Path('runs/lenet-300-100-digits-stability').iterdir())
     contents, times = [path.read_bytes() for path in files], [path.stat().st_mtime_ns for path in files]
@@ -182,7 +186,7 @@ def test_pairs_that_were_measured_are_kept_and_missing_ones_measured_alike(lth):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures('run_of_two_seeds')
-def test_pairs_measured_side_by_side_are_those_measured_one_after_the_other(lth, monkeypatch):
+def test_pairs_measured_in_parallel_equal_pairs_measured_in_one_process(lth, monkeypatch):
     found, folder = measured(lth, '--rounds', '0'), Path('runs/lenet-300-100-digits-stability')
     alone = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
@@ -193,7 +197,7 @@ def test_pairs_measured_side_by_side_are_those_measured_one_after_the_other(lth,
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
-def test_a_pair_that_was_stopped_in_the_middle_is_measured_again_alike(lth, monkeypatch):
+def test_an_interrupted_pair_is_measured_again_with_an_equal_result(lth, monkeypatch):
     found, folder = measured(lth), Path('runs/lenet-300-100-digits-stability')
     whole = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
@@ -219,7 +223,7 @@ def test_a_measurement_of_another_ticket_is_refused(lth):
     assert result.code == 2 and 'was measured on another ticket' in ' '.join(result.err.split())
 
 
-def test_copies_are_trained_as_the_tickets_of_their_round_were(lth):
+def test_copies_train_with_the_settings_of_their_round(lth):
     for seed in ('0', '1'):
         assert lth(*QUICK, '--seeds', seed, '--retrain', 'fine-tuning', '--set', 'training.schedule={name: multistep, '
                    'milestones: [1 epochs], factor: 1.0e-06}').code == 0
@@ -228,41 +232,42 @@ def test_copies_are_trained_as_the_tickets_of_their_round_were(lth):
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
-def test_a_run_that_trains_what_another_found_says_which_to_ask(lth):
+def test_stability_of_a_finetuned_run_names_the_run_to_give(lth):
     assert lth('finetune', 'lenet-300-100-digits/seed-0', '-e', '1').code == 0
     result = lth('stability', 'lenet-300-100-digits-finetuned-seed-0')
     assert result.code == 2
-    assert 'trains what another run found: give that one, runs/lenet-300-100-digits.' in ' '.join(result.err.split())
+    message = 'trains a ticket that another run found. Give that run, runs/lenet-300-100-digits.'
+    assert message in ' '.join(result.err.split())
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
-def test_measurements_of_the_current_folder_lie_beside_it(lth, tmp_path, monkeypatch):
+def test_measurements_of_the_current_folder_are_saved_next_to_it(lth, tmp_path, monkeypatch):
     monkeypatch.chdir('runs/lenet-300-100-digits')
     assert lth('stability', '.', '--points', '2', '--rounds', '0').code == 0
     assert len(list((tmp_path / 'runs/lenet-300-100-digits-stability').iterdir())) == 2
 
 
-def test_copies_cannot_part_before_their_ticket_starts(lth):
+def test_copies_cannot_train_apart_before_their_ticket_starts(lth):
     lth('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--seeds', '0-1', '--set',
         'algorithm.rewind=5 iterations', '--run', 'late')
     result = lth('stability', 'late', '--part-at', '0')
-    told = 'iteration 0 is not on the way of round 0, whose ticket starts at iteration 5 and trains up to 21'
-    assert result.code == 2 and told in ' '.join(result.err.split())
+    message = '--part-at: iteration 0 is outside round 0, which trains from iteration 5 to 21.'
+    assert result.code == 2 and message in ' '.join(result.err.split())
 
 
-@pytest.mark.parametrize(('options', 'says'), [
-    (('lenet-300-100-digits/seed-0',), 'stability compares its seeds: give'),
-    (('lenet-300-100-digits', '--rounds', '7'), 'has no round 7 of all seeds [0, 1]: its rounds are 0 … 2'),
+@pytest.mark.parametrize(('options', 'message'), [
+    (('lenet-300-100-digits/seed-0',), 'stability compares the seeds of a run. Give'),
+    (('lenet-300-100-digits', '--rounds', '7'), 'has no round 7 of all seeds [0, 1]; its rounds are 0 to 2'),
     (('lenet-300-100-digits', '--rounds', 'one'), "--rounds: cannot read 'one'"),
-    (('lenet-300-100-digits', '--part-at', '42'), 'iteration 42 is not on the way of round 0'),
-    (('alone',), 'alone has 1 seed and 3 rounds that all of them have, but stability compares at least 2 of each: let '
-                 'the search go on with more seeds, such as --seeds 0-2.'),
-    (('dense',), 'dense has 2 seeds and 1 round that all of them have, but stability compares at least 2 of each: let '
-                 'the search go on with at least one pruning (-i).')])
+    (('lenet-300-100-digits', '--part-at', '42'), 'iteration 42 is outside round 0'),
+    (('alone',), 'alone has 1 seed and 3 rounds that all seeds have, but stability compares at least 2 of each. '
+                 'Resume the search with more seeds, such as --seeds 0-2.'),
+    (('dense',), 'dense has 2 seeds and 1 round that all seeds have, but stability compares at least 2 of each. '
+                 'Resume the search with at least one pruning (-i).')])
 @pytest.mark.usefixtures('run_of_two_seeds')
-def test_what_is_missing_for_stability_is_told(lth, options, says):
+def test_a_run_without_enough_seeds_or_rounds_for_stability_is_refused(lth, options, message):
     shutil.copytree('runs/lenet-300-100-digits', 'runs/alone', ignore=shutil.ignore_patterns('seed-1'))
     shutil.copytree('runs/lenet-300-100-digits', 'runs/dense', ignore=shutil.ignore_patterns('round-01', 'round-02'))
     result = lth('stability', *options)
-    assert result.code == 2 and says in ' '.join(result.err.split())
+    assert result.code == 2 and message in ' '.join(result.err.split())
     assert not list(Path('runs').glob('*-stability'))

@@ -141,6 +141,6 @@ def test_the_table_and_evaluate_show_connected_inputs_and_units(lth):
     assert carrying[0] == {'inputs': 61, 'of_inputs': 64, 'units': 410, 'of_units': 410}
     assert carrying[4]['units'] <= 410
     found = json.loads(lth('evaluate', 'lenet-300-100-digits/seed-0/round-00', '--json').out)['evaluations'][0]
-    assert [(layer['name'], layer['inputs'], layer['units']) for layer in found['carrying']] == [
+    assert [(layer['name'], layer['inputs'], layer['units']) for layer in found['connected']] == [
         ('dense1.weight', 61, 300), ('dense2.weight', 300, 100), ('output.weight', 100, 10)]
     assert '300 of 300' in lth('evaluate', 'lenet-300-100-digits/seed-0/round-00').out

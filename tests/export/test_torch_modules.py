@@ -47,7 +47,7 @@ def logits(module: nn.Module) -> torch.Tensor:
     return result
 
 
-def test_a_ticket_has_the_masks_weights_and_facts_of_its_files(tmp_path):
+def test_load_ticket_reads_masks_weights_and_provenance(tmp_path):
     found(tmp_path / 'run')
     folder = tmp_path / 'run/seed-0/round-01'
     ticket = package.load_ticket(folder)
@@ -59,7 +59,7 @@ def test_a_ticket_has_the_masks_weights_and_facts_of_its_files(tmp_path):
     assert ticket.provenance['kept'] == sum(int(mask.sum()) for mask in ticket.masks.values())
 
 
-def test_a_folder_that_was_mailed_needs_no_run_around_it(tmp_path):
+def test_load_ticket_needs_no_run_around_the_folder_of_a_round(tmp_path):
     network = found(tmp_path / 'run')
     shutil.copytree(tmp_path / 'run/seed-0/round-01', tmp_path / 'mailed')
     (tmp_path / 'mailed/trained.safetensors').unlink()
@@ -91,21 +91,21 @@ def test_applying_a_ticket_copies_every_tensor_and_shares_none(tmp_path):
     assert all(torch.equal(ticket.weights[name], tensor) for name, tensor in before.items())
 
 
-@pytest.mark.parametrize(('layers', 'says'), [
-    ([nn.Conv2d(3, 16, 3)], r'0.weight is absent in the ticket, of shape \(16, 3, 3, 3\) in the module'),
-    ([], r'blocks.0.main.0.weight is of shape \(16, 16, 3, 3\) in the ticket, absent in the module')])
-def test_a_module_that_does_not_fit_is_told_by_the_first_tensor_that_differs_and_left_alone(tmp_path, layers, says):
+@pytest.mark.parametrize(('layers', 'message'), [
+    ([nn.Conv2d(3, 16, 3)], r'0.weight is absent in the ticket and of shape \(16, 3, 3, 3\) in the module'),
+    ([], r'blocks.0.main.0.weight is of shape \(16, 16, 3, 3\) in the ticket and absent in the module')])
+def test_apply_to_a_module_that_does_not_fit_names_the_first_tensor_that_differs(tmp_path, layers, message):
     found(tmp_path / 'run')
-    with pytest.raises(LthError, match=says):
+    with pytest.raises(LthError, match=message):
         load_ticket(tmp_path / 'run/seed-0/round-01').apply_to(nn.Sequential(*layers))
 
 
-def test_a_layer_of_another_shape_is_named_and_nothing_is_changed(tmp_path):
+def test_apply_to_a_layer_of_another_shape_changes_nothing(tmp_path):
     network = found(tmp_path / 'run')
     mine = module_of(network)
     mine.get_submodule('stem')[0] = nn.Conv2d(3, 17, 3, bias=False)  # type: ignore[operator]
     before = [tensor.clone() for tensor in mine.parameters()]
-    with pytest.raises(LthError, match=r'stem.0.weight is of shape \(16, 3, 3, 3\) in the ticket, of shape \(17,'):
+    with pytest.raises(LthError, match=r'stem.0.weight is of shape \(16, 3, 3, 3\) in the ticket and of shape \(17,'):
         load_ticket(tmp_path / 'run/seed-0/round-01').apply_to(mine)
     assert all(map(torch.equal, before, mine.parameters()))
 
@@ -131,7 +131,7 @@ def test_a_pruned_module_holds_its_mask_in_any_loop_and_gives_the_ticket_back(tm
         assert weight[~mask].abs().sum() == 0 and not torch.equal(weight, ticket.weights[name])
 
 
-def test_what_torch_pruned_is_a_ticket_too():
+def test_a_module_pruned_by_torch_gives_a_ticket():
     mine = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 4))
     prune.l1_unstructured(mine[0], 'weight', amount=10)
     ticket = NamedTicket.of(mine)
@@ -139,13 +139,13 @@ def test_what_torch_pruned_is_a_ticket_too():
     other = ticket.apply_to(nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 4)))
     pictures = torch.rand(3, 6)
     assert torch.equal(other.eval()(pictures), mine.eval()(pictures))
-    with pytest.raises(LthError, match='does not say which model'):
+    with pytest.raises(LthError, match='does not record a model'):
         ticket.module()
     with pytest.raises(LthError, match='Sequential is not pruned'):
         NamedTicket.of(other)
 
 
-def test_weights_frozen_elsewhere_than_at_zero_are_applied_but_not_pruned(tmp_path):
+def test_weights_frozen_at_other_values_than_zero_are_applied_but_not_pruned(tmp_path):
     network = found(tmp_path / 'run', mask_0_action='freeze')
     ticket = load_ticket(tmp_path / 'run/seed-0/round-01')
     name = 'stem.0.weight'
@@ -155,19 +155,19 @@ def test_weights_frozen_elsewhere_than_at_zero_are_applied_but_not_pruned(tmp_pa
         ticket.prune(mine)
 
 
-def test_a_path_that_names_no_single_round_is_told(tmp_path, monkeypatch):
+def test_load_ticket_of_a_path_that_names_no_single_round_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found(tmp_path / 'runs/one', rounds=0)
     found(tmp_path / 'runs/two', rounds=1)
     assert load_ticket('one').provenance['round'] == 0
     assert load_ticket('two/seed-0/round-01').provenance['round'] == 1
-    with pytest.raises(LthError, match='two has 2 rounds: name one of them, such as runs/two/seed-0/round-01'):
+    with pytest.raises(LthError, match='two has 2 rounds. Name one of them, such as runs/two/seed-0/round-01'):
         load_ticket('two')
-    with pytest.raises(LthError, match='three is no round of a run'):
+    with pytest.raises(LthError, match="'three' is not a round of a run"):
         load_ticket('three')
 
 
-def test_files_of_two_rounds_in_one_folder_are_refused(tmp_path):
+def test_load_ticket_of_mixed_files_is_refused(tmp_path):
     found(tmp_path / 'run')
     folder = tmp_path / 'run/seed-0'
     shutil.copy(folder / 'round-00/mask.safetensors', folder / 'round-01/mask.safetensors')
@@ -175,11 +175,11 @@ def test_files_of_two_rounds_in_one_folder_are_refused(tmp_path):
         load_ticket(folder / 'round-01')
 
 
-def test_a_mask_of_another_shape_is_refused(tmp_path):
+def test_load_ticket_with_a_mask_of_another_shape_is_refused(tmp_path):
     found(tmp_path / 'run')
     path = tmp_path / 'run/seed-0/round-01/mask.safetensors'
     header, masks = tensor_files.read(path)
     masks['stem.0.weight'] = masks['stem.0.weight'][:4]
     path.write_bytes(tensor_files.encode(masks, header))
-    with pytest.raises(LthError, match='does not fit the ticket beside it: stem.0.weight'):
+    with pytest.raises(LthError, match='does not fit the ticket next to it: stem.0.weight'):
         load_ticket(path.parent)
