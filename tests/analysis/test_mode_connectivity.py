@@ -258,7 +258,7 @@ def test_copies_cannot_train_apart_before_their_ticket_starts(lth):
 @pytest.mark.parametrize(('options', 'message'), [
     (('lenet-300-100-digits/seed-0',), 'stability compares the seeds of a run. Give'),
     (('lenet-300-100-digits', '--rounds', '7'), 'has no round 7 of all seeds [0, 1]; its rounds are 0 to 2'),
-    (('lenet-300-100-digits', '--rounds', 'one'), "--rounds: cannot read 'one'"),
+    (('lenet-300-100-digits', '--rounds', 'one'), "--rounds: 'one' is not a list of numbers"),
     (('lenet-300-100-digits', '--part-at', '42'), 'iteration 42 is outside round 0'),
     (('alone',), 'alone has 1 seed and 3 rounds that all seeds have, but stability compares at least 2 of each. '
                  'Resume the search with more seeds, such as --seeds 0-2.'),
