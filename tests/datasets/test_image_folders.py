@@ -348,7 +348,7 @@ def _fail(_parts: object, log: str, *_arguments: object) -> None:
 
 
 def test_prepare_without_ffcv_says_how_to_install_it(flowers, lth, monkeypatch):
-    monkeypatch.setattr(ffcv_reader.importlib.util, 'find_spec', lambda _name: None)
+    monkeypatch.setattr(ffcv_writer, 'is_installed', lambda: False)
     result = lth('prepare', f'folder:{flowers}')
     assert result.code == 2 and "FFCV is not installed: pip install 'lth[ffcv]'" in result.err
 
