@@ -1,0 +1,87 @@
+"""Runs that start from rounds of another run: their recipes, source rounds and fingerprints."""
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from lth.errors import LthError
+from lth.experiments import derived_runs
+from lth.experiments.derived_plans import control_plans, finetune_plan
+from lth.experiments.folders import control_folder
+from lth.experiments.open_run import RunPath, open_source
+from lth.experiments.reporter import SilentReporter
+from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.runner import RunTarget, run_plan, select_engine
+
+ONE_STEP = Changes(options={
+    'algorithm.rounds': 1, 'training.length': '1 iterations', 'training.measure_every': '1 iterations'})
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory) -> Path:
+    """A folder with a search of one pruning, of seed 0."""
+
+    folder = tmp_path_factory.mktemp('derived')
+    train(ticket_plan('lenet-300-100', 'digits', ONE_STEP), folder / 'search')
+    return folder
+
+
+@pytest.fixture
+def search(trained, tmp_path) -> Path:
+    shutil.copytree(trained / 'search', tmp_path / 'search')
+    return tmp_path / 'search'
+
+
+def train(plan, folder):
+    return run_plan(plan, RunTarget(folder, folder.parent, 'cpu'), [0], SilentReporter())
+
+
+def test_a_derived_recipe_finetunes_the_round_with_the_settings_of_the_search(search):
+    source = open_source(RunPath(search))
+    recipe = derived_runs.derived_recipe(source, search.parent / 'deep' / 'finetuned')
+    assert recipe['training'] == source.plan.recipe.dump()['training']
+    assert recipe['algorithm'] == {'name': 'finetune', 'keep_out': [], 'source': '../../search', 'round': 1,
+                                   'kept': 40_260, 'control': 'original'}
+    dense = derived_runs.derived_recipe(source, search.parent / 'dense', control='dense')
+    assert dense['algorithm']['kept'] == 50_200
+
+
+def test_finetuning_starts_from_the_first_and_the_given_round(search):
+    source, folder = open_source(RunPath(search)), search.parent / 'finetuned'
+    plan = finetune_plan(source, folder)
+    engine = select_engine(plan, RunTarget(folder, folder, 'cpu'))
+    rounds = derived_runs.source_rounds(plan, folder, [0], engine)
+    expected = [source.run.load_round(0, number).ticket for number in (0, 1)]
+    assert [round_.number for round_ in rounds] == [0, 1]
+    assert all(torch.equal(round_.ticket.weights, ticket.weights) for round_, ticket in zip(rounds, expected))
+    assert derived_runs.source_fingerprints(plan, folder, [0], [0]) == {0: expected[1].fingerprints()}
+
+
+def test_a_control_starts_from_the_round_of_the_same_number(search):
+    source = open_source(RunPath(search))
+    plan = control_plans(['reinit'], source.plan, search)['reinit'][0]
+    folder = control_folder(search, 'reinit')
+    fingerprints = [source.run.load_round(0, number).ticket.fingerprints() for number in (0, 1)]
+    assert derived_runs.source_fingerprints(plan, folder, [0], [0, 1]) == dict(enumerate(fingerprints))
+
+
+def test_a_source_run_without_the_round_is_refused(search):
+    source, folder = open_source(RunPath(search)), search.parent / 'finetuned'
+    plan = finetune_plan(source, folder)
+    shutil.rmtree(search / 'seed-0' / 'round-01')
+    engine = select_engine(plan, RunTarget(folder, folder, 'cpu'))
+    with pytest.raises(LthError, match=r'has no round 1 of all seeds \[0\], from which this run starts. Resume'):
+        derived_runs.source_rounds(plan, folder, [0], engine)
+
+
+def test_a_source_ticket_that_was_replaced_is_noticed(search):
+    folder = search.parent / 'finetuned'
+    plan = finetune_plan(open_source(RunPath(search)), folder)
+    run = train(plan, folder)
+    derived_runs.refuse_replaced_source(plan, run, [0, 1])
+    shutil.rmtree(search)
+    train(ticket_plan('lenet-300-100', 'digits', Changes(options={**ONE_STEP.options, 'model.initializer': 'he-normal'})),
+          search)
+    with pytest.raises(LthError, match='another ticket than the one that is now round 1 of seed 0 in .*search'):
+        derived_runs.refuse_replaced_source(plan, run, [0])
