@@ -8,14 +8,11 @@ A model is a name, a function (shape, classes) that returns a torch.nn.Module an
 module, whose weights are the initial weights of every seed. Data are a name, four arrays (train_images, train_labels,
 test_images, test_labels), or a pair (train, test) of torch.utils.data.Dataset. Errors of the user are LthErrors.
 """
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypedDict, Unpack
-
-from torch import nn
+from typing import Literal, NamedTuple, Unpack
 
 from lth.analysis import evaluation, mode_connectivity, sanity_checks
 from lth.analysis.evaluation import Evaluation
@@ -23,42 +20,20 @@ from lth.analysis.mode_connectivity import CopyPair, MaskOverlap, PairErrors
 from lth.analysis.run_checks import run_checks
 from lth.analysis.run_results import RunResults
 from lth.analysis.sanity_report import SanityReport
-from lth.datasets.objects import register_data
 from lth.errors import LthError
 from lth.experiments import derived_plans, folders, provenance, resolve, runner
 from lth.experiments import open_run as opening
 from lth.experiments.derived_plans import OptimizerName, SourceRounds
 from lth.experiments.plan import Plan
-from lth.experiments.reporter import LineReporter, Reporter, SilentReporter
+from lth.experiments.python_arguments import (
+    Data, Execution, Model, Seeds, Settings, data_name, device_name, model_name, refuse_parallel_objects, reporter_of,
+    run_target, seed_numbers, setting_pairs)
 from lth.experiments.resolve import Changes
-from lth.models.objects import register_model
+from lth.experiments.runner import RunTarget
 from lth.pruning.tickets import Round
 from lth.registry.objects import is_object
 from lth.training.engines import select
-from lth.training.engines.names import EngineChoice
 from lth.training.task import Engine
-
-Model = str | nn.Module | Callable[..., nn.Module]
-Data = str | Sequence[Any]
-Settings = Mapping[str, Any]
-
-
-class Execution(TypedDict, total=False):
-    """Where and how training runs, and what is reported; all optional.
-
-    datasets: the folder of the data sets, by default ./datasets. device: 'auto', 'cpu', 'cuda' or 'cuda:1'. engine:
-    'auto', 'eager' or 'sparse'. threads: threads of torch for each seed; by default no setting of this process is
-    changed, 1 gives the bits of the command line. parallel: train each seed in its own process, as the command line
-    does on a CPU. progress: print messages and completed rounds. reporter: receives all reports.
-    """
-
-    datasets: str | Path
-    device: str
-    engine: EngineChoice | None
-    threads: int | None
-    parallel: bool
-    progress: bool
-    reporter: Reporter | None
 
 
 class Stability(NamedTuple):
@@ -71,7 +46,7 @@ class Stability(NamedTuple):
 
 def find_ticket(  # pylint: disable=too-many-arguments # as many as the command has options
         model: Model, data: Data, *, rounds: int | None = None, epochs: int | None = None,
-        seeds: int | Iterable[int] = 0, run: str | Path | None = None, recipe: str | Path | None = None,
+        seeds: Seeds = 0, run: str | Path | None = None, recipe: str | Path | None = None,
         settings: Settings | None = None, controls: Sequence[str] = (), control_draws: int = 1,
         **execution: Unpack[Execution]) -> RunResults:
     """Find lottery tickets: train, prune the smallest weights, rewind the rest, repeat.
@@ -87,7 +62,8 @@ def find_ticket(  # pylint: disable=too-many-arguments # as many as the command 
         model = run.ticket(seed=0, round=7).module()
     """
 
-    plan = _ticket_plan(model, data, _search_changes(rounds, epochs, settings), recipe, execution)
+    changes = Changes(epochs, {'algorithm.rounds': rounds}, setting_pairs(settings))
+    plan = _ticket_plan(model, data, changes, recipe, execution)
     folder = folders.run_folder(_text(run), folders.search_name(plan))
     control_plans = derived_plans.control_plans(controls, plan, folder, draws=control_draws)
     results = _train(plan, folder, seeds, execution)
@@ -99,7 +75,7 @@ def find_ticket(  # pylint: disable=too-many-arguments # as many as the command 
 
 def find_gem(  # pylint: disable=too-many-arguments # as many as the command has options
         model: Model, data: Data, *, density: float | None = None, sparsity: float | None = None,
-        algorithm: str | None = None, epochs: int | None = None, seeds: int | Iterable[int] = 0,
+        algorithm: str | None = None, epochs: int | None = None, seeds: Seeds = 0,
         run: str | Path | None = None, recipe: str | Path | None = None, settings: Settings | None = None,
         **execution: Unpack[Execution]) -> RunResults:
     """Find a rare gem: a subnetwork that is good before any of its weights was trained.
@@ -112,15 +88,15 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
     """
 
     plan = resolve.gem_plan(
-        _model_name(model), _data_name(data), Changes(epochs, overrides=_overrides(settings)),
+        model_name(model), data_name(data), Changes(epochs, overrides=setting_pairs(settings)),
         density=resolve.gem_density(sparsity, density), algorithm=algorithm, recipe=_text(recipe),
-        device=_device(execution))
+        device=device_name(execution))
     return _train(plan, folders.run_folder(_text(run), folders.search_name(plan)), seeds, execution)
 
 
 def finetune(  # pylint: disable=too-many-arguments # as many as the command has options
         run: RunResults | str | Path, *, round: int | None = None,  # pylint: disable=redefined-builtin
-        seeds: int | Iterable[int] | None = None, data: Data | None = None, optimizer: OptimizerName | None = None,
+        seeds: Seeds | None = None, data: Data | None = None, optimizer: OptimizerName | None = None,
         epochs: int | None = None, settings: Settings | None = None, new_run: str | Path | None = None,
         **execution: Unpack[Execution]) -> RunResults:
     """Train the tickets or gems of a run from their own weights under their masks, by default those of its last round.
@@ -133,12 +109,12 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
     """
 
     path = _run_path(run)
-    source = opening.open_source(path, seeds=None if seeds is None else _seeds(seeds), number=round)
-    dataset = None if data is None else _data_name(data)
+    source = opening.open_source(path, seeds=None if seeds is None else seed_numbers(seeds), number=round)
+    dataset = None if data is None else data_name(data)
     suffix = 'finetuned' if dataset is None else f'finetuned-{folders.file_name(dataset)}'
     folder = _new_folder(new_run, folders.derived_folder(path, source.plan, source.number, suffix))
     plan = derived_plans.finetune_plan(
-        source, folder, Changes(epochs, overrides=_overrides(settings)), optimizer=optimizer, dataset=dataset)
+        source, folder, Changes(epochs, overrides=setting_pairs(settings)), optimizer=optimizer, dataset=dataset)
     return _train(plan, folder, source.seeds, execution)
 
 
@@ -158,14 +134,14 @@ def transfer(  # pylint: disable=too-many-arguments # as many as the command has
     plan, seeds = opened.plan, opened.seeds
     source = SourceRounds(
         plan, opened.stored, seeds, derived_plans.transfer_rounds(opened.stored, seeds, path.round, rounds))
-    dataset, number = _data_name(data), len(plan.kept) - 1 if path.round is None else path.round
+    dataset, number = data_name(data), len(plan.kept) - 1 if path.round is None else path.round
     suffix = f'to-{folders.file_name(dataset)}'
     folder = _new_folder(new_run, folders.derived_folder(path, plan, number, suffix))
 
     def train(target: Path, ticket: Literal['found', 'random']) -> RunResults:
-        changes = Changes(epochs, overrides=_overrides(settings))
+        changes = Changes(epochs, overrides=setting_pairs(settings))
         transferred = derived_plans.transfer_plan(
-            source, dataset, target, changes, ticket=ticket, recipe=_text(recipe), device=_device(execution))
+            source, dataset, target, changes, ticket=ticket, recipe=_text(recipe), device=device_name(execution))
         return _train(transferred, target, seeds, execution)
 
     results = train(folder, 'found')
@@ -186,7 +162,7 @@ def evaluate(
     path, opened = _run_path(run), RunResults.open(_run_path(run))
     plan, stored, seeds = opened.plan, opened.stored, opened.seeds
     number = path.round if round is None else opening.select_round(plan, stored, seeds, path.round, round)
-    target = _target(path.folder, execution)
+    target = run_target(path.folder, execution)
     engine = _engine(plan, replace(target, engine=target.engine or stored.engine_choice()))
     images = plan.read(target.datasets).to(engine.device)
     return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
@@ -194,7 +170,7 @@ def evaluate(
 
 def sanity_check(  # pylint: disable=too-many-arguments # as many as the command has options
         run: RunResults | str | Path, *, checks: Sequence[str] | None = None,
-        seeds: int | Iterable[int] | None = None, round: int | None = None,  # pylint: disable=redefined-builtin
+        seeds: Seeds | None = None, round: int | None = None,  # pylint: disable=redefined-builtin
         epochs: int | None = None, settings: Settings | None = None, new_run: str | Path | None = None,
         **execution: Unpack[Execution]) -> SanityReport:
     """Try to disprove a ticket or gem: change one thing at a time, finetune each exactly like the original, compare.
@@ -208,15 +184,15 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
     """
 
     path = _run_path(run)
-    source = sanity_checks.open_checked(path, seeds=None if seeds is None else _seeds(seeds), number=round)
+    source = sanity_checks.open_checked(path, seeds=None if seeds is None else seed_numbers(seeds), number=round)
     names, left_out = sanity_checks.select_checks(checks, source)
     folder = _new_folder(new_run, folders.derived_folder(path, source.plan, source.number, 'checks'))
-    changes = Changes(epochs, overrides=_overrides(settings))
-    target, reporter = _target(folder, execution), _reporter(execution)
+    changes = Changes(epochs, overrides=setting_pairs(settings))
+    target, reporter = run_target(folder, execution), reporter_of(execution)
     for note in left_out:
         reporter.message(f'Note: {note}.')
     planned = list(sanity_checks.check_runs(source, folder, names, changes))
-    _refuse_parallel_objects(source.plan, target)
+    refuse_parallel_objects(source.plan, target)
     return run_checks(planned, source, target, lambda _plan, _seeds: nullcontext(reporter), reporter.message)
 
 
@@ -239,8 +215,8 @@ def stability(
     numbers = [0, last] if rounds is None else list(rounds)
     planned = mode_connectivity.plan_pairs(
         opened.plan, opened.stored, numbers, list(part_at), pairs=pairs, points=points)
-    target = _target(path.folder, execution)
-    _refuse_parallel_objects(opened.plan, target)
+    target = run_target(path.folder, execution)
+    refuse_parallel_objects(opened.plan, target)
     errors = mode_connectivity.measure_pairs(opened.stored, target, planned, lambda _done, _total: None)
     overlaps = mode_connectivity.mask_overlaps(opened.stored, numbers)
     return Stability(tuple(zip(planned, errors, strict=True)), tuple(overlaps))
@@ -248,7 +224,7 @@ def stability(
 
 def iterate(
         model: Model, data: Data, *, rounds: int | None = None, epochs: int | None = None,
-        seeds: int | Iterable[int] = 0, recipe: str | Path | None = None, settings: Settings | None = None,
+        seeds: Seeds = 0, recipe: str | Path | None = None, settings: Settings | None = None,
         **execution: Unpack[Execution]) -> Iterator[Round]:
     """Iterate over the rounds of a search for tickets, without files. All seeds train together, along the first axis.
 
@@ -256,11 +232,12 @@ def iterate(
             print(round.number, round.ticket.mask.float().mean(), round.trained.history[-1].test.accuracy)
     """
 
-    plan = _ticket_plan(model, data, _search_changes(rounds, epochs, settings), recipe, execution)
-    target = _target(Path(), execution)
+    changes = Changes(epochs, {'algorithm.rounds': rounds}, setting_pairs(settings))
+    plan = _ticket_plan(model, data, changes, recipe, execution)
+    target = run_target(Path(), execution)
     engine = _engine(plan, target)
     images = plan.read(target.datasets).to(engine.device)
-    task = plan.for_data(images).task(images, _seeds(seeds), engine)
+    task = plan.for_data(images).task(images, seed_numbers(seeds), engine)
     return plan.algorithm.find(task, plan.recipe.algorithm, ())
 
 
@@ -275,8 +252,8 @@ def open_run(
     """
 
     path = _run_path(run)
-    given = {} if model is None else {'model': _model_name(model)}
-    given |= {} if data is None else {'data': _data_name(data)}
+    given = {} if model is None else {'model': model_name(model)}
+    given |= {} if data is None else {'data': data_name(data)}
     provenance.refuse_other_objects(path.folder, given)
     results = RunResults.open(path)
     if is_object(results.plan.recipe.model.name):
@@ -287,62 +264,25 @@ def open_run(
 def _ticket_plan(
         model: Model, data: Data, changes: Changes, recipe: str | Path | None, execution: Execution) -> Plan:
     return resolve.ticket_plan(
-        _model_name(model), _data_name(data), changes, recipe=_text(recipe), device=_device(execution))
+        model_name(model), data_name(data), changes, recipe=_text(recipe), device=device_name(execution))
 
 
-def _search_changes(rounds: int | None, epochs: int | None, settings: Settings | None) -> Changes:
-    return Changes(epochs, {'algorithm.rounds': rounds}, _overrides(settings))
-
-
-def _train(plan: Plan, folder: Path, seeds: int | Iterable[int], execution: Execution) -> RunResults:
+def _train(plan: Plan, folder: Path, seeds: Seeds, execution: Execution) -> RunResults:
     """Train what the run in the folder lacks."""
 
-    target, numbers = _target(folder, execution), _seeds(seeds)
-    _refuse_parallel_objects(plan, target)
-    stored = runner.run_plan(plan, target, numbers, _reporter(execution))
+    target, numbers = run_target(folder, execution), seed_numbers(seeds)
+    refuse_parallel_objects(plan, target)
+    stored = runner.run_plan(plan, target, numbers, reporter_of(execution))
     return RunResults(folder, tuple(numbers), plan, stored)
 
 
-def _refuse_parallel_objects(plan: Plan, target: runner.RunTarget) -> None:
-    given = [name for name in (plan.recipe.model.name, plan.recipe.data.name) if is_object(name)]
-    if given and not target.in_process:
-        raise LthError(f'parallel: {given[0]} is a Python object of this process, which other processes cannot import. '
-                       'Leave out parallel to train the seeds one after another in this process; or put a function '
-                       'into a file, and give its name as path/to/file.py:function.')
-
-
-def _reporter(execution: Execution) -> Reporter:
-    return execution.get('reporter') or (LineReporter() if execution.get('progress') else SilentReporter())
-
-
-def _target(folder: Path, execution: Execution) -> runner.RunTarget:
-    threads = execution.get('threads')
-    if threads is not None and threads < 1:
-        raise LthError(f'threads: {threads} is not possible. Give a number of threads from 1, or None.')
-    return runner.RunTarget(
-        folder, Path(execution.get('datasets', 'datasets')), _device(execution), threads, execution.get('engine'),
-        in_process=not execution.get('parallel', False))
-
-
-def _engine(plan: Plan, target: runner.RunTarget) -> Engine:
+def _engine(plan: Plan, target: RunTarget) -> Engine:
     """The engine of a target; the process is configured for it if a number of threads is given."""
 
     engine = runner.select_engine(plan, target)
     if target.threads is not None:
         select.configure_process(threads=target.threads, device=engine.device)
     return engine
-
-
-def _device(execution: Execution) -> str:
-    return execution.get('device', 'auto')
-
-
-def _model_name(model: Model) -> str:
-    return model if isinstance(model, str) else register_model(model)
-
-
-def _data_name(data: Data) -> str:
-    return data if isinstance(data, str) else register_data(data)
 
 
 def _run_path(run: RunResults | str | Path) -> opening.RunPath:
@@ -355,19 +295,3 @@ def _new_folder(name: str | Path | None, default: Path) -> Path:
 
 def _text(name: str | Path | None) -> str | None:
     return None if name is None else str(name)
-
-
-def _overrides(settings: Settings | None) -> tuple[tuple[str, Any], ...]:
-    if wrong := [key for key in settings or () if not isinstance(key, str)]:
-        raise LthError(f"settings: {wrong[0]!r} is not a dotted key such as 'training.batch_size'.")
-    return tuple((settings or {}).items())
-
-
-def _seeds(seeds: int | Iterable[int]) -> list[int]:
-    try:
-        numbers = sorted(map(operator.index, seeds if isinstance(seeds, Iterable) else [seeds]))
-    except TypeError:
-        numbers = []
-    if not numbers or numbers[0] < 0:
-        raise LthError(f'seeds: {seeds!r} are not whole numbers from 0. Give one, or several such as range(3).')
-    return list(dict.fromkeys(numbers))

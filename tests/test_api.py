@@ -303,6 +303,7 @@ def test_no_setting_of_the_process_is_changed():
     ({'rounds': -1}, 'rounds'), ({'epochs': 'many'}, 'length'), ({'seeds': [-1]}, r'seeds: \[-1\]'),
     ({'seeds': []}, 'seeds'), ({'seeds': 'all'}, 'seeds'), ({'seeds': 0.5}, 'seeds: 0.5'),
     ({'device': 'tpu'}, 'device'), ({'threads': 0}, 'threads: 0'), ({'engine': 'fast'}, 'engine'),
+    ({'devise': 'cpu'}, "Unknown argument 'devise', did you mean 'device'"),
     ({'recipe': 'none'}, 'no recipe file'), ({'controls': ['reinits']}, 'Unknown control'),
     ({'run': ' '}, 'The name of the run is empty')])
 def test_bad_input_is_an_lth_error_and_leaves_no_trace(tmp_path, arguments, message):

@@ -6,6 +6,6 @@ from lth.system.lazy_import import submodules
 if TYPE_CHECKING:
     from lth.experiments import (
         complete_recipe, derived_plans, derived_runs, engine_choice, folders, open_run, plan, prepared_data,
-        provenance, reporter, resolve, runner)
+        provenance, python_arguments, reporter, resolve, runner)
 else:
     __getattr__ = submodules(__name__)

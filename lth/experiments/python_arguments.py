@@ -1,0 +1,108 @@
+"""Arguments of the Python API, checked and turned into the values that the rest of the package uses."""
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from torch import nn
+
+from lth.datasets.objects import register_data
+from lth.errors import LthError, suggestion
+from lth.experiments.plan import Plan
+from lth.experiments.reporter import LineReporter, Reporter, SilentReporter
+from lth.experiments.runner import RunTarget
+from lth.models.objects import register_model
+from lth.registry.objects import is_object
+from lth.training.engines.names import EngineChoice
+
+Model = str | nn.Module | Callable[..., nn.Module]
+Data = str | Sequence[Any]
+Settings = Mapping[str, Any]
+Seeds = int | Iterable[int]
+
+
+class Execution(TypedDict, total=False):
+    """Where and how training runs, and what is reported; all optional.
+
+    datasets: the folder of the data sets, by default ./datasets. device: 'auto', 'cpu', 'cuda' or 'cuda:1'. engine:
+    'auto', 'eager' or 'sparse'. threads: threads of torch for each seed; by default no setting of this process is
+    changed, 1 gives the bits of the command line. parallel: train each seed in its own process, as the command line
+    does on a CPU. progress: print messages and completed rounds. reporter: receives all reports.
+    """
+
+    datasets: str | Path
+    device: str
+    engine: EngineChoice | None
+    threads: int | None
+    parallel: bool
+    progress: bool
+    reporter: Reporter | None
+
+
+def model_name(model: Model) -> str:
+    """The name of a model: itself, or the name under which the object is registered now."""
+
+    return model if isinstance(model, str) else register_model(model)
+
+
+def data_name(data: Data) -> str:
+    """The name of a data set: itself, or the name under which the object is registered now."""
+
+    return data if isinstance(data, str) else register_data(data)
+
+
+def seed_numbers(seeds: Seeds) -> list[int]:
+    """The seeds in ascending order, each once."""
+
+    try:
+        numbers = sorted(map(operator.index, seeds if isinstance(seeds, Iterable) else [seeds]))
+    except TypeError:
+        numbers = []
+    if not numbers or numbers[0] < 0:
+        raise LthError(f'seeds: {seeds!r} are not whole numbers from 0. Give one, or several such as range(3).')
+    return list(dict.fromkeys(numbers))
+
+
+def setting_pairs(settings: Settings | None) -> tuple[tuple[str, Any], ...]:
+    """The settings as pairs of a dotted key and a value."""
+
+    pairs = tuple((settings or {}).items())
+    for key, _ in pairs:
+        if not isinstance(key, str):
+            raise LthError(f"settings: {key!r} is not a dotted key such as 'training.batch_size'.")
+    return pairs
+
+
+def device_name(execution: Execution) -> str:
+    """The requested device, by default 'auto'."""
+
+    return execution.get('device', 'auto')
+
+
+def run_target(folder: Path, execution: Execution) -> RunTarget:
+    """Where and how the run in the folder is trained."""
+
+    for name in execution:
+        if name not in Execution.__annotations__:
+            raise LthError(f'Unknown argument {name!r}{suggestion(name, Execution.__annotations__)}')
+    threads = execution.get('threads')
+    if threads is not None and threads < 1:
+        raise LthError(f'threads: {threads} is not possible. Give a number of threads from 1, or None.')
+    datasets, in_process = Path(execution.get('datasets', 'datasets')), not execution.get('parallel', False)
+    return RunTarget(folder, datasets, device_name(execution), threads, execution.get('engine'), in_process)
+
+
+def reporter_of(execution: Execution) -> Reporter:
+    """The given reporter, else one that prints lines if progress is requested, else a silent one."""
+
+    return execution.get('reporter') or (LineReporter() if execution.get('progress') else SilentReporter())
+
+
+def refuse_parallel_objects(plan: Plan, target: RunTarget) -> None:
+    """LthError if seeds are to be trained in processes of their own, but these cannot import the model or the data."""
+
+    given = [name for name in (plan.recipe.model.name, plan.recipe.data.name) if is_object(name)]
+    if given and not target.in_process:
+        raise LthError(f'parallel: {given[0]} is a Python object of this process, which other processes cannot import. '
+                       'Leave out parallel to train the seeds one after another in this process; or put a function '
+                       'into a file, and give its name as path/to/file.py:function.')
