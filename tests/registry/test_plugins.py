@@ -72,6 +72,7 @@ def test_a_plug_in_adds_a_model_data_set_initializer_criterion_action_and_contro
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize('algorithm', ['tiny-at-init', 'tiny-scores'])
 def test_gems_of_a_plug_in_algorithm_are_found_finetuned_checked_and_evaluated(package, algorithm):
     run = f'{algorithm}-gem'
