@@ -81,7 +81,7 @@ def test_a_source_ticket_that_was_replaced_is_noticed(search):
     run = train(plan, folder)
     derived_runs.refuse_replaced_source(plan, run, [0, 1])
     shutil.rmtree(search)
-    train(ticket_plan('lenet-300-100', 'digits', Changes(options={**ONE_STEP.options, 'model.initializer': 'he-normal'})),
-          search)
+    options = {**ONE_STEP.options, 'model.initializer': 'he-normal'}
+    train(ticket_plan('lenet-300-100', 'digits', Changes(options=options)), search)
     with pytest.raises(LthError, match='another ticket than the one that is now round 1 of seed 0 in .*search'):
         derived_runs.refuse_replaced_source(plan, run, [0])
