@@ -1,5 +1,6 @@
 """How every command ends: with exit code 0, or with one paragraph that says what went wrong and another exit code."""
 import contextlib
+import errno
 import functools
 import inspect
 import os
@@ -14,7 +15,7 @@ from typing import ParamSpec
 import typer
 
 from lth.cli.console import print_error, print_message
-from lth.errors import ENVIRONMENT_ERROR, LthError
+from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError
 
 P = ParamSpec('P')
 
@@ -45,7 +46,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(0) from None
         except OSError as error:
             print_error(f'{error.filename or "standard output"}: {error.strerror}.')
-            raise typer.Exit(ENVIRONMENT_ERROR) from None
+            raise typer.Exit(USER_ERROR if error.errno == errno.ENAMETOOLONG else ENVIRONMENT_ERROR) from None
     run.__doc__ = _one_line_paragraphs(function.__doc__ or '')
     return run
 

@@ -14,14 +14,14 @@ from tests.conftest import Result
 GEM = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '6', '--set', 'algorithm.freeze_every=2 epochs')
 
 
-def counts(lth, *more: str) -> list[int]:
+def counts_of(lth, *more: str) -> list[int]:
     result = lth('find-gem', 'resnet20', 'cifar10', '--dry-run', '--json', *more)
     assert result.code == 0, result.err
     return [row['kept'] for row in json.loads(result.out)['rounds']]
 
 
 def test_a_dry_run_prints_the_count_after_every_freeze_event_and_the_percentage_kept(lth, tmp_path):
-    counts = counts(lth, '--sparsity', '0.59')
+    counts = counts_of(lth, '--sparsity', '0.59')
     assert (len(counts), counts[0], counts[-1]) == (30, 268_336, 1_580)
     message = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', '0.59', '--dry-run').err
     assert 'Keeps 1,580 of 268,336 weights (0.5888%), after 29 freeze events.' in ' '.join(message.split())
@@ -29,7 +29,7 @@ def test_a_dry_run_prints_the_count_after_every_freeze_event_and_the_percentage_
 
 
 def test_sparsity_in_percent_and_density_as_a_share_are_the_same(lth):
-    assert counts(lth, '--sparsity', '1.44') == counts(lth, '--density', '0.0144')
+    assert counts_of(lth, '--sparsity', '1.44') == counts_of(lth, '--density', '0.0144')
 
 
 @pytest.mark.parametrize(('percent', 'message'), [

@@ -198,7 +198,7 @@ def test_the_folder_of_data_sets_is_an_argument_or_an_environment_variable(lth, 
         monkeypatch.setenv('LTH_DATASETS', 'there')
     result = lth('find-ticket', 'lenet-300-100', 'mnist', *(['there'] if how == 'argument' else []))
     assert result.code == 2
-    assert 'there/MNIST/raw/t10k-labels-idx1-ubyte is damaged' in result.err
+    assert 'there/MNIST/raw/t10k-labels-idx1-ubyte is corrupt' in result.err
 
 
 def test_a_note_warns_of_rounds_that_prune_nothing(lth):

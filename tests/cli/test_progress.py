@@ -62,7 +62,7 @@ def test_a_terminal_shows_one_bar_per_seed_with_round_density_epoch_and_accuraci
     # 63 of 252 steps took 10 seconds.
     assert title.strip() == 'lenet-300-100 on digits  elapsed 0:10, about 0:30 left'
     assert heading.split() == ['seed', 'round', 'weights', 'epoch', 'all', 'rounds', 'validation', 'test']
-    assert first.split()[:4] == ['0', '1/2', '80.00%', '1.0/2'] and first.split()[-2:] == ['50.00%', '62.50%']
+    assert first.split()[:4] == ['0', '1/2', '80.20%', '1.0/2'] and first.split()[-2:] == ['50.00%', '62.50%']
     assert second.split()[:4] == ['7', '0/2', '100.00%', '0.0/2'] and '%' not in second.split()[-1]
     assert '━' in first and max(map(len, (title, heading, first, second))) <= width
 
