@@ -41,7 +41,6 @@ QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
     ([*QUICK, '--set', 'model.name=conv-2'], "this recipe is for 'conv-2', not for 'lenet-300-100'"),
     ([*QUICK, '--set', 'data.name=mnist'], "this recipe is for 'mnist', not for 'digits'"),
     ([*QUICK, '--run', ''], 'The name of the run is empty'),
-    ([*QUICK, '--run', 'x' * 300], 'File name too long'),
     ([*QUICK, '--recipe', 'x' * 300], 'File name too long'),
     ([*QUICK, '-b', '1294', '-e', '1', '-l', '1e30'], 'no longer a finite number at iteration'),
     ([*QUICK, '--seeds', 'one'], "--seeds: 'one' is not a list of numbers"),
@@ -96,3 +95,8 @@ def test_a_corrupt_round_is_named_on_resume(lth, tmp_path):
 def test_a_seed_that_diverges_stops_the_run_with_the_reason(lth):
     result = lth(*QUICK, '--seeds', '0-1', '-l', '1e30')
     assert result.code == 2 and 'is no longer a finite number at iteration' in result.err
+
+
+def test_a_run_folder_that_cannot_be_written_exits_with_3(lth, tmp_path):
+    result = lth(*QUICK, '--run', 'x' * 300)
+    assert result.code == 3 and 'File name too long' in result.err and not list(tmp_path.iterdir())
