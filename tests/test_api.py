@@ -57,6 +57,13 @@ def test_every_public_name_is_imported_on_first_use_and_has_a_docstring():
         getattr(lth, 'find_tickets')
 
 
+def test_importing_lth_imports_no_library():
+    code = "import lth, sys; dir(lth); print([name for name in ('torch', 'numpy', 'pydantic') if name in sys.modules])"
+    process = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True,
+                             env=os.environ | {'PYTHONPATH': str(Path(package.__file__).parents[1])})
+    assert process.stdout == '[]\n'
+
+
 def test_the_same_call_makes_the_same_run_as_the_command(lth, tmp_path):
     package.find_ticket('lenet-300-100', 'digits', run='mine', **SHORT)
     assert lth('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--run', 'theirs').code == 0
