@@ -97,6 +97,7 @@ def test_the_table_has_a_row_for_each_seed_and_round(small_run):
     assert [(row.seed, row.round) for row in table] == [(seed, number) for seed in range(2) for number in range(3)]
     assert table[0].density == 1 and table[0].kept > table[1].kept > table[2].kept
     assert all(0 <= row.test_accuracy <= 1 for row in table[1:3])
+    assert repr(table).startswith('Table of 6 rows: seed, round, kept, density')
     frame = table.to_pandas()
     assert list(frame.columns)[:3] == ['seed', 'round', 'kept'] and len(frame) == 6
 

@@ -66,6 +66,9 @@ class Table(Sequence[R], Generic[R]):
     def __len__(self) -> int:
         return len(self.rows)
 
+    def __repr__(self) -> str:
+        return f'Table of {len(self)} rows: {", ".join(getattr(self.row, "_fields"))}'
+
     def to_pandas(self) -> Any:
         """The rows as a pandas.DataFrame, with a column for each field. LthError if pandas is not installed."""
 
