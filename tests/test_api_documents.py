@@ -1,4 +1,4 @@
-"""The documents of the Python API run as written: docs/python.md, docs/tutorial.ipynb, and its first example."""
+"""The documents of the Python API run as written: docs/python.md, docs/tutorial.ipynb, and a search with objects."""
 import os
 import re
 import subprocess
@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# The example with which the API was designed; the settings of a published run on MNIST.
+# A search with a factory and arrays, its results, and the rounds without files.
 EXAMPLE = '''
 import lth
 
@@ -82,13 +82,13 @@ def test_the_tutorial_notebook_runs(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_example_of_the_design_runs_in_a_script(mnist):
+def test_a_factory_and_arrays_run_in_a_script(mnist):
     run_script(mnist, PREPARATION, EXAMPLE, CHECKS)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_example_of_the_design_runs_in_a_notebook_and_as_a_cell_that_is_executed_again(mnist, monkeypatch):
+def test_a_factory_and_arrays_run_in_a_notebook_also_when_the_cell_is_executed_again(mnist, monkeypatch):
     notebook = nbformat.v4.new_notebook()
     notebook.cells = [nbformat.v4.new_code_cell(source) for source in (PREPARATION, EXAMPLE, CHECKS, EXAMPLE)]
     run_notebook(mnist, notebook, monkeypatch)
