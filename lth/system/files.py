@@ -75,12 +75,10 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         os.rename(partial, folder)
         _sync_folder(folder.parent)
         _sync_folder(folder.parent.parent)
-    except LthError:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise write_error(folder, error) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)  # absent if it was renamed
 
 
 def read_json(path: Path) -> Any:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 from lth.errors import ENVIRONMENT_ERROR, LthError
@@ -105,28 +104,27 @@ def _receive(
 
 def _lead(work: Callable[..., None], *arguments: Any) -> None:
     os.setsid()
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_kill_group_after, args=(parent,), daemon=True).start()
+    _call_after_parent(os.killpg, 0, signal.SIGKILL)
     work(*arguments)
     os._exit(0)  # pylint: disable=protected-access # FFCV's cleanup takes 5 s
 
 
-def _kill_group_after(parent: BaseProcess) -> None:
-    parent.join()
-    os.killpg(0, signal.SIGKILL)
-
-
 def _work(work: Callable[..., None], *arguments: Any) -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
+    # Also within a step: completed rounds are on disk.
+    _call_after_parent(os._exit, 1)  # pylint: disable=protected-access
     work(*arguments)
 
 
-def _exit_after(parent: BaseProcess) -> None:
-    parent.join()
-    os._exit(1)  # pylint: disable=protected-access # also within a step: completed rounds are on disk
+def _call_after_parent(function: Callable[..., object], *arguments: int) -> None:
+    """Call function(*arguments) in a thread when the parent process ends."""
+
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait_and_call() -> None:
+        parent.join()
+        function(*arguments)
+    threading.Thread(target=wait_and_call, daemon=True).start()
 
 
 @contextlib.contextmanager
