@@ -8,8 +8,6 @@ import importlib.metadata
 from lth.errors import LthError
 from lth.registry import user_code
 
-GROUP = 'lth'
-
 
 class _Import:
     """The import of all plug-ins, which happens once."""
@@ -24,7 +22,7 @@ def load() -> None:
     if not _Import.started:
         _Import.started = True
         try:
-            entries = importlib.metadata.entry_points(group=GROUP)
+            entries = importlib.metadata.entry_points(group='lth')
             for entry in sorted(entries, key=lambda entry: (entry.name, entry.value)):
                 _import(entry)
         except LthError as error:

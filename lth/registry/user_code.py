@@ -17,7 +17,7 @@ def load(name: str) -> Any:
     """The function with this name. LthError if its file, module or function does not exist."""
 
     origin, _, function = name.rpartition(':')
-    module = _file(Path(origin).resolve()) if origin.endswith('.py') else _module(origin)
+    module = _import_file(Path(origin).resolve()) if origin.endswith('.py') else _import_module(origin)
     if not callable(getattr(module, function, None)):
         names = [word for word, value in vars(module).items() if callable(value) and not word.startswith('_')]
         raise LthError(f'{name}: {origin} has no function {function!r}{suggestion(function, names)}')
@@ -38,7 +38,7 @@ def guard(name: str) -> Iterator[None]:
 
 
 @functools.cache
-def _file(path: Path) -> ModuleType:
+def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise LthError(f'{path}: no such file. Give a path relative to the current folder, such as mine.py:function.')
     spec = importlib.util.spec_from_file_location(f'{path.stem}_of_user', path)
@@ -54,7 +54,7 @@ def _file(path: Path) -> ModuleType:
     return module
 
 
-def _module(name: str) -> ModuleType:
+def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (ImportError, SyntaxError, ValueError, TypeError) as error:

@@ -142,7 +142,7 @@ def test_a_run_is_not_resumed_with_other_images_or_another_network(mine, lth):
     result = lth(*command, '--seeds', '0-1')
     assert result.code == 2 and 'was started with another network' in ' '.join(result.err.split())
     Path('net.py').write_text(NET)
-    user_code._file.cache_clear()
+    user_code._import_file.cache_clear()
     user_functions.source.cache_clear()
     Path('mine.py').write_text(MINE.replace('% 4', '% 4 ^ 1'))
     result = lth(*command, '--seeds', '0-1')
