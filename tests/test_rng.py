@@ -11,8 +11,8 @@ def test_equal_arguments_give_equal_random_numbers_no_matter_what_was_sampled_be
 
 
 def test_seed_stream_and_number_each_change_the_random_numbers():
-    samples = {tuple(torch.rand(3, generator=rng.generator(*name)).tolist()) for name in
-             [(0, 'order', 0), (1, 'order', 0), (0, 'flip', 0), (0, 'order', 1), (0, 'order')]}
+    names = [(0, 'order', 0), (1, 'order', 0), (0, 'flip', 0), (0, 'order', 1), (0, 'order')]
+    samples = {tuple(torch.rand(3, generator=rng.generator(*name)).tolist()) for name in names}
     assert len(samples) == 5
 
 
