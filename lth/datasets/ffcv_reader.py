@@ -118,9 +118,10 @@ def is_installed() -> bool:
 def advice(name: str, settings: DataSettings) -> str:
     """How to prepare a data set for FFCV: the command, and how to install FFCV if it is not installed."""
 
+    install = '' if is_installed() else f'{INSTALL}, then '
     options = ''.join(f' --{option} {value}' for option, value in (
         ('size', settings.size), ('channels', settings.channels)) if value)
-    return f'{"" if is_installed() else INSTALL + ", then "}lth prepare {name}{options} writes them once for FFCV'
+    return f'{install}lth prepare {name}{options} writes them once for FFCV'
 
 
 def _split(file: Path, facts: dict[str, Any], shape: Shape) -> Split:

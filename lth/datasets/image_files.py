@@ -95,7 +95,7 @@ def decode_all(
     """
 
     path = cache / f'{fingerprint(folder, shape, undecodable)}.safetensors'
-    if cached := _read_cache(path, 'images', 'labels'):
+    if cached := _read_cache(path):
         return cached['images'], cached['labels']
     images = torch.empty(len(folder.files), *shape, dtype=torch.uint8)
     decodable = torch.ones(len(folder.files), dtype=torch.bool)
@@ -108,7 +108,7 @@ def decode_all(
             corrupt = [folder.files[row] for row in (~decodable).nonzero().flatten().tolist()]
             raise undecodable_error(corrupt, len(folder.files))
         images, labels = images[decodable], labels[decodable]
-    _write_cache(path, {'images': images, 'labels': labels.contiguous()})
+    _write_cache(path, {'images': images, 'labels': labels})
     return images, labels
 
 
@@ -116,7 +116,7 @@ def decodable_indices(folder: ImageList, shape: Shape, cache: Path) -> Tensor:
     """Indices of the images that can be decoded. Each is tried once, and the result is cached below `cache`."""
 
     path = cache / f'{fingerprint(folder, shape, "numbers")}.safetensors'
-    if cached := _read_cache(path, 'numbers'):
+    if cached := _read_cache(path):
         return cached['numbers']
     decodable = torch.tensor([image is not None for image in decode_in_order(folder.files, shape)])
     indices = decodable.nonzero().flatten()
@@ -149,13 +149,13 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     return Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
 
 
-def _read_cache(path: Path, *names: str) -> dict[str, Tensor] | None:
+def _read_cache(path: Path) -> dict[str, Tensor] | None:
     """The tensors of a file that `_write_cache` wrote; None if it is missing or corrupt, for example after a crash."""
 
-    with contextlib.suppress(OSError, SafetensorError):
-        cached = load_file(path)
-        return cached if cached.keys() >= set(names) else None
-    return None
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):
+        return None
 
 
 def _write_cache(path: Path, tensors: dict[str, Tensor]) -> None:

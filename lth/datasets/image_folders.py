@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from PIL import Image
@@ -26,43 +25,20 @@ _GRAY_MODES = ('1', 'L', 'LA', 'I', 'F', 'I;16')
 _LARGEST_SIDE = 224
 
 
-class FolderContents(NamedTuple):
-    """Training and test images, their classes, and the shape of the first image."""
-
-    folders: ImageFolders
-    classes: list[str]
-    shape: Shape
-
-
 @functools.cache
 def source(path: str) -> Source:
     """The source of a folder. Only file names are read, and the first image."""
 
     if not path.strip():
         raise LthError('folder: has no path. Write folder:PATH, such as folder:./flowers.')
-    contents = _scan(Path(path).expanduser())
-    counts = len(contents.folders.train.files), len(contents.folders.test.files)
-    return Source(f'images below {path}', contents.shape, len(contents.classes), counts,
-                  partial(read, contents=contents), {'validation': max(1, counts[0] // 10)},
-                  streams='large', decodes=True, prepare=partial(prepare, contents=contents))
-
-
-def read(folder: Path, settings: DataSettings, *, contents: FolderContents) -> Dataset:
-    """The images at the size of the settings, streamed or in memory. Decoded images are cached below `folder`."""
-
-    shape = resized_shape(contents.shape, settings)
-    parts, cache = (contents.folders.train, contents.folders.test), folder / 'decoded'
-    if should_stream(sum(len(part.files) for part in parts), shape, settings):
-        return streaming.open_dataset(contents.folders, shape, settings, cache=cache)
-    train, test = (Split(*image_files.decode_all(part, shape, settings.undecodable, cache)) for part in parts)
-    return Dataset(train, test, *streaming.sample_statistics(train.images), reader='files')
-
-
-def prepare(_folder: Path, settings: DataSettings, on_progress: OnProgress, *, contents: FolderContents) -> list[Path]:
-    """Write the images as files that FFCV streams, next to their folders. Return these files."""
-
-    shape = resized_shape(contents.shape, settings)
-    return ffcv_writer.write_prepared(contents.folders, shape, settings.undecodable, on_progress)
+    folders = _scan(Path(path).expanduser())
+    shape = _first_shape(folders.train)
+    # Each class has images, though perhaps only in one of the two.
+    classes = 1 + int(torch.cat([folders.train.labels, folders.test.labels]).max())
+    count = len(folders.train.files)
+    return Source(f'images below {path}', shape, classes, (count, len(folders.test.files)),
+                  partial(_read, folders=folders, shape=shape), {'validation': max(1, count // 10)},
+                  streams='large', decodes=True, prepare=partial(_prepare, folders=folders, shape=shape))
 
 
 def list_images(path: Path, classes: Sequence[str]) -> ImageList:
@@ -77,7 +53,25 @@ def list_images(path: Path, classes: Sequence[str]) -> ImageList:
     return ImageList(files, torch.tensor(labels, dtype=torch.int64))
 
 
-def _scan(path: Path) -> FolderContents:
+def _read(data_folder: Path, settings: DataSettings, *, folders: ImageFolders, shape: Shape) -> Dataset:
+    """The images at the size of the settings, streamed or in memory. Decoded images are cached in the data folder."""
+
+    shape, cache = resized_shape(shape, settings), data_folder / 'decoded'
+    parts = folders.train, folders.test
+    if should_stream(sum(len(part.files) for part in parts), shape, settings):
+        return streaming.open_dataset(folders, shape, settings, cache=cache)
+    train, test = (Split(*image_files.decode_all(part, shape, settings.undecodable, cache)) for part in parts)
+    return Dataset(train, test, *streaming.sample_statistics(train.images), reader='files')
+
+
+def _prepare(
+        _data_folder: Path, settings: DataSettings, on_progress: OnProgress, *, folders: ImageFolders,
+        shape: Shape) -> list[Path]:
+    shape = resized_shape(shape, settings)
+    return ffcv_writer.write_prepared(folders, shape, settings.undecodable, on_progress)
+
+
+def _scan(path: Path) -> ImageFolders:
     """List training and test images; LthError if one of them is empty, or if their classes differ."""
 
     train_path = path / 'train' if (path / 'train').is_dir() else path
@@ -93,7 +87,7 @@ def _scan(path: Path) -> FolderContents:
         if not part.files:
             raise LthError(f'folder:{path} has no {name} images. Put them into {path}/train/CLASS and '
                            f'{path}/test/CLASS, or all of them into {path}/CLASS.')
-    return FolderContents(ImageFolders(f'folder:{path}', path, train, test), classes, _first_shape(train))
+    return ImageFolders(f'folder:{path}', path, train, test)
 
 
 def _classes(path: Path) -> list[str]:

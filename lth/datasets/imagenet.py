@@ -70,9 +70,10 @@ def _tiny_files(path: Path) -> tuple[ImageList, ImageList]:
         raise LthError(f'{path} is not the published Tiny-ImageNet: {error}. Delete it, and the same command unpacks '
                        f'{_TINY}.zip again.') from None
     train = image_folders.list_images(path / 'train', classes)
-    if missing := [file for file in test.files if not file.exists()] or (not train.files and [path / 'train']):
-        raise LthError(f'{path} is incomplete: {missing[0]} is missing. Delete it, and the same command unpacks '
-                       f'{_TINY}.zip again.')
+    missing = [file for file in test.files if not file.exists()]
+    if missing or not train.files:
+        raise LthError(f'{path} is incomplete: {(missing or [path / "train"])[0]} is missing. Delete it, and the same '
+                       f'command unpacks {_TINY}.zip again.')
     return train, test
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from lth.datasets import sampling
 from lth.datasets.source import Dataset, Shape, Split
 
+# Mean and standard deviation of each channel, in [0, 1].
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 _CHUNK_BYTES = 2 ** 24
 # Rec. 601 luma, as Pillow converts color to gray.
 _LUMA = (0.299, 0.587, 0.114)
@@ -31,10 +33,8 @@ def resize_dataset(data: Dataset, shape: Shape) -> Dataset:
                         Split(_resize_images(data.test.images, shape), data.test.labels))
 
 
-def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in [0, 1], of uint8 images (n, C, H, W). The standard deviation of a
-    constant channel is reported as 1.
-    """
+def channel_statistics(images: Tensor) -> Statistics:
+    """Statistics of uint8 images (n, C, H, W). The standard deviation of a constant channel is reported as 1."""
 
     total, squares = (torch.zeros(images.shape[1], dtype=torch.float64) for _ in range(2))
     for chunk in _chunks(images):

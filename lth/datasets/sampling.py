@@ -53,8 +53,7 @@ def crop_boxes(count: int, settings: DataSettings, seed: int, epoch: int, *, mar
 
 
 def flips(count: int, settings: DataSettings, seed: int, epoch: int) -> Tensor:
-    """Which images are flipped horizontally: (count,) bool. Each with probability 1/2, or none without settings.flip.
-    """
+    """Which images are flipped horizontally: (count,) bool. Each with probability 1/2 if settings.flip, else none."""
 
     if not settings.flip:
         return torch.zeros(count, dtype=torch.bool)
@@ -64,7 +63,9 @@ def flips(count: int, settings: DataSettings, seed: int, epoch: int) -> Tensor:
 def augment(images: Tensor, boxes: Tensor, flipped: Tensor, *, padding: int, size: tuple[int, int]) -> Tensor:
     """Crop images to boxes from `crop_boxes` and flip some: (B, C, H, W), (B, 2 or 4), (B,) bool -> (B, C, *size)."""
 
-    return (_resize_crops if boxes.shape[1] == 4 else _shift)(images, boxes, flipped, padding, size)
+    if boxes.shape[1] == 4:
+        return _resize_crops(images, boxes, flipped, size)
+    return _shift(images, boxes, flipped, padding, size)
 
 
 def center_crop(images: Tensor, size: tuple[int, int]) -> Tensor:
@@ -105,7 +106,7 @@ def _shift(images: Tensor, starts: Tensor, flipped: Tensor, padding: int, size: 
     return padded.flatten(2).gather(2, pixels.flatten(2)).view(pixels.shape)
 
 
-def _resize_crops(images: Tensor, boxes: Tensor, flipped: Tensor, _padding: int, size: tuple[int, int]) -> Tensor:
+def _resize_crops(images: Tensor, boxes: Tensor, flipped: Tensor, size: tuple[int, int]) -> Tensor:
     """Crop to boxes and resize by bilinear interpolation: float32 in [0, 255]."""
 
     top, left, height, width = boxes.unbind(1)

@@ -9,13 +9,12 @@ from torch import Tensor
 from lth import rng
 from lth.datasets import ffcv_reader, image_files
 from lth.datasets.image_files import ImageFolders, ImageList
-from lth.datasets.resizing import channel_statistics
+from lth.datasets.resizing import Statistics, channel_statistics
 from lth.datasets.source import Dataset, Shape, Split, Stream
 from lth.recipes.schema import DataSettings
 
 # Enough images for an error below 0.001 of mean and standard deviation.
 _SAMPLE = 2000
-_Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class FileStream:
 
 def open_dataset(
         folders: ImageFolders, shape: Shape, settings: DataSettings, *, cache: Path,
-        statistics: _Statistics | None = None) -> Dataset:
+        statistics: Statistics | None = None) -> Dataset:
     """The images as streams. Their mean and standard deviation are those of a sample unless `statistics` are given."""
 
     prepared = ffcv_reader.open_splits(folders, shape, settings)
@@ -63,7 +62,7 @@ def open_dataset(
     return Dataset(*splits, mean, std, reader, note)
 
 
-def sample_statistics(images: Tensor | Stream) -> _Statistics:
+def sample_statistics(images: Tensor | Stream) -> Statistics:
     """Mean and standard deviation of each channel in a sample, the same images whether streamed or in memory."""
 
     indices = torch.randperm(images.shape[0], generator=rng.generator(0, 'averages'))[:_SAMPLE].sort().values

@@ -12,7 +12,7 @@ import torch
 
 from lth.datasets.downloads import download_torchvision, verify, verify_unpacked
 from lth.datasets.registry import DATASETS
-from lth.datasets.resizing import make_dataset
+from lth.datasets.resizing import Statistics, make_dataset
 from lth.datasets.source import Dataset, Source, Split
 from lth.recipes.schema import DataSettings
 from lth.system import lazy_import
@@ -45,12 +45,11 @@ _KMNIST_FILES = {
     'train-labels-idx1-ubyte.gz': 'e144d726b3acfaa3e44228e80efcd344',
     't10k-images-idx3-ubyte.gz': '5c965bf0a639b31b8f53240b1b52f4d7',
     't10k-labels-idx1-ubyte.gz': '7320c461ea6c1c855c0b718fb2a4b134'}
-_Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def _read(
         folder: Path, _settings: DataSettings, *, name: str, files: Mapping[str, str],
-        statistics: _Statistics | None = None,
+        statistics: Statistics | None = None,
         splits: Sequence[Mapping[str, Any]] = ({'train': True}, {'train': False}), subfolder: str = '') -> Dataset:
     """Training and test set of torchvision's data set `name`, which is called with the two sets of arguments `splits`.
     `statistics` are the mean and standard deviation, by default those of the training images.
