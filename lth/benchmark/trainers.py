@@ -64,13 +64,15 @@ class EngineTrainer:
 
     def __init__(self, task: Task, contender: Contender) -> None:
         ticket = random_ticket(task, contender.density)
+        layout = task.network.layout
         self._task = task
-        self._state, self._trainable = State(ticket.weights, ticket.buffers), trainable_mask(
-            task.network.layout, ticket.mask)
         self._parametrization = _parametrization(task, ticket.weights, contender.trained)
         if self._parametrization:
-            scores = torch.rand_like(ticket.weights[:, :task.network.layout.prunable_count])
+            scores = torch.rand_like(ticket.weights[:, :layout.prunable_count])
             self._state, self._trainable = State(scores, ticket.buffers), ticket.mask
+        else:
+            self._state = State(ticket.weights, ticket.buffers)
+            self._trainable = trainable_mask(layout, ticket.mask)
         self._segments = self._start()
 
     def __call__(self, steps: int) -> None:
@@ -132,7 +134,7 @@ def _iterator_trainer(steps: Iterator[None]) -> Trainer:
 
 
 def _threaded_trainer(trainers: Sequence[Trainer]) -> Trainer:
-    """One trainer as it is; several run at the same time, each in a thread."""
+    """The only trainer, or one that runs several at the same time, each in a thread."""
 
     if len(trainers) == 1:
         return trainers[0]

@@ -16,11 +16,9 @@ _SHAPE_ERRORS = (RuntimeError, ValueError, TypeError, AssertionError, Arithmetic
 
 
 def build_module(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) -> nn.Module:
-    """The module as the model's code makes it, with random numbers from the seed. The global generator does not change.
-    """
+    """The module as the model's code makes it, with random numbers from the seed; the global generator is unchanged."""
 
-    names = type(settings).model_fields.keys() - {'name', 'initializer'}
-    options = {name: getattr(settings, name) for name in names}
+    options = {name: value for name, value in settings if name not in ('name', 'initializer')}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(rng.derive_seed(seed, 'module'))
         with user_code.guard(f'{settings.name}, built for images of shape {shape} in {classes} classes,'):
@@ -30,7 +28,7 @@ def build_module(settings: ModelSettings, shape: Shape, classes: int, *, seed: i
     for name, parameter in module.named_parameters():
         if isinstance(parameter, nn.UninitializedParameter):
             raise LthError(f'{settings.name}: {name} has no shape before the first forward pass. Replace the lazy '
-                           'layer by one with a given size.')
+                           'layer by one of a fixed size.')
         if not parameter.requires_grad:
             raise LthError(f'{settings.name}: {name} is not trained (requires_grad=False), but lth trains all '
                            'parameters. Register it as a buffer.')

@@ -42,7 +42,8 @@ def register_model(model: nn.Module | Factory) -> str:
                        'a function (shape, classes) that returns a torch.nn.Module.')
     factory = getattr(model, 'func', model)  # the function within a functools.partial
     label = getattr(factory, '__name__', type(factory).__name__)
-    return objects.register(label, _digest(objects.source_code(factory)), model)
+    digest = hashlib.blake2b(objects.source_code(factory).encode(), digest_size=4)
+    return objects.register(label, digest.hexdigest(), model)
 
 
 def describe_structure(model: Any, module: nn.Module) -> str:
@@ -57,13 +58,8 @@ def describe_structure(model: Any, module: nn.Module) -> str:
 
 
 def _module_digest(module: nn.Module) -> str:
-    text = describe_structure(None, module)
-    digest = hashlib.blake2b(text.encode(), digest_size=4)
+    digest = hashlib.blake2b(describe_structure(None, module).encode(), digest_size=4)
     for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
         digest.update(f'{name} {tuple(tensor.shape)} {tensor.dtype}'.encode())
         digest.update(tensor.detach().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

@@ -11,7 +11,7 @@ from lth.system import lazy_import
 torchvision = lazy_import.module('torchvision')
 
 _PREFIX = 'torchvision:'
-# By default these two have auxiliary outputs in training, and initialize their weights for minutes.
+# By default these two have auxiliary outputs in training, and take minutes to initialize their weights.
 _AUXILIARY = {'googlenet', 'inception_v3'}
 
 
@@ -20,18 +20,18 @@ def external_model(name: str) -> Callable[..., nn.Module]:
 
     if objects.is_object(name):
         return cast(Callable[..., nn.Module], objects.find(name))
-    return _torchvision(name) if name.startswith(_PREFIX) else user_code.load(name)
+    return _torchvision_model(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else user_code.load(name)
 
 
-def _torchvision(name: str) -> Callable[..., nn.Module]:
+def _torchvision_model(name: str) -> Callable[..., nn.Module]:
     """A classification network of torchvision.models, not pretrained, for images of 3 channels."""
 
-    known, wanted = torchvision.models.list_models(module=torchvision.models), name.removeprefix(_PREFIX)
-    if wanted not in known:
-        raise LthError(f'torchvision has no classification model {wanted!r}{suggestion(wanted, known)}')
-    options = {'aux_logits': False, 'init_weights': False} if wanted in _AUXILIARY else {}
+    known = torchvision.models.list_models(module=torchvision.models)
+    if name not in known:
+        raise LthError(f'torchvision has no classification model {name!r}{suggestion(name, known)}')
+    options = {'aux_logits': False, 'init_weights': False} if name in _AUXILIARY else {}
 
     def model(_shape: tuple[int, int, int], classes: int) -> nn.Module:
-        built: nn.Module = torchvision.models.get_model(wanted, weights=None, num_classes=classes, **options)
+        built: nn.Module = torchvision.models.get_model(name, weights=None, num_classes=classes, **options)
         return built
     return model
