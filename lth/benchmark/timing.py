@@ -25,8 +25,8 @@ _MEMORY = 0
 
 
 @dataclass(frozen=True)
-class Row:
-    """The result of a contender.
+class StepTime:
+    """The time per step of a contender.
 
     ms_per_step: median over turns, in ms, for one step of all replicates and seeds.
     spread: half the range over turns, as a share of the median.
@@ -49,7 +49,7 @@ class Row:
 
 
 def time_contenders(
-        plan: Plan, datasets: Path, contenders: Sequence[Contender], *, threads: int, turns: int) -> list[Row]:
+        plan: Plan, datasets: Path, contenders: Sequence[Contender], *, threads: int, turns: int) -> list[StepTime]:
     """Time all contenders in turns, about a second each. The first one is the baseline."""
 
     if plan.streamed:
@@ -67,7 +67,7 @@ def time_contenders(
         for team in teams:
             team.kill()
     times = [list(team_times) for team_times in zip(*turn_times, strict=True)]
-    return [_row(contenders, index, threads, times, memory[index]) for index in range(len(contenders))]
+    return [_step_time(contenders, index, threads, times, memory[index]) for index in range(len(contenders))]
 
 
 class _Team:
@@ -143,8 +143,8 @@ def _seconds_per_step(trainer: Trainer, steps: int) -> float:
     return (time.perf_counter() - start) / steps
 
 
-def _row(
-        contenders: Sequence[Contender], index: int, threads: int, times: list[list[float]], memory: float) -> Row:
+def _step_time(
+        contenders: Sequence[Contender], index: int, threads: int, times: list[list[float]], memory: float) -> StepTime:
     contender, own = contenders[index], times[index]
 
     def speed_up(other: Contender) -> float | None:
@@ -155,7 +155,7 @@ def _row(
         return contender.seeds / other.seeds * _ratio(times[contenders.index(other)], own)
 
     median = statistics.median(own)
-    return Row(
+    return StepTime(
         str(contender), contender.density, contender.replicates, contender.seeds, threads, ms_per_step=median,
         spread=(max(own) - min(own)) / 2 / median, ratio=contender.replicates * contender.seeds * _ratio(times[0], own),
         over_eager=speed_up(replace(contender, engine='eager')),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lth.benchmark.contenders import BASELINE, Contender
-from lth.benchmark.timing import Row, time_contenders
+from lth.benchmark.timing import StepTime, time_contenders
 from lth.experiments import runner
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import Reporter
@@ -29,7 +29,7 @@ class Study:
     real_seconds: time of the search with measurements and files, None if it was not run.
     """
 
-    rows: list[Row]
+    rows: list[StepTime]
     rounds: int
     steps: int
     baseline_seconds: float

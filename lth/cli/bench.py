@@ -17,7 +17,7 @@ from lth.cli.progress import ProgressDisplay, duration
 from lth.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from lth.benchmark.timing import Row
+    from lth.benchmark.timing import StepTime
     from lth.benchmark.whole_search import Study
     from lth.experiments.plan import Plan
     from lth.experiments.runner import RunTarget
@@ -136,10 +136,10 @@ def _print_study(study: 'Study', caption: str) -> None:
                    f'{study.baseline_seconds / study.real_seconds:.1f} times as fast as the baseline.')
 
 
-def _print_rows(rows: Sequence['Row'], caption: str) -> None:
+def _print_rows(rows: Sequence['StepTime'], caption: str) -> None:
     """Print one row per engine. Columns of ratios that no row has are left out."""
 
-    ratios: dict[str, Callable[[Row], float | None]] = {
+    ratios: dict[str, Callable[[StepTime], float | None]] = {
         'speed-up': lambda row: row.ratio, 'over eager': lambda row: row.over_eager,
         'over one seed': lambda row: row.over_one}
     shown = {heading: partial(_ratio, value) for heading, value in ratios.items() if any(map(value, rows))}
@@ -155,7 +155,7 @@ def _print_rows(rows: Sequence['Row'], caption: str) -> None:
                'the range over turns.')
 
 
-def _ratio(value: 'Callable[[Row], float | None]', row: 'Row') -> str:
+def _ratio(value: 'Callable[[StepTime], float | None]', row: 'StepTime') -> str:
     ratio = value(row)
     return '' if ratio is None else f'{ratio:.2f}×'
 

@@ -16,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from lth.errors import LthError
 
-Kind = Literal['convolution', 'dense', 'output', 'other']
+LayerKind = Literal['convolution', 'dense', 'output', 'other']
 # Recipes may keep these layers out of pruning even if a network has none.
 _ROLES = ('output', 'shortcut')
 
@@ -28,7 +28,7 @@ class Slot:
     name: str
     shape: tuple[int, ...]
     start: int
-    kind: Kind
+    kind: LayerKind
     prunable: bool
 
     @property
@@ -120,11 +120,11 @@ class Layout:
         return {slot.name: slot.view(flat) for slot in self.slots if slot.stop <= flat.shape[-1]}
 
 
-def _kinds(module: nn.Module) -> dict[str, Kind]:
+def _kinds(module: nn.Module) -> dict[str, LayerKind]:
     """The kind of each weight of a convolution or dense layer, by name. The last layer is the output layer."""
 
     known = {id(parameter): name for name, parameter in module.named_parameters()}
-    kinds: dict[str, Kind] = {}
+    kinds: dict[str, LayerKind] = {}
     for path, layer in module.named_modules():
         for attribute in _weight_attributes(layer):
             weight = getattr(layer, attribute)
@@ -151,7 +151,7 @@ def _weight_attributes(layer: nn.Module) -> tuple[str, ...]:
     return ()
 
 
-def _match_layers(kinds: Mapping[str, Kind], patterns: Sequence[str]) -> set[str]:
+def _match_layers(kinds: Mapping[str, LayerKind], patterns: Sequence[str]) -> set[str]:
     """Names of the weights that match a pattern; LthError if a pattern matches no layer, or if all layers match."""
 
     matches: set[str] = set()

@@ -1,5 +1,7 @@
 """Tensors in safetensors files with a JSON header. `safetensors.torch.load_file` reads these files too."""
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,32 +26,37 @@ def encode(tensors: dict[str, Tensor], header: Header) -> bytes:
 def read_header(path: Path) -> Header:
     """The header of a file. Its tensors are not read."""
 
-    return _read(path, tensors=False)[0]
+    with _open(path) as file:
+        return _header(path, file)
 
 
 def read(path: Path) -> tuple[Header, dict[str, Tensor]]:
     """The header and the tensors of a file. LthError if it is missing, corrupt or not written by lth."""
 
-    return _read(path, tensors=True)
+    with _open(path) as file:
+        return _header(path, file), {name: file.get_tensor(name) for name in file.keys()}
 
 
-def _read(path: Path, *, tensors: bool) -> tuple[Header, dict[str, Tensor]]:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Any]:
     try:
         with safetensors.safe_open(path, framework='pt') as file:
-            metadata = file.metadata() or {}
-            content = {name: file.get_tensor(name) for name in file.keys()} if tensors else {}
+            yield file
     except OSError as error:
         raise LthError(f'Cannot read {path} ({error.strerror or error}). {_fix(path)}') from None
     except safetensors.SafetensorError as error:
         raise LthError(f'{path} is corrupt or not a safetensors file ({error}). {_fix(path)}') from None
+
+
+def _header(path: Path, file: Any) -> Header:
     try:
-        header = json.loads(metadata[_ENTRY])
+        header = json.loads((file.metadata() or {})[_ENTRY])
     except (KeyError, ValueError):
         header = None
     if not isinstance(header, dict):
         raise LthError(f'{path} was not written by lth: its metadata has no readable entry {_ENTRY!r}. Give a file of '
                        'a run folder.')
-    return header, content
+    return header
 
 
 def _fix(path: Path) -> str:

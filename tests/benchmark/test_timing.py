@@ -6,7 +6,7 @@ import torch
 
 from lth.benchmark.baseline_loop import TransformedImages
 from lth.benchmark.contenders import Contender
-from lth.benchmark.timing import _row
+from lth.benchmark.timing import _step_time
 from lth.benchmark.trainers import EngineTrainer, random_ticket
 from tests.conftest import make_task
 
@@ -101,7 +101,7 @@ def test_speed_ups_are_medians_of_ratios_within_a_turn_for_each_seed():
     contenders = [Contender('baseline', 'cpu'), Contender('eager', 'cpu'), Contender('sparse', 'cpu'),
                   Contender('sparse', 'cpu', seeds=2, workers='threads')]
     times = [[8., 16., 8.], [4., 8., 4.], [1., 2., 2.], [2., 2., 2.]]
-    rows = [_row(contenders, index, 1, times, memory=100.) for index in range(4)]
+    rows = [_step_time(contenders, index, 1, times, memory=100.) for index in range(4)]
     assert [row.ratio for row in rows] == [1, 2, 8, 8]
     assert [row.over_eager for row in rows] == [None, None, 4, None]
     assert [row.over_one for row in rows] == [None, None, None, 2]

@@ -3,12 +3,12 @@ import pytest
 
 from lth import benchmark
 from lth.benchmark.mask_selection import SelectionTime
-from lth.benchmark.timing import Row
+from lth.benchmark.timing import StepTime
 from lth.benchmark.whole_search import Study
 
-BASELINE = Row('baseline', 1., 1, 1, 1, 3.7, 0.02, 1., None, None, 310.4)
-EAGER = Row('eager', 1., 1, 1, 1, 1.25, 0.1, 2.96, None, None, 401.)
-SPARSE = Row('sparse', 0.055, 1, 1, 1, 0.12, 0.1, 30.8, 10.4, None, 1402.)
+BASELINE = StepTime('baseline', 1., 1, 1, 1, 3.7, 0.02, 1., None, None, 310.4)
+EAGER = StepTime('eager', 1., 1, 1, 1, 1.25, 0.1, 2.96, None, None, 401.)
+SPARSE = StepTime('sparse', 0.055, 1, 1, 1, 0.12, 0.1, 30.8, 10.4, None, 1402.)
 
 
 def cells(line: str) -> list[str]:
@@ -32,7 +32,7 @@ def table(text: str) -> list[list[str]]:
 def timed(monkeypatch: pytest.MonkeyPatch):
     """Replaces the timing by given rows."""
 
-    def replace(*rows: Row) -> None:
+    def replace(*rows: StepTime) -> None:
         monkeypatch.setattr(benchmark.timing, 'time_contenders', lambda *_arguments, **_options: list(rows))
     return replace
 
