@@ -25,7 +25,7 @@ from lth.runs.stacking import stack_rounds
 from lth.system import files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
-from lth.training.engines.names import EngineChoice
+from lth.training.engines.names import EngineChoice, engine_choice
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,12 @@ class Run:
     def engine_choice(self) -> EngineChoice | None:
         """The engine chosen in the last session, None before the first."""
 
-        return sessions.last_engine_choice(self.folder)
+        entries = self.sessions()
+        if not entries:
+            return None
+        # Versions that recorded no choice had only the eager engine on a CPU.
+        default = 'eager' if entries[-1].get('device') == 'cpu' else 'auto'
+        return engine_choice(entries[-1].get('choice', default))
 
     def leftovers(self) -> list[Path]:
         """Incomplete files and folders of a session that was killed while it wrote them."""

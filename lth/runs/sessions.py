@@ -5,7 +5,6 @@ from pathlib import Path
 from lth.errors import LthError
 from lth.system import files
 from lth.system.files import Raw
-from lth.training.engines.names import EngineChoice, engine_choice
 
 
 def read(folder: Path) -> list[Raw]:
@@ -29,17 +28,6 @@ def update(folder: Path, entry: Raw) -> None:
     """Replace the last entry."""
 
     _write(folder, [*read(folder)[:-1], entry])
-
-
-def last_engine_choice(folder: Path) -> EngineChoice | None:
-    """The engine chosen in the last session, None before the first."""
-
-    entries = read(folder)
-    if not entries:
-        return None
-    # Versions that recorded no choice had only the eager engine on a CPU.
-    default = 'eager' if entries[-1].get('device') == 'cpu' else 'auto'
-    return engine_choice(entries[-1].get('choice', default))
 
 
 def _write(folder: Path, entries: list[Raw]) -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from lth.errors import LthError
+from lth.runs import sessions
 from lth.runs.folder import Run
 from tests.conftest import make_task
 from tests.runs.conftest import RECIPE
@@ -71,3 +72,12 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
         Run(tmp_path, RECIPE, make_task().network).stored_recipe()
     with pytest.raises(LthError, match='thesis.tex is a file'):
         Run(tmp_path / 'thesis.tex', RECIPE, make_task().network).stored_recipe()
+
+
+@pytest.mark.parametrize(('entries', 'choice'), [
+    ([], None), ([{'choice': 'sparse'}], 'sparse'), ([{'choice': 'sparse'}, {'choice': 'plain'}], 'eager'),
+    ([{'device': 'cpu'}], 'eager'), ([{'device': 'cuda:0'}], 'auto')])
+def test_the_engine_choice_is_read_from_the_last_session_even_of_an_earlier_version(tmp_path, entries, choice):
+    for entry in entries:
+        sessions.add(tmp_path, entry)
+    assert Run(tmp_path, RECIPE, make_task().network).engine_choice() == choice

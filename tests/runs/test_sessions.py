@@ -20,12 +20,3 @@ def test_an_environment_file_that_is_not_a_list_of_sessions_is_refused(tmp_path,
     (tmp_path / 'environment.json').write_text(content)
     with pytest.raises(LthError, match='environment.json'):
         sessions.read(tmp_path)
-
-
-@pytest.mark.parametrize(('entries', 'choice'), [
-    ([], None), ([{'choice': 'sparse'}], 'sparse'), ([{'choice': 'sparse'}, {'choice': 'plain'}], 'eager'),
-    ([{'device': 'cpu'}], 'eager'), ([{'device': 'cuda:0'}], 'auto')])
-def test_the_engine_choice_is_that_of_the_last_session_also_as_earlier_versions_recorded_it(tmp_path, entries, choice):
-    for entry in entries:
-        sessions.add(tmp_path, entry)
-    assert sessions.last_engine_choice(tmp_path) == choice
