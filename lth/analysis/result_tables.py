@@ -1,13 +1,12 @@
 """The results of a run as rows for programs: one row for each round, or one row for each measurement."""
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar, overload
+from typing import Any, NamedTuple, TypeVar
 
 from lth.analysis.summary_table import round_result
 from lth.errors import LthError
 from lth.runs.folder import Run
 
-R = TypeVar('R')
+R = TypeVar('R', bound=NamedTuple)
 
 
 class RoundRow(NamedTuple):
@@ -42,29 +41,17 @@ class MetricRow(NamedTuple):
     early_stop: bool
 
 
-@dataclass(frozen=True)
-class Table(Sequence[R], Generic[R]):
-    """A sequence of rows, which are named tuples of the type `row`.
+class Table(tuple[R, ...]):
+    """A sequence of rows, which are named tuples.
 
         for row in table:
             print(row.round, row.test_accuracy)
         table.to_pandas().groupby('round').test_accuracy.mean()
     """
 
-    row: type[R]
-    rows: tuple[R, ...]
-
-    @overload
-    def __getitem__(self, index: int) -> R: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[R, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> R | tuple[R, ...]:
-        return self.rows[index]
-
-    def __len__(self) -> int:
-        return len(self.rows)
+    def __repr__(self) -> str:
+        columns = self[0]._fields if self else ()
+        return f'Table of {len(self)} rows: {", ".join(columns)}'
 
     def __repr__(self) -> str:
         return f'Table of {len(self)} rows: {", ".join(getattr(self.row, "_fields"))}'
@@ -76,7 +63,7 @@ class Table(Sequence[R], Generic[R]):
             import pandas  # pylint: disable=import-outside-toplevel # an optional extra
         except ImportError:
             raise LthError("to_pandas needs the package pandas. Install it with: pip install 'lth[pandas]'") from None
-        return pandas.DataFrame(self.rows, columns=list(getattr(self.row, '_fields')))
+        return pandas.DataFrame(list(self))
 
 
 def round_table(run: Run, seeds: Sequence[int]) -> Table[RoundRow]:
@@ -88,7 +75,7 @@ def round_table(run: Run, seeds: Sequence[int]) -> Table[RoundRow]:
         rows.append(RoundRow(
             seed, number, result.kept, result.density, result.test_accuracy, result.early_stop,
             result.early_stop_accuracy, result.engine))
-    return Table(RoundRow, tuple(rows))
+    return Table(rows)
 
 
 def metric_table(run: Run, seeds: Sequence[int]) -> Table[MetricRow]:
@@ -97,7 +84,7 @@ def metric_table(run: Run, seeds: Sequence[int]) -> Table[MetricRow]:
     rows = []
     for seed, number in _completed_rounds(run, seeds):
         rows += [MetricRow(seed, number, **measurement) for measurement in run.metrics(seed, number)]
-    return Table(MetricRow, tuple(rows))
+    return Table(rows)
 
 
 def _completed_rounds(run: Run, seeds: Sequence[int]) -> list[tuple[int, int]]:
