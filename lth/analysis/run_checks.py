@@ -8,10 +8,9 @@ from lth.analysis.sanity_checks import CheckRun
 from lth.analysis.sanity_report import SanityReport
 from lth.errors import LthError
 from lth.experiments import runner
-from lth.experiments.engine_choice import target_for
 from lth.experiments.open_run import SourceRound
 from lth.experiments.reporter import OpenReporter
-from lth.experiments.runner import RunTarget
+from lth.experiments.run_target import RunTarget, supported_target
 from lth.pruning.controls import STANDARDS
 from lth.runs.folder import Run
 from lth.system import files
@@ -32,7 +31,7 @@ def run_checks(
         if check.check in failed:
             continue
         on_message(f'Step {number} of {len(checks)}: {check.what}')
-        check_target = target_for(check.plan, replace(target, folder=check.folder))
+        check_target = supported_target(check.plan, replace(target, folder=check.folder))
         try:
             with open_reporter(check.plan, source.seeds) as reporter:
                 runs[check.what] = runner.run_plan(check.plan, check_target, source.seeds, reporter)
@@ -43,12 +42,6 @@ def run_checks(
             on_message(f'Note: {check.what} failed, so the check {check.check} is left out: {error}')
     names = [check.check for check in checks if check.what == check.check and check.check in runs]
     report = sanity_report.make_report(source, [name for name in names if name not in STANDARDS], runs.__getitem__)
-    content = json.dumps(sanity_report.as_dict(report, source, subject_of(source)), indent=2)
+    content = json.dumps(sanity_report.as_dict(report, source), indent=2)
     files.write(target.folder / 'checks.json', content.encode())
     return report
-
-
-def subject_of(source: SourceRound) -> str:
-    """What the source's rounds hold, for sentences: 'gem' or 'ticket'."""
-
-    return 'gem' if source.plan.recipe.algorithm.finds == 'gems' else 'ticket'

@@ -81,13 +81,13 @@ def dense_sentence(report: SanityReport, subject: str) -> str:
             f'{_points(abs(mean))}{interval} points {position} it, n = {count}')
 
 
-def as_dict(report: SanityReport, source: SourceRound, subject: str) -> dict[str, Any]:
+def as_dict(report: SanityReport, source: SourceRound) -> dict[str, Any]:
     """The report in plain types; accuracies are shares, differences are the original minus the check."""
 
-    checks = [_outcome_dict(outcome, verdict_sentence(outcome, subject)) for outcome in report.checks]
+    checks = [_outcome_dict(outcome, verdict_sentence(outcome, source.subject)) for outcome in report.checks]
     return {'run': str(source.run.folder), 'round': source.number, 'kept': source.kept, 'seeds': list(source.seeds),
             'original': {**report.original._asdict(), 'accuracies': report.accuracies},
-            'dense': _outcome_dict(report.dense, dense_sentence(report, subject)), 'checks': checks}
+            'dense': _outcome_dict(report.dense, dense_sentence(report, source.subject)), 'checks': checks}
 
 
 def _outcome_dict(outcome: CheckOutcome, sentence: str) -> dict[str, Any]:

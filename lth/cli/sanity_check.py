@@ -75,13 +75,12 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
     if dry_run:
         _print_steps(steps, source, as_json=as_json)
         return
-    target = experiments.runner.RunTarget(folder, datasets, device, threads, engine)
+    target = experiments.run_target.RunTarget(folder, datasets, device, threads, engine)
     report = analysis.run_checks.run_checks(steps, source, target, ProgressDisplay, print_message)
-    subject = analysis.run_checks.subject_of(source)
     if as_json:
-        print_json(analysis.sanity_report.as_dict(report, source, subject))
+        print_json(analysis.sanity_report.as_dict(report, source))
     else:
-        _print_report(report, source, subject)
+        _print_report(report, source)
         print_line(f'Report: {folder / "checks.json"}')
 
 
@@ -100,10 +99,11 @@ def _print_steps(steps: Sequence['CheckRun'], source: 'SourceRound', *, as_json:
         'iterations': lambda step: f'{step.plan.total_steps:,}'}, steps)
 
 
-def _print_report(report: 'SanityReport', source: 'SourceRound', subject: str) -> None:
+def _print_report(report: 'SanityReport', source: 'SourceRound') -> None:
     """Print the accuracies, what each check changed, and the verdicts."""
 
-    print_table(_caption(source, subject), {
+    subject = source.subject
+    print_table(_caption(source), {
         'finetuned': lambda outcome: outcome.check,
         'test %': lambda outcome: percent(outcome.accuracy),
         'better by': lambda outcome: percent(outcome.comparison.difference),
@@ -121,11 +121,11 @@ def _print_report(report: 'SanityReport', source: 'SourceRound', subject: str) -
     print_text(f'{analysis.sanity_report.dense_sentence(report, subject)}.')
 
 
-def _caption(source: 'SourceRound', subject: str) -> str:
+def _caption(source: 'SourceRound') -> str:
     recipe, density = source.plan.recipe, source.plan.network.layout.density(source.kept)
     count = len(source.seeds)
     interval = f'mean ± 95% interval over {count} seeds' if count > 1 else 'one seed: no interval'
-    return (f'{recipe.model.name} on {recipe.data.name}, {subject} with {source.kept:,} weights '
+    return (f'{recipe.model.name} on {recipe.data.name}, {source.subject} with {source.kept:,} weights '
             f'({100 * density:.2f}% kept), {interval}')
 
 

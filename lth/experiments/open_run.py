@@ -35,6 +35,12 @@ class SourceRound(NamedTuple):
 
         return self.plan.kept[self.number]
 
+    @property
+    def subject(self) -> str:
+        """What the round holds, for sentences: 'gem' or 'ticket'."""
+
+        return 'gem' if self.plan.recipe.algorithm.finds == 'gems' else 'ticket'
+
 
 def parse_run_path(path: str) -> RunPath:
     """The run, seed and round that a path names; a relative path is also looked up in ./runs."""
