@@ -16,20 +16,21 @@ from typing import Literal, NamedTuple, Unpack
 
 from lth.analysis import evaluation, mode_connectivity, sanity_checks
 from lth.analysis.evaluation import Evaluation
-from lth.analysis.mode_connectivity import CopyPair, MaskOverlap, PairErrors
+from lth.analysis.mask_overlap import MaskOverlap, mask_overlaps
+from lth.analysis.mode_connectivity import CopyPair, PairErrors
 from lth.analysis.run_checks import run_checks
 from lth.analysis.run_results import RunResults
 from lth.analysis.sanity_report import SanityReport
 from lth.errors import LthError
 from lth.experiments import derived_plans, folders, provenance, resolve, runner
 from lth.experiments import open_run as opening
-from lth.experiments.derived_plans import OptimizerName, SourceRounds
+from lth.experiments.derived_plans import OptimizerName
 from lth.experiments.plan import Plan
 from lth.experiments.python_arguments import (
     Data, Execution, Model, Seeds, Settings, data_name, device_name, model_name, refuse_parallel_objects, reporter_of,
     run_target, seed_numbers, setting_pairs)
 from lth.experiments.resolve import Changes
-from lth.experiments.runner import RunTarget
+from lth.experiments.run_target import RunTarget, select_engine
 from lth.pruning.tickets import Round
 from lth.registry.objects import is_object
 from lth.training.engines import select
@@ -130,19 +131,17 @@ def transfer(  # pylint: disable=too-many-arguments # as many as the command has
         transferred = lth.transfer(run, 'fashion-mnist', rounds=[0, 5])
     """
 
-    path, opened = _run_path(run), RunResults.open(_run_path(run))
-    plan, seeds = opened.plan, opened.seeds
-    source = SourceRounds(
-        plan, opened.stored, seeds, derived_plans.transfer_rounds(opened.stored, seeds, path.round, rounds))
-    dataset, number = data_name(data), len(plan.kept) - 1 if path.round is None else path.round
+    path, dataset = _run_path(run), data_name(data)
+    source = derived_plans.open_transferred(path, rounds)
+    number = len(source.plan.kept) - 1 if path.round is None else path.round
     suffix = f'to-{folders.file_name(dataset)}'
-    folder = _new_folder(new_run, folders.derived_folder(path, plan, number, suffix))
+    folder = _new_folder(new_run, folders.derived_folder(path, source.plan, number, suffix))
 
     def train(target: Path, ticket: Literal['found', 'random']) -> RunResults:
         changes = Changes(epochs, overrides=setting_pairs(settings))
         transferred = derived_plans.transfer_plan(
             source, dataset, target, changes, ticket=ticket, recipe=_text(recipe), device=device_name(execution))
-        return _train(transferred, target, seeds, execution)
+        return _train(transferred, target, source.seeds, execution)
 
     results = train(folder, 'found')
     if random_tickets:
@@ -218,7 +217,7 @@ def stability(
     target = run_target(path.folder, execution)
     refuse_parallel_objects(opened.plan, target)
     errors = mode_connectivity.measure_pairs(opened.stored, target, planned, lambda _done, _total: None)
-    overlaps = mode_connectivity.mask_overlaps(opened.stored, numbers)
+    overlaps = mask_overlaps(opened.stored, numbers)
     return Stability(tuple(zip(planned, errors, strict=True)), tuple(overlaps))
 
 
@@ -279,7 +278,7 @@ def _train(plan: Plan, folder: Path, seeds: Seeds, execution: Execution) -> RunR
 def _engine(plan: Plan, target: RunTarget) -> Engine:
     """The engine of a target; the process is configured for it if a number of threads is given."""
 
-    engine = runner.select_engine(plan, target)
+    engine = select_engine(plan, target)
     if target.threads is not None:
         select.configure_process(threads=target.threads, device=engine.device)
     return engine

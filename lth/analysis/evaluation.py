@@ -10,7 +10,7 @@ from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.experiments import open_run
 from lth.experiments.plan import Plan
-from lth.experiments.runner import RunTarget, select_engine
+from lth.experiments.run_target import RunTarget, select_engine
 from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run

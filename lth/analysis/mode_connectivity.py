@@ -10,7 +10,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from lth import rng
 from lth.errors import LthError
 from lth.experiments import folders, open_run
 from lth.experiments.plan import Plan
-from lth.experiments.runner import RunTarget
+from lth.experiments.run_target import RunTarget
 from lth.pruning.tickets import Ticket, train_ticket
 from lth.runs.folder import Run
 from lth.system import files, processes
@@ -57,17 +56,6 @@ class PairErrors:
         """The highest error on the line minus the mean of both ends."""
 
         return max(self.errors) - (self.errors[0] + self.errors[-1]) / 2
-
-
-class MaskOverlap(NamedTuple):
-    """The weights that both of two masks keep, as a share of those that at least one keeps; `chance` is the share for
-    random masks of the same densities.
-    """
-
-    seeds: tuple[int, int]
-    rounds: tuple[int, int]
-    shared: float
-    chance: float
 
 
 def plan_pairs(
@@ -129,15 +117,6 @@ def measure_pair(task: Task, ticket: Ticket, pair: CopyPair) -> PairErrors:
     return PairErrors(errors, float(torch.dist(first, second)), _angle(first, second), signs)
 
 
-def mask_overlaps(run: Run, rounds: Sequence[int]) -> Iterator[MaskOverlap]:
-    """The overlap of the masks of two seeds in the same round, and of one seed in two rounds."""
-
-    masks = {(seed, number): run.load_round(seed, number).ticket.mask[0] for seed in run.seeds() for number in rounds}
-    for ((seed, number), mask), ((other_seed, other_number), other) in itertools.combinations(masks.items(), 2):
-        if seed == other_seed or number == other_number:
-            yield MaskOverlap((seed, other_seed), (number, other_number), *_overlap(mask, other))
-
-
 def _measure_missing(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[CopyPair], None]) -> None:
     """Measure the pairs, on a CPU in as many processes as there are cores for, and save each."""
 
@@ -188,16 +167,6 @@ def _refuse_single(plan: Plan, run: Run, *, seeds: int, rounds: int) -> None:
 
 def _counted(count: int, word: str) -> str:
     return f'{count} {word}' + 's' * (count != 1)
-
-
-def _overlap(mask: Tensor, other: Tensor) -> tuple[float, float]:
-    """Intersection over union of two masks, and its value for random masks of the same densities."""
-
-    intersection, union = int((mask & other).sum()), int((mask | other).sum())
-    densities = [int(one.sum()) / len(one) for one in (mask, other)]
-    both = math.prod(densities)
-    chance = both / (sum(densities) - both) if both else 0.
-    return intersection / union if union else 1., chance
 
 
 def _copy_task(task: Task, pair: CopyPair, number: int) -> Task:

@@ -12,6 +12,7 @@ from lth.benchmark.timing import StepTime, time_contenders
 from lth.experiments import runner
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import Reporter
+from lth.experiments.run_target import RunTarget
 from lth.training.engines import select
 
 # At most this many densities are timed, from the first round to the last.
@@ -56,6 +57,6 @@ def time_search(plan: Plan, datasets: Path, device: str, *, threads: int, report
 
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        target = runner.RunTarget(Path(folder) / 'run', datasets, device, threads)
+        target = RunTarget(Path(folder) / 'run', datasets, device, threads)
         runner.run_plan(plan, target, [0], reporter)
         return time.perf_counter() - start

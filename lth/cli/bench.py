@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lth.benchmark.timing import StepTime
     from lth.benchmark.whole_search import Study
     from lth.experiments.plan import Plan
-    from lth.experiments.runner import RunTarget
+    from lth.experiments.run_target import RunTarget
 
 
 @command
@@ -79,7 +79,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
     if masks:
         _bench_masks(plan, turns, as_json=as_json)
     elif study or run:
-        study_result = _study(plan, experiments.runner.RunTarget(Path(), datasets, device, threads), turns, run=run)
+        study_result = _study(plan, experiments.run_target.RunTarget(Path(), datasets, device, threads), turns, run=run)
         if as_json:
             names = {'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name}
             print_json(names | asdict(study_result))

@@ -11,7 +11,7 @@ from lth.cli.run_table import print_run, run_object
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
-    from lth.experiments.runner import RunTarget
+    from lth.experiments.run_target import RunTarget
     from lth.runs.folder import Run
 
 

@@ -19,7 +19,7 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
-    from lth.experiments.runner import RunTarget
+    from lth.experiments.run_target import RunTarget
     from lth.recipes.rare_gems import Conversion
 
 
@@ -103,7 +103,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
                        'of rare-gems settings with --config.')
     numbers = default_seeds if seeds is None else parse_numbers(seeds, '--seeds')
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
-    target = experiments.runner.RunTarget(folder, datasets, device, threads, engine)
+    target = experiments.run_target.RunTarget(folder, datasets, device, threads, engine)
     print_message(_kept_sentence(plan))
     if finetune and not dry_run:
         _find_and_finetune(plan, target, numbers, as_json=as_json)
@@ -114,8 +114,8 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
 def _find_and_finetune(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], *, as_json: bool) -> None:
     """Search, then train the gems in RUN-finetuned. Print one table for each, or one JSON object."""
 
-    experiments.engine_choice.refuse_unsupported_finetuning(plan, target)
-    found = run_with_progress(plan, experiments.engine_choice.target_for(plan, target), seeds)
+    experiments.run_target.refuse_unsupported_finetuning(plan, target)
+    found = run_with_progress(plan, experiments.run_target.supported_target(plan, target), seeds)
     if not as_json:
         print_run(plan, found, seeds, {})
     folder = experiments.folders.sibling_folder(found.folder, 'finetuned')

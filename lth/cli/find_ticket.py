@@ -105,5 +105,5 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
     control_plans = experiments.derived_plans.control_plans(
         parse_names(controls) or [], plan, folder, draws=control_draws)
-    target = experiments.runner.RunTarget(folder, datasets, device, threads, engine)
+    target = experiments.run_target.RunTarget(folder, datasets, device, threads, engine)
     execute(plan, target, parse_numbers(seeds, '--seeds'), control_plans, dry_run=dry_run, as_json=as_json)

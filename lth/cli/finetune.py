@@ -58,5 +58,5 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     changed = changes({'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size},
                       override, number_of_epochs)
     plan = experiments.derived_plans.finetune_plan(source, folder, changed, optimizer=optimizer, dataset=dataset)
-    target = experiments.runner.RunTarget(folder, datasets, device, threads, engine)
+    target = experiments.run_target.RunTarget(folder, datasets, device, threads, engine)
     execute(plan, target, source.seeds, dry_run=dry_run, as_json=as_json)

@@ -16,7 +16,8 @@ from lth.cli.tables import number, percent, print_table
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.analysis.mode_connectivity import CopyPair, MaskOverlap, PairErrors
+    from lth.analysis.mask_overlap import MaskOverlap
+    from lth.analysis.mode_connectivity import CopyPair, PairErrors
     from lth.analysis.statistics import Interval
 
 _STABLE_BARRIER = 0.02
@@ -65,10 +66,10 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
     numbers = [0, last] if rounds is None else parse_numbers(rounds, '--rounds')
     iterations = [] if part_at is None else parse_numbers(part_at, '--part-at')
     questions = analysis.mode_connectivity.plan_pairs(plan, opened, numbers, iterations, pairs=pairs, points=points)
-    target = experiments.runner.RunTarget(path.folder, datasets, device, threads)
+    target = experiments.run_target.RunTarget(path.folder, datasets, device, threads)
     with CountDisplay('pairs') as display:
         results = analysis.mode_connectivity.measure_pairs(opened, target, questions, display.update)
-    overlaps = list(analysis.mode_connectivity.mask_overlaps(opened, numbers))
+    overlaps = list(analysis.mask_overlap.mask_overlaps(opened, numbers))
     measured = list(zip(questions, results, strict=True))
     if as_json:
         print_json({'run': path.folder, 'overlaps': overlaps, 'pairs': [

@@ -61,14 +61,11 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     """
 
     path = experiments.open_run.parse_run_path(run)
-    plan, opened = experiments.open_run.open_run(path)
-    seeds = opened.seeds() if path.seed is None else [path.seed]
-    numbers = experiments.derived_plans.transfer_rounds(
-        opened, seeds, path.round, None if rounds is None else parse_numbers(rounds, '--rounds'))
-    source = experiments.derived_plans.SourceRounds(plan, opened, seeds, numbers)
+    source = experiments.derived_plans.open_transferred(
+        path, None if rounds is None else parse_numbers(rounds, '--rounds'))
     suffix = f'to-{experiments.folders.file_name(to)}' + (f'-{optimizer}' if optimizer else '')
-    last = len(plan.kept) - 1 if path.round is None else path.round
-    default = experiments.folders.derived_folder(path, plan, last, suffix)
+    last = len(source.plan.kept) - 1 if path.round is None else path.round
+    default = experiments.folders.derived_folder(path, source.plan, last, suffix)
     folder = default if run_name is None else experiments.folders.run_folder(run_name, '')
     changed = changes({
         'training.optimizer.name': optimizer, 'training.optimizer.learning_rate': learning_rate,
@@ -81,5 +78,5 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     controls = {}
     if random_tickets:
         controls = {'random': [plan_in(experiments.folders.control_folder(folder, 'random'), 'random')]}
-    target = experiments.runner.RunTarget(folder, datasets, device, threads, engine)
-    execute(plan_in(folder, 'found'), target, seeds, controls, dry_run=dry_run, as_json=as_json)
+    target = experiments.run_target.RunTarget(folder, datasets, device, threads, engine)
+    execute(plan_in(folder, 'found'), target, source.seeds, controls, dry_run=dry_run, as_json=as_json)

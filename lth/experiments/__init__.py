@@ -5,7 +5,7 @@ from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
     from lth.experiments import (
-        complete_recipe, derived_plans, derived_runs, engine_choice, folders, open_run, plan, prepared_data,
-        provenance, python_arguments, reporter, resolve, runner)
+        complete_recipe, derived_plans, derived_runs, folders, open_run, plan, prepared_data, provenance,
+        python_arguments, reporter, resolve, run_target, runner)
 else:
     __getattr__ = submodules(__name__)

@@ -9,10 +9,9 @@ from lth.datasets import DATASETS
 from lth.errors import LthError
 from lth.experiments.derived_runs import derived_plan, derived_recipe
 from lth.experiments.folders import control_folder
-from lth.experiments.open_run import SourceRound
+from lth.experiments.open_run import RunPath, SourceRound, open_run
 from lth.experiments.plan import Plan, make_plan
-from lth.experiments.resolve import Changes, gem_schedule, plan_for, training_length
-from lth.models.registry import MODELS
+from lth.experiments.resolve import Changes, canonical_pair, gem_schedule, plan_for, training_length
 from lth.pruning import output_layer
 from lth.pruning.controls import CONTROLS, available_controls, control_obstacle
 from lth.recipes import presets
@@ -99,9 +98,8 @@ def transfer_plan(
                 'source': os.path.relpath(source.run.folder, folder), 'rounds': list(source.numbers),
                 'shape': list(source.plan.network.shape), 'classes': source.plan.network.classes}
     model = source.plan.recipe.dump()['model']
-    pair = MODELS.canonical(model['name']), DATASETS.canonical(dataset)
-    default = presets.default_recipe(*pair)
-    found = default if recipe is None else presets.select_recipe(recipe, default)
+    pair = canonical_pair(model['name'], dataset)
+    found = presets.select_recipe(recipe, presets.default_recipe(*pair))
 
     def plan(kept: Sequence[int]) -> Plan:
         raw = {**found.settings, 'model': model, 'algorithm': {**settings, 'kept': list(kept)}}
@@ -116,19 +114,22 @@ def transfer_plan(
     return plan([output_layer.transplanted_count(mask, source.plan.network, network) for mask in masks])
 
 
-def transfer_rounds(
-        run: Run, seeds: Sequence[int], path_round: int | None, rounds: Sequence[int] | None) -> list[int]:
-    """The rounds to transfer: the one of the path, the given ones, or all that the seeds have in common."""
+def open_transferred(path: RunPath, rounds: Sequence[int] | None) -> SourceRounds:
+    """The rounds to transfer: the one of the path, the given ones, or all that the seeds have in common; of the seed
+    of the path, or of all seeds.
+    """
 
-    if path_round is not None and rounds is not None:
-        raise LthError(f'--rounds: the path of the run names round {path_round} already. Leave one of them out.')
+    plan, run = open_run(path)
+    seeds = run.seeds() if path.seed is None else [path.seed]
+    if path.round is not None and rounds is not None:
+        raise LthError(f'--rounds: the path of the run names round {path.round} already. Leave one of them out.')
     count = min(run.round_count(seed) for seed in seeds)
     numbers = list(range(count) if rounds is None else rounds)
-    numbers = numbers if path_round is None else [path_round]
+    numbers = numbers if path.round is None else [path.round]
     if max(numbers) >= count:
-        raise LthError(f'--rounds: {run.folder} has no round {max(numbers)} of all seeds {list(seeds)}; its rounds are '
+        raise LthError(f'--rounds: {run.folder} has no round {max(numbers)} of all seeds {seeds}; its rounds are '
                        f'0 to {count - 1}.')
-    return numbers
+    return SourceRounds(plan, run, seeds, numbers)
 
 
 def _control_plan(plan: Plan, folder: Path, control: str, draw: int) -> Plan:

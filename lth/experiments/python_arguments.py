@@ -10,7 +10,7 @@ from lth.datasets.objects import register_data
 from lth.errors import LthError, suggestion
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import LineReporter, Reporter, SilentReporter
-from lth.experiments.runner import RunTarget
+from lth.experiments.run_target import RunTarget
 from lth.models.objects import register_model
 from lth.registry.objects import is_object
 from lth.training.engines.names import EngineChoice

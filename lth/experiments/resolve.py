@@ -52,8 +52,8 @@ def ticket_plan(
     the model and data set. The device decides the precision where no recipe does.
     """
 
-    pair = _canonical_pair(model, dataset)
-    found = _selected_recipe(recipe, presets.default_recipe(*pair))
+    pair = canonical_pair(model, dataset)
+    found = presets.select_recipe(recipe, presets.default_recipe(*pair))
     return plan_for(found, pair, changes, training_length(changes.epochs), device=device)
 
 
@@ -66,12 +66,12 @@ def gem_plan(
     if density is None:
         raise LthError('Give either --sparsity, the percentage of weights to keep, such as --sparsity 0.59, or '
                        '--density, the same as a share, such as --density 0.0059.')
-    pair = _canonical_pair(model, dataset)
+    pair = canonical_pair(model, dataset)
     default = presets.gem_recipe(*pair, density)
     if algorithm is not None:
         name = gem_algorithm(algorithm)
         default = presets.gem_recipe_for(name, ALGORITHMS.find(name).settings, default)
-    found = _selected_recipe(recipe, default)
+    found = presets.select_recipe(recipe, default)
     lengths = _gem_lengths(found.settings, changes.epochs)
     return plan_for(found, pair, _with_density(changes, density), lengths, device=device)
 
@@ -140,22 +140,18 @@ def plan_for(
     return make_plan(raw, origin, (found.note,) if found.note else (), device=device)
 
 
+def canonical_pair(model: str, dataset: str) -> tuple[str, str]:
+    """Model and data set under their registered names."""
+
+    return MODELS.canonical(model), DATASETS.canonical(dataset)
+
+
 def nested(key: str, value: Any) -> Raw:
     """A dotted key and its value as nested dicts: nested('a.b', 1) is {'a': {'b': 1}}."""
 
     for part in reversed(key.split('.')):
         value = {part: value}
     return dict(value)
-
-
-def _canonical_pair(model: str, dataset: str) -> tuple[str, str]:
-    """Model and data set under their registered names."""
-
-    return MODELS.canonical(model), DATASETS.canonical(dataset)
-
-
-def _selected_recipe(name: str | None, default: RawRecipe) -> RawRecipe:
-    return default if name is None else presets.select_recipe(name, default)
 
 
 def _with_density(changes: Changes, density: float | None) -> Changes:
@@ -189,7 +185,7 @@ def _adapted(raw: Raw, model: str | None, dataset: str | None) -> tuple[Raw, tup
     """A converted recipe for another model or data set, with that pair."""
 
     own = str(raw['model']['name']), str(raw['data']['name'])
-    pair = _canonical_pair(model or own[0], dataset or own[1])
+    pair = canonical_pair(model or own[0], dataset or own[1])
     raw = dict(raw)
     if pair[0] != own[0]:
         # The initializer goes over to another model, and so do the options that the model has.

@@ -8,40 +8,24 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.experiments import derived_runs, provenance
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward
+from lth.experiments.run_target import RunTarget, select_engine
 from lth.pruning.tickets import Round
 from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.system import file_lock, processes
 from lth.system.files import Raw
 from lth.training.engines import select
-from lth.training.engines.names import EngineChoice, engine_choice
+from lth.training.engines.names import engine_choice
 from lth.training.task import Engine, Measurement
 
 _SECONDS_BETWEEN_REPORTS = 0.2
 _Report = Callable[[SeedProgress], None]
-
-
-@dataclass(frozen=True)
-class RunTarget:
-    """Where and how a run is computed; nothing here decides its result but the device and the number of threads, by
-    rounding. `threads` None changes no setting of this process. `engine` None takes the engine of the run's last
-    session. `in_process` trains all seeds in this process, as is needed for a model or data that no other process can
-    import.
-    """
-
-    folder: Path
-    datasets: Path
-    device: str = 'auto'
-    threads: int | None = 1
-    engine: EngineChoice | None = None
-    in_process: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,13 +71,6 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
         report = partial(forward, reporter=_SessionRecorder(run, entry, reporter))
         _train_missing_rounds(_Training(plan, run, engine, data), target, seeds, report)
     return run
-
-
-def select_engine(plan: Plan, target: RunTarget) -> Engine:
-    """The engine that trains the plan there; LthError if the requested one cannot."""
-
-    return select.select_engine(
-        target.device, choice=target.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle)
 
 
 def _train_missing_rounds(training: _Training, target: RunTarget, seeds: Sequence[int], report: _Report) -> None:

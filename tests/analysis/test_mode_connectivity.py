@@ -16,6 +16,7 @@ from lth.datasets import sampling
 from lth.experiments import runner
 from lth.experiments.reporter import SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.run_target import RunTarget
 from lth.pruning.tickets import Ticket, dense_ticket, train_ticket
 from lth.system import processes
 from lth.training.loop import accuracy, reestimate_batch_norm
@@ -122,7 +123,7 @@ def a_run_of_two_seeds(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp('two-seeds')
     plan = ticket_plan('lenet-300-100', 'digits', Changes(epochs=2, options={'algorithm.rounds': 2}))
-    place = runner.RunTarget(folder / 'lenet-300-100-digits', folder, 'cpu')
+    place = RunTarget(folder / 'lenet-300-100-digits', folder, 'cpu')
     for seed in (0, 1):
         runner.run_plan(plan, place, [seed], SilentReporter())
     return folder
@@ -166,11 +167,6 @@ def test_mask_overlaps_between_seeds_and_between_rounds(lth):
     # A mask lies within that of the round before.
     assert shared[(0, 0), (0, 1)]['shared'] == pytest.approx(40_260 / 50_200)
     assert shared[(0, 1), (1, 1)]['chance'] == pytest.approx(0.802 / (2 - 0.802), abs=1e-3)
-
-
-def test_mask_overlap_is_intersection_over_union():
-    one, other = torch.tensor([True, True, False, False]), torch.tensor([True, False, True, False])
-    assert mode_connectivity._overlap(one, other) == pytest.approx((1 / 3, 0.25 / 0.75))
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')

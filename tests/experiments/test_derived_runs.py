@@ -12,7 +12,8 @@ from lth.experiments.folders import control_folder
 from lth.experiments.open_run import RunPath, open_source
 from lth.experiments.reporter import SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
-from lth.experiments.runner import RunTarget, run_plan, select_engine
+from lth.experiments.run_target import RunTarget, select_engine
+from lth.experiments.runner import run_plan
 
 ONE_STEP = Changes(options={
     'algorithm.rounds': 1, 'training.length': '1 iterations', 'training.measure_every': '1 iterations'})

@@ -9,7 +9,8 @@ from lth.experiments.folders import derived_folder, run_folder
 from lth.experiments.open_run import RunPath, open_run, open_source, parse_run_path, select_round
 from lth.experiments.reporter import SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
-from lth.experiments.runner import RunTarget, run_plan
+from lth.experiments.run_target import RunTarget
+from lth.experiments.runner import run_plan
 
 
 @pytest.fixture(scope='module')

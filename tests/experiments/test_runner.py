@@ -18,6 +18,7 @@ from lth.errors import LthError
 from lth.experiments import runner
 from lth.experiments.reporter import Reporter, SeedProgress, SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.run_target import RunTarget
 from lth.recipes.schema import DataSettings
 
 COMMAND = [
@@ -155,7 +156,7 @@ def test_a_round_that_was_stopped_in_the_middle_is_done_again_alike(tmp_path, se
                 raise KeyboardInterrupt
 
     def searched(name: str, reporter: Reporter) -> dict[str, str]:
-        runner.run_plan(plan, runner.RunTarget(tmp_path / name / 'run', tmp_path, 'cpu'), [0], reporter)
+        runner.run_plan(plan, RunTarget(tmp_path / name / 'run', tmp_path, 'cpu'), [0], reporter)
         return fingerprints(tmp_path / name)
     whole = searched('whole', SilentReporter())
     with pytest.raises(KeyboardInterrupt):
@@ -200,7 +201,7 @@ def test_ctrl_c_stops_soon_keeps_whole_rounds_and_says_what_to_type(tmp_path, se
 
 def test_a_run_of_another_recipe_that_came_while_the_data_were_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    place = runner.RunTarget(tmp_path / 'run', tmp_path)
+    place = RunTarget(tmp_path / 'run', tmp_path)
 
     def searched(batch_size: int, read: Callable[[Path, DataSettings], Dataset]) -> None:
         settings = {'algorithm.rounds': 0, 'training.length': '1 epochs', 'training.batch_size': batch_size}

@@ -146,9 +146,13 @@ def gem_recipe_for(algorithm: str, declared: type[AlgorithmSettings], pair: RawR
     return RawRecipe(settings, origin, pair.note)
 
 
-def select_recipe(name: str, default: RawRecipe) -> RawRecipe:
-    """The preset or file of this name. A file without base takes the settings that it leaves out from `default`."""
+def select_recipe(name: str | None, default: RawRecipe) -> RawRecipe:
+    """The preset or file of this name, `default` for None. A file without base takes the settings that it leaves out
+    from `default`.
+    """
 
+    if name is None:
+        return default
     raw, origin = _read(name)
     if name in names() or 'base' in raw:
         return find(name)

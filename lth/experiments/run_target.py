@@ -1,0 +1,48 @@
+"""Where and how a run is computed, and which engine trains it there."""
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lth.experiments.plan import Plan
+from lth.training.engines import select
+from lth.training.engines.names import EngineChoice
+from lth.training.task import Engine
+
+
+@dataclass(frozen=True)
+class RunTarget:
+    """Where and how a run is computed. Of these, only the device and the number of threads affect its results, by
+    rounding. `threads` None changes no setting of this process. `engine` None takes the engine of the run's last
+    session. `in_process` trains all seeds in this process, which a model or data that no other process can import
+    needs.
+    """
+
+    folder: Path
+    datasets: Path
+    device: str = 'auto'
+    threads: int | None = 1
+    engine: EngineChoice | None = None
+    in_process: bool = False
+
+
+def select_engine(plan: Plan, target: RunTarget) -> Engine:
+    """The engine that trains the plan there; LthError if the requested one cannot."""
+
+    return select.select_engine(
+        target.device, choice=target.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle)
+
+
+def supported_target(plan: Plan, target: RunTarget) -> RunTarget:
+    """The target, without a sparse engine if the plan trains no weights: for a command that searches and finetunes."""
+
+    if target.engine == 'sparse' and plan.recipe.algorithm.trains != 'each':
+        return replace(target, engine=None)
+    return target
+
+
+def refuse_unsupported_finetuning(plan: Plan, target: RunTarget) -> None:
+    """LthError if the requested engine cannot finetune what the search by `plan` will find."""
+
+    if target.engine == 'sparse':
+        training = plan.for_round(len(plan.kept) - 1).recipe.training
+        obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
+        select.select_engine(target.device, choice=target.engine, obstacle=obstacle)
