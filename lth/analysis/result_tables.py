@@ -53,9 +53,6 @@ class Table(tuple[R, ...]):
         columns = self[0]._fields if self else ()
         return f'Table of {len(self)} rows: {", ".join(columns)}'
 
-    def __repr__(self) -> str:
-        return f'Table of {len(self)} rows: {", ".join(getattr(self.row, "_fields"))}'
-
     def to_pandas(self) -> Any:
         """The rows as a pandas.DataFrame, with a column for each field. LthError if pandas is not installed."""
 
