@@ -6,7 +6,7 @@
 
 A model is a name, a function (shape, classes) that returns a torch.nn.Module and is called again for each seed, or a
 module, whose weights are the initial weights of every seed. Data are a name, four arrays (train_images, train_labels,
-test_images, test_labels), or a pair (train, test) of torch.utils.data.Dataset. Errors of the user are LthErrors.
+test_images, test_labels), or a pair (train, test) of torch.utils.data.Dataset. Wrong arguments raise LthError.
 """
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -79,7 +79,7 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
         algorithm: str | None = None, epochs: int | None = None, seeds: Seeds = 0,
         run: str | Path | None = None, recipe: str | Path | None = None, settings: Settings | None = None,
         **execution: Unpack[Execution]) -> RunResults:
-    """Find a rare gem: a subnetwork that is good before any of its weights was trained.
+    """Find a rare gem: a subnetwork that is accurate before any of its weights is trained.
 
     `density` is the share of weights to keep; `sparsity` is the same as a percentage, as in Rare Gems. The algorithm is
     Gem-Miner by default. The rest is as in `find_ticket`.
@@ -172,7 +172,7 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
         seeds: Seeds | None = None, round: int | None = None,  # pylint: disable=redefined-builtin
         epochs: int | None = None, settings: Settings | None = None, new_run: str | Path | None = None,
         **execution: Unpack[Execution]) -> SanityReport:
-    """Try to disprove a ticket or gem: change one thing at a time, finetune each exactly like the original, compare.
+    """Compare a ticket or gem with variants in which one thing is changed, each finetuned exactly like the original.
 
     `checks` names what is changed, by default all that apply to the run; `seeds` are by default its first three.
     `epochs` and `settings` change how all of them are finetuned. The runs are in RUN-checks, or in `new_run`.
@@ -200,8 +200,9 @@ def stability(
         pairs: int = 1, points: int = 30, **execution: Unpack[Execution]) -> Stability:
     """Train two copies of each ticket in different orders of the data, and measure the error on the line between them.
 
-    `rounds` are by default the first and the last. The copies part at the iterations `part_at`, by default where each
-    ticket starts. `pairs` copies are compared for each ticket, with the error measured at `points` points.
+    `rounds` are by default the first and the last. The copies are trained separately from the iterations `part_at` on,
+    by default from the iteration at which each ticket starts. `pairs` pairs of copies are compared for each ticket,
+    with the error measured at `points` points.
 
         for pair, errors in lth.stability(run, rounds=[0, 3]).pairs:
             print(pair.seed, pair.round, errors.barrier)

@@ -23,7 +23,7 @@ from lth.system.files import Raw
 SEARCHES = {
     'invert-scores': 'A new search that keeps the smallest scores instead of the largest.',
     'random-labels': 'A new search on images with random labels (Su et al. 2020).',
-    'half-data': 'A new search on half of the training images, for as many iterations (Su et al. 2020).'}
+    'half-data': 'A new search on half of the training images, with the same number of iterations (Su et al. 2020).'}
 _DEFAULT_SEEDS = 3
 _EPOCHS = re.compile(r'(\d+) epochs?')
 

@@ -32,13 +32,13 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         recipe: RecipeName = None,
         override: Overrides = None,
         turns: Annotated[int, typer.Option(
-            '--turns', metavar='N', min=1, help='How often each engine is timed, for about a second each.')] = 9,
+            '--turns', metavar='N', min=1, help='Number of times that each engine is timed, about a second each.')] = 9,
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
         algorithm: Annotated[Literal['magnitude', 'gem-miner', 'edge-popup'], typer.Option(
-            '--algorithm', help='What is trained: magnitude times the training of weights only; the others also time '
-                                'the training of scores.')] = 'magnitude',
+            '--algorithm', help='magnitude: time steps that train weights. gem-miner, edge-popup: also time steps that '
+                                'train scores.')] = 'magnitude',
         densities: Annotated[str | None, typer.Option(
             '--densities', metavar='SHARES', show_default=False,
             help='Time random tickets that keep these shares of the weights, such as 1,0.51,0.21.')] = None,
@@ -56,8 +56,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
     """Time a training step of lth and of the baseline, an ordinary PyTorch loop.
 
     The baseline uses a DataLoader, PIL transforms, the default optimizer and fp32, and multiplies gradients by the
-    mask. All engines are timed in turns, each in its own process. Ratios are therefore reliable on a busy machine, the
-    times themselves are not.
+    mask. All engines are timed alternately, each in its own process. Ratios are therefore reliable on a busy machine,
+    the times themselves are not.
 
     [bold]Examples[/bold]
 

@@ -27,7 +27,7 @@ def evaluate(
 ) -> None:
     """Measure the test accuracy of a run again from its files, and show how many weights each layer keeps.
 
-    Runs in the same folder that finetune the last round, such as RUN-finetuned, are measured as well.
+    If the last round was finetuned, the runs that finetuned it, such as RUN-finetuned, are measured as well.
 
     [bold]Examples[/bold]
 

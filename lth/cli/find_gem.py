@@ -39,8 +39,9 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
             help='Share of the weights to keep: --density 0.0059 is the same as --sparsity 0.59.')] = None,
         algorithm: Annotated[str | None, typer.Option(
             '--algorithm', metavar='NAME', show_default=False,
-            help='Default: gem-miner. Others that train scores: edge-popup, global-edge-popup, hypercube, supermask. '
-                 'Without training: snip, grasp, synflow, magnitude, smart-ratio, random.')] = None,
+            help='Algorithm that finds the gem. Default: gem-miner. Others that train scores: edge-popup, '
+                 'global-edge-popup, hypercube, supermask. Without training: snip, grasp, synflow, magnitude, '
+                 'smart-ratio, random.')] = None,
         config: Annotated[Path | None, typer.Option(
             '--config', metavar='FILE', show_default=False,
             help='Take the settings from a .yml file of the rare-gems code. MODEL, DATASET and --sparsity are then '

@@ -45,7 +45,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
                  '`lth list controls`.')] = None,
         control_draws: Annotated[int, typer.Option(
             '--control-draws', metavar='N', min=1,
-            help='Number of networks of each control for each ticket. Frankle & Carbin 2019 take 3.')] = 1,
+            help='Number of networks of each control for each ticket. Frankle & Carbin 2019 use 3.')] = 1,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
         seeds: Seeds = '0',

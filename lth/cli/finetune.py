@@ -29,7 +29,8 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         round_: RoundNumber = None,
         override: Overrides = None,
         to: Annotated[str | None, typer.Option(
-            '--run', metavar='NAME', show_default=False, help='The new run folder. Default: RUN-finetuned.')] = None,
+            '--run', metavar='NAME', show_default=False,
+            help='The new run folder. Default: RUN-finetuned, or RUN-finetuned-DATASET.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,

@@ -26,9 +26,9 @@ def list_entries(
     Models can also be given as `torchvision:NAME`, and as your own functions: `package.module:function` or
     `path/to/file.py:function`. Data sets can also be given as `folder:PATH` and as your own functions.
 
-    Recipes have a role. `find-ticket` takes the recipe `for` a model and data set by itself. A `variant` is used only
-    with `--recipe NAME`. A `fallback` is used if there is no recipe for the model and data set. `find-gem` takes a
-    recipe whose role starts with `gem`.
+    The second column of the list of recipes says when a recipe is used. `find-ticket` uses the recipe `for` its model
+    and data set, or a `fallback` if there is none. A `variant` is used only with `--recipe NAME`. `find-gem` uses
+    recipes `for gems`.
 
     [bold]Examples[/bold]
 
@@ -67,7 +67,7 @@ def _role(preset: 'Preset') -> str:
         case 'variant':
             return 'variant'
         case 'gem':
-            return f'gem in {preset.model or "any model"} on {preset.dataset or "any data set"}'
+            return f'for gems in {preset.model or "any model"} on {preset.dataset or "any data set"}'
         case 'fallback':
             model = preset.model or f'any {preset.family or "model"}'
             return f'fallback for {model} on {preset.dataset}' if preset.dataset else f'fallback for {model}'

@@ -23,8 +23,8 @@ Datasets = Annotated[Path, typer.Argument(
     metavar='DATASETS', envvar='LTH_DATASETS',
     help='Folder that contains the files of the data sets. Files that are missing are downloaded to it.')]
 RecipeName = Annotated[str | None, typer.Option(
-    '--recipe', metavar='FILE', show_default=False,
-    help='Take the settings from this YAML file, or from a recipe of `lth list recipes`.')]
+    '--recipe', metavar='RECIPE', show_default=False,
+    help='Take the settings from this recipe: a name from `lth list recipes`, or a YAML file.')]
 Overrides = Annotated[list[str] | None, typer.Option(
     '--set', metavar='KEY=VALUE', show_default=False,
     help='Change one setting of the recipe, such as training.batch_size=128. Can be repeated.')]

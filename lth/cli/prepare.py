@@ -26,7 +26,7 @@ def prepare(
             '--undecodable', help='What to do with image files that cannot be decoded.')] = 'refuse',
         as_json: Json = False,
 ) -> None:
-    """Write a data set as .beton files, which FFCV streams fast. Only data sets as large as ImageNet need this.
+    """Write a data set as .beton files, which FFCV reads fast. Only data sets as large as ImageNet need this.
 
     Images are resized, cropped to a square and stored as JPEG of quality 95. Training then reads these files.
 

@@ -34,8 +34,8 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
             help='Rounds, such as 0,5-7. Default: the first and the last round.')] = None,
         part_at: Annotated[str | None, typer.Option(
             '--part-at', metavar='ITERATIONS', show_default=False,
-            help='Iterations from which the two copies train apart, such as 0,500. Default: the iteration at which '
-                 'each ticket starts.')] = None,
+            help='Iterations from which the two copies are trained separately, such as 0,500. Default: the iteration '
+                 'at which each ticket starts.')] = None,
         pairs: Annotated[int, typer.Option(
             '--pairs', metavar='N', min=1, help='Number of pairs of copies for each ticket.')] = 1,
         points: Annotated[int, typer.Option(

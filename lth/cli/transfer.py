@@ -38,7 +38,8 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         recipe: RecipeName = None,
         override: Overrides = None,
         run_name: Annotated[str | None, typer.Option(
-            '--run', metavar='NAME', show_default=False, help='The new run folder. Default: RUN-to-DATASET.')] = None,
+            '--run', metavar='NAME', show_default=False,
+            help='The new run folder. Default: RUN-to-DATASET, or RUN-to-DATASET-OPTIMIZER.')] = None,
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,

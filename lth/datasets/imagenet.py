@@ -83,5 +83,5 @@ DATASETS.register('imagenet', 'imagenet-1k', 'ilsvrc2012')(Source(
     settings={'validation': 10_000, 'normalization': 'standardize', 'resolution': 224}))
 
 DATASETS.register('tiny-imagenet', 'tiny-imagenet-200')(Source(
-    summary='photographs (Le & Yang 2015), decoded once', shape=(3, 64, 64), classes=200,
+    summary='photographs (Le & Yang 2015)', shape=(3, 64, 64), classes=200,
     image_counts=(100_000, 10_000), read=_read_tiny, decodes=True, settings={'normalization': 'standardize'}))

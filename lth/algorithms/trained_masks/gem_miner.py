@@ -1,6 +1,6 @@
 """Gem-Miner (Sreenivasan et al. 2022, "Rare Gems", algorithm 1): scores are trained, weights keep their initial values.
 
-A weight is used while its score is above one half. At regular intervals the smallest scores are frozen at 0 for good,
+A weight is used while its score is above one half. At regular intervals, the smallest scores are set to 0 permanently,
 so that after the last such event exactly the requested number remains: the gem, accurate before any weight is trained.
 """
 import math

@@ -46,6 +46,6 @@ class _Search(base.MaskSearch[Settings]):
 
 @ALGORITHMS.register('hypercube', settings=Settings)
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
-    """Train scores as Gem-Miner does but freeze none; keep the weights with the largest (Sreenivasan et al. 2022)."""
+    """Train scores as in Gem-Miner, without freezing; keep the largest at the end (Sreenivasan et al. 2022)."""
 
     yield from _Search(task, settings).rounds(past)

@@ -16,21 +16,21 @@ Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 @MODELS.register('conv-2')
 def conv_2(shape: Shape, classes: int, *, dropout: Dropout = 0.) -> nn.Module:
-    """One pair with 64 channels: 4,300,992 weights on CIFAR-10."""
+    """Two convolutions with 64 channels: 4,300,992 weights on CIFAR-10."""
 
     return _conv(shape, classes, dropout, pairs=(64,))
 
 
 @MODELS.register('conv-4')
 def conv_4(shape: Shape, classes: int, *, dropout: Dropout = 0.) -> nn.Module:
-    """Pairs with 64 and 128 channels: 2,425,024 weights on CIFAR-10."""
+    """Pairs of convolutions with 64 and 128 channels: 2,425,024 weights on CIFAR-10."""
 
     return _conv(shape, classes, dropout, pairs=(64, 128))
 
 
 @MODELS.register('conv-6')
 def conv_6(shape: Shape, classes: int, *, dropout: Dropout = 0.) -> nn.Module:
-    """Pairs with 64, 128 and 256 channels: 2,261,184 weights on CIFAR-10."""
+    """Pairs of convolutions with 64, 128 and 256 channels: 2,261,184 weights on CIFAR-10."""
 
     return _conv(shape, classes, dropout, pairs=(64, 128, 256))
 

@@ -9,7 +9,7 @@ from lth.models.registry import MODELS, Shape
 
 @MODELS.register('lenet-300-100')
 def lenet_300_100(shape: Shape, classes: int) -> nn.Module:
-    """Dense layers 300, 100, classes with ReLU: 266,200 weights on MNIST."""
+    """Dense layers with 300 and 100 units and a classifier: 266,200 weights on MNIST."""
 
     return nn.Sequential(OrderedDict(
         flatten=nn.Flatten(),
@@ -20,7 +20,7 @@ def lenet_300_100(shape: Shape, classes: int) -> nn.Module:
 
 @MODELS.register('lenet-5')
 def lenet_5(shape: Shape, classes: int) -> nn.Module:
-    """5×5 convolutions with 6 and 16 channels, each pooled, then dense 120, 84, classes: 44,190 weights on MNIST."""
+    """5×5 convolutions with 6 and 16 channels, pooling, dense layers with 120 and 84 units: 44,190 weights on MNIST."""
 
     channels, height, width = shape
     features = 16 * (((height - 4) // 2 - 4) // 2) * (((width - 4) // 2 - 4) // 2)
