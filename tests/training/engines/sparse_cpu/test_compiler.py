@@ -56,10 +56,10 @@ def test_digest_depends_on_names_and_text_of_all_source_files(tmp_path):
 def test_kernels_compile_without_a_folder_for_the_cache(monkeypatch):
     compile_ = numba.njit
 
-    def refuse(*, cache: bool = False, **options):
+    def refuse(*function, cache: bool = False, **options):
         if cache:
             raise RuntimeError('cannot cache function: no locator available for file')
-        return compile_(**options)
+        return compile_(*function, **options)
 
     monkeypatch.setattr(numba, 'njit', refuse)
     assert compiler.compiled(lambda number: number + 1)(1) == 2
