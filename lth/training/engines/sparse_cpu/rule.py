@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lth.models.network import Network
 from lth.recipes.schema import DataSettings, TrainingSettings
 from lth.training.engines.sparse_cpu.kernels.lanes import LANES
-from lth.training.engines.sparse_cpu.supported import Chain, DenseLayer, supported_chain
+from lth.training.engines.sparse_cpu.supported import Chain, supported_chain
 
 
 def sparse_obstacle(network: Network, data: DataSettings, training: TrainingSettings, *, streamed: bool) -> str | None:
@@ -23,45 +23,35 @@ def sparse_obstacle(network: Network, data: DataSettings, training: TrainingSett
 
 
 def faster(kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
-    """Whether a training step is expected to be faster in the sparse engine than in the eager engine, if each layer of
-    the chain keeps this number of weights.
-    """
-
-    if chain.convolutions:
-        return convolutions_pay(kept, chain, batch_size)
-    return pays(sum(kept), chain.dense, batch_size)
-
-
-def pays(kept: int, layers: Sequence[DenseLayer], batch_size: int) -> bool:
-    """Whether a sparse step on `kept` weights of dense layers is expected to be faster than an eager step.
+    """Whether a step is expected to be faster than an eager step if each layer of the chain keeps this many weights.
 
     The unit of cost is the time of a matrix product per weight and image. An eager step costs batch_size + 40 of them
-    per weight; the 40 are the optimizer's. A sparse step costs 80 per kept weight and 64 images, more where the values
-    of all units don't fit into the cache. A network that keeps all weights is left to the eager engine.
+    per weight; the 40 are the optimizer's. A network that keeps all weights is left to the eager engine.
     """
 
-    weights = sum(layer.weight.size for layer in layers)
-    rows = layers[0].weight.shape[1] + sum(layer.weight.shape[0] for layer in layers)
-    sparse = 80 * kept * _chunks(batch_size) * max(1., rows / 1200)
-    return kept < weights and sparse <= weights * (batch_size + 40)
+    if sum(kept) == sum(layer.weight.size for layer in chain.layers):
+        return False
+    chunks = -(-batch_size // LANES)
+    return (_convolutions_pay if chain.convolutions else _dense_layers_pay)(kept, chain, batch_size, chunks)
 
 
-def convolutions_pay(kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
-    """Whether a sparse step is expected to be faster for a chain with convolutions; `kept` weights of each layer.
+def _dense_layers_pay(kept: Sequence[int], chain: Chain, batch_size: int, chunks: int) -> bool:
+    """A sparse step costs 80 per kept weight and chunk, more where the values of all units don't fit into the cache."""
 
-    A weight of a convolution counts once per output position. A sparse step costs 128 per kept weight and position,
-    and as much as 8 weights per output and position. The 10 million of an eager step are the time that torch needs in
-    addition to the products: most of LeNet-5's step for small batches.
+    rows = chain.dense[0].weight.shape[1] + sum(layer.weight.shape[0] for layer in chain.dense)
+    sparse = 80 * sum(kept) * chunks * max(1., rows / 1200)
+    return sparse <= sum(layer.weight.size for layer in chain.dense) * (batch_size + 40)
+
+
+def _convolutions_pay(kept: Sequence[int], chain: Chain, batch_size: int, chunks: int) -> bool:
+    """A sparse step costs 128 per chunk, kept weight and output position, and as much as 8 weights per output.
+
+    The 10 million of an eager step are the time that torch needs in addition to the products: most of LeNet-5's step
+    for small batches.
     """
 
     sparse, dense = 0, 10_000_000
     for layer, count in zip(chain.layers, kept, strict=True):
-        sparse += 128 * (count + 8 * layer.weight.shape[0]) * layer.positions * _chunks(batch_size)
+        sparse += 128 * (count + 8 * layer.weight.shape[0]) * layer.positions * chunks
         dense += layer.weight.size * (layer.positions * batch_size + 40)
-    return sum(kept) < sum(layer.weight.size for layer in chain.layers) and sparse <= dense
-
-
-def _chunks(batch_size: int) -> int:
-    """Number of chunks of 64 images in a batch, rounded up."""
-
-    return -(-batch_size // LANES)
+    return sparse <= dense
