@@ -4,12 +4,14 @@ The layers are found by walking the module, so every network of this form is sup
 """
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard, TypeVar
 
 from torch import nn
 
 from lth.models.flat_parameters import Slot
 from lth.models.network import Network
+
+M = TypeVar('M', bound=nn.Module)
 
 
 class DenseLayer(NamedTuple):
@@ -26,15 +28,13 @@ class DenseLayer(NamedTuple):
 
 
 class ConvLayer(NamedTuple):
-    """One convolution of stride 1 with its ReLU: the slots of its weight and bias, its zero padding, whether a 2 × 2
-    max-pool follows, and (height, width) of its input.
-    """
+    """One convolution of stride 1 with its ReLU: the slots of its weight and bias, and its geometry."""
 
     weight: Slot
     bias: Slot | None
-    padding: int
-    pooled: bool
-    input_size: tuple[int, int]
+    padding: int  # of zeros, on each side
+    pooled: bool  # whether a 2 × 2 max-pool follows
+    input_size: tuple[int, int]  # (height, width)
 
     @property
     def kernel_size(self) -> int:
@@ -86,8 +86,8 @@ def supported_chain(network: Network) -> Chain | None:
     if convolutions is None or dense is None:
         return None
     chain = Chain(convolutions, dense)
-    complete = _uses_each_slot_once(chain, network)
-    return chain if complete and _features(chain, network) == dense[0].weight.shape[1] else None
+    fits = _features(chain, network) == dense[0].weight.shape[1]
+    return chain if fits and _uses_each_slot_once(chain, network) else None
 
 
 def supported_dense_chain(network: Network) -> list[DenseLayer] | None:
@@ -115,11 +115,11 @@ def _dense_layers(modules: list[nn.Module], slots: dict[int, Slot]) -> list[Dens
     """The dense layers if the modules are dense layers with a ReLU between each two, else None."""
 
     linear, between = modules[::2], modules[1::2]
-    if len(linear) != len(between) + 1 or not all(module.__class__ is nn.ReLU for module in between):
+    if len(linear) != len(between) + 1 or not all(_is_exactly(module, nn.ReLU) for module in between):
         return None
     layers = []
     for module in linear:
-        if module.__class__ is not nn.Linear or not isinstance(module, nn.Linear) or id(module.weight) not in slots:
+        if not _is_exactly(module, nn.Linear) or id(module.weight) not in slots:
             return None
         layers.append(DenseLayer(slots[id(module.weight)], slots.get(id(module.bias))))
     return layers
@@ -132,21 +132,25 @@ def _conv_layers(
     layers, size, rest = list[ConvLayer](), shape[1:], modules
     while rest:
         conv, pooled = rest[0], len(rest) > 2 and _is_pool(rest[2])
-        if len(rest) < 2 or rest[1].__class__ is not nn.ReLU or not _is_conv(conv) or id(conv.weight) not in slots:
+        followed = len(rest) > 1 and _is_exactly(rest[1], nn.ReLU)
+        if not followed or not _is_conv(conv) or id(conv.weight) not in slots:
             return None
-        assert isinstance(conv, nn.Conv2d)
-        layers.append(
-            ConvLayer(slots[id(conv.weight)], slots.get(id(conv.bias)), int(conv.padding[0]), pooled, size))
+        weight, bias = slots[id(conv.weight)], slots.get(id(conv.bias))
+        layers.append(ConvLayer(weight, bias, int(conv.padding[0]), pooled, size))
         size, rest = layers[-1].output_size, rest[3 if pooled else 2:]
     return layers
 
 
-def _is_conv(module: nn.Module) -> bool:
-    """Whether a module is a convolution with a square kernel, stride 1, one group, and less padding than its kernel is
-    wide.
-    """
+def _is_exactly(module: nn.Module, kind: type[M]) -> TypeGuard[M]:
+    """Whether a module has this class. A subclass may compute something else."""
 
-    if module.__class__ is not nn.Conv2d or not isinstance(module, nn.Conv2d) or isinstance(module.padding, str):
+    return module.__class__ is kind
+
+
+def _is_conv(module: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether a module is a convolution with a square kernel, stride 1, one group, and padding below its kernel size."""
+
+    if not _is_exactly(module, nn.Conv2d) or isinstance(module.padding, str):
         return False
     plain = module.stride == module.dilation == (1, 1) and module.groups == 1 and module.padding_mode == 'zeros'
     square = len({*module.kernel_size}) == len({*module.padding}) == 1
@@ -156,22 +160,16 @@ def _is_conv(module: nn.Module) -> bool:
 def _is_pool(module: nn.Module) -> bool:
     """Whether a module is a max-pool of 2 × 2 squares that don't overlap."""
 
-    if module.__class__ is not nn.MaxPool2d or not isinstance(module, nn.MaxPool2d):
+    if not _is_exactly(module, nn.MaxPool2d) or module.ceil_mode or module.return_indices:
         return False
-    sizes = [_pair(size) for size in (module.kernel_size, module.stride, module.padding, module.dilation)]
-    return sizes == [(2, 2), (2, 2), (0, 0), (1, 1)] and not module.ceil_mode and not module.return_indices
+    sizes = module.kernel_size, module.stride, module.padding, module.dilation
+    return all(size in (side, (side, side)) for size, side in zip(sizes, (2, 2, 0, 1), strict=True))
 
 
 def _is_flatten(module: nn.Module) -> bool:
     """Whether a module turns each image into one vector."""
 
-    if module.__class__ is not nn.Flatten or not isinstance(module, nn.Flatten):
-        return False
-    return (module.start_dim, module.end_dim) == (1, -1)
-
-
-def _pair(size: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (size, size) if isinstance(size, int) else size
+    return _is_exactly(module, nn.Flatten) and (module.start_dim, module.end_dim) == (1, -1)
 
 
 def _slots(network: Network) -> dict[int, Slot]:
@@ -184,6 +182,6 @@ def _slots(network: Network) -> dict[int, Slot]:
 def _flat_modules(module: nn.Module) -> list[nn.Module]:
     """The modules of a sequence and of the sequences in it, in order, without identities."""
 
-    if not isinstance(module, nn.Sequential) or module.__class__ is not nn.Sequential:
-        return [] if module.__class__ is nn.Identity else [module]
+    if not _is_exactly(module, nn.Sequential):
+        return [] if _is_exactly(module, nn.Identity) else [module]
     return [layer for child in module for layer in _flat_modules(child)]
