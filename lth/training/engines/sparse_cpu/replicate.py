@@ -9,7 +9,7 @@ from lth.recipes.schema import Adam, AdamW, Sgd
 from lth.training.engines.optimizers import state_vectors
 from lth.training.engines.sparse_cpu.images import pad_to_chunks
 from lth.training.engines.sparse_cpu.kernels import data, steps
-from lth.training.engines.sparse_cpu.kernels.data import Batches, Images, Parameters, Results, Update
+from lth.training.engines.sparse_cpu.kernels.data import BatchRows, Images, Parameters, Results, Update
 from lth.training.engines.sparse_cpu.kernels.lanes import LANES
 from lth.training.engines.sparse_cpu.prepared import PreparedNetwork
 from lth.training.task import State, Task
@@ -25,7 +25,7 @@ class Replicate:
         self._updates = int(state.optimizer['step'].flatten()[0]) if 'step' in state.optimizer else 0
         self._epoch, self._epoch_rows = -1, np.zeros((0, 0), dtype=np.int64)
         self._vector_names = state_vectors(task.training.optimizer)
-        self._indices = torch.from_numpy(network.layout.indices)
+        self._indices = torch.from_numpy(network.indices)
         vectors = [torch.zeros(0), torch.zeros(0)]
         for position, name in enumerate(self._vector_names):
             vector = state.optimizer[name][number] if state.optimizer else torch.zeros_like(state.weights[number])
@@ -63,8 +63,8 @@ class Replicate:
         training, stop = self._task.training, self._step + len(rows)
         kind, settings = _optimizer(training.optimizer)
         update = Update(kind, settings, self._task.learning_rates[self._step:stop], self._updates + 1)
-        steps.train(self.network.layout.network, self.network.workspace, self._parameters, self._images,
-                    Batches(rows, training.batch_size), update, results)
+        steps.train(self.network.structure, self.network.workspace, self._parameters, self._images,
+                    BatchRows(rows, training.batch_size), update, results)
         self._step, self._updates = stop, self._updates + len(rows)
 
     def _rows(self, epoch: int) -> NDArray[np.int64]:

@@ -1,11 +1,10 @@
 """Chains with convolutions in the sparse engine, compared with the eager engine in double precision."""
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
-from lth.training.engines.sparse_cpu.layout import layout, workspace
+from lth.training.engines.sparse_cpu.prepared import prepare_chain
 from lth.training.engines.sparse_cpu.supported import supported_chain
 from tests.conftest import CPU, SGD, full_mask, make_task
 from tests.training.engines.sparse_cpu.sparse_tasks import (
@@ -83,6 +82,6 @@ def test_workspace_of_conv_2_takes_less_than_70_mib():
     """Values and deltas of Conv-2's 128 channels, and an eighth of them again for its pool, for 64 images."""
 
     task = make_task('conv-2', shape=(3, 32, 32))
-    nothing = np.zeros(task.network.layout.size, dtype=bool)
-    memory = workspace(layout(supported_chain(task.network), nothing, None))
+    nothing = torch.zeros(task.network.layout.size)
+    memory = prepare_chain(supported_chain(task.network), nothing.bool(), nothing).workspace
     assert sum(part.nbytes for part in memory) < 70 * 2 ** 20

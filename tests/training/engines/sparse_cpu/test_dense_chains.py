@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lth.training.engines.sparse_cpu import dense_layout
-from lth.training.engines.sparse_cpu.layout import layout
+from lth.training.engines.sparse_cpu.prepared import prepare_chain
 from lth.training.engines.sparse_cpu.supported import supported_chain
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task, mlp_task
 from tests.training.engines.sparse_cpu.sparse_tasks import (
@@ -31,7 +31,7 @@ def test_layers_that_are_cut_into_tiles_equal_the_eager_engine(monkeypatch, dens
     monkeypatch.setattr(dense_layout, '_TILE_WEIGHTS', 1)
     task = mlp_task(make_task(optimizer=SGD, length='40 epochs'), 17, 12)
     _, mask = random_ticket(task, density)
-    slices = layout(supported_chain(task.network), mask[0].numpy(), None).network.matrix.slices
+    slices = prepare_chain(supported_chain(task.network), mask[0], mask[0].float()).structure.matrix.slices
     assert len(slices.units) > len(np.unique(slices.units)) or density == 0.02
     assert max_error(task, density) < 1e-6
 

@@ -1,10 +1,11 @@
 """The layout of kept weights: the worked example of dense_layout.py, and what holds for every network and mask."""
 import numpy as np
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lth.training.engines.sparse_cpu import dense_layout
-from lth.training.engines.sparse_cpu.layout import SparseLayout, layout, workspace
+from lth.training.engines.sparse_cpu.prepared import PreparedNetwork, prepare_chain
 from lth.training.engines.sparse_cpu.supported import Chain, supported_chain
 from tests.conftest import CPU, make_task, mlp_task
 from tests.training.engines.sparse_cpu.sparse_tasks import SPARSE, conv_task, in_float64, random_ticket, train_to
@@ -31,12 +32,19 @@ def random_mask(chain: Chain, seed: int) -> np.ndarray:
     return random.random(max(layer.bias.stop for layer in chain.dense)) < random.random()
 
 
-def values(sparse: SparseLayout, weights: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+def prepared_network(chain: Chain, mask: np.ndarray) -> PreparedNetwork:
+    """The network of a mask; its weights do not matter here."""
+
+    return prepare_chain(chain, torch.from_numpy(mask), torch.zeros(len(mask)))
+
+
+def values(sparse: PreparedNetwork, weights: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """The rows of values for one image, computed slice by slice as the layout describes."""
 
-    matrix, inputs, rows = sparse.network.matrix, sparse.network.inputs, np.zeros(sparse.values)
+    matrix, inputs = sparse.structure.matrix, sparse.structure.inputs
+    rows = np.zeros(len(sparse.workspace.values))
     rows[0], rows[inputs.rows] = 1, pixels[inputs.pixels]
-    first, kept = sparse.values - matrix.units, weights[sparse.indices]
+    first, kept = len(rows) - matrix.units, weights[sparse.indices]
     for unit, start, stop, _, is_last in zip(*matrix.slices):
         rows[first + unit] += kept[start:stop] @ rows[matrix.columns[start:stop]]
         if is_last and unit < matrix.units - matrix.classes:
@@ -47,13 +55,13 @@ def values(sparse: SparseLayout, weights: np.ndarray, pixels: np.ndarray) -> np.
 def test_worked_example_with_three_inputs_two_hidden_units_and_one_output():
     mask = np.zeros(11, dtype=bool)
     mask[[0, 2, 4, 6, 8, 9, 10]] = True
-    sparse = layout(dense_chain([3, 2, 1]), mask, None)
-    matrix = sparse.network.matrix
+    sparse = prepared_network(dense_chain([3, 2, 1]), mask)
+    matrix = sparse.structure.matrix
     assert sparse.indices.tolist() == [8, 0, 2, 9, 4, 10, 6]
     assert matrix.columns.tolist() == [0, 1, 2, 0, 0, 0, 3]
-    assert sparse.network.inputs.pixels.tolist() == [0, 2]
+    assert sparse.structure.inputs.pixels.tolist() == [0, 2]
     assert [part.tolist() for part in matrix.slices] == [[0, 2], [0, 5], [3, 7], [True, True], [True, True]]
-    assert (sparse.values, matrix.units, matrix.classes, sparse.work) == (6, 3, 1, 7)
+    assert (len(sparse.workspace.values), matrix.units, matrix.classes, sparse.work) == (6, 3, 1, 7)
     weights = np.array([1, 9, 2, 9, 9, 9, 3, 9, 0.5, 9, -1])
     assert values(sparse, weights, np.array([4., 9., 5.])).tolist() == [1, 4, 5, 14.5, 0, 42.5]
 
@@ -63,15 +71,15 @@ def test_worked_example_with_three_inputs_two_hidden_units_and_one_output():
 def test_every_kept_weight_has_one_entry_and_only_connected_units_have_slices(widths, seed):
     chain = dense_chain(widths)
     mask = random_mask(chain, seed)
-    sparse = layout(chain, mask, None)
+    sparse = prepared_network(chain, mask)
     assert sorted(sparse.indices) == np.flatnonzero(mask).tolist()
     masks = [dense_layout.mask_with_bias(layer, mask) for layer in chain.dense]
     paths = [np.eye(widths[-1], dtype=bool)]
     for layer in reversed(masks):
         paths.append(paths[-1] @ layer[:, 1:])
     connected = [path.any(0) for path in reversed(paths)]
-    assert np.array_equal(np.unique(sparse.network.matrix.slices.units), np.flatnonzero(np.concatenate(connected[1:])))
-    assert np.array_equal(sparse.network.inputs.pixels, np.flatnonzero(connected[0]))
+    assert np.array_equal(np.unique(sparse.structure.matrix.slices.units), np.flatnonzero(np.concatenate(connected[1:])))
+    assert np.array_equal(sparse.structure.inputs.pixels, np.flatnonzero(connected[0]))
 
 
 @settings(max_examples=60)
@@ -83,7 +91,7 @@ def test_dense_layout_computes_the_masked_network_for_every_size_of_tiles(widths
     before = dense_layout._TILE_ROWS, dense_layout._TILE_WEIGHTS  # pylint: disable=protected-access
     dense_layout._TILE_ROWS, dense_layout._TILE_WEIGHTS = tile_rows, 1  # pylint: disable=protected-access
     try:
-        logits = values(layout(chain, mask, None), weights, image)[-widths[-1]:]
+        logits = values(prepared_network(chain, mask), weights, image)[-widths[-1]:]
     finally:
         dense_layout._TILE_ROWS, dense_layout._TILE_WEIGHTS = before  # pylint: disable=protected-access
     expected = image
@@ -118,8 +126,8 @@ def test_rows_of_a_convolution_stay_inside_the_workspace(convolutions, percent):
 
     task = conv_task(make_task(shape=(1, 16, 16)), *[(*layer[:3], False) for layer in convolutions])
     _, mask = random_ticket(task, percent / 100)
-    sparse = layout(supported_chain(task.network), mask[0].numpy(), None)
-    memory, structure = workspace(sparse), sparse.network.convolutions
+    sparse = prepared_network(supported_chain(task.network), mask[0].numpy())
+    memory, structure = sparse.workspace, sparse.structure.convolutions
     for layer in structure.layers:
         last = (layer['height'] - 1) // 2 * 2 * layer['input_line'] + (layer['width'] - 1) // 2 * 2
         corner = layer['input_row'] + last + layer['input_line'] + 1

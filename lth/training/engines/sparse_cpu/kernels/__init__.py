@@ -5,5 +5,5 @@ then the units, layer by layer. A kept weight is one multiplication of a row and
 0. Dense layers are one sparse matrix over all units (CSR); convolutions come before it (convolutions.py).
 
 compiler.py compiles and caches · lanes.py and shuffles.py are vector instructions · data.py has what kernels read and
-write · dense.py, convolutions.py and optimizers.py are the layers and updates · steps.py is what the engine calls.
+write · dense.py and convolutions.py are the layers · steps.py is what the engine calls.
 """

@@ -65,7 +65,7 @@ class Convolutions(NamedTuple):
     weights: int  # number of weights and biases of all convolutions, which come before the matrix's
 
 
-class Network(NamedTuple):
+class SparseNetwork(NamedTuple):
     """The structure of a network: what it reads, convolutions if there are any, and dense layers."""
 
     inputs: Inputs
@@ -110,7 +110,7 @@ class Parameters(NamedTuple):
     second: Any  # Adam's second moment
 
 
-class Batches(NamedTuple):
+class BatchRows(NamedTuple):
     """The images of each step, as indices: (steps, batch size rounded up to chunks of 64)."""
 
     rows: Any
