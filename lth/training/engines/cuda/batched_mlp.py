@@ -15,19 +15,17 @@ from lth.training.engines.sparse_cpu.supported import DenseLayer
 
 
 class _Layer(NamedTuple):
-    """Views of one layer: weight (R, units, inputs), bias (R, 1, units) if there is one, and their gradients."""
+    """Views of one layer into a vector: weight (R, units, inputs), and bias (R, 1, units) if there is one."""
 
     weight: Tensor
     bias: Tensor | None
-    weight_gradient: Tensor
-    bias_gradient: Tensor | None
 
 
 def make_batched_backward(layers: Sequence[DenseLayer], weights: Tensor) -> Backward:
     """Return the pass through these layers, with ReLU between them, for weights (R, N) in place."""
 
     weights.grad = torch.zeros_like(weights)
-    views = [_layer_views(layer, weights, weights.grad) for layer in layers]
+    views, gradients = _views(layers, weights), _views(layers, weights.grad)
 
     def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         inputs = [images.flatten(2)]
@@ -39,22 +37,22 @@ def make_batched_backward(layers: Sequence[DenseLayer], weights: Tensor) -> Back
         # The gradient of the mean cross-entropy with respect to the logits: (softmax - one-hot) / batch size.
         delta = logits.softmax(2)
         delta.scatter_add_(2, labels[..., None], torch.full_like(delta[..., :1], -1)).div_(labels.shape[1])
-        for index, layer in reversed(list(enumerate(views))):
-            torch.bmm(delta.transpose(1, 2), inputs[index], out=layer.weight_gradient)
-            if layer.bias_gradient is not None:
-                torch.sum(delta, 1, keepdim=True, out=layer.bias_gradient)
+        for index, gradient in reversed(list(enumerate(gradients))):
+            torch.bmm(delta.transpose(1, 2), inputs[index], out=gradient.weight)
+            if gradient.bias is not None:
+                torch.sum(delta, 1, keepdim=True, out=gradient.bias)
             if index:
-                delta = torch.ops.aten.threshold_backward(torch.bmm(delta, layer.weight), inputs[index], 0)
+                delta = torch.ops.aten.threshold_backward(torch.bmm(delta, views[index].weight), inputs[index], 0)
         return losses, (logits.argmax(2) == labels).sum(1)
     return Backward([weights], lambda vector: [vector], run)
 
 
-def _layer_views(layer: DenseLayer, weights: Tensor, gradients: Tensor) -> _Layer:
-    (start, stop, shape), bias = (layer.weight.start, layer.weight.stop, layer.weight.shape), layer.bias
-    weight, gradient = (vector[:, start:stop].unflatten(1, shape) for vector in (weights, gradients))
-    if bias is None:
-        return _Layer(weight, None, gradient, None)
-    return _Layer(weight, weights[:, None, bias.start:bias.stop], gradient, gradients[:, None, bias.start:bias.stop])
+def _views(layers: Sequence[DenseLayer], vector: Tensor) -> list[_Layer]:
+    views = []
+    for weight, bias in layers:
+        view = vector[:, weight.start:weight.stop].unflatten(1, weight.shape)
+        views.append(_Layer(view, vector[:, None, bias.start:bias.stop] if bias else None))
+    return views
 
 
 def _outputs(layer: _Layer, inputs: Tensor) -> Tensor:
