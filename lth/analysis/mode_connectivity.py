@@ -23,7 +23,8 @@ from lth.pruning.tickets import Ticket, train_ticket
 from lth.runs.folder import Run
 from lth.system import files, processes
 from lth.training.engines import select
-from lth.training.loop import accuracy, reestimate_batch_norm
+from lth.training.engines.metrics import reestimate_batch_norm
+from lth.training.loop import accuracy
 from lth.training.task import State, Task
 
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from lth.errors import LthError
-from lth.training.engines import metrics
 from lth.training.task import Measurement, Metrics, Parametrization, Segment, State, Task
 
 
@@ -55,12 +54,6 @@ def accuracy(task: Task, state: State) -> tuple[float, ...]:
     return task.engine.evaluate(task, state, None).accuracy
 
 
-def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) -> State:
-    """Return the state with BatchNorm's running statistics computed again, over at most this many training images."""
-
-    return metrics.reestimate_batch_norm(task, state, [training[:at_most] for training, _ in task.splits])
-
-
 def _stops(task: Task, start: int, until: int) -> Sequence[int]:
     """Return the iterations to measure at: the multiples of `measure_every`, and the last iteration."""
 
@@ -70,14 +63,10 @@ def _stops(task: Task, start: int, until: int) -> Sequence[int]:
 
 
 def _network_state(state: State, parametrization: Parametrization | None) -> State:
-    """Return the state with the network's weights in place of the learned parameters."""
-
     return replace(state, weights=parametrization.weights(state.weights, state.step)) if parametrization else state
 
 
 def _average(segment: Segment, batch_size: int) -> Metrics:
-    """Return the mean metrics of the steps of a segment."""
-
     losses, correct = (values.to(torch.float64).mean(1) for values in (segment.losses, segment.correct))
     return Metrics(tuple(losses.tolist()), tuple((correct / batch_size).tolist()))
 

@@ -19,7 +19,8 @@ from lth.experiments.resolve import Changes, ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.pruning.tickets import Ticket, dense_ticket, train_ticket
 from lth.system import processes
-from lth.training.loop import accuracy, reestimate_batch_norm
+from lth.training.engines.metrics import reestimate_batch_norm
+from lth.training.loop import accuracy
 from lth.training.task import State, Task
 from tests.conftest import initial_state, make_task
 

@@ -22,7 +22,8 @@ from lth.pruning.tickets import Round, SearchState, Ticket, dense_ticket
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.system.files import Raw
-from lth.training.loop import measure, reestimate_batch_norm, train
+from lth.training.engines.metrics import reestimate_batch_norm
+from lth.training.loop import measure, train
 from lth.training.task import Parametrization, State, Task
 
 _LOWER_PENALTY = 'Reduce algorithm.penalty or the weight decay, which pull scores towards 0, or the learning rate'

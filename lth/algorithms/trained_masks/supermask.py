@@ -13,7 +13,8 @@ from lth.algorithms.trained_masks import base
 from lth.algorithms.trained_masks.parametrizations import Bernoulli, layer_scales
 from lth.pruning import masks
 from lth.pruning.tickets import Round, dense_ticket
-from lth.training.loop import accuracy, reestimate_batch_norm
+from lth.training.engines.metrics import reestimate_batch_norm
+from lth.training.loop import accuracy
 from lth.training.task import State, Task
 
 

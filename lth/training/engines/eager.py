@@ -1,15 +1,15 @@
 """The eager engine: ordinary torch operations, one step after the other. The reference for all other engines."""
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from lth.training.engines import metrics
 from lth.training.engines.dropout_rng import seed_dropout
-from lth.training.engines.metrics import evaluate
 from lth.training.engines.precision import precision_context
 from lth.training.engines.step import TrainingStep
-from lth.training.task import Metrics, Parametrization, Segment, State, Task
+from lth.training.task import Parametrization, Segment, State, Task
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Eager:
 
     device: torch.device
     name: str = 'eager'
+    evaluate = staticmethod(metrics.evaluate)
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
@@ -42,9 +43,3 @@ class Eager:
                     task.on_step(step, None)
             start = stop
             yield Segment(replace(training_step.state(stop), engine=self.name), losses, correct)
-
-    def evaluate(
-            self, task: Task, state: State, indices: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:
-        """Return loss and accuracy on images of the training set, or on the test set if `indices` is None."""
-
-        return evaluate(task, state, indices)

@@ -17,8 +17,8 @@ from lth.training.task import Metrics, State, Task
 _MAX_IMAGES, _MAX_VALUES = 1000, 2 ** 23
 
 
-def evaluate(task: Task, state: State, indices: Sequence[Tensor] | None) -> Metrics:
-    """Return each replicate's metrics on training-set images, indices (n,) each, or on the test set if None."""
+def evaluate(task: Task, state: State, indices: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:
+    """Return each replicate's metrics, as `Engine.evaluate` of an engine that prepares nothing."""
 
     split = task.data.test if indices is None else task.data.train
     if indices is None:
@@ -35,7 +35,7 @@ def evaluate(task: Task, state: State, indices: Sequence[Tensor] | None) -> Metr
 @torch.inference_mode()
 def _evaluate_one(
         task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, indices: Tensor) -> tuple[float, float]:
-    """Return mean loss and accuracy of one network, (N,), on images without augmentation."""
+    """Return mean loss and accuracy of one network, weights (N,)."""
 
     device, size = weights.device, _batch_size(task)
     loss, correct = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
@@ -71,11 +71,10 @@ def _evaluate_stacked(task: Task, weights: Tensor, split: Split, indices: Tensor
 
 
 @torch.no_grad()
-def reestimate_batch_norm(task: Task, state: State, indices: Sequence[Tensor]) -> State:
-    """Return the state with the running statistics of every BatchNorm averaged again over training-set images.
+def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) -> State:
+    """Return the state with BatchNorm's running statistics computed again, over at most this many training images.
 
-    `indices` holds the images of each replicate, (n,); they are not augmented. A network without BatchNorm keeps its
-    state.
+    The images are not augmented. A network without BatchNorm keeps its state.
     """
 
     if not task.network.has_batch_norm:
@@ -87,7 +86,8 @@ def reestimate_batch_norm(task: Task, state: State, indices: Sequence[Tensor]) -
             if isinstance(layer, _BatchNorm) and layer.track_running_stats:
                 layer.train().reset_running_stats()
                 layer.momentum = None  # torch then averages over all batches
-        for images in _batches(task.data.train.images, indices[replicate], _batch_size(task)):
+        indices = task.splits[replicate][0][:at_most]
+        for images in _batches(task.data.train.images, indices, _batch_size(task)):
             with precision_context(task):
                 module(_inputs(task, images, weights))
     return replace(state, buffers=buffers)

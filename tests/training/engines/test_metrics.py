@@ -72,7 +72,7 @@ def test_measuring_changes_neither_weights_nor_batch_norm_statistics():
 def test_batch_norm_statistics_are_estimated_again_as_means_over_all_batches():
     task = make_task('resnet20', shape=(3, 8, 8))
     state, (indices, _) = trained(task), task.splits[0]
-    estimated = metrics.reestimate_batch_norm(task, state, [indices])
+    estimated = metrics.reestimate_batch_norm(task, state)
     convolution = task.network.bind(state.weights[0], {}).eval().stem[0]
     outputs = convolution(task.data.train.images[indices] / 255)
     assert torch.allclose(estimated.buffers['stem.1.running_mean'][0], outputs.mean((0, 2, 3)), atol=1e-5)
@@ -83,4 +83,4 @@ def test_batch_norm_statistics_are_estimated_again_as_means_over_all_batches():
 def test_a_network_without_batch_norm_keeps_its_state():
     task = make_task()
     state = initial_state(task)
-    assert metrics.reestimate_batch_norm(task, state, [task.splits[0][0]]) is state
+    assert metrics.reestimate_batch_norm(task, state) is state

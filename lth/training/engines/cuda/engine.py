@@ -5,21 +5,21 @@ the host waits only where training is measured. `CapturedStep` also runs without
 capture, so that it can be tested against the eager engine.
 """
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from lth.training.engines import metrics
 from lth.training.engines.backward import make_backward
 from lth.training.engines.cuda.batched_mlp import make_batched_backward
 from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.engines.devices import current_device
-from lth.training.engines.metrics import evaluate
 from lth.training.engines.precision import precision_context
 from lth.training.engines.sparse_cpu.supported import DenseLayer, supported_dense_chain
 from lth.training.engines.step import BackwardFactory, TrainingStep
-from lth.training.task import Metrics, Parametrization, Segment, State, Task
+from lth.training.task import Parametrization, Segment, State, Task
 
 _WARMUP_STEPS = 3
 # A step of a smaller network takes less time than the launch of a graph, so one graph holds several steps.
@@ -30,6 +30,7 @@ class CudaGraph:
     """Captured steps on one GPU. A captured step is kept as long as the same task trains."""
 
     name = 'cuda-graph'
+    evaluate = staticmethod(metrics.evaluate)
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -45,12 +46,6 @@ class CudaGraph:
             self._captured = None  # frees the memory of the old graph before the new one allocates its own
             self._captured = CapturedStep(task, state, parametrization, packing)
         yield from self._captured.run(state, trainable=trainable, stops=stops)
-
-    def evaluate(
-            self, task: Task, state: State, indices: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:
-        """Return loss and accuracy on images of the training set, or on the test set if `indices` is None."""
-
-        return evaluate(task, state, indices)
 
 
 class CapturedStep:
@@ -97,7 +92,7 @@ class CapturedStep:
             yield Segment(replace(self._training_step.state(stop), engine=CudaGraph.name), losses, correct)
 
     def _epoch_starts(self, start: int, stop: int) -> list[int]:
-        """Return `start` and the first steps of all epochs that begin between it and `stop`."""
+        """Return `start` and the first step of every epoch that starts between it and `stop`."""
 
         length = self._task.steps_per_epoch
         return [start, *range((start // length + 1) * length, stop, length)]
