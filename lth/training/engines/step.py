@@ -76,7 +76,7 @@ class TrainingStep:
         if self._parametrization:
             self._parametrization.weights(self.learned, step, self._weights)
         if self._packing:
-            self._packing.unpack_into(self._weights, self.learned)
+            self._packing.unpack(self.learned, self._weights)
         losses, correct = self._backward.run(*self.batches.batch(columns))
         if self.learned is not self._weights:
             self._write_gradient()

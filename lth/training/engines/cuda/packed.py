@@ -29,10 +29,10 @@ class Packing:
 
         return vector.gather(1, self.positions)
 
-    def unpack_into(self, vector: Tensor, packed: Tensor) -> None:
-        """Write packed values (R, K) to their positions in a vector (R, N)."""
+    def unpack(self, packed: Tensor, out: Tensor) -> Tensor:
+        """Write packed values (R, K) to their positions in `out` (R, N), and return it."""
 
-        vector.scatter_(1, self.positions, packed)
+        return out.scatter_(1, self.positions, packed)
 
     def pack_state(self, state: State) -> State:
         """Return the state with packed weights and a packed optimizer state."""
@@ -43,13 +43,9 @@ class Packing:
     def unpack_state(self, state: State) -> State:
         """Return the state of all weights; the optimizer's state of held weights is 0."""
 
-        optimizer = {name: tensor if name == 'step' else self._unpack(tensor, torch.zeros_like(self.held))
+        optimizer = {name: tensor if name == 'step' else self.unpack(tensor, torch.zeros_like(self.held))
                      for name, tensor in state.optimizer.items()}
-        return replace(state, weights=self._unpack(state.weights, self.held.clone()), optimizer=optimizer)
-
-    def _unpack(self, packed: Tensor, vector: Tensor) -> Tensor:
-        self.unpack_into(vector, packed)
-        return vector
+        return replace(state, weights=self.unpack(state.weights, self.held.clone()), optimizer=optimizer)
 
 
 def make_packing(state: State, trainable: Tensor, *, min_pruned: int = _MIN_PRUNED) -> Packing | None:
