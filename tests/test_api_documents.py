@@ -16,7 +16,8 @@ EXAMPLE = '''
 import lth
 
 run = lth.find_ticket(make_net, (train_images, train_labels, test_images, test_labels), rounds=10, epochs=5,
-                      seeds=range(3), run='runs/mine', settings={'algorithm.rewind': '500 iterations'}, controls=['reinit'])
+                      seeds=range(3), run='runs/mine', settings={'algorithm.rewind': '500 iterations'},
+                      controls=['reinit'])
 run.table()                       # one row per seed and round; run.metrics(): one row per measurement (tidy)
 run.table().to_pandas()           # both are sequences of rows; needs the extra `pandas`
 ticket = run.ticket(seed=0, round=7)          # = lth.load_ticket('runs/mine/seed-0/round-07')
