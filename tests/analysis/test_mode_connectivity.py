@@ -27,16 +27,16 @@ from tests.conftest import initial_state, make_task
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
 
 
-def pair_of(**over: int) -> CopyPair:
+def make_pair(**fields: int) -> CopyPair:
     """A pair of copies of round 0 of seed 0 that differs from these defaults."""
 
-    return CopyPair(**{'seed': 0, 'round': 0, 'iteration': 0, 'pair': 0, 'points': 5} | over)
+    return CopyPair(**{'seed': 0, 'round': 0, 'iteration': 0, 'pair': 0, 'points': 5} | fields)
 
 
 def copies(task: Task, ticket: Ticket, pair: int = 0) -> list[State]:
-    """The two ends, trained by hand."""
+    """The states of both copies after training."""
 
-    seeds = [rng.derive_seed(0, 'copy', pair, which) for which in range(2)]
+    seeds = [rng.derive_seed(0, 'copy', pair, number) for number in range(2)]
     return [train_ticket(replace(task, seeds=(seed,), split_seeds=task.seeds), ticket) for seed in seeds]
 
 
@@ -49,9 +49,9 @@ def test_the_barrier_is_the_highest_error_minus_the_mean_of_both_ends(errors, ba
 def test_copies_train_on_the_training_set_of_their_seed_in_another_order():
     task = make_task(seeds=(3,))
     copy = replace(task, seeds=(99,), split_seeds=(3,))
-    (ours, valid), (theirs, other) = task.splits[0], copy.splits[0]
-    assert torch.equal(ours, theirs) and torch.equal(valid, other)
-    assert not torch.equal(sampling.epoch_order(ours, 3, 0), sampling.epoch_order(theirs, 99, 0))
+    (training, validation), (copy_training, copy_validation) = task.splits[0], copy.splits[0]
+    assert torch.equal(training, copy_training) and torch.equal(validation, copy_validation)
+    assert not torch.equal(sampling.epoch_order(training, 3, 0), sampling.epoch_order(training, 99, 0))
     start = dense_ticket(task)
     assert not torch.equal(train_ticket(task, start).weights, train_ticket(copy, start).weights)
 
@@ -59,15 +59,15 @@ def test_copies_train_on_the_training_set_of_their_seed_in_another_order():
 def test_errors_are_measured_on_the_line_between_the_copies():
     task, ticket = make_task(), dense_ticket(make_task())
     ends = copies(task, ticket)
-    found = measure_pair(task, ticket, pair_of(points=3))
+    result = measure_pair(task, ticket, make_pair(points=3))
     middle = replace(ends[0], weights=(ends[0].weights + ends[1].weights) / 2)
     expected = [1 - accuracy(task, state)[0] for state in (ends[0], middle, ends[1])]
-    assert found.errors == pytest.approx(expected)
+    assert result.errors == pytest.approx(expected)
     kept = [end.weights[:, :task.network.layout.prunable_count].double() for end in ends]
-    assert found.distance == pytest.approx(float((kept[0] - kept[1]).square().sum().sqrt()))
+    assert result.distance == pytest.approx(float((kept[0] - kept[1]).square().sum().sqrt()))
     cosine = float(F.cosine_similarity(*kept))
-    assert found.angle == pytest.approx(math.degrees(math.acos(cosine))) and 0 < found.angle < 90
-    assert found.signs == pytest.approx(float((kept[0].sign() == kept[1].sign()).double().mean()))
+    assert result.angle == pytest.approx(math.degrees(math.acos(cosine))) and 0 < result.angle < 90
+    assert result.signs == pytest.approx(float((kept[0].sign() == kept[1].sign()).double().mean()))
 
 
 def test_only_kept_weights_are_compared():
@@ -77,21 +77,21 @@ def test_only_kept_weights_are_compared():
     weights = dense.weights.clone()
     weights[:, :mask.shape[1]] *= mask
     ticket = replace(dense, mask=mask, weights=weights)
-    one, other = (end.weights[:, :mask.shape[1]][mask] for end in copies(task, ticket))
-    equal = one.sign() == other.sign()
-    assert measure_pair(task, ticket, pair_of()).signs == pytest.approx(float(equal.float().mean()))
+    first, second = (end.weights[:, :mask.shape[1]][mask] for end in copies(task, ticket))
+    equal = first.sign() == second.sign()
+    assert measure_pair(task, ticket, make_pair()).signs == pytest.approx(float(equal.float().mean()))
     assert not equal.all()
 
 
 def test_each_pair_has_its_own_data_orders():
     task, ticket = make_task(), dense_ticket(make_task())
-    pairs = [measure_pair(task, ticket, pair_of(pair=pair)) for pair in (0, 0, 1)]
+    pairs = [measure_pair(task, ticket, make_pair(pair=pair)) for pair in (0, 0, 1)]
     assert pairs[0] == pairs[1] != pairs[2]
 
 
 def test_copies_that_train_apart_later_end_closer_to_each_other():
     task, ticket = make_task(), dense_ticket(make_task())
-    distances = [measure_pair(task, ticket, pair_of(iteration=iteration)).distance for iteration in (0, 7, 14)]
+    distances = [measure_pair(task, ticket, make_pair(iteration=iteration)).distance for iteration in (0, 7, 14)]
     assert distances[0] > distances[1] > distances[2] > 0
 
 
@@ -119,42 +119,42 @@ def test_a_network_without_batchnorm_is_not_changed():
 
 
 @pytest.fixture(name='two_seeds', scope='module')
-def a_run_of_two_seeds(tmp_path_factory) -> Path:
-    """The folder `runs` with it, to be copied: one for all tests."""
+def train_two_seeds(tmp_path_factory) -> Path:
+    """A folder with a run, trained once for all tests, which copy it."""
 
     folder = tmp_path_factory.mktemp('two-seeds')
     plan = ticket_plan('lenet-300-100', 'digits', Changes(epochs=2, options={'algorithm.rounds': 2}))
-    place = RunTarget(folder / 'lenet-300-100-digits', folder, 'cpu')
+    target = RunTarget(folder / 'lenet-300-100-digits', folder, 'cpu')
     for seed in (0, 1):
-        runner.run_plan(plan, place, [seed], SilentReporter())
+        runner.run_plan(plan, target, [seed], SilentReporter())
     return folder
 
 
 @pytest.fixture(autouse=True)
-def one_after_the_other(monkeypatch):
-    """In this process, for others take seconds to start."""
+def measure_in_this_process(monkeypatch):
+    """Other processes take seconds to start."""
 
     monkeypatch.setattr(processes, 'available_slots', lambda _threads: 1)
 
 
 @pytest.fixture(name='run_of_two_seeds')
-def a_copy_of_it(lth, two_seeds) -> None:  # pylint: disable=unused-argument # it changes to the folder of the test
+def copy_run_of_two_seeds(lth, two_seeds) -> None:  # pylint: disable=unused-argument # for its current folder
     shutil.copytree(two_seeds, 'runs')
 
 
-def measured(lth, *more: str) -> dict:
-    result = lth('stability', 'lenet-300-100-digits', '--points', '3', '--json', *more)
+def measure(lth, *options: str) -> dict:
+    result = lth('stability', 'lenet-300-100-digits', '--points', '3', '--json', *options)
     assert result.code == 0, result.err
     return json.loads(result.out)
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
 def test_stability_measures_every_seed_round_and_iteration(lth):
-    found = measured(lth, '--rounds', '0-1', '--part-at', '0,20', '--pairs', '2')
-    asked = [(one['seed'], one['round'], one['iteration'], one['pair']) for one in found['pairs']]
-    assert asked == [(seed, number, iteration, pair) for seed in (0, 1) for number in (0, 1)
+    output = measure(lth, '--rounds', '0-1', '--part-at', '0,20', '--pairs', '2')
+    pairs = [(pair['seed'], pair['round'], pair['iteration'], pair['pair']) for pair in output['pairs']]
+    assert pairs == [(seed, number, iteration, pair) for seed in (0, 1) for number in (0, 1)
                      for iteration in (0, 20) for pair in (0, 1)]
-    assert all(len(one['errors']) == 3 and one['distance'] > 0 for one in found['pairs'])
+    assert all(len(pair['errors']) == 3 and pair['distance'] > 0 for pair in output['pairs'])
     shown = lth('stability', 'lenet-300-100-digits', '--points', '3').out
     rows = [line.split()[0] for line in shown.splitlines() if line[1:2].isdigit()]
     assert 'Two copies trained in different orders' in shown and rows == ['0', '2']
@@ -162,60 +162,61 @@ def test_stability_measures_every_seed_round_and_iteration(lth):
 
 @pytest.mark.usefixtures('run_of_two_seeds')
 def test_mask_overlaps_between_seeds_and_between_rounds(lth):
-    shared = {(tuple(one['seeds']), tuple(one['rounds'])): one for one in measured(lth, '--rounds', '0,1')['overlaps']}
+    overlaps = measure(lth, '--rounds', '0,1')['overlaps']
+    shared = {(tuple(overlap['seeds']), tuple(overlap['rounds'])): overlap for overlap in overlaps}
     assert set(shared) == {((0, 1), (0, 0)), ((0, 1), (1, 1)), ((0, 0), (0, 1)), ((1, 1), (0, 1))}
     assert shared[(0, 1), (0, 0)]['shared'] == 1
-    # A mask lies within that of the round before.
+    # A mask is a subset of the mask of the round before.
     assert shared[(0, 0), (0, 1)]['shared'] == pytest.approx(40_260 / 50_200)
     assert shared[(0, 1), (1, 1)]['chance'] == pytest.approx(0.802 / (2 - 0.802), abs=1e-3)
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
-def test_measured_pairs_are_kept_and_missing_ones_are_measured_again_with_equal_results(lth):
-    found = measured(lth)
+def test_only_missing_pairs_are_measured_again_with_equal_results(lth):
+    output = measure(lth)
     files = sorted(Path('runs/lenet-300-100-digits-stability').iterdir())
     contents, times = [path.read_bytes() for path in files], [path.stat().st_mtime_ns for path in files]
     assert len(files) == 4
     files[2].unlink()
-    assert measured(lth) == found and [path.read_bytes() for path in files] == contents
+    assert measure(lth) == output and [path.read_bytes() for path in files] == contents
     assert [path.stat().st_mtime_ns == time for path, time in zip(files, times)] == [True, True, False, True]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures('run_of_two_seeds')
 def test_pairs_measured_in_parallel_equal_pairs_measured_in_one_process(lth, monkeypatch):
-    found, folder = measured(lth, '--rounds', '0'), Path('runs/lenet-300-100-digits-stability')
-    alone = {path.name: path.read_bytes() for path in folder.iterdir()}
+    output, folder = measure(lth, '--rounds', '0'), Path('runs/lenet-300-100-digits-stability')
+    contents = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
     monkeypatch.setattr(processes, 'available_slots', lambda _threads: 2)
-    monkeypatch.setattr(mode_connectivity, 'measure_pair', None)  # in this process nothing is
-    assert measured(lth, '--rounds', '0') == found and len(alone) == 2
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == alone
+    monkeypatch.setattr(mode_connectivity, 'measure_pair', None)  # calling it in this process would fail
+    assert measure(lth, '--rounds', '0') == output and len(contents) == 2
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
 def test_an_interrupted_pair_is_measured_again_with_an_equal_result(lth, monkeypatch):
-    found, folder = measured(lth), Path('runs/lenet-300-100-digits-stability')
-    whole = {path.name: path.read_bytes() for path in folder.iterdir()}
+    output, folder = measure(lth), Path('runs/lenet-300-100-digits-stability')
+    contents = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
     points = iter(range(5))
 
-    def stopping(*arguments):
+    def interrupted_accuracy(*arguments):
         if next(points) == 4:  # the second point of the second pair
             raise KeyboardInterrupt
         return accuracy(*arguments)
     with monkeypatch.context() as patched:
-        patched.setattr(mode_connectivity, 'accuracy', stopping)
+        patched.setattr(mode_connectivity, 'accuracy', interrupted_accuracy)
         assert lth('stability', 'lenet-300-100-digits', '--points', '3').code == 130
     assert len(list(folder.iterdir())) == 1
-    assert measured(lth) == found and {path.name: path.read_bytes() for path in folder.iterdir()} == whole
+    assert measure(lth) == output and {path.name: path.read_bytes() for path in folder.iterdir()} == contents
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')
 def test_a_measurement_of_another_ticket_is_refused(lth):
-    measured(lth)
-    one, other = sorted(Path('runs/lenet-300-100-digits-stability').iterdir())[:2]
-    one.write_bytes(other.read_bytes())
+    measure(lth)
+    path, other = sorted(Path('runs/lenet-300-100-digits-stability').iterdir())[:2]
+    path.write_bytes(other.read_bytes())
     result = lth('stability', 'lenet-300-100-digits', '--points', '3')
     assert result.code == 2 and 'was measured on another ticket' in ' '.join(result.err.split())
 
@@ -224,7 +225,7 @@ def test_copies_train_with_the_settings_of_their_round(lth):
     for seed in ('0', '1'):
         assert lth(*QUICK, '--seeds', seed, '--retrain', 'fine-tuning', '--set', 'training.schedule={name: multistep, '
                    'milestones: [1 epochs], factor: 1.0e-06}').code == 0
-    distances = {one['round']: one['distance'] for one in measured(lth, '--rounds', '0,1')['pairs']}
+    distances = {pair['round']: pair['distance'] for pair in measure(lth, '--rounds', '0,1')['pairs']}
     assert 0 < distances[1] < distances[0] / 1000
 
 

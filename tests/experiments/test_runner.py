@@ -25,18 +25,18 @@ COMMAND = [
     sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '6', '--run', './run']
 
 
-def begun(folder: Path, *more: str) -> 'subprocess.Popen[str]':
+def start_search(folder: Path, *more: str) -> 'subprocess.Popen[str]':
     return subprocess.Popen([*COMMAND, *more], cwd=folder, text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
-def finished(folder: Path, *more: str) -> None:
-    done = subprocess.run([*COMMAND, *more], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
+def run_search(folder: Path, *more: str) -> None:
+    result = subprocess.run([*COMMAND, *more], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
 
 
 def fingerprints(folder: Path) -> dict[str, str]:
-    """Every file of the run but the record of its sessions, which tells when and how long."""
+    """Digests of all files of the run, except the record of its sessions, which contains times."""
 
     files = [path for path in (folder / 'run').rglob('*') if path.is_file() and path.name != 'environment.json']
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
@@ -48,7 +48,7 @@ def children(process: int) -> list[int]:
 
 
 def is_running(process: int) -> bool:
-    """Whether a process still computes; one that waits to be collected does not."""
+    """Whether a process still computes; a zombie does not."""
 
     try:
         return Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
@@ -56,7 +56,9 @@ def is_running(process: int) -> bool:
         return False
 
 
-def waited(condition, seconds: float) -> bool:
+def wait_until(condition, seconds: float) -> bool:
+    """Whether the condition became true within the time."""
+
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -70,45 +72,45 @@ def rounds_on_disk(folder: Path) -> int:
 
 
 @pytest.fixture(scope='module')
-def never_killed(tmp_path_factory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp('whole')
-    finished(folder, '--seeds', '0-1')
+def uninterrupted(tmp_path_factory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp('uninterrupted')
+    run_search(folder, '--seeds', '0-1')
     return fingerprints(folder)
 
 
 @pytest.mark.timeout(250)
 @pytest.mark.xdist_group('session')
-def test_killed_at_any_instant_and_resumed_equals_never_killed_byte_for_byte(tmp_path, never_killed):
+def test_a_run_that_is_killed_and_resumed_equals_an_uninterrupted_one_byte_for_byte(tmp_path, uninterrupted):
     kills = 0
     # Before the first round, in the middle of rounds and of writing: fractions of a second after each round appears.
     for wait in (0., 0.013, 0.21, 0.043):
         before = rounds_on_disk(tmp_path)
-        with begun(tmp_path, '--seeds', '0-1') as process:
-            waited(lambda: rounds_on_disk(tmp_path) > before or process.poll() is not None, 60)
+        with start_search(tmp_path, '--seeds', '0-1') as process:
+            wait_until(lambda: rounds_on_disk(tmp_path) > before or process.poll() is not None, 60)
             time.sleep(wait)
             kills += process.poll() is None
             os.killpg(process.pid, signal.SIGKILL)
-    finished(tmp_path, '--seeds', '0-1')
+    run_search(tmp_path, '--seeds', '0-1')
     assert kills >= 2
-    assert fingerprints(tmp_path) == never_killed
+    assert fingerprints(tmp_path) == uninterrupted
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize('attempt', range(3))
-def test_killed_again_and_again_at_random_instants_equals_never_killed(tmp_path, never_killed, attempt):
+def test_a_run_that_is_killed_many_times_equals_an_uninterrupted_one(tmp_path, uninterrupted, attempt):
     for kill in range(12):
-        with begun(tmp_path, '--seeds', '0-1') as process:
+        with start_search(tmp_path, '--seeds', '0-1') as process:
             # A spread of instants without a pattern, from the imports to the middle of the second seed.
             time.sleep(1.5 + (attempt * 12 + kill) * 0.377 % 5)
             os.killpg(process.pid, signal.SIGKILL)
-    finished(tmp_path, '--seeds', '0-1')
-    assert fingerprints(tmp_path) == never_killed
+    run_search(tmp_path, '--seeds', '0-1')
+    assert fingerprints(tmp_path) == uninterrupted
 
 
 TICKETS = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '4', '--run', './run', '--criterion', 'movement',
            '--mask-1-action', 'reinitialize', '--seeds', '0-1')
-SEQUELS = {
+DERIVED = {
     'controls': (*TICKETS, '--controls', 'reinit,random-layer'),
     'transfer': ('transfer', './run', '--to', 'digits', '-e', '6', '--random-tickets'),
     'stability': ('stability', './run', '--pairs', '3'),
@@ -118,35 +120,35 @@ SEQUELS = {
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize('command', SEQUELS.values(), ids=SEQUELS)
-def test_what_takes_tickets_apart_killed_again_and_again_equals_never_killed(tmp_path, command):
-    def typed(folder: Path, *arguments: str) -> 'subprocess.Popen[str]':
+@pytest.mark.parametrize('command', DERIVED.values(), ids=DERIVED)
+def test_a_derived_command_that_is_killed_many_times_equals_an_uninterrupted_one(tmp_path, command):
+    def start(folder: Path, *arguments: str) -> 'subprocess.Popen[str]':
         return subprocess.Popen([sys.executable, '-m', 'lth', *arguments], cwd=folder, start_new_session=True,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def contents(folder: Path) -> dict[Path, bytes]:
         return {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*')
                 if path.is_file() and path.name != 'environment.json'}
-    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
-    whole.mkdir()
-    assert typed(whole, *TICKETS).wait() == 0
-    shutil.copytree(whole, killed)
-    assert typed(whole, *command).wait() == 0
+    complete, killed = tmp_path / 'complete', tmp_path / 'killed'
+    complete.mkdir()
+    assert start(complete, *TICKETS).wait() == 0
+    shutil.copytree(complete, killed)
+    assert start(complete, *command).wait() == 0
     kills = 0
     for kill in range(8):
-        with typed(killed, *command) as process:
+        with start(killed, *command) as process:
             time.sleep(4 + kill * 0.377)
             kills += process.poll() is None
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-    assert typed(killed, *command).wait() == 0 and kills >= 2
-    assert contents(killed) == contents(whole)
+    assert start(killed, *command).wait() == 0 and kills >= 2
+    assert contents(killed) == contents(complete)
 
 
 @pytest.mark.parametrize('settings', [
     {'algorithm.criterion': 'movement', 'algorithm.mask_1_action': 'reinitialize', 'algorithm.mask_0_action': 'freeze'},
     {'algorithm.retrain': 'fine-tuning'}, {'algorithm.retrain': 'strategy-2'}], ids=str)
-def test_a_round_that_was_stopped_in_the_middle_is_done_again_alike(tmp_path, settings):
+def test_an_interrupted_round_is_trained_again_with_equal_results(tmp_path, settings):
     options = {'algorithm.rounds': 2, 'training.length': '2 epochs', **settings}
     plan = ticket_plan('lenet-300-100', 'digits', Changes(options=options))
 
@@ -155,73 +157,73 @@ def test_a_round_that_was_stopped_in_the_middle_is_done_again_alike(tmp_path, se
             if progress.number == 1 and 0 < progress.step < plan.steps and progress.test:
                 raise KeyboardInterrupt
 
-    def searched(name: str, reporter: Reporter) -> dict[str, str]:
+    def search(name: str, reporter: Reporter) -> dict[str, str]:
         runner.run_plan(plan, RunTarget(tmp_path / name / 'run', tmp_path, 'cpu'), [0], reporter)
         return fingerprints(tmp_path / name)
-    whole = searched('whole', SilentReporter())
+    expected = search('uninterrupted', SilentReporter())
     with pytest.raises(KeyboardInterrupt):
-        searched('stopped', Interrupt())
-    assert rounds_on_disk(tmp_path / 'stopped') == 1
-    assert searched('stopped', SilentReporter()) == whole
+        search('interrupted', Interrupt())
+    assert rounds_on_disk(tmp_path / 'interrupted') == 1
+    assert search('interrupted', SilentReporter()) == expected
 
 
 @pytest.mark.xdist_group('session')
-def test_seeds_added_later_and_trained_alone_equal_seeds_trained_side_by_side(tmp_path, never_killed):
-    finished(tmp_path, '--seeds', '1')
-    finished(tmp_path, '--seeds', '0')
-    assert fingerprints(tmp_path) == never_killed
+def test_seeds_added_later_and_trained_alone_equal_seeds_trained_together(tmp_path, uninterrupted):
+    run_search(tmp_path, '--seeds', '1')
+    run_search(tmp_path, '--seeds', '0')
+    assert fingerprints(tmp_path) == uninterrupted
 
 
 @pytest.mark.xdist_group('session')
-@pytest.mark.parametrize('how', [signal.SIGKILL, signal.SIGTERM])
-def test_no_worker_outlives_its_parent_however_it_died(tmp_path, how):
-    with begun(tmp_path, '--seeds', '0-1', '-e', '2000') as process:
-        assert waited(lambda: len(children(process.pid)) >= 3, 60)
+@pytest.mark.parametrize('signal_number', [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_their_parent_process(tmp_path, signal_number):
+    with start_search(tmp_path, '--seeds', '0-1', '-e', '2000') as process:
+        assert wait_until(lambda: len(children(process.pid)) >= 3, 60)
         workers = children(process.pid)
-        os.kill(process.pid, how)
-        assert process.wait() == (143 if how is signal.SIGTERM else -signal.SIGKILL)
-        assert waited(lambda: not any(is_running(worker) for worker in workers), 15)
+        os.kill(process.pid, signal_number)
+        assert process.wait() == (143 if signal_number is signal.SIGTERM else -signal.SIGKILL)
+        assert wait_until(lambda: not any(is_running(worker) for worker in workers), 15)
 
 
 @pytest.mark.xdist_group('session')
 @pytest.mark.parametrize('seeds', ['0', '0-1'])
-def test_ctrl_c_stops_soon_keeps_whole_rounds_and_says_what_to_type(tmp_path, seeds):
-    with begun(tmp_path, '--seeds', seeds) as process:
-        assert waited(lambda: rounds_on_disk(tmp_path) >= 1, 60)
+def test_ctrl_c_stops_soon_keeps_completed_rounds_and_prints_the_command_to_resume(tmp_path, seeds):
+    with start_search(tmp_path, '--seeds', seeds) as process:
+        assert wait_until(lambda: rounds_on_disk(tmp_path) >= 1, 60)
         os.killpg(process.pid, signal.SIGINT)
-        began = time.monotonic()
-        _, told = process.communicate(timeout=30)
-        assert time.monotonic() - began < 4
+        start = time.monotonic()
+        _, errors = process.communicate(timeout=30)
+        assert time.monotonic() - start < 4
     assert process.returncode == 130
-    assert 'Interrupted' in told
-    assert told.rstrip().endswith(f'lth find-ticket lenet-300-100 digits -i 4 -e 6 --run ./run --seeds {seeds}')
-    assert 'Traceback' not in told
+    assert 'Interrupted' in errors
+    assert errors.rstrip().endswith(f'lth find-ticket lenet-300-100 digits -i 4 -e 6 --run ./run --seeds {seeds}')
+    assert 'Traceback' not in errors
     assert rounds_on_disk(tmp_path) >= 1 and not (tmp_path / 'run' / '.lock').exists()
 
 
-def test_a_run_of_another_recipe_that_came_while_the_data_were_read_is_refused(tmp_path, monkeypatch):
+def test_a_run_of_another_recipe_that_started_while_the_data_were_read_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    place = RunTarget(tmp_path / 'run', tmp_path)
+    target = RunTarget(tmp_path / 'run', tmp_path)
 
-    def searched(batch_size: int, read: Callable[[Path, DataSettings], Dataset]) -> None:
+    def search(batch_size: int, read: Callable[[Path, DataSettings], Dataset]) -> None:
         settings = {'algorithm.rounds': 0, 'training.length': '1 epochs', 'training.batch_size': batch_size}
         plan = ticket_plan('lenet-300-100', 'digits', Changes(options=settings))
         plan = replace(plan, source=replace(plan.source, read=read))
-        runner.run_plan(plan, place, [0], SilentReporter())
+        runner.run_plan(plan, target, [0], SilentReporter())
 
-    def overtaken(folder: Path, settings: DataSettings) -> Dataset:
-        searched(30, DATASETS.find('digits').read)
+    def read_after_another_search(folder: Path, settings: DataSettings) -> Dataset:
+        search(30, DATASETS.find('digits').read)
         return DATASETS.find('digits').read(folder, settings)
 
     with pytest.raises(LthError, match='training.batch_size: 30 / 60'):
-        searched(60, overtaken)
+        search(60, read_after_another_search)
     assert rounds_on_disk(tmp_path) == 1
 
 
 @pytest.mark.xdist_group('session')
-def test_a_second_writer_is_refused(tmp_path):
-    with begun(tmp_path, '-e', '2000') as process:
-        assert waited(lambda: (tmp_path / 'run' / '.lock').exists(), 60)
+def test_a_second_session_in_the_same_run_folder_is_refused(tmp_path):
+    with start_search(tmp_path, '-e', '2000') as process:
+        assert wait_until(lambda: (tmp_path / 'run' / '.lock').exists(), 60)
         second = subprocess.run([*COMMAND, '-e', '2000'], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert second.returncode == 2 and f'"process": {process.pid}' in second.stderr
         process.kill()

@@ -1,4 +1,4 @@
-"""Tickets for other people's code: by name, as modules of torch and back."""
+"""Tickets for code outside lth: masks and weights by name, applied to torch modules and taken from them."""
 import shutil
 from pathlib import Path
 
@@ -21,24 +21,24 @@ RECIPE = {'model': {'name': 'resnet20', 'initializer': 'glorot-normal', 'shortcu
           'data': {'name': 'made-up'}}
 
 
-def found(folder: Path, mask_0_action: str = 'zero', rounds: int = 1) -> Network:
-    """A run of a ResNet-20 with BatchNorm in the folder."""
+def train_run(folder: Path, mask_0_action: str = 'zero', rounds: int = 1) -> Network:
+    """Train a ResNet-20 with BatchNorm in the folder, and return its network."""
 
     task = make_task('resnet20', shape=(3, 8, 8), length='1 epochs')
     run = Run(folder, RECIPE, task.network)
     settings = Settings(name='magnitude', rounds=rounds, mask_0_action=mask_0_action)
-    for one in find_ticket(task, settings, ()):
-        run.save(one, (0,))
+    for round_ in find_ticket(task, settings, ()):
+        run.save(round_, (0,))
     return task.network
 
 
 def module_of(network: Network) -> nn.Module:
-    """Another module of the same structure, with other numbers."""
+    """Another module of the same structure, with other weights."""
 
-    layer = Network.of(network.settings, network.shape, network.classes).module.train()
-    for tensor in layer.parameters():
+    module = Network.of(network.settings, network.shape, network.classes).module.train()
+    for tensor in module.parameters():
         tensor.data.normal_()
-    return layer
+    return module
 
 
 def logits(module: nn.Module) -> torch.Tensor:
@@ -48,7 +48,7 @@ def logits(module: nn.Module) -> torch.Tensor:
 
 
 def test_load_ticket_reads_masks_weights_and_provenance(tmp_path):
-    found(tmp_path / 'run')
+    train_run(tmp_path / 'run')
     folder = tmp_path / 'run/seed-0/round-01'
     ticket = package.load_ticket(folder)
     for tensors, name in ((ticket.masks, 'mask'), (ticket.weights, 'ticket'), (ticket.trained, 'trained')):
@@ -60,17 +60,17 @@ def test_load_ticket_reads_masks_weights_and_provenance(tmp_path):
 
 
 def test_load_ticket_needs_no_run_around_the_folder_of_a_round(tmp_path):
-    network = found(tmp_path / 'run')
-    shutil.copytree(tmp_path / 'run/seed-0/round-01', tmp_path / 'mailed')
-    (tmp_path / 'mailed/trained.safetensors').unlink()
-    ticket = load_ticket(tmp_path / 'mailed')
+    network = train_run(tmp_path / 'run')
+    shutil.copytree(tmp_path / 'run/seed-0/round-01', tmp_path / 'copied')
+    (tmp_path / 'copied/trained.safetensors').unlink()
+    ticket = load_ticket(tmp_path / 'copied')
     assert ticket.module().state_dict().keys() == network.module.state_dict().keys()
     with pytest.raises(LthError, match='has no trained weights'):
         ticket.as_trained()
 
 
 def test_the_module_of_a_ticket_computes_what_lth_computes(tmp_path):
-    network = found(tmp_path / 'run')
+    network = train_run(tmp_path / 'run')
     ticket = load_ticket(tmp_path / 'run/seed-0/round-01')
     trained = Run(tmp_path / 'run', RECIPE, network).load_round(0, 1).trained
     images = torch.linspace(-1, 1, 2 * 3 * 8 * 8).view(2, 3, 8, 8)
@@ -81,12 +81,12 @@ def test_the_module_of_a_ticket_computes_what_lth_computes(tmp_path):
 
 
 def test_applying_a_ticket_copies_every_tensor_and_shares_none(tmp_path):
-    network = found(tmp_path / 'run')
-    ticket, mine = load_ticket(tmp_path / 'run/seed-0/round-01'), module_of(network)
-    assert ticket.apply_to(mine) is mine
-    assert torch.equal(logits(mine), logits(ticket.module()))
+    network = train_run(tmp_path / 'run')
+    ticket, module = load_ticket(tmp_path / 'run/seed-0/round-01'), module_of(network)
+    assert ticket.apply_to(module) is module
+    assert torch.equal(logits(module), logits(ticket.module()))
     before = {name: tensor.clone() for name, tensor in ticket.weights.items()}
-    for tensor in mine.parameters():
+    for tensor in module.parameters():
         tensor.data.add_(1)
     assert all(torch.equal(ticket.weights[name], tensor) for name, tensor in before.items())
 
@@ -95,50 +95,50 @@ def test_applying_a_ticket_copies_every_tensor_and_shares_none(tmp_path):
     ([nn.Conv2d(3, 16, 3)], r'0.weight is absent in the ticket and of shape \(16, 3, 3, 3\) in the module'),
     ([], r'blocks.0.main.0.weight is of shape \(16, 16, 3, 3\) in the ticket and absent in the module')])
 def test_apply_to_a_module_that_does_not_fit_names_the_first_tensor_that_differs(tmp_path, layers, message):
-    found(tmp_path / 'run')
+    train_run(tmp_path / 'run')
     with pytest.raises(LthError, match=message):
         load_ticket(tmp_path / 'run/seed-0/round-01').apply_to(nn.Sequential(*layers))
 
 
 def test_apply_to_a_layer_of_another_shape_changes_nothing(tmp_path):
-    network = found(tmp_path / 'run')
-    mine = module_of(network)
-    mine.get_submodule('stem')[0] = nn.Conv2d(3, 17, 3, bias=False)  # type: ignore[operator]
-    before = [tensor.clone() for tensor in mine.parameters()]
+    network = train_run(tmp_path / 'run')
+    module = module_of(network)
+    module.get_submodule('stem')[0] = nn.Conv2d(3, 17, 3, bias=False)  # type: ignore[operator]
+    before = [tensor.clone() for tensor in module.parameters()]
     with pytest.raises(LthError, match=r'stem.0.weight is of shape \(16, 3, 3, 3\) in the ticket and of shape \(17,'):
-        load_ticket(tmp_path / 'run/seed-0/round-01').apply_to(mine)
-    assert all(map(torch.equal, before, mine.parameters()))
+        load_ticket(tmp_path / 'run/seed-0/round-01').apply_to(module)
+    assert all(map(torch.equal, before, module.parameters()))
 
 
 def test_a_pruned_module_holds_its_mask_in_any_loop_and_gives_the_ticket_back(tmp_path):
-    network = found(tmp_path / 'run')
+    network = train_run(tmp_path / 'run')
     ticket = load_ticket(tmp_path / 'run/seed-0/round-01')
-    mine = ticket.prune(module_of(network))
-    assert prune.is_pruned(mine) and torch.equal(logits(mine), logits(ticket.module()))
-    again = NamedTicket.of(mine)
-    assert again.masks.keys() == ticket.masks.keys() and again.weights.keys() == ticket.weights.keys()
-    assert all(torch.equal(again.masks[name], mask) for name, mask in ticket.masks.items())
-    assert all(torch.equal(again.weights[name], tensor) for name, tensor in ticket.weights.items())
-    optimizer = torch.optim.SGD(mine.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
+    module = ticket.prune(module_of(network))
+    assert prune.is_pruned(module) and torch.equal(logits(module), logits(ticket.module()))
+    extracted = NamedTicket.of(module)
+    assert extracted.masks.keys() == ticket.masks.keys() and extracted.weights.keys() == ticket.weights.keys()
+    assert all(torch.equal(extracted.masks[name], mask) for name, mask in ticket.masks.items())
+    assert all(torch.equal(extracted.weights[name], tensor) for name, tensor in ticket.weights.items())
+    optimizer = torch.optim.SGD(module.parameters(), 0.1, momentum=0.9, weight_decay=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        mine.train()(torch.rand(4, 3, 8, 8)).square().mean().backward()
+        module.train()(torch.rand(4, 3, 8, 8)).square().mean().backward()
         optimizer.step()
-    mine(torch.rand(4, 3, 8, 8))
+    module(torch.rand(4, 3, 8, 8))
     for name, mask in ticket.masks.items():
-        owner, _, leaf = name.rpartition('.')
-        weight = getattr(mine.get_submodule(owner), leaf)
+        owner, _, attribute = name.rpartition('.')
+        weight = getattr(module.get_submodule(owner), attribute)
         assert weight[~mask].abs().sum() == 0 and not torch.equal(weight, ticket.weights[name])
 
 
 def test_a_module_pruned_by_torch_gives_a_ticket():
-    mine = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 4))
-    prune.l1_unstructured(mine[0], 'weight', amount=10)
-    ticket = NamedTicket.of(mine)
+    module = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 4))
+    prune.l1_unstructured(module[0], 'weight', amount=10)
+    ticket = NamedTicket.of(module)
     assert list(ticket.masks) == ['0.weight'] and int(ticket.masks['0.weight'].sum()) == 20
     other = ticket.apply_to(nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 4)))
-    pictures = torch.rand(3, 6)
-    assert torch.equal(other.eval()(pictures), mine.eval()(pictures))
+    images = torch.rand(3, 6)
+    assert torch.equal(other.eval()(images), module.eval()(images))
     with pytest.raises(LthError, match='does not record a model'):
         ticket.module()
     with pytest.raises(LthError, match='Sequential is not pruned'):
@@ -146,19 +146,19 @@ def test_a_module_pruned_by_torch_gives_a_ticket():
 
 
 def test_weights_frozen_at_other_values_than_zero_are_applied_but_not_pruned(tmp_path):
-    network = found(tmp_path / 'run', mask_0_action='freeze')
+    network = train_run(tmp_path / 'run', mask_0_action='freeze')
     ticket = load_ticket(tmp_path / 'run/seed-0/round-01')
     name = 'stem.0.weight'
-    mine = ticket.apply_to(module_of(network))
-    assert bool((mine.get_parameter(name)[~ticket.masks[name]] != 0).all())
+    module = ticket.apply_to(module_of(network))
+    assert bool((module.get_parameter(name)[~ticket.masks[name]] != 0).all())
     with pytest.raises(LthError, match='some of blocks.0.main.0.weight are frozen at other values'):
-        ticket.prune(mine)
+        ticket.prune(module)
 
 
 def test_load_ticket_of_a_path_that_names_no_single_round_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found(tmp_path / 'runs/one', rounds=0)
-    found(tmp_path / 'runs/two', rounds=1)
+    train_run(tmp_path / 'runs/one', rounds=0)
+    train_run(tmp_path / 'runs/two', rounds=1)
     assert load_ticket('one').provenance['round'] == 0
     assert load_ticket('two/seed-0/round-01').provenance['round'] == 1
     with pytest.raises(LthError, match='two has 2 rounds. Name one of them, such as runs/two/seed-0/round-01'):
@@ -168,7 +168,7 @@ def test_load_ticket_of_a_path_that_names_no_single_round_is_refused(tmp_path, m
 
 
 def test_load_ticket_of_mixed_files_is_refused(tmp_path):
-    found(tmp_path / 'run')
+    train_run(tmp_path / 'run')
     folder = tmp_path / 'run/seed-0'
     shutil.copy(folder / 'round-00/mask.safetensors', folder / 'round-01/mask.safetensors')
     with pytest.raises(LthError, match='do not belong together: density is .* in mask.safetensors'):
@@ -176,7 +176,7 @@ def test_load_ticket_of_mixed_files_is_refused(tmp_path):
 
 
 def test_load_ticket_with_a_mask_of_another_shape_is_refused(tmp_path):
-    found(tmp_path / 'run')
+    train_run(tmp_path / 'run')
     path = tmp_path / 'run/seed-0/round-01/mask.safetensors'
     header, masks = tensor_files.read(path)
     masks['stem.0.weight'] = masks['stem.0.weight'][:4]

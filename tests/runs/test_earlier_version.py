@@ -1,4 +1,4 @@
-"""Run folders that version 0.1.0 wrote are resumed, evaluated and finetuned with the numbers that it gave itself.
+"""Run folders that version 0.1.0 wrote are resumed, evaluated and finetuned with the results of that version.
 
 tests/fixtures/version-0.1.0 has searches on digits that lack their last round, and in `expected` what version 0.1.0
 trained next.
@@ -23,14 +23,14 @@ GEM = ('find-gem', 'net.py:small', 'digits', *FREEZE_EVENTS, '--run', 'gem')
 
 @pytest.fixture(autouse=True)
 def old_runs(lth, tmp_path, monkeypatch):
-    """A copy of the fixture in the current folder; `lth` has made that an empty one."""
+    """A copy of the fixture in the current folder; the fixture `lth` has created it."""
 
     shutil.copytree(FIXTURE, tmp_path, dirs_exist_ok=True)
     monkeypatch.delitem(sys.modules, 'net', raising=False)
     return lth
 
 
-def done(lth, *arguments: str) -> dict:
+def run_command(lth, *arguments: str) -> dict:
     result = lth(*arguments, '--json')
     assert result.code == 0, result.err
     return json.loads(result.out)
@@ -51,7 +51,7 @@ def check_round(folder: str, expected: str) -> None:
     (SPARSE, 'sparse/seed-0/round-03', 'sparse', [0.8, 299 / 360, 242 / 360, 137 / 360]),
     (GEM, 'gem/seed-0/round-02', 'eager', [47 / 360, 75 / 360, 92 / 360])])
 def test_an_old_run_is_resumed_with_one_more_pruning(lth, command, folder, engine, accuracies):
-    table = done(lth, *command)
+    table = run_command(lth, *command)
     assert [row['test_accuracy']['mean'] for row in table['rounds']] == pytest.approx(accuracies, abs=1e-6)
     assert {row['seeds'][0]['engine'] for row in table['rounds']} == {engine}
     check_round(folder, folder.partition('/')[0])
@@ -60,13 +60,14 @@ def test_an_old_run_is_resumed_with_one_more_pruning(lth, command, folder, engin
 
 def test_an_old_run_is_evaluated_with_the_accuracies_that_it_recorded(lth):
     for run, count in (('ticket', 3), ('sparse', 3), ('gem', 2)):
-        evaluations = done(lth, 'evaluate', run)['evaluations']
+        evaluations = run_command(lth, 'evaluate', run)['evaluations']
         assert len(evaluations) == count
-        assert all(one['test_accuracy'] == pytest.approx(one['recorded'], abs=1e-6) for one in evaluations)
+        assert all(evaluation['test_accuracy'] == pytest.approx(evaluation['recorded'], abs=1e-6)
+                   for evaluation in evaluations)
 
 
 def test_a_ticket_of_an_old_run_is_finetuned_and_its_engine_is_read_under_its_former_name(lth):
-    done(lth, 'finetune', 'ticket/seed-0/round-02', '-e', '2', '--engine', 'plain', '--run', 'finetuned')
+    run_command(lth, 'finetune', 'ticket/seed-0/round-02', '-e', '2', '--engine', 'plain', '--run', 'finetuned')
     check_round('finetuned/seed-0/round-00', 'finetuned')
 
 
