@@ -50,8 +50,8 @@ class ScoreSummary(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """One round of one seed: test accuracy measured now and as recorded, layers, scores if they were trained, and the
-    connected units of each layer, empty if they cannot be determined.
+    """One round of one seed: its test accuracy measured again and as recorded, its layers, its scores if they were
+    trained, and the connected units of each layer, empty if they cannot be determined.
     """
 
     seed: int
@@ -87,9 +87,9 @@ def evaluate(path: open_run.RunPath, datasets: Path, *, device: str = 'auto', th
     data = plan.read(datasets).to(engine.device)
     evaluations = list(evaluate_rounds(plan, run, data, engine, seeds, path.round))
     finetuned, notes = dict[Path, list[Evaluation]](), []
-    for folder in finetuned_runs(path.folder, evaluations[-1].round):
+    for folder in _finetuned_runs(path.folder, evaluations[-1].round):
         try:
-            finetuned[folder] = evaluate_finetuned(folder, datasets, engine, seeds)
+            finetuned[folder] = _evaluate_finetuned(folder, datasets, engine, seeds)
         except LthError as error:
             notes.append(f'{folder} cannot be evaluated: {error}')
     return EvaluationReport(run, seeds, evaluations, finetuned, notes)
@@ -103,17 +103,18 @@ def evaluate_rounds(
     nonzero_pixels = sampling.nonzero_pixels(data, plan.recipe.data)
     for seed in seeds:
         task = plan.task(data, [seed], engine)
-        for one in range(run.round_count(seed)) if number is None else [number]:
-            round_ = run.load_round(seed, one)
+        for round_number in range(run.round_count(seed)) if number is None else [number]:
+            round_ = run.load_round(seed, round_number)
             mask = round_.ticket.mask[0]
             kept = int(mask.sum())
+            measured = accuracy(task, round_.trained.to(engine.device))[0]
             yield Evaluation(
-                seed, one, kept, plan.network.layout.density(kept), accuracy(task, round_.trained.to(engine.device))[0],
-                run.header(seed, one)['test_accuracy'], _layers(plan, round_),
+                seed, round_number, kept, plan.network.layout.density(kept), measured,
+                run.header(seed, round_number)['test_accuracy'], _layers(plan, round_),
                 _scores(plan, task, round_.to(engine.device)), connected_layers(plan.network, mask, nonzero_pixels))
 
 
-def finetuned_runs(folder: Path, number: int) -> list[Path]:
+def _finetuned_runs(folder: Path, number: int) -> list[Path]:
     """The runs next to a run that finetune its tickets of this round without a control."""
 
     runs = []
@@ -124,8 +125,8 @@ def finetuned_runs(folder: Path, number: int) -> list[Path]:
     return runs
 
 
-def evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Sequence[int]) -> list[Evaluation]:
-    """Measure the run in the folder, which finetunes another, for those of the seeds that it has."""
+def _evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Sequence[int]) -> list[Evaluation]:
+    """Measure round 0 of a run that finetunes another, for the given seeds that it has."""
 
     plan, run = open_run.open_run(open_run.RunPath(folder))
     data = plan.read(datasets).to(engine.device)

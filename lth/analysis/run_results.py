@@ -13,7 +13,7 @@ from lth.runs.folder import Run
 
 @dataclass(frozen=True)
 class RunResults:
-    """A run on disk, with those of its seeds that were trained or opened.
+    """A run on disk, with the seeds that were trained or opened.
 
         run = lth.open_run('runs/lenet-300-100-digits')
         run.table().to_pandas()
@@ -53,5 +53,5 @@ class RunResults:
         """The runs of the controls of this run, by the names of their folders, such as 'reinit' and 'reinit-2'."""
 
         parent = folders.control_folder(self.folder, 'any').parent
-        return {recipe.parent.name: RunResults.open(open_run.RunPath(recipe.parent, None, None))
+        return {recipe.parent.name: RunResults.open(open_run.RunPath(recipe.parent))
                 for recipe in sorted(parent.glob('*/recipe.yaml'))}

@@ -45,7 +45,7 @@ def confidence_interval(values: Sequence[float]) -> Interval:
 def compare_paired(first: Sequence[float], second: Sequence[float]) -> Comparison:
     """Difference `first` - `second`, paired by seed."""
 
-    difference = confidence_interval([one - other for one, other in zip(first, second, strict=True)])
+    difference = confidence_interval([value - other for value, other in zip(first, second, strict=True)])
     if difference.margin is None:
         return Comparison(difference, None)
     if difference.margin == 0:

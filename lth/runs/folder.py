@@ -5,6 +5,7 @@
 A round exists if its folder has its final name. Seeds that were trained together are stored separately, so a folder
 does not depend on the other seeds. The content of its files is described in round_files.py.
 """
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -119,6 +120,11 @@ class Run:
         # Versions that recorded no choice had only the eager engine on a CPU.
         default = 'eager' if entries[-1].get('device') == 'cpu' else 'auto'
         return engine_choice(entries[-1].get('choice', default))
+
+    def source_folder(self) -> Path:
+        """The folder of the run that this run starts from, if its algorithm needs one."""
+
+        return Path(os.path.normpath(self.folder / self.recipe['algorithm']['source']))
 
     def leftovers(self) -> list[Path]:
         """Incomplete files and folders of a session that was killed while it wrote them."""

@@ -43,13 +43,13 @@ class RoundFiles:
         """The content of each file by its name, for one replicate of the round."""
 
         layout, ticket, trained = self.network.layout, round_.ticket, round_.trained
-        header = self._header(round_, replicate)
+        search = self._search_tensors(round_.search, replicate)
+        header = self._header(round_, replicate, list(search))
         tensors = {
             'mask': layout.unpack(ticket.mask[replicate]),
             'ticket': layout.unpack(ticket.weights[replicate]) | _replicate(ticket.buffers, replicate),
-            'trained': layout.unpack(trained.weights[replicate]) | _replicate(trained.buffers, replicate)}
-        if round_.search:
-            tensors |= self._search_tensors(round_.search, replicate)
+            'trained': layout.unpack(trained.weights[replicate]) | _replicate(trained.buffers, replicate),
+            **search}
         contents = {f'{name}.safetensors': tensor_files.encode(named, header | {'holds': name})
                     for name, named in tensors.items()}
         return contents | {'metrics.jsonl': metrics_file.encode(trained.history, replicate)}
@@ -89,7 +89,7 @@ class RoundFiles:
         return (f'Restore it from a copy; or delete {self.folder} and all later rounds next to it, and repeat the '
                 'command to train them again.')
 
-    def _header(self, round_: Round, replicate: int) -> Header:
+    def _header(self, round_: Round, replicate: int, search_files: list[str]) -> Header:
         """The facts about one replicate of a round; all files of the round have them."""
 
         layout, mask, trained = self.network.layout, round_.ticket.mask[replicate], round_.trained
@@ -97,7 +97,7 @@ class RoundFiles:
         header: Header = {
             'format': _FORMAT, **self._network_facts(), 'seed': self.seed, 'round': self.number,
             'iteration': round_.ticket.iteration, 'kept': kept, 'prunable': layout.prunable_count,
-            'weights': layout.weight_count, 'density': layout.density(kept), 'search': _search_names(round_.search),
+            'weights': layout.weight_count, 'density': layout.density(kept), 'search': search_files,
             'connected': connected_entry(connected_totals(self.network, mask, self.nonzero_pixels)),
             'engine': trained.engine, 'measurements': len(trained.history),
             'test_accuracy': trained.history[-1].test.accuracy[replicate]}
@@ -112,7 +112,7 @@ class RoundFiles:
                 'shape': list(self.network.shape), 'classes': self.network.classes}
 
     def _check_header(self, path: Path, header: Header) -> Header:
-        """Return the header. LthError if it is of another place, network or format."""
+        """Return the header. LthError if it belongs to another round, network or format."""
 
         expected = {'format': _FORMAT, 'holds': path.stem, 'seed': self.seed, 'round': self.number,
                     **self._network_facts()}
@@ -170,9 +170,13 @@ class RoundFiles:
         buffers = {name: tensor[None] for name, tensor in tensors.items() if name not in parameters}
         return layout.pack(tensors)[None], buffers
 
-    def _search_tensors(self, search: SearchState, replicate: int) -> dict[str, dict[str, Tensor]]:
-        """Scores by parameter; the optimizer's vectors (P,), and its step count if it has one."""
+    def _search_tensors(self, search: SearchState | None, replicate: int) -> dict[str, dict[str, Tensor]]:
+        """The tensors of the files that only a search has: scores by parameter, and the optimizer's vectors (P,) with
+        its step count if it has one.
+        """
 
+        if search is None:
+            return {}
         tensors = {'scores': self.network.layout.unpack(search.scores[replicate])}
         if search.optimizer:
             tensors['optimizer'] = {name: _vector(name, tensor, replicate) for name, tensor in search.optimizer.items()}
@@ -209,14 +213,6 @@ def connected_entry(totals: ConnectedTotals | None) -> dict[str, int] | None:
     """The totals in plain types, as the header of a round has them."""
 
     return dict(zip(_CONNECTED_KEYS, totals, strict=True)) if totals else None
-
-
-def _search_names(search: SearchState | None) -> list[str]:
-    """The files of a search that a round has."""
-
-    if search is None:
-        return []
-    return ['scores', 'optimizer'] if search.optimizer else ['scores']
 
 
 def _replicate(buffers: Buffers, replicate: int) -> Buffers:
