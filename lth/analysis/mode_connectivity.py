@@ -6,7 +6,6 @@ measured on the straight line between them. The barrier is the highest error on 
 import itertools
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -158,9 +157,8 @@ def _refuse_single(plan: Plan, run: Run, *, seeds: int, rounds: int) -> None:
     if seeds >= 2 and rounds >= 2:
         return
     if len(plan.kept) == 1 and plan.recipe.algorithm.needs_source:
-        searched = os.path.normpath(run.folder / run.recipe['algorithm']['source'])
         raise LthError(f'{run.folder} has one round, which trains a ticket that another run found. Give that run, '
-                       f'{searched}.')
+                       f'{run.source_folder()}.')
     needed = ['more seeds, such as --seeds 0-2'] * (seeds < 2) + ['at least one pruning (-i)'] * (rounds < 2)
     raise LthError(f'{run.folder} has {_counted(seeds, "seed")} and {_counted(rounds, "round")} that all seeds have, '
                    f'but stability compares at least 2 of each. Resume the search with {" and ".join(needed)}.')

@@ -4,7 +4,6 @@ Controls change the ticket itself (lth/pruning/controls.py). Searches repeat the
 find nothing as good, and finetune what it finds. All checks have the seeds and data order of the original. Each is a
 run of its own, so it can be resumed and evaluated. To add a search, add it to `SEARCHES` and to `_search_recipe`.
 """
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,11 +48,10 @@ def open_checked(path: RunPath, *, seeds: Sequence[int] | None = None, number: i
     """
 
     source = open_source(path, seeds=seeds, number=number, most_seeds=_DEFAULT_SEEDS)
-    folder, settings = source.run.folder, source.plan.recipe.dump()['algorithm']
+    folder = source.run.folder
     if source.plan.recipe.algorithm.needs_source:
-        searched = os.path.normpath(folder / settings['source'])
-        raise LthError(f'{folder} trains tickets that another run found. Check that run, {searched}: its tickets are '
-                       'finetuned again together with the controls.')
+        raise LthError(f'{folder} trains tickets that another run found. Check that run, {source.run.source_folder()}: '
+                       'its tickets are finetuned again together with the controls.')
     if source.kept == source.plan.network.layout.prunable_count:
         last = len(source.plan.kept) - 1
         later = f'Choose a later round, such as --round {last}.'
@@ -88,11 +86,11 @@ def check_runs(
 
     lengths = finetune_length(source, changes.epochs)
     for name in (*STANDARDS, *names):
-        control, searched = name, None
+        control, search = name, None
         if name in SEARCHES:
-            control, searched = 'original', folder / f'{name}-search'
-            yield CheckRun(name, f'{name}: searching', make_plan(_search_recipe(name, source), name), searched)
-        raw = derived_runs.derived_recipe(source, folder / name, control=control, searched=searched)
+            control, search = 'original', folder / f'{name}-search'
+            yield CheckRun(name, f'{name}: searching', make_plan(_search_recipe(name, source), name), search)
+        raw = derived_runs.derived_recipe(source, folder / name, control=control, found_in=search)
         yield CheckRun(name, name, derived_runs.derived_plan(source, changes.apply(raw, lengths), name), folder / name)
 
 

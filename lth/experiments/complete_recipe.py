@@ -15,23 +15,23 @@ def complete_recipe(name: str) -> Raw:
     LthError for a file without both names, because most defaults depend on them.
     """
 
-    found = presets.find(name)
-    model, dataset = _name(found.settings, 'model'), _name(found.settings, 'data')
+    recipe = presets.find(name)
+    model, dataset = _name(recipe.settings, 'model'), _name(recipe.settings, 'data')
     if model and dataset:
         return ticket_plan(model, dataset, Changes(), recipe=name).recipe.dump()
     if name in presets.names():
-        return _complete_fallback(found)
-    raise LthError(f'{found.origin} does not name both a model and a data set, which decide the settings that it '
+        return _complete_fallback(recipe)
+    raise LthError(f'{recipe.origin} does not name both a model and a data set, which decide the settings that it '
                    f'leaves out. To see it complete, run: lth find-ticket MODEL DATASET --recipe {name} --dry-run')
 
 
-def _complete_fallback(found: RawRecipe) -> Raw:
+def _complete_fallback(recipe: RawRecipe) -> Raw:
     """All settings of training and algorithm; model and data as they are in the file."""
 
-    raw = found.settings
+    raw = recipe.settings
     without_names = {**raw, 'model': {'name': ''}, 'data': {**raw['data'], 'name': ''}}
     settings = ALGORITHMS.find(raw['algorithm']['name']).settings
-    complete = validate_recipe(without_names, found.origin, model=ModelSettings, algorithm=settings).dump()
+    complete = validate_recipe(without_names, recipe.origin, model=ModelSettings, algorithm=settings).dump()
     if 'precision' not in raw['training']:
         del complete['training']['precision']  # depends on the device
     complete |= {'model': raw.get('model'), 'data': raw['data']}

@@ -99,11 +99,11 @@ def transfer_plan(
                 'shape': list(source.plan.network.shape), 'classes': source.plan.network.classes}
     model = source.plan.recipe.dump()['model']
     pair = canonical_pair(model['name'], dataset)
-    found = presets.select_recipe(recipe, presets.default_recipe(*pair))
+    selected = presets.select_recipe(recipe, presets.default_recipe(*pair))
 
     def plan(kept: Sequence[int]) -> Plan:
-        raw = {**found.settings, 'model': model, 'algorithm': {**settings, 'kept': list(kept)}}
-        return plan_for(replace(found, settings=raw), pair, changes, training_length(changes.epochs), device=device)
+        raw = {**selected.settings, 'model': model, 'algorithm': {**settings, 'kept': list(kept)}}
+        return plan_for(replace(selected, settings=raw), pair, changes, training_length(changes.epochs), device=device)
 
     # How many weights a ticket keeps on the other data set depends on the network there.
     network = plan([0] * len(source.numbers)).network

@@ -18,15 +18,15 @@ from lth.training.task import Engine
 
 
 def derived_recipe(
-        source: SourceRound, folder: Path, *, control: str = 'original', searched: Path | None = None,
+        source: SourceRound, folder: Path, *, control: str = 'original', found_in: Path | None = None,
         dataset: str | None = None) -> Raw:
     """The recipe of a run in `folder` that finetunes the source's tickets under a control: a gem as its recipe says, a
-    ticket as in its search. `searched` is another run whose round of the same number is finetuned instead, and
-    `dataset` another data set to train on.
+    ticket as in its search. `found_in` is the folder of another run whose round of the same number is finetuned
+    instead, and `dataset` another data set to train on.
     """
 
     raw = source.plan.for_round(source.number).recipe.dump()
-    found_in = searched or source.run.folder
+    found_in = found_in or source.run.folder
     raw['training']['precision'] = source.plan.recipe.training.precision
     raw['algorithm'] = {
         'name': 'finetune', 'keep_out': raw['algorithm']['keep_out'], 'source': os.path.relpath(found_in, folder),
@@ -50,29 +50,29 @@ def derived_plan(source: SourceRound, raw: Raw, origin: str) -> Plan:
     return plan
 
 
-def source_rounds(plan: Plan, folder: Path, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:
-    """The rounds of the source run that the algorithm of the run in `folder` needs, in the order of its
-    `source_rounds`. Where the algorithm finetunes one ticket, the output layer is re-initialized if the classes differ.
+def source_rounds(plan: Plan, run: Run, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:
+    """The rounds of the source run that the run's algorithm needs, in the order of its `source_rounds`. Where the
+    algorithm finetunes one ticket, the output layer is re-initialized if the classes differ.
     """
 
-    run, settings = _source_run(plan, folder), plan.recipe.algorithm
-    stored, numbers = run.stored_rounds(seeds, engine.device), settings.source_rounds()
+    source, settings = _source_run(run), plan.recipe.algorithm
+    stored, numbers = source.stored_rounds(seeds, engine.device), settings.source_rounds()
     if max(numbers) >= len(stored):
-        raise LthError(f'{run.folder} has no round {max(numbers)} of all seeds {list(seeds)}, from which this run '
+        raise LthError(f'{source.folder} has no round {max(numbers)} of all seeds {list(seeds)}, from which this run '
                        'starts. Resume that run first.')
     if not settings.fits_output_layer:
         return replace(stored, numbers=tuple(numbers))
     initial = initial_ticket(plan.network, [rng.derive_seed(seed, 'output') for seed in seeds], engine.device)
-    rounds = [stored[number] for number in numbers]
-    return [replace(round_, ticket=transplant(round_.ticket, run.network, plan.network, initial)) for round_ in rounds]
+    tickets = [transplant(stored[number].ticket, source.network, plan.network, initial) for number in numbers]
+    return [replace(stored[number], ticket=ticket) for number, ticket in zip(numbers, tickets, strict=True)]
 
 
 def source_fingerprints(
-        plan: Plan, folder: Path, seeds: Sequence[int], rounds: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """The fingerprints of the tickets from which these rounds of the run in `folder` start, one for each seed."""
+        plan: Plan, run: Run, seeds: Sequence[int], rounds: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """The fingerprints of the tickets from which these rounds of the run start, one for each seed."""
 
-    run, settings = _source_run(plan, folder), plan.recipe.algorithm
-    return {number: tuple(_fingerprint(run, seed, settings.source_round(number)) for seed in seeds)
+    source, settings = _source_run(run), plan.recipe.algorithm
+    return {number: tuple(_fingerprint(source, seed, settings.source_round(number)) for seed in seeds)
             for number in rounds}
 
 
@@ -81,7 +81,7 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
     rounds need no check: the rounds of a search depend on all before them.
     """
 
-    source = _source_run(plan, run.folder)
+    source = _source_run(run)
     for seed in seeds:
         last = run.round_count(seed) - 1
         if last < 0:
@@ -98,9 +98,7 @@ def _fingerprint(run: Run, seed: int, number: int) -> str:
     return run.load_round(seed, number).ticket.fingerprints()[0]
 
 
-def _source_run(plan: Plan, folder: Path) -> Run:
-    """The run from which the run in `folder` starts."""
-
-    source = Path(os.path.normpath(folder / plan.recipe.dump()['algorithm']['source']))
-    source_plan = make_plan(files.read_yaml(source / 'recipe.yaml'), str(source / 'recipe.yaml'))
-    return Run(source, source_plan.recipe.dump(), source_plan.network)
+def _source_run(run: Run) -> Run:
+    folder = run.source_folder()
+    plan = make_plan(files.read_yaml(folder / 'recipe.yaml'), str(folder / 'recipe.yaml'))
+    return Run(folder, plan.recipe.dump(), plan.network)

@@ -38,11 +38,11 @@ class Changes:
 
         options = {key: value for key, value in {**self.options, **(lengths or {})}.items() if value is not None}
         for key, value in (*options.items(), *self.overrides):
-            raw = merge(raw, nested(key, value))
-        # Again: an override may have started a section afresh, such as another optimizer, without these settings.
+            raw = merge(raw, _nested(key, value))
+        # Again: an override may have replaced a section, such as the optimizer, and so removed these settings.
         for key, value in options.items():
             if _setting(raw, key) is None:
-                raw = merge(raw, nested(key, value))
+                raw = merge(raw, _nested(key, value))
         return raw
 
 
@@ -53,8 +53,8 @@ def ticket_plan(
     """
 
     pair = canonical_pair(model, dataset)
-    found = presets.select_recipe(recipe, presets.default_recipe(*pair))
-    return plan_for(found, pair, changes, training_length(changes.epochs), device=device)
+    selected = presets.select_recipe(recipe, presets.default_recipe(*pair))
+    return plan_for(selected, pair, changes, training_length(changes.epochs), device=device)
 
 
 def gem_plan(
@@ -69,11 +69,11 @@ def gem_plan(
     pair = canonical_pair(model, dataset)
     default = presets.gem_recipe(*pair, density)
     if algorithm is not None:
-        name = gem_algorithm(algorithm)
+        name = _gem_algorithm(algorithm)
         default = presets.gem_recipe_for(name, ALGORITHMS.find(name).settings, default)
-    found = presets.select_recipe(recipe, default)
-    lengths = _gem_lengths(found.settings, changes.epochs)
-    return plan_for(found, pair, _with_density(changes, density), lengths, device=device)
+    selected = presets.select_recipe(recipe, default)
+    lengths = _gem_lengths(selected.settings, changes.epochs)
+    return plan_for(selected, pair, _with_density(changes, density), lengths, device=device)
 
 
 def converted_plan(
@@ -107,15 +107,6 @@ def gem_density(sparsity: float | None, density: float | None) -> float | None:
     return density if sparsity is None else float(Decimal(repr(sparsity)) / 100)
 
 
-def gem_algorithm(name: str) -> str:
-    """The registered name of an algorithm that finds gems, given that name or its `gem_alias`."""
-
-    known = ALGORITHMS.gem_names()
-    if normalize_name(name) not in known:
-        raise LthError(f'--algorithm: unknown algorithm {name!r}{suggestion(name, known.values())}')
-    return known[normalize_name(name)]
-
-
 def gem_schedule(epochs: int) -> dict[str, Any]:
     """The learning-rate schedule of a gem that is finetuned for this number of epochs."""
 
@@ -129,15 +120,15 @@ def training_length(epochs: int | None) -> dict[str, Any]:
 
 
 def plan_for(
-        found: RawRecipe, pair: tuple[str, str], changes: Changes, lengths: Mapping[str, Any], *, device: str,
+        recipe: RawRecipe, pair: tuple[str, str], changes: Changes, lengths: Mapping[str, Any], *, device: str,
 ) -> Plan:
     """The plan of a recipe for this model and data set with the changes; LthError if it is for others."""
 
-    written = _for_pair(found.settings, pair, found.origin)
-    raw = changes.apply(written, lengths)
-    origin = f'{found.origin} with the given options' if raw != written else found.origin
+    unchanged = _for_pair(recipe.settings, pair, recipe.origin)
+    raw = changes.apply(unchanged, lengths)
+    origin = recipe.origin if raw == unchanged else f'{recipe.origin} with the given options'
     raw = merge({'training': {'precision': 'auto'}}, _for_pair(raw, pair, origin))
-    return make_plan(raw, origin, (found.note,) if found.note else (), device=device)
+    return make_plan(raw, origin, (recipe.note,) if recipe.note else (), device=device)
 
 
 def canonical_pair(model: str, dataset: str) -> tuple[str, str]:
@@ -146,16 +137,25 @@ def canonical_pair(model: str, dataset: str) -> tuple[str, str]:
     return MODELS.canonical(model), DATASETS.canonical(dataset)
 
 
-def nested(key: str, value: Any) -> Raw:
-    """A dotted key and its value as nested dicts: nested('a.b', 1) is {'a': {'b': 1}}."""
+def _gem_algorithm(name: str) -> str:
+    """The registered name of an algorithm that finds gems, given that name or its `gem_alias`."""
 
-    for part in reversed(key.split('.')):
-        value = {part: value}
-    return dict(value)
+    known = ALGORITHMS.gem_names()
+    if normalize_name(name) not in known:
+        raise LthError(f'--algorithm: unknown algorithm {name!r}{suggestion(name, known.values())}')
+    return known[normalize_name(name)]
 
 
 def _with_density(changes: Changes, density: float | None) -> Changes:
     return replace(changes, options={'algorithm.density': density, **changes.options})
+
+
+def _nested(key: str, value: Any) -> Raw:
+    """A dotted key and its value as nested dicts: _nested('a.b', 1) is {'a': {'b': 1}}."""
+
+    for part in reversed(key.split('.')):
+        value = {part: value}
+    return dict(value)
 
 
 def _setting(raw: Any, key: str) -> Any:
@@ -188,7 +188,7 @@ def _adapted(raw: Raw, model: str | None, dataset: str | None) -> tuple[Raw, tup
     pair = canonical_pair(model or own[0], dataset or own[1])
     raw = dict(raw)
     if pair[0] != own[0]:
-        # The initializer goes over to another model, and so do the options that the model has.
+        # The other model keeps the initializer, and the options that it has as well.
         known = settings_class(pair[0]).model_fields
         raw['model'] = {key: value for key, value in raw['model'].items() if key in known} | {'name': pair[0]}
     if pair[1] != own[1]:

@@ -110,9 +110,9 @@ def _train_seeds(training: _Training, seeds: tuple[int, ...], report: _Report) -
     watch = _Watch(seeds, len(past), report)
     missing = range(len(past), len(plan.kept))
     derived = plan.recipe.algorithm.needs_source
-    source = derived_runs.source_rounds(plan, run.folder, seeds, engine) if derived else ()
+    source = derived_runs.source_rounds(plan, run, seeds, engine) if derived else ()
     # Read before training, so that a source that is replaced meanwhile is noticed the next time.
-    sources = derived_runs.source_fingerprints(plan, run.folder, seeds, missing) if derived else {}
+    sources = derived_runs.source_fingerprints(plan, run, seeds, missing) if derived else {}
     task = plan.task(training.data, seeds, engine, watch.on_step)
     for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past, source=source):
         round_ = replace(round_, sources=sources.get(round_.number, ()))

@@ -14,6 +14,7 @@ from lth.experiments.reporter import SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.experiments.run_target import RunTarget, select_engine
 from lth.experiments.runner import run_plan
+from lth.runs.folder import Run
 
 ONE_STEP = Changes(options={
     'algorithm.rounds': 1, 'training.length': '1 iterations', 'training.measure_every': '1 iterations'})
@@ -38,6 +39,10 @@ def train(plan, folder):
     return run_plan(plan, RunTarget(folder, folder.parent, 'cpu'), [0], SilentReporter())
 
 
+def run_of(plan, folder) -> Run:
+    return Run(folder, plan.recipe.dump(), plan.network)
+
+
 def test_a_derived_recipe_finetunes_the_round_with_the_settings_of_the_search(search):
     source = open_source(RunPath(search))
     recipe = derived_runs.derived_recipe(source, search.parent / 'deep' / 'finetuned')
@@ -52,19 +57,19 @@ def test_finetuning_starts_from_the_first_and_the_given_round(search):
     source, folder = open_source(RunPath(search)), search.parent / 'finetuned'
     plan = finetune_plan(source, folder)
     engine = select_engine(plan, RunTarget(folder, folder, 'cpu'))
-    rounds = derived_runs.source_rounds(plan, folder, [0], engine)
+    rounds = derived_runs.source_rounds(plan, run_of(plan, folder), [0], engine)
     expected = [source.run.load_round(0, number).ticket for number in (0, 1)]
     assert [round_.number for round_ in rounds] == [0, 1]
     assert all(torch.equal(round_.ticket.weights, ticket.weights) for round_, ticket in zip(rounds, expected))
-    assert derived_runs.source_fingerprints(plan, folder, [0], [0]) == {0: expected[1].fingerprints()}
+    assert derived_runs.source_fingerprints(plan, run_of(plan, folder), [0], [0]) == {0: expected[1].fingerprints()}
 
 
 def test_a_control_starts_from_the_round_of_the_same_number(search):
     source = open_source(RunPath(search))
     plan = control_plans(['reinit'], source.plan, search)['reinit'][0]
-    folder = control_folder(search, 'reinit')
+    run = run_of(plan, control_folder(search, 'reinit'))
     fingerprints = [source.run.load_round(0, number).ticket.fingerprints() for number in (0, 1)]
-    assert derived_runs.source_fingerprints(plan, folder, [0], [0, 1]) == dict(enumerate(fingerprints))
+    assert derived_runs.source_fingerprints(plan, run, [0], [0, 1]) == dict(enumerate(fingerprints))
 
 
 def test_a_source_run_without_the_round_is_refused(search):
@@ -73,7 +78,7 @@ def test_a_source_run_without_the_round_is_refused(search):
     shutil.rmtree(search / 'seed-0' / 'round-01')
     engine = select_engine(plan, RunTarget(folder, folder, 'cpu'))
     with pytest.raises(LthError, match=r'has no round 1 of all seeds \[0\], from which this run starts. Resume'):
-        derived_runs.source_rounds(plan, folder, [0], engine)
+        derived_runs.source_rounds(plan, run_of(plan, folder), [0], engine)
 
 
 def test_a_source_ticket_that_was_replaced_is_noticed(search):
