@@ -63,8 +63,9 @@ def source_rounds(plan: Plan, run: Run, seeds: Sequence[int], engine: Engine) ->
     if not settings.fits_output_layer:
         return replace(stored, numbers=tuple(numbers))
     initial = initial_ticket(plan.network, [rng.derive_seed(seed, 'output') for seed in seeds], engine.device)
-    tickets = [transplant(stored[number].ticket, source.network, plan.network, initial) for number in numbers]
-    return [replace(stored[number], ticket=ticket) for number, ticket in zip(numbers, tickets, strict=True)]
+    rounds = [stored[number] for number in numbers]
+    tickets = [transplant(round_.ticket, source.network, plan.network, initial) for round_ in rounds]
+    return [replace(round_, ticket=ticket) for round_, ticket in zip(rounds, tickets, strict=True)]
 
 
 def source_fingerprints(
