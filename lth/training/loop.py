@@ -75,10 +75,10 @@ def _refuse_divergence(task: Task, segment: Segment) -> None:
     losses, steps = segment.losses, segment.losses.shape[1]
     if losses.isfinite().all() and segment.state.weights.isfinite().all():
         return
-    # The first loss of each replicate that is not finite. If only the last step broke the weights, no loss shows it.
-    offsets = [next(iter((~row.isfinite()).nonzero().flatten().tolist()), steps) for row in losses]
-    replicate = min(range(len(offsets)), key=offsets.__getitem__)
-    raise _divergence(task, task.seeds[replicate], segment.state.step - steps + offsets[replicate])
+    # Number of finite losses before the first other one. If only the last step broke the weights, all are finite.
+    finite = losses.isfinite().to(torch.int64).cumprod(1).sum(1).tolist()
+    replicate = finite.index(min(finite))
+    raise _divergence(task, task.seeds[replicate], segment.state.step - steps + finite[replicate])
 
 
 def _divergence(task: Task, seed: int, step: int) -> LthError:
