@@ -1,4 +1,4 @@
-"""Learning rates as a table over steps, which any engine on any device only reads.
+"""The learning rate of every step, computed once as a table that all engines read.
 
 To add a schedule, add a section in recipes/schema.py and a case in `_factors`.
 """
@@ -22,8 +22,6 @@ def learning_rates(training: TrainingSettings, steps_per_epoch: int) -> Rates:
 
 
 def _factors(schedule: Constant | Multistep | Cosine, steps: NDArray[np.int64], steps_per_epoch: int) -> Rates:
-    """Return the factor on the learning rate at each step."""
-
     match schedule:
         case Constant():
             return np.ones(len(steps))

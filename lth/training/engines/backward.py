@@ -31,9 +31,7 @@ def make_backward(network: Network, weights: Tensor, buffers: Buffers) -> Backwa
 
 
 def _single(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
-    """For one network. The optimizer takes the gradients as autograd made them: copying them into one flat vector would
-    cost a pass to clear and a pass to add, 0.10 ms of LeNet's 1.4.
-    """
+    """For one network. The optimizer reads autograd's gradients: a copy into a flat vector takes 0.10 of 1.4 ms."""
 
     module = network.bind(weights[0], {name: buffer[0] for name, buffer in buffers.items()})
     named = dict(module.named_parameters())

@@ -11,12 +11,11 @@ def configure_process(*, threads: int, device: torch.device) -> None:
     """Set torch's number of CPU threads, flush denormal numbers to zero, keep freed memory, and select the GPU.
 
     The bits of a result depend on the number of threads and on the handling of denormal numbers, so every process that
-    continues a run calls this with the same arguments. It is not undone: a library that must not change the process of
-    its caller trains without it.
+    resumes a run calls this with the same arguments. The settings stay until the process ends.
     """
 
     torch.set_num_threads(threads)
-    # Adam's moments sink below 1e-38, where processors are slow: 1.97 ms for LeNet's step after 3,000, not 1.33.
+    # Processors are slow with numbers below 1e-38, as some of Adam's moments: 1.97 ms for a step of LeNet, not 1.33.
     torch.set_flush_denormal(True)
     _keep_freed_memory()
     if device.type == 'cuda':
@@ -24,7 +23,7 @@ def configure_process(*, threads: int, device: torch.device) -> None:
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc reuse freed memory, not return it: page faults were a third of the time of measuring Conv-2."""
+    """Let glibc keep freed memory for reuse: page faults were a third of the time of measuring Conv-2."""
 
     libc = ctypes.CDLL(None)
     if hasattr(libc, 'mallopt'):
