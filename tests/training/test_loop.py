@@ -44,8 +44,8 @@ def test_training_metrics_are_means_since_the_last_measurement():
     few, many = (train(task, initial_state(task), until=5, trainable=full_mask(task)).history
                  for task in (coarse, fine))
     assert few[0].train is None
-    assert few[1].train.loss[0] == pytest.approx(sum(each.train.loss[0] for each in many[1:]) / 5)
-    assert few[1].train.accuracy[0] == pytest.approx(sum(each.train.accuracy[0] for each in many[1:]) / 5)
+    assert few[1].train.loss[0] == pytest.approx(sum(measurement.train.loss[0] for measurement in many[1:]) / 5)
+    assert few[1].train.accuracy[0] == pytest.approx(sum(measurement.train.accuracy[0] for measurement in many[1:]) / 5)
 
 
 def test_the_loss_decreases():
@@ -60,7 +60,7 @@ def test_training_resumes_at_its_place_in_the_schedule_and_in_the_data():
     half = train(task, initial_state(task), until=7, trainable=full_mask(task))
     resumed = train(task, half, until=12, trainable=full_mask(task))
     assert torch.equal(complete.weights, resumed.weights)
-    assert [each.iteration for each in resumed.history] == [0, 5, 7, 10, 12]
+    assert [measurement.iteration for measurement in resumed.history] == [0, 5, 7, 10, 12]
 
 
 def test_training_up_to_the_current_iteration_only_measures_once():
@@ -82,9 +82,9 @@ def test_learned_scores_are_measured_through_the_weights_they_give():
     task = make_task()
     start = initial_state(task)
     scores = replace(start, weights=torch.rand(1, task.network.layout.prunable_count))
-    live = torch.ones_like(scores.weights, dtype=torch.bool)
+    full = torch.ones_like(scores.weights, dtype=torch.bool)
     parametrization = Rounded(start.weights, Penalty(0.))
-    trained = train(task, scores, until=5, trainable=live, parametrization=parametrization)
+    trained = train(task, scores, until=5, trainable=full, parametrization=parametrization)
     weights = replace(trained, weights=parametrization.weights(trained.weights, 5))
     assert trained.weights.shape == scores.weights.shape
     assert trained.history[-1].test == CPU.evaluate(task, weights, None)

@@ -70,7 +70,7 @@ def test_a_streamed_task_trains_to_the_same_bits_as_one_in_memory():
     task = make_task(data={'flip': True})
     data = replace(task.data, train=Split(FakeStream(task.data.train.images), task.data.train.labels))
     weights = []
-    for each in (task, replace(task, data=data)):
-        segments = each.engine.run(each, initial_state(task), trainable=full_mask(task), stops=[4, 12])
+    for version in (task, replace(task, data=data)):
+        segments = version.engine.run(version, initial_state(task), trainable=full_mask(task), stops=[4, 12])
         weights.append(list(segments)[-1].state.weights)
     assert torch.equal(*weights)

@@ -23,10 +23,10 @@ def random_mask(task):
 
 
 def assert_equal_segments(segments, expected, *, tolerance=1e-6):
-    for segment, other in zip(segments, expected, strict=True):
-        assert torch.allclose(segment.state.weights, other.state.weights, atol=tolerance)
-        assert torch.allclose(segment.losses, other.losses, atol=1e-5) and torch.equal(segment.correct, other.correct)
-        assert segment.state.step == other.state.step
+    for segment, eager in zip(segments, expected, strict=True):
+        assert torch.allclose(segment.state.weights, eager.state.weights, atol=tolerance)
+        assert torch.allclose(segment.losses, eager.losses, atol=1e-5) and torch.equal(segment.correct, eager.correct)
+        assert segment.state.step == eager.state.step
 
 
 @pytest.mark.parametrize(('model', 'shape', 'seeds'), EVERY_MODEL)
@@ -47,9 +47,9 @@ def test_the_captured_step_trains_a_parametrization_as_the_eager_engine_does(opt
     start, count = initial_state(task), task.network.layout.prunable_count
     scores = replace(start, weights=torch.rand(len(seeds), count, generator=torch.Generator().manual_seed(1)))
     parametrization = Rounded(start.weights, Penalty(1e-3))
-    live = torch.ones_like(scores.weights, dtype=torch.bool)
-    segments = CapturedStep(task, scores, parametrization).run(scores, trainable=live, stops=[4, 9])
-    expected = CPU.run(task, scores, trainable=live, stops=[4, 9], parametrization=parametrization)
+    full = torch.ones_like(scores.weights, dtype=torch.bool)
+    segments = CapturedStep(task, scores, parametrization).run(scores, trainable=full, stops=[4, 9])
+    expected = CPU.run(task, scores, trainable=full, stops=[4, 9], parametrization=parametrization)
     assert_equal_segments(segments, expected)
 
 

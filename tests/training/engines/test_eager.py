@@ -115,9 +115,9 @@ def test_training_resumed_from_a_state_equals_training_without_a_break(optimizer
 
 
 def test_the_same_seed_repeats_the_same_bits_and_another_seed_differs():
-    task, other = make_task(data=AUGMENTED), make_task(data=AUGMENTED, seeds=(1,))
+    task, reseeded = make_task(data=AUGMENTED), make_task(data=AUGMENTED, seeds=(1,))
     assert torch.equal(train(task, initial_state(task), 9).weights, train(task, initial_state(task), 9).weights)
-    assert not torch.equal(train(task, initial_state(task), 9).weights, train(other, initial_state(task), 9).weights)
+    assert not torch.equal(train(task, initial_state(task), 9).weights, train(reseeded, initial_state(task), 9).weights)
 
 
 def test_batch_norm_statistics_train_and_those_of_the_given_state_do_not_change():

@@ -51,11 +51,11 @@ def test_measured_images_are_not_augmented():
 def test_stacked_replicates_have_the_metrics_of_each_alone():
     task = make_task(seeds=(0, 1, 2))
     state, validation = initial_state(task), [indices for _, indices in task.splits]
-    for chosen in (validation, None):
-        together = CPU.evaluate(task, state, chosen)
+    for indices in (validation, None):
+        together = CPU.evaluate(task, state, indices)
         for row, seed in enumerate(task.seeds):
             alone = CPU.evaluate(replace(task, seeds=(seed,)), State(state.weights[row:row + 1], {}),
-                                 chosen and chosen[row:row + 1])
+                                 indices and indices[row:row + 1])
             assert together.accuracy[row] == alone.accuracy[0]
             assert together.loss[row] == pytest.approx(alone.loss[0], rel=1e-6)
 

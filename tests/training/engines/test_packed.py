@@ -25,13 +25,13 @@ def test_packed_weights_train_as_they_do_among_the_pruned_weights(optimizer, val
     captured = CapturedStep(task, start, packing=make_packing(start, trainable, min_pruned=1))
     segments = list(captured.run(start, trainable=trainable, stops=[4, 9]))
     expected = list(CPU.run(task, start, trainable=trainable, stops=[4, 9]))
-    for segment, other in zip(segments, expected, strict=True):
-        assert torch.allclose(segment.state.weights, other.state.weights, atol=1e-6)
+    for segment, eager in zip(segments, expected, strict=True):
+        assert torch.allclose(segment.state.weights, eager.state.weights, atol=1e-6)
         assert torch.equal(segment.state.weights[~trainable], start.weights[~trainable])
-        assert torch.allclose(segment.losses, other.losses, atol=1e-6) and torch.equal(segment.correct, other.correct)
+        assert torch.allclose(segment.losses, eager.losses, atol=1e-6) and torch.equal(segment.correct, eager.correct)
         for name in segment.state.optimizer.keys() - {'step'}:
-            vector, reference = (each.state.optimizer[name][trainable] for each in (segment, other))
-            assert torch.allclose(vector, reference, atol=1e-5)
+            vectors = [result.state.optimizer[name][trainable] for result in (segment, eager)]
+            assert torch.allclose(*vectors, atol=1e-5)
     # The optimizer has a state for the trainable weights only, and another engine can resume from the unpacked state.
     vectors = [tensor for tensor in captured._training_step.optimizer.state.values() if tensor.dim() == 2]
     assert all(tensor.shape == (3, int(trainable[0].sum())) for tensor in vectors)
