@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from lth.training.engines.backward import make_backward
+from lth.training.engines.chains import supported_dense_chain
 from lth.training.engines.cuda.batched_mlp import make_batched_backward
-from lth.training.engines.sparse_cpu.supported import supported_dense_chain
 from tests.conftest import make_task, mlp_task
 
 

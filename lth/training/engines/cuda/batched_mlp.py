@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lth.training.engines.backward import Backward
-from lth.training.engines.sparse_cpu.supported import DenseLayer
+from lth.training.engines.chains import DenseLayer
 
 
 class _Layer(NamedTuple):

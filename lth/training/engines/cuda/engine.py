@@ -13,11 +13,11 @@ from torch import Tensor
 
 from lth.training.engines import metrics
 from lth.training.engines.backward import make_backward
+from lth.training.engines.chains import DenseLayer, supported_dense_chain
 from lth.training.engines.cuda.batched_mlp import make_batched_backward
 from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.engines.devices import current_device
 from lth.training.engines.precision import precision_context
-from lth.training.engines.sparse_cpu.supported import DenseLayer, supported_dense_chain
 from lth.training.engines.step import BackwardFactory, TrainingStep
 from lth.training.task import Parametrization, Segment, State, Task
 

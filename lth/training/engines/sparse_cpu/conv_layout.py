@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lth.training.engines.chains import ConvLayer
 from lth.training.engines.sparse_cpu.kernels.data import CONVOLUTION, Convolutions
-from lth.training.engines.sparse_cpu.supported import ConvLayer
 
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]
@@ -62,16 +62,10 @@ class _Channels(NamedTuple):
         return self.start + self.before * (self.line + 1)
 
     @property
-    def stop(self) -> int:
-        """The row after the last channel."""
-
-        return self.start + self.channels * self.channel
-
-    @property
     def end(self) -> int:
-        """The row after all rows that 2 × 2 positions at the last edge may read."""
+        """The row after all rows that 2 × 2 positions at the edge of the last channel may read."""
 
-        return self.stop + self.line + 2
+        return self.start + self.channels * self.channel + self.line + 2
 
     def rows(self) -> _Ints:
         """The row of each position: (channels × height × width,)."""
@@ -81,15 +75,13 @@ class _Channels(NamedTuple):
 
 
 class _KeptWeights(NamedTuple):
-    """The kept weights of a convolution, sorted by output channel: both channels, position in the kernel, and index in
-    the flat vector.
-    """
+    """The kept weights of a convolution, sorted by output channel."""
 
-    output: _Ints
-    input: _Ints
-    y: _Ints
-    x: _Ints
-    indices: _Ints
+    output: _Ints  # output channel
+    input: _Ints  # input channel
+    y: _Ints  # row in the kernel
+    x: _Ints  # column in the kernel
+    indices: _Ints  # index in the flat vector
 
 
 def pixels_only(read: _Bools) -> Features:
@@ -165,9 +157,7 @@ def _kept_weights(layer: ConvLayer, kept: _Bools) -> _KeptWeights:
 
 
 def _unconnected(layers: Sequence[ConvLayer], weights: Sequence[_KeptWeights], read: _Bools) -> list[_Bools]:
-    """For each convolution, the channels from which no path leads to the output: no connected channel reads them, or,
-    after the last convolution, no connected unit.
-    """
+    """For each convolution, which channels no connected channel reads; for the last one, no connected unit."""
 
     positions = math.prod(layers[-1].output_size)
     unconnected: list[_Bools] = [~np.any(read.reshape(-1, positions), axis=1)]
@@ -178,9 +168,7 @@ def _unconnected(layers: Sequence[ConvLayer], weights: Sequence[_KeptWeights], r
 
 
 def _biases(layers: Sequence[ConvLayer], kept: _Bools, start: int) -> tuple[_Ints, _Ints]:
-    """The number of each channel's bias among the weights, from `start` on, -1 for none; and the biases' indices in the
-    flat vector.
-    """
+    """The number of each channel's bias, counted from `start`, -1 for none; their indices in the flat vector."""
 
     indices = np.full(sum(layer.weight.shape[0] for layer in layers), -1)
     channel = 0
@@ -211,9 +199,7 @@ def _records(
 def _outgoing(
         layers: Sequence[ConvLayer], weights: Sequence[_KeptWeights], unconnected: Sequence[_Bools],
         deltas: Sequence[_Channels]) -> tuple[_Ints, NDArray[np.int32], _Ints]:
-    """The weights that leave each channel for a connected channel: where they start, the offset of the delta that each
-    multiplies, and their numbers among the weights. Pixels need no deltas.
-    """
+    """`outgoing`, `outgoing_offsets` and `outgoing_weights` of `Convolutions`. Pixels need no deltas."""
 
     offsets, numbers, sources = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)], list[_Ints]()
     start = len(weights[0].indices)
@@ -233,9 +219,7 @@ def _outgoing(
 
 
 def _starts(layers: Sequence[ConvLayer], channels: Sequence[_Ints], *, axis: int) -> _Ints:
-    """Where the weights of each channel start, and where the last ones end: `axis` 0 of the kernel is the output
-    channel, 1 the input channel.
-    """
+    """Where the weights of each channel start, and the end; `axis` is 0 for output channels, 1 for input channels."""
 
     counts = [np.bincount(numbers, minlength=layer.weight.shape[axis])
               for layer, numbers in zip(layers, channels, strict=True)]

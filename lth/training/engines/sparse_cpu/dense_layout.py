@@ -21,14 +21,14 @@ backward:  the gradient of w[6] is the sum over images of delta(output) · row 3
            delta(output) where row 3 > 0
 """
 from collections.abc import Sequence
-from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lth.training.engines.chains import DenseLayer
 from lth.training.engines.sparse_cpu.conv_layout import Features
 from lth.training.engines.sparse_cpu.kernels.data import Matrix, Slices
-from lth.training.engines.sparse_cpu.supported import DenseLayer
 
 _Ints = NDArray[np.int64]
 _Bools = NDArray[np.bool_]
@@ -36,56 +36,34 @@ _Bools = NDArray[np.bool_]
 _TILE_ROWS, _TILE_WEIGHTS = 96, 24
 
 
-def dense_layout(
-        layers: Sequence[DenseLayer], masks: Sequence[_Bools], connected: Sequence[_Bools], features: Features,
-) -> tuple[Matrix, _Ints]:
-    """The matrix of the kept weights, and the index of each one in the flat vector. `features` are the inputs of the
-    first layer.
-    """
+def dense_matrix(masks: Sequence[_Bools], connected: Sequence[_Bools], features: Features) -> Matrix:
+    """The matrix of the kept weights. The first layer reads `features`."""
 
-    rows = [features.rows, *_unit_rows(layers, features.first_row + features.outputs)]
-    kept = [mask.nonzero() for mask in masks]
-    columns = [np.concatenate([[0], layer_rows])[column] for layer_rows, (_, column) in zip(rows, kept)]
-    indices = [_indices_with_bias(layer)[entries] for layer, entries in zip(layers, kept, strict=True)]
+    rows, start = [features.rows], features.first_row + features.outputs
+    for mask in masks[:-1]:
+        rows.append(start + np.arange(len(mask)))
+        start += len(mask)
+    columns = [np.concatenate([[0], layer])[mask.nonzero()[1]] for layer, mask in zip(rows, masks, strict=True)]
     units = features.outputs + sum(len(mask) for mask in masks)
     slices = _slices(masks, connected[1:], features.outputs)
-    matrix = Matrix(np.concatenate(columns).astype(np.int32), slices, units, len(masks[-1]))
-    return matrix, np.concatenate(indices)
+    return Matrix(np.concatenate(columns).astype(np.int32), slices, units, len(masks[-1]))
 
 
-def mask_with_bias(layer: DenseLayer, kept: _Bools) -> _Bools:
-    """The mask of a layer, with the mask of its biases as the first column: (units, 1 + inputs)."""
+def with_bias(layer: DenseLayer, vector: NDArray[Any]) -> NDArray[Any]:
+    """The layer's part of a flat vector, biases as the first column, 0 if it has none: (N,) -> (units, 1 + inputs)."""
 
     weight, bias = layer
-    units = weight.shape[0]
-    biases = kept[bias.start:bias.stop] if bias else np.zeros(units, dtype=bool)
-    return np.concatenate([biases[:, None], kept[weight.start:weight.stop].reshape(weight.shape)], 1)
+    biases = vector[bias.start:bias.stop] if bias else np.zeros(weight.shape[0], dtype=vector.dtype)
+    return np.concatenate([biases[:, None], vector[weight.start:weight.stop].reshape(weight.shape)], 1)
 
 
 def connected_units(masks: Sequence[_Bools]) -> list[_Bools]:
-    """The inputs of the first layer, then the units of each layer, from which a path of kept weights leads to the
-    output. The others get no gradient.
-    """
+    """Which inputs of the first layer, then which units of each layer, are connected to the output by kept weights."""
 
     connected: list[_Bools] = [np.ones(len(masks[-1]), dtype=bool)]
     for mask in reversed(masks):
         connected.append(np.any(mask[connected[-1], 1:], axis=0))
     return connected[::-1]
-
-
-def _indices_with_bias(layer: DenseLayer) -> _Ints:
-    """Index of each number of a layer in the flat vector, biases as the first column: (units, 1 + inputs)."""
-
-    weight, bias = layer
-    biases = np.arange(weight.shape[0]) + (bias.start if bias else 0)
-    return np.concatenate([biases[:, None], np.arange(weight.start, weight.stop).reshape(weight.shape)], 1)
-
-
-def _unit_rows(layers: Sequence[DenseLayer], first_row: int) -> list[_Ints]:
-    """Rows of values of the units of each layer but the last; those of the first layer start at `first_row`."""
-
-    starts = accumulate((layer.weight.shape[0] for layer in layers), initial=first_row)
-    return [start + np.arange(layer.weight.shape[0]) for start, layer in zip(starts, layers[:-1])]
 
 
 def _slices(masks: Sequence[_Bools], connected: Sequence[_Bools], first_unit: int) -> Slices:

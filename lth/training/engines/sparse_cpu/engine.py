@@ -2,29 +2,28 @@
 
 A step on a ticket of dense layers with 5% of the weights costs about 5% of a dense step; with convolutions, a fifth to
 a fourth. The eager engine does everything else: rounds that are too dense (rule.py), learned scores, pruned weights
-that are not 0, and networks that are not chains (supported.py).
+that are not 0, and networks that are not chains (chains.py).
 """
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from lth.models.network import Network
+from lth.training.engines.chains import Chain, supported_chain
 from lth.training.engines.eager import Eager
 from lth.training.engines.optimizers import state_vectors
 from lth.training.engines.sparse_cpu import rule
 from lth.training.engines.sparse_cpu.images import ImageCache
 from lth.training.engines.sparse_cpu.prepared import PreparedNetwork, prepare
 from lth.training.engines.sparse_cpu.replicate import Replicate
-from lth.training.engines.sparse_cpu.supported import Chain, supported_chain
 from lth.training.task import Metrics, Parametrization, Segment, State, Task
 
 
 class SparseCpu:
-    """Compiled loops over the kept weights where the rule expects them to be faster, or `always` where they can train
-    the task; the eager engine elsewhere.
-    """
+    """Compiled loops over the kept weights where the rule expects them to be faster, or `always` where possible."""
 
     def __init__(self, device: torch.device, *, always: bool = False) -> None:
         self.device = device
@@ -43,12 +42,13 @@ class SparseCpu:
         if chain is None or bool(state.weights[~trainable].any()):
             yield from self._eager.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization)
             return
+        state = _with_optimizer(task, state)
         images = self._images.images(task, task.data.train)
         networks = [prepare(task, chain, kept, weights) for kept, weights in zip(trainable, state.weights, strict=True)]
         replicates = [Replicate(task, state, number, network, images) for number, network in enumerate(networks)]
         for stop in stops:
             results = [replicate.train(stop) for replicate in replicates]
-            state = _state(task, state, replicates, stop)
+            state = _state(state, replicates, stop)
             losses, correct = (torch.stack(parts) for parts in zip(*results, strict=True))
             token = [network._replace(weights=network.weights.copy()) for network in networks]
             yield Segment(state, losses, correct, token)
@@ -66,8 +66,9 @@ class SparseCpu:
         return Metrics(*zip(*rows, strict=True))
 
     def expects(self, network: Network, kept: int, batch_size: int) -> bool:
-        """Whether a network with this number of prunable weights, in all layers the same share, would be trained by
-        compiled loops. Layers keep different shares in fact, so this only decides whether to compile beforehand.
+        """Whether compiled loops are likely to train a network with this number of prunable weights.
+
+        This assumes that all layers keep the same share, so it only decides whether to compile beforehand.
         """
 
         chain, density = supported_chain(network), network.layout.density(kept)
@@ -76,12 +77,10 @@ class SparseCpu:
         return self._takes([round(density * layer.weight.size) for layer in chain.layers], chain, batch_size)
 
     def _takes(self, kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
-        """Whether a chain is trained by compiled loops if its layers keep these numbers of weights."""
-
         return self._always or rule.faster(kept, chain, batch_size)
 
     def _chain(self, task: Task, weights: Tensor, kept: Tensor) -> Chain | None:
-        """The layers of a task if the kept weights (R, N) are for compiled loops, else None."""
+        """The layers of a task if compiled loops train the kept weights (R, N), else None."""
 
         chain, in_memory = supported_chain(task.network), isinstance(task.data.train.images, Tensor)
         obstacle = rule.sparse_obstacle(task.network, task.data_settings, task.training, streamed=not in_memory)
@@ -91,22 +90,29 @@ class SparseCpu:
         return chain if self._takes(counts, chain, task.training.batch_size) else None
 
     def _networks(self, task: Task, weights: Tensor) -> list[PreparedNetwork] | None:
-        """Each replicate's network of all weights that are not 0, None if they are not for compiled loops."""
+        """Each replicate's network of all non-zero weights, None if compiled loops do not evaluate them."""
 
         kept = weights != 0
         chain = self._chain(task, weights, kept)
         return [prepare(task, chain, *row) for row in zip(kept, weights, strict=True)] if chain else None
 
 
-def _state(task: Task, before: State, replicates: Sequence[Replicate], step: int) -> State:
-    """The state of all replicates; pruned weights and their optimizer state are as before."""
+def _with_optimizer(task: Task, state: State) -> State:
+    """The state with the optimizer's tensors, which are missing before the first step."""
+
+    if state.optimizer:
+        return state
+    optimizer = {name: torch.zeros_like(state.weights) for name in state_vectors(task.training.optimizer)}
+    if task.training.optimizer.name != 'sgd':
+        # One count per parameter, as in torch: the stacked vectors of several replicates are one parameter.
+        optimizer['step'] = torch.zeros(len(task.network.layout.slots) if len(state.weights) == 1 else 1)
+    return replace(state, optimizer=optimizer)
+
+
+def _state(before: State, replicates: Sequence[Replicate], step: int) -> State:
+    """The state of all replicates; pruned weights and their optimizer state do not change."""
 
     optimizer = {name: tensor.clone() for name, tensor in before.optimizer.items()}
-    if not optimizer:
-        optimizer = {name: torch.zeros_like(before.weights) for name in state_vectors(task.training.optimizer)}
-        if task.training.optimizer.name != 'sgd':
-            # One count per parameter, as in torch: the stacked vectors of several replicates are one parameter.
-            optimizer['step'] = torch.zeros(len(task.network.layout.slots) if len(replicates) == 1 else 1)
     buffers = {name: buffer.clone() for name, buffer in before.buffers.items()}
     state = State(before.weights.clone(), buffers, step, optimizer, engine='sparse')
     for replicate in replicates:

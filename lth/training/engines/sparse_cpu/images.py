@@ -43,8 +43,9 @@ class ImageCache:
                 return chunks
         images = self.images(task, split)
         rows = np.arange(len(images.labels))
-        # numpy checks the indices; compiled code would not.
-        rows = rows if indices is None else rows[indices.numpy()]
+        if indices is not None:
+            # numpy checks the indices; compiled code would not.
+            rows = rows[indices.numpy()]
         padded = pad_to_chunks(rows)
         transposed = np.empty((len(padded) // LANES, images.pixels.shape[1], LANES), dtype=np.uint8)
         steps.transpose_chunks(images.pixels, padded, transposed)
@@ -57,8 +58,9 @@ def image_bytes(images: Tensor) -> np.ndarray:
     """Images as rows of bytes, at least 16 wide: (n, C, H, W) -> (n, pixels)."""
 
     flat = images.reshape(len(images), -1)
-    missing = max(BLOCK - flat.shape[1], 0)
-    return torch.nn.functional.pad(flat, (0, missing)).contiguous().numpy() if missing else flat.contiguous().numpy()
+    if flat.shape[1] < BLOCK:
+        flat = torch.nn.functional.pad(flat, (0, BLOCK - flat.shape[1]))
+    return flat.contiguous().numpy()
 
 
 def pad_to_chunks(rows: np.ndarray) -> np.ndarray:

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lth.models.flat_parameters import Slot
+from lth.training.engines.chains import Chain, DenseLayer
 from lth.training.engines.sparse_cpu import conv_layout, dense_layout
 from lth.training.engines.sparse_cpu.images import image_bytes
 from lth.training.engines.sparse_cpu.kernels import steps
 from lth.training.engines.sparse_cpu.kernels.data import (
-    ADAM, BatchRows, ChunkedImages, Images, Inputs, Parameters, Results, SparseNetwork, Update, Workspace)
+    ADAM, ChunkedImages, Images, Inputs, Parameters, SparseNetwork, TrainingBatches, Update, Workspace)
 from lth.training.engines.sparse_cpu.kernels.lanes import LANES
 from lth.training.engines.sparse_cpu.kernels.shuffles import BLOCK
-from lth.training.engines.sparse_cpu.supported import Chain, DenseLayer
 from lth.training.task import Task
 
 # Multiplications of rows by weights in one call of a kernel, about 0.2 s: Ctrl-C is noticed between calls.
@@ -62,26 +62,19 @@ def prepare_chain(chain: Chain, kept: Tensor, weights: Tensor, moments: _Moments
     """The network of a chain. Images are standardized if `moments` are given."""
 
     mask = kept.numpy()
-    masks = [dense_layout.mask_with_bias(layer, mask) for layer in chain.dense]
+    masks = [dense_layout.with_bias(layer, mask) for layer in chain.dense]
     connected = dense_layout.connected_units(masks)
     if chain.convolutions:
         features = conv_layout.conv_layout(chain.convolutions, mask, connected[0])
     else:
         features = conv_layout.pixels_only(connected[0])
-    matrix, dense_indices = dense_layout.dense_layout(chain.dense, masks, connected, features)
-    indices = np.concatenate([features.indices, dense_indices])
-    inputs = _inputs(features, moments)
-    values = torch.zeros(features.first_row + matrix.units, LANES)
-    values[0] = 1
-    # torch aligns memory to the processor's vectors.
-    deltas, scratch, conv_deltas, winners = (
-        torch.zeros(rows, LANES).numpy() for rows in (matrix.units, 4, features.conv_deltas, features.winners))
-    transposed = torch.zeros(int(inputs.blocks.max(initial=0)) + BLOCK, LANES, dtype=torch.uint8)
-    outgoing = np.zeros(len(features.convolutions.outgoing_weights), dtype=np.float32)
+    matrix, numbers = dense_layout.dense_matrix(masks, connected, features), np.arange(len(mask))
+    dense_indices = [dense_layout.with_bias(layer, numbers)[part] for layer, part in zip(chain.dense, masks)]
+    indices = np.concatenate([features.indices, *dense_indices])
+    structure = SparseNetwork(_inputs(features, moments), features.convolutions, matrix)
     return PreparedNetwork(
-        SparseNetwork(inputs, features.convolutions, matrix), indices, weights[torch.from_numpy(indices)].numpy(),
-        Workspace(transposed.numpy(), values.numpy(), deltas, scratch, conv_deltas, winners, outgoing),
-        features.work + len(dense_indices))
+        structure, indices, weights[torch.from_numpy(indices)].numpy(), _workspace(structure, features),
+        features.work + len(matrix.columns))
 
 
 def compile_kernels() -> None:
@@ -93,11 +86,24 @@ def compile_kernels() -> None:
     images = Images(image_bytes(torch.zeros(1, 1, 1, 1, dtype=torch.uint8)), np.zeros(1, dtype=np.int64))
     parameters = Parameters(network.weights, *np.zeros((3, 2), dtype=np.float32))
     rows, transposed = np.zeros(LANES, dtype=np.int64), np.empty((1, BLOCK, LANES), dtype=np.uint8)
-    steps.train(network.structure, network.workspace, parameters, images, BatchRows(rows[None], 1),
-                Update(ADAM, (0.9, 0.999, 1e-8, 0.), np.zeros(1), 1),
-                Results(np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.int64)))
+    batches = TrainingBatches(rows[None], 1, np.zeros(1, dtype=np.float32), np.zeros(1, dtype=np.int64))
+    update = Update(ADAM, (0.9, 0.999, 1e-8, 0.), np.zeros(1), 1)
+    steps.train(network.structure, network.workspace, parameters, images, batches, update)
     steps.transpose_chunks(images.pixels, rows, transposed)
     network.evaluate(ChunkedImages(transposed, images.labels, rows, 1))
+
+
+def _workspace(structure: SparseNetwork, features: conv_layout.Features) -> Workspace:
+    """Memory for a step. torch aligns it to the processor's vectors."""
+
+    units, pixels = structure.matrix.units, int(structure.inputs.blocks.max(initial=0)) + BLOCK
+    values, deltas, scratch, conv_deltas, winners = (
+        torch.zeros(rows, LANES).numpy()
+        for rows in (features.first_row + units, units, 4, features.conv_deltas, features.winners))
+    values[0] = 1
+    transposed = torch.zeros(pixels, LANES, dtype=torch.uint8).numpy()
+    outgoing = np.zeros(len(structure.convolutions.outgoing_weights), dtype=np.float32)
+    return Workspace(transposed, values, deltas, scratch, conv_deltas, winners, outgoing)
 
 
 def _inputs(features: conv_layout.Features, moments: _Moments | None) -> Inputs:

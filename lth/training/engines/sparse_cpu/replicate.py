@@ -9,29 +9,27 @@ from lth.recipes.schema import Adam, AdamW, Sgd
 from lth.training.engines.optimizers import state_vectors
 from lth.training.engines.sparse_cpu.images import pad_to_chunks
 from lth.training.engines.sparse_cpu.kernels import data, steps
-from lth.training.engines.sparse_cpu.kernels.data import BatchRows, Images, Parameters, Results, Update
+from lth.training.engines.sparse_cpu.kernels.data import Images, Parameters, TrainingBatches, Update
 from lth.training.engines.sparse_cpu.kernels.lanes import LANES
 from lth.training.engines.sparse_cpu.prepared import PreparedNetwork
 from lth.training.task import State, Task
 
 
 class Replicate:
-    """One replicate of a task in training, from a state on."""
+    """One replicate in training. It starts from a state with the optimizer's vectors."""
 
     def __init__(self, task: Task, state: State, number: int, network: PreparedNetwork, images: Images) -> None:
-        self.network = network
+        self._network = network
         self._task, self._images, self._number = task, images, number
         self._step = state.step
+        # SGD does not count its updates.
         self._updates = int(state.optimizer['step'].flatten()[0]) if 'step' in state.optimizer else 0
         self._epoch, self._epoch_rows = -1, np.zeros((0, 0), dtype=np.int64)
         self._vector_names = state_vectors(task.training.optimizer)
         self._indices = torch.from_numpy(network.indices)
-        vectors = [torch.zeros(0), torch.zeros(0)]
-        for position, name in enumerate(self._vector_names):
-            vector = state.optimizer[name][number] if state.optimizer else torch.zeros_like(state.weights[number])
-            vectors[position] = vector[self._indices]
-        self._parameters = Parameters(
-            network.weights, np.zeros_like(network.weights), *(vector.numpy() for vector in vectors))
+        vectors = [state.optimizer[name][number, self._indices].numpy() for name in self._vector_names]
+        missing = [np.zeros(0, dtype=np.float32)] * (2 - len(vectors))
+        self._parameters = Parameters(network.weights, np.zeros_like(network.weights), *vectors, *missing)
 
     def train(self, stop: int) -> tuple[Tensor, Tensor]:
         """Train up to iteration `stop`: losses and numbers of correct predictions of each step."""
@@ -39,12 +37,13 @@ class Replicate:
         start = self._step
         losses, correct = np.empty(stop - start, dtype=np.float32), np.empty(stop - start, dtype=np.int64)
         chunks_per_step = -(-self._task.training.batch_size // LANES)
-        steps_per_call = max(1, self.network.chunks_per_call // chunks_per_step)
+        steps_per_call = max(1, self._network.chunks_per_call // chunks_per_step)
         while self._step < stop:
             epoch, position = divmod(self._step, self._task.steps_per_epoch)
             count = min(stop - self._step, self._task.steps_per_epoch - position, steps_per_call)
             part = slice(self._step - start, self._step - start + count)
-            self._train(self._rows(epoch)[position:position + count], Results(losses[part], correct[part]))
+            rows = self._rows(epoch)[position:position + count]
+            self._train(TrainingBatches(rows, self._task.training.batch_size, losses[part], correct[part]))
             self._task.on_step(self._step - 1, None)
         return torch.from_numpy(losses), torch.from_numpy(correct)
 
@@ -57,15 +56,13 @@ class Replicate:
         if 'step' in state.optimizer:
             state.optimizer['step'].fill_(self._updates)
 
-    def _train(self, rows: NDArray[np.int64], results: Results) -> None:
-        """Train one step for each row of image indices."""
-
-        training, stop = self._task.training, self._step + len(rows)
-        kind, settings = _optimizer(training.optimizer)
-        update = Update(kind, settings, self._task.learning_rates[self._step:stop], self._updates + 1)
-        steps.train(self.network.structure, self.network.workspace, self._parameters, self._images,
-                    BatchRows(rows, training.batch_size), update, results)
-        self._step, self._updates = stop, self._updates + len(rows)
+    def _train(self, batches: TrainingBatches) -> None:
+        count = len(batches.rows)
+        kind, settings = _optimizer(self._task.training.optimizer)
+        rates = self._task.learning_rates[self._step:self._step + count]
+        steps.train(self._network.structure, self._network.workspace, self._parameters, self._images, batches,
+                    Update(kind, settings, rates, self._updates + 1))
+        self._step, self._updates = self._step + count, self._updates + count
 
     def _rows(self, epoch: int) -> NDArray[np.int64]:
         """Indices of the images of each step of an epoch, padded to chunks: (steps, chunks · 64)."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from lth.models.network import Network
 from lth.recipes.schema import DataSettings, TrainingSettings
+from lth.training.engines.chains import Chain, supported_chain
 from lth.training.engines.sparse_cpu.kernels.lanes import LANES
-from lth.training.engines.sparse_cpu.supported import Chain, supported_chain
 
 
 def sparse_obstacle(network: Network, data: DataSettings, training: TrainingSettings, *, streamed: bool) -> str | None:
@@ -32,10 +32,10 @@ def faster(kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
     if sum(kept) == sum(layer.weight.size for layer in chain.layers):
         return False
     chunks = -(-batch_size // LANES)
-    return (_convolutions_pay if chain.convolutions else _dense_layers_pay)(kept, chain, batch_size, chunks)
+    return (_convolutions_faster if chain.convolutions else _dense_layers_faster)(kept, chain, batch_size, chunks)
 
 
-def _dense_layers_pay(kept: Sequence[int], chain: Chain, batch_size: int, chunks: int) -> bool:
+def _dense_layers_faster(kept: Sequence[int], chain: Chain, batch_size: int, chunks: int) -> bool:
     """A sparse step costs 80 per kept weight and chunk, more where the values of all units don't fit into the cache."""
 
     rows = chain.dense[0].weight.shape[1] + sum(layer.weight.shape[0] for layer in chain.dense)
@@ -43,7 +43,7 @@ def _dense_layers_pay(kept: Sequence[int], chain: Chain, batch_size: int, chunks
     return sparse <= sum(layer.weight.size for layer in chain.dense) * (batch_size + 40)
 
 
-def _convolutions_pay(kept: Sequence[int], chain: Chain, batch_size: int, chunks: int) -> bool:
+def _convolutions_faster(kept: Sequence[int], chain: Chain, batch_size: int, chunks: int) -> bool:
     """A sparse step costs 128 per chunk, kept weight and output position, and as much as 8 weights per output.
 
     The 10 million of an eager step are the time that torch needs in addition to the products: most of LeNet-5's step

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.training.engines import select
-from lth.training.engines.sparse_cpu.supported import Chain, supported_chain
+from lth.training.engines.chains import Chain, supported_chain
 from lth.training.task import Engine, Segment, State, Task
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
 

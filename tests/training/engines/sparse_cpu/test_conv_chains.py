@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lth.training.engines.chains import supported_chain
 from lth.training.engines.sparse_cpu.prepared import prepare_chain
-from lth.training.engines.sparse_cpu.supported import supported_chain
 from tests.conftest import CPU, SGD, full_mask, make_task
 from tests.training.engines.sparse_cpu.sparse_tasks import (
     OPTIMIZERS, conv_task, in_float64, max_error, random_ticket, small_conv_2, start_of, train_to)

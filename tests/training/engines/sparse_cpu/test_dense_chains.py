@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
+from lth.training.engines.chains import supported_chain
 from lth.training.engines.sparse_cpu import dense_layout
 from lth.training.engines.sparse_cpu.prepared import prepare_chain
-from lth.training.engines.sparse_cpu.supported import supported_chain
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task, mlp_task
 from tests.training.engines.sparse_cpu.sparse_tasks import (
     OPTIMIZERS, SPARSE, max_error, random_ticket, start_of, train_to)

@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lth.training.engines.chains import Chain, supported_chain
 from lth.training.engines.sparse_cpu import dense_layout
 from lth.training.engines.sparse_cpu.prepared import PreparedNetwork, prepare_chain
-from lth.training.engines.sparse_cpu.supported import Chain, supported_chain
 from tests.conftest import CPU, make_task, mlp_task
 from tests.training.engines.sparse_cpu.sparse_tasks import SPARSE, conv_task, in_float64, random_ticket, train_to
 
@@ -73,12 +73,13 @@ def test_every_kept_weight_has_one_entry_and_only_connected_units_have_slices(wi
     mask = random_mask(chain, seed)
     sparse = prepared_network(chain, mask)
     assert sorted(sparse.indices) == np.flatnonzero(mask).tolist()
-    masks = [dense_layout.mask_with_bias(layer, mask) for layer in chain.dense]
+    masks = [dense_layout.with_bias(layer, mask) for layer in chain.dense]
     paths = [np.eye(widths[-1], dtype=bool)]
     for layer in reversed(masks):
         paths.append(paths[-1] @ layer[:, 1:])
     connected = [path.any(0) for path in reversed(paths)]
-    assert np.array_equal(np.unique(sparse.structure.matrix.slices.units), np.flatnonzero(np.concatenate(connected[1:])))
+    units = np.unique(sparse.structure.matrix.slices.units)
+    assert np.array_equal(units, np.flatnonzero(np.concatenate(connected[1:])))
     assert np.array_equal(sparse.structure.inputs.pixels, np.flatnonzero(connected[0]))
 
 

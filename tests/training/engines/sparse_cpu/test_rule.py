@@ -3,8 +3,8 @@ import pytest
 
 from lth.models.network import Network
 from lth.models.registry import settings_class
+from lth.training.engines.chains import Chain, supported_chain
 from lth.training.engines.sparse_cpu import rule
-from lth.training.engines.sparse_cpu.supported import Chain, supported_chain
 from tests.conftest import make_task, mlp_task
 
 

@@ -15,9 +15,7 @@ from lth.training.engines.sparse_cpu.kernels.shuffles import lane_sum
 
 @compiled
 def forward(convolutions: Convolutions, workspace: Workspace, weights: Any) -> None:
-    """Write the outputs of all connected channels. Four positions (2 × 2) of all channels come before the next four:
-    what they read is then in the cache.
-    """
+    """Write the outputs of all connected channels, four positions (2 × 2) at a time: what they read is then cached."""
 
     for layer in convolutions.layers:
         for y in range(0, layer.height, 2):
@@ -42,9 +40,7 @@ def forward(convolutions: Convolutions, workspace: Workspace, weights: Any) -> N
 
 @compiled
 def backward(convolutions: Convolutions, workspace: Workspace, parameters: Parameters) -> None:
-    """Add to the gradient of all weights and biases, from the deltas of the last convolution's outputs: the first rows
-    of the workspace's deltas.
-    """
+    """Add to the gradient of all weights and biases. The first rows of deltas are the last convolution's outputs'."""
 
     last = len(convolutions.layers) - 1
     for number in range(last, -1, -1):
@@ -63,9 +59,7 @@ def backward(convolutions: Convolutions, workspace: Workspace, parameters: Param
 @compiled
 def weighted_sums(  # pylint: disable=too-many-arguments,too-many-positional-arguments # all that a sum reads
         rows: Any, position: int, line: int, weights: Any, offsets: Any, start: int, stop: int, initial: Any) -> Any:
-    """The sums of weights × rows at four positions (2 × 2), for the weights from `start` to `stop`. The first position
-    is at row `position`; there are `line` rows from one line to the next.
-    """
+    """The sums of weights[start:stop] × rows at four positions (2 × 2) from row `position` on, lines `line` apart."""
 
     sum1, sum2, sum3, sum4 = initial, initial, initial, initial
     for entry in range(start, stop):

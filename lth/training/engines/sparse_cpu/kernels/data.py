@@ -13,10 +13,10 @@ class Inputs(NamedTuple):
     """The pixels that the network reads."""
 
     pixels: Any  # index of each pixel that is read
-    rows: Any  # its row of values
+    rows: Any  # row of values of each of them
     blocks: Any  # first pixels of the squares to be transposed
-    mean: Any  # of each pixel's channel; empty if images are only scaled
-    std: Any  # the same
+    mean: Any  # mean of each pixel's channel; empty if images are only scaled
+    std: Any  # standard deviation of each pixel's channel; empty if images are only scaled
 
 
 class Slices(NamedTuple):
@@ -110,11 +110,13 @@ class Parameters(NamedTuple):
     second: Any  # Adam's second moment
 
 
-class BatchRows(NamedTuple):
-    """The images of each step, as indices: (steps, batch size rounded up to chunks of 64)."""
+class TrainingBatches(NamedTuple):
+    """The images of each step, and what training on them writes: mean loss and number of correct predictions."""
 
-    rows: Any
-    size: int
+    rows: Any  # (steps, chunks · 64) index of each image in the split; the last is repeated to fill the last chunk
+    size: int  # number of images in a batch
+    losses: Any  # (steps,)
+    correct: Any  # (steps,)
 
 
 class Update(NamedTuple):
@@ -124,10 +126,3 @@ class Update(NamedTuple):
     settings: tuple[float, float, float, float]  # two betas, epsilon, decay; or momentum, Nesterov (0 or 1), decay, 0
     rates: Any  # learning rate of each step
     step: int  # number of the first step, counted from 1
-
-
-class Results(NamedTuple):
-    """Mean loss and number of correct predictions of each step."""
-
-    losses: Any
-    correct: Any

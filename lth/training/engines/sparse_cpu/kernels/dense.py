@@ -58,8 +58,9 @@ def predict(matrix: Matrix, workspace: Workspace) -> Any:
 def cross_entropy(  # pylint: disable=too-many-positional-arguments # one chunk of a batch
         matrix: Matrix, workspace: Workspace, labels: Any, rows: Any, count: int,
         batch_size: int) -> tuple[float, int]:
-    """The sum of the losses of the first `count` images and the number of correct predictions. Writes the deltas of the
-    output: the gradient of the mean loss over `batch_size` images.
+    """The sum of the losses of the first `count` images and the number of correct predictions.
+
+    Writes the deltas of the output: the gradient of the mean loss over `batch_size` images.
     """
 
     values, deltas, scratch = workspace.values, workspace.deltas, workspace.scratch
@@ -92,9 +93,8 @@ def cross_entropy(  # pylint: disable=too-many-positional-arguments # one chunk 
 def backward(matrix: Matrix, workspace: Workspace, parameters: Parameters) -> None:
     """Write the deltas of the connected hidden units and add to the gradient of the weights.
 
-    From the last slice to the first, so that a unit's delta is complete before it is used. Weights are visited in the
-    order in which they are stored: sorted by the unit that they leave, a network of 1,000 units per layer takes 5 times
-    as long.
+    From the last slice to the first, so that a unit's delta is complete before it is used. Weights are visited as they
+    are stored: sorted by the unit that they leave, a network of 1,000 units per layer takes 5 times as long.
     """
 
     values, deltas, slices = workspace.values, workspace.deltas, matrix.slices

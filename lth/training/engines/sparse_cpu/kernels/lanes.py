@@ -36,9 +36,7 @@ class _LanesModel(models.PrimitiveModel):  # type: ignore[misc]
 
 
 def operation(typing_function: Callable[..., Any]) -> Any:
-    """An operation that compiled functions may call. The function gets the arguments' types and returns the signature
-    and a function that emits the code.
-    """
+    """An operation that compiled functions may call."""
 
     return intrinsic(typing_function)
 
@@ -92,9 +90,7 @@ def store(_typing: Any, array: Any, row: Any, lanes: Any) -> Any:
 
 @operation
 def load_scaled(_typing: Any, array: Any, row: Any) -> Any:
-    """Row `row` of an array of bytes (rows, 64), divided by 255. A product and its remainder, fused, are as exact as a
-    division.
-    """
+    """Row `row` of an array of bytes (rows, 64), divided by 255: exact by a product and its remainder, both fused."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _row_address(context, builder, signature, arguments, ir.VectorType(BYTE, LANES))
@@ -136,9 +132,7 @@ def divide(_typing: Any, numerator: Any, denominator: Any) -> Any:
 
 
 def _where(condition: Callable[[Any, Any, Any], Any]) -> Any:
-    """The operation (left, right, if_true, if_false): `if_true` in the lanes where the condition of left and right is
-    met, else `if_false`.
-    """
+    """The operation (left, right, if_true, if_false): each lane of `if_true` where the condition holds."""
 
     def where(_typing: Any, left: Any, right: Any, if_true: Any, if_false: Any) -> Any:
         def code(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:

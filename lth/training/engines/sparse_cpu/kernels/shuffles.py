@@ -100,9 +100,7 @@ def _folded_product(builder: Any, left: Any, right: Any) -> Any:
 
 
 def _four_sums(builder: Any, vectors: list[Any]) -> Any:
-    """The sums of four vectors of 16 numbers each, as a vector of four. No number leaves its group of four before the
-    last two additions, which is fast.
-    """
+    """The sums of four vectors of 16 numbers, as a vector of four. Shuffles within groups of four are fast."""
 
     first = _add_groups(builder, vectors[0], vectors[1], [0, 4, 1, 5], [2, 6, 3, 7])
     last = _add_groups(builder, vectors[2], vectors[3], [0, 4, 1, 5], [2, 6, 3, 7])
@@ -111,7 +109,7 @@ def _four_sums(builder: Any, vectors: list[Any]) -> Any:
 
 
 def _add_groups(builder: Any, left: Any, right: Any, low: list[int], high: list[int]) -> Any:
-    """In each group of four numbers: those at `low` plus those at `high`; 4 to 7 are those of the right vector."""
+    """In each group of four numbers, the ones at `low` plus the ones at `high`. 4 to 7 mean the right vector's."""
 
     def part(half: list[int]) -> Any:
         indices = [group + index % 4 + index // 4 * 16 for group in range(0, 16, 4) for index in half]

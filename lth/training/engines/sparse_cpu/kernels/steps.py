@@ -9,15 +9,15 @@ import numpy as np
 from lth.training.engines.sparse_cpu.kernels import convolutions, dense
 from lth.training.engines.sparse_cpu.kernels.compiler import compiled
 from lth.training.engines.sparse_cpu.kernels.data import (
-    ADAMW, SGD, BatchRows, ChunkedImages, Images, Parameters, Results, SparseNetwork, Update, Workspace)
+    ADAMW, SGD, ChunkedImages, Images, Parameters, SparseNetwork, TrainingBatches, Update, Workspace)
 from lth.training.engines.sparse_cpu.kernels.lanes import LANES
 from lth.training.engines.sparse_cpu.kernels.shuffles import BLOCK, transpose_block
 
 
 @compiled
 def train(  # pylint: disable=too-many-positional-arguments # all that a step reads and writes
-        network: SparseNetwork, workspace: Workspace, parameters: Parameters, images: Images, batches: BatchRows,
-        update: Update, results: Results) -> None:
+        network: SparseNetwork, workspace: Workspace, parameters: Parameters, images: Images, batches: TrainingBatches,
+        update: Update) -> None:
     """Train one step for each batch."""
 
     skip = network.convolutions.weights
@@ -34,7 +34,7 @@ def train(  # pylint: disable=too-many-positional-arguments # all that a step re
             loss, correct = loss + chunk_loss, correct + chunk_correct
             dense.backward(network.matrix, workspace, dense_parameters)
             convolutions.backward(network.convolutions, workspace, parameters)
-        results.losses[index], results.correct[index] = loss / batches.size, correct
+        batches.losses[index], batches.correct[index] = loss / batches.size, correct
         if update.kind == SGD:
             sgd(parameters, update, index)
         else:
@@ -85,7 +85,7 @@ def transpose(pixels: Any, rows: Any, blocks: Any, transposed: Any) -> None:
 
 @compiled
 def adam(parameters: Parameters, update: Update, index: int) -> None:  # pylint: disable=too-many-locals # constants
-    """Adam's or AdamW's update in step `index` of the update's steps."""
+    """Adam's or AdamW's update in step `index` of the update's steps, as in torch.optim. Leaves a gradient of 0."""
 
     weights, gradient, first, second = parameters
     beta1, beta2, epsilon, weight_decay = update.settings
@@ -106,7 +106,7 @@ def adam(parameters: Parameters, update: Update, index: int) -> None:  # pylint:
 
 @compiled
 def sgd(parameters: Parameters, update: Update, index: int) -> None:
-    """SGD's update in step `index` of the update's steps."""
+    """SGD's update in step `index` of the update's steps, as in torch.optim. Leaves a gradient of 0."""
 
     weights, gradient, momentum, _ = parameters
     keep, nesterov, decay = np.float32(update.settings[0]), update.settings[1] != 0, np.float32(update.settings[2])

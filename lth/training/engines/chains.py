@@ -1,6 +1,7 @@
-"""Which networks the sparse engine can train: convolutions, then dense layers, with ReLU between them and no branches.
+"""Chains: networks of convolutions, then dense layers, with ReLU between them and no branches.
 
-The layers are found by walking the module, so every network of this form is supported: LeNet-300-100, LeNet-5, Conv-n.
+The sparse engine trains chains only, and the CUDA engine has a faster pass for chains of dense layers. A walk over the
+module finds the layers, so every network of this form is a chain: LeNet-300-100, LeNet-5, Conv-n.
 """
 import math
 from collections.abc import Sequence
@@ -148,7 +149,7 @@ def _is_exactly(module: nn.Module, kind: type[M]) -> TypeGuard[M]:
 
 
 def _is_conv(module: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether a module is a convolution with a square kernel, stride 1, one group, and padding below its kernel size."""
+    """Whether a module is a convolution with a square kernel, stride 1, one group, padding below the kernel size."""
 
     if not _is_exactly(module, nn.Conv2d) or isinstance(module.padding, str):
         return False
