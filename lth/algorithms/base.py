@@ -7,21 +7,27 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 from lth.pruning.tickets import Round
 from lth.recipes.schema import AlgorithmSettings
 from lth.registry.registry import BaseRegistry, normalize_name
-from lth.training.task import Task
+from lth.training.task import Parametrization, Task
 
+BenchmarkStep = Callable[[Task, Tensor], Parametrization]
 Generator = TypeVar('Generator', bound=Callable[..., Iterator[Round]])
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A generator of rounds with its settings; `summary` is the first line of the generator's docstring."""
+    """A generator of rounds with its settings; `summary` is the first line of the generator's docstring. If it trains
+    scores, `lth bench` times a step with `benchmark_step(task, initial weights (R, N))`.
+    """
 
     summary: str
     settings: type[AlgorithmSettings]
     generator: Callable[..., Iterator[Round]]
+    benchmark_step: BenchmarkStep | None = None
 
     def find(
             self, task: Task, settings: Any, past: Sequence[Round], *, source: Sequence[Round] = ()) -> Iterator[Round]:
@@ -38,14 +44,15 @@ class Algorithms(BaseRegistry[Algorithm]):
     """Algorithms by name."""
 
     def register(
-            self, name: str, *aliases: str, settings: type[AlgorithmSettings]) -> Callable[[Generator], Generator]:
+            self, name: str, *aliases: str, settings: type[AlgorithmSettings],
+            benchmark_step: BenchmarkStep | None = None) -> Callable[[Generator], Generator]:
         """A decorator that registers a generator of rounds: (task, settings, past) -> rounds after those of the past.
         If the settings say `needs_source`, the generator also takes the keyword argument `source`.
         """
 
         def add(generator: Generator) -> Generator:
             summary = (generator.__doc__ or '').partition('\n')[0]
-            self.add(Algorithm(summary, settings, generator), name, *aliases)
+            self.add(Algorithm(summary, settings, generator, benchmark_step), name, *aliases)
             return generator
         return add
 

@@ -5,11 +5,12 @@ from typing import Literal
 
 import torch
 
+from lth.algorithms import ALGORITHMS
+from lth.errors import LthError
 from lth.experiments.plan import Plan
 from lth.training.engines import select
 
 BASELINE = 'baseline'
-Trained = Literal['weights', 'gem-miner', 'edge-popup']
 Workers = Literal['processes', 'threads']
 
 
@@ -19,7 +20,7 @@ class Contender:
 
     engine: `baseline`, the name of an engine, or `auto` for the engine that a run would use.
     replicates: number of networks that are trained together.
-    trained: weights, or the scores of an algorithm.
+    algorithm: the algorithm whose scores are trained; None if weights are trained.
     density: share of the weights that a random ticket keeps in each layer.
     seeds: number of such trainings at the same time, each in its own process or thread.
     """
@@ -27,34 +28,46 @@ class Contender:
     engine: str
     device: str
     replicates: int = 1
-    trained: Trained = 'weights'
+    algorithm: str | None = None
     density: float = 1.
     seeds: int = 1
     workers: Workers = 'processes'
 
     def __str__(self) -> str:
         parts = [self.engine]
-        if self.trained != 'weights':
-            parts.append(self.trained)
+        if self.algorithm:
+            parts.append(self.algorithm)
         if self.seeds > 1:
             parts.append(f'{self.seeds} {self.workers}')
         return ', '.join(parts)
 
 
 def contenders(
-        device: str, plan: Plan, *, trained: Trained = 'weights', densities: Sequence[float] = (), seeds: int = 1,
+        device: str, plan: Plan, *, algorithm: str | None = None, densities: Sequence[float] = (), seeds: int = 1,
 ) -> list[Contender]:
     """The baseline and all engines that can train the recipe, on tickets of these densities if some are given; then the
-    engines that train scores, if requested; then all of these except the baseline with several seeds.
+    engines that train the scores of an algorithm; then all of these except the baseline with several seeds.
     """
 
     resolved = select.resolve_device(device)
     dense = _dense_contenders(resolved, plan)
     single = _ticket_contenders(dense, densities, resolved, plan) if densities else dense
-    if trained != 'weights':
-        single = single + [replace(contender, trained=trained) for contender in dense]
+    if algorithm:
+        single = single + [replace(contender, algorithm=algorithm) for contender in dense]
     several = _seed_contenders(single, seeds, resolved) if seeds > 1 else []
     return [Contender(BASELINE, str(resolved)), *single, *several]
+
+
+def algorithm_with_scores(name: str) -> str | None:
+    """The registered name of an algorithm whose training of scores can be timed, None if it trains weights only."""
+
+    algorithm = ALGORITHMS.find(name)
+    if algorithm.settings.trains == 'each':
+        return None
+    if algorithm.benchmark_step is None:
+        names = [known for known in ALGORITHMS.names() if ALGORITHMS.find(known).benchmark_step]
+        raise LthError(f'--algorithm: the training of {name} cannot be timed. Give one of {", ".join(names)}.')
+    return ALGORITHMS.canonical(name)
 
 
 def _dense_contenders(device: torch.device, plan: Plan) -> list[Contender]:

@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from lth import rng
-from lth.algorithms.trained_masks.parametrizations import Rounded, Top
-from lth.algorithms.trained_masks.regularizers import Penalty
+from lth.algorithms import ALGORITHMS
 from lth.benchmark.baseline_loop import baseline_loop
-from lth.benchmark.contenders import BASELINE, Contender, Trained
+from lth.benchmark.contenders import BASELINE, Contender
 from lth.datasets import Dataset
 from lth.experiments.plan import Plan, make_plan
 from lth.pruning import masks
@@ -66,7 +65,7 @@ class EngineTrainer:
         ticket = random_ticket(task, contender.density)
         layout = task.network.layout
         self._task = task
-        self._parametrization = _parametrization(task, ticket.weights, contender.trained)
+        self._parametrization = _parametrization(task, ticket.weights, contender.algorithm)
         if self._parametrization:
             scores = torch.rand_like(ticket.weights[:, :layout.prunable_count])
             self._state, self._trainable = State(scores, ticket.buffers), ticket.mask
@@ -114,16 +113,11 @@ def _engine(name: str, device: torch.device, plan: Plan) -> Engine:
     return select.CudaGraph(device) if name == 'cuda-graph' else select.Eager(device)
 
 
-def _parametrization(task: Task, weights: Tensor, trained: Trained) -> Parametrization | None:
-    """How weights depend on scores: rounding as in Gem-Miner, or the largest tenth of each layer as in edge-popup."""
+def _parametrization(task: Task, weights: Tensor, algorithm: str | None) -> Parametrization | None:
+    """How weights depend on the scores of an algorithm; None if weights are trained."""
 
-    if trained == 'weights':
-        return None
-    if trained == 'gem-miner':
-        return Rounded(weights, Penalty(1e-4))
-    slots = task.network.layout.prunable_slots
-    return Top(weights, Penalty(0.), [(slot.start, slot.stop) for slot in slots],
-               [max(1, slot.size // 10) for slot in slots])
+    step = ALGORITHMS.find(algorithm).benchmark_step if algorithm else None
+    return step(task, weights) if step else None
 
 
 def _iterator_trainer(steps: Iterator[None]) -> Trainer:

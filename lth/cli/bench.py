@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -36,9 +36,9 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
-        algorithm: Annotated[Literal['magnitude', 'gem-miner', 'edge-popup'], typer.Option(
-            '--algorithm', help='magnitude: time steps that train weights. gem-miner, edge-popup: also time steps that '
-                                'train scores.')] = 'magnitude',
+        algorithm: Annotated[str, typer.Option(
+            '--algorithm', metavar='NAME', help='magnitude: time steps that train weights. gem-miner, edge-popup: also '
+                                                'time steps that train scores.')] = 'magnitude',
         densities: Annotated[str | None, typer.Option(
             '--densities', metavar='SHARES', show_default=False,
             help='Time random tickets that keep these shares of the weights, such as 1,0.51,0.21.')] = None,
@@ -87,7 +87,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
             _print_study(study_result, f'{_pair(plan)}, median of {turns} turns')
     else:
         contenders = benchmark.contenders.contenders(
-            device, plan, trained='weights' if algorithm == 'magnitude' else algorithm,
+            device, plan, algorithm=benchmark.contenders.algorithm_with_scores(algorithm),
             densities=parse_densities(densities) if densities else [], seeds=seeds)
         rows = benchmark.timing.time_contenders(plan, datasets, contenders, threads=threads, turns=turns)
         if as_json:

@@ -97,6 +97,13 @@ def test_bench_with_edge_popup_also_times_the_training_of_scores(lth):
     assert [row['engine'] for row in json.loads(result.out)['rows']] == ['baseline', 'eager', 'eager, edge-popup']
 
 
+@pytest.mark.parametrize('name', ['supermask', 'snip'])
+def test_bench_refuses_an_algorithm_that_declares_no_benchmark_step(lth, name):
+    result = lth('bench', 'lenet-300-100', 'digits', '--algorithm', name)
+    assert result.code == 2 and f'{name} cannot be timed. Give one of edge-popup, gem-miner' in ' '.join(
+        result.err.split())
+
+
 def test_speed_ups_are_medians_of_ratios_within_a_turn_for_each_seed():
     contenders = [Contender('baseline', 'cpu'), Contender('eager', 'cpu'), Contender('sparse', 'cpu'),
                   Contender('sparse', 'cpu', seeds=2, workers='threads')]

@@ -109,7 +109,7 @@ def test_smart_ratio_without_a_prunable_classifier_distributes_all_weights_over_
 
 def test_smart_ratio_refuses_a_count_that_the_classifier_alone_uses_up():
     slots = dense(10, 10, 10, 10, 10)
-    with pytest.raises(LthError, match=r'keeps 30 of the 100 weights of the classifier, 3.weight, .* 32 in all are '
+    with pytest.raises(LthError, match=r'keeps 30 of the 100 weights of the classifier, 3.weight, .* 32 in total are '
                                        r'too few. Keep at least 33 of the 400, a density of 0.083;'):
         smart_ratio(slots, 32)
     assert smart_ratio(slots, 33) == (1, 1, 1, 30)

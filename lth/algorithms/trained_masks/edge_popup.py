@@ -125,13 +125,23 @@ class _GlobalSearch(_Search):
     remedy = _SHRINK_GRADUALLY
 
 
-@ALGORITHMS.register('edge-popup', settings=LayerSettings)
+def _benchmark_step(task: Task, weights: Tensor) -> Top:
+    """Use the largest tenth of each layer."""
+
+    slots = task.network.layout.prunable_slots
+    return Top(weights, Penalty(0.), _layer_bounds(task), [max(1, slot.size // 10) for slot in slots])
+
+
+def _layer_bounds(task: Task) -> list[tuple[int, int]]:
+    return [(slot.start, slot.stop) for slot in task.network.layout.prunable_slots]
+
+
+@ALGORITHMS.register('edge-popup', settings=LayerSettings, benchmark_step=_benchmark_step)
 def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of each layer (Ramanujan et al. 2020)."""
 
-    layout = task.network.layout
-    search = _Search(task, settings, [(slot.start, slot.stop) for slot in layout.prunable_slots], Penalty(0.))
-    search.part_counts = [settings.layer_counts(layout)] * len(search.ends)
+    search = _Search(task, settings, _layer_bounds(task), Penalty(0.))
+    search.part_counts = [settings.layer_counts(task.network.layout)] * len(search.ends)
     yield from search.rounds(past)
 
 

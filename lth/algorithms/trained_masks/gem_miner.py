@@ -108,7 +108,11 @@ class _Search(base.MaskSearch[Settings]):
         return final, final
 
 
-@ALGORITHMS.register('gem-miner', settings=Settings)
+def _benchmark_step(_task: Task, weights: Tensor) -> Rounded:
+    return Rounded(weights, Penalty(1e-4))
+
+
+@ALGORITHMS.register('gem-miner', settings=Settings, benchmark_step=_benchmark_step)
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights and freeze the smallest until a rare gem remains (Sreenivasan et al. 2022)."""
 
