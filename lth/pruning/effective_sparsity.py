@@ -56,7 +56,7 @@ def connected_layers(network: Network, mask: Tensor, nonzero_pixels: Tensor | No
     are non-zero in some image, None if all are.
     """
 
-    if not _is_supported(network):
+    if not all(_is_monotone(module, network) for module in network.module.modules()):
         return []
     rows = list[ConnectedLayer]()
     for layer in _execute(_probe(network, network.layout.unpack(mask.cpu())), network.shape):
@@ -83,13 +83,9 @@ def connected_totals(network: Network, mask: Tensor, nonzero_pixels: Tensor | No
                            sum(layer.total_units for layer in layers))
 
 
-def _is_supported(network: Network) -> bool:
-    """Whether all layers are monotone and no user code is between them."""
-
-    return all(_is_monotone(module, network) for module in network.module.modules())
-
-
 def _is_monotone(layer: nn.Module, network: Network) -> bool:
+    """Whether a layer's output cannot decrease when an input increases; not known of user code."""
+
     if len(list(layer.children())) > 0:
         return layer.__class__ is nn.Sequential or not network.has_user_code
     if isinstance(layer, _BatchNorm):

@@ -28,14 +28,14 @@ def settings(**over: Any) -> Settings:
     return Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'rates': 0.2} | over)
 
 
-def rounds(task: Task, **over: Any) -> list[Round]:
+def find_rounds(task: Task, **over: Any) -> list[Round]:
     return list(find_ticket(task, settings(**over), ()))
 
 
 def densities(model: str, shape: tuple[int, int, int], **over: Any) -> list[float]:
-    chosen = settings(rounds=20, **over)
-    layout = Network.of(settings_class(model)(name=model), shape, 10, chosen.keep_out).layout
-    return [100 * layout.density(sum(counts)) for counts in layer_counts(layout, chosen)]
+    search = settings(rounds=20, **over)
+    layout = Network.of(settings_class(model)(name=model), shape, 10, search.keep_out).layout
+    return [100 * layout.density(sum(counts)) for counts in layer_counts(layout, search)]
 
 
 def test_densities_of_lenet_equal_the_paper():
@@ -46,18 +46,18 @@ def test_densities_of_lenet_equal_the_paper():
     ('conv-2', 0.1, {11: 8.81, 14: 4.57}), ('conv-4', 0.1, {11: 11.06, 12: 9.18}),
     ('conv-6', 0.15, {7: 26.61, 10: 15.29, 12: 10.62})])
 def test_densities_of_convolutional_networks_equal_the_paper(model, convolution, levels):
-    found = densities(model, (3, 32, 32), rates=BY_KIND | {'convolution': convolution})
-    assert {number: found[number] for number in levels} == pytest.approx(levels, abs=0.02)
+    percents = densities(model, (3, 32, 32), rates=BY_KIND | {'convolution': convolution})
+    assert {number: percents[number] for number in levels} == pytest.approx(levels, abs=0.02)
 
 
 def test_densities_of_vgg19_equal_the_paper():
-    found = densities('vgg19', (3, 32, 32), scope='global', keep_out=('output',))
-    assert [found[number] for number in (12, 15, 19)] == pytest.approx([6.90, 3.54, 1.47], abs=0.02)
+    percents = densities('vgg19', (3, 32, 32), scope='global', keep_out=('output',))
+    assert [percents[number] for number in (12, 15, 19)] == pytest.approx([6.90, 3.54, 1.47], abs=0.02)
 
 
 def test_densities_of_resnet20_equal_the_paper():
-    found = densities('resnet20', (3, 32, 32), scope='global', keep_out=('output', 'shortcut'))
-    assert [found[number] for number in (4, 6, 7, 10)] == pytest.approx([41.66, 27.09, 21.91, 11.79], abs=0.02)
+    percents = densities('resnet20', (3, 32, 32), scope='global', keep_out=('output', 'shortcut'))
+    assert [percents[number] for number in (4, 6, 7, 10)] == pytest.approx([41.66, 27.09, 21.91, 11.79], abs=0.02)
 
 
 @pytest.mark.parametrize('scope', ['layer', 'global'])
@@ -65,16 +65,16 @@ def test_densities_of_resnet20_equal_the_paper():
 def test_every_mask_keeps_exactly_the_planned_count_of_the_remaining_weights(scope, shots):
     task = make_task(seeds=(0, 1), keep_out=('output',))
     plan = settings(rounds=3, scope=scope, shots=shots)
-    found = list(find_ticket(task, plan, ()))
+    rounds = list(find_ticket(task, plan, ()))
     kept = plan.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
-    assert [one.ticket.mask.sum(1).tolist() for one in found] == [[count, count] for count in kept]
-    for before, after in zip(found, found[1:]):
+    assert [round_.ticket.mask.sum(1).tolist() for round_ in rounds] == [[count, count] for count in kept]
+    for before, after in zip(rounds, rounds[1:]):
         assert not (after.ticket.mask & ~before.ticket.mask).any()
 
 
 def test_each_layer_is_pruned_at_the_rate_of_its_kind():
     task = make_task('conv-2', shape=(3, 8, 8))
-    _, pruned = rounds(task, rounds=1, rates={'convolution': 0.1, 'dense': 0.2, 'output': 0.5})
+    _, pruned = find_rounds(task, rounds=1, rates={'convolution': 0.1, 'dense': 0.2, 'output': 0.5})
     masks = task.network.layout.unpack(pruned.ticket.mask[0])
     left = {name: int(mask.sum()) / mask.numel() for name, mask in masks.items()}
     expected = {
@@ -84,16 +84,16 @@ def test_each_layer_is_pruned_at_the_rate_of_its_kind():
 
 def test_global_pruning_ranks_all_layers_together():
     task = make_task()
-    dense, first = rounds(task, rounds=1, scope='global')
+    dense, first = find_rounds(task, rounds=1, scope='global')
     final = dense.trained.weights[0, :task.network.layout.prunable_count].abs()
     assert final[first.ticket.mask[0]].min() >= final[~first.ticket.mask[0]].max()
 
 
 def test_the_smallest_remaining_weights_after_training_are_pruned():
     task = make_task()
-    _, first, second = rounds(task)
+    _, first, second = find_rounds(task)
     slot = task.network.layout.prunable_slots[0]
-    before, after = (one.ticket.mask[0, slot.start:slot.stop] for one in (first, second))
+    before, after = (round_.ticket.mask[0, slot.start:slot.stop] for round_ in (first, second))
     final = first.trained.weights[0, slot.start:slot.stop].abs()
     assert final[after].min() >= final[before & ~after].max()
 
@@ -103,53 +103,53 @@ def test_the_smallest_remaining_weights_after_training_are_pruned():
 def test_after_a_rewind_kept_weights_equal_the_rewind_point_and_pruned_weights_are_zero(model, optimizer):
     task = make_task(model, shape=(3, 8, 8), optimizer=optimizer, length='2 epochs')
     prunable = task.network.layout.prunable_count
-    found = rounds(task, rounds=2, rewind='3 iterations')
-    start = found[0].ticket
+    rounds = find_rounds(task, rounds=2, rewind='3 iterations')
+    start = rounds[0].ticket
     assert start.iteration == 3 and not torch.equal(start.weights, dense_ticket(task).weights)
-    for one in found[1:]:
-        mask = one.ticket.mask
-        assert torch.equal(one.ticket.weights[:, prunable:], start.weights[:, prunable:])
-        assert torch.equal(one.ticket.weights[:, :prunable][mask], start.weights[:, :prunable][mask])
-        assert one.ticket.weights[:, :prunable][~mask].abs().sum() == 0
-        assert all(torch.equal(one.ticket.buffers[name], buffer) for name, buffer in start.buffers.items())
-        assert one.trained.weights[:, :prunable][~mask].abs().sum() == 0
-        assert one.trained.history[0].iteration == 3
-    assert [one.iteration for one in found[0].trained.history] == [0, 3, 5, 10]
+    for round_ in rounds[1:]:
+        mask = round_.ticket.mask
+        assert torch.equal(round_.ticket.weights[:, prunable:], start.weights[:, prunable:])
+        assert torch.equal(round_.ticket.weights[:, :prunable][mask], start.weights[:, :prunable][mask])
+        assert round_.ticket.weights[:, :prunable][~mask].abs().sum() == 0
+        assert all(torch.equal(round_.ticket.buffers[name], buffer) for name, buffer in start.buffers.items())
+        assert round_.trained.weights[:, :prunable][~mask].abs().sum() == 0
+        assert round_.trained.history[0].iteration == 3
+    assert [row.iteration for row in rounds[0].trained.history] == [0, 3, 5, 10]
 
 
 def test_the_rewind_point_is_not_changed_by_any_number_of_rounds():
     task = make_task('resnet20', shape=(3, 8, 8), length='1 epochs')
-    found = find_ticket(task, settings(rounds=3), ())
-    start = next(found).ticket
+    rounds = find_ticket(task, settings(rounds=3), ())
+    start = next(rounds).ticket
     weights, buffers = start.weights.clone(), {name: buffer.clone() for name, buffer in start.buffers.items()}
-    assert len(list(found)) == 3
+    assert len(list(rounds)) == 3
     assert torch.equal(start.weights, weights)
     assert all(torch.equal(start.buffers[name], buffer) for name, buffer in buffers.items())
 
 
 def test_without_a_rewind_tickets_start_from_the_initial_weights():
     task = make_task()
-    assert torch.equal(rounds(task)[0].ticket.weights, dense_ticket(task).weights)
+    assert torch.equal(find_rounds(task)[0].ticket.weights, dense_ticket(task).weights)
 
 
 def test_a_saved_ticket_trains_to_the_same_weights():
     task = make_task()
-    last = rounds(task)[-1]
+    last = find_rounds(task)[-1]
     assert torch.equal(train_ticket(task, last.ticket).weights, last.trained.weights)
 
 
 def test_one_shot_prunes_every_ticket_from_the_dense_network():
     task = make_task()
-    found = rounds(task, shots='one-shot', scope='global')
-    final = found[0].trained.weights[0, :task.network.layout.prunable_count].abs()
-    for one in found[1:]:
-        assert final[one.ticket.mask[0]].min() >= final[~one.ticket.mask[0]].max()
-    assert not torch.equal(found[2].ticket.mask, rounds(task, scope='global')[2].ticket.mask)
+    rounds = find_rounds(task, shots='one-shot', scope='global')
+    final = rounds[0].trained.weights[0, :task.network.layout.prunable_count].abs()
+    for round_ in rounds[1:]:
+        assert final[round_.ticket.mask[0]].min() >= final[~round_.ticket.mask[0]].max()
+    assert not torch.equal(rounds[2].ticket.mask, find_rounds(task, scope='global')[2].ticket.mask)
 
 
 def test_strategy_2_continues_training_and_rewinds_only_in_the_last_round():
     task = make_task('resnet20', shape=(3, 8, 8), length='1 epochs')
-    dense, middle, last = rounds(task, retrain='strategy-2')
+    dense, middle, last = find_rounds(task, retrain='strategy-2')
     prunable, mask = task.network.layout.prunable_count, middle.ticket.mask
     assert torch.equal(middle.ticket.weights[:, :prunable][mask], dense.trained.weights[:, :prunable][mask])
     assert torch.equal(middle.ticket.weights[:, prunable:], dense.trained.weights[:, prunable:])
@@ -178,29 +178,29 @@ def test_a_misspelled_name_is_refused_before_training(key, kind):
 @pytest.mark.parametrize('scope', ['layer', 'global'])
 def test_every_criterion_keeps_exactly_the_best_of_each_layer_or_of_all_layers(criterion, scope):
     task = make_task(seeds=(3,))
-    dense, first = rounds(task, rounds=1, criterion=criterion, scope=scope)
+    dense, first = find_rounds(task, rounds=1, criterion=criterion, scope=scope)
     prunable, mask = task.network.layout.prunable_count, first.ticket.mask[0]
     slots = task.network.layout.prunable_slots if scope == 'layer' else [slice(0, prunable)]
     for layer, slot in enumerate(slots):
-        here = slice(slot.start, slot.stop)
-        ours = mask[here]
-        choice = CriterionContext(int(ours.sum()), rng.generator(3, 'criterion', 1, layer))
-        assert choice.count == remaining_count(len(ours), 0.2)
-        initial, final = (weights[0, here] for weights in (dense.ticket.weights, dense.trained.weights[:, :prunable]))
-        scores = CRITERIA.find(criterion)(initial, final, choice)
-        assert scores[ours].min() >= scores[~ours].max()
+        part = slice(slot.start, slot.stop)
+        kept = mask[part]
+        context = CriterionContext(int(kept.sum()), rng.generator(3, 'criterion', 1, layer))
+        assert context.count == remaining_count(len(kept), 0.2)
+        initial, final = (weights[0, part] for weights in (dense.ticket.weights, dense.trained.weights[:, :prunable]))
+        scores = CRITERIA.find(criterion)(initial, final, context)
+        assert scores[kept].min() >= scores[~kept].max()
 
 
 def test_another_criterion_gives_another_mask():
     # Large steps, so that large weights change sign too.
     task = make_task(optimizer=ADAM | {'learning_rate': 0.02})
-    masks = [rounds(task, rounds=1, criterion=name)[1].ticket.mask for name in CRITERIA.names()]
-    assert all(not torch.equal(one, other) for one, other in itertools.combinations(masks, 2))
+    masks = [find_rounds(task, rounds=1, criterion=name)[1].ticket.mask for name in CRITERIA.names()]
+    assert all(not torch.equal(first, second) for first, second in itertools.combinations(masks, 2))
 
 
 def test_movement_is_measured_from_the_start_of_the_round():
     task = make_task()
-    _, first, second = rounds(task, criterion='movement', mask_1_action='reinitialize', scope='global')
+    _, first, second = find_rounds(task, criterion='movement', mask_1_action='reinitialize', scope='global')
     before, after = first.ticket.mask[0], second.ticket.mask[0]
     moved = (first.trained.weights - first.ticket.weights)[0, :task.network.layout.prunable_count].abs()
     assert moved[after].min() >= moved[before & ~after].max()
@@ -210,12 +210,12 @@ def test_movement_is_measured_from_the_start_of_the_round():
 def test_a_mask_1_action_changes_only_kept_weights_with_new_random_numbers_in_every_round(action):
     task = make_task('conv-2', shape=(3, 8, 8), seeds=(0, 5), length='1 epochs')
     prunable = task.network.layout.prunable_count
-    dense, first, second = rounds(task, mask_1_action=action, rewind='2 iterations')
-    for one in (first, second):
-        mask, weights = one.ticket.mask, one.ticket.weights[:, :prunable]
+    dense, first, second = find_rounds(task, mask_1_action=action, rewind='2 iterations')
+    for round_ in (first, second):
+        mask, weights = round_.ticket.mask, round_.ticket.weights[:, :prunable]
         same = weights[mask] == dense.ticket.weights[:, :prunable][mask]
         assert same.float().mean() < 0.1 and weights[~mask].abs().sum() == 0
-        assert torch.equal(one.ticket.weights[:, prunable:], dense.ticket.weights[:, prunable:])
+        assert torch.equal(round_.ticket.weights[:, prunable:], dense.ticket.weights[:, prunable:])
         if 'sign' in action:
             assert torch.equal(weights[mask].signbit(), dense.ticket.weights[:, :prunable][mask].signbit())
     if action != 'constant-keeping-sign':
@@ -225,7 +225,7 @@ def test_a_mask_1_action_changes_only_kept_weights_with_new_random_numbers_in_ev
 
 def test_reinitialized_weights_have_the_initializers_standard_deviation_in_each_layer():
     task = make_task('conv-2', shape=(3, 8, 8), length='1 epochs')
-    _, first = rounds(task, rounds=1, mask_1_action='reinitialize')
+    _, first = find_rounds(task, rounds=1, mask_1_action='reinitialize')
     for slot in task.network.layout.prunable_slots:
         weights, mask = (vector[0, slot.start:slot.stop] for vector in (first.ticket.weights, first.ticket.mask))
         drawn = slot.view(task.network.initial_weights(9)).std()
@@ -234,7 +234,7 @@ def test_reinitialized_weights_have_the_initializers_standard_deviation_in_each_
 
 def test_constants_are_the_standard_deviation_of_the_initial_weights_even_after_a_late_rewind():
     task = make_task(length='1 epochs')
-    _, first = rounds(task, rounds=1, mask_1_action='constant', rewind='2 iterations')
+    _, first = find_rounds(task, rounds=1, mask_1_action='constant', rewind='2 iterations')
     for slot in task.network.layout.prunable_slots:
         weights, mask = (vector[0, slot.start:slot.stop] for vector in (first.ticket.weights, first.ticket.mask))
         std = slot.view(task.network.initial_weights(0)).square().mean().sqrt()
@@ -246,10 +246,10 @@ def test_constants_are_the_standard_deviation_of_the_initial_weights_even_after_
 def test_pruned_weights_stay_frozen_at_zero_or_the_rewind_point(action, optimizer):
     task = make_task(seeds=(0, 1), optimizer=optimizer)
     prunable = task.network.layout.prunable_count
-    dense, *found = rounds(task, mask_0_action=action, rewind='2 iterations')
+    dense, *rounds = find_rounds(task, mask_0_action=action, rewind='2 iterations')
     start, before = dense.ticket.weights[:, :prunable], dense
-    for one in found:
-        weights, now = one.ticket.weights[:, :prunable], before.ticket.mask & ~one.ticket.mask
+    for round_ in rounds:
+        weights, now = round_.ticket.weights[:, :prunable], before.ticket.mask & ~round_.ticket.mask
         smaller = before.trained.weights[:, :prunable].abs() < start.abs()
         frozen = {'zero': now & ~now, 'freeze': now, 'away-from-zero': now & smaller}.get(action, now & ~smaller)
         if action == 'random-zero':
@@ -259,34 +259,34 @@ def test_pruned_weights_stay_frozen_at_zero_or_the_rewind_point(action, optimize
         else:
             assert torch.equal(weights[now], start.where(frozen, 0)[now])
         kept = start.masked_fill(smaller, 0) if action == 'toward-zero-all' else start
-        assert torch.equal(weights[one.ticket.mask], kept[one.ticket.mask])
+        assert torch.equal(weights[round_.ticket.mask], kept[round_.ticket.mask])
         assert torch.equal(weights[~before.ticket.mask], before.trained.weights[:, :prunable][~before.ticket.mask])
-        assert torch.equal(weights[~one.ticket.mask], one.trained.weights[:, :prunable][~one.ticket.mask])
-        before = one
+        assert torch.equal(weights[~round_.ticket.mask], round_.trained.weights[:, :prunable][~round_.ticket.mask])
+        before = round_
 
 
 @pytest.mark.parametrize('retrain', ['learning-rate-rewinding', 'fine-tuning'])
 def test_trained_weights_continue_to_the_last_round(retrain):
     task = make_task('resnet20', shape=(3, 8, 8), length='1 epochs')
     prunable = task.network.layout.prunable_count
-    found = rounds(task, retrain=retrain, rewind='2 iterations')
-    for before, one in zip(found, found[1:]):
-        mask = one.ticket.mask
-        assert torch.equal(one.ticket.weights[:, :prunable], before.trained.weights[:, :prunable] * mask)
-        assert torch.equal(one.ticket.weights[:, prunable:], before.trained.weights[:, prunable:])
-        assert torch.equal(one.ticket.buffers['stem.1.running_mean'], before.trained.buffers['stem.1.running_mean'])
-        assert one.trained.history[0].iteration == one.ticket.iteration == 2
+    rounds = find_rounds(task, retrain=retrain, rewind='2 iterations')
+    for before, round_ in zip(rounds, rounds[1:]):
+        mask = round_.ticket.mask
+        assert torch.equal(round_.ticket.weights[:, :prunable], before.trained.weights[:, :prunable] * mask)
+        assert torch.equal(round_.ticket.weights[:, prunable:], before.trained.weights[:, prunable:])
+        assert torch.equal(round_.ticket.buffers['stem.1.running_mean'], before.trained.buffers['stem.1.running_mean'])
+        assert round_.trained.history[0].iteration == round_.ticket.iteration == 2
 
 
 def test_learning_rate_rewinding_replays_the_schedule_and_fine_tuning_keeps_its_last_rate():
     schedule = {'name': 'multistep', 'milestones': ['4 iterations'], 'factor': 0.01}
     task = make_task(optimizer={'name': 'sgd', 'learning_rate': 0.1}, schedule=schedule)
-    carried = {}
+    first_rounds = {}
     for retrain in ('learning-rate-rewinding', 'fine-tuning'):
-        _, first = rounds(task, rounds=1, retrain=retrain)
+        _, first = find_rounds(task, rounds=1, retrain=retrain)
         assert first.trained.step == 15
-        carried[retrain] = first
-    replayed, tuned = carried.values()
+        first_rounds[retrain] = first
+    replayed, tuned = first_rounds.values()
     assert torch.equal(train_ticket(task, replayed.ticket).weights, replayed.trained.weights)
     slow = make_task(optimizer={'name': 'sgd', 'learning_rate': 0.001})
     assert torch.allclose(train_ticket(slow, tuned.ticket).weights, tuned.trained.weights, atol=1e-7)
@@ -301,11 +301,11 @@ def test_fine_tuning_with_a_final_learning_rate_of_zero_is_refused():
 
 def test_one_shot_with_learning_rate_rewinding_continues_from_the_dense_networks_trained_weights():
     task = make_task()
-    dense, first, second = rounds(task, shots='one-shot', retrain='learning-rate-rewinding')
+    dense, first, second = find_rounds(task, shots='one-shot', retrain='learning-rate-rewinding')
     prunable = task.network.layout.prunable_count
-    for one in (first, second):
-        mask = one.ticket.mask
-        assert torch.equal(one.ticket.weights[:, :prunable][mask], dense.trained.weights[:, :prunable][mask])
+    for round_ in (first, second):
+        mask = round_.ticket.mask
+        assert torch.equal(round_.ticket.weights[:, :prunable][mask], dense.trained.weights[:, :prunable][mask])
 
 
 @pytest.mark.parametrize(('over', 'says'), [

@@ -16,13 +16,14 @@ from tests.algorithms.trained_masks.test_trained_masks import VARIANTS, settings
 from tests.conftest import CPU, make_task
 
 
-def killed_after_every_round(folder: Path, task: Task, find: Callable[[Sequence[Round]], Iterator[Round]]) -> int:
-    """How many rounds a search has, once those that it makes at one go and those made one by one are the same files."""
+def compare_resumed_search(folder: Path, task: Task, find: Callable[[Sequence[Round]], Iterator[Round]]) -> int:
+    """Assert that a search resumed after each round writes the files of an uninterrupted one; return its round count.
+    """
 
     recipe = {'model': {'name': task.network.settings.name}, 'data': {'name': 'made-up'}}
     whole, killed = (Run(folder / name, recipe, task.network) for name in ('whole', 'killed'))
-    for found in find(()):
-        whole.save(found, task.seeds)
+    for round_ in find(()):
+        whole.save(round_, task.seeds)
     rounds = whole.round_count(task.seeds[0])
     for number in range(rounds):
         past = killed.stored_rounds(task.seeds, CPU.device)
@@ -43,12 +44,12 @@ def killed_after_every_round(folder: Path, task: Task, find: Callable[[Sequence[
 def test_tickets_of_every_criterion_action_and_retraining_resume_byte_for_byte(tmp_path, over):
     task = make_task(seeds=(0, 1), data={'flip': True}, length='2 epochs')
     settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 3} | over)
-    assert killed_after_every_round(tmp_path, task, lambda past: imp.find_ticket(task, settings, past)) == 4
+    assert compare_resumed_search(tmp_path, task, lambda past: imp.find_ticket(task, settings, past)) == 4
 
 
 @pytest.mark.parametrize(('name', 'over'), VARIANTS)
 def test_gems_of_every_algorithm_that_trains_scores_resume_byte_for_byte(tmp_path, name: str, over: dict[str, Any]):
     task = mining()
     settings = settings_of(name, **over)
-    assert killed_after_every_round(
+    assert compare_resumed_search(
         tmp_path, task, lambda past: ALGORITHMS.find(name).find(task, settings, past)) > 1

@@ -31,11 +31,11 @@ def layer_counts(mask: torch.Tensor) -> list[list[int]]:
 @pytest.mark.parametrize('name', ['shuffle-mask', 'permute-mask', 'smart-ratio', 'erk'])
 def test_a_shuffled_mask_keeps_the_count_and_has_the_weights_of_the_dense_network(name):
     origin, gem = ticket()
-    moved = apply_control(name, TASK, origin, gem)
-    assert moved.mask.sum(1).tolist() == gem.mask.sum(1).tolist()
-    assert (moved.mask & ~gem.mask).any(1).all()
-    assert torch.equal(moved.weights, masks.apply_mask(moved.mask, origin.weights))
-    assert (layer_counts(moved.mask) == layer_counts(gem.mask)) == (name == 'shuffle-mask')
+    control = apply_control(name, TASK, origin, gem)
+    assert control.mask.sum(1).tolist() == gem.mask.sum(1).tolist()
+    assert (control.mask & ~gem.mask).any(1).all()
+    assert torch.equal(control.weights, masks.apply_mask(control.mask, origin.weights))
+    assert (layer_counts(control.mask) == layer_counts(gem.mask)) == (name == 'shuffle-mask')
 
 
 def test_reinitialized_weights_differ_under_the_same_mask_with_the_layers_standard_deviation():
@@ -72,8 +72,8 @@ def test_the_dense_control_is_the_dense_network():
 def test_a_control_of_a_seed_does_not_depend_on_the_other_seeds(name):
     together = apply_control(name, TASK, *ticket())
     alone = make_task(seeds=(7,))
-    one = apply_control(name, alone, *ticket(task=alone))
-    assert torch.equal(together.mask[1], one.mask[0]) and torch.equal(together.weights[1], one.weights[0])
+    single = apply_control(name, alone, *ticket(task=alone))
+    assert torch.equal(together.mask[1], single.mask[0]) and torch.equal(together.weights[1], single.weights[0])
     again = apply_control(name, TASK, *ticket())
     assert torch.equal(again.mask, together.mask) and torch.equal(again.weights, together.weights)
 
@@ -87,9 +87,9 @@ def test_a_control_that_would_change_nothing_is_refused(name):
 
 def test_shuffling_equal_weights_is_refused():
     origin, gem = ticket()
-    alike = replace(gem, weights=masks.apply_mask(gem.mask, torch.full_like(gem.weights, 0.3)))
+    constant = replace(gem, weights=masks.apply_mask(gem.mask, torch.full_like(gem.weights, 0.3)))
     with pytest.raises(LthError, match='"weights differ" is not true'):
-        apply_control('shuffle-weights', TASK, origin, alike)
+        apply_control('shuffle-weights', TASK, origin, constant)
 
 
 def test_weights_of_another_distribution_are_detected():
@@ -97,8 +97,8 @@ def test_weights_of_another_distribution_are_detected():
     wider = replace(gem, weights=masks.apply_mask(gem.mask, 3 * origin.weights.roll(17, 1)))
     same = replace(gem, weights=masks.apply_mask(gem.mask, origin.weights.roll(LAYOUT.prunable_slots[0].size // 2, 1)))
     assert compare_tickets(LAYOUT, origin, gem, wider)[0].distribution < 1e-6
-    drawn = apply_control('reinit', TASK, origin, gem)
-    assert compare_tickets(LAYOUT, origin, gem, drawn)[0].distribution > 1e-3
+    reinitialized = apply_control('reinit', TASK, origin, gem)
+    assert compare_tickets(LAYOUT, origin, gem, reinitialized)[0].distribution > 1e-3
     assert compare_tickets(LAYOUT, origin, gem, same)[0].weights > 0
 
 
@@ -106,14 +106,14 @@ def test_differences_between_tickets_equal_a_count_by_hand():
     task = make_task()
     origin, gem = ticket(task=task)
     mask, weights = gem.mask.clone(), gem.weights.clone()
-    kept, gone = mask[0].nonzero().flatten().tolist(), (~mask[0]).nonzero().flatten().tolist()
-    mask[0, kept[:3]], mask[0, gone[:3]] = False, True
+    kept, pruned = mask[0].nonzero().flatten().tolist(), (~mask[0]).nonzero().flatten().tolist()
+    mask[0, kept[:3]], mask[0, pruned[:3]] = False, True
     weights[0, kept[:3]] = 0.
     weights[0, kept[5]] *= 2
     weights[0, kept[6]] *= -1
-    found = compare_tickets(LAYOUT, origin, gem, replace(gem, mask=mask, weights=weights))[0]
-    assert (found.positions, found.weights, found.signs, found.kept) == (3, 2, 1, len(kept))
-    assert found.layer_counts_kept and not found.values_kept and found.emptied == ()
+    difference = compare_tickets(LAYOUT, origin, gem, replace(gem, mask=mask, weights=weights))[0]
+    assert (difference.positions, difference.weights, difference.signs, difference.kept) == (3, 2, 1, len(kept))
+    assert difference.layer_counts_kept and not difference.values_kept and difference.emptied == ()
 
 
 def test_a_layer_without_weights_is_listed_as_emptied():
@@ -123,8 +123,8 @@ def test_a_layer_without_weights_is_listed_as_emptied():
     mask = gem.mask.clone()
     mask[:, slot.start:slot.stop] = False
     sparser = replace(gem, mask=mask, weights=masks.apply_mask(mask, gem.weights))
-    found = compare_tickets(LAYOUT, origin, gem, sparser)[0]
-    assert found.emptied == ('output.weight',) and not found.layer_counts_kept
+    difference = compare_tickets(LAYOUT, origin, gem, sparser)[0]
+    assert difference.emptied == ('output.weight',) and not difference.layer_counts_kept
 
 
 def test_seeds_with_different_counts_are_each_compared_with_their_own_ticket():

@@ -9,13 +9,13 @@ from lth.pruning.criteria import CRITERIA, CriterionContext
 INITIAL, FINAL = torch.tensor([1., -2., 3., -4., 0.]), torch.tensor([-0.5, -5., 3.5, 0., 2.])
 
 
-def choice(count: int, seed: int = 0) -> CriterionContext:
+def context(count: int, seed: int = 0) -> CriterionContext:
     return CriterionContext(count, rng.generator(seed, 'criterion'))
 
 
 def scores(name: str, count: int = 3) -> list[float]:
-    found: list[float] = CRITERIA.find(name)(INITIAL, FINAL, choice(count)).tolist()
-    return found
+    values: list[float] = CRITERIA.find(name)(INITIAL, FINAL, context(count)).tolist()
+    return values
 
 
 @pytest.mark.parametrize(('name', 'expected'), [
@@ -48,29 +48,29 @@ def test_small_init_small_final_equals_values_by_hand():
 def test_each_term_of_a_balanced_criterion_prunes_the_same_number(name, sign, count):
     random = torch.Generator().manual_seed(3)
     initial, final = torch.randn(1000, generator=random), 7 * torch.randn(1000, generator=random)
-    found = CRITERIA.find(name)(initial, final, choice(count))
-    by_final = found.abs() != initial.abs()
-    alpha = float((found[by_final] / final[by_final]).abs().median())
-    border = found.sort().values[-count]
+    values = CRITERIA.find(name)(initial, final, context(count))
+    by_final = values.abs() != initial.abs()
+    alpha = float((values[by_final] / final[by_final]).abs().median())
+    border = values.sort().values[-count]
     alone = [int((sign * term < border * (1 - sign * 1e-5)).sum()) for term in (alpha * final.abs(), initial.abs())]
     assert abs(alone[0] - alone[1]) <= 1 and 0 < alone[0] <= 1000 - count
-    assert int((found >= border).sum()) in (count, count + 1)
+    assert int((values >= border).sum()) in (count, count + 1)
 
 
 def test_if_one_term_is_constant_the_other_term_ranks_the_weights():
     initial, final = torch.tensor([1., -1., 1., -1.]), torch.tensor([1., 2., 3., 0.])
-    found = CRITERIA.find('large-init-large-final')(initial, final, choice(3))
-    assert masks.keep_best(found[None], torch.ones(1, 4, dtype=torch.bool), 3, seeds=[0]).tolist() == [
+    values = CRITERIA.find('large-init-large-final')(initial, final, context(3))
+    assert masks.keep_best(values[None], torch.ones(1, 4, dtype=torch.bool), 3, seeds=[0]).tolist() == [
         [True, True, True, False]]
 
 
 def test_if_one_term_is_zero_for_most_weights_the_other_term_ranks_them():
-    # Half of the weights start from 0, as after the mask-0 action toward-zero-all, and a quarter goes.
+    # Half of the weights start from 0, as after the mask-0 action toward-zero-all, and a quarter is pruned.
     zeros, spread = [0.] * 4 + [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
 
     def kept(name: str, initial: list[float], final: list[float], count: int) -> list[bool]:
-        found = CRITERIA.find(name)(torch.tensor(initial), torch.tensor(final), choice(count))
-        mask = masks.keep_best(found[None], torch.ones(1, 8, dtype=torch.bool), count, seeds=[0])
+        values = CRITERIA.find(name)(torch.tensor(initial), torch.tensor(final), context(count))
+        mask = masks.keep_best(values[None], torch.ones(1, 8, dtype=torch.bool), count, seeds=[0])
         best: list[bool] = mask[0].tolist()
         return best
     for initial, final in ((zeros, spread), (spread, zeros)):
@@ -80,6 +80,6 @@ def test_if_one_term_is_zero_for_most_weights_the_other_term_ranks_them():
 
 def test_the_random_criterion_depends_only_on_the_seed():
     noise = CRITERIA.find('random')
-    drawn = [noise(INITIAL, FINAL, choice(3, seed)).tolist() for seed in (0, 0, 1)]
-    assert drawn[0] == drawn[1] != drawn[2]
-    assert drawn[0] == noise(FINAL, INITIAL, choice(3)).tolist() and len(set(drawn[0])) == 5
+    samples = [noise(INITIAL, FINAL, context(3, seed)).tolist() for seed in (0, 0, 1)]
+    assert samples[0] == samples[1] != samples[2]
+    assert samples[0] == noise(FINAL, INITIAL, context(3)).tolist() and len(set(samples[0])) == 5

@@ -19,8 +19,8 @@ def network_of(*layers: nn.Module, shape: tuple[int, int, int]) -> Network:
 
 def test_everything_is_connected_in_a_dense_network():
     network = make_task().network
-    every = torch.ones(network.layout.prunable_count, dtype=torch.bool)
-    assert connected_totals(network, every) == ConnectedTotals(64, 64, 404, 404)
+    mask = torch.ones(network.layout.prunable_count, dtype=torch.bool)
+    assert connected_totals(network, mask) == ConnectedTotals(64, 64, 404, 404)
 
 
 def test_units_that_no_connected_unit_uses_are_not_connected():
@@ -28,7 +28,7 @@ def test_units_that_no_connected_unit_uses_are_not_connected():
         nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2), shape=(1, 2, 2))
     mask = torch.zeros(network.layout.prunable_count, dtype=torch.bool)
     first, second, output = network.layout.unpack(mask).values()
-    # Unit 0 of the second layer is read; unit 1 reads unit 1 of the first, but nobody reads it; unit 2 reads nothing.
+    # Unit 0 of the second layer is read; unit 1 reads unit 1 of the first, but no unit reads it; unit 2 reads nothing.
     output[0, 0] = output[1, 2] = True
     second[0, 0] = second[1, 1] = True
     first[0, 3] = first[1, 0] = first[1, 1] = first[2, 2] = True
@@ -80,11 +80,11 @@ def test_channels_of_a_residual_block_are_connected_through_the_block_and_others
     masks = network.layout.unpack(mask)
     names = [slot.name for slot in network.layout.prunable_slots]
     inside = next(name for name in names if masks[name].shape[:2] == (16, 16) and names.index(name) == 2)
-    masks[inside][:, 5] = False  # nobody reads channel 5 of the first block's first convolution
-    found = {layer.name: layer for layer in connected_layers(network, mask)}
-    assert (found[names[1]].units, found[names[1]].total_units) == (15, 16)
-    assert (found[inside].inputs, found[inside].units) == (15, 16)
-    masks[names[1]][:, 3] = False  # the stream is still read by others
+    masks[inside][:, 5] = False  # no channel reads channel 5 of the first block's first convolution
+    layers = {layer.name: layer for layer in connected_layers(network, mask)}
+    assert (layers[names[1]].units, layers[names[1]].total_units) == (15, 16)
+    assert (layers[inside].inputs, layers[inside].units) == (15, 16)
+    masks[names[1]][:, 3] = False  # later blocks still read channel 3
     assert {layer.name: layer for layer in connected_layers(network, mask)}[names[0]].units == 16
 
 

@@ -25,22 +25,22 @@ def resnet20() -> tuple[Slot, ...]:
     return Network.of(exact, (3, 32, 32), 10).layout.prunable_slots
 
 
-@pytest.mark.parametrize('way', LAYER_COUNTS.names())
-def test_every_method_keeps_exactly_the_count_and_between_one_and_all_weights_of_each_layer(way):
+@pytest.mark.parametrize('method', LAYER_COUNTS.names())
+def test_every_method_keeps_exactly_the_count_and_between_one_and_all_weights_of_each_layer(method):
     slots = dense(20, 30, 7, 3, 2)  # 600, 210, 21, 6 weights
     total = sum(slot.size for slot in slots)
     for count in (5, 6, 7, 50, 333, 800, total - 5, total - 1, total):
-        counts = LAYER_COUNTS.find(way)(slots, count)
+        counts = LAYER_COUNTS.find(method)(slots, count)
         assert sum(counts) == count
         assert all(1 <= kept <= slot.size for kept, slot in zip(counts, slots, strict=True))
 
 
-@pytest.mark.parametrize('way', ['uniform', 'erk', 'balanced'])
-def test_one_weight_per_layer_is_the_minimum_and_fewer_are_refused(way):
+@pytest.mark.parametrize('method', ['uniform', 'erk', 'balanced'])
+def test_one_weight_per_layer_is_the_minimum_and_fewer_are_refused(method):
     slots = dense(20, 30, 7, 3, 2)
-    assert LAYER_COUNTS.find(way)(slots, 4) == (1, 1, 1, 1)
+    assert LAYER_COUNTS.find(method)(slots, 4) == (1, 1, 1, 1)
     with pytest.raises(LthError, match=r'3 weights are too few for 4 layers: one, such as 0.weight, .* 4 of the 837'):
-        LAYER_COUNTS.find(way)(slots, 3)
+        LAYER_COUNTS.find(method)(slots, 3)
 
 
 def test_uniform_keeps_the_same_density_and_rounds_the_largest_remainders_up():
@@ -61,7 +61,7 @@ def test_erk_equals_the_formula_computed_by_hand():
     slots = slots_of(nn.Conv2d(4, 12, 3), nn.Linear(10, 8))
     assert erk(slots, 40) == (22, 18)
     assert erk(slots, 80) == (44, 36)
-    # 18/40 of 250 were 112.5, so the dense layer is full at 80 and the convolution has the rest.
+    # 18/40 of 250 would be 112.5, so the dense layer is full at 80 and the convolution has the rest.
     assert erk(slots, 250) == (170, 80)
 
 
@@ -86,7 +86,7 @@ def test_smart_ratio_keeps_the_published_count_of_resnet20():
 def test_smart_ratio_with_exact_count_differs_from_the_published_counts_by_less_than_one_weight_per_layer():
     exact, published = smart_ratio(resnet20(), 1_583), published_smart_ratio(resnet20(), 0.0059)
     assert sum(exact) == 1_583
-    assert {one - other for one, other in zip(exact, published)} == {0, 1}
+    assert {count - rounded for count, rounded in zip(exact, published)} == {0, 1}
 
 
 def test_smart_ratio_with_decay_2_falls_with_the_square_of_the_depth():
@@ -117,8 +117,8 @@ def test_smart_ratio_refuses_a_count_that_the_classifier_alone_uses_up():
 
 
 def test_an_unknown_method_is_an_error_that_suggests_the_nearest_name():
-    says = "Unknown method to distribute weights over layers 'unifrom', did you mean 'uniform'"
-    with pytest.raises(LthError, match=says):
+    message = "Unknown method to distribute weights over layers 'unifrom', did you mean 'uniform'"
+    with pytest.raises(LthError, match=message):
         LAYER_COUNTS.find('unifrom')
 
 

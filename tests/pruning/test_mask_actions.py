@@ -9,22 +9,22 @@ START = [1., -2., 3., -4., 5., -6., 7., -8.]
 # The second, fourth, sixth and seventh moved toward zero.
 FINAL = [2., -1., 4., -3., 6., -5., 0.5, -9.]
 KEPT = [True, True, True, True, False, False, False, False]
-ANEW = [-10., -20., 30., 40., -50., 60., 70., 80.]
+REINITIALIZED = [-10., -20., 30., 40., -50., 60., 70., 80.]
 
 
-def change(seed: int = 0) -> LayerSurvivors:
-    return LayerSurvivors(torch.tensor(START), torch.tensor(FINAL), torch.tensor(KEPT), lambda: torch.tensor(ANEW),
-                          lambda: 0.25, rng.generator(seed, 'action'))
+def layer(seed: int = 0) -> LayerSurvivors:
+    return LayerSurvivors(torch.tensor(START), torch.tensor(FINAL), torch.tensor(KEPT),
+                          lambda: torch.tensor(REINITIALIZED), lambda: 0.25, rng.generator(seed, 'action'))
 
 
 def kept(name: str, seed: int = 0) -> list[float]:
-    found: list[float] = MASK_ACTIONS.mask_1.find(name)(change(seed))[torch.tensor(KEPT)].tolist()
-    return found
+    values: list[float] = MASK_ACTIONS.mask_1.find(name)(layer(seed))[torch.tensor(KEPT)].tolist()
+    return values
 
 
-def all_of(name: str) -> list[float]:
-    found: list[float] = MASK_ACTIONS.mask_0.find(name)(change(), torch.tensor(START)).tolist()
-    return found
+def after_mask_0(name: str) -> list[float]:
+    values: list[float] = MASK_ACTIONS.mask_0.find(name)(layer(), torch.tensor(START)).tolist()
+    return values
 
 
 @pytest.mark.parametrize(('name', 'expected'), [
@@ -37,19 +37,19 @@ def test_mask_1_actions_equal_values_by_hand(name, expected):
 
 
 def test_reshuffle_keeps_the_values_of_the_kept_weights():
-    drawn = [kept('reshuffle', seed) for seed in range(8)]
-    assert all(sorted(one) == [-4, -2, 1, 3] for one in drawn) and len({tuple(one) for one in drawn}) > 3
-    assert kept('reshuffle', 1) == drawn[1]
+    samples = [kept('reshuffle', seed) for seed in range(8)]
+    assert all(sorted(row) == [-4, -2, 1, 3] for row in samples) and len({tuple(row) for row in samples}) > 3
+    assert kept('reshuffle', 1) == samples[1]
 
 
 def test_reshuffle_keeping_sign_shuffles_each_sign_separately():
-    drawn = {tuple(kept('reshuffle-keeping-sign', seed)) for seed in range(40)}
-    assert drawn == {(one, low, other, high) for one, other in ((1, 3), (3, 1)) for low, high in ((-2, -4), (-4, -2))}
+    samples = {tuple(kept('reshuffle-keeping-sign', seed)) for seed in range(40)}
+    assert samples == {(1, -2, 3, -4), (1, -4, 3, -2), (3, -2, 1, -4), (3, -4, 1, -2)}
 
 
 def test_constant_has_random_signs():
-    drawn = [kept('constant', seed) for seed in range(8)]
-    assert {abs(one) for row in drawn for one in row} == {0.25} and len({tuple(row) for row in drawn}) > 3
+    samples = [kept('constant', seed) for seed in range(8)]
+    assert {abs(value) for row in samples for value in row} == {0.25} and len({tuple(row) for row in samples}) > 3
 
 
 @pytest.mark.parametrize(('name', 'expected'), [
@@ -59,14 +59,14 @@ def test_constant_has_random_signs():
     ('toward-zero-all', [1, 0, 3, 0, 5, 0, 0, -8]),
     ('away-from-zero', [1, -2, 3, -4, 0, -6, 7, 0])])
 def test_mask_0_actions_equal_values_by_hand(name, expected):
-    assert all_of(name) == expected
+    assert after_mask_0(name) == expected
 
 
 def test_random_zero_sets_as_many_weights_to_zero_as_toward_zero():
     def pruned(seed: int) -> list[float]:
-        found: list[float] = MASK_ACTIONS.mask_0.find('random-zero')(change(seed), torch.tensor(START)).tolist()
-        assert found[:4] == START[:4]
-        return found[4:]
-    drawn = [pruned(seed) for seed in range(20)]
-    assert all(row.count(0) == 2 and {*row} <= {0, *START[4:]} for row in drawn)
-    assert len({tuple(row) for row in drawn}) > 3
+        values: list[float] = MASK_ACTIONS.mask_0.find('random-zero')(layer(seed), torch.tensor(START)).tolist()
+        assert values[:4] == START[:4]
+        return values[4:]
+    samples = [pruned(seed) for seed in range(20)]
+    assert all(row.count(0) == 2 and {*row} <= {0, *START[4:]} for row in samples)
+    assert len({tuple(row) for row in samples}) > 3

@@ -9,7 +9,7 @@ from torch.nn.utils import prune
 from lth.pruning import masks
 
 
-def alive(count: int, rows: int = 1) -> torch.Tensor:
+def all_kept(count: int, rows: int = 1) -> torch.Tensor:
     return torch.ones(rows, count, dtype=torch.bool)
 
 
@@ -26,28 +26,28 @@ def test_remaining_counts_agree_with_rational_arithmetic():
 
 
 def test_the_best_scores_are_kept():
-    mask = masks.keep_best(torch.tensor([[3., 1., 2., 5.]]), alive(4), 2, seeds=[0])
+    mask = masks.keep_best(torch.tensor([[3., 1., 2., 5.]]), all_kept(4), 2, seeds=[0])
     assert mask.tolist() == [[True, False, False, True]]
 
 
 @pytest.mark.parametrize('count', [0, 1, 17, 999, 1000])
 def test_the_count_is_exact_even_when_all_scores_tie(count):
-    mask = masks.keep_best(torch.zeros(2, 1000), alive(1000, 2), count, seeds=[0, 1])
+    mask = masks.keep_best(torch.zeros(2, 1000), all_kept(1000, 2), count, seeds=[0, 1])
     assert mask.sum(1).tolist() == [count, count]
 
 
 def test_ties_are_broken_by_seed_and_salt_and_by_nothing_else():
     scores = torch.zeros(1, 200)
-    draw = {(seed, salt): masks.keep_best(scores, alive(200), 100, seeds=[seed], salt=salt)
+    draw = {(seed, salt): masks.keep_best(scores, all_kept(200), 100, seeds=[seed], salt=salt)
             for seed, salt in [(0, 0), (1, 0), (0, 1)]}
-    assert torch.equal(draw[0, 0], masks.keep_best(scores, alive(200), 100, seeds=[0], salt=0))
+    assert torch.equal(draw[0, 0], masks.keep_best(scores, all_kept(200), 100, seeds=[0], salt=0))
     assert not torch.equal(draw[0, 0], draw[1, 0])
     assert not torch.equal(draw[0, 0], draw[0, 1])
 
 
 def test_ties_at_the_threshold_do_not_affect_larger_scores():
     scores = torch.tensor([[9., 5., 5., 5., 1.]])
-    mask = masks.keep_best(scores, alive(5), 3, seeds=[4])
+    mask = masks.keep_best(scores, all_kept(5), 3, seeds=[4])
     assert mask[0, 0] and not mask[0, 4] and mask[0, 1:4].sum() == 2
 
 
@@ -64,26 +64,26 @@ def test_more_than_the_remaining_weights_cannot_be_kept():
 
 def test_a_score_that_is_not_a_number_is_refused():
     with pytest.raises(ValueError, match='not a number'):
-        masks.keep_best(torch.tensor([[1., float('nan')]]), alive(2), 1, seeds=[0])
+        masks.keep_best(torch.tensor([[1., float('nan')]]), all_kept(2), 1, seeds=[0])
 
 
 def test_masks_equal_those_of_torch_prune_without_ties():
     layer = nn.Linear(40, 30)
     scores = layer.weight.detach().abs().reshape(1, -1).clone()
     prune.l1_unstructured(layer, 'weight', amount=500)
-    mask = masks.keep_best(scores, alive(1200), 700, seeds=[0])
+    mask = masks.keep_best(scores, all_kept(1200), 700, seeds=[0])
     assert torch.equal(mask.view(30, 40), layer.weight_mask.bool())
 
 
 def test_global_masks_equal_those_of_torch_prune_round_after_round():
     layers = [nn.Linear(30, 20), nn.Linear(20, 10)]
     scores = torch.cat([layer.weight.detach().abs().flatten() for layer in layers])[None].clone()
-    mask = alive(800)
-    for goes, left in ((160, 640), (128, 512)):
-        prune.global_unstructured([(layer, 'weight') for layer in layers], prune.L1Unstructured, amount=goes)
-        mask = masks.keep_best(scores, mask, left, seeds=[0])
-        theirs = torch.cat([layer.weight_mask.flatten() for layer in layers])
-        assert torch.equal(mask[0], theirs.bool())
+    mask = all_kept(800)
+    for amount, count in ((160, 640), (128, 512)):
+        prune.global_unstructured([(layer, 'weight') for layer in layers], prune.L1Unstructured, amount=amount)
+        mask = masks.keep_best(scores, mask, count, seeds=[0])
+        expected = torch.cat([layer.weight_mask.flatten() for layer in layers])
+        assert torch.equal(mask[0], expected.bool())
 
 
 @pytest.mark.parametrize(('count', 'share', 'part'), [
@@ -113,8 +113,8 @@ def test_a_random_mask_depends_on_seed_and_layer():
 
 
 def test_a_random_mask_prefers_no_position():
-    often = masks.random_mask([10], [5], seeds=range(2000)).sum(0)
-    assert (often - 1000).abs().max() < 5 * (2000 * 0.25) ** 0.5
+    frequencies = masks.random_mask([10], [5], seeds=range(2000)).sum(0)
+    assert (frequencies - 1000).abs().max() < 5 * (2000 * 0.25) ** 0.5
 
 
 def test_applying_a_mask_sets_pruned_weights_to_zero_and_no_others():

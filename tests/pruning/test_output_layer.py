@@ -25,29 +25,31 @@ def ticket(of: Network, seeds: int = 2) -> Ticket:
 
 
 def test_a_ticket_is_unchanged_for_images_of_the_same_shape_and_classes():
-    one = ticket(network())
+    source_ticket = ticket(network())
     assert reinitialized_parameters(network(), network()) == []
-    assert transplant(one, network(), network(), initial_ticket(network(), (0, 1), CPU)) is one
+    assert transplant(source_ticket, network(), network(), initial_ticket(network(), (0, 1), CPU)) is source_ticket
 
 
 @pytest.mark.parametrize(('model', 'output'), [
     ('lenet-300-100', 'output.'), ('conv-2', 'output.'), ('resnet20', 'classifier.')])
 @pytest.mark.parametrize('classes', [2, 10])
 def test_for_other_classes_only_the_output_layer_is_reinitialized_and_dense(model, output, classes):
-    theirs, ours = network((3, 8, 8), 4, model), network((3, 8, 8), classes, model)
-    one, fresh = ticket(theirs), initial_ticket(ours, (8, 9), CPU)
-    assert reinitialized_parameters(theirs, ours) == [f'{output}weight', f'{output}bias']
-    there = transplant(one, theirs, ours, fresh)
-    assert there.iteration == 7 and there.buffers is one.buffers
+    source, target = network((3, 8, 8), 4, model), network((3, 8, 8), classes, model)
+    source_ticket, initial = ticket(source), initial_ticket(target, (8, 9), CPU)
+    assert reinitialized_parameters(source, target) == [f'{output}weight', f'{output}bias']
+    transplanted = transplant(source_ticket, source, target, initial)
+    assert transplanted.iteration == 7 and transplanted.buffers is source_ticket.buffers
     for seed in range(2):
-        old, new, anew = (layout.unpack(weights[seed]) for layout, weights in (
-            (theirs.layout, one.weights), (ours.layout, there.weights), (ours.layout, fresh.weights)))
-        masks = [network.layout.unpack(which.mask[seed]) for network, which in ((theirs, one), (ours, there))]
+        old, new, reinitialized = (layout.unpack(weights[seed]) for layout, weights in (
+            (source.layout, source_ticket.weights), (target.layout, transplanted.weights),
+            (target.layout, initial.weights)))
+        old_masks = source.layout.unpack(source_ticket.mask[seed])
+        new_masks = target.layout.unpack(transplanted.mask[seed])
         for name, tensor in new.items():
-            assert torch.equal(tensor, (anew if name.startswith(output) else old)[name])
-        for name, mask in masks[1].items():
-            assert mask.all() if name.startswith(output) else torch.equal(mask, masks[0][name])
-        assert transplanted_count(one.mask[seed], theirs, ours) == int(there.mask[seed].sum())
+            assert torch.equal(tensor, (reinitialized if name.startswith(output) else old)[name])
+        for name, mask in new_masks.items():
+            assert mask.all() if name.startswith(output) else torch.equal(mask, old_masks[name])
+        assert transplanted_count(source_ticket.mask[seed], source, target) == int(transplanted.mask[seed].sum())
 
 
 def test_images_of_another_shape_are_refused_with_both_shapes_and_the_layer():

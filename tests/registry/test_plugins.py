@@ -63,7 +63,7 @@ def test_a_plug_in_adds_a_model_data_set_initializer_criterion_action_and_contro
     (mask,) = (package / 'runs/tiny-linear-tiny-greys').rglob('round-01/mask.safetensors')
     code = (f'import lth; dense, ticket = (lth.load_ticket({str(mask.parent.parent)!r} + round) for round in '
             '("/round-00", "/round-01")); kept = ticket.masks["1.weight"]; '
-            'weights = [one.weights["1.weight"] for one in (dense, ticket)]; '
+            'weights = [network.weights["1.weight"] for network in (dense, ticket)]; '
             'print(kept.flatten().tolist(), bool((weights[1] == 2 * weights[0] * kept).all()), '
             'bool(weights[0].abs().max() <= 1))')
     environment = os.environ | {'PYTHONPATH': os.pathsep.join([str(ROOT), str(package / 'packages')])}
@@ -76,9 +76,9 @@ def test_a_plug_in_adds_a_model_data_set_initializer_criterion_action_and_contro
 @pytest.mark.parametrize('algorithm', ['tiny-at-init', 'tiny-scores'])
 def test_gems_of_a_plug_in_algorithm_are_found_finetuned_checked_and_evaluated(package, algorithm):
     run = f'{algorithm}-gem'
-    found = run_json(package, 'find-gem', 'tiny-linear', 'tiny-greys', '--sparsity', '50', '--algorithm', algorithm,
-                     '-e', '6', '-b', '10', '--run', run)
-    assert found['rounds'][-1]['kept'] == 24
+    gem = run_json(package, 'find-gem', 'tiny-linear', 'tiny-greys', '--sparsity', '50', '--algorithm', algorithm,
+                   '-e', '6', '-b', '10', '--run', run)
+    assert gem['rounds'][-1]['kept'] == 24
     trained = run_json(package, 'finetune', run, '-e', '1', '-b', '10')
     assert [row['kept'] for row in trained['rounds']] == [24]
     report = run_json(package, 'sanity-check', run, '-e', '1', '--set', 'training.batch_size=10', '--checks',
@@ -120,7 +120,7 @@ def test_find_gem_names_the_event_that_a_plug_in_declares(package):
 def test_a_name_registered_twice_is_an_error_with_both_modules(tmp_path, taken):
     install(tmp_path / 'packages')
     install(tmp_path / 'packages', 'lth-twin', 'from lth.pruning.criteria import CRITERIA\n'
-            f'CRITERIA.register({taken!r})(lambda initial, final, choice: final)\n')
+            f'CRITERIA.register({taken!r})(lambda initial, final, context: final)\n')
     result = lth(tmp_path, 'find-ticket', 'lenet-300-100', 'digits', '--dry-run')
     first = 'lth.pruning.criteria' if taken == 'magnitude' else 'lth_tiny'
     assert result.returncode == 2 and result.stdout == ''

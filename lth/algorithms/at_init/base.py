@@ -54,8 +54,6 @@ class ScoreSettings(AtInitSettings):
     keep: Literal['largest', 'smallest'] = 'largest'
 
     def inverted(self) -> Raw:
-        """The settings that keep the smallest scores."""
-
         return {'keep': 'smallest'}
 
 
@@ -100,8 +98,8 @@ def top_mask(task: Task, settings: ScoreSettings, scores: Tensor) -> Tensor:
 
 def prune_by_score(
         task: Task, settings: ScoreSettings, scores: Tensor, mask: Tensor, count: int, *, salt: int = 0) -> Tensor:
-    """The mask reduced to the `count` weights with the largest scores, or with `keep: smallest` to those that remain
-    when the others with the largest scores are removed: (R, P), (R, P) -> (R, P).
+    """The mask reduced to the `count` weights with the largest scores, or with `keep: smallest` the smallest:
+    (R, P), (R, P) -> (R, P).
     """
 
     for seed, row in zip(task.seeds, scores):
@@ -113,7 +111,7 @@ def prune_by_score(
 
 
 def random_mask(task: Task, counts: Sequence[int]) -> Tensor:
-    """A mask with these numbers of randomly selected weights in the layers: (R, P)."""
+    """A random mask that keeps `counts[i]` weights of layer i: (R, P)."""
 
     sizes = [slot.size for slot in task.network.layout.prunable_slots]
     return masks.random_mask(sizes, counts, seeds=task.seeds).to(task.engine.device)

@@ -27,7 +27,7 @@ class Settings(base.ScoreSettings):
     iterations: int = Field(100, ge=1)
 
     def iteration_counts(self, prunable: int) -> list[int]:
-        """Number of weights kept after each iteration k of n: P · density^(k/n), at last exactly ⌊density · P⌋."""
+        """Number of weights kept after each iteration k of n: P · density^(k/n), finally exactly ⌊density · P⌋."""
 
         last = masks.floor_share(prunable, self.density)
         counts = [int(prunable * self.density ** (number / self.iterations)) for number in range(1, self.iterations)]

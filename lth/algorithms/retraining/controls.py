@@ -1,7 +1,7 @@
 """Controls: the tickets of a search, each changed by a control (see lth/pruning/controls.py) and trained.
 
-The result is a run of its own next to the search. Its round 0 is the search's dense network, its round n the control of
-the ticket of round n.
+The result is a run in a folder next to the search. Its round 0 is the search's dense network, its round n the control
+of the ticket of round n.
 """
 from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
@@ -51,7 +51,7 @@ def train_controls(
         if number == 0:
             yield dense
             continue
-        # Runs from before there were several draws are those of draw 1.
+        # Draw 1 has the random numbers of the versions without draws.
         draw = (number,) if settings.draw == 1 else (number, settings.draw)
         ticket = apply_control(settings.control, task, dense.ticket, source[number].ticket, draw)
         yield Round(number, ticket, train_ticket(task, ticket))

@@ -53,8 +53,6 @@ class TrainedMaskSettings(AlgorithmSettings):
         raise NotImplementedError(f'{type(self)} must define round_ends')
 
     def inverted(self) -> Raw:
-        """The settings that keep the smallest scores."""
-
         return {'keep': 'smallest'}
 
 
@@ -64,8 +62,6 @@ class PeriodicSettings(TrainedMaskSettings):
     save_every: DurationSetting = Duration(5, 'epochs')
 
     def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-        """The multiples of `save_every`, and the end of training."""
-
         return multiples(self.save_every, training, steps_per_epoch)
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
@@ -75,8 +71,6 @@ class PeriodicSettings(TrainedMaskSettings):
         return [*[layout.prunable_count] * (rounds - 1), kept_count(layout, self.density)]
 
     def check(self, _training: TrainingSettings, _steps_per_epoch: int) -> None:
-        """Raise an LthError if rounds have no length."""
-
         refuse_empty_interval('save_every', self.save_every)
 
 
@@ -135,11 +129,6 @@ class MaskSearch(abc.ABC, Generic[Settings]):
 
         return masks.apply_mask(mask, weights)
 
-    def sampled_accuracy(self, _scores: Tensor) -> tuple[float, ...]:
-        """Mean test accuracy over masks sampled from the final scores, for each replicate; () if none are sampled."""
-
-        return ()
-
     def best(self, scores: Tensor, mask: Tensor, number: int) -> Tensor:
         """The mask reduced to the count of a round: the weights with the largest scores in the whole network, or with
         `keep: smallest` the smallest.
@@ -187,7 +176,7 @@ class MaskSearch(abc.ABC, Generic[Settings]):
             measurement = measure(self.task, state, trained.history[-1].train)
             state = replace(state, history=(*trained.history[:-1], measurement))
         ticket = Ticket(mask, self.masked_weights(mask, start.weights), start.buffers, 0)
-        sampled = self.sampled_accuracy(trained.weights) if is_last else ()
+        sampled = self.settings.sampled_accuracy(self.task, trained.weights) if is_last else ()
         return Round(number, ticket, state, SearchState(trained.weights, trained.optimizer, sampled))
 
 

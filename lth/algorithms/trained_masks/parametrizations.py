@@ -21,10 +21,8 @@ _BANDS = (0.002, 0.02)
 
 
 @dataclass(frozen=True)
-class Rounded:
-    """A weight is used while its score, in [0, 1], is above one half (Sreenivasan et al. 2022). `frozen` are the
-    initial weights (R, N).
-    """
+class _Penalized:
+    """Scores with a penalty; `frozen` are the initial weights (R, N)."""
 
     frozen: Tensor
     penalty: Penalty
@@ -34,6 +32,11 @@ class Rounded:
         """The weight decay of the penalty."""
 
         return self.penalty.decay
+
+
+@dataclass(frozen=True)
+class Rounded(_Penalized):
+    """A weight is used while its score, in [0, 1], is above one half (Sreenivasan et al. 2022)."""
 
     def weights(self, learned: Tensor, _step: int, out: Tensor | None = None) -> Tensor:
         """Weights with a score above one half, and all parameters that are not prunable: (R, P) -> (R, N)."""
@@ -69,24 +72,16 @@ class Multiplied(Rounded):
 
 
 @dataclass(frozen=True)
-class Top:
+class Top(_Penalized):
     """The weights with the largest |p| are used, `counts[i]` of the part `bounds[i]` of the vector, which is a layer or
     the whole vector (Ramanujan et al. 2020); with `smallest` those with the smallest |p|. Scores that are equal to the
     threshold are all used.
     """
 
-    frozen: Tensor
-    penalty: Penalty
     bounds: Sequence[tuple[int, int]]
     counts: Sequence[int]
     smallest: bool = False
     _thresholds: dict[tuple[int, int], float] = field(default_factory=dict)
-
-    @property
-    def decay(self) -> float:
-        """The weight decay of the penalty."""
-
-        return self.penalty.decay
 
     def weights(self, learned: Tensor, _step: int, out: Tensor | None = None) -> Tensor:
         """The weights that are used, and all parameters that are not prunable: (R, P) -> (R, N)."""
@@ -98,8 +93,7 @@ class Top:
             for part, ((start, stop), count) in enumerate(zip(self.bounds, self.counts, strict=True)):
                 ranks = ranking[row, start:stop]
                 torch.ge(ranks, self._threshold(ranks, count, (row, part)), out=out[row, start:stop])
-        prunable = out[:, :learned.shape[1]]
-        prunable.mul_(self.frozen[:, :learned.shape[1]])
+        out[:, :learned.shape[1]].mul_(self.frozen[:, :learned.shape[1]])
         return out
 
     def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor, start: int = 0) -> None:

@@ -1,8 +1,8 @@
 """Regularizers of scores p: λ times a sum over all scores, added to the loss.
 
-Except for `l2`, which is a weight decay, a regularizer is a function (p, a, b) -> (derivative with respect to each
-score, a factor of it), where a and b are the exponents of `variance`. To add a regularizer, write a function here, and
-add its name to `REGULARIZERS` and `Regularizer`.
+Except for `l2`, which is a weight decay, a regularizer is a function (p, a, b) -> derivative with respect to each
+score, where a and b are the exponents of `variance`. To add a regularizer, write a function here, and add its name to
+`REGULARIZERS` and `Regularizer`.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,28 +34,27 @@ class Penalty:
         """Add the gradient of the penalty, unless it is a `decay`, to the gradient of the loss: (R, P), (R, P)."""
 
         if self.factor and self.regularizer != 'l2':
-            slope, scale = REGULARIZERS[self.regularizer](scores, *self.exponents)
-            gradient.add_(slope, alpha=scale * self.factor)
+            gradient.add_(REGULARIZERS[self.regularizer](scores, *self.exponents), alpha=self.factor)
 
 
-def _l1(scores: Tensor, _a: float, _b: float) -> tuple[Tensor, float]:
+def _l1(scores: Tensor, _a: float, _b: float) -> Tensor:
     """Σ |p|."""
 
-    return scores.sign(), 1.
+    return scores.sign()
 
 
-def _l1_l2(scores: Tensor, _a: float, _b: float) -> tuple[Tensor, float]:
+def _l1_l2(scores: Tensor, _a: float, _b: float) -> Tensor:
     """Σ |p| + p²."""
 
-    return scores.sign().add_(scores, alpha=2), 1.
+    return scores.sign().add_(scores, alpha=2)
 
 
-def _variance(scores: Tensor, a: float, b: float) -> tuple[Tensor, float]:
+def _variance(scores: Tensor, a: float, b: float) -> Tensor:
     """Σ pᵃ(1 - p)ᵇ, which pulls scores towards 0 or 1."""
 
     rest = 1 - scores
-    return a * scores ** (a - 1) * rest ** b - b * scores ** a * rest ** (b - 1), 1.
+    return a * scores ** (a - 1) * rest ** b - b * scores ** a * rest ** (b - 1)
 
 
-REGULARIZERS: dict[Regularizer, Callable[[Tensor, float, float], tuple[Tensor, float]]] = {
+REGULARIZERS: dict[Regularizer, Callable[[Tensor, float, float], Tensor]] = {
     'l1': _l1, 'l1-l2': _l1_l2, 'variance': _variance}

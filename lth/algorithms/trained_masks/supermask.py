@@ -69,9 +69,6 @@ class _Search(base.MaskSearch[Settings]):
                 vector[:, slot.start:slot.stop] *= scales[slot.name]
         return vector
 
-    def sampled_accuracy(self, scores: Tensor) -> tuple[float, ...]:
-        return self.settings.sampled_accuracy(self.task, scores)
-
 
 @ALGORITHMS.register('supermask', settings=Settings)
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:

@@ -22,7 +22,7 @@ from lth.training.task import State, Task
 from tests import planted
 from tests.conftest import CPU, SGD, full_mask, initial_state, make_task
 
-# The places of the planted paths in the vector: of weights (16, 64), then (4, 16).
+# Positions of the planted paths in the vector of weights: (16, 64), then (4, 16).
 PATHS = [64 * unit + 2 * unit for unit in range(4)] + [1024 + 16 * unit + unit for unit in range(4)]
 RANKED = ['snip', 'grasp', 'synflow', 'magnitude-at-init']
 ALL = [*RANKED, 'random', 'smart-ratio']
@@ -59,12 +59,12 @@ def settings(name: str, **over: Any) -> Any:
     return validate_section(ALGORITHMS.find(name).settings, raw, 'test')
 
 
-def found(task: Task, name: str, past: Sequence[Round] = (), **over: Any) -> list[Round]:
+def find_rounds(task: Task, name: str, past: Sequence[Round] = (), **over: Any) -> list[Round]:
     return list(ALGORITHMS.find(name).find(task, settings(name, **over), past))
 
 
 def mask_of(task: Task, name: str, **over: Any) -> torch.Tensor:
-    return found(task, name, **over)[0].ticket.mask
+    return find_rounds(task, name, **over)[0].ticket.mask
 
 
 @pytest.fixture(name='tiny')
@@ -76,21 +76,21 @@ def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def task(function: str, shape: tuple[int, int, int] = (1, 2, 3), seeds: tuple[int, ...] = (0,)) -> Task:
         name = f'tiny.py:{function}'
-        whole = make_task(shape=shape, seeds=seeds)
-        return replace(whole, network=Network.of(settings_class(name)(name=name), shape, 4))
+        base_task = make_task(shape=shape, seeds=seeds)
+        return replace(base_task, network=Network.of(settings_class(name)(name=name), shape, 4))
     return task
 
 
-# --- Scores against an independent reckoning ---
+# --- Scores against an independent computation ---
 
 def weights_of(task: Task, seed: int = 5) -> torch.Tensor:
-    """Random numbers for all that trains, biases too, in double precision: (N,)."""
+    """Random values for all parameters, biases included, in double precision: (N,)."""
 
     return torch.randn(task.network.layout.size, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
 def batch_of(task: Task, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """A batch of epoch 0 as numpy has it: (B, inputs), (B,)."""
+    """A batch of epoch 0 as numpy arrays: (B, inputs), (B,)."""
 
     rows = sampling.epoch_order(task.splits[0][0], task.seeds[0], 0)[8 * number:8 * number + 8]
     images = task.data.train.images[rows].numpy().astype(np.float32) / np.float32(255)
@@ -127,11 +127,11 @@ def test_snip_scores_equal_a_gradient_derived_by_hand(tiny, batches):
 def test_grasp_scores_equal_finite_differences_of_a_gradient_derived_by_hand(tiny, batches, temperature):
     task = tiny('tanh')
     weights = weights_of(task)
-    vector, pictures = weights.numpy(), [batch_of(task, number) for number in range(batches)]
-    gradient = gradient_by_hand(vector, pictures, temperature)
+    vector, images = weights.numpy(), [batch_of(task, number) for number in range(batches)]
+    gradient = gradient_by_hand(vector, images, temperature)
     step = np.zeros_like(vector)
     step[:50] = gradient / np.linalg.norm(gradient) * 1e-5
-    slopes = [gradient_by_hand(vector + sign * step, pictures, temperature) for sign in (1, -1)]
+    slopes = [gradient_by_hand(vector + sign * step, images, temperature) for sign in (1, -1)]
     product = (slopes[0] - slopes[1]) / 2e-5 * np.linalg.norm(gradient)
     scores = grasp.scores(task, weights, {}, batches=batches, temperature=temperature).numpy()
     assert np.allclose(scores, vector[:50] * product, rtol=1e-5, atol=1e-8 * np.abs(scores).max())
@@ -140,12 +140,12 @@ def test_grasp_scores_equal_finite_differences_of_a_gradient_derived_by_hand(tin
 def test_removing_a_weight_with_a_high_grasp_score_reduces_the_gradient_norm(tiny):
     task = tiny('tanh')
     weights = weights_of(task)
-    scores, pictures = grasp.scores(task, weights, {}, temperature=1.).numpy(), [batch_of(task, 0)]
-    flow = [np.square(gradient_by_hand(weights.numpy(), pictures, 1.)).sum()]
+    scores, images = grasp.scores(task, weights, {}, temperature=1.).numpy(), [batch_of(task, 0)]
+    flow = [np.square(gradient_by_hand(weights.numpy(), images, 1.)).sum()]
     for weight in (scores.argmax(), scores.argmin()):
         less = weights.numpy().copy()
         less[weight] *= 0.99
-        flow.append(np.square(gradient_by_hand(less, pictures, 1.)).sum())
+        flow.append(np.square(gradient_by_hand(less, images, 1.)).sum())
     assert flow[1] < flow[0] < flow[2]
 
 
@@ -192,19 +192,19 @@ def test_snip_and_grasp_scores_of_a_residual_network_equal_finite_differences():
     start = initial_state(task, torch.float64)
     weights, buffers = start.weights[0], {name: buffer[0] for name, buffer in start.buffers.items()}
     rows = sampling.epoch_order(task.splits[0][0], 0, 0)[:8]
-    pictures = sampling.normalize(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
+    images = sampling.normalize(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
 
     def loss(vector: torch.Tensor) -> torch.Tensor:
         module.train()
         state = {name: buffer.clone() for name, buffer in buffers.items()}
-        logits = functional_call(module, {**layout.unpack(vector), **state}, (pictures.double(),))
+        logits = functional_call(module, {**layout.unpack(vector), **state}, (images.double(),))
         module.eval()
         return F.cross_entropy(logits, task.data.train.labels[rows])
 
     def slope(vector: torch.Tensor) -> torch.Tensor:
         leaf = vector.clone().requires_grad_()
-        found_slope = torch.autograd.grad(loss(leaf), leaf)[0]
-        return torch.where(torch.arange(layout.size) < layout.prunable_count, found_slope, 0.)
+        gradient_of_all = torch.autograd.grad(loss(leaf), leaf)[0]
+        return torch.where(torch.arange(layout.size) < layout.prunable_count, gradient_of_all, 0.)
 
     scores = snip.scores(task, weights, buffers)
     for weight in scores.topk(5).indices.tolist() + [0, 1000, layout.prunable_count - 1]:
@@ -216,8 +216,8 @@ def test_snip_and_grasp_scores_of_a_residual_network_equal_finite_differences():
     step = 1e-7 * gradient / gradient.norm()
     product = (slope(weights + step) - slope(weights - step)) / 2e-7 * gradient.norm()
     expected = (weights * product)[:layout.prunable_count]
-    ours = grasp.scores(task, weights, buffers, temperature=1.)
-    assert (ours - expected).norm() < 1e-3 * expected.norm()
+    hessian_scores = grasp.scores(task, weights, buffers, temperature=1.)
+    assert (hessian_scores - expected).norm() < 1e-3 * expected.norm()
 
 
 def test_scores_use_the_images_and_the_dropout_of_the_first_training_steps():
@@ -239,8 +239,8 @@ def test_scores_use_the_images_and_the_dropout_of_the_first_training_steps():
 def test_exactly_the_requested_density_is_kept(name, density):
     task = make_task()
     expected = {0.29: 14_384, 0.05: 2_480, 1.: 49_600}[density]
-    ahead = settings(name, density=density).kept_counts(task.network.layout, task.training, 5)
-    assert ahead == [expected]
+    planned = settings(name, density=density).kept_counts(task.network.layout, task.training, 5)
+    assert planned == [expected]
     assert int(mask_of(task, name, density=density).sum()) == expected
 
 
@@ -256,7 +256,7 @@ def test_ties_among_many_equal_weights_keep_the_exact_count():
     task = make_task()
     task = replace(task, network=Network.of(
         settings_class('lenet-300-100')(name='lenet-300-100', initializer='unsigned-constant'), (1, 8, 8), 4))
-    # Weights are √(2/64), √(2/300), √(2/100): 19,200 of the first kind, 400 of the last, 30,000 that tie for the rest.
+    # Weights are √(2/64), √(2/300), √(2/100). 19,200 of the first and 400 of the last are kept; 30,000 tie for 5,200.
     kept = task.network.layout.unpack(mask_of(task, 'magnitude-at-init', density=0.5))
     assert [int(part.sum()) for part in kept.values()] == [19_200, 5_200, 400]
 
@@ -292,9 +292,9 @@ def test_smart_ratio_keeps_the_published_counts_of_resnet20_for_every_seed():
     task = make_task('resnet20', shape=(3, 8, 8), seeds=(0, 1))
     exact = settings_class('resnet20')(name='resnet20', shortcut='identity', norm='plain')
     task = replace(task, network=Network.of(exact, (3, 8, 8), 10))
-    ahead = settings('smart-ratio', density=0.0059).kept_counts(task.network.layout, task.training, 5)
+    planned = settings('smart-ratio', density=0.0059).kept_counts(task.network.layout, task.training, 5)
     mask = mask_of(task, 'smart-ratio', density=0.0059)
-    assert ahead == [1_574] and mask.sum(1).tolist() == [1_574, 1_574]
+    assert planned == [1_574] and mask.sum(1).tolist() == [1_574, 1_574]
     assert task.network.layout.unpack(mask)['classifier.weight'].flatten(1).sum(1).tolist() == [192, 192]
 
 
@@ -302,7 +302,7 @@ def test_smart_ratio_keeps_the_published_counts_of_resnet20_for_every_seed():
 @pytest.mark.parametrize(('model', 'density'), [('conv-2', 0.1), ('resnet20', 0.2)])
 def test_the_only_round_holds_the_masked_initial_weights_and_their_accuracy(name, model, density):
     task = make_task(model, shape=(3, 8, 8), data={'crop': 1, 'flip': True})
-    start, (only,) = dense_ticket(task), found(task, name, density=density)
+    start, (only,) = dense_ticket(task), find_rounds(task, name, density=density)
     count, mask = task.network.layout.prunable_count, only.ticket.mask
     assert only.number == 0 and only.ticket.iteration == 0 and only.trained.step == 0 and only.search is None
     assert torch.equal(only.ticket.weights[:, :count], torch.where(mask, start.weights[:, :count], 0.))
@@ -317,7 +317,7 @@ def test_the_only_round_holds_the_masked_initial_weights_and_their_accuracy(name
 @pytest.mark.parametrize('name', ALL)
 def test_a_gem_keeps_its_mask_when_it_is_trained(name):
     task = make_task('resnet20', shape=(3, 8, 8), optimizer=SGD, length='1 epochs')
-    ticket = found(task, name)[0].ticket
+    ticket = find_rounds(task, name)[0].ticket
     trained = train_ticket(task, ticket).weights[:, :task.network.layout.prunable_count]
     assert not trained[~ticket.mask].any()
     assert not torch.equal(trained, ticket.weights[:, :task.network.layout.prunable_count])
@@ -326,7 +326,7 @@ def test_a_gem_keeps_its_mask_when_it_is_trained(name):
 @pytest.mark.parametrize('name', ALL)
 def test_a_finished_search_yields_no_rounds(name):
     task = make_task()
-    assert not found(task, name, found(task, name))
+    assert not find_rounds(task, name, find_rounds(task, name))
 
 
 @pytest.mark.parametrize('name', ALL)
@@ -356,14 +356,14 @@ def on_planted(folder: Path, function: str, initializer: str = 'own') -> Task:
 def test_snip_finds_the_weights_of_a_planted_signal(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     task = on_planted(tmp_path, 'flat', 'unsigned-constant')
-    (only,) = found(task, 'snip', density=4 / 256)
+    (only,) = find_rounds(task, 'snip', density=4 / 256)
     assert torch.equal(only.ticket.mask.view(4, 64), planted.SIGNAL)
     assert only.trained.history[0].test.accuracy[0] > 0.99
 
 
 def test_grasp_keeps_planted_weights_that_oppose_the_signal_and_drops_those_that_agree(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    # Without a weight that agrees with the labels the loss grows and gradients with it; GraSP wants them large.
+    # Without a weight that agrees with the labels, the loss and its gradients grow; GraSP keeps gradients large.
     against = on_planted(tmp_path, 'against')
     assert torch.equal(mask_of(against, 'grasp', density=4 / 256).view(4, 64), planted.SIGNAL)
     agreeing = on_planted(tmp_path, 'flat', 'unsigned-constant')
@@ -382,13 +382,13 @@ def test_magnitude_at_init_keeps_the_largest_weights_even_an_unconnected_one(tmp
     assert kept.nonzero().flatten().tolist() == sorted([*PATHS, 15 * 64 + 63])
 
 
-# --- Mistakes ---
+# --- Errors ---
 
 def test_an_emptied_layer_is_an_error_with_the_seed_and_a_remedy():
     task = make_task(seeds=(7,))
     with pytest.raises(LthError, match=r'by magnitude-at-init leaves no weight in (dense..weight) \(seed 7\)'
                                        r'.*Use random .*keep_out=\1'):
-        found(task, 'magnitude-at-init', density=4 / 49_600)
+        find_rounds(task, 'magnitude-at-init', density=4 / 49_600)
 
 
 @pytest.mark.parametrize('name', RANKED + ['random'])
@@ -407,7 +407,7 @@ def test_more_batches_than_an_epoch_has_are_refused(name):
 
 def test_scores_that_overflow_are_an_error_with_the_seed(tiny):
     with pytest.raises(LthError, match='snip scores of seed 0 are not finite'):
-        found(tiny('huge'), 'snip', density=0.5)
+        find_rounds(tiny('huge'), 'snip', density=0.5)
 
 
 @pytest.mark.parametrize(('name', 'setting', 'value'), [

@@ -25,7 +25,7 @@ def search(task: Task) -> list[Round]:
 
 
 def controls(task: Task, name: str, past: list[Round], draw: int = 1) -> list[Round]:
-    kept = tuple(int(one.ticket.mask[0].sum()) for one in past[:3])
+    kept = tuple(int(round_.ticket.mask[0].sum()) for round_ in past[:3])
     settings = algorithm.Settings(name='control', control=name, source='run', kept=kept, draw=draw)
     return list(algorithm.train_controls(task, settings, past[3:], source=past[:3]))
 
@@ -39,29 +39,29 @@ def of_two_seeds() -> Task:
     return make_task(seeds=(0, 4), length='1 epochs')
 
 
-@pytest.fixture(name='found', scope='module')
+@pytest.fixture(name='source', scope='module')
 def of_a_search(task) -> list[Round]:
     return search(task)
 
 
 @pytest.mark.parametrize('name', OTHER_NETWORKS)
-def test_a_control_keeps_the_count_of_its_ticket_and_differs_from_it_in_every_round(task, found, name):
+def test_a_control_keeps_the_count_of_its_ticket_and_differs_from_it_in_every_round(task, source, name):
     prunable = task.network.layout.prunable_count
-    dense, *rounds = controls(task, name, found)
-    assert dense is found[0] and [one.number for one in rounds] == [1, 2]
-    for control, ticket in zip(rounds, found[1:], strict=True):
+    dense, *rounds = controls(task, name, source)
+    assert dense is source[0] and [round_.number for round_ in rounds] == [1, 2]
+    for control, ticket in zip(rounds, source[1:], strict=True):
         assert control.ticket.mask.sum(1).tolist() == ticket.ticket.mask.sum(1).tolist()
         weights = control.ticket.weights[:, :prunable]
         assert (weights != 0).equal(control.ticket.mask)
-        for one, other in zip(weights, ticket.ticket.weights[:, :prunable]):
-            assert not torch.equal(one, other)
+        for row, ticket_row in zip(weights, ticket.ticket.weights[:, :prunable]):
+            assert not torch.equal(row, ticket_row)
         assert torch.equal(control.trained.weights[:, :prunable] != 0, control.ticket.mask)
         assert control.trained.step == task.steps
 
 
-def test_reinit_keeps_the_mask_and_reinitializes_all_weights_for_each_round_and_seed(task, found):
-    first, second = controls(task, 'reinit', found)[1:]
-    for control, ticket in ((first, found[1]), (second, found[2])):
+def test_reinit_keeps_the_mask_and_reinitializes_all_weights_for_each_round_and_seed(task, source):
+    first, second = controls(task, 'reinit', source)[1:]
+    for control, ticket in ((first, source[1]), (second, source[2])):
         assert torch.equal(control.ticket.mask, ticket.ticket.mask)
         assert control.ticket.iteration == 0 and ticket.ticket.iteration == 2
         assert (control.ticket.weights == ticket.ticket.weights)[ticket.ticket.mask.nonzero(as_tuple=True)].sum() == 0
@@ -74,35 +74,35 @@ def test_reinit_keeps_the_mask_and_reinitializes_all_weights_for_each_round_and_
     assert stds == pytest.approx([float(slot.view(task.network.initial_weights(0)).std())] * 2, rel=0.05)
 
 
-def test_a_shuffled_mask_keeps_the_count_of_each_layer_and_the_weights_of_the_rewind_point(task, found):
-    for control, ticket in zip(controls(task, 'shuffle-mask', found)[1:], found[1:], strict=True):
+def test_a_shuffled_mask_keeps_the_count_of_each_layer_and_the_weights_of_the_rewind_point(task, source):
+    for control, ticket in zip(controls(task, 'shuffle-mask', source)[1:], source[1:], strict=True):
         assert kept_by_layer(task, control.ticket.mask) == kept_by_layer(task, ticket.ticket.mask)
         prunable = task.network.layout.prunable_count
-        start = found[0].ticket.weights
+        start = source[0].ticket.weights
         assert torch.equal(control.ticket.weights[:, :prunable], start[:, :prunable] * control.ticket.mask)
         assert torch.equal(control.ticket.weights[:, prunable:], start[:, prunable:])
         assert control.ticket.iteration == 2
 
 
-def test_a_permuted_mask_distributes_weights_evenly_over_all_layers(task, found):
-    control = controls(task, 'permute-mask', found)[2]
+def test_a_permuted_mask_distributes_weights_evenly_over_all_layers(task, source):
+    control = controls(task, 'permute-mask', source)[2]
     sizes = [slot.size for slot in task.network.layout.prunable_slots]
     density = sum(kept_by_layer(task, control.ticket.mask)) / sum(sizes)
     shares = [kept / size for kept, size in zip(kept_by_layer(task, control.ticket.mask), sizes)]
     assert shares == pytest.approx([density] * len(sizes), abs=0.05)
-    ticket = [kept / size for kept, size in zip(kept_by_layer(task, found[2].ticket.mask), sizes)]
+    ticket = [kept / size for kept, size in zip(kept_by_layer(task, source[2].ticket.mask), sizes)]
     assert max(abs(share - density) for share in ticket) > 0.1
 
 
 @pytest.mark.parametrize('name', ['reinit', 'permute-mask'])
 @pytest.mark.parametrize('stopped', [1, 2])
-def test_a_control_resumed_after_any_round_equals_an_uninterrupted_one(task, found, name, stopped):
-    whole = controls(task, name, found)
-    rest = controls(task, name, [*found, *whole[:stopped]])
-    assert [one.number for one in rest] == list(range(stopped, 3))
-    for mine, theirs in zip(rest, whole[stopped:], strict=True):
-        assert torch.equal(mine.ticket.mask, theirs.ticket.mask)
-        assert torch.equal(mine.trained.weights, theirs.trained.weights)
+def test_a_control_resumed_after_any_round_equals_an_uninterrupted_one(task, source, name, stopped):
+    whole = controls(task, name, source)
+    rest = controls(task, name, [*source, *whole[:stopped]])
+    assert [round_.number for round_ in rest] == list(range(stopped, 3))
+    for resumed, uninterrupted in zip(rest, whole[stopped:], strict=True):
+        assert torch.equal(resumed.ticket.mask, uninterrupted.ticket.mask)
+        assert torch.equal(resumed.trained.weights, uninterrupted.trained.weights)
 
 
 @pytest.mark.parametrize(('word', 'name'), [
@@ -112,32 +112,32 @@ def test_controls_have_their_names_and_former_names(word, name):
     assert settings.control == name
 
 
-def test_reinit_gives_the_same_weights_as_earlier_versions(task, found):
-    level = controls(task, 'reinit', found)[2].ticket
+def test_reinit_gives_the_same_weights_as_earlier_versions(task, source):
+    level = controls(task, 'reinit', source)[2].ticket
     seeds = tuple(rng.derive_seed(seed, 'reinit', 2) for seed in task.seeds)
     drawn, prunable = dense_ticket(replace(task, seeds=seeds)).weights, task.network.layout.prunable_count
     assert torch.equal(level.weights[:, :prunable], drawn[:, :prunable] * level.mask)
 
 
 @pytest.mark.parametrize('name', ['reinit', 'shuffle-mask'])
-def test_another_draw_of_a_control_is_another_network_with_the_same_layer_counts(task, found, name):
-    one, other = (controls(task, name, found, draw)[1].ticket for draw in (1, 2))
-    assert torch.equal(one.mask, other.mask) == (name == 'reinit')
-    assert kept_by_layer(task, one.mask) == kept_by_layer(task, other.mask)
-    assert not torch.equal(one.weights, other.weights)
+def test_another_draw_of_a_control_is_another_network_with_the_same_layer_counts(task, source, name):
+    first, second = (controls(task, name, source, draw)[1].ticket for draw in (1, 2))
+    assert torch.equal(first.mask, second.mask) == (name == 'reinit')
+    assert kept_by_layer(task, first.mask) == kept_by_layer(task, second.mask)
+    assert not torch.equal(first.weights, second.weights)
 
 
-def test_rounds_have_different_random_numbers(task, found):
+def test_rounds_have_different_random_numbers(task, source):
     for name in ('shuffle-mask', 'permute-mask', 'erk'):
-        ones, others = (
-            register.apply_control(name, task, found[0].ticket, found[2].ticket, (level,)) for level in (1, 2))
-        for one, other in zip(ones.mask, others.mask, strict=True):
-            assert one.sum() == other.sum() and not torch.equal(one, other)
+        first, second = (
+            register.apply_control(name, task, source[0].ticket, source[2].ticket, (number,)) for number in (1, 2))
+        for mask, other_mask in zip(first.mask, second.mask, strict=True):
+            assert mask.sum() == other_mask.sum() and not torch.equal(mask, other_mask)
 
 
-def test_a_round_in_which_a_claim_of_a_control_is_not_true_is_refused(task, found):
+def test_a_round_in_which_a_claim_of_a_control_is_not_true_is_refused(task, source):
     with pytest.raises(LthError, match='The control permute-mask cannot be used for seed 0, .*"mask differs"'):
-        controls(task, 'permute-mask', [found[0], replace(found[0], number=1), found[2]])
+        controls(task, 'permute-mask', [source[0], replace(source[0], number=1), source[2]])
 
 
 def test_a_round_whose_weights_a_control_cannot_distribute_is_refused_when_planning():

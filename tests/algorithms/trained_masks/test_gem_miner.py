@@ -62,17 +62,17 @@ def test_a_step_uses_the_straight_through_gradient_and_the_penalty():
     advance = next(iter(CPU.run(task, State(scores, {}), trainable=trainable, stops=[1],
                                 parametrization=Rounded(weights, Penalty(penalty)))))
     rows = sampling.epoch_order(task.splits[0][0], 0, 0)[:8]
-    pictures = sampling.normalize(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
+    images = sampling.normalize(task.data.train.images[rows], task.data_settings, torch.zeros(1), torch.ones(1))
     factor = (scores > 0.5).double().requires_grad_()
     effective = torch.cat([weights[:, :count] * factor, weights[:, count:]], 1)
-    logits = functional_call(task.network.module, layout.unpack(effective[0]), (pictures.double(),))
+    logits = functional_call(task.network.module, layout.unpack(effective[0]), (images.double(),))
     loss = F.cross_entropy(logits, task.data.train.labels[rows])
     loss.backward()
     expected = torch.where(trainable, (scores - 0.1 * (factor.grad + 2 * penalty * scores)).clamp(0, 1), scores)
     assert torch.allclose(advance.state.weights, expected, rtol=1e-12, atol=1e-14)
     assert float(advance.losses) == pytest.approx(loss.item(), rel=1e-6)
     below = trainable & (scores < 0.5)
-    assert (advance.state.weights[below] > scores[below]).any()  # scores under one half are still taught
+    assert (advance.state.weights[below] > scores[below]).any()  # scores below one half are trained too
 
 
 @pytest.mark.parametrize('optimizer', [
@@ -88,14 +88,14 @@ def test_the_penalty_is_part_of_the_gradient_of_every_optimizer(optimizer):
             parametrization=Rounded(torch.zeros(1, task.network.layout.size, dtype=torch.float64), Penalty(factor)))))
         return advance.state.weights
     # Weights of 0 give scores no other gradient, so torch's own optimizer, given 2λp, is the oracle.
-    found, leaf = scores(0.2, optimizer), torch.full((1,), 0.7, dtype=torch.float64, requires_grad=True)
+    trained, leaf = scores(0.2, optimizer), torch.full((1,), 0.7, dtype=torch.float64, requires_grad=True)
     kind = {'sgd': torch.optim.SGD, 'adam': torch.optim.Adam, 'adamw': torch.optim.AdamW}[optimizer['name']]
     oracle = kind([leaf], lr=optimizer['learning_rate'], **{
         key: value for key, value in optimizer.items() if key in ('momentum', 'weight_decay')})
     for _ in range(3):
         leaf.grad = 2 * 0.2 * leaf.detach()
         oracle.step()
-    assert torch.allclose(found, leaf.detach().expand_as(found), rtol=1e-12)
+    assert torch.allclose(trained, leaf.detach().expand_as(trained), rtol=1e-12)
 
 
 @pytest.mark.parametrize('model', ['lenet-300-100', 'conv-2'])
@@ -114,14 +114,14 @@ def test_two_seeds_trained_together_have_the_same_scores_as_alone(model):
 
 def test_each_event_keeps_the_exact_count_and_frozen_scores_stay_frozen():
     task = mining()
-    found = mined(task)
+    rounds = mined(task)
     counts = settings().kept_counts(task.network.layout, task.training, task.steps_per_epoch)
-    assert [int(one.ticket.mask.sum()) for one in found] == counts and len(counts) == 4
-    for before, after in zip(found, found[1:]):
+    assert [int(round_.ticket.mask.sum()) for round_ in rounds] == counts and len(counts) == 4
+    for before, after in zip(rounds, rounds[1:]):
         assert not (after.ticket.mask & ~before.ticket.mask).any()
         assert after.search.scores[~after.ticket.mask].abs().max() == 0
-        gone = before.ticket.mask & ~after.ticket.mask
-        assert before.search.scores[gone].max() <= before.search.scores[after.ticket.mask].min()
+        frozen = before.ticket.mask & ~after.ticket.mask
+        assert before.search.scores[frozen].max() <= before.search.scores[after.ticket.mask].min()
 
 
 def test_thousands_of_scores_tied_at_zero_leave_the_exact_count():
@@ -131,7 +131,7 @@ def test_thousands_of_scores_tied_at_zero_leave_the_exact_count():
     before = mined(task)[0]
     collapsed = replace(before, search=SearchState(scores, before.search.optimizer))
     counts = settings().kept_counts(task.network.layout, task.training, task.steps_per_epoch)
-    assert [int(one.ticket.mask.sum()) for one in mined(task, [collapsed])] == counts[1:]
+    assert [int(round_.ticket.mask.sum()) for round_ in mined(task, [collapsed])] == counts[1:]
 
 
 def test_scores_that_all_fall_below_one_half_are_an_error_that_names_the_layer():
@@ -142,14 +142,14 @@ def test_scores_that_all_fall_below_one_half_are_an_error_that_names_the_layer()
 @pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
 def test_training_scores_does_not_change_weights(model):
     task = mining(model, shape=(3, 8, 8), data={'crop': 1, 'flip': True})
-    start, found = dense_ticket(task), mined(task)
+    start, rounds = dense_ticket(task), mined(task)
     count = task.network.layout.prunable_count
-    for one in found:
-        mask = one.ticket.mask
-        assert torch.equal(one.ticket.weights[:, :count][mask], start.weights[:, :count][mask])
-        assert not one.ticket.weights[:, :count][~mask].any()
-        assert torch.equal(one.trained.weights[:, count:], start.weights[:, count:])
-    assert torch.equal(found[-1].trained.weights, found[-1].ticket.weights)
+    for round_ in rounds:
+        mask = round_.ticket.mask
+        assert torch.equal(round_.ticket.weights[:, :count][mask], start.weights[:, :count][mask])
+        assert not round_.ticket.weights[:, :count][~mask].any()
+        assert torch.equal(round_.trained.weights[:, count:], start.weights[:, count:])
+    assert torch.equal(rounds[-1].trained.weights, rounds[-1].ticket.weights)
 
 
 def test_the_final_mask_holds_active_scores_or_those_above_the_threshold():
@@ -164,7 +164,7 @@ def test_a_search_resumed_after_any_event_equals_an_uninterrupted_one():
     whole = mined(task)
     for number in (1, 2, 3):
         again = mined(task, whole[:number])
-        assert [one.number for one in again] == list(range(number, 4))
+        assert [round_.number for round_ in again] == list(range(number, 4))
         assert torch.equal(again[-1].search.scores, whole[-1].search.scores)
         assert again[-1].trained.history == whole[-1].trained.history
 
@@ -181,9 +181,9 @@ def test_initial_scores_have_the_requested_distribution(scores, mean, spread):
     task = mining()
     first = replace(task, training=task.training.model_copy(update={'optimizer': task.training.optimizer.model_copy(
         update={'learning_rate': 1e-30})}))
-    found = mined(first, scores=scores, penalty=0.)[0].search.scores
-    assert found.mean().item() == pytest.approx(mean, abs=0.01) and found.min() >= 0 and found.max() <= 1
-    assert found.std().item() == pytest.approx(spread, abs=0.01)
+    sampled = mined(first, scores=scores, penalty=0.)[0].search.scores
+    assert sampled.mean().item() == pytest.approx(mean, abs=0.01) and sampled.min() >= 0 and sampled.max() <= 1
+    assert sampled.std().item() == pytest.approx(spread, abs=0.01)
 
 
 def test_an_emptied_layer_is_an_error():

@@ -71,9 +71,9 @@ def test_the_largest_absolute_scores_of_each_part_are_used_or_inverted_the_small
         effective = top.weights(scores, 0)
         for (start, stop), count in (((0, 5), 2), ((5, 12), 3)):
             for row in range(2):
-                chosen = scores[row, start:stop].abs().argsort(descending=not smallest)[:count]
+                selected = scores[row, start:stop].abs().argsort(descending=not smallest)[:count]
                 expected = torch.zeros(stop - start, dtype=torch.float64)
-                expected[chosen] = weights[row, start:stop][chosen]
+                expected[selected] = weights[row, start:stop][selected]
                 assert torch.equal(effective[row, start:stop], expected)
         assert torch.equal(effective[:, 12:], weights[:, 12:])
         scores = scores + 0.01 * torch.randn(scores.shape, generator=RANDOM, dtype=torch.float64)
@@ -86,7 +86,7 @@ def test_the_threshold_is_exact_for_any_threshold_of_the_step_before():
     top = Top(weights, NONE, [(0, 5000)], (700,))
     for scale in (1., 1.001, 0.999, 3., 1e-6, 0., 1.):
         effective = top.weights(scores * scale, 0)
-        assert int((effective != 0).sum()) == (700 if scale else 5000)  # all tied: all take part
+        assert int((effective != 0).sum()) == (700 if scale else 5000)  # all scores tie, so all are used
 
 
 def test_a_mask_is_sampled_from_the_probabilities_for_each_step_and_seed():
@@ -95,12 +95,12 @@ def test_a_mask_is_sampled_from_the_probabilities_for_each_step_and_seed():
     weights = torch.ones(2, layout.size)
     bernoulli = Bernoulli(weights, layout, (0, 1), False)
     scores = torch.full((2, count), math.log(3.))  # σ = 3/4
-    one, other = (bernoulli.weights(scores, step)[:, :count] for step in (4, 5))
-    assert one.mean().item() == pytest.approx(0.75, abs=0.01)
-    assert not torch.equal(one, other) and not torch.equal(one[0], one[1])
-    assert torch.equal(one, bernoulli.weights(scores, 4)[:, :count])
+    first, second = (bernoulli.weights(scores, step)[:, :count] for step in (4, 5))
+    assert first.mean().item() == pytest.approx(0.75, abs=0.01)
+    assert not torch.equal(first, second) and not torch.equal(first[0], first[1])
+    assert torch.equal(first, bernoulli.weights(scores, 4)[:, :count])
     alone = Bernoulli(weights[:1], layout, (1,), False).weights(scores[1:], 4)[:, :count]
-    assert torch.equal(alone[0], one[1])
+    assert torch.equal(alone[0], first[1])
 
 
 @pytest.mark.parametrize('rescale', [False, True])

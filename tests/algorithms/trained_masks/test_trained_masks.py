@@ -33,7 +33,7 @@ def settings_of(name: str, **over: Any) -> Any:
         {'name': name, 'density': 0.1, 'finetune': FINETUNE} | EVERY[name] | over)
 
 
-def found(task: Task, name: str, past: Sequence[Round] = (), **over: Any) -> list[Round]:
+def find_rounds(task: Task, name: str, past: Sequence[Round] = (), **over: Any) -> list[Round]:
     return list(ALGORITHMS.find(name).find(task, settings_of(name, **over), past))
 
 
@@ -45,13 +45,14 @@ def counted(task: Task, name: str, **over: Any) -> list[int]:
 @pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
 def test_every_round_keeps_the_planned_count_and_the_initial_weights(model, name, over):
     task = mining(model, shape=(3, 8, 8))
-    rounds, start, count = found(task, name, **over), dense_ticket(task).weights, task.network.layout.prunable_count
-    assert [int(one.ticket.mask.sum()) for one in rounds] == counted(task, name, **over)
+    rounds = find_rounds(task, name, **over)
+    start, count = dense_ticket(task).weights, task.network.layout.prunable_count
+    assert [int(round_.ticket.mask.sum()) for round_ in rounds] == counted(task, name, **over)
     assert int(rounds[-1].ticket.mask.sum()) == pytest.approx(0.1 * count, abs=8)
-    for one in rounds if not over.get('rescale') else ():
-        mask = one.ticket.mask
-        assert torch.equal(one.ticket.weights[:, :count], torch.where(mask, start[:, :count], 0.))
-        assert torch.equal(one.ticket.weights[:, count:], start[:, count:])
+    for round_ in rounds if not over.get('rescale') else ():
+        mask = round_.ticket.mask
+        assert torch.equal(round_.ticket.weights[:, :count], torch.where(mask, start[:, :count], 0.))
+        assert torch.equal(round_.ticket.weights[:, count:], start[:, count:])
     last = rounds[-1]
     assert torch.equal(last.trained.weights, last.ticket.weights)
     assert len({row.iteration for row in last.trained.history}) == len(last.trained.history)
@@ -59,14 +60,14 @@ def test_every_round_keeps_the_planned_count_and_the_initial_weights(model, name
 
 @pytest.mark.parametrize('name', sorted(EVERY))
 def test_two_seeds_searched_together_have_the_same_scores_as_alone(name):
-    together, alone = (found(mining(seeds=seeds), name)[0].search.scores[-1] for seeds in ((0, 5), (5,)))
+    together, alone = (find_rounds(mining(seeds=seeds), name)[0].search.scores[-1] for seeds in ((0, 5), (5,)))
     assert torch.allclose(together, alone, atol=1e-5)
 
 
 @pytest.mark.parametrize('name', sorted(EVERY))
 def test_the_same_seed_gives_the_same_mask_and_another_seed_another_mask(name):
-    one, again, other = (found(mining(seeds=(seed,)), name)[-1].ticket.mask for seed in (3, 3, 4))
-    assert torch.equal(one, again) and not torch.equal(one, other)
+    mask, repeated, other = (find_rounds(mining(seeds=(seed,)), name)[-1].ticket.mask for seed in (3, 3, 4))
+    assert torch.equal(mask, repeated) and not torch.equal(mask, other)
 
 
 @pytest.mark.parametrize(('name', 'over'), [
@@ -80,7 +81,7 @@ def test_a_planted_ticket_is_found_but_not_with_an_inverted_ranking(tmp_path, mo
                    network=planted.network(tmp_path, 'flat', 'unsigned-constant'))
     if name in ('edge-popup', 'hypercube', 'supermask'):
         over = {'save_every': '6 epochs'} | over
-    masks = [found(task, name, density=4 / 256, keep=keep, **over)[-1].ticket.mask.view(4, 64)
+    masks = [find_rounds(task, name, density=4 / 256, keep=keep, **over)[-1].ticket.mask.view(4, 64)
              for keep in ('largest', 'smallest')]
     assert [int((mask & planted.SIGNAL).sum()) >= 3 for mask in masks] == [True, False]
 
@@ -95,11 +96,11 @@ def test_a_density_with_fewer_weights_than_layers_is_refused_with_the_smallest_p
 
 def test_edge_popup_keeps_the_same_density_in_every_layer():
     task = mining()
-    masks = task.network.layout.unpack(found(task, 'edge-popup')[-1].ticket.mask)
+    masks = task.network.layout.unpack(find_rounds(task, 'edge-popup')[-1].ticket.mask)
     assert all(mask.float().mean().item() == pytest.approx(0.1, abs=1 / mask.numel()) for mask in masks.values())
 
 
-# E = 8, T = 2: K = 4; in epoch e the share in force is 0.1^(⌊(e + 1)/2⌋ / 4); 5 iterations an epoch.
+# E = 8, T = 2: K = 4; in epoch e the density is 0.1^(⌊(e + 1)/2⌋ / 4); 5 iterations per epoch.
 def test_the_density_of_global_edge_popup_decreases_in_the_published_steps():
     training = TrainingSettings.model_validate({'length': '8 epochs', 'batch_size': 8, 'optimizer': SGD})
     settings = GlobalSettings.model_validate({'name': 'global-edge-popup', 'density': 0.1, 'finetune': FINETUNE,
@@ -113,7 +114,7 @@ def test_the_density_of_global_edge_popup_decreases_in_the_published_steps():
 
 
 def test_the_penalty_of_global_edge_popup_reduces_scores():
-    small, large = (found(mining(), 'global-edge-popup', penalty=penalty)[-1].search.scores.abs().mean()
+    small, large = (find_rounds(mining(), 'global-edge-popup', penalty=penalty)[-1].search.scores.abs().mean()
                     for penalty in (0., 0.05))
     assert large < small * 0.8
 
@@ -128,12 +129,12 @@ def test_an_empty_interval_is_refused(name):
 
 def test_a_search_whose_scores_all_fall_below_one_half_is_an_error_that_names_the_layer():
     with pytest.raises(LthError, match='Rounding scores in round 0 leaves no weight in dense1.weight .*penalty'):
-        found(mining(), 'hypercube', penalty=30.)
+        find_rounds(mining(), 'hypercube', penalty=30.)
 
 
 def test_weights_of_rescaled_supermasks_are_multiplied_by_the_factor_of_their_layer():
     task = mining()
-    start, gem = dense_ticket(task).weights, found(task, 'supermask', rescale=True)[-1].ticket
+    start, gem = dense_ticket(task).weights, find_rounds(task, 'supermask', rescale=True)[-1].ticket
     for slot in task.network.layout.prunable_slots:
         part = slice(slot.start, slot.stop)
         kept = gem.mask[0, part]
@@ -144,9 +145,9 @@ def test_weights_of_rescaled_supermasks_are_multiplied_by_the_factor_of_their_la
 def test_supermasks_report_the_mean_accuracy_of_ten_sampled_masks():
     task = replace(mining(seeds=(0, 5)), training=TrainingSettings.model_validate(
         {'length': '8 epochs', 'batch_size': 8, 'optimizer': {'name': 'sgd', 'learning_rate': 5., 'momentum': 0.9}}))
-    first, *_, last = found(task, 'supermask')
+    first, *_, last = find_rounds(task, 'supermask')
     assert first.search.sampled_accuracy == ()
-    pictures = task.data.test.images.float() / 255
+    images = task.data.test.images.float() / 255
     start, count = dense_ticket(task).weights, task.network.layout.prunable_count
     for replicate, seed in enumerate(task.seeds):
         accuracies = []
@@ -154,7 +155,7 @@ def test_supermasks_report_the_mean_accuracy_of_ten_sampled_masks():
             noise = torch.rand(count, generator=rng.generator(seed, 'bernoulli', step))
             weights = start[replicate].clone()
             weights[:count] *= noise < last.search.scores[replicate].sigmoid()
-            right = task.network.logits(weights, {}, pictures).argmax(1) == task.data.test.labels
+            right = task.network.logits(weights, {}, images).argmax(1) == task.data.test.labels
             accuracies.append(float(right.float().mean()))
         assert len(set(accuracies)) > 1
         assert last.search.sampled_accuracy[replicate] == pytest.approx(sum(accuracies) / 10)
@@ -163,4 +164,4 @@ def test_supermasks_report_the_mean_accuracy_of_ten_sampled_masks():
 @pytest.mark.parametrize('name', ['gem-miner', 'hypercube'])
 def test_a_search_with_random_labels_may_lose_all_scores_and_keeps_its_count(name):
     task = mining(data={'labels': 'random'})
-    assert int(found(task, name, penalty=30.)[-1].ticket.mask.sum()) == counted(task, name)[-1]
+    assert int(find_rounds(task, name, penalty=30.)[-1].ticket.mask.sum()) == counted(task, name)[-1]
