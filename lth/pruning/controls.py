@@ -19,7 +19,7 @@ from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.pruning import layer_densities, masks
 from lth.pruning.layer_densities import LayerCounts
-from lth.pruning.tickets import Ticket, dense_ticket, mask_ticket
+from lth.pruning.tickets import Ticket, mask_ticket, reinitialized_ticket
 from lth.recipes.schema import AlgorithmSettings
 from lth.registry.registry import BaseRegistry
 from lth.training.task import Task
@@ -139,8 +139,7 @@ def original(_task: Task, _origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticke
 def reinit(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The same mask; weights re-initialized by the same initializer."""
 
-    seeds = tuple(rng.derive_seed(seed, 'reinit', *draw) for seed in task.seeds)
-    return mask_ticket(dense_ticket(replace(task, seeds=seeds)), ticket.mask)
+    return mask_ticket(reinitialized_ticket(task, 'reinit', *draw), ticket.mask)
 
 
 @CONTROLS.register('shuffle-mask', 'random-layer', claims=['layer counts kept', 'mask differs'])
@@ -157,9 +156,7 @@ def shuffle_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Tick
 def permute_mask(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The mask shuffled over the whole network; weights of the rewind point at the new positions."""
 
-    rows = [rng.shuffle(mask, rng.generator(seed, 'permute-mask', *draw))
-            for mask, seed in zip(ticket.mask, task.seeds, strict=True)]
-    return mask_ticket(origin, torch.stack(rows))
+    return mask_ticket(origin, masks.shuffle_mask(ticket.mask, task.seeds, 'permute-mask', *draw))
 
 
 @CONTROLS.register('shuffle-weights', claims=['mask kept', 'weights differ', 'values kept'], within_mask=True)

@@ -1,7 +1,5 @@
 """Errors for layers without weights: if a layer is empty, no signal passes through the network."""
 import functools
-import itertools
-import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -26,9 +24,7 @@ def refuse_too_few(layout: Layout, density: float, count_of: Callable[[float], i
     layers, weights = len(layout.prunable_slots), layout.prunable_count
     if count_of(density) >= layers:
         return
-    # The smallest sufficient density with two digits.
-    unit = 10. ** (math.floor(math.log10(layers / weights)) - 1)
-    shares = (float(f'{digits * unit:.2g}') for digits in itertools.count(math.ceil(layers / weights / unit)))
+    shares = masks.sufficient_shares(weights, layers)
     least = next(share for share in shares if count_of(min(1., share)) >= layers)
     raise LthError(
         f'algorithm.density: {density:.6g} keeps {count_of(density)} of {weights} weights, but each of the {layers} '

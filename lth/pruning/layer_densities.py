@@ -118,9 +118,10 @@ def _refuse_too_few(slots: Sequence[Slot], target: Fraction) -> None:
 
     if target < len(slots):
         total = sum(slot.size for slot in slots)
+        density = next(masks.sufficient_shares(total, len(slots)))
         raise LthError(
             f'{int(target)} weights are too few for {len(slots)} layers: one, such as {slots[0].name}, would be empty. '
-            f'Keep at least {len(slots)} of the {total}: a density of {masks.smallest_share(total, len(slots))}.')
+            f'Keep at least {len(slots)} of the {total}: a density of {density}.')
 
 
 def _refuse_too_few_for_others(slots: Sequence[Slot], target: Fraction, fixed: Fraction) -> None:
@@ -129,8 +130,9 @@ def _refuse_too_few_for_others(slots: Sequence[Slot], target: Fraction, fixed: F
     least = fixed + len(slots) - 1
     if target < least:
         total, enough, last = sum(slot.size for slot in slots), math.ceil(least), slots[-1]
+        density = next(masks.sufficient_shares(total, enough))
         raise LthError(
             f'smart-ratio keeps {float(fixed):.6g} of the {last.size} weights of the classifier, {last.name}, and one '
             f'or more in each of the other {len(slots) - 1} layers: {int(target)} in total are too few. Keep at least '
-            f'{enough} of the {total}, a density of {masks.smallest_share(total, enough)}; or, with the algorithm '
+            f'{enough} of the {total}, a density of {density}; or, with the algorithm '
             'smart-ratio, a smaller share of the classifier (algorithm.classifier).')

@@ -3,8 +3,9 @@
 Counts are integers and are always met exactly: no thresholds are used, so that equal scores cannot keep one weight too
 many. Which of several equal scores are kept is decided by a seeded random permutation.
 """
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -28,11 +29,11 @@ def floor_share(count: int, share: float) -> int:
     return int(Fraction(repr(share)) * count)
 
 
-def smallest_share(count: int, wanted: int) -> float:
-    """The smallest share with two digits for which `floor_share` gives at least `wanted` of `count`."""
+def sufficient_shares(count: int, wanted: int) -> Iterator[float]:
+    """The shares with two digits for which `floor_share` gives at least `wanted` of `count`, in increasing order."""
 
     unit = Fraction(10) ** (math.floor(math.log10(wanted / count)) - 1)
-    return float(math.ceil(Fraction(wanted, count) / unit) * unit)
+    return (float(digits * unit) for digits in itertools.count(math.ceil(Fraction(wanted, count) / unit)))
 
 
 def keep_best(scores: Tensor, mask: Tensor, count: int, *, seeds: Sequence[int], salt: int = 0) -> Tensor:
@@ -73,6 +74,13 @@ def random_mask(sizes: Sequence[int], counts: Sequence[int], *, seeds: Sequence[
         torch.cat([_random_selection(size, count, rng.generator(seed, 'mask', layer))
                    for layer, (size, count) in enumerate(zip(sizes, counts, strict=True))])
         for seed in seeds])
+
+
+def shuffle_mask(mask: Tensor, seeds: Sequence[int], stream: str, *numbers: int) -> Tensor:
+    """The mask of each seed shuffled over the whole network: (R, P) -> (R, P)."""
+
+    return torch.stack([
+        rng.shuffle(row, rng.generator(seed, stream, *numbers)) for row, seed in zip(mask, seeds, strict=True)])
 
 
 def apply_mask(mask: Tensor, weights: Tensor) -> Tensor:

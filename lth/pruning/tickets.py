@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lth import rng
 from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers, Network
 from lth.pruning import masks
@@ -81,6 +82,12 @@ def dense_ticket(task: Task) -> Ticket:
     """The dense network with the initial weights of each seed, at iteration 0."""
 
     return initial_ticket(task.network, task.seeds, task.engine.device)
+
+
+def reinitialized_ticket(task: Task, stream: str, *numbers: int) -> Ticket:
+    """The dense network with the initial weights of other seeds, derived from the task's as by rng.derive_seed."""
+
+    return dense_ticket(replace(task, seeds=tuple(rng.derive_seed(seed, stream, *numbers) for seed in task.seeds)))
 
 
 def initial_ticket(network: Network, seeds: Sequence[int], device: torch.device) -> Ticket:

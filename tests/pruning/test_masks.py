@@ -92,9 +92,9 @@ def test_a_share_is_rounded_down_from_the_decimal_number_as_written(count, share
     assert masks.floor_share(count, share) == part
 
 
-def test_the_smallest_share_has_two_digits_and_is_sufficient():
+def test_the_smallest_sufficient_share_has_two_digits_and_is_sufficient():
     for count, wanted in [(49_600, 3), (268_336, 20), (10, 1), (1000, 10), (400, 33), (7, 7)]:
-        share = masks.smallest_share(count, wanted)
+        share = next(masks.sufficient_shares(count, wanted))
         below = share - 10.0 ** (int(f'{share:.1e}'.split('e')[1]) - 1)
         assert float(f'{share:.1e}') == share
         assert masks.floor_share(count, share) >= wanted > masks.floor_share(count, float(f'{below:.3g}'))

@@ -8,16 +8,14 @@ from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
 
 import pydantic
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from lth import rng
 from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
+from lth.pruning import masks
 from lth.pruning.output_layer import transplant
-from lth.pruning.tickets import Round, Ticket, dense_ticket, mask_ticket, train_ticket
+from lth.pruning.tickets import Round, dense_ticket, mask_ticket, reinitialized_ticket, train_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.task import Task
 
@@ -64,23 +62,10 @@ def transfer(
 
     source_network = Network.of(task.network.settings, settings.shape, settings.classes, settings.keep_out)
     start = dense_ticket(task)
-    initial = _reinitialized_ticket(task) if settings.ticket == 'random' else start
     for number in range(len(past), len(settings.kept)):
         ticket = transplant(source[number].ticket, source_network, task.network, start)
         if settings.ticket == 'random':
-            ticket = mask_ticket(initial, _shuffled_mask(ticket.mask, task.seeds, settings.rounds[number]))
+            mask = masks.shuffle_mask(ticket.mask, task.seeds, 'random mask', 1, settings.rounds[number])
+            ticket = mask_ticket(reinitialized_ticket(task, 'random ticket'), mask)
         ticket = replace(ticket, iteration=0)
         yield Round(number, ticket, train_ticket(task, ticket))
-
-
-def _reinitialized_ticket(task: Task) -> Ticket:
-    """The dense network initialized by other seeds, as a ticket rewound to iteration 0 has the weights of its seed."""
-
-    return dense_ticket(replace(task, seeds=tuple(rng.derive_seed(seed, 'random ticket') for seed in task.seeds)))
-
-
-def _shuffled_mask(mask: Tensor, seeds: Sequence[int], number: int) -> Tensor:
-    """A mask with the same number of weights at random positions of the whole network: (R, P) -> (R, P)."""
-
-    return torch.stack([rng.shuffle(row, rng.generator(seed, 'random mask', 1, number))
-                        for row, seed in zip(mask, seeds, strict=True)])

@@ -121,10 +121,6 @@ class _Search(base.MaskSearch[base.PeriodicSettings]):
         return mask, mask
 
 
-class _GlobalSearch(_Search):
-    remedy = _SHRINK_GRADUALLY
-
-
 def _benchmark_step(task: Task, weights: Tensor) -> Top:
     """Use the largest tenth of each layer."""
 
@@ -149,5 +145,6 @@ def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iter
 def find_gem_globally(task: Task, settings: GlobalSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of the whole network, at once or gradually (Rare Gems)."""
 
-    bounds = [(0, task.network.layout.prunable_count)]
-    yield from _GlobalSearch(task, settings, bounds, Penalty(settings.penalty)).rounds(past)
+    search = _Search(task, settings, [(0, task.network.layout.prunable_count)], Penalty(settings.penalty))
+    search.remedy = _SHRINK_GRADUALLY
+    yield from search.rounds(past)

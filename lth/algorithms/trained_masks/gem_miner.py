@@ -108,11 +108,8 @@ class _Search(base.MaskSearch[Settings]):
         return final, final
 
 
-def _benchmark_step(_task: Task, weights: Tensor) -> Rounded:
-    return Rounded(weights, Penalty(1e-4))
-
-
-@ALGORITHMS.register('gem-miner', settings=Settings, benchmark_step=_benchmark_step)
+@ALGORITHMS.register(
+    'gem-miner', settings=Settings, benchmark_step=lambda _task, weights: Rounded(weights, Penalty(1e-4)))
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights and freeze the smallest until a rare gem remains (Sreenivasan et al. 2022)."""
 
