@@ -79,10 +79,10 @@ class Dataset:
 class Source:
     """What is known about a data set before its images are read.
 
-    `read` takes the folder of all data sets; it downloads what is missing. `settings` replace the defaults of the
-    recipe's data section. `streams`: whether images are streamed, where `large` means if they are too large for memory.
-    `decodes`: whether images are decoded from files, which may be corrupt. `prepare` writes the images once as files
-    that stream fast, and returns these files.
+    `image_counts`: number of training and of test images. `read` takes the folder of all data sets; it downloads
+    missing files. `settings` replace the defaults of the recipe's data section. `streams`: whether images are streamed;
+    `large` means only if they are too large for memory. `decodes`: whether images are decoded from files, which may be
+    corrupt. `prepare` writes the images once as files that stream fast, and returns these files.
     """
 
     summary: str
@@ -95,15 +95,10 @@ class Source:
     decodes: bool = False
     prepare: Callable[[Path, DataSettings, OnProgress], list[Path]] | None = None
 
-    def stored_shape(self, settings: DataSettings) -> Shape:
-        """Shape of the stored images, before they are cropped."""
-
-        return resized_shape(self.shape, settings)
-
     def input_shape(self, settings: DataSettings) -> Shape:
         """Shape of the network's input; LthError if the stored images are too small to be cropped to it."""
 
-        channels, height, width = self.stored_shape(settings)
+        channels, height, width = resized_shape(self.shape, settings)
         if settings.resolution is None:
             return channels, height, width
         if height != width or settings.resolution > height:
@@ -121,12 +116,12 @@ class Source:
                            f'{", ".join(possible[self.streams])}.')
         if settings.undecodable == 'skip' and not self.decodes:
             raise LthError(f'data.undecodable: {settings.name} has no image files to skip. Remove this setting.')
-        large = should_stream(sum(self.image_counts), self.stored_shape(settings), settings)
+        large = should_stream(sum(self.image_counts), resized_shape(self.shape, settings), settings)
         return self.streams == 'always' or (self.streams == 'large' and large)
 
 
 def resized_shape(shape: Shape, settings: DataSettings) -> Shape:
-    """Shape of the stored images: `shape`, unless data.size or data.channels change it."""
+    """Shape of the stored images, before they are cropped: `shape`, unless data.size or data.channels change it."""
 
     channels, height, width = shape
     return settings.channels or channels, settings.size or height, settings.size or width

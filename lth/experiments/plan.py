@@ -8,6 +8,7 @@ from typing import Any
 from lth.algorithms import ALGORITHMS, Algorithm
 from lth.datasets import DATASETS, Dataset, Source, sampling
 from lth.datasets.resizing import resize_dataset
+from lth.datasets.source import resized_shape
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import MODELS, settings_class
@@ -81,7 +82,8 @@ class Plan:
     def read(self, datasets: Path) -> Dataset:
         """The data set, from the folder of all data sets, with images of the size that the recipe stores."""
 
-        data = resize_dataset(self.source.read(datasets, self.recipe.data), self.source.stored_shape(self.recipe.data))
+        shape = resized_shape(self.source.shape, self.recipe.data)
+        data = resize_dataset(self.source.read(datasets, self.recipe.data), shape)
         if self.recipe.data.labels == 'true':
             return data
         labels = sampling.random_labels(data.train.labels, self.source.classes)

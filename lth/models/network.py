@@ -132,12 +132,11 @@ class Network:
         views = {name: nn.Parameter(view) for name, view in self.layout.unpack(weights).items()}
         slot_names = {id(parameter): name for name, parameter in module.named_parameters()}
         # A parameter that layers share has several names, but one slot.
-        for name, parameter in list(module.named_parameters(remove_duplicate=False)):
+        tensors = {name: views[slot_names[id(parameter)]]
+                   for name, parameter in module.named_parameters(remove_duplicate=False)}
+        for name, tensor in {**tensors, **buffers}.items():
             owner, _, leaf = name.rpartition('.')
-            module.get_submodule(owner).register_parameter(leaf, views[slot_names[id(parameter)]])
-        for name, buffer in buffers.items():
-            owner, _, leaf = name.rpartition('.')
-            setattr(module.get_submodule(owner), leaf, buffer)
+            setattr(module.get_submodule(owner), leaf, tensor)
         for layer in module.modules():
             if isinstance(layer, nn.Flatten):
                 layer.register_forward_pre_hook(_channels_last_gradient)
