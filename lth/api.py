@@ -30,11 +30,9 @@ from lth.experiments.python_arguments import (
     Data, Execution, Model, Seeds, Settings, data_name, device_name, model_name, refuse_parallel_objects, reporter_of,
     run_target, seed_numbers, setting_pairs)
 from lth.experiments.resolve import Changes
-from lth.experiments.run_target import RunTarget, select_engine
+from lth.experiments.run_target import set_up_engine
 from lth.pruning.tickets import Round
 from lth.registry.objects import is_object
-from lth.training.engines import select
-from lth.training.task import Engine
 
 
 class Stability(NamedTuple):
@@ -162,7 +160,7 @@ def evaluate(
     plan, stored, seeds = opened.plan, opened.stored, opened.seeds
     number = path.round if round is None else opening.select_round(plan, stored, seeds, path.round, round)
     target = run_target(path.folder, execution)
-    engine = _engine(plan, replace(target, engine=target.engine or stored.engine_choice()))
+    engine = set_up_engine(plan, replace(target, engine=target.engine or stored.engine_choice()))
     images = plan.read(target.datasets).to(engine.device)
     return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
 
@@ -235,7 +233,7 @@ def iterate(
     changes = Changes(epochs, {'algorithm.rounds': rounds}, setting_pairs(settings))
     plan = _ticket_plan(model, data, changes, recipe, execution)
     target = run_target(Path(), execution)
-    engine = _engine(plan, target)
+    engine = set_up_engine(plan, target)
     images = plan.read(target.datasets).to(engine.device)
     task = plan.for_data(images).task(images, seed_numbers(seeds), engine)
     return plan.algorithm.find(task, plan.recipe.algorithm, ())
@@ -274,15 +272,6 @@ def _train(plan: Plan, folder: Path, seeds: Seeds, execution: Execution) -> RunR
     refuse_parallel_objects(plan, target)
     stored = runner.run_plan(plan, target, numbers, reporter_of(execution))
     return RunResults(folder, tuple(numbers), plan, stored)
-
-
-def _engine(plan: Plan, target: RunTarget) -> Engine:
-    """The engine of a target; the process is configured for it if a number of threads is given."""
-
-    engine = select_engine(plan, target)
-    if target.threads is not None:
-        select.configure_process(threads=target.threads, device=engine.device)
-    return engine
 
 
 def _run_path(run: RunResults | str | Path) -> opening.RunPath:

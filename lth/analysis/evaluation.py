@@ -10,13 +10,12 @@ from lth.datasets import Dataset, sampling
 from lth.errors import LthError
 from lth.experiments import open_run
 from lth.experiments.plan import Plan
-from lth.experiments.run_target import RunTarget, select_engine
+from lth.experiments.run_target import RunTarget, set_up_engine
 from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
-from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import Engine, Task
 
@@ -82,8 +81,7 @@ def evaluate(path: open_run.RunPath, datasets: Path, *, device: str = 'auto', th
 
     plan, run = open_run.open_run(path)
     seeds = run.seeds() if path.seed is None else [path.seed]
-    engine = select_engine(plan, RunTarget(path.folder, datasets, device, threads, run.engine_choice()))
-    select.configure_process(threads=threads, device=engine.device)
+    engine = set_up_engine(plan, RunTarget(path.folder, datasets, device, threads, run.engine_choice()))
     data = plan.read(datasets).to(engine.device)
     evaluations = list(evaluate_rounds(plan, run, data, engine, seeds, path.round))
     finetuned, notes = dict[Path, list[Evaluation]](), []

@@ -31,6 +31,15 @@ def select_engine(plan: Plan, target: RunTarget) -> Engine:
         target.device, choice=target.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle)
 
 
+def set_up_engine(plan: Plan, target: RunTarget) -> Engine:
+    """The engine that trains the plan there, with this process configured for it if a number of threads is given."""
+
+    engine = select_engine(plan, target)
+    if target.threads is not None:
+        select.configure_process(threads=target.threads, device=engine.device)
+    return engine
+
+
 def supported_target(plan: Plan, target: RunTarget) -> RunTarget:
     """The target, without a sparse engine if the plan trains no weights: for a command that searches and finetunes."""
 
