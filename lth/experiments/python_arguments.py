@@ -7,13 +7,13 @@ from typing import Any, TypedDict
 from torch import nn
 
 from lth.datasets.objects import register_data
-from lth.errors import LthError, suggestion
+from lth.errors import LthError
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import LineReporter, Reporter, SilentReporter
 from lth.experiments.run_target import RunTarget
 from lth.models.objects import register_model
 from lth.registry.objects import is_object
-from lth.training.engines.names import EngineChoice
+from lth.training.engines.names import EngineChoice, engine_choice
 
 Model = str | nn.Module | Callable[..., nn.Module]
 Data = str | Sequence[Any]
@@ -82,14 +82,10 @@ def device_name(execution: Execution) -> str:
 def run_target(folder: Path, execution: Execution) -> RunTarget:
     """Where and how the run in the folder is trained."""
 
-    for name in execution:
-        if name not in Execution.__annotations__:
-            raise LthError(f'Unknown argument {name!r}{suggestion(name, Execution.__annotations__)}')
-    threads = execution.get('threads')
-    if threads is not None and threads < 1:
-        raise LthError(f'threads: {threads} is not possible. Give a number of threads from 1, or None.')
-    datasets, in_process = Path(execution.get('datasets', 'datasets')), not execution.get('parallel', False)
-    return RunTarget(folder, datasets, device_name(execution), threads, execution.get('engine'), in_process)
+    engine = execution.get('engine')
+    return RunTarget(
+        folder, Path(execution.get('datasets', 'datasets')), device_name(execution), execution.get('threads'),
+        None if engine is None else engine_choice(str(engine)), in_process=not execution.get('parallel', False))
 
 
 def reporter_of(execution: Execution) -> Reporter:

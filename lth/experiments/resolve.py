@@ -104,7 +104,7 @@ def gem_density(sparsity: float | None, density: float | None) -> float | None:
         raise LthError(f'--sparsity {sparsity}: give the percentage of weights to keep, above 0 and at most 100.')
     if density is not None and not 0 < density <= 1:
         raise LthError(f'--density {density}: give the share of weights to keep, above 0 and at most 1.')
-    return density if sparsity is None else float(Decimal(repr(sparsity)) / 100)
+    return density if sparsity is None else float(Decimal(repr(float(sparsity))) / 100)
 
 
 def gem_schedule(epochs: int) -> dict[str, Any]:
