@@ -34,6 +34,8 @@ def settings_class(name: str) -> type[ModelSettings]:
         signature = inspect.signature(model, eval_str=True)
     except NameError as error:
         raise LthError(f'{name}: an annotation cannot be evaluated: {error}.') from None
+    except (TypeError, ValueError) as error:
+        raise LthError(f'{name}: its arguments cannot be read: {error}. Give a function (shape, classes).') from None
     options: dict[str, Any] = {
         option.name: (Any if option.annotation is option.empty else option.annotation,
                       ... if option.default is option.empty else option.default)
