@@ -24,6 +24,7 @@ from lth.analysis.sanity_report import SanityReport
 from lth.errors import LthError
 from lth.experiments import derived_plans, folders, provenance, resolve, runner
 from lth.experiments import open_run as opening
+from lth.experiments.argument_types import check_types
 from lth.experiments.derived_plans import OptimizerName
 from lth.experiments.plan import Plan
 from lth.experiments.python_arguments import (
@@ -43,6 +44,7 @@ class Stability(NamedTuple):
     overlaps: tuple[MaskOverlap, ...]
 
 
+@check_types(Execution)
 def find_ticket(  # pylint: disable=too-many-arguments # as many as the command has options
         model: Model, data: Data, *, rounds: int | None = None, epochs: int | None = None,
         seeds: Seeds = 0, run: str | Path | None = None, recipe: str | Path | None = None,
@@ -72,6 +74,7 @@ def find_ticket(  # pylint: disable=too-many-arguments # as many as the command 
     return results
 
 
+@check_types(Execution)
 def find_gem(  # pylint: disable=too-many-arguments # as many as the command has options
         model: Model, data: Data, *, density: float | None = None, sparsity: float | None = None,
         algorithm: str | None = None, epochs: int | None = None, seeds: Seeds = 0,
@@ -93,6 +96,7 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
     return _train(plan, folders.run_folder(_text(run), folders.search_name(plan)), seeds, execution)
 
 
+@check_types(Execution)
 def finetune(  # pylint: disable=too-many-arguments # as many as the command has options
         run: RunResults | str | Path, *, round: int | None = None,  # pylint: disable=redefined-builtin
         seeds: Seeds | None = None, data: Data | None = None, optimizer: OptimizerName | None = None,
@@ -117,6 +121,7 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
     return _train(plan, folder, source.seeds, execution)
 
 
+@check_types(Execution)
 def transfer(  # pylint: disable=too-many-arguments # as many as the command has options
         run: RunResults | str | Path, data: Data, *, rounds: Sequence[int] | None = None, random_tickets: bool = False,
         epochs: int | None = None, recipe: str | Path | None = None, settings: Settings | None = None,
@@ -147,6 +152,7 @@ def transfer(  # pylint: disable=too-many-arguments # as many as the command has
     return results
 
 
+@check_types(Execution)
 def evaluate(
         run: RunResults | str | Path, *, round: int | None = None,  # pylint: disable=redefined-builtin
         **execution: Unpack[Execution]) -> list[Evaluation]:
@@ -165,6 +171,7 @@ def evaluate(
     return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
 
 
+@check_types(Execution)
 def sanity_check(  # pylint: disable=too-many-arguments # as many as the command has options
         run: RunResults | str | Path, *, checks: Sequence[str] | None = None,
         seeds: Seeds | None = None, round: int | None = None,  # pylint: disable=redefined-builtin
@@ -193,6 +200,7 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
     return run_checks(planned, source, target, lambda _plan, _seeds: nullcontext(reporter), reporter.message)
 
 
+@check_types(Execution)
 def stability(
         run: RunResults | str | Path, *, rounds: Sequence[int] | None = None, part_at: Sequence[int] = (),
         pairs: int = 1, points: int = 30, **execution: Unpack[Execution]) -> Stability:
@@ -220,6 +228,7 @@ def stability(
     return Stability(tuple(zip(planned, errors, strict=True)), tuple(overlaps))
 
 
+@check_types(Execution)
 def iterate(
         model: Model, data: Data, *, rounds: int | None = None, epochs: int | None = None,
         seeds: Seeds = 0, recipe: str | Path | None = None, settings: Settings | None = None,
@@ -239,6 +248,7 @@ def iterate(
     return plan.algorithm.find(task, plan.recipe.algorithm, ())
 
 
+@check_types(Execution)
 def open_run(
         run: RunResults | str | Path, *, model: Model | None = None, data: Data | None = None) -> RunResults:
     """Open a run on disk, with all seeds that have a completed round, or with the seed that the path names.

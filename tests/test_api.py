@@ -308,12 +308,15 @@ def test_no_setting_of_the_process_is_changed():
     ({'model': 5}, 'The model is of type int'), ({'data': SHORT}, 'The data are of type dict'),
     ({'settings': {'training.batch': 3}}, "unknown key 'batch', did you mean"),
     ({'settings': {3: 3}}, 'settings: 3 is not a dotted key'),
-    ({'rounds': -1}, 'rounds'), ({'epochs': 'many'}, 'length'), ({'seeds': [-1]}, r'seeds: \[-1\]'),
+    ({'rounds': -1}, 'rounds'), ({'epochs': 'many'}, "epochs: 'many' is not possible"),
+    ({'seeds': [-1]}, r'seeds: \[-1\]'),
     ({'seeds': []}, 'seeds'), ({'seeds': 'all'}, 'seeds'), ({'seeds': 0.5}, 'seeds: 0.5'),
     ({'device': 'tpu'}, 'device'), ({'threads': 0}, 'threads: 0'), ({'engine': 'fast'}, 'engine'),
     ({'devise': 'cpu'}, "Unknown argument 'devise', did you mean 'device'"),
     ({'recipe': 'none'}, 'no recipe file'), ({'controls': ['reinits']}, 'Unknown control'),
-    ({'run': ' '}, 'The name of the run is empty')])
+    ({'run': ' '}, 'The name of the run is empty'), ({'controls': 'reinit'}, "controls: 'reinit' .* a list in which"),
+    ({'settings': [1]}, 'settings: .* a dict'), ({'reporter': print}, 'reporter: '), ({'device': None}, 'device: None'),
+    ({'model': type}, 'its arguments cannot be read')])
 def test_bad_input_is_an_lth_error_and_leaves_no_trace(tmp_path, arguments, message):
     given = {'model': 'lenet-300-100', 'data': 'digits', **SHORT} | arguments
     with pytest.raises(lth.LthError, match=message):

@@ -5,7 +5,7 @@ A new receiver is a class with the three methods of Reporter.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from lth.experiments.plan import Plan
 
@@ -23,6 +23,7 @@ class SeedProgress(NamedTuple):
     saved: bool = False
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """Receives reports about one run. All calls come from the process and thread that called `run_plan`."""
 
