@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lth import analysis
-from lth.cli.console import print_line, print_text
+from lth.cli.console import out, print_line, print_text
 from lth.cli.tables import Columns, count, percent, print_table
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lth.runs.folder import Run
 
 Controls = Mapping[str, Sequence['Run']]
+# Columns that a table with the numbers of connected units needs.
+_WIDTH_WITH_CONNECTED = 92
 
 
 class _Row(NamedTuple):
@@ -26,10 +28,10 @@ def print_run(plan: 'Plan', run: 'Run', seeds: Sequence[int], controls: Controls
 
     rows = _rows(run, seeds, controls)
     shown = [_BASIC]
-    # A table with controls has no space left for the numbers of connected units.
+    # A table with controls, or in 80 columns, has no space left for the numbers of connected units.
     if plan.recipe.algorithm.finds == 'gems':
         shown.append(_GEM)
-    elif controls or not _has_connected(rows):
+    elif controls or out.width < _WIDTH_WITH_CONNECTED or not _has_connected(rows):
         shown.append(_TICKET)
     else:
         shown += [_CONNECTED, _TICKET]

@@ -25,9 +25,10 @@ def print_table(caption: str, columns: Columns[Row], rows: Iterable[Row]) -> Non
 
 
 def print_list(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text in columns, without headings, so that a program can read the first word of each line."""
+    """Print rows of text in columns, without headings. The first word of a row is never shortened: it is copied."""
 
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
     for row in rows:
         table.add_row(*map(Text, row))
     out.print(table)
@@ -36,7 +37,7 @@ def print_list(rows: Sequence[Sequence[str]]) -> None:
 def make_table(caption: str, columns: Columns[Row], rows: Iterable[Row]) -> Group:
     """Return a caption and a table for rich. The first column is left-aligned, the others are right-aligned."""
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for position, heading in enumerate(columns):
         table.add_column(heading, justify='right' if position else 'left', overflow='fold')
     for row in rows:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lth.analysis.statistics import confidence_interval
+from lth.cli import console
 from lth.system import tensor_files
 
 SEARCH = 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '1'
@@ -133,9 +134,12 @@ def test_evaluate_measures_the_recorded_accuracy_with_either_engine(lth):
         assert [one['test_accuracy'] for one in found] == [one['recorded'] for one in found]
 
 
-def test_the_table_and_evaluate_show_connected_inputs_and_units(lth):
+def test_the_table_and_evaluate_show_connected_inputs_and_units(lth, monkeypatch):
     table = lth(*SEARCH, '--engine', 'sparse')
     assert 'inputs' in table.out and 'still connected to the output' in table.out
+    monkeypatch.setattr(console.out, 'width', 80)
+    narrow = lth(*SEARCH, '--engine', 'sparse').out
+    assert 'inputs' not in narrow and 'test % at stop' in narrow, 'headings and cells are not wrapped in 80 columns'
     rounds = json.loads(lth(*SEARCH, '--json').out)['rounds']
     carrying = [one['seeds'][0]['connected'] for one in rounds]
     assert carrying[0] == {'inputs': 61, 'of_inputs': 64, 'units': 410, 'of_units': 410}
