@@ -39,7 +39,7 @@ Threads = Annotated[int, typer.Option(
     '--threads', metavar='N', min=1,
     help='CPU threads for each seed. Only runs with the same number of threads give bitwise equal results.')]
 EngineOption = Annotated[EngineChoice | None, typer.Option(
-    '--engine', parser=_parse_engine, metavar='[auto|eager|sparse]', show_default=False,
+    '--engine', parser=_parse_engine, metavar='ENGINE', show_default=False,
     help='How training steps are computed: eager on all weights; sparse on the remaining weights, for networks of '
          'dense and convolutional layers in a chain, on a CPU; auto uses the faster one by a fixed rule. Default: the '
          'engine that the run was started with, or auto.')]
