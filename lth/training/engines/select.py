@@ -58,7 +58,7 @@ def compile_ahead(
 
     if not isinstance(engine, SparseCpu) or not any(engine.expects(network, count, batch_size) for count in kept):
         return
-    message = 'Compiling the sparse engine. This takes some seconds, the first time only.'
+    message = 'Compiling the sparse engine, or loading it if it was compiled on this machine before.'
     timer = threading.Timer(_SECONDS_UNTIL_MESSAGE, on_message, [message])
     timer.start()
     try:
