@@ -22,7 +22,7 @@ from lth.system.tensor_files import Header
 Named = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NamedTicket:
     """A ticket by parameter names.
 
@@ -34,6 +34,11 @@ class NamedTicket:
     weights: Named
     trained: Named | None = None
     provenance: Header = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        kept = sum(int(mask.sum()) for mask in self.masks.values())
+        total = sum(mask.numel() for mask in self.masks.values())
+        return f'NamedTicket with {kept:,} of {total:,} weights in {len(self.masks)} tensors'
 
     @staticmethod
     def of(module: nn.Module) -> 'NamedTicket':

@@ -57,6 +57,7 @@ def test_load_ticket_reads_masks_weights_and_provenance(tmp_path):
         assert all(torch.equal(tensors[key], tensor) for key, tensor in stored.items())
     assert ticket.provenance['seed'] == 0 and ticket.provenance['round'] == 1
     assert ticket.provenance['kept'] == sum(int(mask.sum()) for mask in ticket.masks.values())
+    assert repr(ticket).startswith(f'NamedTicket with {ticket.provenance["kept"]:,} of ') and len(repr(ticket)) < 200
 
 
 def test_load_ticket_needs_no_run_around_the_folder_of_a_round(tmp_path):
