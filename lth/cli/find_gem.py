@@ -148,5 +148,6 @@ def _kept_sentence(plan: 'Plan') -> str:
 
     prunable, kept, settings = plan.network.layout.prunable_count, plan.kept[-1], plan.recipe.algorithm
     at_most = 'at most ' if settings.count_is_limit else ''
-    events = f', after {len(plan.kept) - 1} {settings.event}s' if settings.event else ''
+    count = len(plan.kept) - 1
+    events = f', after {count} {settings.event}{"s" * (count != 1)}' if settings.event else ''
     return f'Keeps {at_most}{kept:,} of {prunable:,} weights ({100 * kept / prunable:.4g}%){events}.'
