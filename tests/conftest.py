@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import hypothesis
 import pytest
 import torch
+from rich.console import ConsoleDimensions
 from torch import nn
 from typer.testing import CliRunner
 
-from lth.cli import app
+from lth.cli import app, console
 from lth.datasets import Dataset, Split
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
@@ -97,6 +98,7 @@ def lth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('COLUMNS', '200')
+    monkeypatch.setattr(console.out, 'size', ConsoleDimensions(200, 50))
     monkeypatch.delenv('LTH_DATASETS', raising=False)
 
     def run(*arguments: str) -> Result:

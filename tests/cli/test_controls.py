@@ -114,4 +114,4 @@ def test_a_control_of_a_search_without_the_round_is_an_error(lth):
     result = lth('find-ticket', 'lenet-300-100', 'digits', '--recipe', 'mine.yaml', '--run', 'other')
     assert result.code == 2
     message = ' '.join(result.err.split())
-    assert 'elsewhere/search has no round 2 of all seeds [0], and this run starts from it' in message
+    assert 'elsewhere/search has no round 2 of all seeds [0], from which this run starts' in message
