@@ -20,17 +20,11 @@ _SECONDS_BETWEEN_LINES = 30.
 _SECONDS_BEFORE_ESTIMATE = 2.
 
 
-class ProgressDisplay:
-    """Shows where the training of each seed is, its accuracies, and the time that remains. A context manager."""
+class _Display:
+    """A context manager that shows bars on a terminal, while the block runs."""
 
-    def __init__(self, plan: 'Plan', seeds: Sequence[int], console: Console = err) -> None:
-        self._plan = plan
-        self._console = console
-        self._time = _RemainingTime(plan.total_steps * len(seeds))
-        self._last_line = time.monotonic()
-        self._bars = _SeedBars(f'{plan.recipe.model.name} on {plan.recipe.data.name}', self._time, console)
-        self._tasks = {seed: self._bars.add_task(str(seed), visible=False, total=max(1, plan.total_steps), round='',
-                                                 weights='', epoch='', validation='', test='') for seed in seeds}
+    _console: Console
+    _bars: Progress
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -41,6 +35,19 @@ class ProgressDisplay:
             self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self._console.is_terminal:
             self._bars.stop()
+
+
+class ProgressDisplay(_Display):
+    """Shows where the training of each seed is, its accuracies, and the time that remains. A context manager."""
+
+    def __init__(self, plan: 'Plan', seeds: Sequence[int], console: Console = err) -> None:
+        self._plan = plan
+        self._console = console
+        self._time = _RemainingTime(plan.total_steps * len(seeds))
+        self._last_line = time.monotonic()
+        self._bars = _SeedBars(f'{plan.recipe.model.name} on {plan.recipe.data.name}', self._time, console)
+        self._tasks = {seed: self._bars.add_task(str(seed), visible=False, total=max(1, plan.total_steps), round='',
+                                                 weights='', epoch='', validation='', test='') for seed in seeds}
 
     def message(self, text: str) -> None:
         """Print a line that stays on the screen."""
@@ -94,7 +101,7 @@ class ProgressDisplay:
         return f'{step / self._plan.steps_per_epoch:.1f}/{epochs:.3g}'
 
 
-class CountDisplay:
+class CountDisplay(_Display):
     """Shows how many of a number of items are done. A context manager."""
 
     def __init__(self, items: str, console: Console = err) -> None:
@@ -104,16 +111,6 @@ class CountDisplay:
         self._bars = Progress(TextColumn('{task.description}', markup=False), BarColumn(), MofNCompleteColumn(),
                               TimeRemainingColumn(), console=console, transient=True)
         self._task = self._bars.add_task(items, total=None)
-
-    def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._bars.start()
-        return self
-
-    def __exit__(
-            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._console.is_terminal:
-            self._bars.stop()
 
     def update(self, done: int, total: int) -> None:
         """Show that `done` of `total` items are done."""
