@@ -1,14 +1,32 @@
-"""`lth --help`, the help of each command, and the version."""
+"""`lth --help`, the help of each command, the names of options, and the version."""
+import inspect
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
 
 import pytest
+from typer.models import OptionInfo
+
+from lth.cli import app
 
 COMMANDS = (
     'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'stability', 'convert-config',
     'list', 'show', 'prepare', 'bench')
+
+
+def declared_options(function: Callable[..., Any] | None) -> Iterator[tuple[str, list[str]]]:
+    """Yield the parameters of a command that are options, with their explicit names."""
+
+    assert function is not None
+    for parameter in inspect.signature(function).parameters.values():
+        for part in (*get_args(parameter.annotation), parameter.default):
+            if isinstance(part, OptionInfo):
+                # In an annotation, the first name is what typer calls the default.
+                names = [part.default, *(part.param_decls or ())]
+                yield parameter.name, [name for name in names if str(name).startswith('-')]
 
 
 def test_help_lists_every_command_without_importing_torch():
@@ -27,6 +45,21 @@ def test_help_lists_every_command_without_importing_torch():
 def test_help_of_every_command_has_examples(lth, command):
     result = lth(command, '--help')
     assert result.code == 0 and f'lth {command} ' in result.out
+
+
+def test_every_option_has_an_explicit_name():
+    # Without one, typer 0.27 lost the option --seeds: its metavar was the name of its parameter in capitals.
+    declared = [(command.name, *option) for command in app.registered_commands
+                for option in declared_options(command.callback)]
+    unnamed = [(command, parameter) for command, parameter, names in declared
+               if not any(name.startswith('--') for name in names)]
+    assert len(declared) > 100 and not unnamed
+
+
+@pytest.mark.parametrize('command', app.registered_commands, ids=lambda command: command.name)
+def test_help_shows_every_option_that_a_command_declares(lth, command):
+    declared = {name for _, names in declared_options(command.callback) for name in names}
+    assert declared - set(lth(command.name, '--help').out.split()) == set()
 
 
 def test_examples_in_help_are_shown_as_they_are_typed(lth):
