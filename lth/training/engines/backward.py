@@ -15,29 +15,34 @@ class Backward(NamedTuple):
     """A pass for weights (R, N) in place, and these weights as the optimizer must see them.
 
     `parameters` are views into the weights, each dense in memory; `views` returns the same views into another vector
-    (R, N). `run` maps images (R, B, C, H, W) and labels (R, B) to losses (R,) and numbers of correct predictions (R,);
+    (R, N). `run` maps the columns (B,) of a batch in its epoch to losses (R,) and numbers of correct predictions (R,);
     it sets the parameters' `.grad` and updates the buffers.
     """
 
     parameters: list[Tensor]
     views: Callable[[Tensor], list[Tensor]]
-    run: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    run: Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def make_backward(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
+# Maps the columns (B,) of a batch to images (R, B, C, H, W) and labels (R, B).
+ReadBatch = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def make_backward(network: Network, weights: Tensor, buffers: Buffers, read: ReadBatch) -> Backward:
     """Return the pass of a network for these weights (R, N) and buffers (R, ...), in place."""
 
-    return (_single if len(weights) == 1 else _stacked)(network, weights, buffers)
+    return (_single if len(weights) == 1 else _stacked)(network, weights, buffers, read)
 
 
-def _single(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
+def _single(network: Network, weights: Tensor, buffers: Buffers, read: ReadBatch) -> Backward:
     """For one network. The optimizer reads autograd's gradients: a copy into a flat vector takes 0.10 of 1.4 ms."""
 
     module = network.bind(weights[0], {name: buffer[0] for name, buffer in buffers.items()})
     named = dict(module.named_parameters())
     parameters: list[Tensor] = [named[slot.name] for slot in network.layout.slots]
 
-    def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def run(columns: Tensor) -> tuple[Tensor, Tensor]:
+        images, labels = read(columns)
         for parameter in parameters:
             parameter.grad = None
         logits = module(images[0])
@@ -47,7 +52,7 @@ def _single(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
     return Backward(parameters, lambda vector: list(network.layout.unpack(vector[0]).values()), run)
 
 
-def _stacked(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
+def _stacked(network: Network, weights: Tensor, buffers: Buffers, read: ReadBatch) -> Backward:
     """For several networks, by vmap. BatchNorm's buffers are stacked arguments and are returned as an extra result.
 
     The optimizer steps the vector as one parameter: fused optimizers treat a view with gaps, such as one layer of all
@@ -68,8 +73,8 @@ def _stacked(network: Network, weights: Tensor, buffers: Buffers) -> Backward:
 
     stacked = vmap(grad_and_value(loss_of, has_aux=True))
 
-    def run(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        named, (losses, (correct, state)) = stacked(parameters, buffers, images, labels)
+    def run(columns: Tensor) -> tuple[Tensor, Tensor]:
+        named, (losses, (correct, state)) = stacked(parameters, buffers, *read(columns))
         for name, gradient in gradients.items():
             gradient.copy_(named[name])
         for name, buffer in buffers.items():

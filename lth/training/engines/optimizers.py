@@ -1,27 +1,66 @@
-"""Optimizers of torch.optim whose parameters and state are views into flat vectors, (R, N) each."""
-from dataclasses import dataclass
+"""Optimizers whose parameters and state are views into flat vectors, (R, N) each, and which hold masked weights."""
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from lth.recipes.schema import Adam, AdamW, Sgd
 from lth.training.engines.backward import Backward
+from lth.training.engines.mask_hold import MaskHold
 
 _STATE_VECTORS = {
     'adam': ('exp_avg', 'exp_avg_sq'), 'adamw': ('exp_avg', 'exp_avg_sq'), 'sgd': ('momentum_buffer',)}
 
 
-@dataclass(frozen=True)
-class Optimizer:
-    """A fused optimizer of torch; `state` holds its vectors (R, N) by name, and `step`, a count for each parameter."""
+class Optimizer(Protocol):
+    """Updates a vector (R, N) in place from the gradients of its parameters."""
 
-    stepper: torch.optim.Optimizer
-    state: dict[str, Tensor]
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The vectors (R, N) of the optimizer's state by torch's names; `step` counts steps and has any shape."""
+
+    def hold(self, trainable: Tensor, *, fixed: bool) -> None:
+        """From now on keep the vector's current values outside `trainable` (R, N).
+
+        A step that is captured once for several masks must be `fixed`.
+        """
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate of the next step."""
+
+    def step(self, project: Callable[[Tensor], None] | None = None) -> None:
+        """Update the vector, apply `project` to it in place, and write the held values back."""
+
+
+class TorchOptimizer:
+    """A fused optimizer of torch.optim, with a `MaskHold` where weights are held."""
+
+    def __init__(self, stepper: torch.optim.Optimizer, vector: Tensor, state: dict[str, Tensor]) -> None:
+        self.stepper = stepper
+        self.state = state
+        self._vector = vector
+        self._hold: MaskHold | None = None
+
+    def hold(self, trainable: Tensor, *, fixed: bool) -> None:
+        """From now on keep the vector's current values outside `trainable` (R, N)."""
+
+        self._hold = self._hold or MaskHold(self._vector)
+        self._hold.begin(trainable, fixed=fixed)
 
     def set_rate(self, rate: float) -> None:
         """Set the learning rate of the next step."""
 
         self.stepper.param_groups[0]['lr'] = rate
+
+    def step(self, project: Callable[[Tensor], None] | None = None) -> None:
+        """Update the vector, apply `project` to it in place, and write the held values back."""
+
+        self.stepper.step()
+        if project:
+            project(self._vector)
+        if self._hold:
+            self._hold.restore()
 
 
 def state_vectors(settings: Adam | AdamW | Sgd) -> tuple[str, ...]:
@@ -52,4 +91,4 @@ def make_optimizer(
     parts = {name: tensor.unbind() if name == 'step' else backward.views(tensor) for name, tensor in state.items()}
     for index, parameter in enumerate(parameters):
         stepper.state[parameter] = {name: views[index] for name, views in parts.items()}
-    return Optimizer(stepper, state)
+    return TorchOptimizer(stepper, weights, state)

@@ -6,15 +6,14 @@ from torch import Tensor
 
 from lth.models.network import Buffers, Network
 from lth.recipes.schema import AdamW
-from lth.training.engines.backward import Backward, make_backward
+from lth.training.engines.backward import Backward, ReadBatch, make_backward
 from lth.training.engines.batches import Batches
 from lth.training.engines.cuda.packed import Packing
-from lth.training.engines.mask_hold import MaskHold
 from lth.training.engines.optimizers import make_optimizer
 from lth.training.task import Parametrization, State, Task
 
 # Makes the pass of a network for its weights (R, N) and buffers, as `make_backward` does.
-BackwardFactory = Callable[[Network, Tensor, Buffers], Backward]
+BackwardFactory = Callable[[Network, Tensor, Buffers, ReadBatch], Backward]
 
 
 class TrainingStep:
@@ -36,7 +35,7 @@ class TrainingStep:
         self._weights = state.weights.clone() if packing else self.learned
         if parametrization:
             self._weights = parametrization.weights(self.learned, state.step)
-        self._backward = backward(task.network, self._weights, self._buffers)
+        self._backward = backward(task.network, self._weights, self._buffers, self.batches.batch)
         if self.learned is not self._weights:
             self._gradient = torch.zeros_like(self._weights) if self._weights.grad is None else self._weights.grad
         settings, decay = task.training.optimizer, parametrization.decay if parametrization else 0.
@@ -44,8 +43,6 @@ class TrainingStep:
         self._extra_decay = decay if isinstance(settings, AdamW) else 0.
         self.optimizer = make_optimizer(
             settings, self._optimized(), self.learned, rate, decay=decay - self._extra_decay)
-        # All packed weights train, so none of them is held.
-        self._hold = None if packing else MaskHold(self.learned)
 
     def load(self, state: State, trainable: Tensor, *, fixed: bool = False) -> None:
         """Start from a state, which is copied; hold what lies outside `trainable` (R, L).
@@ -64,8 +61,9 @@ class TrainingStep:
                 tensor.copy_(saved.flatten()[0] if name == 'step' else saved)
             else:
                 tensor.zero_()
-        if self._hold:
-            self._hold.begin(trainable, fixed=fixed)
+        # All packed weights train, so none of them is held.
+        if not self._packing:
+            self.optimizer.hold(trainable, fixed=fixed)
 
     def run(self, columns: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
         """Train on the batch in these columns (B,) of the epoch; return losses (R,) and numbers of correct predictions.
@@ -77,14 +75,10 @@ class TrainingStep:
             self._parametrization.weights(self.learned, step, self._weights)
         if self._packing:
             self._packing.unpack(self.learned, self._weights)
-        losses, correct = self._backward.run(*self.batches.batch(columns))
+        losses, correct = self._backward.run(columns)
         if self.learned is not self._weights:
             self._write_gradient()
-        self.optimizer.stepper.step()
-        if self._parametrization:
-            self._parametrization.project(self.learned)
-        if self._hold:
-            self._hold.restore()
+        self.optimizer.step(self._parametrization.project if self._parametrization else None)
         return losses, correct
 
     def state(self, step: int) -> State:

@@ -17,7 +17,9 @@ def test_batched_products_compute_the_gradients_of_autograd(seeds, bias):
     labels = torch.randint(0, 4, (replicates, 7))
     # Twice as many replicates, so that also one network is compared with the stacked pass.
     reference = torch.cat([weights, weights])
-    losses, correct = make_batched_backward(supported_dense_chain(task.network), weights).run(images, labels)
-    expected = make_backward(task.network, reference, {}).run(torch.cat([images] * 2), torch.cat([labels] * 2))
+    twice = torch.cat([images] * 2), torch.cat([labels] * 2)
+    backward = make_batched_backward(supported_dense_chain(task.network), weights, lambda _columns: (images, labels))
+    losses, correct = backward.run(torch.arange(7))
+    expected = make_backward(task.network, reference, {}, lambda _columns: twice).run(torch.arange(7))
     assert torch.allclose(weights.grad, reference.grad[:replicates], atol=1e-12)
     assert torch.allclose(losses, expected[0][:replicates]) and torch.equal(correct, expected[1][:replicates])
