@@ -21,6 +21,9 @@ from lth.models.registry import settings_class
 from lth.recipes.schema import DataSettings, TrainingSettings
 from lth.training.engines import select
 from lth.training.task import Engine, State, Task
+from tests.fake_gpu import gpus
+
+__all__ = ['gpus']
 
 CPU = select.select_engine('cpu')
 select.configure_process(threads=1, device=CPU.device)

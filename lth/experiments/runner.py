@@ -65,6 +65,8 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
         entry = provenance.session_entry(plan, engine, data, threads=target.threads, choice=target.engine)
         provenance.refuse_other_inputs(run, entry)
         reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {entry["threads"]}')
+        if target.device == 'auto' and (failure := select.gpu_failure()):
+            reporter.message(f'Note: the GPU is not used: {failure}')
         if data.note:
             reporter.message(data.note)
         select.compile_ahead(engine, plan.network, plan.kept, plan.recipe.training.batch_size, reporter.message)

@@ -3,7 +3,8 @@ import subprocess
 import sys
 
 import pytest
-import torch
+
+from tests.fake_gpu import OLD_DRIVER
 
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
@@ -58,10 +59,20 @@ def test_a_mistake_prints_one_paragraph_exits_with_2_and_writes_no_files(lth, tm
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason='needs a machine without a GPU')
+@pytest.mark.usefixtures('gpus')
 def test_device_cuda_without_a_gpu_is_an_error(lth, tmp_path):
     result = lth(*QUICK, '--device', 'cuda')
     assert result.code == 2 and 'is not available' in result.err and not list(tmp_path.iterdir())
+
+
+def test_a_driver_that_is_too_old_exits_with_3_or_is_a_note_if_the_cpu_is_used_instead(lth, tmp_path, gpus):
+    gpus.break_driver(OLD_DRIVER)
+    result = lth(*QUICK, '--device', 'cuda')
+    assert result.code == 3 and 'the NVIDIA driver is too old' in ' '.join(result.err.split())
+    assert 'Traceback' not in result.err and not list(tmp_path.iterdir())
+    result = lth(*QUICK, '-i', '0')
+    assert result.code == 0
+    assert 'the GPU is not used: the NVIDIA driver is too old' in ' '.join((result.out + result.err).split())
 
 
 def test_a_file_instead_of_a_run_folder_is_an_error(lth, tmp_path):

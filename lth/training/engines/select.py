@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.training.engines.cuda.engine import CudaGraph
-from lth.training.engines.devices import resolve_device
+from lth.training.engines.devices import gpu_failure, resolve_device
 from lth.training.engines.eager import Eager
 from lth.training.engines.names import EngineChoice
 from lth.training.engines.precision import default_precision
@@ -23,8 +23,8 @@ _SECONDS_UNTIL_MESSAGE = 1.
 
 # What the layers above use of this package.
 __all__ = [
-    'CudaGraph', 'Eager', 'SparseCpu', 'compile_ahead', 'configure_process', 'default_precision', 'replicate_groups',
-    'resolve_device', 'select_engine', 'sparse_obstacle']
+    'CudaGraph', 'Eager', 'SparseCpu', 'compile_ahead', 'configure_process', 'default_precision', 'gpu_failure',
+    'replicate_groups', 'resolve_device', 'select_engine', 'sparse_obstacle']
 
 
 def select_engine(

@@ -39,10 +39,10 @@ def test_a_precision_that_planning_did_not_resolve_is_a_bug():
 
 @pytest.mark.parametrize(('model', 'precision'), [
     ('lenet-300-100', 'fp32'), ('conv-2', 'tf32'), ('resnet20', 'bf16')])
-def test_the_default_precision_depends_on_device_and_layers(monkeypatch, model, precision):
+def test_the_default_precision_depends_on_device_and_layers(gpus, model, precision):
     network = make_task(model, shape=(3, 8, 8)).network
     assert default_precision('cpu', network) == 'fp32'
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    gpus.install(1)
     assert default_precision('cuda:0', network) == precision
 
 

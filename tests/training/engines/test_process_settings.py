@@ -30,12 +30,10 @@ def test_configure_process_sets_threads_and_flushes_denormals():
     assert torch.get_num_threads() == 2 and flushes_denormals()
 
 
-def test_configure_process_selects_the_gpu_by_its_index(monkeypatch):
-    selected = []
-    monkeypatch.setattr(torch.cuda, 'set_device', selected.append)
+def test_configure_process_selects_the_gpu_by_its_index(gpus):
     configure_process(threads=1, device=CPU)
     configure_process(threads=1, device=torch.device('cuda', 3))
-    assert selected == [torch.device('cuda', 3)]
+    assert gpus.selected == [torch.device('cuda', 3)]
 
 
 def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
@@ -59,10 +57,8 @@ def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
 
 
 @pytest.mark.parametrize('device', ['cpu', 'cuda', 'auto'])
-def test_choosing_an_engine_changes_no_setting(monkeypatch, device):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
-    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 1)
+def test_choosing_an_engine_changes_no_setting(monkeypatch, gpus, device):
+    gpus.install(2, current=1)
     for setter in ('set_num_threads', 'set_flush_denormal', 'set_float32_matmul_precision'):
         monkeypatch.setattr(torch, setter, lambda *_: pytest.fail('a setting of the process was changed'))
     monkeypatch.setattr(torch.cuda, 'set_device', lambda *_: pytest.fail('the current device was changed'))

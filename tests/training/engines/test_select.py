@@ -10,15 +10,6 @@ from lth.training.engines.select import CudaGraph, Eager, SparseCpu, select_engi
 from tests.conftest import CPU, make_task
 
 
-@pytest.fixture(name='_gpu')
-def gpu(monkeypatch):
-    """This machine has one GPU."""
-
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
-    monkeypatch.setattr(torch.cuda, 'current_device', lambda: 0)
-
-
 @pytest.mark.parametrize(('choice', 'obstacle', 'kind', 'name'), [
     ('auto', None, SparseCpu, 'eager or sparse'), ('sparse', None, SparseCpu, 'sparse'),
     ('eager', None, Eager, 'eager'), ('auto', 'it is too wide', Eager, 'eager')])
@@ -33,14 +24,16 @@ def test_without_knowledge_of_the_recipe_a_cpu_has_the_eager_engine():
 
 @pytest.mark.parametrize(('choice', 'capturable', 'kind'), [
     ('auto', True, CudaGraph), ('auto', False, Eager), ('eager', True, Eager)])
-def test_a_gpu_captures_steps_that_need_nothing_from_the_host(_gpu, choice, capturable, kind):
+def test_a_gpu_captures_steps_that_need_nothing_from_the_host(gpus, choice, capturable, kind):
+    gpus.install(1)
     engine = select_engine('cuda', choice=choice, capturable=capturable, obstacle=None)
     assert type(engine) is kind and engine.device == torch.device('cuda', 0)
 
 
 @pytest.mark.parametrize(('device', 'obstacle', 'reason'), [
     ('cpu', 'it is too wide', 'it is too wide'), ('cuda', None, 'it runs on the CPU')])
-def test_the_sparse_engine_where_it_cannot_train_is_an_error_with_the_reason(_gpu, device, obstacle, reason):
+def test_the_sparse_engine_where_it_cannot_train_is_an_error_with_the_reason(gpus, device, obstacle, reason):
+    gpus.install(1)
     with pytest.raises(LthError, match=f'The sparse engine cannot train this recipe: {reason}. Use --engine auto.'):
         select_engine(device, choice='sparse', obstacle=obstacle)
 
