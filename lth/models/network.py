@@ -123,18 +123,20 @@ class Network:
         logits: Tensor = functional_call(self.module, {**self.layout.unpack(weights), **buffers}, (images,))
         return logits
 
-    def bind(self, weights: Tensor, buffers: Buffers) -> nn.Module:
+    def bind(self, weights: Tensor, buffers: Buffers, copied: Tensor | None = None) -> nn.Module:
         """A module in training mode whose parameters are views into `weights` (N,), each a leaf of autograd, and whose
-        buffers are `buffers`. (With the vector as the only leaf, splitting it inside autograd costs 20-30%.)
+        buffers are `buffers`. (With the vector as the only leaf, splitting it inside autograd costs 20-30%.) With
+        `copied`, a copy of the first weights in another precision, the first parameters are views into the copy.
         """
 
         module = copy.deepcopy(self.module).train()
-        views = {name: nn.Parameter(view) for name, view in self.layout.unpack(weights).items()}
+        tensors = self.layout.unpack(weights) | (self.layout.unpack(copied) if copied is not None else {})
+        views = {name: nn.Parameter(view) for name, view in tensors.items()}
         slot_names = {id(parameter): name for name, parameter in module.named_parameters()}
         # A parameter that layers share has several names, but one slot.
-        tensors = {name: views[slot_names[id(parameter)]]
-                   for name, parameter in module.named_parameters(remove_duplicate=False)}
-        for name, tensor in {**tensors, **buffers}.items():
+        shared = {name: views[slot_names[id(parameter)]]
+                  for name, parameter in module.named_parameters(remove_duplicate=False)}
+        for name, tensor in {**shared, **buffers}.items():
             owner, _, leaf = name.rpartition('.')
             setattr(module.get_submodule(owner), leaf, tensor)
         for layer in module.modules():
@@ -149,5 +151,7 @@ def _channels_last_gradient(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> No
     """
 
     features = inputs[0]
+    if torch.compiler.is_compiling():
+        return  # the compiler chooses formats itself
     if features.requires_grad and features.is_contiguous(memory_format=torch.channels_last):
         features.register_hook(lambda gradient: gradient.contiguous(memory_format=torch.channels_last))

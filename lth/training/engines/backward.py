@@ -9,32 +9,31 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 
 from lth.models.network import Buffers, Network
+from lth.training.engines.batches import Batches
 
 
 class Backward(NamedTuple):
     """A pass for weights (R, N) in place, and these weights as the optimizer must see them.
 
     `parameters` are views into the weights, each dense in memory; `views` returns the same views into another vector
-    (R, N). `run` maps the columns (B,) of a batch in its epoch to losses (R,) and numbers of correct predictions (R,);
+    (R, N). `copied` is a copy of the first weights (R, W) in another precision, if layers read it instead of the weights:
+    it has to be updated whenever they change, and the first parameters are views into it. `run` maps the columns (B,) of a batch in its epoch to losses (R,) and numbers of correct predictions (R,);
     it sets the parameters' `.grad` and updates the buffers.
     """
 
     parameters: list[Tensor]
     views: Callable[[Tensor], list[Tensor]]
     run: Callable[[Tensor], tuple[Tensor, Tensor]]
+    copied: Tensor | None = None
 
 
-# Maps the columns (B,) of a batch to images (R, B, C, H, W) and labels (R, B).
-ReadBatch = Callable[[Tensor], tuple[Tensor, Tensor]]
-
-
-def make_backward(network: Network, weights: Tensor, buffers: Buffers, read: ReadBatch) -> Backward:
+def make_backward(network: Network, weights: Tensor, buffers: Buffers, batches: Batches) -> Backward:
     """Return the pass of a network for these weights (R, N) and buffers (R, ...), in place."""
 
-    return (_single if len(weights) == 1 else _stacked)(network, weights, buffers, read)
+    return (_single if len(weights) == 1 else _stacked)(network, weights, buffers, batches)
 
 
-def _single(network: Network, weights: Tensor, buffers: Buffers, read: ReadBatch) -> Backward:
+def _single(network: Network, weights: Tensor, buffers: Buffers, batches: Batches) -> Backward:
     """For one network. The optimizer reads autograd's gradients: a copy into a flat vector takes 0.10 of 1.4 ms."""
 
     module = network.bind(weights[0], {name: buffer[0] for name, buffer in buffers.items()})
@@ -42,7 +41,7 @@ def _single(network: Network, weights: Tensor, buffers: Buffers, read: ReadBatch
     parameters: list[Tensor] = [named[slot.name] for slot in network.layout.slots]
 
     def run(columns: Tensor) -> tuple[Tensor, Tensor]:
-        images, labels = read(columns)
+        images, labels = batches.batch(columns)
         for parameter in parameters:
             parameter.grad = None
         logits = module(images[0])
@@ -52,7 +51,7 @@ def _single(network: Network, weights: Tensor, buffers: Buffers, read: ReadBatch
     return Backward(parameters, lambda vector: list(network.layout.unpack(vector[0]).values()), run)
 
 
-def _stacked(network: Network, weights: Tensor, buffers: Buffers, read: ReadBatch) -> Backward:
+def _stacked(network: Network, weights: Tensor, buffers: Buffers, batches: Batches) -> Backward:
     """For several networks, by vmap. BatchNorm's buffers are stacked arguments and are returned as an extra result.
 
     The optimizer steps the vector as one parameter: fused optimizers treat a view with gaps, such as one layer of all
@@ -74,7 +73,7 @@ def _stacked(network: Network, weights: Tensor, buffers: Buffers, read: ReadBatc
     stacked = vmap(grad_and_value(loss_of, has_aux=True))
 
     def run(columns: Tensor) -> tuple[Tensor, Tensor]:
-        named, (losses, (correct, state)) = stacked(parameters, buffers, *read(columns))
+        named, (losses, (correct, state)) = stacked(parameters, buffers, *batches.batch(columns))
         for name, gradient in gradients.items():
             gradient.copy_(named[name])
         for name, buffer in buffers.items():

@@ -6,14 +6,14 @@ from torch import Tensor
 
 from lth.models.network import Buffers, Network
 from lth.recipes.schema import AdamW
-from lth.training.engines.backward import Backward, ReadBatch, make_backward
+from lth.training.engines.backward import Backward, make_backward
 from lth.training.engines.batches import Batches
 from lth.training.engines.cuda.packed import Packing
 from lth.training.engines.optimizers import make_optimizer
 from lth.training.task import Parametrization, State, Task
 
 # Makes the pass of a network for its weights (R, N) and buffers, as `make_backward` does.
-BackwardFactory = Callable[[Network, Tensor, Buffers, ReadBatch], Backward]
+BackwardFactory = Callable[[Network, Tensor, Buffers, Batches], Backward]
 
 
 class TrainingStep:
@@ -35,7 +35,7 @@ class TrainingStep:
         self._weights = state.weights.clone() if packing else self.learned
         if parametrization:
             self._weights = parametrization.weights(self.learned, state.step)
-        self._backward = backward(task.network, self._weights, self._buffers, self.batches.batch)
+        self._backward = backward(task.network, self._weights, self._buffers, self.batches)
         if self.learned is not self._weights:
             self._gradient = torch.zeros_like(self._weights) if self._weights.grad is None else self._weights.grad
         settings, decay = task.training.optimizer, parametrization.decay if parametrization else 0.

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lth.training.engines.backward import Backward, ReadBatch
+from lth.training.engines.backward import Backward
+from lth.training.engines.batches import Batches
 from lth.training.engines.chains import DenseLayer
 
 
@@ -21,14 +22,14 @@ class _Layer(NamedTuple):
     bias: Tensor | None
 
 
-def make_batched_backward(layers: Sequence[DenseLayer], weights: Tensor, read: ReadBatch) -> Backward:
+def make_batched_backward(layers: Sequence[DenseLayer], weights: Tensor, batches: Batches) -> Backward:
     """Return the pass through these layers, with ReLU between them, for weights (R, N) in place."""
 
     weights.grad = torch.zeros_like(weights)
     views, gradients = _views(layers, weights), _views(layers, weights.grad)
 
     def run(columns: Tensor) -> tuple[Tensor, Tensor]:
-        images, labels = read(columns)
+        images, labels = batches.batch(columns)
         inputs = [images.flatten(2)]
         logits = _outputs(views[0], inputs[0])
         for layer in views[1:]:

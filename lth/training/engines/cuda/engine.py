@@ -165,4 +165,4 @@ def _backward(task: Task) -> BackwardFactory:
     layers = _dense_layers(task)
     if layers is None:
         return make_backward
-    return lambda _network, weights, _buffers, read: make_batched_backward(layers, weights, read)
+    return lambda _network, weights, _buffers, batches: make_batched_backward(layers, weights, batches)
