@@ -87,6 +87,11 @@ class Batches:
         self._drawn: tuple[int, EpochTensors] | None = None
         self.columns = torch.arange(self._count, device=device).view(task.steps_per_epoch, -1)
 
+    def set_task(self, task: Task) -> None:
+        """Draw for the seeds of another task from now on; it differs in nothing else."""
+
+        self.task, self._drawn = task, None
+
     def start_epoch(self, epoch: int) -> None:
         """Draw order, crops and flips of an epoch, unless they were drawn ahead. They are the same on every device."""
 

@@ -4,6 +4,7 @@ from typing import Literal, cast, get_args
 from lth.errors import LthError
 
 EngineChoice = Literal['auto', 'eager', 'sparse']
+CompileChoice = Literal['auto', 'on', 'off']
 
 # The only place that knows names of earlier versions.
 _FORMER_NAMES = {'plain': 'eager', 'plain or sparse': 'eager or sparse'}

@@ -77,6 +77,7 @@ def make_optimizer(
     A captured step needs a tensor as `rate`, whose value can change. `decay` is added to the settings' weight decay.
     """
 
+    assert backward.copied is None, 'torch.optim updates no copy'
     parameters, decay = backward.parameters, settings.weight_decay + decay
     # All tensors of the state exist before the first step, so that a step can be captured and a state loaded in place.
     state = {name: torch.zeros_like(weights) for name in state_vectors(settings)}

@@ -1,19 +1,41 @@
 """One training step of all replicates on tensors in place: the eager engine runs it, the CUDA engine captures it."""
 from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from lth.models.network import Buffers, Network
-from lth.recipes.schema import AdamW
+from lth.recipes.schema import Adam, AdamW, Sgd
 from lth.training.engines.backward import Backward, make_backward
 from lth.training.engines.batches import Batches
 from lth.training.engines.cuda.packed import Packing
-from lth.training.engines.optimizers import make_optimizer
+from lth.training.engines.optimizers import Optimizer, make_optimizer
 from lth.training.task import Parametrization, State, Task
 
 # Makes the pass of a network for its weights (R, N) and buffers, as `make_backward` does.
 BackwardFactory = Callable[[Network, Tensor, Buffers, Batches], Backward]
+
+
+class OptimizerFactory(Protocol):
+    """Makes an optimizer for the parameters of a pass, as `make_optimizer` does. If the pass reads a copy of the
+    weights, the optimizer updates the copy too.
+    """
+
+    def __call__(
+            self, settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor, *,
+            decay: float = 0.) -> Optimizer:
+        """Return a new optimizer; all arguments are those of `make_optimizer`."""
+
+
+class StepParts(NamedTuple):
+    """What a step is made of: the pass, the optimizer, and a copy of the initial weights (R, N) that they change in
+    place. The defaults are those of the eager engine.
+    """
+
+    backward: BackwardFactory = make_backward
+    optimizer: OptimizerFactory = make_optimizer
+    copy_weights: Callable[[Tensor], Tensor] = torch.clone
 
 
 class TrainingStep:
@@ -26,22 +48,23 @@ class TrainingStep:
 
     def __init__(
             self, task: Task, state: State, *, parametrization: Parametrization | None = None,
-            packing: Packing | None = None, rate: float | Tensor, backward: BackwardFactory = make_backward) -> None:
+            packing: Packing | None = None, rate: float | Tensor, parts: StepParts = StepParts()) -> None:
         self.batches = Batches(task, state.weights.dtype)
-        self.learned = packing.pack(state.weights) if packing else state.weights.clone()
         self._network, self._parametrization, self._packing = task.network, parametrization, packing
         self._buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
         # The weights that the network reads: (R, N).
-        self._weights = state.weights.clone() if packing else self.learned
-        if parametrization:
-            self._weights = parametrization.weights(self.learned, state.step)
-        self._backward = backward(task.network, self._weights, self._buffers, self.batches)
+        self._weights = parts.copy_weights(
+            parametrization.weights(state.weights, state.step) if parametrization else state.weights)
+        self.learned = self._weights
+        if packing or parametrization:
+            self.learned = packing.pack(state.weights) if packing else state.weights.clone()
+        self._backward = parts.backward(task.network, self._weights, self._buffers, self.batches)
         if self.learned is not self._weights:
             self._gradient = torch.zeros_like(self._weights) if self._weights.grad is None else self._weights.grad
         settings, decay = task.training.optimizer, parametrization.decay if parametrization else 0.
         # AdamW applies its decay to the weights, not to the gradient: the penalty's decay then needs a pass of its own.
         self._extra_decay = decay if isinstance(settings, AdamW) else 0.
-        self.optimizer = make_optimizer(
+        self.optimizer = parts.optimizer(
             settings, self._optimized(), self.learned, rate, decay=decay - self._extra_decay)
 
     def load(self, state: State, trainable: Tensor, *, fixed: bool = False) -> None:
@@ -64,6 +87,7 @@ class TrainingStep:
         # All packed weights train, so none of them is held.
         if not self._packing:
             self.optimizer.hold(trainable, fixed=fixed)
+        self._update_copy()
 
     def run(self, columns: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
         """Train on the batch in these columns (B,) of the epoch; return losses (R,) and numbers of correct predictions.
@@ -75,6 +99,8 @@ class TrainingStep:
             self._parametrization.weights(self.learned, step, self._weights)
         if self._packing:
             self._packing.unpack(self.learned, self._weights)
+        if self.learned is not self._weights:
+            self._update_copy()
         losses, correct = self._backward.run(columns)
         if self.learned is not self._weights:
             self._write_gradient()
@@ -97,6 +123,13 @@ class TrainingStep:
         self.learned.grad = torch.zeros_like(self.learned)
         return Backward([self.learned], lambda vector: [vector], self._backward.run)
 
+    def _update_copy(self) -> None:
+        """Update the copy of the weights that layers read, if they read one."""
+
+        copied = self._backward.copied
+        if copied is not None:
+            copied.copy_(self._weights[:, :copied.shape[1]])
+
     def _write_gradient(self) -> None:
         """Compute the gradient of the learned parameters from the gradient of the weights."""
 
@@ -115,7 +148,12 @@ class TrainingStep:
         if self._weights.grad is not None:
             parametrization.gradient(self.learned, self._weights.grad[:, :self.learned.shape[1]], out)
             return
-        for slot, parameter in zip(self._network.layout.prunable_slots, self._backward.parameters):
+        slots, parameters = self._network.layout.prunable_slots, self._backward.parameters
+        if len(self._weights) > 1:
+            self._copy_gradients()
+            parametrization.gradient(self.learned, self._gradient[:, :self.learned.shape[1]], out)
+            return
+        for slot, parameter in zip(slots, parameters):
             assert parameter.grad is not None
             part = self._gradient[:, slot.start:slot.stop]
             if len(slot.shape) == 2 and parameter.grad.is_contiguous():
@@ -124,3 +162,10 @@ class TrainingStep:
             else:
                 slot.view(self._gradient[0]).copy_(parameter.grad)
             parametrization.gradient(self.learned, part, out, slot.start)
+
+    def _copy_gradients(self) -> None:
+        """Write the gradients of all parameters into one vector (R, N)."""
+
+        targets = zip(self._backward.views(self._gradient), self._backward.parameters, strict=True)
+        pairs = [(view, parameter.grad) for view, parameter in targets if parameter.grad is not None]
+        torch._foreach_copy_([view for view, _ in pairs], [gradient for _, gradient in pairs])

@@ -68,8 +68,9 @@ def test_a_captured_step_that_is_used_again_does_not_remember_the_training_befor
 def test_a_state_of_the_captured_step_is_resumed_by_the_eager_engine():
     task = make_task(optimizer=ADAM)
     start, mask = initial_state(task), full_mask(task)
-    (half_way,) = CapturedStep(task, start).run(start, trainable=mask, stops=[7])
-    assert half_way.state.engine == 'cuda-graph'
+    task = replace(task, engine=CudaGraph(CPU.device, compiles=True))
+    (half_way,) = task.engine.run(task, start, trainable=mask, stops=[7])
+    assert half_way.state.engine == 'compiled'
     resumed, expected = (list(CPU.run(task, state, trainable=mask, stops=[12])) for state in (half_way.state, start))
     assert torch.allclose(resumed[0].state.weights, expected[0].state.weights, atol=1e-6)
 

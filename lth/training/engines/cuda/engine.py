@@ -1,24 +1,26 @@
 """The CUDA engine: a complete training step is captured as a CUDA graph and replayed, without decisions on the host.
 
 Step counters, the order of images, learning rates, losses and numbers of correct predictions are tensors on the device:
-the host waits only where training is measured. `CapturedStep` also runs without a GPU, then step by step and without a
-capture, so that it can be tested against the eager engine.
+the host waits only where training is measured. Forward and backward pass can be compiled. `CapturedStep` also runs
+without a GPU, then step by step and without a capture: so it is tested, and so a CPU trains compiled networks.
 """
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lth.training.engines import metrics
-from lth.training.engines.backward import make_backward
 from lth.training.engines.chains import DenseLayer, supported_dense_chain
+from lth.training.engines.cuda.compilation import compiled_forward
 from lth.training.engines.cuda.batched_mlp import make_batched_backward
+from lth.training.engines.cuda.branches import aligned_rows, forward, make_branches
 from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.engines.devices import current_device
 from lth.training.engines.precision import precision_context
-from lth.training.engines.step import BackwardFactory, TrainingStep
+from lth.training.engines.step import StepParts, TrainingStep
 from lth.training.task import Parametrization, Segment, State, Task
 
 _WARMUP_STEPS = 3
@@ -27,14 +29,19 @@ _SMALL, _STEPS_PER_GRAPH = 2_000_000, 10
 
 
 class CudaGraph:
-    """Captured steps on one GPU. A captured step is kept as long as the same task trains."""
+    """Captured steps on one GPU, of a compiled network if `compiles`; compiled steps without capture on a CPU.
 
-    name = 'cuda-graph'
-    evaluate = staticmethod(metrics.evaluate)
+    A captured step is kept as long as tasks that differ only in their seeds are trained.
+    """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, *, compiles: bool = False) -> None:
         self.device = device
+        self.compiles = compiles
+        names = (['cuda-graph'] if device.type == 'cuda' else []) + (['compiled'] if compiles else [])
+        self.name = ', '.join(names)
         self._captured: CapturedStep | None = None
+
+    evaluate = staticmethod(metrics.evaluate)
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
@@ -42,10 +49,25 @@ class CudaGraph:
         """Train from the state and yield a segment at each stop."""
 
         packing = None if parametrization or _dense_layers(task) is None else make_packing(state, trainable)
-        if packing or self._captured is None or not self._captured.fits(task, parametrization):
+        for segment in self._step(task, state, parametrization, packing).run(state, trainable=trainable, stops=stops):
+            yield segment._replace(state=replace(segment.state, engine=self.name))
+
+    def prepare(self, task: Task, state: State) -> None:
+        """Compile and capture a task's step, which takes up to a minute, before the first step is needed."""
+
+        self._step(task, state, None, None)
+
+    def _step(
+            self, task: Task, state: State, parametrization: Parametrization | None, packing: Packing | None,
+    ) -> 'CapturedStep':
+        """Return the captured step of a task: the last one if it fits."""
+
+        if packing is None and self._captured and self._captured.fits(task, parametrization):
+            self._captured.set_seeds(task)
+        else:
             self._captured = None  # frees the memory of the old graph before the new one allocates its own
-            self._captured = CapturedStep(task, state, parametrization, packing)
-        yield from self._captured.run(state, trainable=trainable, stops=stops)
+            self._captured = CapturedStep(task, state, parametrization, packing, step_parts(task, self.compiles))
+        return self._captured
 
 
 class CapturedStep:
@@ -53,13 +75,14 @@ class CapturedStep:
 
     def __init__(
             self, task: Task, state: State, parametrization: Parametrization | None = None,
-            packing: Packing | None = None) -> None:
+            packing: Packing | None = None, parts: StepParts | None = None) -> None:
         self._device, replicates = state.weights.device, len(task.seeds)
         self._task, self._parametrization, self._packing = task, parametrization, packing
         self._rates = torch.as_tensor(task.learning_rates, dtype=torch.float32, device=self._device)
         self._rate = torch.zeros((), device=self._device)
         self._training_step = TrainingStep(
-            task, state, parametrization=parametrization, packing=packing, rate=self._rate, backward=_backward(task))
+            task, state, parametrization=parametrization, packing=packing, rate=self._rate,
+            parts=parts or step_parts(task))
         # The iteration, the position in the epoch and the column of the losses, (1,) each, are counted in the graph.
         self._counters = torch.zeros(3, 1, dtype=torch.int64, device=self._device)
         self._losses = torch.zeros(replicates, task.steps, device=self._device)
@@ -68,9 +91,20 @@ class CapturedStep:
             self._graphs = self._capture() if self._device.type == 'cuda' else {}
 
     def fits(self, task: Task, parametrization: Parametrization | None) -> bool:
-        """Whether the step can train this task again. With a packing it trains one mask only."""
+        """Whether the step can train this task too. With a packing it trains one mask only."""
 
-        return self._packing is None and self._task is task and self._parametrization is parametrization
+        if self._packing or self._parametrization is not parametrization:
+            return False
+        own = self._task
+        same = own.network is task.network and own.data is task.data and own.engine is task.engine
+        equal = (own.training, own.data_settings, len(own.seeds)) == (task.training, task.data_settings, len(task.seeds))
+        return same and equal
+
+    def set_seeds(self, task: Task) -> None:
+        """Train this task, which fits, from now on."""
+
+        self._task = task
+        self._training_step.batches.set_task(task)
 
     def run(self, state: State, *, trainable: Tensor, stops: Iterable[int]) -> Iterator[Segment]:
         """Train from the state and yield a segment at each stop."""
@@ -85,11 +119,14 @@ class CapturedStep:
                 if position == 0 or step == state.step:
                     self._training_step.batches.start_epoch(epoch)
                     self._counters[1].fill_(position)
-                self._train(min(stop, (epoch + 1) * self._task.steps_per_epoch) - step)
+                end = min(stop, (epoch + 1) * self._task.steps_per_epoch)
+                self._train(end - step)
+                if end % self._task.steps_per_epoch == 0 and end < self._task.steps:
+                    self._training_step.batches.draw_ahead(epoch + 1)
                 self._task.on_step(step, None)
             losses, correct = (values[:, :stop - start].clone() for values in (self._losses, self._correct))
             start = stop
-            yield Segment(replace(self._training_step.state(stop), engine=CudaGraph.name), losses, correct)
+            yield Segment(self._training_step.state(stop), losses, correct)
 
     def _epoch_starts(self, start: int, stop: int) -> list[int]:
         """Return `start` and the first step of every epoch that starts between it and `stop`."""
@@ -153,16 +190,19 @@ class CapturedStep:
         return graph
 
 
+def step_parts(task: Task, compiles: bool = False) -> StepParts:
+    """Return what a task's step is made of: batched products for dense layers, branches for other networks."""
+
+    layers = _dense_layers(task)
+    if layers and not compiles:
+        return StepParts(lambda _network, weights, _buffers, batches: make_batched_backward(layers, weights, batches))
+    if len(task.seeds) > 1 and task.network.stackable and not compiles:
+        return StepParts()
+    run_forward = compiled_forward() if compiles else forward
+    return StepParts(partial(make_branches, run_forward=run_forward), copy_weights=aligned_rows)
+
+
 def _dense_layers(task: Task) -> list[DenseLayer] | None:
     """Return the layers of a network of dense layers only; None for others, and for bf16, which needs autocast."""
 
     return None if task.training.precision == 'bf16' else supported_dense_chain(task.network)
-
-
-def _backward(task: Task) -> BackwardFactory:
-    """Return what makes the pass: batched matrix products for dense layers, autograd for all other networks."""
-
-    layers = _dense_layers(task)
-    if layers is None:
-        return make_backward
-    return lambda _network, weights, _buffers, batches: make_batched_backward(layers, weights, batches)

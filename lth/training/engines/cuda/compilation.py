@@ -1,0 +1,81 @@
+"""Compile a network's forward and backward pass by torch.compile, and say which layer cannot be compiled."""
+import copy
+import functools
+import os
+import shutil
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch._dynamo
+from torch import Tensor, nn
+
+from lth.models.network import Network
+from lth.registry import user_code
+from lth.training.engines.cuda.branches import Forward, Result, forward
+
+# What torch.compile raises for code that it does not support, in any of its stages.
+CompilationError = torch._dynamo.exc.TorchDynamoException
+
+# One function is compiled for all networks of a process; torch stops at 8 versions of a function by default.
+_MAX_NETWORKS = 256
+
+
+@functools.cache
+def compiled_forward(backend: str = 'inductor') -> Forward:
+    """Return `forward`, compiled for each network at its first call: static shapes, no part left to Python.
+
+    Compiled code is kept in this process, and on disk in $TORCHINDUCTOR_CACHE_DIR (~/.cache/lth/inductor if it is not
+    set).
+    """
+
+    cache = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'lth' / 'inductor'
+    os.environ.setdefault('TORCHINDUCTOR_CACHE_DIR', str(cache))
+    compiled = torch.compile(forward, fullgraph=True, dynamic=False, backend=backend)
+
+    def run(*arguments: Any) -> Result:
+        with torch._dynamo.config.patch(recompile_limit=_MAX_NETWORKS):
+            result: Result = compiled(*arguments)
+        return result
+    return run
+
+
+def compiler_obstacle(device: torch.device) -> str | None:
+    """Return why nothing can be compiled on this machine; None if a C++ compiler, and for a GPU Triton, are there."""
+
+    names = [name for name in (os.environ.get('CXX'), 'g++', 'clang++', 'c++') if name]
+    if not any(map(shutil.which, names)):
+        return f'this machine has no C++ compiler ({", ".join(names)})'
+    if device.type == 'cuda' and find_spec('triton') is None:
+        return 'the package triton is not installed'
+    return None
+
+
+def uncompilable_layer(network: Network) -> str | None:
+    """Return the name and class of the first layer that cannot be traced; None if each of them can alone."""
+
+    for name, layer, inputs in _calls(network):
+        try:
+            torch.compile(layer, fullgraph=True, dynamic=False, backend='eager')(*inputs)
+        except CompilationError:
+            return f'{name} ({type(layer).__name__})' if name else type(layer).__name__
+    return None
+
+
+def _calls(network: Network) -> list[tuple[str, nn.Module, tuple[Any, ...]]]:
+    """Return all modules of a copy of the network with their inputs, inner modules before those that contain them."""
+
+    calls = list[tuple[str, nn.Module, tuple[Any, ...]]]()
+
+    def record(name: str) -> Callable[[nn.Module, tuple[Any, ...], Tensor], None]:
+        return lambda layer, inputs, _output: calls.append((name, layer, inputs))
+
+    module = copy.deepcopy(network.module).train()
+    hooks = [layer.register_forward_hook(record(name)) for name, layer in module.named_modules()]
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), user_code.guard(network.settings.name):
+        module(torch.zeros(2, *network.shape))
+    for hook in hooks:
+        hook.remove()
+    return calls

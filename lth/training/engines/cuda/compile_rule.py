@@ -1,0 +1,37 @@
+"""Whether compiling a network pays: a fixed rule of the run's steps and the network's size, never a timing.
+
+docs/performance.md has the measurements to which the constants were fitted.
+"""
+from lth.models.network import Network
+from lth.recipes.schema import TrainingSettings
+from lth.training.engines.network_size import NetworkSize, network_size
+
+# Fitted to six networks on an H100, with small relative errors: milliseconds saved in each step, for each layer and for
+# each million bytes of activations.
+_SAVED_PER_LAYER, _SAVED_PER_MEGABYTE = 0.019, 0.001
+# Seconds of a first compilation: 45 for 3 layers, 65 for 22.
+_SECONDS, _SECONDS_PER_LAYER = 42., 1.05
+# Expectations may be wrong by a factor of two.
+_MARGIN = 2
+
+
+def compiling_pays(network: Network, training: TrainingSettings, *, steps: int, replicates: int = 1) -> bool:
+    """Return whether `steps` steps of all replicates together are expected to save twice the time of compiling."""
+
+    size = network_size(network)
+    saved = steps * expected_saving(size, training, replicates=replicates) / 1000
+    return saved > _MARGIN * expected_seconds(size)
+
+
+def expected_saving(size: NetworkSize, training: TrainingSettings, *, replicates: int = 1) -> float:
+    """Return the milliseconds that a step of a compiled network is expected to save on a GPU."""
+
+    width = 2 if training.precision == 'bf16' else 4
+    megabytes = size.activations * training.batch_size * width * replicates / 1e6
+    return _SAVED_PER_LAYER * size.layers + _SAVED_PER_MEGABYTE * megabytes
+
+
+def expected_seconds(size: NetworkSize) -> float:
+    """Return the seconds that the first compilation of a network is expected to take on a GPU machine."""
+
+    return _SECONDS + _SECONDS_PER_LAYER * size.layers
