@@ -22,7 +22,6 @@ from lth.pruning.tickets import Ticket, train_ticket
 from lth.runs.folder import Run
 from lth.system import files, processes
 from lth.training.engines import select
-from lth.training.engines.metrics import reestimate_batch_norm
 from lth.training.loop import accuracy
 from lth.training.task import State, Task
 
@@ -112,7 +111,7 @@ def measure_pair(task: Task, ticket: Ticket, pair: CopyPair) -> PairErrors:
     start, end = (train_ticket(_copy_task(unmeasured, pair, number), ticket) for number in range(2))
     first, second = (state.weights[:, :ticket.mask.shape[1]][ticket.mask].to(torch.float64) for state in (start, end))
     line = _line(start, end, pair.points)
-    errors = [1 - accuracy(task, reestimate_batch_norm(task, state))[0] for state in line]
+    errors = [1 - accuracy(task, task.engine.reestimate_batch_norm(task, state))[0] for state in line]
     signs = float((first.sign() == second.sign()).to(torch.float64).mean())
     return PairErrors(errors, float(torch.dist(first, second)), _angle(first, second), signs)
 

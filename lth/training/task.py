@@ -118,6 +118,12 @@ class Engine(Protocol):
         if this engine yielded it.
         """
 
+    def reestimate_batch_norm(self, task: 'Task', state: State, *, at_most: int = 10_000) -> State:
+        """Return the state with BatchNorm's running statistics computed again, over at most this many training images.
+
+        The images are not augmented. A network without BatchNorm keeps its state.
+        """
+
 
 # Called with the iteration after each step or few steps, and with a measurement where one was made.
 OnStep = Callable[[int, Measurement | None], None]

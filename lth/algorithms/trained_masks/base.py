@@ -22,7 +22,6 @@ from lth.pruning.tickets import Round, SearchState, Ticket, dense_ticket
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.system.files import Raw
-from lth.training.engines.metrics import reestimate_batch_norm
 from lth.training.loop import measure, train
 from lth.training.task import Parametrization, State, Task
 
@@ -170,7 +169,7 @@ class MaskSearch(abc.ABC, Generic[Settings]):
         is_last = number + 1 == len(self.ends)
         if is_last:
             # The gem differs from the network of the last step: with its statistics a ResNet-20 had 10% instead of 46%.
-            state = reestimate_batch_norm(self.task, state)
+            state = self.task.engine.reestimate_batch_norm(self.task, state)
         if is_last or not self.trains_saved_network:
             # Replaces the last measurement, so that each iteration has one line.
             measurement = measure(self.task, state, trained.history[-1].train)

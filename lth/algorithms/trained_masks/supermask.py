@@ -13,7 +13,6 @@ from lth.algorithms.trained_masks import base
 from lth.algorithms.trained_masks.parametrizations import Bernoulli, layer_scales
 from lth.pruning import masks
 from lth.pruning.tickets import Round, dense_ticket
-from lth.training.engines.metrics import reestimate_batch_norm
 from lth.training.loop import accuracy
 from lth.training.task import State, Task
 
@@ -43,7 +42,7 @@ class Settings(base.PeriodicSettings):
         accuracies = []
         for step in range(task.steps, task.steps + self.sampled_masks):
             state = State(bernoulli.weights(scores, step), start.buffers, step)
-            accuracies.append(accuracy(task, reestimate_batch_norm(task, state)))
+            accuracies.append(accuracy(task, task.engine.reestimate_batch_norm(task, state)))
         return tuple(map(statistics.fmean, zip(*accuracies, strict=True)))
 
 

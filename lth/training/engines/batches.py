@@ -37,6 +37,18 @@ class Preprocessing(NamedTuple):
     std: Tensor
     size: tuple[int, int]
 
+    @staticmethod
+    def of(task: Task, device: torch.device) -> 'Preprocessing':
+        """Return the preprocessing of a task's images, with its tensors on the device."""
+
+        mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
+        return Preprocessing(task.data_settings, mean, std, task.network.shape[1:])
+
+    def crop_center(self, images: Tensor) -> Tensor:
+        """Normalize the center of images, without augmentation: (..., C, H, W) -> (..., C, *size) in float32."""
+
+        return sampling.normalize(sampling.center_crop(images, self.size), self.settings, self.mean, self.std)
+
     def apply(self, images: Tensor, boxes: Tensor, flips: Tensor) -> Tensor:
         """Augment and normalize images: (R, B, C, H, W), (R, B, 2 or 4), (R, B) -> (R, B, C, *size) in float32."""
 
@@ -80,8 +92,7 @@ class Batches:
         self.epoch = EpochTensors(
             torch.zeros(shape, dtype=torch.int64, device=device), boxes,
             torch.zeros(shape, dtype=torch.bool, device=device))
-        mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
-        self.preprocessing = Preprocessing(settings, mean, std, task.network.shape[1:])
+        self.preprocessing = Preprocessing.of(task, device)
         self._margin = task.data.shape[1] - task.network.shape[1] + 2 * settings.crop
         self._stream: Iterator[Tensor] | None = None
         self._drawn: tuple[int, EpochTensors] | None = None

@@ -19,6 +19,7 @@ class Eager:
     device: torch.device
     name: str = 'eager'
     evaluate = staticmethod(metrics.evaluate)
+    reestimate_batch_norm = staticmethod(metrics.reestimate_batch_norm)
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],

@@ -30,12 +30,13 @@ class OptimizerFactory(Protocol):
 
 class StepParts(NamedTuple):
     """What a step is made of: the pass, the optimizer, and a copy of the initial weights (R, N) that they change in
-    place. The defaults are those of the eager engine.
+    place. `compiles` says that the pass is compiled when it runs first. The defaults are those of the eager engine.
     """
 
     backward: BackwardFactory = make_backward
     optimizer: OptimizerFactory = make_optimizer
     copy_weights: Callable[[Tensor], Tensor] = torch.clone
+    compiles: bool = False
 
 
 class TrainingStep:

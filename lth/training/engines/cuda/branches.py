@@ -50,15 +50,15 @@ def make_branches(
     modules = [_bind(network, row, weights, buffers, copied) for row in range(len(weights))]
     parameters = [_parameters(network, module) for module in modules]
     counters = [buffer for name, buffer in buffers.items() if _is_step_counter(network, name)]
-    train = batches.task.data.train
-    assert isinstance(train.images, Tensor), 'streamed images are not captured'
+    images, labels = batches.task.data.train
+    assert isinstance(images, Tensor), 'streamed images are not captured'
     streams = [torch.cuda.Stream(weights.device) for _ in modules if weights.is_cuda and len(modules) > 1]
 
     def run_branch(row: int, columns: Tensor) -> Result:
         for parameter in parameters[row]:
             parameter.grad = None
         loss, correct = run_forward(
-            modules[row], train.images, train.labels, batches.epoch.replicate(row), batches.preprocessing, columns)
+            modules[row], images, labels, batches.epoch.replicate(row), batches.preprocessing, columns)
         loss.backward()
         return loss.detach(), correct
 
@@ -92,7 +92,7 @@ def _bind(network: Network, row: int, weights: Tensor, buffers: Buffers, copied:
     module = network.bind(
         weights[row], {name: buffer[row] for name, buffer in buffers.items()}, None if copied is None else copied[row])
     for layer in module.modules():
-        if _counts_steps(layer):
+        if isinstance(layer, _BatchNorm) and _counts_steps(layer):
             layer.num_batches_tracked = None
     return module
 

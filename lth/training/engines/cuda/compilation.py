@@ -53,14 +53,23 @@ def compiler_obstacle(device: torch.device) -> str | None:
     return None
 
 
-def uncompilable_layer(network: Network) -> str | None:
-    """Return the name and class of the first layer that cannot be traced; None if each of them can alone."""
+def describe_failure(network: Network, error: Exception) -> str:
+    """Return why a network cannot be compiled: the layer that cannot be traced, if there is one, and torch's reason."""
+
+    name, reason = _untraceable_layer(network) or ('', error)
+    lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
+    what = f'the layer {name} of ' * bool(name) + network.settings.name
+    return f'{what} cannot be compiled: {lines[0].rstrip(".") if lines else type(reason).__name__}'
+
+
+def _untraceable_layer(network: Network) -> tuple[str, Exception] | None:
+    """Return the name and class of the first layer that cannot be traced, and why; None if each can be alone."""
 
     for name, layer, inputs in _calls(network):
         try:
             torch.compile(layer, fullgraph=True, dynamic=False, backend='eager')(*inputs)
-        except CompilationError:
-            return f'{name} ({type(layer).__name__})' if name else type(layer).__name__
+        except CompilationError as error:
+            return f'{name} ({type(layer).__name__})' if name else type(layer).__name__, error
     return None
 
 

@@ -12,13 +12,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lth.training.engines import metrics
+from lth.errors import LthError
 from lth.training.engines.chains import DenseLayer, supported_dense_chain
-from lth.training.engines.cuda.compilation import compiled_forward
 from lth.training.engines.cuda.batched_mlp import make_batched_backward
 from lth.training.engines.cuda.branches import aligned_rows, forward, make_branches
+from lth.training.engines.cuda.compilation import CompilationError, compiled_forward, describe_failure
+from lth.training.engines.cuda.evaluation import CapturedEvaluation
 from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.engines.devices import current_device
+from lth.training.engines.eager import Eager
 from lth.training.engines.precision import precision_context
 from lth.training.engines.step import StepParts, TrainingStep
 from lth.training.task import Parametrization, Segment, State, Task
@@ -29,19 +31,29 @@ _SMALL, _STEPS_PER_GRAPH = 2_000_000, 10
 
 
 class CudaGraph:
-    """Captured steps on one GPU, of a compiled network if `compiles`; compiled steps without capture on a CPU.
+    """Captured steps on one GPU, of a compiled network if `compiles`; compiled steps without a capture on a CPU.
 
-    A captured step is kept as long as tasks that differ only in their seeds are trained.
+    A captured step is kept as long as tasks that differ only in their seeds are trained. A network that cannot be
+    compiled is an error if compiling is `required`; otherwise it is trained without, and `note` says why.
     """
 
-    def __init__(self, device: torch.device, *, compiles: bool = False) -> None:
+    def __init__(self, device: torch.device, *, compiles: bool = False, required: bool = False) -> None:
         self.device = device
-        self.compiles = compiles
-        names = (['cuda-graph'] if device.type == 'cuda' else []) + (['compiled'] if compiles else [])
-        self.name = ', '.join(names)
+        self.compiles, self.note = compiles, ''
+        self._required = required
         self._captured: CapturedStep | None = None
+        self._eager: Eager | None = None  # trains what can be neither compiled nor captured
+        evaluation = CapturedEvaluation()
+        self.evaluate = evaluation.evaluate
+        self.reestimate_batch_norm = evaluation.reestimate_batch_norm
 
-    evaluate = staticmethod(metrics.evaluate)
+    @property
+    def name(self) -> str:
+        """The name that runs record."""
+
+        if self._eager:
+            return self._eager.name
+        return ', '.join(['cuda-graph'] * (self.device.type == 'cuda') + ['compiled'] * self.compiles)
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
@@ -49,7 +61,13 @@ class CudaGraph:
         """Train from the state and yield a segment at each stop."""
 
         packing = None if parametrization or _dense_layers(task) is None else make_packing(state, trainable)
-        for segment in self._step(task, state, parametrization, packing).run(state, trainable=trainable, stops=stops):
+        step = self._step(task, state, parametrization, packing)
+        if step is None:
+            assert self._eager
+            yield from self._eager.run(
+                task, state, trainable=trainable, stops=stops, parametrization=parametrization)
+            return
+        for segment in step.run(state, trainable=trainable, stops=stops):
             yield segment._replace(state=replace(segment.state, engine=self.name))
 
     def prepare(self, task: Task, state: State) -> None:
@@ -59,15 +77,34 @@ class CudaGraph:
 
     def _step(
             self, task: Task, state: State, parametrization: Parametrization | None, packing: Packing | None,
-    ) -> 'CapturedStep':
-        """Return the captured step of a task: the last one if it fits."""
+    ) -> 'CapturedStep | None':
+        """Return the captured step of a task, the last one if it fits; None if the eager engine has to train it."""
 
         if packing is None and self._captured and self._captured.fits(task, parametrization):
             self._captured.set_seeds(task)
-        else:
-            self._captured = None  # frees the memory of the old graph before the new one allocates its own
-            self._captured = CapturedStep(task, state, parametrization, packing, step_parts(task, self.compiles))
+            return self._captured
+        self._captured = None  # frees the memory of the old graph before the new one allocates its own
+        if self.compiles:
+            self._captured = self._compiled_step(task, state, parametrization, packing)
+        if self._captured is None and self._eager is None:
+            self._captured = CapturedStep(task, state, parametrization, packing, step_parts(task))
         return self._captured
+
+    def _compiled_step(
+            self, task: Task, state: State, parametrization: Parametrization | None, packing: Packing | None,
+    ) -> 'CapturedStep | None':
+        """Return the captured step of a compiled network; None if it cannot be compiled, from then on."""
+
+        try:
+            return CapturedStep(task, state, parametrization, packing, step_parts(task, compiles=True))
+        except CompilationError as error:
+            reason = describe_failure(task.network, error)
+        if self._required:
+            raise LthError(f'--compile on: {reason}. Change that layer, or use --compile off.')
+        self.compiles, self.note = False, f'{reason}, so it is trained without'
+        if self.device.type == 'cpu' or task.network.has_user_code:
+            self._eager = Eager(self.device)
+        return None
 
 
 class CapturedStep:
@@ -89,6 +126,8 @@ class CapturedStep:
         self._correct = torch.zeros(replicates, task.steps, dtype=torch.int64, device=self._device)
         with current_device(self._device):
             self._graphs = self._capture() if self._device.type == 'cuda' else {}
+            if parts and parts.compiles and not self._graphs:
+                self._warm_up()
 
     def fits(self, task: Task, parametrization: Parametrization | None) -> bool:
         """Whether the step can train this task too. With a packing it trains one mask only."""
@@ -162,14 +201,20 @@ class CapturedStep:
 
         stream = torch.cuda.Stream(self._device)
         stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream), precision_context(self._task), warnings.catch_warnings():
-            # Capturable optimizers warn when they step outside a capture, which the warm-up must.
+        with torch.cuda.stream(stream):
+            self._warm_up()
+        torch.cuda.current_stream().wait_stream(stream)
+        return {size: self._captured_graph(size) for size in self._graph_sizes()}
+
+    def _warm_up(self) -> None:
+        """Run some steps without a capture, which compiles what is compiled."""
+
+        with precision_context(self._task), warnings.catch_warnings():
+            # Capturable optimizers warn when they step outside a capture.
             warnings.simplefilter('ignore', UserWarning)
             for _ in range(_WARMUP_STEPS):
                 self._counters.zero_()
                 self._run_step()
-        torch.cuda.current_stream().wait_stream(stream)
-        return {size: self._captured_graph(size) for size in self._graph_sizes()}
 
     def _graph_sizes(self) -> tuple[int, ...]:
         small = self._training_step.learned.numel() < _SMALL
@@ -190,7 +235,7 @@ class CapturedStep:
         return graph
 
 
-def step_parts(task: Task, compiles: bool = False) -> StepParts:
+def step_parts(task: Task, *, compiles: bool = False) -> StepParts:
     """Return what a task's step is made of: batched products for dense layers, branches for other networks."""
 
     layers = _dense_layers(task)
@@ -199,7 +244,8 @@ def step_parts(task: Task, compiles: bool = False) -> StepParts:
     if len(task.seeds) > 1 and task.network.stackable and not compiles:
         return StepParts()
     run_forward = compiled_forward() if compiles else forward
-    return StepParts(partial(make_branches, run_forward=run_forward), copy_weights=aligned_rows)
+    return StepParts(
+        partial(make_branches, run_forward=run_forward), copy_weights=aligned_rows, compiles=compiles)
 
 
 def _dense_layers(task: Task) -> list[DenseLayer] | None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lth.models.network import Network
+from lth.training.engines import metrics
 from lth.training.engines.chains import Chain, supported_chain
 from lth.training.engines.eager import Eager
 from lth.training.engines.optimizers import state_vectors
@@ -24,6 +25,8 @@ from lth.training.task import Metrics, Parametrization, Segment, State, Task
 
 class SparseCpu:
     """Compiled loops over the kept weights where the rule expects them to be faster, or `always` where possible."""
+
+    reestimate_batch_norm = staticmethod(metrics.reestimate_batch_norm)
 
     def __init__(self, device: torch.device, *, always: bool = False) -> None:
         self.device = device
