@@ -10,7 +10,6 @@ test_images, test_labels), or a pair (train, test) of torch.utils.data.Dataset. 
 """
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple, Unpack
 
@@ -34,6 +33,7 @@ from lth.experiments.resolve import Changes
 from lth.experiments.run_target import set_up_engine
 from lth.pruning.tickets import Round
 from lth.registry.objects import is_object
+from lth.training.engines import select
 
 
 class Stability(NamedTuple):
@@ -166,7 +166,7 @@ def evaluate(
     plan, stored, seeds = opened.plan, opened.stored, opened.seeds
     number = path.round if round is None else opening.select_round(plan, stored, seeds, path.round, round)
     target = run_target(path.folder, execution)
-    engine = set_up_engine(plan, replace(target, engine=target.engine or stored.engine_choice()))
+    engine = set_up_engine(plan, target.resumed(stored))
     images = plan.read(target.datasets).to(engine.device)
     return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
 
@@ -243,6 +243,7 @@ def iterate(
     plan = _ticket_plan(model, data, changes, recipe, execution)
     target = run_target(Path(), execution)
     engine = set_up_engine(plan, target)
+    select.refuse_unsupported_precision(engine.device, plan.recipe.training.precision)
     images = plan.read(target.datasets).to(engine.device)
     task = plan.for_data(images).task(images, seed_numbers(seeds), engine)
     return plan.algorithm.find(task, plan.recipe.algorithm, ())

@@ -136,8 +136,8 @@ def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[Co
     training = plan.for_round(pairs[0].round).recipe.training
     obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
     engine = select.select_engine(target.device, capturable=plan.capturable, obstacle=obstacle)
-    if target.threads is not None:
-        select.configure_process(threads=target.threads, device=engine.device)
+    select.refuse_unsupported_precision(engine.device, training.precision)
+    target.resumed(run).configure_process(engine.device)
     data = plan.read(target.datasets).to(engine.device)
     plan = plan.for_data(data)
     for pair in pairs:

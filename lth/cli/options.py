@@ -43,6 +43,10 @@ EngineOption = Annotated[EngineChoice | None, typer.Option(
     help='How training steps are computed: eager on all weights; sparse on the remaining weights, for networks of '
          'dense and convolutional layers in a chain, on a CPU; auto uses the faster one by a fixed rule. Default: the '
          'engine that the run was started with, or auto.')]
+Deterministic = Annotated[bool | None, typer.Option(
+    '--deterministic/--no-deterministic', show_default=False,
+    help='Let runs repeat bit for bit on the same GPU, by algorithms that may be slower. On a CPU they always do. '
+         'Default: as the run was started, or --no-deterministic.')]
 Epochs = Annotated[int | None, typer.Option(
     '-e', '--number-of-epochs', metavar='N', show_default=False,
     help='Train for N epochs. In a search for tickets, this is the length of each round.')]

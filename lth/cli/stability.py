@@ -10,7 +10,7 @@ from lth import analysis, experiments
 from lth.cli.arguments import parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line
-from lth.cli.options import Datasets, Device, Json, Threads
+from lth.cli.options import Datasets, Deterministic, Device, Json, Threads
 from lth.cli.progress import CountDisplay
 from lth.cli.tables import number, percent, print_table
 from lth.errors import LthError
@@ -43,6 +43,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
             help='Number of points on the line at which the error is measured, including both ends.')] = 30,
         device: Device = 'auto',
         threads: Threads = 1,
+        deterministic: Deterministic = None,
         as_json: Json = False,
 ) -> None:
     """Measure how stable training from a ticket is to the order of the data (Frankle et al. 2020).
@@ -66,7 +67,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
     numbers = [0, last] if rounds is None else parse_numbers(rounds, '--rounds')
     iterations = [] if part_at is None else parse_numbers(part_at, '--part-at')
     questions = analysis.mode_connectivity.plan_pairs(plan, opened, numbers, iterations, pairs=pairs, points=points)
-    target = experiments.run_target.RunTarget(path.folder, datasets, device, threads)
+    target = experiments.run_target.RunTarget(path.folder, datasets, device, threads, deterministic=deterministic)
     with CountDisplay('pairs') as display:
         results = analysis.mode_connectivity.measure_pairs(opened, target, questions, display.update)
     overlaps = list(analysis.mask_overlap.mask_overlaps(opened, numbers))

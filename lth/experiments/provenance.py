@@ -75,12 +75,14 @@ def refuse_other_inputs(run: Run, entry: Raw) -> None:
 
 
 def session_entry(
-        plan: Plan, engine: Engine, data: Dataset, *, threads: int | None, choice: EngineChoice | None) -> Raw:
+        plan: Plan, engine: Engine, data: Dataset, *, threads: int | None, choice: EngineChoice | None,
+        deterministic: bool | None = None) -> Raw:
     """The entry of this session in environment.json."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'choice': choice, 'threads': threads or torch.get_num_threads(), 'reader': data.reader,
-            'pictures': data.fingerprint, 'network': plan.network.fingerprint, 'directory': os.getcwd(),
+            'choice': choice, 'deterministic': bool(deterministic), 'threads': threads or torch.get_num_threads(),
+            'reader': data.reader, 'pictures': data.fingerprint, 'network': plan.network.fingerprint,
+            'directory': os.getcwd(),
             'start': datetime.now().astimezone().isoformat(timespec='seconds'),
             'seconds': 0., 'rounds': 0}

@@ -26,14 +26,16 @@ class Execution(TypedDict, total=False):
 
     datasets: the folder of the data sets, by default ./datasets. device: 'auto', 'cpu', 'cuda' or 'cuda:1'. engine:
     'auto', 'eager' or 'sparse'. threads: threads of torch for each seed; by default no setting of this process is
-    changed, 1 gives the bits of the command line. parallel: train each seed in its own process, as the command line
-    does on a CPU. progress: print messages and completed rounds. reporter: receives all reports.
+    changed, 1 gives the bits of the command line. deterministic: let results repeat bit for bit on the same GPU, by
+    settings of this process; by default if the run's last session did. parallel: train each seed in its own process,
+    as the command line does on a CPU. progress: print messages and completed rounds. reporter: receives all reports.
     """
 
     datasets: str | Path
     device: str
     engine: EngineChoice | None
     threads: int | None
+    deterministic: bool | None
     parallel: bool
     progress: bool
     reporter: Reporter | None
@@ -85,7 +87,8 @@ def run_target(folder: Path, execution: Execution) -> RunTarget:
     engine = execution.get('engine')
     return RunTarget(
         folder, Path(execution.get('datasets', 'datasets')), device_name(execution), execution.get('threads'),
-        None if engine is None else engine_choice(str(engine)), in_process=not execution.get('parallel', False))
+        None if engine is None else engine_choice(str(engine)), in_process=not execution.get('parallel', False),
+        deterministic=execution.get('deterministic'))
 
 
 def reporter_of(execution: Execution) -> Reporter:

@@ -2,9 +2,12 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from lth.experiments.plan import Plan
+from lth.runs.folder import Run
 from lth.training.engines import select
-from lth.training.engines.names import EngineChoice
+from lth.training.engines.names import EngineChoice, engine_choice
 from lth.training.task import Engine
 
 
@@ -13,7 +16,7 @@ class RunTarget:
     """Where and how a run is computed. Of these, only the device and the number of threads affect its results, by
     rounding. `threads` None changes no setting of this process. `engine` None takes the engine of the run's last
     session. `in_process` trains all seeds in this process, which a model or data that no other process can import
-    needs.
+    needs. `deterministic` lets results repeat bit for bit on a GPU; None does if the run's last session did.
     """
 
     folder: Path
@@ -22,6 +25,22 @@ class RunTarget:
     threads: int | None = 1
     engine: EngineChoice | None = None
     in_process: bool = False
+    deterministic: bool | None = None
+
+    def resumed(self, run: Run) -> 'RunTarget':
+        """The target with the choices of the run's last session where it has none."""
+
+        engine = engine_choice(self.engine or run.engine_choice() or 'auto')
+        deterministic = run.is_deterministic() if self.deterministic is None else self.deterministic
+        return replace(self, engine=engine, deterministic=deterministic)
+
+    def configure_process(self, device: torch.device) -> None:
+        """Change the settings of this process as far as the target asks for it."""
+
+        if self.threads is not None:
+            select.configure_process(threads=self.threads, device=device, deterministic=bool(self.deterministic))
+        elif self.deterministic:
+            select.make_deterministic(device)
 
 
 def select_engine(plan: Plan, target: RunTarget) -> Engine:
@@ -32,11 +51,10 @@ def select_engine(plan: Plan, target: RunTarget) -> Engine:
 
 
 def set_up_engine(plan: Plan, target: RunTarget) -> Engine:
-    """The engine that trains the plan there, with this process configured for it if a number of threads is given."""
+    """The engine that trains the plan there, with this process configured for it as far as the target asks."""
 
     engine = select_engine(plan, target)
-    if target.threads is not None:
-        select.configure_process(threads=target.threads, device=engine.device)
+    target.configure_process(engine.device)
     return engine
 
 

@@ -5,7 +5,7 @@ and threads that wait for each other are slower.
 """
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -21,7 +21,6 @@ from lth.runs.folder import Run
 from lth.system import file_lock, processes
 from lth.system.files import Raw
 from lth.training.engines import select
-from lth.training.engines.names import engine_choice
 from lth.training.task import Engine, Measurement
 
 _SECONDS_BETWEEN_REPORTS = 0.2
@@ -49,30 +48,40 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     provenance.refuse_other_recipe(run)
     if plan.recipe.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
-    target = replace(target, engine=engine_choice(target.engine or run.engine_choice() or 'auto'))
+    target = target.resumed(run)
     engine = select_engine(plan, target)
     if not _unfinished_seeds(plan, run, seeds):
         _remove_leftovers(run)
         return run
-    if target.threads is not None:
-        select.configure_process(threads=target.threads, device=engine.device)
+    select.refuse_unsupported_precision(engine.device, plan.recipe.training.precision)
+    target.configure_process(engine.device)
     data = plan.read(target.datasets).to(engine.device)
     plan = plan.for_data(data)
     with file_lock.hold(target.folder):
         # Check again: another process may have trained here while the data were being read.
         provenance.refuse_other_recipe(run)
         run.remove_leftovers()
-        entry = provenance.session_entry(plan, engine, data, threads=target.threads, choice=target.engine)
+        entry = provenance.session_entry(
+            plan, engine, data, threads=target.threads, choice=target.engine, deterministic=target.deterministic)
         provenance.refuse_other_inputs(run, entry)
         reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {entry["threads"]}')
-        if target.device == 'auto' and (failure := select.gpu_failure()):
-            reporter.message(f'Note: the GPU is not used: {failure}')
-        if data.note:
-            reporter.message(data.note)
+        for note in _notes(plan, target, engine, data):
+            reporter.message(note)
         select.compile_ahead(engine, plan.network, plan.kept, plan.recipe.training.batch_size, reporter.message)
         report = partial(forward, reporter=_SessionRecorder(run, entry, reporter))
         _train_missing_rounds(_Training(plan, run, engine, data), target, seeds, report)
     return run
+
+
+def _notes(plan: Plan, target: RunTarget, engine: Engine, data: Dataset) -> Iterator[str]:
+    """What the user should know about the device and the data of this session."""
+
+    if target.device == 'auto' and (failure := select.gpu_failure()):
+        yield f'Note: the GPU is not used: {failure}'
+    if note := select.precision_note(engine.device, plan.recipe.training.precision):
+        yield f'Note: {note}.'
+    if data.note:
+        yield data.note
 
 
 def _train_missing_rounds(training: _Training, target: RunTarget, seeds: Sequence[int], report: _Report) -> None:
@@ -97,7 +106,7 @@ def _train_in_worker(recipe: Raw, target: RunTarget, seeds: tuple[int, ...], rep
 
     plan = make_plan(recipe, 'recipe.yaml')
     engine = select_engine(plan, target)
-    select.configure_process(threads=target.threads or 1, device=engine.device)
+    replace(target, threads=target.threads or 1).configure_process(engine.device)
     data = plan.read(target.datasets)
     run = Run(target.folder, recipe, plan.network)
     _train_seeds(_Training(plan.for_data(data), run, engine, data), seeds, report)

@@ -121,6 +121,12 @@ class Run:
         default = 'eager' if entries[-1].get('device') == 'cpu' else 'auto'
         return engine_choice(entries[-1].get('choice', default))
 
+    def is_deterministic(self) -> bool:
+        """Whether the last session let results repeat bit for bit on a GPU; False before the first."""
+
+        entries = self.sessions()
+        return bool(entries and entries[-1].get('deterministic'))
+
     def source_folder(self) -> Path:
         """The folder of the run that this run starts from, if its algorithm needs one."""
 

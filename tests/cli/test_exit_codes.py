@@ -75,6 +75,22 @@ def test_a_driver_that_is_too_old_exits_with_3_or_is_a_note_if_the_cpu_is_used_i
     assert 'the GPU is not used: the NVIDIA driver is too old' in ' '.join((result.out + result.err).split())
 
 
+def test_a_precision_that_the_gpu_lacks_is_an_error(lth, tmp_path, gpus):
+    gpus.install(1, name='Tesla T4', capability=(7, 5))
+    result = lth(*QUICK, '--device', 'cuda', '--precision', 'bf16')
+    assert result.code == 2 and 'cuda:0 (Tesla T4) has 7.5. Use --precision fp32' in ' '.join(result.err.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_tf32_on_a_cpu_is_a_note_and_trains_as_fp32(lth, tmp_path):
+    for precision in ('tf32', 'fp32'):
+        result = lth(*QUICK, '-i', '0', '--device', 'cpu', '--precision', precision, '--run', precision)
+        assert result.code == 0
+        assert ('Note: tf32 is computed as fp32' in result.out + result.err) == (precision == 'tf32')
+    trained = 'seed-0/round-00/metrics.jsonl'
+    assert (tmp_path / 'runs/tf32' / trained).read_bytes() == (tmp_path / 'runs/fp32' / trained).read_bytes()
+
+
 def test_a_file_instead_of_a_run_folder_is_an_error(lth, tmp_path):
     (tmp_path / 'file').write_text('')
     assert 'is a file' in lth(*QUICK, '--run', './file').err

@@ -26,7 +26,8 @@ def declared_options(function: Callable[..., Any] | None) -> Iterator[tuple[str,
             if isinstance(part, OptionInfo):
                 # In an annotation, the first name is what typer calls the default.
                 names = [part.default, *(part.param_decls or ())]
-                yield parameter.name, [name for name in names if str(name).startswith('-')]
+                # An option and its opposite are written as --deterministic/--no-deterministic.
+                yield parameter.name, [word for name in names for word in str(name).split('/') if word.startswith('-')]
 
 
 def test_help_lists_every_command_without_importing_torch():

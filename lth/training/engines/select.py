@@ -8,8 +8,8 @@ from lth.training.engines.cuda.engine import CudaGraph
 from lth.training.engines.devices import gpu_failure, resolve_device
 from lth.training.engines.eager import Eager
 from lth.training.engines.names import EngineChoice
-from lth.training.engines.precision import default_precision
-from lth.training.engines.process_settings import configure_process
+from lth.training.engines.precision import default_precision, precision_note, refuse_unsupported_precision
+from lth.training.engines.process_settings import configure_process, make_deterministic
 from lth.training.engines.sparse_cpu.engine import SparseCpu
 from lth.training.engines.sparse_cpu.prepared import compile_kernels
 from lth.training.engines.sparse_cpu.rule import sparse_obstacle
@@ -24,7 +24,8 @@ _SECONDS_UNTIL_MESSAGE = 1.
 # What the layers above use of this package.
 __all__ = [
     'CudaGraph', 'Eager', 'SparseCpu', 'compile_ahead', 'configure_process', 'default_precision', 'gpu_failure',
-    'replicate_groups', 'resolve_device', 'select_engine', 'sparse_obstacle']
+    'make_deterministic', 'precision_note', 'refuse_unsupported_precision', 'replicate_groups', 'resolve_device',
+    'select_engine', 'sparse_obstacle']
 
 
 def select_engine(

@@ -7,7 +7,10 @@ import torch
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.training.engines.batches import Batches
-from lth.training.engines.precision import default_precision, precision_context
+from lth.training.engines.precision import (
+    default_precision, precision_context, precision_note, refuse_unsupported_precision)
+from lth.errors import LthError
+from lth.training.engines.cuda.engine import CudaGraph
 from tests.conftest import CPU, full_mask, initial_state, make_task
 
 
@@ -16,11 +19,14 @@ def torch_settings() -> tuple[str, bool, bool]:
             torch.is_autocast_enabled('cpu'))
 
 
-@pytest.mark.parametrize(('precision', 'settings'), [
-    ('fp32', ('highest', False, False)), ('tf32', ('high', True, False)), ('bf16', ('highest', False, True))])
-def test_a_precision_is_set_for_a_block_and_restored_at_its_end(precision, settings):
+@pytest.mark.parametrize(('precision', 'device', 'settings'), [
+    ('fp32', 'cpu', ('highest', False, False)), ('tf32', 'cpu', ('highest', False, False)),
+    ('bf16', 'cpu', ('highest', False, True)), ('fp32', 'cuda', ('highest', False, False)),
+    ('tf32', 'cuda', ('high', True, False))])
+def test_a_precision_is_set_for_a_block_and_restored_at_its_end(precision, device, settings):
     before = torch_settings()
-    with precision_context(make_task(precision=precision)):
+    task = replace(make_task(precision=precision), engine=CudaGraph(torch.device(device)))
+    with precision_context(task):
         assert torch_settings() == settings
     assert torch_settings() == before
 
@@ -44,6 +50,28 @@ def test_the_default_precision_depends_on_device_and_layers(gpus, model, precisi
     assert default_precision('cpu', network) == 'fp32'
     gpus.install(1)
     assert default_precision('cuda:0', network) == precision
+    gpus.install(1, name='Tesla V100', capability=(7, 0))
+    assert default_precision('cuda:0', network) == 'fp32'
+
+
+def test_bf16_is_refused_on_a_gpu_that_has_no_units_for_it(gpus):
+    gpus.install(2, name='Tesla V100', capability=(7, 0))
+    v100 = torch.device('cuda', 1)
+    with pytest.raises(LthError, match=r'but cuda:1 \(Tesla V100\) has 7\.0\. Use --precision fp32'):
+        refuse_unsupported_precision(v100, 'bf16')
+    refuse_unsupported_precision(v100, 'fp32')
+    refuse_unsupported_precision(torch.device('cpu'), 'bf16')
+    gpus.install(1, capability=(8, 0))
+    refuse_unsupported_precision(torch.device('cuda', 0), 'bf16')
+
+
+def test_tf32_where_it_is_computed_as_fp32_is_noted(gpus):
+    gpus.install(1, name='Tesla T4', capability=(7, 5))
+    assert 'cuda:0 (Tesla T4) has 7.5' in precision_note(torch.device('cuda', 0), 'tf32')
+    assert 'the device is a CPU' in precision_note(torch.device('cpu'), 'tf32')
+    assert precision_note(torch.device('cpu'), 'bf16') is None
+    gpus.install(1, capability=(8, 6))
+    assert precision_note(torch.device('cuda', 0), 'tf32') is None
 
 
 def test_bf16_changes_the_weights_by_rounding_only():

@@ -1,14 +1,15 @@
 """Settings of the process: changed by configure_process only, and never by the choice of an engine."""
 import ctypes
+import os
 import threading
 
 import pytest
 import torch
 
 from lth.training.engines import process_settings, select
-from lth.training.engines.process_settings import configure_process
+from lth.training.engines.process_settings import configure_process, make_deterministic
 
-CPU = torch.device('cpu')
+CPU, GPU = torch.device('cpu'), torch.device('cuda', 0)
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,46 @@ def test_configure_process_selects_the_gpu_by_its_index(gpus):
     configure_process(threads=1, device=CPU)
     configure_process(threads=1, device=torch.device('cuda', 3))
     assert gpus.selected == [torch.device('cuda', 3)]
+
+
+@pytest.fixture(name='_gpu_settings')
+def gpu_settings(monkeypatch):
+    """Restores the settings that choose algorithms on GPUs."""
+
+    monkeypatch.delenv('CUBLAS_WORKSPACE_CONFIG', raising=False)
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
+
+
+def algorithm_settings() -> tuple[bool, bool, bool, str | None]:
+    """cuDNN's autotuning, deterministic algorithms of cuDNN and of torch, and the workspace of cuBLAS."""
+
+    return (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic,
+            torch.are_deterministic_algorithms_enabled(), os.environ.get('CUBLAS_WORKSPACE_CONFIG'))
+
+
+@pytest.mark.usefixtures('gpus', '_gpu_settings')
+def test_on_a_gpu_algorithms_are_the_fastest_or_deterministic():
+    configure_process(threads=1, device=GPU, deterministic=True)
+    assert algorithm_settings() == (False, True, True, ':4096:8')
+    configure_process(threads=1, device=GPU)
+    assert algorithm_settings()[:3] == (True, False, False)
+
+
+@pytest.mark.usefixtures('gpus', '_gpu_settings')
+def test_make_deterministic_changes_only_algorithms_on_gpus(monkeypatch):
+    before = algorithm_settings()
+    make_deterministic(CPU)
+    configure_process(threads=1, device=CPU, deterministic=True)
+    assert algorithm_settings() == before
+    monkeypatch.setenv('CUBLAS_WORKSPACE_CONFIG', ':16:8')
+    monkeypatch.setattr(torch, 'set_num_threads', lambda _: pytest.fail('the number of threads was changed'))
+    make_deterministic(GPU)
+    assert algorithm_settings() == (False, True, True, ':16:8')
+    monkeypatch.undo()
 
 
 def test_freed_memory_is_kept_where_the_c_library_can(monkeypatch):
