@@ -92,7 +92,8 @@ def _train_missing_rounds(training: _Training, target: RunTarget, seeds: Sequenc
     for seed in seeds:
         number, step = (run.round_count(seed), 0) if seed in unfinished else (len(plan.kept) - 1, plan.steps)
         report(SeedProgress((seed,), number, step))
-    stacks = _stacks(select.replicate_groups(engine, plan.network, unfinished), run)
+    groups = select.replicate_groups(engine, plan.network, plan.recipe.training, unfinished)
+    stacks = _stacks(groups, run)
     if len(stacks) > 1 and engine.device.type == 'cpu' and not target.in_process:
         jobs = [(plan.recipe.dump(), target, stack) for stack in stacks]
         processes.run_in_parallel(_train_in_worker, jobs, processes.available_slots(target.threads or 1), report)

@@ -4,7 +4,9 @@ from collections.abc import Callable, Sequence
 
 from lth.errors import LthError
 from lth.models.network import Network
+from lth.recipes.schema import TrainingSettings
 from lth.training.engines.cuda.engine import CudaGraph
+from lth.training.engines.cuda.memory_estimate import replicates_that_fit
 from lth.training.engines.devices import gpu_failure, resolve_device
 from lth.training.engines.eager import Eager
 from lth.training.engines.names import EngineChoice
@@ -15,7 +17,7 @@ from lth.training.engines.sparse_cpu.prepared import compile_kernels
 from lth.training.engines.sparse_cpu.rule import sparse_obstacle
 from lth.training.task import Engine
 
-# The largest number of replicates that one captured graph trains.
+# The largest number of replicates that train together: dense networks as one stack.
 _STACK = 64
 
 # Kernels in numba's cache load in 0.2 s.
@@ -68,9 +70,20 @@ def compile_ahead(
         timer.cancel()
 
 
-def replicate_groups(engine: Engine, network: Network, seeds: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return the seeds that train together: up to 64 dense networks in one captured graph, else each alone."""
+def replicate_groups(
+        engine: Engine, network: Network, training: TrainingSettings, seeds: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the seeds that train together: as many as the engine trains at once and as fit into the GPU's memory.
 
-    if isinstance(engine, CudaGraph) and network.stackable:
-        return [tuple(seeds[start:start + _STACK]) for start in range(0, len(seeds), _STACK)]
-    return [(seed,) for seed in seeds]
+    A seed that is not expected to fit alone is tried nevertheless.
+    """
+
+    size = _most_replicates(engine, network)
+    if size > 1:
+        size = max(1, min(size, replicates_that_fit(network, training, engine.device)))
+    return [tuple(seeds[start:start + size]) for start in range(0, len(seeds), size)]
+
+
+def _most_replicates(engine: Engine, network: Network) -> int:
+    """Return how many replicates of a network an engine trains at once, whatever the memory."""
+
+    return _STACK if isinstance(engine, CudaGraph) and engine.device.type == 'cuda' and network.stackable else 1

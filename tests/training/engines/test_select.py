@@ -6,6 +6,7 @@ import torch
 
 from lth.errors import LthError
 from lth.training.engines import select
+from lth.training.engines.cuda.memory_estimate import replicate_bytes
 from lth.training.engines.select import CudaGraph, Eager, SparseCpu, select_engine
 from tests.conftest import CPU, make_task
 
@@ -38,13 +39,30 @@ def test_the_sparse_engine_where_it_cannot_train_is_an_error_with_the_reason(gpu
         select_engine(device, choice='sparse', obstacle=obstacle)
 
 
-def test_dense_networks_train_together_on_a_gpu_and_alone_on_a_cpu():
-    lenet, resnet = make_task().network, make_task('resnet20', shape=(3, 8, 8)).network
+def group_sizes(engine, task, seeds):
+    """How many seeds of a task train together, one number for each group; every seed is in one group."""
+
+    groups = select.replicate_groups(engine, task.network, task.training, seeds)
+    assert [seed for group in groups for seed in group] == list(seeds)
+    return [len(group) for group in groups]
+
+
+def test_dense_networks_train_together_on_a_gpu_and_alone_on_a_cpu(gpus):
+    gpus.install(1)
+    lenet, resnet = make_task(), make_task('resnet20', shape=(3, 8, 8))
     graph = CudaGraph(torch.device('cuda', 0))
-    assert select.replicate_groups(graph, lenet, [0, 1]) == [(0, 1)]
-    assert [len(group) for group in select.replicate_groups(graph, lenet, range(130))] == [64, 64, 2]
-    assert select.replicate_groups(graph, resnet, [0, 1]) == [(0,), (1,)]
-    assert select.replicate_groups(CPU, lenet, [0, 1]) == [(0,), (1,)]
+    assert group_sizes(graph, lenet, range(130)) == [64, 64, 2]
+    assert group_sizes(graph, resnet, [0, 1]) == [1, 1]
+    assert group_sizes(CPU, lenet, [0, 1]) == group_sizes(CudaGraph(torch.device('cpu')), lenet, [0, 1]) == [1, 1]
+
+
+def test_no_more_seeds_train_together_than_fit_into_memory_but_always_one(gpus):
+    task, graph = make_task(), CudaGraph(torch.device('cuda', 0))
+    size = replicate_bytes(task.network, task.training)
+    gpus.install(1, free=10 * size)
+    assert group_sizes(graph, task, range(20)) == [8, 8, 4]
+    gpus.install(1, free=size // 2)
+    assert group_sizes(graph, task, range(3)) == [1, 1, 1]
 
 
 def compile_messages(monkeypatch, engine, *, kept, seconds=0.):
