@@ -20,10 +20,10 @@ def choices(run: Path) -> list[str]:
     return [session['choice'] for session in json.loads((run / 'environment.json').read_text())]
 
 
-@pytest.mark.parametrize(('choice', 'expected'), [
-    (None, ['eager', 'sparse', 'sparse', 'sparse', 'sparse']), ('eager', ['eager'] * 5), ('sparse', ['sparse'] * 5)])
-def test_every_round_records_its_engine(lth, tmp_path, choice, expected):
-    options = ('--engine', choice) if choice else ()
+@pytest.mark.parametrize(('options', 'expected'), [
+    ((), ['sparse'] * 5), (('-b', '32'), ['eager'] + ['sparse'] * 4), (('--engine', 'eager'), ['eager'] * 5),
+    (('-b', '32', '--engine', 'sparse'), ['sparse'] * 5)])
+def test_every_round_records_its_engine(lth, tmp_path, options, expected):
     rounds = json.loads(lth(*SEARCH, *options, '--json').out)['rounds']
     assert engines_of(tmp_path / 'runs/lenet-300-100-digits') == expected
     assert [one['seeds'][0]['engine'] for one in rounds] == expected

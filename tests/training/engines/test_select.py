@@ -65,13 +65,13 @@ def test_no_more_seeds_train_together_than_fit_into_memory_but_always_one(gpus):
     assert group_sizes(graph, task, range(3)) == [1, 1, 1]
 
 
-def compile_messages(monkeypatch, engine, *, kept, seconds=0.):
+def compile_messages(monkeypatch, engine, *, kept, batch=8, seconds=0.):
     """The messages of compile_ahead for LeNet when compiling takes some seconds, and how often it compiled."""
 
     messages, compiled = [], []
     monkeypatch.setattr(select, '_SECONDS_UNTIL_MESSAGE', 0.1)
     monkeypatch.setattr(select, 'compile_kernels', lambda: compiled.append(time.sleep(seconds)))
-    select.compile_ahead(engine, make_task().network, kept, 8, messages.append)
+    select.compile_ahead(engine, make_task().network, kept, batch, messages.append)
     return messages, len(compiled)
 
 
@@ -79,6 +79,7 @@ def test_kernels_are_compiled_ahead_only_for_rounds_that_the_sparse_engine_train
     sparse, count = select_engine('cpu', obstacle=None), make_task().network.layout.prunable_count
     assert compile_messages(monkeypatch, CPU, kept=[count // 10]) == ([], 0)
     assert compile_messages(monkeypatch, sparse, kept=[count]) == ([], 0)
+    assert compile_messages(monkeypatch, sparse, kept=[count], batch=60) == ([], 1)
     assert compile_messages(monkeypatch, sparse, kept=[count, count // 10]) == ([], 1)
 
 

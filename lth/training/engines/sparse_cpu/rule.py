@@ -26,13 +26,13 @@ def faster(kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
     """Whether a step is expected to be faster than an eager step if each layer of the chain keeps this many weights.
 
     The unit of cost is the time of a matrix product per weight and image. An eager step costs batch_size + 40 of them
-    per weight; the 40 are the optimizer's. A network that keeps all weights is left to the eager engine.
+    per weight; the 40 are the optimizer's. Loops that are faster with all weights are faster with any number of them.
     """
 
-    if sum(kept) == sum(layer.weight.size for layer in chain.layers):
-        return False
     chunks = -(-batch_size // LANES)
-    return (_convolutions_faster if chain.convolutions else _dense_layers_faster)(kept, chain, batch_size, chunks)
+    if not chain.convolutions:
+        return _dense_layers_faster(kept, chain, batch_size, chunks)
+    return _convolutions_faster(kept, chain, batch_size, chunks) or _all_convolutions_faster(chain, batch_size, chunks)
 
 
 def _dense_layers_faster(kept: Sequence[int], chain: Chain, batch_size: int, chunks: int) -> bool:
@@ -44,14 +44,29 @@ def _dense_layers_faster(kept: Sequence[int], chain: Chain, batch_size: int, chu
 
 
 def _convolutions_faster(kept: Sequence[int], chain: Chain, batch_size: int, chunks: int) -> bool:
-    """A sparse step costs 128 per chunk, kept weight and output position, and as much as 8 weights per output.
-
-    The 10 million of an eager step are the time that torch needs in addition to the products: most of LeNet-5's step
-    for small batches.
+    """Whether the sparse step is cheaper than the products of all weights, plus 10 million for the time that torch
+    needs in addition: most of LeNet-5's step for small batches.
     """
 
-    sparse, dense = 0, 10_000_000
-    for layer, count in zip(chain.layers, kept, strict=True):
-        sparse += 128 * (count + 8 * layer.weight.shape[0]) * layer.positions * chunks
-        dense += layer.weight.size * (layer.positions * batch_size + 40)
-    return sparse <= dense
+    dense = sum(layer.weight.size * (layer.positions * batch_size + 40) for layer in chain.layers)
+    return _convolution_step(kept, chain, chunks) <= dense + 10_000_000
+
+
+def _all_convolutions_faster(chain: Chain, batch_size: int, chunks: int) -> bool:
+    """The same if all weights are kept. An eager convolution takes as long as if it had at least 16 input channels,
+    those of a vector of the processor: LeNet-5's first one, of 1 channel, is most of its step.
+    """
+
+    dense = 10_000_000
+    for layer in chain.layers:
+        inputs = layer.weight.shape[1]
+        dense += layer.weight.size * layer.positions * batch_size * max(inputs, 16) // inputs + 40 * layer.weight.size
+    return _convolution_step([layer.weight.size for layer in chain.layers], chain, chunks) <= dense
+
+
+def _convolution_step(kept: Sequence[int], chain: Chain, chunks: int) -> int:
+    """A sparse step costs 128 per chunk, kept weight and output position, and as much as 8 weights per output."""
+
+    outputs = ((count + 8 * layer.weight.shape[0]) * layer.positions
+               for layer, count in zip(chain.layers, kept, strict=True))
+    return 128 * chunks * sum(outputs)

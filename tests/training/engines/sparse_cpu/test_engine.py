@@ -165,8 +165,9 @@ def test_unsupported_recipe_is_an_error_if_sparse_was_requested_and_else_uses_th
 
 
 @pytest.mark.parametrize(('model', 'options', 'engines'), [
-    ('lenet-300-100', {'batch_size': 60, 'images': 200}, {1.: 'eager', 0.9: 'sparse', 0.05: 'sparse'}),
-    ('lenet-5', {'batch_size': 32, 'shape': (1, 16, 16)}, {1.: 'eager', 0.05: 'sparse'})])
+    ('lenet-300-100', {'batch_size': 60, 'images': 200}, {1.: 'sparse', 0.9: 'sparse', 0.05: 'sparse'}),
+    ('lenet-300-100', {'batch_size': 8}, {1.: 'eager', 0.9: 'eager', 0.05: 'sparse'}),
+    ('lenet-5', {'batch_size': 16, 'shape': (3, 32, 32)}, {1.: 'eager', 0.05: 'sparse'})])
 def test_auto_uses_the_sparse_engine_at_densities_where_it_is_expected_to_be_faster(model, options, engines):
     engine, task = select.select_engine('cpu', obstacle=None), make_task(model, **options)
     for density, name in engines.items():
