@@ -165,7 +165,7 @@ def evaluate(
     path, opened = _run_path(run), RunResults.open(_run_path(run))
     plan, stored, seeds = opened.plan, opened.stored, opened.seeds
     number = path.round if round is None else opening.select_round(plan, stored, seeds, path.round, round)
-    target = run_target(path.folder, execution)
+    target = run_target(path.folder, execution | {'compile': 'off'})
     engine = set_up_engine(plan, target.resumed(stored))
     images = plan.read(target.datasets).to(engine.device)
     return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))

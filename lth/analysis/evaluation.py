@@ -81,7 +81,7 @@ def evaluate(path: open_run.RunPath, datasets: Path, *, device: str = 'auto', th
 
     plan, run = open_run.open_run(path)
     seeds = run.seeds() if path.seed is None else [path.seed]
-    engine = set_up_engine(plan, RunTarget(path.folder, datasets, device, threads).resumed(run))
+    engine = set_up_engine(plan, RunTarget(path.folder, datasets, device, threads, compile='off').resumed(run))
     data = plan.read(datasets).to(engine.device)
     evaluations = list(evaluate_rounds(plan, run, data, engine, seeds, path.round))
     finetuned, notes = dict[Path, list[Evaluation]](), []

@@ -12,8 +12,8 @@ from lth.cli.command import command
 from lth.cli.console import print_json, print_message, print_note
 from lth.cli.execute import execute, run_with_progress
 from lth.cli.options import (
-    BatchSize, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Precision,
-    RecipeName, RunName, Threads)
+    BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
+    Precision, RecipeName, RunName, Threads)
 from lth.cli.run_table import print_run, run_object
 from lth.errors import LthError
 
@@ -62,6 +62,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,
+        compile_: Compile = None,
         deterministic: Deterministic = None,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -105,7 +106,8 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
                        'of rare-gems settings with --config.')
     numbers = default_seeds if seeds is None else parse_numbers(seeds, '--seeds')
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
-    target = experiments.run_target.RunTarget(folder, datasets, device, threads, engine, deterministic=deterministic)
+    target = experiments.run_target.RunTarget(
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_)
     print_message(_kept_sentence(plan))
     if finetune and not dry_run:
         _find_and_finetune(plan, target, numbers, as_json=as_json)

@@ -9,8 +9,8 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
-    BatchSize, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Model,
-    Overrides, Precision, RecipeName, RunName, Seeds, Threads)
+    BatchSize, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate,
+    Model, Overrides, Precision, RecipeName, RunName, Seeds, Threads)
 
 
 @command
@@ -56,6 +56,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,
+        compile_: Compile = None,
         deterministic: Deterministic = None,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -106,5 +107,6 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
     control_plans = experiments.derived_plans.control_plans(
         parse_names(controls) or [], plan, folder, draws=control_draws)
-    target = experiments.run_target.RunTarget(folder, datasets, device, threads, engine, deterministic=deterministic)
+    target = experiments.run_target.RunTarget(
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_)
     execute(plan, target, parse_numbers(seeds, '--seeds'), control_plans, dry_run=dry_run, as_json=as_json)

@@ -9,8 +9,8 @@ from lth.cli.arguments import changes
 from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
-    BatchSize, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Optimizer, Overrides,
-    RoundNumber, SourceRun, Threads)
+    BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Optimizer,
+    Overrides, RoundNumber, SourceRun, Threads)
 
 
 @command
@@ -34,6 +34,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,
+        compile_: Compile = None,
         deterministic: Deterministic = None,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -60,5 +61,6 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     changed = changes({'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size},
                       override, number_of_epochs)
     plan = experiments.derived_plans.finetune_plan(source, folder, changed, optimizer=optimizer, dataset=dataset)
-    target = experiments.run_target.RunTarget(folder, datasets, device, threads, engine, deterministic=deterministic)
+    target = experiments.run_target.RunTarget(
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_)
     execute(plan, target, source.seeds, dry_run=dry_run, as_json=as_json)

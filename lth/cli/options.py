@@ -47,6 +47,11 @@ Deterministic = Annotated[bool | None, typer.Option(
     '--deterministic/--no-deterministic', show_default=False,
     help='Let runs repeat bit for bit on the same GPU, by algorithms that may be slower. On a CPU they always do. '
          'Default: as the run was started, or --no-deterministic.')]
+Compile = Annotated[Literal['auto', 'on', 'off'] | None, typer.Option(
+    '--compile', show_default=False,
+    help='Compile the forward and backward pass with torch.compile. auto: on a GPU, if the run is long enough to save '
+         'twice the time of compiling; networks that cannot be compiled are trained without. on: always, also on a '
+         'CPU. Default: as in the last session of the run, or auto.')]
 Epochs = Annotated[int | None, typer.Option(
     '-e', '--number-of-epochs', metavar='N', show_default=False,
     help='Train for N epochs. In a search for tickets, this is the length of each round.')]

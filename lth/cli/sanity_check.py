@@ -10,7 +10,7 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_note, print_text
 from lth.cli.options import (
-    Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, RoundNumber,
+    Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, RoundNumber,
     SourceRun, Threads)
 from lth.cli.progress import ProgressDisplay
 from lth.cli.tables import percent, print_table
@@ -42,6 +42,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,
+        compile_: Compile = None,
         deterministic: Deterministic = None,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -77,7 +78,8 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
     if dry_run:
         _print_steps(steps, source, as_json=as_json)
         return
-    target = experiments.run_target.RunTarget(folder, datasets, device, threads, engine, deterministic=deterministic)
+    target = experiments.run_target.RunTarget(
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_)
     report = analysis.run_checks.run_checks(steps, source, target, ProgressDisplay, print_message)
     if as_json:
         print_json(analysis.sanity_report.as_dict(report, source))

@@ -9,8 +9,8 @@ from lth.cli.arguments import changes, parse_numbers
 from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
-    BatchSize, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Precision,
-    RecipeName, SourceRun, Threads)
+    BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
+    Precision, RecipeName, SourceRun, Threads)
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
@@ -44,6 +44,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,
+        compile_: Compile = None,
         deterministic: Deterministic = None,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -80,5 +81,6 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     controls = {}
     if random_tickets:
         controls = {'random': [plan_in(experiments.folders.control_folder(folder, 'random'), 'random')]}
-    target = experiments.run_target.RunTarget(folder, datasets, device, threads, engine, deterministic=deterministic)
+    target = experiments.run_target.RunTarget(
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_)
     execute(plan_in(folder, 'found'), target, source.seeds, controls, dry_run=dry_run, as_json=as_json)

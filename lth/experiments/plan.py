@@ -46,6 +46,15 @@ class Plan:
         return not (self.streamed or random or self.network.has_user_code)
 
     @property
+    def compile_obstacle(self) -> str | None:
+        """Why a step cannot be compiled, None if it can, except for what only its code shows."""
+
+        if self.streamed:
+            return 'its images are streamed'
+        random = self.network.stochastic or self.recipe.algorithm.stochastic
+        return 'it draws random numbers in every step, which compiled code does not repeat' if random else None
+
+    @property
     def obstacle(self) -> str | None:
         """Why the sparse engine cannot train the plan, None if it can."""
 

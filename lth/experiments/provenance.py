@@ -12,12 +12,12 @@ from lth import __version__
 from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.experiments.plan import Plan, make_plan
+from lth.experiments.run_target import RunTarget
 from lth.recipes.schema import differences
 from lth.registry.objects import is_object
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
-from lth.training.engines.names import EngineChoice
 from lth.training.task import Engine
 
 
@@ -74,15 +74,13 @@ def refuse_other_inputs(run: Run, entry: Raw) -> None:
                            'another folder with --run.')
 
 
-def session_entry(
-        plan: Plan, engine: Engine, data: Dataset, *, threads: int | None, choice: EngineChoice | None,
-        deterministic: bool | None = None) -> Raw:
+def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget) -> Raw:
     """The entry of this session in environment.json."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'choice': choice, 'deterministic': bool(deterministic), 'threads': threads or torch.get_num_threads(),
-            'reader': data.reader, 'pictures': data.fingerprint, 'network': plan.network.fingerprint,
-            'directory': os.getcwd(),
+            'choice': target.engine, 'compile': target.compile, 'deterministic': bool(target.deterministic),
+            'threads': target.threads or torch.get_num_threads(), 'reader': data.reader, 'pictures': data.fingerprint,
+            'network': plan.network.fingerprint, 'directory': os.getcwd(),
             'start': datetime.now().astimezone().isoformat(timespec='seconds'),
             'seconds': 0., 'rounds': 0}

@@ -7,7 +7,7 @@ import torch
 from lth.experiments.plan import Plan
 from lth.runs.folder import Run
 from lth.training.engines import select
-from lth.training.engines.names import EngineChoice, engine_choice
+from lth.training.engines.names import CompileChoice, CompileDecision, EngineChoice, engine_choice
 from lth.training.task import Engine
 
 
@@ -16,7 +16,8 @@ class RunTarget:
     """Where and how a run is computed. Of these, only the device and the number of threads affect its results, by
     rounding. `threads` None changes no setting of this process. `engine` None takes the engine of the run's last
     session. `in_process` trains all seeds in this process, which a model or data that no other process can import
-    needs. `deterministic` lets results repeat bit for bit on a GPU; None does if the run's last session did.
+    needs. `deterministic` lets results repeat bit for bit on a GPU; None does if the run's last session did. `compile`
+    None compiles if the last session did, and otherwise by the rule.
     """
 
     folder: Path
@@ -26,13 +27,15 @@ class RunTarget:
     engine: EngineChoice | None = None
     in_process: bool = False
     deterministic: bool | None = None
+    compile: CompileChoice | CompileDecision | None = None
 
     def resumed(self, run: Run) -> 'RunTarget':
         """The target with the choices of the run's last session where it has none."""
 
         engine = engine_choice(self.engine or run.engine_choice() or 'auto')
         deterministic = run.is_deterministic() if self.deterministic is None else self.deterministic
-        return replace(self, engine=engine, deterministic=deterministic)
+        compile_ = self.compile or run.compile_decision(select.resolve_device(self.device))
+        return replace(self, engine=engine, deterministic=deterministic, compile=compile_)
 
     def configure_process(self, device: torch.device) -> None:
         """Change the settings of this process as far as the target asks for it."""
@@ -47,7 +50,19 @@ def select_engine(plan: Plan, target: RunTarget) -> Engine:
     """The engine that trains the plan there; LthError if the requested one cannot."""
 
     return select.select_engine(
-        target.device, choice=target.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle)
+        target.device, choice=target.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle,
+        compilation=decide_compilation(plan, target).decision)
+
+
+def decide_compilation(plan: Plan, target: RunTarget, *, seeds: int = 1) -> select.Compilation:
+    """Whether the network is compiled for the training of this number of seeds."""
+
+    choice = target.compile or 'auto'
+    if choice != 'on' and target.engine not in (None, 'auto'):
+        return select.Compilation()
+    return select.decide_compilation(
+        target.device, choice, plan.network, plan.recipe.training, steps=seeds * plan.total_steps,
+        obstacle=plan.compile_obstacle)
 
 
 def set_up_engine(plan: Plan, target: RunTarget) -> Engine:

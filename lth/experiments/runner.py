@@ -14,14 +14,14 @@ from lth.errors import LthError
 from lth.experiments import derived_runs, provenance
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward
-from lth.experiments.run_target import RunTarget, select_engine
-from lth.pruning.tickets import Round
+from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
+from lth.pruning.tickets import Round, dense_ticket
 from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.system import file_lock, processes
 from lth.system.files import Raw
 from lth.training.engines import select
-from lth.training.task import Engine, Measurement
+from lth.training.task import Engine, Measurement, State, Task
 
 _SECONDS_BETWEEN_REPORTS = 0.2
 _Report = Callable[[SeedProgress], None]
@@ -49,6 +49,8 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     if plan.recipe.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
     target = target.resumed(run)
+    compilation = decide_compilation(plan, target, seeds=len(seeds))
+    target = replace(target, compile=compilation.decision)
     engine = select_engine(plan, target)
     if not _unfinished_seeds(plan, run, seeds):
         _remove_leftovers(run)
@@ -61,16 +63,26 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
         # Check again: another process may have trained here while the data were being read.
         provenance.refuse_other_recipe(run)
         run.remove_leftovers()
-        entry = provenance.session_entry(
-            plan, engine, data, threads=target.threads, choice=target.engine, deterministic=target.deterministic)
+        entry = provenance.session_entry(plan, engine, data, target)
         provenance.refuse_other_inputs(run, entry)
+        if compilation.note:
+            reporter.message(compilation.note)
+        _compile_ahead(plan.task(data, seeds[:1], engine), plan, reporter)
+        entry |= {'engine': engine.name, 'compile': target.compile if 'compiled' in engine.name else 'off'}
         reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {entry["threads"]}')
         for note in _notes(plan, target, engine, data):
             reporter.message(note)
-        select.compile_ahead(engine, plan.network, plan.kept, plan.recipe.training.batch_size, reporter.message)
         report = partial(forward, reporter=_SessionRecorder(run, entry, reporter))
         _train_missing_rounds(_Training(plan, run, engine, data), target, seeds, report)
     return run
+
+
+def _compile_ahead(task: Task, plan: Plan, reporter: Reporter) -> None:
+    """Compile what the task's engine needs, so that the time that it takes is reported before training."""
+
+    if plan.recipe.algorithm.trains != 'never':
+        dense = dense_ticket(task)
+        select.compile_ahead(task, State(dense.weights, dense.buffers), plan.kept, reporter.message)
 
 
 def _notes(plan: Plan, target: RunTarget, engine: Engine, data: Dataset) -> Iterator[str]:

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import overload
+from typing import cast, get_args, overload
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from lth.runs.stacking import stack_rounds
 from lth.system import files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
-from lth.training.engines.names import EngineChoice, engine_choice
+from lth.training.engines.names import CompileDecision, EngineChoice, engine_choice
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,14 @@ class Run:
 
         entries = self.sessions()
         return bool(entries and entries[-1].get('deterministic'))
+
+    def compile_decision(self, device: torch.device) -> CompileDecision | None:
+        """Whether the last session compiled the network; None before the first, and if it used another device."""
+
+        entry = (self.sessions() or [{}])[-1]
+        decision = entry.get('compile')
+        same = torch.device(entry.get('device', 'cpu')).type == device.type
+        return cast(CompileDecision, decision) if same and decision in get_args(CompileDecision) else None
 
     def source_folder(self) -> Path:
         """The folder of the run that this run starts from, if its algorithm needs one."""

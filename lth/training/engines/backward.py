@@ -16,9 +16,9 @@ class Backward(NamedTuple):
     """A pass for weights (R, N) in place, and these weights as the optimizer must see them.
 
     `parameters` are views into the weights, each dense in memory; `views` returns the same views into another vector
-    (R, N). `copied` is a copy of the first weights (R, W) in another precision, if layers read it instead of the weights:
-    it has to be updated whenever they change, and the first parameters are views into it. `run` maps the columns (B,) of a batch in its epoch to losses (R,) and numbers of correct predictions (R,);
-    it sets the parameters' `.grad` and updates the buffers.
+    (R, N). `run` maps the columns (B,) of a batch in its epoch to losses (R,) and numbers of correct predictions (R,);
+    it sets the parameters' `.grad` and updates the buffers. If layers read a copy of the first weights in another
+    precision, it is `copied` (R, W): it has to be updated with the weights, and the parameters are views into it.
     """
 
     parameters: list[Tensor]

@@ -4,7 +4,9 @@ from typing import Literal, cast, get_args
 from lth.errors import LthError
 
 EngineChoice = Literal['auto', 'eager', 'sparse']
+# What users choose, and what is decided for them: `if-possible` compiles, but trains without if that fails.
 CompileChoice = Literal['auto', 'on', 'off']
+CompileDecision = Literal['on', 'if-possible', 'off']
 
 # The only place that knows names of earlier versions.
 _FORMER_NAMES = {'plain': 'eager', 'plain or sparse': 'eager or sparse'}

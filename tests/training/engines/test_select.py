@@ -8,7 +8,7 @@ from lth.errors import LthError
 from lth.training.engines import select
 from lth.training.engines.cuda.memory_estimate import replicate_bytes
 from lth.training.engines.select import CudaGraph, Eager, SparseCpu, select_engine
-from tests.conftest import CPU, make_task
+from tests.conftest import CPU, initial_state, make_task
 
 
 @pytest.mark.parametrize(('choice', 'obstacle', 'kind', 'name'), [
@@ -47,12 +47,12 @@ def group_sizes(engine, task, seeds):
     return [len(group) for group in groups]
 
 
-def test_dense_networks_train_together_on_a_gpu_and_alone_on_a_cpu(gpus):
+def test_seeds_train_together_on_a_gpu_and_alone_on_a_cpu(gpus):
     gpus.install(1)
     lenet, resnet = make_task(), make_task('resnet20', shape=(3, 8, 8))
     graph = CudaGraph(torch.device('cuda', 0))
     assert group_sizes(graph, lenet, range(130)) == [64, 64, 2]
-    assert group_sizes(graph, resnet, [0, 1]) == [1, 1]
+    assert group_sizes(graph, resnet, range(10)) == [8, 2]
     assert group_sizes(CPU, lenet, [0, 1]) == group_sizes(CudaGraph(torch.device('cpu')), lenet, [0, 1]) == [1, 1]
 
 
@@ -71,7 +71,8 @@ def compile_messages(monkeypatch, engine, *, kept, batch=8, seconds=0.):
     messages, compiled = [], []
     monkeypatch.setattr(select, '_SECONDS_UNTIL_MESSAGE', 0.1)
     monkeypatch.setattr(select, 'compile_kernels', lambda: compiled.append(time.sleep(seconds)))
-    select.compile_ahead(engine, make_task().network, kept, batch, messages.append)
+    task = make_task(engine=engine, batch_size=batch)
+    select.compile_ahead(task, initial_state(task), kept, messages.append)
     return messages, len(compiled)
 
 
@@ -94,7 +95,7 @@ def test_a_failed_compilation_is_raised_and_reports_nothing_later(monkeypatch):
     monkeypatch.setattr(select, '_SECONDS_UNTIL_MESSAGE', 0.1)
     monkeypatch.setattr(select, 'compile_kernels', lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        select.compile_ahead(
-            select_engine('cpu', choice='sparse', obstacle=None), make_task().network, [100], 8, messages.append)
+        task = make_task(engine=select_engine('cpu', choice='sparse', obstacle=None))
+        select.compile_ahead(task, initial_state(task), [100], messages.append)
     time.sleep(0.2)
     assert not messages

@@ -9,15 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo
 from torch import Tensor, nn
 
 from lth.models.network import Network
 from lth.registry import user_code
 from lth.training.engines.cuda.branches import Forward, Result, forward
-
-# What torch.compile raises for code that it does not support, in any of its stages.
-CompilationError = torch._dynamo.exc.TorchDynamoException
 
 # One function is compiled for all networks of a process; torch stops at 8 versions of a function by default.
 _MAX_NETWORKS = 256
@@ -40,6 +36,12 @@ def compiled_forward(backend: str = 'inductor') -> Forward:
             result: Result = compiled(*arguments)
         return result
     return run
+
+
+def count_compiled() -> int:
+    """Return the number of functions that were compiled in this process so far."""
+
+    return int(torch._dynamo.utils.counters['stats']['unique_graphs'])
 
 
 def compiler_obstacle(device: torch.device) -> str | None:
@@ -68,7 +70,7 @@ def _untraceable_layer(network: Network) -> tuple[str, Exception] | None:
     for name, layer, inputs in _calls(network):
         try:
             torch.compile(layer, fullgraph=True, dynamic=False, backend='eager')(*inputs)
-        except CompilationError as error:
+        except torch._dynamo.exc.TorchDynamoException as error:
             return f'{name} ({type(layer).__name__})' if name else type(layer).__name__, error
     return None
 

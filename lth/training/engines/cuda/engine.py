@@ -16,7 +16,7 @@ from lth.errors import LthError
 from lth.training.engines.chains import DenseLayer, supported_dense_chain
 from lth.training.engines.cuda.batched_mlp import make_batched_backward
 from lth.training.engines.cuda.branches import aligned_rows, forward, make_branches
-from lth.training.engines.cuda.compilation import CompilationError, compiled_forward, describe_failure
+from lth.training.engines.cuda.compilation import compiled_forward, count_compiled, describe_failure
 from lth.training.engines.cuda.evaluation import CapturedEvaluation
 from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.engines.devices import current_device
@@ -95,13 +95,15 @@ class CudaGraph:
     ) -> 'CapturedStep | None':
         """Return the captured step of a compiled network; None if it cannot be compiled, from then on."""
 
+        if task.network.has_user_code:
+            torch.compiler.reset()  # versions compiled before would hide that the code changes its own state
         try:
             return CapturedStep(task, state, parametrization, packing, step_parts(task, compiles=True))
-        except CompilationError as error:
+        except torch._dynamo.exc.TorchDynamoException as error:
             reason = describe_failure(task.network, error)
         if self._required:
             raise LthError(f'--compile on: {reason}. Change that layer, or use --compile off.')
-        self.compiles, self.note = False, f'{reason}, so it is trained without'
+        self.compiles, self.note = False, f'It is trained without compiling: {reason}.'
         if self.device.type == 'cpu' or task.network.has_user_code:
             self._eager = Eager(self.device)
         return None
@@ -136,8 +138,8 @@ class CapturedStep:
             return False
         own = self._task
         same = own.network is task.network and own.data is task.data and own.engine is task.engine
-        equal = (own.training, own.data_settings, len(own.seeds)) == (task.training, task.data_settings, len(task.seeds))
-        return same and equal
+        equal = own.training == task.training and own.data_settings == task.data_settings
+        return same and equal and len(own.seeds) == len(task.seeds)
 
     def set_seeds(self, task: Task) -> None:
         """Train this task, which fits, from now on."""
@@ -212,9 +214,14 @@ class CapturedStep:
         with precision_context(self._task), warnings.catch_warnings():
             # Capturable optimizers warn when they step outside a capture.
             warnings.simplefilter('ignore', UserWarning)
+            versions = []
             for _ in range(_WARMUP_STEPS):
                 self._counters.zero_()
                 self._run_step()
+                versions.append(count_compiled())
+        # Python code is not part of a captured graph.
+        if versions[0] != versions[-1]:
+            raise torch._dynamo.exc.TorchDynamoException('its code changes its own state in each step')
 
     def _graph_sizes(self) -> tuple[int, ...]:
         small = self._training_step.learned.numel() < _SMALL

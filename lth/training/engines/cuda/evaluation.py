@@ -104,7 +104,8 @@ class _Pass:
         return self.preprocessing.crop_center(self.images[indices]).to(self.weights.dtype)
 
     @torch.no_grad()
-    def run_batches(self, state: State, rows: _Rows, run_batch: Callable[[], None], reset: Callable[[], object]) -> None:
+    def run_batches(
+            self, state: State, rows: _Rows, run_batch: Callable[[], None], reset: Callable[[], object]) -> None:
         """Run all batches with the weights of a state. The first call captures `run_batch`; `reset` is called before
         the first batch.
         """
