@@ -34,6 +34,7 @@ from lth.experiments.run_target import set_up_engine
 from lth.pruning.tickets import Round
 from lth.registry.objects import is_object
 from lth.training.engines import select
+from lth.training.task import Task
 
 
 class Stability(NamedTuple):
@@ -167,7 +168,7 @@ def evaluate(
     number = path.round if round is None else opening.select_round(plan, stored, seeds, path.round, round)
     target = run_target(path.folder, execution | {'compile': 'off'})
     engine = set_up_engine(plan, target.resumed(stored))
-    images = plan.read(target.datasets).to(engine.device)
+    images = plan.load(target.datasets, engine.device)
     return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
 
 
@@ -244,9 +245,9 @@ def iterate(
     target = run_target(Path(), execution)
     engine = set_up_engine(plan, target)
     select.refuse_unsupported_precision(engine.device, plan.recipe.training.precision)
-    images = plan.read(target.datasets).to(engine.device)
+    images = plan.load(target.datasets, engine.device)
     task = plan.for_data(images).task(images, seed_numbers(seeds), engine)
-    return plan.algorithm.find(task, plan.recipe.algorithm, ())
+    return _rounds(plan, task)
 
 
 @check_types(Execution)
@@ -283,6 +284,11 @@ def _train(plan: Plan, folder: Path, seeds: Seeds, execution: Execution) -> RunR
     refuse_parallel_objects(plan, target)
     stored = runner.run_plan(plan, target, numbers, reporter_of(execution))
     return RunResults(folder, tuple(numbers), plan, stored)
+
+
+def _rounds(plan: Plan, task: Task) -> Iterator[Round]:
+    with select.explain_training_failures(task):
+        yield from plan.algorithm.find(task, plan.recipe.algorithm, ())
 
 
 def _run_path(run: RunResults | str | Path) -> opening.RunPath:

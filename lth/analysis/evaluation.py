@@ -16,6 +16,7 @@ from lth.pruning.tickets import Round
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
+from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import Engine, Task
 
@@ -82,7 +83,7 @@ def evaluate(path: open_run.RunPath, datasets: Path, *, device: str = 'auto', th
     plan, run = open_run.open_run(path)
     seeds = run.seeds() if path.seed is None else [path.seed]
     engine = set_up_engine(plan, RunTarget(path.folder, datasets, device, threads, compile='off').resumed(run))
-    data = plan.read(datasets).to(engine.device)
+    data = plan.load(datasets, engine.device)
     evaluations = list(evaluate_rounds(plan, run, data, engine, seeds, path.round))
     finetuned, notes = dict[Path, list[Evaluation]](), []
     for folder in _finetuned_runs(path.folder, evaluations[-1].round):
@@ -105,11 +106,13 @@ def evaluate_rounds(
             round_ = run.load_round(seed, round_number)
             mask = round_.ticket.mask[0]
             kept = int(mask.sum())
-            measured = accuracy(task, round_.trained.to(engine.device))[0]
+            with select.explain_failures(engine.device, f'measuring {run.folder}'):
+                measured = accuracy(task, round_.trained.to(engine.device))[0]
+                scores = _scores(plan, task, round_.to(engine.device))
             yield Evaluation(
                 seed, round_number, kept, plan.network.layout.density(kept), measured,
-                run.header(seed, round_number)['test_accuracy'], _layers(plan, round_),
-                _scores(plan, task, round_.to(engine.device)), connected_layers(plan.network, mask, nonzero_pixels))
+                run.header(seed, round_number)['test_accuracy'], _layers(plan, round_), scores,
+                connected_layers(plan.network, mask, nonzero_pixels))
 
 
 def _finetuned_runs(folder: Path, number: int) -> list[Path]:
@@ -127,7 +130,7 @@ def _evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Seq
     """Measure round 0 of a run that finetunes another, for the given seeds that it has."""
 
     plan, run = open_run.open_run(open_run.RunPath(folder))
-    data = plan.read(datasets).to(engine.device)
+    data = plan.load(datasets, engine.device)
     return list(evaluate_rounds(plan, run, data, engine, [seed for seed in seeds if seed in run.seeds()], 0))
 
 

@@ -138,11 +138,13 @@ def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[Co
     engine = select.select_engine(target.device, capturable=plan.capturable, obstacle=obstacle)
     select.refuse_unsupported_precision(engine.device, training.precision)
     target.resumed(run).configure_process(engine.device)
-    data = plan.read(target.datasets).to(engine.device)
+    data = plan.load(target.datasets, engine.device)
     plan = plan.for_data(data)
     for pair in pairs:
         ticket = run.load_round(pair.seed, pair.round).ticket.to(engine.device)
-        errors = measure_pair(plan.for_round(pair.round).task(data, [pair.seed], engine), ticket, pair)
+        task = plan.for_round(pair.round).task(data, [pair.seed], engine)
+        with select.explain_training_failures(task):
+            errors = measure_pair(task, ticket, pair)
         content = {'ticket': ticket.fingerprints()[0], **asdict(pair), **asdict(errors)}
         path = _file(run, pair)
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from lth.analysis import sanity_report
 from lth.analysis.sanity_checks import CheckRun
 from lth.analysis.sanity_report import SanityReport
-from lth.errors import LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import runner
 from lth.experiments.open_run import SourceRound
 from lth.experiments.reporter import OpenReporter
@@ -22,7 +22,7 @@ def run_checks(
     """Train what the runs of the checks lack, write FOLDER/checks.json, and return its content.
 
     A check whose run fails, such as a search that prunes a layer completely, is left out with a message. LthError if
-    the original or the dense network fails. `target.folder` is the folder of all checks.
+    the original or the dense network fails, or if memory runs out. `target.folder` is the folder of all checks.
     """
 
     runs: dict[str, Run] = {}
@@ -36,7 +36,7 @@ def run_checks(
             with open_reporter(check.plan, source.seeds) as reporter:
                 runs[check.what] = runner.run_plan(check.plan, check_target, source.seeds, reporter)
         except LthError as error:
-            if check.check in STANDARDS:
+            if _is_needed(check, error):
                 raise
             failed.add(check.check)
             on_message(f'Note: {check.what} failed, so the check {check.check} is left out: {error}')
@@ -45,3 +45,9 @@ def run_checks(
     content = json.dumps(sanity_report.as_dict(report, source), indent=2)
     files.write(target.folder / 'checks.json', content.encode())
     return report
+
+
+def _is_needed(check: CheckRun, error: LthError) -> bool:
+    """Whether the other checks make no sense without this one, or would fail in the same way."""
+
+    return check.check in STANDARDS or error.exit_code == ENVIRONMENT_ERROR

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lth.algorithms import ALGORITHMS, Algorithm
 from lth.datasets import DATASETS, Dataset, Source, sampling
 from lth.datasets.resizing import resize_dataset
@@ -97,6 +99,13 @@ class Plan:
             return data
         labels = sampling.random_labels(data.train.labels, self.source.classes)
         return replace(data, train=data.train._replace(labels=labels))
+
+    def load(self, datasets: Path, device: torch.device) -> Dataset:
+        """The data set with its tensors on the device; LthError if they do not fit into its memory."""
+
+        remedies = ['--set data.storage=stream'] * (self.source.streams != 'never') + ['another device']
+        with select.explain_failures(device, f'reading {self.recipe.data.name}', remedies):
+            return self.read(datasets).to(device)
 
     def for_data(self, data: Dataset) -> 'Plan':
         """The plan for the images that were read: fewer than expected if some could not be decoded."""

@@ -57,7 +57,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
         return run
     select.refuse_unsupported_precision(engine.device, plan.recipe.training.precision)
     target.configure_process(engine.device)
-    data = plan.read(target.datasets).to(engine.device)
+    data = plan.load(target.datasets, engine.device)
     plan = plan.for_data(data)
     with file_lock.hold(target.folder):
         # Check again: another process may have trained here while the data were being read.
@@ -120,7 +120,7 @@ def _train_in_worker(recipe: Raw, target: RunTarget, seeds: tuple[int, ...], rep
     plan = make_plan(recipe, 'recipe.yaml')
     engine = select_engine(plan, target)
     replace(target, threads=target.threads or 1).configure_process(engine.device)
-    data = plan.read(target.datasets)
+    data = plan.load(target.datasets, engine.device)
     run = Run(target.folder, recipe, plan.network)
     _train_seeds(_Training(plan.for_data(data), run, engine, data), seeds, report)
 
@@ -138,10 +138,11 @@ def _train_seeds(training: _Training, seeds: tuple[int, ...], report: _Report) -
     # Read before training, so that a source that is replaced meanwhile is noticed the next time.
     sources = derived_runs.source_fingerprints(plan, run, seeds, missing) if derived else {}
     task = plan.task(training.data, seeds, engine, watch.on_step)
-    for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past, source=source):
-        round_ = replace(round_, sources=sources.get(round_.number, ()))
-        run.save(round_, seeds)
-        watch.on_saved(round_)
+    with select.explain_training_failures(task):
+        for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past, source=source):
+            round_ = replace(round_, sources=sources.get(round_.number, ()))
+            run.save(round_, seeds)
+            watch.on_saved(round_)
 
 
 class _Watch:

@@ -87,7 +87,7 @@ def _initialization_error() -> str | None:
     try:
         torch.cuda.init()
     except RuntimeError as error:
-        return ' '.join(str(error).split())
+        return str(error).strip().split('\n', maxsplit=1)[0]
     return None
 
 

@@ -4,6 +4,8 @@ import os
 
 import torch
 
+from lth.training.engines.device_failures import explain_failures
+
 # Names and numbers of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -21,7 +23,8 @@ def configure_process(*, threads: int, device: torch.device, deterministic: bool
     torch.set_flush_denormal(True)
     _keep_freed_memory()
     if device.type == 'cuda':
-        torch.cuda.set_device(device)
+        with explain_failures(device, 'starting'):
+            torch.cuda.set_device(device)
         _select_algorithms(deterministic=deterministic)
 
 
