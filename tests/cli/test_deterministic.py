@@ -20,7 +20,7 @@ def test_every_command_that_trains_has_the_option(lth, monkeypatch):
         lth(*SEARCH, '-i', '1', '--seeds', seed)
     targets = []
 
-    def record(*_arguments, deterministic=None):
+    def record(*_arguments, deterministic=None, **_options):
         targets.append(deterministic)
         raise LthError('nothing is trained')
     monkeypatch.setattr(run_target, 'RunTarget', record)

@@ -4,6 +4,7 @@ import pytest
 from lth.errors import LthError
 from lth.experiments.provenance import refuse_other_inputs, refuse_other_objects, refuse_other_recipe, session_entry
 from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.run_target import RunTarget
 from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.system import files
@@ -69,7 +70,9 @@ def test_a_session_entry_has_what_later_sessions_are_compared_with(tmp_path):
     plan = ticket_plan('lenet-300-100', 'digits', Changes())
     engine = select.select_engine('cpu', choice='eager', capturable=True, obstacle=None)
     data = plan.read(tmp_path)
-    entry = session_entry(plan, engine, data, threads=2, choice='eager')
+    target = RunTarget(tmp_path, tmp_path, threads=2, engine='eager', deterministic=True)
+    entry = session_entry(plan, engine, data, target)
     assert (entry['engine'], entry['device'], entry['choice'], entry['threads']) == ('eager', 'cpu', 'eager', 2)
+    assert entry['deterministic'] is True
     assert entry['network'] == plan.network.fingerprint and entry['pictures'] == data.fingerprint
     assert (entry['rounds'], entry['reader']) == (0, data.reader)
