@@ -32,6 +32,9 @@ class Optimizer(Protocol):
     def step(self, project: Callable[[Tensor], None] | None = None) -> None:
         """Update the vector, apply `project` to it in place, and write the held values back."""
 
+    def after_capture(self) -> None:
+        """Finish what a capture of `step` could not do, before the graph is replayed for the first time."""
+
 
 class TorchOptimizer:
     """A fused optimizer of torch.optim, with a `MaskHold` where weights are held."""
@@ -61,6 +64,9 @@ class TorchOptimizer:
             project(self._vector)
         if self._hold:
             self._hold.restore()
+
+    def after_capture(self) -> None:
+        """Do nothing: all tensors have fixed addresses."""
 
 
 def state_vectors(settings: Adam | AdamW | Sgd) -> tuple[str, ...]:

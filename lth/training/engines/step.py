@@ -137,6 +137,8 @@ class TrainingStep:
         gradient = self.learned.grad
         assert gradient is not None
         if self._packing:
+            if self._weights.grad is None:
+                self._copy_gradients()
             gradient.copy_(self._packing.pack(self._gradient))
         if self._parametrization:
             self._write_parameter_gradient(self._parametrization, gradient)

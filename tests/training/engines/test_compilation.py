@@ -8,8 +8,7 @@ from torch import nn
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
-from lth.training.engines.cuda import compilation, compile_rule
-from lth.training.engines.cuda import engine as cuda_engine
+from lth.training.engines.cuda import compilation, compile_rule, parts
 from lth.training.engines.cuda.compile_rule import compiling_pays, decide_compilation, expected_saving, expected_seconds
 from lth.training.engines.cuda.engine import CudaGraph
 from lth.training.engines.network_size import NetworkSize, network_size
@@ -23,8 +22,7 @@ AUGMENTED = {'crop': 2, 'flip': True, 'normalization': 'standardize'}
 def traced_only(monkeypatch):
     """The same path without a C++ compiler: traced and differentiated ahead of time, then run by torch's kernels."""
 
-    traced = compilation.compiled_forward('aot_eager')
-    monkeypatch.setattr(cuda_engine, 'compiled_forward', lambda: traced)
+    monkeypatch.setattr(parts, 'compiled', lambda function: compilation.compiled(function, 'aot_eager'))
 
 
 def compiled_engine(*, required=False):
@@ -57,8 +55,7 @@ def test_a_network_is_compiled_once_for_all_rounds_and_seeds(monkeypatch):
         calls.append(graph)
         return graph.forward
 
-    counted = compilation.compiled_forward(backend)
-    monkeypatch.setattr(cuda_engine, 'compiled_forward', lambda: counted)
+    monkeypatch.setattr(parts, 'compiled', lambda function: compilation.compiled(function, backend))
     task = make_task('conv-2', shape=(3, 8, 8), seeds=(0, 1), engine=compiled_engine())
     for seeds in ((0, 1), (2, 3), (4,)):
         part = replace(task, seeds=seeds)
@@ -69,8 +66,7 @@ def test_a_network_is_compiled_once_for_all_rounds_and_seeds(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(('model', 'shape'), [('conv-2', (3, 8, 8)), ('resnet20', (3, 8, 8))])
 def test_machine_code_of_the_compiler_trains_as_the_eager_engine(monkeypatch, model, shape):
-    inductor = compilation.compiled_forward()
-    monkeypatch.setattr(cuda_engine, 'compiled_forward', lambda: inductor)
+    monkeypatch.setattr(parts, 'compiled', compilation.compiled)
     task = make_task(model, shape=shape, data=AUGMENTED, optimizer=SGD, engine=compiled_engine())
     segment, = task.engine.run(task, initial_state(task), trainable=full_mask(task), stops=[4])
     expected, = CPU.run(task, initial_state(task), trainable=full_mask(task), stops=[4])

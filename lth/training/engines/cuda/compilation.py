@@ -6,22 +6,24 @@ import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from lth.models.network import Network
 from lth.registry import user_code
-from lth.training.engines.cuda.branches import Forward, Result, forward
 
 # One function is compiled for all networks of a process; torch stops at 8 versions of a function by default.
 _MAX_NETWORKS = 256
 
 
+Function = TypeVar('Function', bound=Callable[..., Any])
+
+
 @functools.cache
-def compiled_forward(backend: str = 'inductor') -> Forward:
-    """Return `forward`, compiled for each network at its first call: static shapes, no part left to Python.
+def compiled(function: Function, backend: str = 'inductor') -> Function:
+    """Return a function compiled for each network at its first call: static shapes, no part left to Python.
 
     Compiled code is kept in this process, and on disk in $TORCHINDUCTOR_CACHE_DIR (~/.cache/lth/inductor if it is not
     set).
@@ -29,13 +31,13 @@ def compiled_forward(backend: str = 'inductor') -> Forward:
 
     cache = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'lth' / 'inductor'
     os.environ.setdefault('TORCHINDUCTOR_CACHE_DIR', str(cache))
-    compiled = torch.compile(forward, fullgraph=True, dynamic=False, backend=backend)
+    machine_code = torch.compile(function, fullgraph=True, dynamic=False, backend=backend)
 
-    def run(*arguments: Any) -> Result:
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
         with torch._dynamo.config.patch(recompile_limit=_MAX_NETWORKS):
-            result: Result = compiled(*arguments)
-        return result
-    return run
+            return machine_code(*arguments)
+    return cast(Function, run)
 
 
 def count_compiled() -> int:

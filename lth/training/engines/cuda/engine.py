@@ -7,18 +7,15 @@ without a GPU, then step by step and without a capture: so it is tested, and so 
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from lth.errors import LthError
-from lth.training.engines.chains import DenseLayer, supported_dense_chain
-from lth.training.engines.cuda.batched_mlp import make_batched_backward
-from lth.training.engines.cuda.branches import aligned_rows, forward, make_branches
-from lth.training.engines.cuda.compilation import compiled_forward, count_compiled, describe_failure
+from lth.training.engines.cuda.compilation import count_compiled, describe_failure
 from lth.training.engines.cuda.evaluation import CapturedEvaluation
 from lth.training.engines.cuda.packed import Packing, make_packing
+from lth.training.engines.cuda.parts import compiled_parts, dense_layers, step_parts
 from lth.training.engines.devices import current_device
 from lth.training.engines.eager import Eager
 from lth.training.engines.precision import precision_context
@@ -60,7 +57,7 @@ class CudaGraph:
             parametrization: Parametrization | None = None) -> Iterator[Segment]:
         """Train from the state and yield a segment at each stop."""
 
-        packing = None if parametrization or _dense_layers(task) is None else make_packing(state, trainable)
+        packing = None if parametrization or dense_layers(task) is None else make_packing(state, trainable)
         step = self._step(task, state, parametrization, packing)
         if step is None:
             assert self._eager
@@ -98,7 +95,7 @@ class CudaGraph:
         if task.network.has_user_code:
             torch.compiler.reset()  # versions compiled before would hide that the code changes its own state
         try:
-            return CapturedStep(task, state, parametrization, packing, step_parts(task, compiles=True))
+            return CapturedStep(task, state, parametrization, packing, compiled_parts(task))
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = describe_failure(task.network, error)
         if self._required:
@@ -233,6 +230,7 @@ class CapturedStep:
         with precision_context(self._task), torch.cuda.graph(graph):
             for _ in range(size):
                 self._run_step()
+        self._training_step.optimizer.after_capture()
         # A capture on a wrong stream or device is empty, and training with it would silently do nothing.
         self._counters.zero_()
         graph.replay()
@@ -240,22 +238,3 @@ class CapturedStep:
         if counts != [size] * 3:
             raise RuntimeError(f'a captured graph of {size} steps counted {counts}')
         return graph
-
-
-def step_parts(task: Task, *, compiles: bool = False) -> StepParts:
-    """Return what a task's step is made of: batched products for dense layers, branches for other networks."""
-
-    layers = _dense_layers(task)
-    if layers and not compiles:
-        return StepParts(lambda _network, weights, _buffers, batches: make_batched_backward(layers, weights, batches))
-    if len(task.seeds) > 1 and task.network.stackable and not compiles:
-        return StepParts()
-    run_forward = compiled_forward() if compiles else forward
-    return StepParts(
-        partial(make_branches, run_forward=run_forward), copy_weights=aligned_rows, compiles=compiles)
-
-
-def _dense_layers(task: Task) -> list[DenseLayer] | None:
-    """Return the layers of a network of dense layers only; None for others, and for bf16, which needs autocast."""
-
-    return None if task.training.precision == 'bf16' else supported_dense_chain(task.network)
