@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lth.recipes.schema import Adam, AdamW, Sgd
+from lth.training.engines.backward import Backward
 from lth.training.engines.cuda import kernels
 from lth.training.engines.cuda.gradient_table import GradientTable
 from lth.training.engines.optimizers import state_vectors
@@ -17,14 +18,23 @@ from lth.training.engines.optimizers import state_vectors
 _SMALL, _SMALL_BLOCK, _BLOCK = 1_000_000, 512, 1024
 
 
-def can_fuse(vector: Tensor) -> bool:
-    """Whether FusedOptimizer can train a vector: float32, on a GPU, with Triton installed; with TRITON_INTERPRET=1 also
-    on a CPU.
+def can_fuse(device: torch.device) -> bool:
+    """Whether FusedOptimizer can train a float32 vector there: on a GPU with Triton installed; with TRITON_INTERPRET=1
+    also on a CPU.
     """
 
-    if vector.dtype != torch.float32 or importlib.util.find_spec('triton') is None:
+    if importlib.util.find_spec('triton') is None:
         return False
-    return vector.is_cuda or (vector.device.type == 'cpu' and os.environ.get('TRITON_INTERPRET') == '1')
+    return device.type == 'cuda' or os.environ.get('TRITON_INTERPRET') == '1'
+
+
+def make_fused_optimizer(
+        settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor, *, decay: float = 0.,
+) -> 'FusedOptimizer':
+    """Return a new optimizer for the parameters of a pass, as `make_optimizer`. It updates the copy that layers read."""
+
+    rate = torch.as_tensor(rate, dtype=torch.float32, device=weights.device)
+    return FusedOptimizer(settings, backward.parameters, weights, rate, decay=decay, shadow=backward.copied)
 
 
 class FusedOptimizer:

@@ -168,7 +168,6 @@ def test_captured_steps_get_their_tables_after_the_capture(monkeypatch):
 
 
 def test_only_float32_vectors_are_fused(monkeypatch):
-    assert can_fuse(torch.zeros(1, 4))
-    assert not can_fuse(torch.zeros(1, 4, dtype=torch.float64))
+    assert can_fuse(torch.device('cpu'))
     monkeypatch.delenv('TRITON_INTERPRET')
-    assert not can_fuse(torch.zeros(1, 4))
+    assert not can_fuse(torch.device('cpu'))
