@@ -15,6 +15,7 @@ import scipy.io
 import torch
 import torchvision
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from lth.datasets import DATASETS, imagenet, torchvision_sets
 from lth.errors import LthError
@@ -52,6 +53,14 @@ def test_digits_need_no_files(tmp_path):
     assert (data.train.images / 255.).mean().item() == pytest.approx(data.mean[0], abs=1e-3)
     assert (data.train.images / 255.).std().item() == pytest.approx(data.std[0], abs=1e-3)
     assert not list(tmp_path.iterdir())
+
+
+def test_digits_are_the_images_and_labels_that_scikit_learn_loads(tmp_path):
+    data = DATASETS.find('digits').read(tmp_path, SETTINGS)
+    pixels, classes = load_digits(return_X_y=True)
+    images = torch.cat([data.train.images, data.test.images]).flatten(1).numpy()
+    assert (images == np.round(pixels * 255 / 16)).all()
+    assert torch.cat([data.train.labels, data.test.labels]).tolist() == classes.tolist()
 
 
 def test_a_failed_download_says_which_files_to_put_where(tmp_path, monkeypatch):
