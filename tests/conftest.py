@@ -1,7 +1,7 @@
 """Shared by all tests: small tasks on random images, real data sets if present, and the command line."""
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.recipes.schema import DataSettings, TrainingSettings
+from lth.system import processes
 from lth.training.engines import select
 from lth.training.task import Engine, State, Task
 from tests.fake_gpu import gpus
@@ -97,11 +98,14 @@ def mlp_task(task: Task, *widths: int, classes: int = 4, bias: bool = True) -> T
 
 @pytest.fixture
 def lth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs a command of lth in this process, in an empty folder."""
+    """Runs a command of lth in this process, in an empty folder. Seeds train one after the other: another process takes
+    seconds to start.
+    """
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('COLUMNS', '200')
     monkeypatch.setattr(console.out, 'size', ConsoleDimensions(200, 50))
+    monkeypatch.setattr(processes, 'run_in_parallel', _run_in_turn)
     monkeypatch.delenv('LTH_DATASETS', raising=False)
 
     def run(*arguments: str) -> Result:
@@ -110,6 +114,13 @@ def lth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
             raise result.exception
         return Result(result.exit_code, result.stdout, result.stderr)
     return run
+
+
+def _run_in_turn(
+        work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], _slots: int, on_message: Callable[[Any], None],
+) -> None:
+    for job in jobs:
+        work(*job, on_message)
 
 
 @pytest.fixture
