@@ -1,4 +1,7 @@
-"""Contenders of a benchmark: the baseline, and each engine of lth that can train a recipe on a device."""
+"""Contenders of a benchmark: loops without lth, and each engine of lth that can train a recipe on a device.
+
+To add a loop, give it a name here, and make its trainer in `trainers.py`.
+"""
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -6,11 +9,14 @@ from typing import Literal
 import torch
 
 from lth.algorithms import ALGORITHMS
+from lth.benchmark import sparselab_loop
 from lth.errors import LthError
 from lth.experiments.plan import Plan
 from lth.training.engines import select
 
-BASELINE = 'baseline'
+# Loops without lth.
+BASELINE, EXPERT, SPARSELAB = LOOPS = 'baseline', 'expert', 'sparselab'
+SPARSE = 'sparse'
 Workers = Literal['processes', 'threads']
 
 
@@ -18,7 +24,7 @@ Workers = Literal['processes', 'threads']
 class Contender:
     """What is timed on a device.
 
-    engine: `baseline`, the name of an engine, or `auto` for the engine that a run would use.
+    engine: `baseline`, `expert`, `sparselab`, the name of an engine, or `auto` for the engine that a run would use.
     replicates: number of networks that are trained together.
     algorithm: the algorithm whose scores are trained; None if weights are trained.
     density: share of the weights that a random ticket keeps in each layer.
@@ -45,17 +51,24 @@ class Contender:
 def contenders(
         device: str, plan: Plan, *, algorithm: str | None = None, densities: Sequence[float] = (), seeds: int = 1,
 ) -> list[Contender]:
-    """The baseline and all engines that can train the recipe, on tickets of these densities if some are given; then the
-    engines that train the scores of an algorithm; then all of these except the baseline with several seeds.
+    """The baseline, the expert, and all engines that can train the recipe, on tickets of these densities if some are
+    given; then the engines that train the scores of an algorithm; then all engines with several seeds.
     """
 
     resolved = select.resolve_device(device)
-    dense = _dense_contenders(resolved, plan)
-    single = _ticket_contenders(dense, densities, resolved, plan) if densities else dense
+    engines = _engine_contenders(resolved, plan)
+    single = _ticket_contenders(engines, densities, resolved, plan) if densities else engines
     if algorithm:
-        single = single + [replace(contender, algorithm=algorithm) for contender in dense]
+        # The sparse engine trains weights only.
+        single = single + [replace(one, algorithm=algorithm) for one in engines if one.engine != SPARSE]
     several = _seed_contenders(single, seeds, resolved) if seeds > 1 else []
-    return [Contender(BASELINE, str(resolved)), *single, *several]
+    return [*loops(resolved), *single, *several]
+
+
+def loops(device: torch.device) -> list[Contender]:
+    """The loops that train the dense network without lth: the baseline first, then the expert."""
+
+    return [Contender(BASELINE, str(device)), Contender(EXPERT, str(device))]
 
 
 def algorithm_with_scores(name: str) -> str | None:
@@ -70,26 +83,32 @@ def algorithm_with_scores(name: str) -> str | None:
     return ALGORITHMS.canonical(name)
 
 
-def _dense_contenders(device: torch.device, plan: Plan) -> list[Contender]:
-    """Engines that train dense networks, on a GPU with several numbers of replicates."""
+def _engine_contenders(device: torch.device, plan: Plan) -> list[Contender]:
+    """The engines that can train the recipe, on a GPU with several numbers of replicates."""
 
-    on_gpu = device.type == 'cuda'
-    engines = ['eager', 'cuda-graph'] if on_gpu and plan.capturable else ['eager']
-    replicates = [1, 4, 16, 64] if on_gpu and plan.network.stackable else [1]
+    engines, replicates = ['eager'], [1]
+    if device.type == 'cuda' and plan.network.stackable:
+        replicates = [1, 4, 16, 64]
+    if device.type == 'cuda' and plan.capturable:
+        engines.append('cuda-graph')
+    if device.type == 'cpu' and plan.obstacle is None:
+        engines.append(SPARSE)
     return [Contender(engine, str(device), count) for engine in engines for count in replicates]
 
 
 def _ticket_contenders(
-        dense: list[Contender], densities: Sequence[float], device: torch.device, plan: Plan) -> list[Contender]:
-    """Engines that train tickets: those for dense networks and the sparse engine, at each density."""
+        engines: list[Contender], densities: Sequence[float], device: torch.device, plan: Plan) -> list[Contender]:
+    """The engines at each density, and on a CPU sparselab, if it is installed, where weights are pruned."""
 
-    engines = list(dense)
-    if device.type == 'cpu' and plan.obstacle is None:
-        engines.append(Contender('sparse', str(device)))
-    return [replace(contender, density=density) for density in densities for contender in engines]
+    rivals = list[Contender]()
+    if device.type == 'cpu' and plan.obstacle is None and sparselab_loop.can_train(plan.network):
+        rivals.append(Contender(SPARSELAB, str(device)))
+    return [replace(contender, density=density) for density in densities
+            for contender in (engines if density == 1 else [*engines, *rivals])]
 
 
 def _seed_contenders(single: list[Contender], seeds: int, device: torch.device) -> list[Contender]:
     # While a CUDA graph is captured, no other thread may use the GPU.
     workers: list[Workers] = ['processes', 'threads'] if device.type == 'cpu' else ['processes']
-    return [replace(contender, seeds=seeds, workers=kind) for contender in single for kind in workers]
+    engines = [contender for contender in single if contender.engine != SPARSELAB]
+    return [replace(contender, seeds=seeds, workers=kind) for contender in engines for kind in workers]

@@ -10,7 +10,7 @@ from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from lth.benchmark.contenders import BASELINE, Contender
+from lth.benchmark.contenders import BASELINE, EXPERT, Contender
 from lth.benchmark.trainers import MAX_STEPS, Trainer, make_trainer
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.plan import Plan
@@ -30,8 +30,9 @@ class StepTime:
 
     ms_per_step: median over turns, in ms, for one step of all replicates and seeds.
     spread: half the range over turns, as a share of the median.
-    ratio, over_eager, over_one: times as fast as the baseline, as the eager engine at the same density, and as one seed
-    alone, for each replicate and seed; None if that contender is missing or the same.
+    ratio, over_expert, over_eager, over_one: times as fast as the baseline, as the expert, as the eager engine at the
+    same density, and as one seed alone, for each replicate and seed; None if that contender is missing. The last two
+    are also None for the baseline, for the expert, and for that contender itself.
     peak_memory: in MiB, the sum over processes.
     """
 
@@ -43,6 +44,7 @@ class StepTime:
     ms_per_step: float
     spread: float
     ratio: float
+    over_expert: float | None
     over_eager: float | None
     over_one: float | None
     peak_memory: float
@@ -147,19 +149,26 @@ def _step_time(
         contenders: Sequence[Contender], index: int, threads: int, times: list[list[float]], memory: float) -> StepTime:
     contender, own = contenders[index], times[index]
 
-    def speed_up(other: Contender) -> float | None:
-        """Times as fast as the other contender with the same number of replicates."""
+    def over(other: Contender) -> float | None:
+        """Times as fast as the other contender, for each replicate and seed."""
 
-        if contender.engine == BASELINE or other == contender or other not in contenders:
+        if other not in contenders:
             return None
-        return contender.seeds / other.seeds * _ratio(times[contenders.index(other)], own)
+        networks = contender.replicates * contender.seeds / (other.replicates * other.seeds)
+        return networks * _ratio(times[contenders.index(other)], own)
+
+    def over_engine(other: Contender) -> float | None:
+        """The same; None for loops that train the dense network, and for the contender itself."""
+
+        return None if contender.engine in (BASELINE, EXPERT) or other == contender else over(other)
 
     median = statistics.median(own)
     return StepTime(
         str(contender), contender.density, contender.replicates, contender.seeds, threads, ms_per_step=median,
         spread=(max(own) - min(own)) / 2 / median, ratio=contender.replicates * contender.seeds * _ratio(times[0], own),
-        over_eager=speed_up(replace(contender, engine='eager')),
-        over_one=speed_up(replace(contender, seeds=1, workers='processes')), peak_memory=memory)
+        over_expert=over(Contender(EXPERT, contender.device)),
+        over_eager=over_engine(replace(contender, engine='eager')),
+        over_one=over_engine(replace(contender, seeds=1, workers='processes')), peak_memory=memory)
 
 
 def _ratio(slow: list[float], fast: list[float]) -> float:

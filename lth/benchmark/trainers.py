@@ -10,7 +10,9 @@ from torch import Tensor
 from lth import rng
 from lth.algorithms import ALGORITHMS
 from lth.benchmark.baseline_loop import baseline_loop
-from lth.benchmark.contenders import BASELINE, Contender
+from lth.benchmark.contenders import BASELINE, EXPERT, LOOPS, SPARSE, SPARSELAB, Contender
+from lth.benchmark.expert_loop import expert_loop
+from lth.benchmark.sparselab_loop import sparselab_loop
 from lth.datasets import Dataset
 from lth.experiments.plan import Plan, make_plan
 from lth.pruning import masks
@@ -30,7 +32,7 @@ def make_trainer(contender: Contender, recipe: Raw, datasets: Path, *, threads: 
     """The trainer of a contender, in a process that is configured for it."""
 
     plan, device = make_plan(recipe, 'bench'), torch.device(contender.device)
-    if contender.engine == BASELINE:
+    if contender.engine in LOOPS:
         torch.set_num_threads(threads)  # everything else as PyTorch has it by default
     else:
         select.configure_process(threads=threads, device=device)
@@ -97,6 +99,10 @@ def _trainer(contender: Contender, plan: Plan, data: Dataset) -> Trainer:
     task = replace(plan.task(data.to(engine.device), range(size), engine), training=training)
     if contender.engine == BASELINE:
         return _iterator_trainer(baseline_loop(replace(task, data=data)))
+    if contender.engine == EXPERT:
+        return _iterator_trainer(expert_loop(task))
+    if contender.engine == SPARSELAB:
+        return _iterator_trainer(sparselab_loop(task, contender.density))
     groups = contender.seeds if contender.workers == 'threads' else 1
     return _threaded_trainer([
         EngineTrainer(replace(task, seeds=tuple(range(first, first + size))), contender)
@@ -104,11 +110,11 @@ def _trainer(contender: Contender, plan: Plan, data: Dataset) -> Trainer:
 
 
 def _engine(name: str, device: torch.device, plan: Plan) -> Engine:
-    """The engine of a contender. The baseline uses only the device of the eager engine."""
+    """The engine of a contender. Loops without lth use only the device of the eager engine."""
 
     if name == 'auto':
         return select.select_engine(str(device), capturable=plan.capturable, obstacle=plan.obstacle)
-    if name == 'sparse':
+    if name == SPARSE:
         return select.SparseCpu(device, always=True)
     return select.CudaGraph(device) if name == 'cuda-graph' else select.Eager(device)
 

@@ -1,52 +1,87 @@
 """Benchmarks on the data set digits, which needs no download."""
 import json
+import multiprocessing.connection
+import os
+import threading
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from lth.benchmark import timing
 from lth.benchmark.baseline_loop import TransformedImages
 from lth.benchmark.contenders import Contender
 from lth.benchmark.timing import _step_time
 from lth.benchmark.trainers import EngineTrainer, random_ticket
 from tests.conftest import make_task
 
-MEASURED = {'density', 'replicates', 'seeds', 'threads', 'ms_per_step', 'ratio', 'over_eager', 'over_one',
-            'spread', 'peak_memory'}
+MEASURED = {'density', 'replicates', 'seeds', 'threads', 'ms_per_step', 'ratio', 'over_expert', 'over_eager',
+            'over_one', 'spread', 'peak_memory'}
+BENCH = 'bench', 'lenet-300-100', 'digits', '--device', 'cpu', '--turns', '2', '--json'
 
 
-@pytest.mark.timeout(200)
-def test_bench_times_the_baseline_and_the_eager_engine_in_turns(lth):
-    result = lth(
-        'bench', 'lenet-300-100', 'digits', '--turns', '2', '--device', 'cpu', '--algorithm', 'gem-miner', '--json')
-    rows = json.loads(result.out)['rows']
-    assert [row['engine'] for row in rows] == ['baseline', 'eager', 'eager, gem-miner']
+@pytest.fixture
+def short_turns(monkeypatch):
+    """Contenders work in threads of this process, which start at once, and for 0.02 s in a turn."""
+
+    def start_thread(work, *arguments):
+        # The caller closes the pipe that it passes to a process.
+        pipe = multiprocessing.connection.Connection(os.dup(arguments[-1].fileno()))
+        threading.Thread(target=work, args=(*arguments[:-1], pipe), daemon=True).start()
+        return SimpleNamespace(kill=lambda: None, join=lambda: None)
+
+    monkeypatch.setattr(timing.processes, 'start_process', start_thread)
+    monkeypatch.setattr(timing, '_TURN_SECONDS', 0.02)
+    monkeypatch.setattr(torch.backends.cudnn, 'benchmark', torch.backends.cudnn.benchmark)  # the expert's loop sets it
+
+
+def bench_rows(lth, *options):
+    """The rows of `lth bench` for LeNet-300-100."""
+
+    return json.loads(lth(*BENCH, *options).out)['rows']
+
+
+@pytest.mark.usefixtures('short_turns')
+def test_bench_times_loops_and_engines_in_turns(lth):
+    rows = bench_rows(lth, '--algorithm', 'gem-miner')
+    assert [row['engine'] for row in rows] == ['baseline', 'expert', 'eager', 'sparse', 'eager, gem-miner']
     assert all(MEASURED <= row.keys() for row in rows)
-    assert rows[0]['ratio'] == 1
+    assert rows[0]['ratio'] == rows[1]['over_expert'] == 1
     assert all(row['ms_per_step'] > 0 and row['peak_memory'] > 50 and row['threads'] == 1 for row in rows)
 
 
-@pytest.mark.timeout(200)
-def test_bench_with_densities_times_the_eager_and_the_sparse_engine_at_each(lth):
-    result = lth(
-        'bench', 'lenet-300-100', 'digits', '--turns', '2', '--device', 'cpu', '--densities', '0.5,0.02', '--json')
-    rows = json.loads(result.out)['rows']
+@pytest.mark.usefixtures('short_turns')
+def test_bench_with_densities_times_the_engines_at_each(lth, monkeypatch):
+    monkeypatch.setattr('lth.benchmark.sparselab_loop.find_spec', lambda _name: None)
+    rows = bench_rows(lth, '--densities', '0.5,0.02')
     assert [(row['engine'], row['density']) for row in rows] == [
-        ('baseline', 1), ('eager', 0.5), ('sparse', 0.5), ('eager', 0.02), ('sparse', 0.02)]
-    assert [row['over_eager'] is None for row in rows] == [True, True, False, True, False]
-    assert all(row['ms_per_step'] > 0 and row['ratio'] > 0 for row in rows)
+        ('baseline', 1), ('expert', 1), ('eager', 0.5), ('sparse', 0.5), ('eager', 0.02), ('sparse', 0.02)]
+    assert [row['over_eager'] is None for row in rows] == [True, True, True, False, True, False]
+    assert all(row['ms_per_step'] > 0 and row['ratio'] > 0 and row['over_expert'] > 0 for row in rows)
 
 
+@pytest.mark.usefixtures('short_turns')
+def test_bench_study_estimates_a_whole_search_from_some_densities(lth):
+    short = '--set', 'algorithm.rounds=2', '--set', 'training.length=2 epochs'
+    study = json.loads(lth(*BENCH, '--study', *short).out)
+    assert (study['rounds'], study['steps'], study['real_seconds']) == (3, 3 * 2 * 21, None)
+    rows = study['rows']
+    assert [row['engine'] for row in rows] == ['baseline', 'expert', 'auto', 'auto', 'auto']
+    assert [study['baseline_seconds'], study['expert_seconds']] == pytest.approx(
+        [row['ms_per_step'] * study['steps'] / 1000 for row in rows[:2]])
+    assert study['estimated_seconds'] == pytest.approx(sum(row['ms_per_step'] for row in rows[2:]) * 42 / 1000)
+
+
+# A process of torch starts in 5 s.
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_bench_with_seeds_times_them_as_processes_and_as_threads(lth):
-    result = lth('bench', 'lenet-300-100', 'digits', '--turns', '2', '--device', 'cpu', '--seeds', '2', '--densities',
-                 '0.1', '--json')
-    rows = json.loads(result.out)['rows']
-    assert [(row['engine'], row['seeds']) for row in rows] == [
-        ('baseline', 1), ('eager', 1), ('sparse', 1), ('eager, 2 processes', 2), ('eager, 2 threads', 2),
+    rows = bench_rows(lth, '--seeds', '2', '--densities', '0.1')
+    assert [(row['engine'], row['seeds']) for row in rows if row['engine'] != 'sparselab'] == [
+        ('baseline', 1), ('expert', 1), ('eager', 1), ('sparse', 1), ('eager, 2 processes', 2), ('eager, 2 threads', 2),
         ('sparse, 2 processes', 2), ('sparse, 2 threads', 2)]
-    assert [row['over_one'] is None for row in rows] == [True] * 3 + [False] * 4
-    assert all(0 < row['over_one'] < 4 for row in rows[3:])
+    assert [row['over_one'] is not None for row in rows] == [row['seeds'] == 2 for row in rows]
+    assert all(0 < row['over_one'] < 4 for row in rows if row['over_one'])
 
 
 @pytest.mark.parametrize('shares', ['', '0', '1.5', '0.5;0.2', 'a'])
@@ -56,15 +91,10 @@ def test_a_wrong_density_is_an_error(lth, shares):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(250)
-def test_bench_study_estimates_a_whole_search_and_times_it(lth, tmp_path):
-    short = '--set', 'algorithm.rounds=2', '--set', 'training.length=2 epochs', '--turns', '1', '--device', 'cpu'
-    study = json.loads(lth('bench', 'lenet-300-100', 'digits', '--study', '--run', *short, '--json').out)
-    assert (study['rounds'], study['steps']) == (3, 3 * 2 * 21)
-    assert [row['engine'] for row in study['rows']] == ['baseline', 'auto', 'auto', 'auto']
-    assert study['baseline_seconds'] == pytest.approx(study['rows'][0]['ms_per_step'] * study['steps'] / 1000)
-    times = [row['ms_per_step'] for row in study['rows'][1:]]
-    assert study['estimated_seconds'] == pytest.approx(sum(times) * 42 / 1000)
+@pytest.mark.timeout(300)
+def test_bench_study_with_run_times_a_whole_search_and_leaves_no_files(lth, tmp_path):
+    short = '--set', 'algorithm.rounds=2', '--set', 'training.length=2 epochs'
+    study = json.loads(lth(*BENCH, '--study', '--run', *short).out)
     assert study['real_seconds'] > 0 and not list(tmp_path.iterdir())
 
 
@@ -90,11 +120,10 @@ def test_bench_times_the_selection_of_masks_without_images(lth):
     assert all(row['seconds'] > 0 for row in rows)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures('short_turns')
 def test_bench_with_edge_popup_also_times_the_training_of_scores(lth):
-    result = lth('bench', 'lenet-300-100', 'digits', '--turns', '1', '--device', 'cpu', '--algorithm', 'edge-popup',
-                 '--json')
-    assert [row['engine'] for row in json.loads(result.out)['rows']] == ['baseline', 'eager', 'eager, edge-popup']
+    assert [row['engine'] for row in bench_rows(lth, '--algorithm', 'edge-popup')][3:] == [
+        'sparse', 'eager, edge-popup']
 
 
 @pytest.mark.parametrize('name', ['supermask', 'snip'])
@@ -105,14 +134,15 @@ def test_bench_refuses_an_algorithm_that_declares_no_benchmark_step(lth, name):
 
 
 def test_speed_ups_are_medians_of_ratios_within_a_turn_for_each_seed():
-    contenders = [Contender('baseline', 'cpu'), Contender('eager', 'cpu'), Contender('sparse', 'cpu'),
-                  Contender('sparse', 'cpu', seeds=2, workers='threads')]
-    times = [[8., 16., 8.], [4., 8., 4.], [1., 2., 2.], [2., 2., 2.]]
-    rows = [_step_time(contenders, index, 1, times, memory=100.) for index in range(4)]
-    assert [row.ratio for row in rows] == [1, 2, 8, 8]
-    assert [row.over_eager for row in rows] == [None, None, 4, None]
-    assert [row.over_one for row in rows] == [None, None, None, 2]
-    assert (rows[1].ms_per_step, rows[1].spread, rows[3].engine) == (4, 0.5, 'sparse, 2 threads')
+    contenders = [Contender('baseline', 'cpu'), Contender('expert', 'cpu'), Contender('eager', 'cpu'),
+                  Contender('sparse', 'cpu'), Contender('sparse', 'cpu', seeds=2, workers='threads')]
+    times = [[8., 16., 8.], [5., 4., 4.], [4., 8., 4.], [1., 2., 2.], [2., 2., 2.]]
+    rows = [_step_time(contenders, index, 1, times, memory=100.) for index in range(5)]
+    assert [row.ratio for row in rows] == [1, 2, 2, 8, 8]
+    assert [row.over_expert for row in rows] == [0.5, 1, 1, 2, 4]
+    assert [row.over_eager for row in rows] == [None, None, None, 4, None]
+    assert [row.over_one for row in rows] == [None, None, None, None, 2]
+    assert (rows[2].ms_per_step, rows[2].spread, rows[4].engine) == (4, 0.5, 'sparse, 2 threads')
 
 
 def test_an_engine_trainer_starts_again_before_the_training_would_end():

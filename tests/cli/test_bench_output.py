@@ -1,4 +1,6 @@
 """What `lth bench` prints for people."""
+from dataclasses import replace
+
 import pytest
 
 from lth import benchmark
@@ -6,9 +8,10 @@ from lth.benchmark.mask_selection import SelectionTime
 from lth.benchmark.timing import StepTime
 from lth.benchmark.whole_search import Study
 
-BASELINE = StepTime('baseline', 1., 1, 1, 1, 3.7, 0.02, 1., None, None, 310.4)
-EAGER = StepTime('eager', 1., 1, 1, 1, 1.25, 0.1, 2.96, None, None, 401.)
-SPARSE = StepTime('sparse', 0.055, 1, 1, 1, 0.12, 0.1, 30.8, 10.4, None, 1402.)
+BASELINE = StepTime('baseline', 1., 1, 1, 1, 3.7, 0.02, 1., 0.5, None, None, 310.4)
+EXPERT = StepTime('expert', 1., 1, 1, 1, 1.85, 0.1, 2., 1., None, None, 401.)
+EAGER = StepTime('eager', 1., 1, 1, 1, 1.25, 0.1, 2.96, 1.48, None, None, 401.)
+SPARSE = StepTime('sparse', 0.055, 1, 1, 1, 0.12, 0.1, 30.8, 15.42, 10.4, None, 1402.)
 
 
 def cells(line: str) -> list[str]:
@@ -32,39 +35,48 @@ def table(text: str) -> list[list[str]]:
 def timed(monkeypatch: pytest.MonkeyPatch):
     """Replaces the timing by given rows."""
 
-    def replace(*rows: StepTime) -> None:
+    def give(*rows: StepTime) -> None:
         monkeypatch.setattr(benchmark.timing, 'time_contenders', lambda *_arguments, **_options: list(rows))
-    return replace
+    return give
 
 
 def test_bench_prints_a_row_per_engine_with_its_time_and_speed_up(lth, timed):
-    timed(BASELINE, EAGER)
+    timed(BASELINE, EXPERT, EAGER)
     result = lth('bench', 'lenet-300-100', 'digits', '--turns', '3')
     assert result.code == 0, result.err
     assert result.out.splitlines()[0] == 'lenet-300-100 on digits, batch size 60, 1 thread, median of 3 turns'
     assert table(result.out) == [
-        ['engine', 'density', 'R', 'ms per step', 'spread', 'speed-up', 'peak MiB'],
-        ['baseline', '100%', '1', '3.700', '± 2%', '1.00×', '310'],
-        ['eager', '100%', '1', '1.250', '± 10%', '2.96×', '401']]
-    assert 'speed-up: times as fast as the baseline' in result.out
+        ['engine', 'density', 'ms per step', '±', '× baseline', '× expert', 'MiB'],
+        ['baseline', '100%', '3.700', '2%', '1.00', '0.50', '310'],
+        ['expert', '100%', '1.850', '10%', '2.00', '1.00', '401'],
+        ['eager', '100%', '1.250', '10%', '2.96', '1.48', '401']]
+    assert '×: times as fast, for each network.' in result.out
+
+
+def test_bench_of_networks_that_train_together_shows_how_many(lth, timed):
+    timed(BASELINE, replace(EAGER, replicates=16))
+    result = lth('bench', 'lenet-300-100', 'digits')
+    assert [row[2] for row in table(result.out)] == ['R', '1', '16'] and 'R: networks that train' in result.out
 
 
 def test_bench_of_densities_adds_the_speed_up_over_the_eager_engine(lth, timed):
     timed(BASELINE, SPARSE)
     rows = table(lth('bench', 'lenet-300-100', 'digits', '--densities', '0.055').out)
-    assert rows[0][5:] == ['speed-up', 'over eager', 'peak MiB']
-    assert rows[2] == ['sparse', '5.5%', '1', '0.120', '± 10%', '30.80×', '10.40×', '1,402']
+    assert rows[0][4:] == ['× baseline', '× expert', '× eager', 'MiB']
+    assert rows[2] == ['sparse', '5.5%', '0.120', '10%', '30.80', '15.42', '10.40', '1,402']
 
 
 def test_bench_of_a_study_prints_the_time_of_the_whole_search(lth, monkeypatch):
-    study = Study([BASELINE, EAGER], 16, 12_345, 3600., 300.)
+    study = Study([BASELINE, EXPERT, EAGER], 16, 12_345, 3600., 1800., 300.)
     monkeypatch.setattr(benchmark.whole_search, 'estimate_search', lambda *_arguments, **_options: study)
     monkeypatch.setattr(benchmark.whole_search, 'time_search', lambda *_arguments, **_options: 360.)
     estimated = ' '.join(lth('bench', 'lenet-300-100', 'digits', '--study').out.split())
-    assert '16 rounds, 12,345 steps. Baseline: 1:00:00, estimated from its step. lth: 5:00, estimated' in estimated
+    assert ('16 rounds, 12,345 steps. Baseline: 1:00:00, expert: 30:00, estimated from their steps. lth: 5:00, '
+            'estimated without' in estimated)
     assert 'The whole search' not in estimated
     timed = ' '.join(lth('bench', 'lenet-300-100', 'digits', '--study', '--run').out.split())
-    assert 'The whole search with measurements and files took 6:00, 10.0 times as fast as the baseline.' in timed
+    assert ('The whole search with measurements and files took 6:00, 10.0 times as fast as the baseline and 5.0 times '
+            'as fast as the expert.' in timed)
 
 
 def test_bench_of_masks_prints_seconds_and_memory(lth, monkeypatch):
