@@ -26,6 +26,8 @@ from tests.fake_gpu import gpus
 
 __all__ = ['gpus']
 
+# cuBLAS reads it when it is first used in a process, and repeats its results only with it.
+os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
 CPU = select.select_engine('cpu')
 select.configure_process(threads=1, device=CPU.device)
 # The same examples in every run, however slow the machine is.

@@ -1,5 +1,6 @@
 """The step of the CUDA engine against the eager engine: without a GPU, with faked captures, and with real captures."""
 import contextlib
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.training.engines import select
 from lth.training.engines.cuda import engine as cuda_engine
 from lth.training.engines.cuda.engine import CapturedStep, CudaGraph
+from lth.training.engines.devices import resolve_device
 from lth.training.engines.eager import Eager
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
 
@@ -201,15 +203,51 @@ def test_progress_is_reported_at_the_start_of_each_epoch():
     assert reported == [0, 3, 5, 10]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an NVIDIA GPU')
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason='needs an NVIDIA GPU')
+
+
+@pytest.mark.parametrize(('device', 'steps'), [('cpu', 5), pytest.param('cuda', 28, marks=NEEDS_GPU)])
 @pytest.mark.parametrize(('model', 'shape', 'seeds'), EVERY_MODEL)
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
-def test_captured_graphs_equal_the_eager_engine_on_the_same_gpu(model, shape, seeds, optimizer):
-    graph = select.select_engine('cuda')
-    task = make_task(model, shape=shape, seeds=seeds, data=AUGMENTED, optimizer=optimizer, engine=graph, images=120)
-    start, half = initial_state(task), full_mask(task)
-    half[:, :task.network.layout.prunable_count:2] = False
-    captured = list(graph.run(task, start, trainable=half, stops=[3, 28]))[-1].state
-    expected = list(Eager(graph.device).run(task, start, trainable=half, stops=[3, 28]))[-1].state
-    assert torch.allclose(captured.weights, expected.weights, atol=2e-3 if model == 'resnet20' else 1e-5)
-    assert torch.equal(captured.weights[~half], start.weights[~half])
+def test_each_captured_step_equals_an_eager_step_from_the_same_state(
+        device, steps, model, shape, seeds, optimizer):
+    # Over several steps rounding grows to any size: with weights changed by 1e-7, conv-2 differs by 0.25 of the way
+    # that it has moved after 13 steps. In one step by 1e-6, rarely by 0.01, where a unit is active in one of them only.
+    engine = CudaGraph(resolve_device(device))
+    task = make_task(model, shape=shape, seeds=seeds, data=AUGMENTED, optimizer=optimizer, engine=engine, images=120)
+    state, trainable, differences = initial_state(task), random_mask(task).to(engine.device), []
+    for segment in engine.run(task, state, trainable=trainable, stops=range(1, steps + 1)):
+        (eager,) = Eager(engine.device).run(task, state, trainable=trainable, stops=[state.step + 1])
+        assert torch.allclose(segment.losses, eager.losses, rtol=1e-3)
+        assert torch.equal(segment.state.weights[~trainable], state.weights[~trainable])
+        moved, difference = eager.state.weights - state.weights, eager.state.weights - segment.state.weights
+        differences.append(float(difference.norm() / moved.norm()))
+        state = segment.state
+    assert statistics.median(differences) < 3e-4 and max(differences) < 0.03
+
+
+@pytest.fixture(name='_deterministic')
+def deterministic_gpu():
+    """cuDNN, cuBLAS and torch select algorithms that repeat, and none by measuring which is fastest."""
+
+    before = torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic
+    select.make_deterministic(torch.device('cuda'))
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic = before
+
+
+@NEEDS_GPU
+@pytest.mark.usefixtures('_deterministic')
+@pytest.mark.parametrize(('model', 'shape', 'seeds'), EVERY_MODEL)
+@pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
+def test_deterministic_runs_are_equal_bit_for_bit_also_in_graphs_of_several_steps(model, shape, seeds, optimizer):
+    device, weights = resolve_device('cuda'), []
+    for make_engine, stops in [(CudaGraph, [3, 28]), (CudaGraph, range(1, 29)), (Eager, [28]), (Eager, [28])]:
+        engine = make_engine(device)
+        task = make_task(
+            model, shape=shape, seeds=seeds, data=AUGMENTED, optimizer=optimizer, engine=engine, images=120)
+        start = initial_state(task)
+        segments = list(engine.run(task, start, trainable=full_mask(task), stops=stops))
+        weights.append(segments[-1].state.weights)
+    assert torch.equal(weights[0], weights[1]) and torch.equal(weights[2], weights[3])
