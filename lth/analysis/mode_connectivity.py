@@ -18,7 +18,8 @@ from lth.errors import LthError
 from lth.experiments import folders, open_run
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
-from lth.pruning.tickets import Ticket, train_ticket
+from lth.pruning.joint_training import train_tickets
+from lth.pruning.tickets import Ticket
 from lth.runs.folder import Run
 from lth.system import files, processes
 from lth.training.engines import select
@@ -101,14 +102,29 @@ def measure_pairs(
     return [_read(run, pair, tickets[pair.seed, pair.round]) for pair in requested]
 
 
-def measure_pair(task: Task, ticket: Ticket, pair: CopyPair) -> PairErrors:
-    """Train the two copies and compare them; task and ticket are of the pair's seed, R = 1."""
+def train_copies(
+        pairs: Sequence[CopyPair], tasks: Sequence[Task], tickets: Sequence[Ticket],
+) -> Iterator[tuple[Ticket, State, State]]:
+    """Train the two copies of each pair; yield the ticket from which they part, and the copies. Tasks and tickets are
+    of the pairs' seeds, R = 1. The copies of pairs with the same round and iteration may train together.
+    """
 
-    unmeasured = replace(task, training=task.training.model_copy(update={'measure_every': task.training.length}))
-    if pair.iteration > ticket.iteration:
-        before = train_ticket(unmeasured, ticket, until=pair.iteration)
-        ticket = Ticket(ticket.mask, before.weights, before.buffers, before.step)
-    start, end = (train_ticket(_copy_task(unmeasured, pair, number), ticket) for number in range(2))
+    iteration = pairs[0].iteration
+    tasks = [replace(task, training=task.training.model_copy(update={'measure_every': task.training.length}))
+             for task in tasks]
+    parted: Iterator[Ticket] = iter(tickets)
+    if iteration > tickets[0].iteration:
+        parted = (Ticket(ticket.mask, before.weights, before.buffers, before.step)
+                  for ticket, before in train_tickets(zip(tasks, tickets), until=iteration))
+    copies = train_tickets((_copy_task(task, pair, number), ticket)
+                           for pair, task, ticket in zip(pairs, tasks, parted) for number in range(2))
+    for (ticket, first), (_, second) in zip(copies, copies):
+        yield ticket, first, second
+
+
+def compare_copies(task: Task, pair: CopyPair, ticket: Ticket, start: State, end: State) -> PairErrors:
+    """Compare the two copies of a pair, R = 1, which parted from the ticket."""
+
     first, second = (state.weights[:, :ticket.mask.shape[1]][ticket.mask].to(torch.float64) for state in (start, end))
     line = _line(start, end, pair.points)
     errors = [1 - accuracy(task, task.engine.reestimate_batch_norm(task, state))[0] for state in line]
@@ -140,16 +156,28 @@ def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[Co
     target.resumed(run).configure_process(engine.device)
     data = plan.load(target.datasets, engine.device)
     plan = plan.for_data(data)
-    for pair in pairs:
-        ticket = run.load_round(pair.seed, pair.round).ticket.to(engine.device)
-        task = plan.for_round(pair.round).task(data, [pair.seed], engine)
-        with select.explain_training_failures(task):
-            errors = measure_pair(task, ticket, pair)
-        content = {'ticket': ticket.fingerprints()[0], **asdict(pair), **asdict(errors)}
-        path = _file(run, pair)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write(path, json.dumps(content, indent=2).encode())
-        on_pair(pair)
+    in_order = sorted(pairs, key=_branching_point)
+    for _, parts in itertools.groupby(in_order, _branching_point):
+        group = list(parts)
+        tickets = [run.load_round(pair.seed, pair.round).ticket.to(engine.device) for pair in group]
+        tasks = [plan.for_round(pair.round).task(data, [pair.seed], engine) for pair in group]
+        with select.explain_training_failures(tasks[0]):
+            for pair, task, ticket, copies in zip(group, tasks, tickets, train_copies(group, tasks, tickets)):
+                _save(run, pair, ticket, compare_copies(task, pair, *copies))
+                on_pair(pair)
+
+
+def _branching_point(pair: CopyPair) -> tuple[int, int]:
+    """The round and iteration of a pair. Copies with the same ones may train together."""
+
+    return pair.round, pair.iteration
+
+
+def _save(run: Run, pair: CopyPair, ticket: Ticket, errors: PairErrors) -> None:
+    content = {'ticket': ticket.fingerprints()[0], **asdict(pair), **asdict(errors)}
+    path = _file(run, pair)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write(path, json.dumps(content, indent=2).encode())
 
 
 def _refuse_single(plan: Plan, run: Run, *, seeds: int, rounds: int) -> None:

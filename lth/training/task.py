@@ -101,6 +101,9 @@ class Engine(Protocol):
     def device(self) -> torch.device:
         """The device of weights and images."""
 
+    def replicates(self, network: Network, training: TrainingSettings) -> int:
+        """Return how many replicates of a network are trained faster together than one after the other; at least 1."""
+
     def run(
             self, task: 'Task', state: State, *, trainable: Tensor, stops: Iterable[int],
             parametrization: Parametrization | None = None) -> Iterator[Segment]:

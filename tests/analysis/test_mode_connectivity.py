@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from lth import rng
 from lth.analysis import mode_connectivity
-from lth.analysis.mode_connectivity import CopyPair, PairErrors, measure_pair
+from lth.analysis.mode_connectivity import CopyPair, PairErrors, compare_copies, train_copies
 from lth.datasets import sampling
 from lth.experiments import runner
 from lth.experiments.reporter import SilentReporter
@@ -25,6 +25,13 @@ from lth.training.task import State, Task
 from tests.conftest import initial_state, make_task
 
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
+
+
+def measure_pair(task, ticket, pair):
+    """What the two copies of one pair differ in."""
+
+    copies, = train_copies([pair], [task], [ticket])
+    return compare_copies(task, pair, *copies)
 
 
 def make_pair(**fields: int) -> CopyPair:
@@ -189,7 +196,7 @@ def test_pairs_measured_in_parallel_equal_pairs_measured_in_one_process(lth, mon
     contents = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
     monkeypatch.setattr(processes, 'available_slots', lambda _threads: 2)
-    monkeypatch.setattr(mode_connectivity, 'measure_pair', None)  # calling it in this process would fail
+    monkeypatch.setattr(mode_connectivity, 'train_copies', None)  # calling it in this process would fail
     assert measure(lth, '--rounds', '0') == output and len(contents) == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents
 

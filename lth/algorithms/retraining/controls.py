@@ -11,7 +11,8 @@ from pydantic import AfterValidator, Field
 from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.pruning.controls import CONTROLS, apply_control
-from lth.pruning.tickets import Round, train_ticket
+from lth.pruning.joint_training import train_tickets
+from lth.pruning.tickets import Round, Ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.task import Task
 
@@ -46,12 +47,15 @@ def train_controls(
         task: Task, settings: Settings, past: Sequence[Round], *, source: Sequence[Round]) -> Iterator[Round]:
     """Train a control of each ticket of another run."""
 
-    dense = source[0]
-    for number in range(len(past), len(settings.kept)):
-        if number == 0:
-            yield dense
-            continue
-        # Draw 1 has the random numbers of the versions without draws.
-        draw = (number,) if settings.draw == 1 else (number, settings.draw)
-        ticket = apply_control(settings.control, task, dense.ticket, source[number].ticket, draw)
-        yield Round(number, ticket, train_ticket(task, ticket))
+    if not past:
+        yield source[0]
+    numbers = range(max(1, len(past)), len(settings.kept))
+    pairs = ((task, _control_ticket(task, settings, number, source)) for number in numbers)
+    for number, (ticket, trained) in zip(numbers, train_tickets(pairs)):
+        yield Round(number, ticket, trained)
+
+
+def _control_ticket(task: Task, settings: Settings, number: int, source: Sequence[Round]) -> Ticket:
+    # Draw 1 has the random numbers of the versions without draws.
+    draw = (number,) if settings.draw == 1 else (number, settings.draw)
+    return apply_control(settings.control, task, source[0].ticket, source[number].ticket, draw)

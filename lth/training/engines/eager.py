@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lth.models.network import Network
+from lth.recipes.schema import TrainingSettings
 from lth.training.engines import metrics
 from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.engines.precision import precision_context
@@ -20,6 +22,11 @@ class Eager:
     name: str = 'eager'
     evaluate = staticmethod(metrics.evaluate)
     reestimate_batch_norm = staticmethod(metrics.reestimate_batch_norm)
+
+    def replicates(self, _network: Network, _training: TrainingSettings) -> int:
+        """Return 1: several replicates take as long together as one after the other."""
+
+        return 1
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],

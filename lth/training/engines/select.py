@@ -8,7 +8,6 @@ from lth.models.network import Network
 from lth.recipes.schema import TrainingSettings
 from lth.training.engines.cuda.compile_rule import Compilation, decide_compilation
 from lth.training.engines.cuda.engine import CudaGraph
-from lth.training.engines.cuda.memory_estimate import replicates_that_fit
 from lth.training.engines.device_failures import explain_failures, explain_training_failures
 from lth.training.engines.devices import gpu_failure, resolve_device
 from lth.training.engines.eager import Eager
@@ -19,10 +18,6 @@ from lth.training.engines.sparse_cpu.engine import SparseCpu
 from lth.training.engines.sparse_cpu.prepared import compile_kernels
 from lth.training.engines.sparse_cpu.rule import sparse_obstacle
 from lth.training.task import Engine, State, Task
-
-# The largest number of replicates that train together: dense networks as one stack, others as parallel branches, of
-# which eight keep an H100 busy (a prototype there had 2.0 times the throughput with eight, 1.6 times with four).
-_STACK, _BRANCHES = 64, 8
 
 # Kernels in numba's cache load in 0.2 s.
 _SECONDS_UNTIL_MESSAGE = 1.
@@ -100,15 +95,5 @@ def replicate_groups(
     A seed that is not expected to fit alone is tried nevertheless.
     """
 
-    size = _most_replicates(engine, network)
-    if size > 1:
-        size = max(1, min(size, replicates_that_fit(network, training, engine.device)))
+    size = engine.replicates(network, training)
     return [tuple(seeds[start:start + size]) for start in range(0, len(seeds), size)]
-
-
-def _most_replicates(engine: Engine, network: Network) -> int:
-    """Return how many replicates of a network an engine trains at once, whatever the memory."""
-
-    if not isinstance(engine, CudaGraph) or engine.device.type == 'cpu':
-        return 1
-    return _STACK if network.stackable else _BRANCHES

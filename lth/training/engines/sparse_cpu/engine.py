@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lth.models.network import Network
+from lth.recipes.schema import TrainingSettings
 from lth.training.engines import metrics
 from lth.training.engines.chains import Chain, supported_chain
 from lth.training.engines.eager import Eager
@@ -34,6 +35,11 @@ class SparseCpu:
         self._always = always
         self._eager = Eager(device)
         self._images = ImageCache()
+
+    def replicates(self, _network: Network, _training: TrainingSettings) -> int:
+        """Return 1: several replicates take as long together as one after the other."""
+
+        return 1
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],

@@ -1,4 +1,4 @@
-"""Every combination of pass and optimizer of the CUDA engine, on the CPU, against each seed alone in the eager engine."""
+"""Every pass and optimizer of the CUDA engine, on the CPU, against each seed alone in the eager engine."""
 from dataclasses import replace
 
 import pytest
