@@ -33,8 +33,8 @@ Device = Annotated[str, typer.Option(
     help='Where to compute: cpu, cuda, one of several GPUs such as cuda:1, or auto (cuda if available, else cpu).')]
 Precision = Annotated[Literal['fp32', 'tf32', 'bf16'] | None, typer.Option(
     '--precision', show_default=False,
-    help='Floating-point precision of training. Default: as in the recipe; otherwise fp32 on a CPU, and on a GPU bf16 '
-         'for networks with BatchNorm, tf32 for other networks with convolutions, fp32 for the rest.')]
+    help='Floating-point precision of training. Default: as in the recipe; otherwise fp32 on a CPU, and on a GPU from '
+         'Ampere on bf16 for networks with BatchNorm, tf32 for other networks with convolutions, fp32 for the rest.')]
 Threads = Annotated[int, typer.Option(
     '--threads', metavar='N', min=1,
     help='CPU threads for each seed. Only runs with the same number of threads give bitwise equal results.')]
