@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.datasets import Split, Stream
 from lth.training.engines.batches import Preprocessing
+from lth.models.network import Network
 from lth.training.engines.precision import precision_context
 from lth.training.task import Metrics, State, Task
 
@@ -38,7 +39,7 @@ def _evaluate_one(
         task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, indices: Tensor) -> tuple[float, float]:
     """Return mean loss and accuracy of one network, weights (N,)."""
 
-    device, size = weights.device, evaluation_batch_size(task)
+    device, size = weights.device, evaluation_batch_size(task.network)
     loss, correct = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
     batched_labels = split.labels[indices.to(device)].split(size)
     for images, labels in zip(_batches(split.images, indices, size), batched_labels, strict=True):
@@ -60,7 +61,7 @@ def _evaluate_stacked(task: Task, weights: Tensor, split: Split, indices: Tensor
     indices = indices.to(weights.device)
     loss, correct = (torch.zeros(len(weights), dtype=torch.float64, device=weights.device) for _ in range(2))
     stacked_logits = vmap(lambda weights, images: task.network.logits(weights, {}, images))
-    for rows in indices.split(evaluation_batch_size(task), 1):
+    for rows in indices.split(evaluation_batch_size(task.network), 1):
         with precision_context(task):
             inputs = _inputs(task, split.images[rows].flatten(0, 1), weights)
             logits = stacked_logits(weights, inputs.unflatten(0, rows.shape)).to(weights.dtype)
@@ -88,16 +89,16 @@ def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) ->
                 layer.train().reset_running_stats()
                 layer.momentum = None  # torch then averages over all batches
         indices = task.splits[replicate][0][:at_most]
-        for images in _batches(task.data.train.images, indices, evaluation_batch_size(task)):
+        for images in _batches(task.data.train.images, indices, evaluation_batch_size(task.network)):
             with precision_context(task):
                 module(_inputs(task, images, weights))
     return replace(state, buffers=buffers)
 
 
-def evaluation_batch_size(task: Task) -> int:
+def evaluation_batch_size(network: Network) -> int:
     """Return the number of images that are evaluated at once."""
 
-    return max(1, min(_MAX_IMAGES, _MAX_VALUES // math.prod(task.network.shape)))
+    return max(1, min(_MAX_IMAGES, _MAX_VALUES // math.prod(network.shape)))
 
 
 def _inputs(task: Task, images: Tensor, weights: Tensor) -> Tensor:

@@ -37,8 +37,8 @@ def test_metrics_do_not_depend_on_the_size_of_batches(monkeypatch, model):
 
 def test_large_images_are_measured_in_smaller_batches():
     small, large = make_task('conv-2', shape=(3, 32, 32)), make_task('conv-2', shape=(3, 64, 64))
-    assert metrics.evaluation_batch_size(small) == 1000
-    assert metrics.evaluation_batch_size(large) == 2 ** 23 // (3 * 64 * 64)
+    assert metrics.evaluation_batch_size(small.network) == 1000
+    assert metrics.evaluation_batch_size(large.network) == 2 ** 23 // (3 * 64 * 64)
 
 
 def test_measured_images_are_not_augmented():

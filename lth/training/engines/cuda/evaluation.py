@@ -57,7 +57,7 @@ class CapturedEvaluation:
         """Return the state with BatchNorm's running statistics computed again, as `metrics.reestimate_batch_norm`."""
 
         count = min(at_most, len(task.splits[0][0]))
-        divides = count % metrics.evaluation_batch_size(task) == 0
+        divides = count % metrics.evaluation_batch_size(task.network) == 0
         if not task.network.has_batch_norm or not divides or not self._accepts(task, task.data.train):
             return metrics.reestimate_batch_norm(task, state, at_most=at_most)
         rows = _rows(task, [training[:count] for training, _ in task.splits])
@@ -225,7 +225,7 @@ def _is_statistic(module: nn.Module, name: str) -> bool:
 def _rows(task: Task, indices: Sequence[Tensor]) -> _Rows:
     """Return the batches of these images, indices (n,) for each replicate."""
 
-    size, count, device = metrics.evaluation_batch_size(task), len(indices[0]), task.engine.device
+    size, count, device = metrics.evaluation_batch_size(task.network), len(indices[0]), task.engine.device
     batches = -(-count // size)
     stacked = F.pad(torch.stack(list(indices)), (0, batches * size - count))
     counted = torch.arange(batches * size) < count
