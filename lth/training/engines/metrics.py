@@ -10,8 +10,8 @@ from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.datasets import Split, Stream
-from lth.training.engines.batches import Preprocessing
 from lth.models.network import Network
+from lth.training.engines.batches import Preprocessing
 from lth.training.engines.precision import precision_context
 from lth.training.task import Metrics, State, Task
 

@@ -20,7 +20,7 @@ _RESERVE = 0.2
 # The state that training starts from, the one that is trained, and the one that is returned.
 _COPIES = 3
 
-# Validation and test set are evaluated by a graph each, which holds weights and a batch, as it is stored and normalized.
+# Validation and test set are evaluated by a graph each, which holds weights and a batch, stored and normalized.
 _EVALUATIONS, _BATCHES = 2, 2
 
 # Autograd keeps 1.0 (ResNets) to 1.4 times (Conv-2, for pooling) the outputs of convolutions, dense and normalization
