@@ -14,8 +14,8 @@ def interpreted_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     from triton import language
     from triton.runtime import interpreter
 
-    from lth.training.engines.cuda.kernels import optimizers
-    modules, convert = [optimizers], interpreter._convert_float
+    from lth.training.engines.cuda.kernels import convolutions, optimizers
+    modules, convert = [optimizers, convolutions], interpreter._convert_float
 
     def convert_and_round(values, source, target, rounding):
         if target != language.bfloat16:
