@@ -10,11 +10,11 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.models.network import Buffers, Network
 from lth.training.engines.backward import Backward
 from lth.training.engines.batches import Batches, EpochTensors, Preprocessing, read_batch
+from lth.training.engines.cuda.step_counters import count_step, remove_step_counters, step_counters
 
 # The loss of a batch, and the number of correct predictions.
 Result = tuple[Tensor, Tensor]
@@ -49,10 +49,10 @@ def make_branches(
         copied = aligned_rows(weights[:, :network.layout.weight_count].to(low_precision))
     modules = [_bind(network, row, weights, buffers, copied) for row in range(len(weights))]
     parameters = [_parameters(network, module) for module in modules]
-    counters = [buffer for name, buffer in buffers.items() if _is_step_counter(network, name)]
+    counters = [buffers[name] for name in step_counters(network.module)]
     images, labels = batches.task.data.train
     assert isinstance(images, Tensor), 'streamed images are not captured'
-    streams = [torch.cuda.Stream(weights.device) for _ in modules if weights.is_cuda and len(modules) > 1]
+    streams = _make_streams(weights)
 
     def run_branch(row: int, columns: Tensor) -> Result:
         for parameter in parameters[row]:
@@ -63,8 +63,7 @@ def make_branches(
         return loss.detach(), correct
 
     def run(columns: Tensor) -> tuple[Tensor, Tensor]:
-        if counters:
-            torch._foreach_add_(counters, 1)
+        count_step(counters)
         branches = [partial(run_branch, row, columns) for row in range(len(modules))]
         losses, correct = zip(*_run_parallel(branches, streams), strict=True)
         return torch.stack(losses), torch.stack(correct)
@@ -91,9 +90,7 @@ def _bind(network: Network, row: int, weights: Tensor, buffers: Buffers, copied:
 
     module = network.bind(
         weights[row], {name: buffer[row] for name, buffer in buffers.items()}, None if copied is None else copied[row])
-    for layer in module.modules():
-        if isinstance(layer, _BatchNorm) and _counts_steps(layer):
-            layer.num_batches_tracked = None
+    remove_step_counters(module)
     return module
 
 
@@ -102,15 +99,10 @@ def _parameters(network: Network, module: nn.Module) -> list[Tensor]:
     return [named[slot.name] for slot in network.layout.slots]
 
 
-def _counts_steps(layer: nn.Module) -> bool:
-    """Whether a layer counts its steps only for the user. With a momentum of None the counter is a factor."""
+def _make_streams(weights: Tensor) -> list[torch.cuda.Stream]:
+    """Return a stream for each of several replicates (R, N) on a GPU."""
 
-    return isinstance(layer, _BatchNorm) and layer.track_running_stats and layer.momentum is not None
-
-
-def _is_step_counter(network: Network, name: str) -> bool:
-    owner, _, leaf = name.rpartition('.')
-    return leaf == 'num_batches_tracked' and _counts_steps(network.module.get_submodule(owner))
+    return [torch.cuda.Stream(weights.device) for _ in weights if weights.is_cuda and len(weights) > 1]
 
 
 def _run_parallel(functions: Sequence[Callable[[], Result]], streams: Sequence[torch.cuda.Stream]) -> list[Result]:

@@ -22,7 +22,8 @@ class MachineCode(NamedTuple):
     spills: int
 
 
-def machine_code(kernel, capability: int, types: dict[str, str], constants: dict[str, object]) -> MachineCode:
+def machine_code(
+        kernel, capability: int, types: dict[str, str], constants: dict[str, object], **options: int) -> MachineCode:
     """Compile a kernel whose pointers are aligned, as those of torch's tensors are. Skips the test without Triton."""
 
     triton = pytest.importorskip('triton')
@@ -33,7 +34,7 @@ def machine_code(kernel, capability: int, types: dict[str, str], constants: dict
     attributes = {(index,): [['tt.divisibility', 16]]
                   for index, name in enumerate(kernel.arg_names) if signature[name].startswith('*')}
     source = ASTSource(kernel, signature, constants, attributes)
-    compiled = triton.compile(source, target=GPUTarget('cuda', capability, 32), options={'num_warps': 4})
+    compiled = triton.compile(source, target=GPUTarget('cuda', capability, 32), options={'num_warps': 4} | options)
     ptx, assembler = compiled.asm['ptx'], Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin' / 'ptxas'
     return MachineCode(compiled.asm['cubin'], ptx, compiled.metadata.shared, _spills(assembler, ptx))
 
