@@ -24,7 +24,8 @@ class EpochTensors(NamedTuple):
     def replicate(self, number: int) -> 'EpochTensors':
         """Return views of the tensors of one replicate, R = 1."""
 
-        return EpochTensors(*(tensor[number:number + 1] for tensor in self))
+        part = slice(number, number + 1)
+        return EpochTensors(self.rows[part], self.boxes[part], self.flips[part])
 
 
 class Preprocessing(NamedTuple):

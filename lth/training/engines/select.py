@@ -3,6 +3,8 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
+import torch
+
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.recipes.schema import TrainingSettings
@@ -45,14 +47,18 @@ def select_engine(
     if resolved.type == 'cuda':
         obstacle = 'it runs on the CPU'
     if compilation != 'off':
-        if choice != 'auto':
-            raise LthError(f'--engine {choice} compiles no network. Use --engine auto, or --compile off.')
-        return CudaGraph(resolved, compiles=True, required=compilation == 'on')
+        return _compiling_engine(resolved, choice, compilation)
     if choice == 'sparse' and obstacle:
         raise LthError(f'The sparse engine cannot train this recipe: {obstacle}. Use --engine auto.')
     if choice != 'eager' and obstacle is None:
         return SparseCpu(resolved, always=choice == 'sparse')
     return CudaGraph(resolved) if resolved.type == 'cuda' and capturable and choice != 'eager' else Eager(resolved)
+
+
+def _compiling_engine(device: torch.device, choice: EngineChoice, compilation: CompileDecision) -> Engine:
+    if choice != 'auto':
+        raise LthError(f'--engine {choice} compiles no network. Use --engine auto, or --compile off.')
+    return CudaGraph(device, compiles=True, required=compilation == 'on')
 
 
 def compile_ahead(

@@ -171,4 +171,5 @@ class TrainingStep:
 
         targets = zip(self._backward.views(self._gradient), self._backward.parameters, strict=True)
         pairs = [(view, parameter.grad) for view, parameter in targets if parameter.grad is not None]
-        torch._foreach_copy_([view for view, _ in pairs], [gradient for _, gradient in pairs])
+        torch._foreach_copy_(  # pylint: disable=protected-access # has no public name
+            [view for view, _ in pairs], [gradient for _, gradient in pairs])

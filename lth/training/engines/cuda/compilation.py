@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from lth.models.network import Network
 from lth.registry import user_code
 
+# pylint: disable=protected-access # torch has no public names for these functions
+
 # One function is compiled for all networks of a process; torch stops at 8 versions of a function by default.
 _MAX_NETWORKS = 256
 

@@ -38,9 +38,10 @@ def decide_compilation(
     """
 
     resolved = resolve_device(device)
-    if choice == 'off' or choice == 'auto' and (resolved.type == 'cpu' or obstacle):
-        return Compilation()
-    if choice == 'auto' and not compiling_pays(network, training, steps=steps):
+    worthwhile = resolved.type == 'cuda' and not obstacle
+    if choice == 'auto' and worthwhile and compiling_pays(network, training, steps=steps):
+        choice = 'if-possible'
+    if choice in ('auto', 'off'):
         return Compilation()
     obstacle = obstacle or compiler_obstacle(resolved)
     if obstacle is None:

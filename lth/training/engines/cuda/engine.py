@@ -25,6 +25,8 @@ from lth.training.engines.precision import precision_context
 from lth.training.engines.step import StepParts, TrainingStep
 from lth.training.task import Parametrization, Segment, State, Task
 
+# pylint: disable=protected-access # torch has no public names for these functions
+
 _WARMUP_STEPS = 3
 # A step of a smaller network takes less time than the launch of a graph, so one graph holds several steps.
 _SMALL, _STEPS_PER_GRAPH = 2_000_000, 10

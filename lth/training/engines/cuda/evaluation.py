@@ -19,6 +19,8 @@ from lth.training.engines.devices import current_device
 from lth.training.engines.precision import precision_context
 from lth.training.task import Metrics, State, Task
 
+# pylint: disable=protected-access # torch has no public names for these functions
+
 _WARMUP_BATCHES = 3
 
 

@@ -130,8 +130,9 @@ def _dense_gradient(parameter: Tensor, *, stacked: bool) -> Tensor:
     gradient is copied.
     """
 
+    if parameter.grad is None:  # the network does not use it
+        return torch.zeros_like(parameter)
     gradient = parameter.grad
-    assert gradient is not None
     # Replicates may lie at any distance in a gradient, except those of one piece. Sizes of 1 have no stride.
     first = 1 if stacked and not parameter.is_contiguous() else 0
     strides = list(zip(parameter.shape, parameter.stride(), gradient.stride()))[first:]
