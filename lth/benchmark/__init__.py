@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
-    from lth.benchmark import baseline_loop, contenders, mask_selection, timing, trainers, whole_search
+    from lth.benchmark import (
+        baseline_loop, contenders, expert_loop, mask_selection, step_profile, timing, trainers, whole_search)
 else:
     __getattr__ = submodules(__name__)

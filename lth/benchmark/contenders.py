@@ -13,10 +13,12 @@ from lth.benchmark import sparselab_loop
 from lth.errors import LthError
 from lth.experiments.plan import Plan
 from lth.training.engines import select
+from lth.training.engines.cuda.compilation import compiler_obstacle
 
 # Loops without lth.
 BASELINE, EXPERT, SPARSELAB = LOOPS = 'baseline', 'expert', 'sparselab'
-SPARSE = 'sparse'
+# Engines that some recipes and devices do not have.
+SPARSE, CUDA_GRAPH, COMPILED = 'sparse', 'cuda-graph', 'cuda-graph, compiled'
 Workers = Literal['processes', 'threads']
 
 
@@ -86,14 +88,22 @@ def algorithm_with_scores(name: str) -> str | None:
 def _engine_contenders(device: torch.device, plan: Plan) -> list[Contender]:
     """The engines that can train the recipe, on a GPU with several numbers of replicates."""
 
-    engines, replicates = ['eager'], [1]
-    if device.type == 'cuda' and plan.network.stackable:
-        replicates = [1, 4, 16, 64]
-    if device.type == 'cuda' and plan.capturable:
-        engines.append('cuda-graph')
-    if device.type == 'cpu' and plan.obstacle is None:
-        engines.append(SPARSE)
-    return [Contender(engine, str(device), count) for engine in engines for count in replicates]
+    if device.type == 'cpu':
+        engines = ['eager'] if plan.obstacle else ['eager', SPARSE]
+        return [Contender(engine, str(device)) for engine in engines]
+    captured = _captured_engines(device, plan)
+    if plan.network.stackable:
+        return [Contender(engine, str(device), count) for engine in ['eager', *captured] for count in (1, 4, 16, 64)]
+    # Parallel branches of a captured step train replicates of other networks.
+    return [Contender('eager', str(device)),
+            *(Contender(engine, str(device), count) for engine in captured for count in (1, 8))]
+
+
+def _captured_engines(device: torch.device, plan: Plan) -> list[str]:
+    if not plan.capturable:
+        return []
+    compiles = plan.compile_obstacle is None and compiler_obstacle(device) is None
+    return [CUDA_GRAPH, COMPILED] if compiles else [CUDA_GRAPH]
 
 
 def _ticket_contenders(

@@ -11,7 +11,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from lth.benchmark.contenders import BASELINE, EXPERT, Contender
-from lth.benchmark.trainers import MAX_STEPS, Trainer, make_trainer
+from lth.benchmark.trainers import MAX_STEPS, Trainer, make_trainer, refuse_streamed
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.plan import Plan
 from lth.system import processes
@@ -54,9 +54,7 @@ def time_contenders(
         plan: Plan, datasets: Path, contenders: Sequence[Contender], *, threads: int, turns: int) -> list[StepTime]:
     """Time all contenders in turns, about a second each. The first one is the baseline."""
 
-    if plan.streamed:
-        raise LthError('lth bench needs the images in memory, but this recipe streams them. Use '
-                       '--set data.storage=memory if they fit, or a smaller data.size.')
+    refuse_streamed(plan)
     teams = list[_Team]()
     try:
         for contender in contenders:

@@ -10,10 +10,12 @@ from torch import Tensor
 from lth import rng
 from lth.algorithms import ALGORITHMS
 from lth.benchmark.baseline_loop import baseline_loop
-from lth.benchmark.contenders import BASELINE, EXPERT, LOOPS, SPARSE, SPARSELAB, Contender
+from lth.benchmark.contenders import BASELINE, COMPILED, CUDA_GRAPH, EXPERT, LOOPS, SPARSE, SPARSELAB, Contender
 from lth.benchmark.expert_loop import expert_loop
 from lth.benchmark.sparselab_loop import sparselab_loop
 from lth.datasets import Dataset
+from lth.errors import LthError
+from lth.experiments import run_target
 from lth.experiments.plan import Plan, make_plan
 from lth.pruning import masks
 from lth.pruning.tickets import Ticket, dense_ticket, trainable_mask
@@ -43,6 +45,14 @@ def make_trainer(contender: Contender, recipe: Raw, datasets: Path, *, threads: 
         if device.type == 'cuda':
             torch.cuda.synchronize()
     return train_and_wait
+
+
+def refuse_streamed(plan: Plan) -> None:
+    """LthError if a plan's images are streamed."""
+
+    if plan.streamed:
+        raise LthError('lth bench needs the images in memory, but this recipe streams them. Use '
+                       '--set data.storage=memory if they fit, or a smaller data.size.')
 
 
 def random_ticket(task: Task, density: float) -> Ticket:
@@ -113,10 +123,12 @@ def _engine(name: str, device: torch.device, plan: Plan) -> Engine:
     """The engine of a contender. Loops without lth use only the device of the eager engine."""
 
     if name == 'auto':
-        return select.select_engine(str(device), capturable=plan.capturable, obstacle=plan.obstacle)
+        return run_target.select_engine(plan, run_target.RunTarget(Path(), Path(), str(device)))
     if name == SPARSE:
         return select.SparseCpu(device, always=True)
-    return select.CudaGraph(device) if name == 'cuda-graph' else select.Eager(device)
+    if name in (CUDA_GRAPH, COMPILED):
+        return select.CudaGraph(device, compiles=name == COMPILED)
+    return select.Eager(device)
 
 
 def _parametrization(task: Task, weights: Tensor, algorithm: str | None) -> Parametrization | None:

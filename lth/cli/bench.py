@@ -17,6 +17,8 @@ from lth.cli.progress import ProgressDisplay, duration
 from lth.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from lth.benchmark.contenders import Contender
+    from lth.benchmark.step_profile import StepProfile
     from lth.benchmark.timing import StepTime
     from lth.benchmark.whole_search import Study
     from lth.experiments.plan import Plan
@@ -49,6 +51,9 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
             '--study', help='Estimate the time of a whole search with one seed: all steps of all rounds.')] = False,
         run: Annotated[bool, typer.Option(
             '--run', help='With --study: also run the whole search and time it. Its files are not kept.')] = False,
+        profile: Annotated[bool, typer.Option(
+            '--profile', help='Print what the time of a step is spent on: GPU kernels, or operators on a CPU, by kind.',
+        )] = False,
         masks: Annotated[bool, typer.Option(
             '--masks', help='Time the selection of a mask over all weights, instead of a training step.')] = False,
         as_json: Json = False,
@@ -73,6 +78,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
 
         lth bench resnet20 cifar10 --algorithm gem-miner
 
+        lth bench resnet20 cifar10 --profile
+
         lth bench resnet50 imagenet --masks
     """
 
@@ -91,6 +98,9 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         contenders = benchmark.contenders.contenders(
             device, plan, algorithm=benchmark.contenders.algorithm_with_scores(algorithm),
             densities=parse_densities(densities) if densities else [], seeds=seeds)
+        if profile:
+            _profile(plan, datasets, contenders, threads, as_json=as_json)
+            return
         rows = benchmark.timing.time_contenders(plan, datasets, contenders, threads=threads, turns=turns)
         if as_json:
             print_json({'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name,
@@ -111,6 +121,33 @@ def _study(plan: 'Plan', target: 'RunTarget', turns: int, *, run: bool) -> 'Stud
         seconds = benchmark.whole_search.time_search(
             plan, target.datasets, target.device, threads=target.threads or 1, reporter=display)
     return replace(study, real_seconds=seconds)
+
+
+def _profile(
+        plan: 'Plan', datasets: Path, contenders: 'Sequence[Contender]', threads: int, *, as_json: bool) -> None:
+    """Print where the time of a step goes, for each engine that trains one network or stack alone."""
+
+    alone = [contender for contender in contenders if contender.seeds == 1]
+    profiles = benchmark.step_profile.profile_contenders(plan, datasets, alone, threads=threads)
+    if as_json:
+        names = {'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name}
+        print_json(names | {'batch_size': plan.recipe.training.batch_size, 'profiles': profiles})
+        return
+    for one in profiles:
+        _print_profile(one)
+    print_text(f'Limits of memory and arithmetic: {profiles[0].limits}. outside: the rest of the step, such as Python, '
+               'launches, an idle GPU, and the loops of the sparse engine.')
+
+
+def _print_profile(one: 'StepProfile') -> None:
+    together = f', {one.replicates} networks together' if one.replicates > 1 else ''
+    calls = f'{one.kernels:.0f} {"kernels" if one.on_gpu else "operators"}'
+    caption = (f'{one.engine}, {100 * one.density:.4g}% of the weights{together}: {one.ms_per_step:.3f} ms per step, '
+               f'{calls}, {one.memory_share:.1%} of the memory limit, '
+               f'{one.arithmetic_share:.1%} of the arithmetic limit')
+    print_table(caption, {
+        'kind': lambda row: row[0], 'ms per step': lambda row: f'{row[1]:.3f}',
+        'share': lambda row: f'{row[1] / one.ms_per_step:.0%}'}, list(one.ms_by_kind.items()))
 
 
 def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:

@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lth.benchmark import timing
+from lth.benchmark import contenders, timing
 from lth.benchmark.baseline_loop import TransformedImages
 from lth.benchmark.contenders import Contender
 from lth.benchmark.timing import _step_time
 from lth.benchmark.trainers import EngineTrainer, random_ticket
+from lth.experiments.resolve import Changes, ticket_plan
 from tests.conftest import make_task
 
 MEASURED = {'density', 'replicates', 'seeds', 'threads', 'ms_per_step', 'ratio', 'over_expert', 'over_eager',
@@ -84,6 +85,21 @@ def test_bench_with_seeds_times_them_as_processes_and_as_threads(lth):
     assert all(0 < row['over_one'] < 4 for row in rows if row['over_one'])
 
 
+@pytest.mark.parametrize(('model', 'compiler', 'expected'), [
+    ('lenet-300-100', None, {'eager': [1, 4, 16, 64], 'cuda-graph': [1, 4, 16, 64],
+                             'cuda-graph, compiled': [1, 4, 16, 64]}),
+    ('resnet20', None, {'eager': [1], 'cuda-graph': [1, 8], 'cuda-graph, compiled': [1, 8]}),
+    ('resnet20', 'no compiler', {'eager': [1], 'cuda-graph': [1, 8]})])
+def test_contenders_on_a_gpu_are_captured_compiled_and_train_together(gpus, monkeypatch, model, compiler, expected):
+    gpus.install(1)
+    monkeypatch.setattr(contenders, 'compiler_obstacle', lambda _device: compiler)
+    plan = ticket_plan(model, 'cifar10', Changes(), device='cuda')
+    rows = contenders.contenders('cuda', plan)
+    assert [row.engine for row in rows[:2]] == ['baseline', 'expert'] and {row.device for row in rows} == {'cuda:0'}
+    assert {name: [row.replicates for row in rows if row.engine == name] for name in expected} == expected
+    assert {row.engine for row in rows[2:]} == expected.keys()
+
+
 @pytest.mark.parametrize('shares', ['', '0', '1.5', '0.5;0.2', 'a'])
 def test_a_wrong_density_is_an_error(lth, shares):
     result = lth('bench', 'lenet-300-100', 'digits', '--densities', shares or ' ')
@@ -134,10 +150,10 @@ def test_bench_refuses_an_algorithm_that_declares_no_benchmark_step(lth, name):
 
 
 def test_speed_ups_are_medians_of_ratios_within_a_turn_for_each_seed():
-    contenders = [Contender('baseline', 'cpu'), Contender('expert', 'cpu'), Contender('eager', 'cpu'),
-                  Contender('sparse', 'cpu'), Contender('sparse', 'cpu', seeds=2, workers='threads')]
+    timed = [Contender('baseline', 'cpu'), Contender('expert', 'cpu'), Contender('eager', 'cpu'),
+             Contender('sparse', 'cpu'), Contender('sparse', 'cpu', seeds=2, workers='threads')]
     times = [[8., 16., 8.], [5., 4., 4.], [4., 8., 4.], [1., 2., 2.], [2., 2., 2.]]
-    rows = [_step_time(contenders, index, 1, times, memory=100.) for index in range(5)]
+    rows = [_step_time(timed, index, 1, times, memory=100.) for index in range(5)]
     assert [row.ratio for row in rows] == [1, 2, 2, 8, 8]
     assert [row.over_expert for row in rows] == [0.5, 1, 1, 2, 4]
     assert [row.over_eager for row in rows] == [None, None, None, 4, None]
