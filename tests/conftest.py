@@ -1,7 +1,8 @@
 """Shared by all tests: small tasks on random images, real data sets if present, and the command line."""
+import importlib
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -135,3 +136,39 @@ def real_data() -> Callable[[str], Path]:
             pytest.skip(f'{files} is not in {path}: put the data set there, or set $LTH_DATASETS to its folder')
         return path
     return folder
+
+
+@pytest.fixture
+def interpreted_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Kernels run on the CPU, by Triton's interpreter. Skips the test if Triton is not installed."""
+
+    pytest.importorskip('triton')
+    from triton import language
+    from triton.runtime import interpreter
+
+    from lth.training.engines.cuda.kernels import convolutions, optimizers
+    modules, convert = [optimizers, convolutions], interpreter._convert_float
+    dot = interpreter.InterpreterBuilder.create_dot
+
+    def convert_and_round(values, source, target, rounding):
+        if target != language.bfloat16:
+            return convert(values, source, target, rounding)
+        return torch.from_numpy(values).bfloat16().view(torch.uint16).numpy()
+
+    def float_dot(builder, first, second, *others):
+        pair = (builder.cast_impl(operand, language.float32) for operand in (first, second))
+        return dot(builder, *pair, *others)
+
+    with monkeypatch.context() as patch:
+        patch.setenv('TRITON_INTERPRET', '1')
+        # The interpreter multiplies the bits of bfloat16 numbers.
+        patch.setattr(interpreter.InterpreterBuilder, 'create_dot', float_dot)
+        # The compiler rounds to bfloat16, the interpreter truncates.
+        patch.setattr(interpreter, '_convert_float', convert_and_round)
+        # A call within a kernel would replace all functions of triton.language again: 3 ms.
+        patch.setattr(interpreter.InterpretedFunction, '__call__', lambda self, *args: self.rewrite()(*args))
+        for module in modules:
+            importlib.reload(module)
+        yield
+    for module in modules:
+        importlib.reload(module)

@@ -53,6 +53,13 @@ def test_sums_over_many_positions_are_split_into_parts(monkeypatch):
     assert_close(gradient, torch.autograd.grad(expected, weights, deltas)[0], 1e-5)
 
 
+def test_bfloat16_operands_are_added_in_float32():
+    torch.manual_seed(0)
+    images, weights = torch.randn(1, 1, 64, 3, 3).bfloat16(), torch.randn(1, 4, 64, 3, 3).bfloat16()
+    expected = F.conv2d(images[0].float(), weights[0].float(), padding=1)
+    assert torch.equal(convolution(images, weights, 1)[0], expected.bfloat16())
+
+
 def test_compilers_are_told_the_shapes_and_strides_of_results():
     images, weights, deltas = torch.randn(2, 3, 4, 5, 6), torch.randn(2, 7, 4, 3, 3), torch.randn(2, 3, 7, 3, 3)
     for operator, arguments in [
