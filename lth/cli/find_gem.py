@@ -13,7 +13,7 @@ from lth.cli.console import print_json, print_message, print_note
 from lth.cli.execute import execute, run_with_progress
 from lth.cli.options import (
     BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
-    Precision, RecipeName, RunName, Threads)
+    Precision, RecipeName, Replicates, RunName, Threads)
 from lth.cli.run_table import print_run, run_object
 from lth.errors import LthError
 
@@ -63,6 +63,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         threads: Threads = 1,
         engine: EngineOption = None,
         compile_: Compile = None,
+        replicates: Replicates = None,
         deterministic: Deterministic = None,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -107,7 +108,8 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     numbers = default_seeds if seeds is None else parse_numbers(seeds, '--seeds')
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
     target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_)
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
+        replicates=replicates)
     print_message(_kept_sentence(plan))
     if finetune and not dry_run:
         _find_and_finetune(plan, target, numbers, as_json=as_json)

@@ -10,7 +10,7 @@ from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate,
-    Model, Overrides, Precision, RecipeName, RunName, Seeds, Threads)
+    Model, Overrides, Precision, RecipeName, Replicates, RunName, Seeds, Threads)
 
 
 @command
@@ -57,6 +57,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         threads: Threads = 1,
         engine: EngineOption = None,
         compile_: Compile = None,
+        replicates: Replicates = None,
         deterministic: Deterministic = None,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -108,5 +109,6 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
     control_plans = experiments.derived_plans.control_plans(
         parse_names(controls) or [], plan, folder, draws=control_draws)
     target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_)
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
+        replicates=replicates)
     execute(plan, target, parse_numbers(seeds, '--seeds'), control_plans, dry_run=dry_run, as_json=as_json)

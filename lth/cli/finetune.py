@@ -10,7 +10,7 @@ from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Optimizer,
-    Overrides, RoundNumber, SourceRun, Threads)
+    Overrides, Replicates, RoundNumber, SourceRun, Threads)
 
 
 @command
@@ -35,6 +35,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         threads: Threads = 1,
         engine: EngineOption = None,
         compile_: Compile = None,
+        replicates: Replicates = None,
         deterministic: Deterministic = None,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -62,5 +63,6 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
                       override, number_of_epochs)
     plan = experiments.derived_plans.finetune_plan(source, folder, changed, optimizer=optimizer, dataset=dataset)
     target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_)
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
+        replicates=replicates)
     execute(plan, target, source.seeds, dry_run=dry_run, as_json=as_json)

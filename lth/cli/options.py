@@ -52,6 +52,11 @@ Compile = Annotated[Literal['auto', 'on', 'off'] | None, typer.Option(
     help='Compile the forward and backward pass with torch.compile. auto: on a GPU, if the run is long enough to save '
          'twice the time of compiling; networks that cannot be compiled are trained without. on: always, also on a '
          'CPU. Default: as in the last session of the run, or auto.')]
+Replicates = Annotated[Literal['branches', 'stacked'] | None, typer.Option(
+    '--replicates', show_default=False,
+    help='How several seeds of a network with convolutions train at once on a GPU. branches: each with kernels of its '
+         'own, in parallel. stacked: one kernel for each convolution of all seeds (not measured yet). Default: as in '
+         'the last session of the run, or branches.')]
 Epochs = Annotated[int | None, typer.Option(
     '-e', '--number-of-epochs', metavar='N', show_default=False,
     help='Train for N epochs. In a search for tickets, this is the length of each round.')]

@@ -10,8 +10,8 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_note, print_text
 from lth.cli.options import (
-    Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, RoundNumber,
-    SourceRun, Threads)
+    Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Replicates,
+    RoundNumber, SourceRun, Threads)
 from lth.cli.progress import ProgressDisplay
 from lth.cli.tables import percent, print_table
 
@@ -43,6 +43,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         threads: Threads = 1,
         engine: EngineOption = None,
         compile_: Compile = None,
+        replicates: Replicates = None,
         deterministic: Deterministic = None,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -79,7 +80,8 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         _print_steps(steps, source, as_json=as_json)
         return
     target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_)
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
+        replicates=replicates)
     report = analysis.run_checks.run_checks(steps, source, target, ProgressDisplay, print_message)
     if as_json:
         print_json(analysis.sanity_report.as_dict(report, source))

@@ -10,7 +10,7 @@ from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
-    Precision, RecipeName, SourceRun, Threads)
+    Precision, RecipeName, Replicates, SourceRun, Threads)
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
@@ -45,6 +45,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         threads: Threads = 1,
         engine: EngineOption = None,
         compile_: Compile = None,
+        replicates: Replicates = None,
         deterministic: Deterministic = None,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -82,5 +83,6 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     if random_tickets:
         controls = {'random': [plan_in(experiments.folders.control_folder(folder, 'random'), 'random')]}
     target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_)
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
+        replicates=replicates)
     execute(plan_in(folder, 'found'), target, source.seeds, controls, dry_run=dry_run, as_json=as_json)

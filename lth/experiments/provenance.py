@@ -79,8 +79,8 @@ def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget) 
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
-            'choice': target.engine, 'compile': target.compile, 'deterministic': bool(target.deterministic),
-            'threads': target.threads or torch.get_num_threads(), 'reader': data.reader, 'pictures': data.fingerprint,
-            'network': plan.network.fingerprint, 'directory': os.getcwd(),
-            'start': datetime.now().astimezone().isoformat(timespec='seconds'),
+            'choice': target.engine, 'compile': target.compile, 'replicates': target.replicates or 'branches',
+            'deterministic': bool(target.deterministic), 'threads': target.threads or torch.get_num_threads(),
+            'reader': data.reader, 'pictures': data.fingerprint, 'network': plan.network.fingerprint,
+            'directory': os.getcwd(), 'start': datetime.now().astimezone().isoformat(timespec='seconds'),
             'seconds': 0., 'rounds': 0}

@@ -13,7 +13,7 @@ from lth.experiments.reporter import LineReporter, Reporter, SilentReporter
 from lth.experiments.run_target import RunTarget
 from lth.models.objects import register_model
 from lth.registry.objects import is_object
-from lth.training.engines.names import CompileChoice, EngineChoice, engine_choice
+from lth.training.engines.names import CompileChoice, EngineChoice, ReplicateChoice, engine_choice
 
 Model = str | nn.Module | Callable[..., nn.Module]
 Data = str | Sequence[Any]
@@ -25,17 +25,18 @@ class Execution(TypedDict, total=False):
     """Where and how training runs, and what is reported; all optional.
 
     datasets: the folder of the data sets, by default ./datasets. device: 'auto', 'cpu', 'cuda' or 'cuda:1'. engine:
-    'auto', 'eager' or 'sparse'. compile: 'auto', 'on' or 'off', as --compile. threads: threads of torch for each seed;
-    by default no setting of this process is changed, 1 gives the bits of the command line. deterministic: let results
-    repeat bit for bit on the same GPU, by settings of this process; by default if the run's last session did. parallel:
-    train each seed in its own process, as the command line does on a CPU. progress: print messages and completed
-    rounds. reporter: receives all reports.
+    'auto', 'eager' or 'sparse'. compile: 'auto', 'on' or 'off', as --compile. replicates: 'branches' or 'stacked', as
+    --replicates. threads: threads of torch for each seed; by default no setting of this process is changed, 1 gives the
+    bits of the command line. deterministic: let results repeat bit for bit on the same GPU, by settings of this
+    process; by default if the run's last session did. parallel: train each seed in its own process, as the command line
+    does on a CPU. progress: print messages and completed rounds. reporter: receives all reports.
     """
 
     datasets: str | Path
     device: str
     engine: EngineChoice | None
     compile: CompileChoice | None
+    replicates: ReplicateChoice | None
     threads: int | None
     deterministic: bool | None
     parallel: bool
@@ -90,7 +91,8 @@ def run_target(folder: Path, execution: Execution) -> RunTarget:
     return RunTarget(
         folder, Path(execution.get('datasets', 'datasets')), device_name(execution), execution.get('threads'),
         None if engine is None else engine_choice(str(engine)), in_process=not execution.get('parallel', False),
-        deterministic=execution.get('deterministic'), compile=execution.get('compile'))
+        deterministic=execution.get('deterministic'), compile=execution.get('compile'),
+        replicates=execution.get('replicates'))
 
 
 def reporter_of(execution: Execution) -> Reporter:

@@ -7,7 +7,7 @@ import torch
 from lth.experiments.plan import Plan
 from lth.runs.folder import Run
 from lth.training.engines import select
-from lth.training.engines.names import CompileChoice, CompileDecision, EngineChoice, engine_choice
+from lth.training.engines.names import CompileChoice, CompileDecision, EngineChoice, ReplicateChoice, engine_choice
 from lth.training.task import Engine
 
 
@@ -17,7 +17,8 @@ class RunTarget:
     rounding. `threads` None changes no setting of this process. `engine` None takes the engine of the run's last
     session. `in_process` trains all seeds in this process, which a model or data that no other process can import
     needs. `deterministic` lets results repeat bit for bit on a GPU; None does if the run's last session did. `compile`
-    None compiles if the last session did, and otherwise by the rule.
+    None compiles if the last session did, and otherwise by the rule. `replicates` is how several convolutional networks
+    train at once on a GPU; None as in the last session, else as parallel branches.
     """
 
     folder: Path
@@ -28,6 +29,7 @@ class RunTarget:
     in_process: bool = False
     deterministic: bool | None = None
     compile: CompileChoice | CompileDecision | None = None
+    replicates: ReplicateChoice | None = None
 
     def resumed(self, run: Run) -> 'RunTarget':
         """The target with the choices of the run's last session where it has none."""
@@ -35,7 +37,9 @@ class RunTarget:
         engine = engine_choice(self.engine or run.engine_choice() or 'auto')
         deterministic = run.is_deterministic() if self.deterministic is None else self.deterministic
         compile_ = self.compile or run.compile_decision(select.resolve_device(self.device))
-        return replace(self, engine=engine, deterministic=deterministic, compile=compile_)
+        replicates = self.replicates or run.replicate_choice()
+        return replace(
+            self, engine=engine, deterministic=deterministic, compile=compile_, replicates=replicates)
 
     def configure_process(self, device: torch.device) -> None:
         """Change the settings of this process as far as the target asks for it."""
@@ -51,7 +55,7 @@ def select_engine(plan: Plan, target: RunTarget) -> Engine:
 
     return select.select_engine(
         target.device, choice=target.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle,
-        compilation=decide_compilation(plan, target).decision)
+        compilation=decide_compilation(plan, target).decision, replicates=target.replicates or 'branches')
 
 
 def decide_compilation(plan: Plan, target: RunTarget, *, seeds: int = 1) -> select.Compilation:

@@ -26,7 +26,7 @@ from lth.runs.stacking import stack_rounds
 from lth.system import files
 from lth.system.files import Raw
 from lth.system.tensor_files import Header
-from lth.training.engines.names import CompileDecision, EngineChoice, engine_choice
+from lth.training.engines.names import CompileDecision, EngineChoice, ReplicateChoice, engine_choice
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,12 @@ class Run:
         decision = entry.get('compile')
         same = torch.device(entry.get('device', 'cpu')).type == device.type
         return cast(CompileDecision, decision) if same and decision in get_args(CompileDecision) else None
+
+    def replicate_choice(self) -> ReplicateChoice | None:
+        """How the last session trained several convolutional networks at once; None before the first."""
+
+        choice = (self.sessions() or [{}])[-1].get('replicates')
+        return cast(ReplicateChoice, choice) if choice in get_args(ReplicateChoice) else None
 
     def source_folder(self) -> Path:
         """The folder of the run that this run starts from, if its algorithm needs one."""

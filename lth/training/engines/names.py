@@ -6,6 +6,7 @@ from lth.errors import LthError
 EngineChoice = Literal['auto', 'eager', 'sparse']
 # What users choose, and what is decided for them: `if-possible` compiles, but trains without if that fails.
 CompileChoice = Literal['auto', 'on', 'off']
+ReplicateChoice = Literal['branches', 'stacked']
 CompileDecision = Literal['on', 'if-possible', 'off']
 
 # The only place that knows names of earlier versions.

@@ -3,8 +3,6 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
-
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.recipes.schema import TrainingSettings
@@ -13,7 +11,7 @@ from lth.training.engines.cuda.engine import CudaGraph
 from lth.training.engines.device_failures import explain_failures, explain_training_failures
 from lth.training.engines.devices import gpu_failure, resolve_device
 from lth.training.engines.eager import Eager
-from lth.training.engines.names import CompileDecision, EngineChoice
+from lth.training.engines.names import CompileDecision, EngineChoice, ReplicateChoice
 from lth.training.engines.precision import default_precision, precision_note, refuse_unsupported_precision
 from lth.training.engines.process_settings import configure_process, make_deterministic
 from lth.training.engines.sparse_cpu.engine import SparseCpu
@@ -34,31 +32,34 @@ __all__ = [
 
 def select_engine(
         device: str, *, choice: EngineChoice = 'auto', capturable: bool = True,
-        obstacle: str | None = 'it is not known what is trained', compilation: CompileDecision = 'off') -> Engine:
+        obstacle: str | None = 'it is not known what is trained', compilation: CompileDecision = 'off',
+        replicates: ReplicateChoice = 'branches') -> Engine:
     """Return the fastest engine for a device, or the engine of `choice`.
 
     A step is `capturable` if it needs nothing from the host: no noise that is seeded for each step, no images that are
     streamed. `obstacle` says why the sparse engine cannot train the recipe, None if it can (`sparse_obstacle`). Raises
     LthError for an unknown device, and if the chosen engine cannot train the recipe. Changes nothing in the process:
-    see `process_settings.configure_process`. With a `compilation` other than `off` it is an engine that compiles.
+    see `process_settings.configure_process`. With a `compilation` other than `off` it is an engine that compiles;
+    `replicates` is for engines on a GPU.
     """
 
     resolved = resolve_device(device)
     if resolved.type == 'cuda':
         obstacle = 'it runs on the CPU'
     if compilation != 'off':
-        return _compiling_engine(resolved, choice, compilation)
+        _refuse_other_engine(choice)
+        return CudaGraph(resolved, compiles=True, required=compilation == 'on', replicates=replicates)
     if choice == 'sparse' and obstacle:
         raise LthError(f'The sparse engine cannot train this recipe: {obstacle}. Use --engine auto.')
     if choice != 'eager' and obstacle is None:
         return SparseCpu(resolved, always=choice == 'sparse')
-    return CudaGraph(resolved) if resolved.type == 'cuda' and capturable and choice != 'eager' else Eager(resolved)
+    captured = resolved.type == 'cuda' and capturable and choice != 'eager'
+    return CudaGraph(resolved, replicates=replicates) if captured else Eager(resolved)
 
 
-def _compiling_engine(device: torch.device, choice: EngineChoice, compilation: CompileDecision) -> Engine:
+def _refuse_other_engine(choice: EngineChoice) -> None:
     if choice != 'auto':
         raise LthError(f'--engine {choice} compiles no network. Use --engine auto, or --compile off.')
-    return CudaGraph(device, compiles=True, required=compilation == 'on')
 
 
 def compile_ahead(

@@ -21,6 +21,7 @@ from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.engines.cuda.parts import compiled_parts, dense_layers, step_parts
 from lth.training.engines.devices import current_device
 from lth.training.engines.eager import Eager
+from lth.training.engines.names import ReplicateChoice
 from lth.training.engines.precision import precision_context
 from lth.training.engines.step import StepParts, TrainingStep
 from lth.training.task import Parametrization, Segment, State, Task
@@ -40,11 +41,15 @@ class CudaGraph:
     """Captured steps on one GPU, of a compiled network if `compiles`; compiled steps without a capture on a CPU.
 
     A captured step is kept as long as tasks that differ only in their seeds are trained. A network that cannot be
-    compiled is an error if compiling is `required`; otherwise it is trained without, and `note` says why.
+    compiled is an error if compiling is `required`; otherwise it is trained without, and `note` says why. `replicates`
+    of convolutional networks are parallel branches, or stacked: one kernel for each convolution of all.
     """
 
-    def __init__(self, device: torch.device, *, compiles: bool = False, required: bool = False) -> None:
+    def __init__(
+            self, device: torch.device, *, compiles: bool = False, required: bool = False,
+            replicates: ReplicateChoice = 'branches') -> None:
         self.device = device
+        self._replicates = replicates
         self.compiles, self.note = compiles, ''
         self._required = required
         self._captured: CapturedStep | None = None
@@ -59,7 +64,9 @@ class CudaGraph:
 
         if self._eager:
             return self._eager.name
-        return ', '.join(['cuda-graph'] * (self.device.type == 'cuda') + ['compiled'] * self.compiles)
+        parts = {'cuda-graph': self.device.type == 'cuda', 'compiled': self.compiles,
+                 'stacked': self._replicates == 'stacked'}
+        return ', '.join(part for part, applies in parts.items() if applies)
 
     def replicates(self, network: Network, training: TrainingSettings) -> int:
         """Return how many replicates of a network are trained together: at most as fit into the GPU's memory."""
@@ -101,7 +108,7 @@ class CudaGraph:
         if self.compiles:
             self._captured = self._compiled_step(task, state, parametrization, packing)
         if self._captured is None and self._eager is None:
-            self._captured = CapturedStep(task, state, parametrization, packing, step_parts(task))
+            self._captured = CapturedStep(task, state, parametrization, packing, step_parts(task, self._replicates))
         return self._captured
 
     def _compiled_step(
@@ -112,7 +119,7 @@ class CudaGraph:
         if task.network.has_user_code:
             torch.compiler.reset()  # versions compiled before would hide that the code changes its own state
         try:
-            return CapturedStep(task, state, parametrization, packing, compiled_parts(task))
+            return CapturedStep(task, state, parametrization, packing, compiled_parts(task, self._replicates))
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = describe_failure(task.network, error)
         if self._required:

@@ -2,45 +2,70 @@
 
 To add a pass, write a function that makes a `Backward`, and a case here.
 """
+from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import torch
 
+from lth.training.engines.backward import Backward
 from lth.training.engines.chains import DenseLayer, supported_dense_chain
 from lth.training.engines.cuda.batched_mlp import make_batched_backward, make_compiled_products, run_batch
-from lth.training.engines.cuda.branches import aligned_rows, forward, make_branches
+from lth.training.engines.cuda.branches import Result, aligned_rows, forward, make_branches
 from lth.training.engines.cuda.compilation import compiled
 from lth.training.engines.cuda.fused_optimizer import can_fuse, make_fused_optimizer
+from lth.training.engines.cuda.stacked_pass import make_stacked_pass, stacked_forward
+from lth.training.engines.names import ReplicateChoice
 from lth.training.engines.optimizers import make_optimizer
 from lth.training.engines.step import BackwardFactory, StepParts
 from lth.training.task import Task
 
 
-def step_parts(task: Task) -> StepParts:
-    """Return the parts of a step that is not compiled."""
+class _Pass(NamedTuple):
+    """A pass of several replicates, and its function that can be compiled."""
+
+    make: Callable[..., Backward]
+    forward: Callable[..., Result]
+
+
+_PASSES: dict[ReplicateChoice, _Pass] = {
+    'branches': _Pass(make_branches, forward), 'stacked': _Pass(make_stacked_pass, stacked_forward)}
+
+
+def step_parts(task: Task, replicates: ReplicateChoice = 'branches') -> StepParts:
+    """Return the parts of a step that is not compiled. `replicates` says how those of convolutional networks train."""
 
     optimizer = make_fused_optimizer if can_fuse(task.engine.device) else make_optimizer
     if layers := dense_layers(task):
         return StepParts(_products(layers), optimizer)
     if len(task.seeds) > 1 and task.network.stackable:
         return StepParts(optimizer=optimizer)
-    return StepParts(partial(make_branches, low_precision=_low_precision(task)), optimizer, aligned_rows)
+    make = _select_pass(task, replicates).make
+    return StepParts(partial(make, low_precision=_low_precision(task)), optimizer, aligned_rows)
 
 
-def compiled_parts(task: Task) -> StepParts:
+def compiled_parts(task: Task, replicates: ReplicateChoice = 'branches') -> StepParts:
     """Return the parts of a step whose pass is compiled when it runs first."""
 
     layers, fuses = dense_layers(task), can_fuse(task.engine.device)
     if layers and fuses:
         return StepParts(_compiled_products(layers), make_fused_optimizer, compiles=True)
-    branches = partial(make_branches, run_forward=compiled(forward), low_precision=_low_precision(task))
-    return StepParts(branches, make_fused_optimizer if fuses else make_optimizer, aligned_rows, compiles=True)
+    make, run_forward = _select_pass(task, replicates)
+    backward = partial(make, run_forward=compiled(run_forward), low_precision=_low_precision(task))
+    return StepParts(backward, make_fused_optimizer if fuses else make_optimizer, aligned_rows, compiles=True)
 
 
 def dense_layers(task: Task) -> list[DenseLayer] | None:
     """Return the layers of a network of dense layers only; None for others, and for bf16, which needs autocast."""
 
     return None if task.training.precision == 'bf16' else supported_dense_chain(task.network)
+
+
+def _select_pass(task: Task, replicates: ReplicateChoice) -> _Pass:
+    """Return the pass of a network that is not only dense layers. One replicate alone needs no stack."""
+
+    stacks = replicates == 'stacked' and len(task.seeds) > 1 and can_fuse(task.engine.device)
+    return _PASSES['stacked' if stacks else 'branches']
 
 
 def _products(layers: list[DenseLayer]) -> BackwardFactory:

@@ -11,6 +11,7 @@ from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.training.engines.cuda import compilation, packed, parts
 from lth.training.engines.cuda import engine as cuda_engine
+from lth.training.engines.cuda.branches import make_branches
 from lth.training.engines.cuda.engine import CudaGraph
 from lth.training.task import State
 from tests.conftest import ADAM, CPU, SGD, make_task, mlp_task
@@ -38,8 +39,8 @@ def conv_task(**settings):
     task = make_task(shape=(3, 4, 4), data=AUGMENTED, **settings)
     torch.manual_seed(0)
     # Before BatchNorm the gradient of a bias is rounding noise, which Adam would enlarge.
-    convolution = nn.Conv2d(3, 4, 3, bias=False)
-    module = nn.Sequential(convolution, nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 4)).eval()
+    convolution = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+    module = nn.Sequential(convolution, nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 4)).eval()
     return replace(task, network=Network(module, Layout.of(module), (3, 4, 4), 4, task.network.settings))
 
 
@@ -79,6 +80,27 @@ def test_replicates_train_as_alone_in_the_eager_engine(task, seeds, optimizer, p
         for name, buffer in expected.buffers.items():
             assert torch.allclose(segment.state.buffers[name][row], buffer[0], atol=tolerance), name
     assert torch.equal(segment.state.weights[~trainable], start.weights[~trainable])
+
+
+@pytest.mark.parametrize(('optimizer', 'precision'), [(ADAM, 'fp32'), (SGD, 'bf16')])
+def test_stacked_convolutions_train_as_each_seed_alone_in_the_eager_engine(optimizer, precision):
+    engine = CudaGraph(CPU.device, replicates='stacked')
+    task = conv_task(seeds=(0, 1), optimizer=optimizer, precision=precision, engine=engine)
+    start, trainable = random_state(task)
+    segment, = engine.run(task, start, trainable=trainable, stops=[3])
+    assert segment.state.engine == 'stacked'
+    for row in range(2):
+        expected = alone(task, start, trainable, row, steps=3)
+        atol = 1e-5 if precision == 'fp32' else 2e-2
+        assert torch.allclose(segment.state.weights[row], expected.weights[0], atol=atol)
+        for name, buffer in expected.buffers.items():
+            assert torch.allclose(segment.state.buffers[name][row], buffer[0], atol=atol), name
+    assert torch.equal(segment.state.weights[~trainable], start.weights[~trainable])
+
+
+def test_one_replicate_alone_is_not_stacked():
+    task = conv_task(seeds=(0,), engine=CudaGraph(CPU.device))
+    assert parts.step_parts(task, 'stacked').backward.func is make_branches
 
 
 def test_layers_read_a_copy_in_bf16_that_is_never_older_than_the_weights():
