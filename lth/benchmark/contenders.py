@@ -19,6 +19,7 @@ from lth.training.engines.cuda.compilation import compiler_obstacle
 BASELINE, EXPERT, SPARSELAB = LOOPS = 'baseline', 'expert', 'sparselab'
 # Engines that some recipes and devices do not have.
 SPARSE, CUDA_GRAPH, COMPILED = 'sparse', 'cuda-graph', 'cuda-graph, compiled'
+STACKED = f'{COMPILED}, stacked'
 Workers = Literal['processes', 'threads']
 
 
@@ -94,9 +95,10 @@ def _engine_contenders(device: torch.device, plan: Plan) -> list[Contender]:
     captured = _captured_engines(device, plan)
     if plan.network.stackable:
         return [Contender(engine, str(device), count) for engine in ['eager', *captured] for count in (1, 4, 16, 64)]
-    # Parallel branches of a captured step train replicates of other networks.
+    # Replicates of other networks are parallel branches of a captured step, or share the kernels of convolutions.
+    stacked = [Contender(STACKED, str(device), 8)] if COMPILED in captured else []
     return [Contender('eager', str(device)),
-            *(Contender(engine, str(device), count) for engine in captured for count in (1, 8))]
+            *(Contender(engine, str(device), count) for engine in captured for count in (1, 8)), *stacked]
 
 
 def _captured_engines(device: torch.device, plan: Plan) -> list[str]:

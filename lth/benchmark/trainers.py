@@ -10,7 +10,8 @@ from torch import Tensor
 from lth import rng
 from lth.algorithms import ALGORITHMS
 from lth.benchmark.baseline_loop import baseline_loop
-from lth.benchmark.contenders import BASELINE, COMPILED, CUDA_GRAPH, EXPERT, LOOPS, SPARSE, SPARSELAB, Contender
+from lth.benchmark.contenders import (
+    BASELINE, COMPILED, CUDA_GRAPH, EXPERT, LOOPS, SPARSE, SPARSELAB, STACKED, Contender)
 from lth.benchmark.expert_loop import expert_loop
 from lth.benchmark.sparselab_loop import sparselab_loop
 from lth.datasets import Dataset
@@ -126,8 +127,9 @@ def _engine(name: str, device: torch.device, plan: Plan) -> Engine:
         return run_target.select_engine(plan, run_target.RunTarget(Path(), Path(), str(device)))
     if name == SPARSE:
         return select.SparseCpu(device, always=True)
-    if name in (CUDA_GRAPH, COMPILED):
-        return select.CudaGraph(device, compiles=name == COMPILED)
+    if name in (CUDA_GRAPH, COMPILED, STACKED):
+        return select.CudaGraph(
+            device, compiles=name != CUDA_GRAPH, replicates='stacked' if name == STACKED else 'branches')
     return select.Eager(device)
 
 

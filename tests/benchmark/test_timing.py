@@ -88,7 +88,8 @@ def test_bench_with_seeds_times_them_as_processes_and_as_threads(lth):
 @pytest.mark.parametrize(('model', 'compiler', 'expected'), [
     ('lenet-300-100', None, {'eager': [1, 4, 16, 64], 'cuda-graph': [1, 4, 16, 64],
                              'cuda-graph, compiled': [1, 4, 16, 64]}),
-    ('resnet20', None, {'eager': [1], 'cuda-graph': [1, 8], 'cuda-graph, compiled': [1, 8]}),
+    ('resnet20', None, {'eager': [1], 'cuda-graph': [1, 8], 'cuda-graph, compiled': [1, 8],
+                        'cuda-graph, compiled, stacked': [8]}),
     ('resnet20', 'no compiler', {'eager': [1], 'cuda-graph': [1, 8]})])
 def test_contenders_on_a_gpu_are_captured_compiled_and_train_together(gpus, monkeypatch, model, compiler, expected):
     gpus.install(1)

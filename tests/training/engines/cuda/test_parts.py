@@ -91,7 +91,8 @@ def test_stacked_convolutions_train_as_each_seed_alone_in_the_eager_engine(optim
     assert segment.state.engine == 'stacked'
     for row in range(2):
         expected = alone(task, start, trainable, row, steps=3)
-        atol = 1e-5 if precision == 'fp32' else 2e-2
+        # BatchNorm reads float32 here, and bf16 in the eager engine.
+        atol = 1e-5 if precision == 'fp32' else 5e-2
         assert torch.allclose(segment.state.weights[row], expected.weights[0], atol=atol)
         for name, buffer in expected.buffers.items():
             assert torch.allclose(segment.state.buffers[name][row], buffer[0], atol=atol), name
