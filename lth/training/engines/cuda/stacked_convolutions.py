@@ -1,58 +1,16 @@
-"""Layers that convolve once for all replicates under vmap: operators of torch with gradients and a rule for vmap.
+"""Convolutions of all replicates as operators of torch, with gradients and a rule for vmap.
 
 The operators have no rule for transforms that compute gradients within vmap; autograd computes them outside
 (stacked_pass.py). Compilers see each operator as a whole.
 """
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lth.training.engines.cuda import convolution_kernels
 from lth.training.engines.cuda.convolution_kernels import empty_activations, geometry
-
-# A program of the kernels holds all channels of its positions.
-_MAX_CHANNELS = 64
-
-
-class StackedConv2d(nn.Conv2d):
-    """An nn.Conv2d that convolves once for all replicates under vmap."""
-
-    def forward(self, input: Tensor) -> Tensor:  # pylint: disable=redefined-builtin # torch's name
-        """Convolve images (B, C, H, W); under autocast in its precision."""
-
-        weights, kind = self.weight, input.device.type
-        if torch.is_autocast_enabled(kind):
-            input, weights = (tensor.to(torch.get_autocast_dtype(kind)) for tensor in (input, weights))
-        outputs: Tensor = convolution(input[None], weights[None], self.stride[0])[0]
-        return outputs if self.bias is None else outputs + self.bias.to(outputs.dtype)[:, None, None]
-
-
-def make_stacked_convolutions(module: nn.Module) -> nn.Module:
-    """Return a copy of a module whose convolutions run once for all replicates under vmap, as far as they can: 1×1 and
-    3×3 with stride 1 or 2, padding by zeros to the same size, one group, and at most 64 channels.
-    """
-
-    module = copy.deepcopy(module)
-    for layer in module.modules():
-        if can_stack(layer):
-            # The layer keeps its parameters, its hooks and all its places in the module.
-            layer.__class__ = StackedConv2d
-    return module
-
-
-def can_stack(layer: nn.Module) -> bool:
-    """Whether a layer is a convolution that `make_stacked_convolutions` replaces."""
-
-    # A subclass may compute something else.
-    if type(layer) is not nn.Conv2d:  # pylint: disable=unidiomatic-typecheck
-        return False
-    shape = layer.kernel_size, layer.padding
-    fits = shape in (((3, 3), (1, 1)), ((1, 1), (0, 0))) and layer.stride in ((1, 1), (2, 2))
-    plain = (layer.groups, layer.dilation, layer.padding_mode) == (1, (1, 1), 'zeros')
-    return fits and plain and max(layer.in_channels, layer.out_channels) <= _MAX_CHANNELS
 
 
 @torch.library.custom_op('lth::convolution', mutates_args=())

@@ -15,7 +15,7 @@ from lth.models.network import Buffers, Network
 from lth.training.engines.backward import Backward
 from lth.training.engines.batches import Batches, EpochTensors, Preprocessing, read_batch
 from lth.training.engines.cuda.branches import Result, aligned_rows
-from lth.training.engines.cuda.stacked_convolutions import make_stacked_convolutions
+from lth.training.engines.cuda.stacked_layers import make_stacked_layers
 from lth.training.engines.cuda.step_counters import count_step, remove_step_counters, step_counters
 
 StackedForward = Callable[
@@ -46,7 +46,7 @@ def make_stacked_pass(
     in this type, which has to be updated with the weights. Networks with random numbers cannot be stacked.
     """
 
-    module = make_stacked_convolutions(network.module).train()
+    module = make_stacked_layers(network.module)
     remove_step_counters(module)
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):
