@@ -159,25 +159,12 @@ def interpreted_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         pair = (builder.cast_impl(operand, language.float32) for operand in (first, second))
         return dot(builder, *pair, *others)
 
-    multiply = interpreter.InterpreterBuilder.create_dot
-
-    def multiply_floats(builder, *arguments):
-        return multiply(builder, *map(widened, arguments[:2]), *arguments[2:])
-
-    def widened(handle):
-        if handle.dtype.scalar != language.bfloat16:
-            return handle
-        values = torch.from_numpy(handle.data).view(torch.bfloat16).float().numpy()
-        return interpreter.TensorHandle(values, language.float32)
-
     with monkeypatch.context() as patch:
         patch.setenv('TRITON_INTERPRET', '1')
         # The interpreter multiplies the bits of bfloat16 numbers.
         patch.setattr(interpreter.InterpreterBuilder, 'create_dot', float_dot)
         # The compiler rounds to bfloat16, the interpreter truncates.
         patch.setattr(interpreter, '_convert_float', convert_and_round)
-        # The interpreter multiplies the bits of bfloat16 as if they were integers.
-        patch.setattr(interpreter.InterpreterBuilder, 'create_dot', multiply_floats)
         # A call within a kernel would replace all functions of triton.language again: 3 ms.
         patch.setattr(interpreter.InterpretedFunction, '__call__', lambda self, *args: self.rewrite()(*args))
         for module in modules:
