@@ -9,8 +9,10 @@ import torch
 from lth.algorithms.trained_masks.parametrizations import Rounded
 from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.training.engines import select
+from lth.training.engines.cuda import captured_step
 from lth.training.engines.cuda import engine as cuda_engine
-from lth.training.engines.cuda.engine import CapturedStep, CudaGraph
+from lth.training.engines.cuda.captured_step import CapturedStep
+from lth.training.engines.cuda.engine import CudaGraph
 from lth.training.engines.devices import resolve_device
 from lth.training.engines.eager import Eager
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
@@ -184,7 +186,7 @@ def test_graphs_hold_several_steps_only_if_a_training_is_that_long(capture, leng
 
 
 def test_graphs_of_large_networks_hold_one_step(capture, monkeypatch):
-    monkeypatch.setattr(cuda_engine, '_SMALL', 1000)
+    monkeypatch.setattr(captured_step, '_SMALL', 1000)
     task = make_task(images=120)
     assert [*capture(task, initial_state(task))._graphs] == [1]
 

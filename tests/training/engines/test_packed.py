@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lth.training.engines.cuda.engine import CapturedStep
+from lth.training.engines.cuda.captured_step import CapturedStep
 from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.task import State
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task

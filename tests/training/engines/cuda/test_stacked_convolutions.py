@@ -15,7 +15,7 @@ from lth.training.engines.batches import Batches
 from lth.training.engines.cuda import stacked_convolutions
 from lth.training.engines.cuda.branches import aligned_rows
 from lth.training.engines.cuda.compilation import compiled
-from lth.training.engines.cuda.engine import CapturedStep
+from lth.training.engines.cuda.captured_step import CapturedStep
 from lth.training.engines.cuda.fused_optimizer import make_fused_optimizer
 from lth.training.engines.cuda.stacked_convolutions import convolution
 from lth.training.engines.cuda.stacked_layers import StackedBatchNorm2d, make_stacked_layers, stacked_class
