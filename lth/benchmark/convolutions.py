@@ -10,8 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lth import rng
+from lth.errors import LthError
 from lth.training.engines.cuda import convolution_kernels
+from lth.training.engines.cuda.compilation import compiler_obstacle
 from lth.training.engines.cuda.convolution_kernels import Tile
+from lth.training.engines.devices import resolve_device
 
 # A launch takes longer than a small convolution, so a graph of this many is timed.
 _CALLS = 10
@@ -59,6 +62,19 @@ class ConvolutionTime(NamedTuple):
     weights: float
     tiles: tuple[Tile, ...]
     error: float
+
+
+def time_on_gpu(name: str, *, images: int, turns: int) -> list[ConvolutionTime]:
+    """Time the layers of ResNet-20 for eight replicates on the GPU of this name. LthError for a CPU, and if this
+    machine cannot compile the kernels.
+    """
+
+    device = resolve_device(name)
+    if device.type != 'cuda':
+        raise LthError('--convolutions: kernels for several seeds run on a GPU only. Use a machine with a GPU.')
+    if obstacle := compiler_obstacle(device):
+        raise LthError(f'--convolutions: the kernels cannot be compiled: {obstacle}.')
+    return time_convolutions(device, images=images, turns=turns)
 
 
 def time_convolutions(

@@ -56,6 +56,9 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         )] = False,
         masks: Annotated[bool, typer.Option(
             '--masks', help='Time the selection of a mask over all weights, instead of a training step.')] = False,
+        convolutions: Annotated[bool, typer.Option(
+            '--convolutions', help='On a GPU: time the convolutions of ResNet-20 for eight seeds one by one, as groups '
+                                   'of one convolution, and in one kernel.')] = False,
         as_json: Json = False,
 ) -> None:
     """Time a training step of lth, of an ordinary PyTorch loop, and of an expert's loop.
@@ -87,6 +90,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
     plan = experiments.resolve.ticket_plan(model, dataset, changed, recipe=recipe, device=device)
     if masks:
         _bench_masks(plan, turns, as_json=as_json)
+    elif convolutions:
+        _bench_convolutions(device, plan.recipe.training.batch_size, turns, as_json=as_json)
     elif study or run:
         study_result = _study(plan, experiments.run_target.RunTarget(Path(), datasets, device, threads), turns, run=run)
         if as_json:
@@ -162,6 +167,23 @@ def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:
         'weights': lambda row: f'{row.weights:,}',
         'seconds': lambda row: f'{row.seconds:.3f}',
         'extra MiB': lambda row: 'unknown' if row.extra_memory is None else f'{row.extra_memory:,.0f}'}, rows)
+
+
+def _bench_convolutions(device: str, images: int, turns: int, *, as_json: bool) -> None:
+    """Time the convolutions of eight seeds. This reads no images."""
+
+    rows = benchmark.convolutions.time_on_gpu(device, images=images, turns=turns)
+    if as_json:
+        print_json({'images': images, 'turns': turns, 'rows': rows})
+        return
+    print_table(f'Convolutions of eight seeds with {images} images each, in µs, shortest of {turns} turns', {
+        'layer': lambda row: f'{row.layer.channels} → {row.layer.units}, {row.layer.side} × {row.layer.side}',
+        'method': lambda row: row.method,
+        'forward': lambda row: f'{1e6 * row.forward:.0f}',
+        'inputs': lambda row: f'{1e6 * row.inputs:.0f}',
+        'weights': lambda row: f'{1e6 * row.weights:.0f}',
+        'error': lambda row: f'{row.error:.0e}'}, rows)
+    print_text('inputs, weights: their gradients. error: largest relative difference from fp32.')
 
 
 def _print_study(study: 'Study', caption: str) -> None:

@@ -1,4 +1,5 @@
 """What `lth bench` prints for people."""
+import json
 from dataclasses import replace
 
 import pytest
@@ -86,6 +87,22 @@ def test_bench_of_masks_prints_seconds_and_memory(lth, monkeypatch):
     assert out.startswith('Selecting 80% of the weights of lenet-300-100, median of 2 turns')
     assert table(out) == [['scores', 'weights', 'seconds', 'extra MiB'], ['distinct', '25,557,032', '0.413', '310'],
                           ['all equal', '25,557,032', '0.200', 'unknown']]
+
+
+def test_bench_of_convolutions_prints_microseconds_of_three_methods(lth, monkeypatch):
+    layer = benchmark.convolutions.Layer(16, 32, 8)
+    row = benchmark.convolutions.ConvolutionTime(layer, 'stacked', 21e-6, 34.2e-6, 1e-3, (), 0.0031)
+    monkeypatch.setattr(benchmark.convolutions, 'time_on_gpu', lambda *_arguments, **_options: [row])
+    out = lth('bench', 'resnet20', 'cifar10', '--convolutions').out
+    assert table(out) == [['layer', 'method', 'forward', 'inputs', 'weights', 'error'],
+                          ['16 → 32, 8 × 8', 'stacked', '21', '34', '1000', '3e-03']]
+    (printed,) = json.loads(lth('bench', 'resnet20', 'cifar10', '--convolutions', '--json').out)['rows']
+    assert printed['layer']['units'] == 32 and printed['forward'] == 21e-6
+
+
+def test_bench_of_convolutions_needs_a_gpu(lth):
+    result = lth('bench', 'resnet20', 'cifar10', '--convolutions', '--device', 'cpu')
+    assert result.code == 2 and 'run on a GPU only' in result.err
 
 
 @pytest.mark.parametrize('densities', ['', 'half', '0', '1.5', '1,,2'])
