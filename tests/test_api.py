@@ -1,6 +1,7 @@
 """The Python API: runs from names and from objects, their results, and what stays unchanged in the process."""
 import copy
 import functools
+import importlib
 import json
 import os
 import subprocess
@@ -275,6 +276,8 @@ def test_iterate_yields_the_rounds_of_all_seeds_without_files(tmp_path, small_ru
 def settings_of_the_process() -> dict[str, object]:
     """Everything that a library must leave as it is."""
 
+    # Some versions of torch import this in training, and it adds a folder to the search path.
+    importlib.import_module('torch.distributed.nn')
     tiny = torch.tensor([1e-39])
     return {
         'threads': torch.get_num_threads(), 'denormals': bool((tiny * 0.5 != 0).all()), 'folder': os.getcwd(),
