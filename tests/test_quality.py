@@ -1,10 +1,13 @@
 """Types, style, complexity and documents are part of the suite."""
+import itertools
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from radon.complexity import cc_visit
 
 ROOT = Path(__file__).parent.parent
@@ -63,9 +66,14 @@ def test_the_architecture_document_names_every_package():
 
 
 def test_dependencies_of_conda_and_pip_agree():
-    required = set(re.findall(r"^    '([a-z-]+)[>=]", (ROOT / 'pyproject.toml').read_text(), re.MULTILINE))
-    runtime = required & {
-        'numba', 'numpy', 'pydantic', 'pyyaml', 'rich', 'safetensors', 'scikit-learn', 'scipy', 'typer', 'torchvision'}
-    conda = (ROOT / 'environment.linux-amd64.yaml').read_text()
-    assert len(runtime) == 10
-    assert {name for name in runtime if f'- {name}>=' not in conda} == set()
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    required = project['dependencies'] + project['optional-dependencies']['ffcv']
+    pip = {re.sub('^torch>', 'pytorch-gpu>', requirement) for requirement in required}
+    *conda, with_pip = yaml.safe_load((ROOT / 'environment.linux-amd64.yaml').read_text())['dependencies']
+    assert pip - set(conda) - set(with_pip['pip']) == set()
+
+
+def test_every_dependency_has_a_lower_and_no_upper_bound():
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    required = [*project['dependencies'], *itertools.chain(*project['optional-dependencies'].values())]
+    assert [text for text in required if not re.fullmatch(r'[A-Za-z-]+>=[0-9.]+', text)] == []
