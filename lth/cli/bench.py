@@ -1,7 +1,6 @@
 """`lth bench`: measure the time of a training step, compared with an ordinary PyTorch loop and an expert's."""
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,17 +8,15 @@ import typer
 
 from lth import benchmark, experiments
 from lth.cli.arguments import changes, parse_densities
+from lth.cli.bench_tables import print_convolutions, print_profile, print_selection, print_study, print_times
 from lth.cli.command import command
 from lth.cli.console import print_json, print_text
 from lth.cli.options import (
     DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads)
-from lth.cli.progress import ProgressDisplay, duration
-from lth.cli.tables import print_table
+from lth.cli.progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from lth.benchmark.contenders import Contender
-    from lth.benchmark.step_profile import StepProfile
-    from lth.benchmark.timing import StepTime
     from lth.benchmark.whole_search import Study
     from lth.experiments.plan import Plan
     from lth.experiments.run_target import RunTarget
@@ -98,7 +95,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
             names = {'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name}
             print_json(names | asdict(study_result))
         else:
-            _print_study(study_result, f'{_pair(plan)}, median of {turns} turns')
+            print_study(study_result, f'{_pair(plan)}, median of {turns} turns')
     else:
         contenders = benchmark.contenders.contenders(
             device, plan, algorithm=benchmark.contenders.algorithm_with_scores(algorithm),
@@ -112,7 +109,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
                         'batch_size': plan.recipe.training.batch_size, 'turns': turns, 'rows': rows})
         else:
             batch = f'batch size {plan.recipe.training.batch_size}, {threads} thread{"s" if threads > 1 else ""}'
-            _print_rows(rows, f'{_pair(plan)}, {batch}, median of {turns} turns')
+            print_times(rows, f'{_pair(plan)}, {batch}, median of {turns} turns')
 
 
 def _study(plan: 'Plan', target: 'RunTarget', turns: int, *, run: bool) -> 'Study':
@@ -139,20 +136,9 @@ def _profile(
         print_json(names | {'batch_size': plan.recipe.training.batch_size, 'profiles': profiles})
         return
     for one in profiles:
-        _print_profile(one)
+        print_profile(one)
     print_text(f'Limits of memory and arithmetic: {profiles[0].limits}. outside: the rest of the step, such as Python, '
                'launches, an idle GPU, and the loops of the sparse engine.')
-
-
-def _print_profile(one: 'StepProfile') -> None:
-    together = f', {one.replicates} networks together' if one.replicates > 1 else ''
-    calls = f'{one.kernels:.0f} {"kernels" if one.on_gpu else "operators"}'
-    caption = (f'{one.engine}, {100 * one.density:.4g}% of the weights{together}: {one.ms_per_step:.3f} ms per step, '
-               f'{calls}, {one.memory_share:.1%} of the memory limit, '
-               f'{one.arithmetic_share:.1%} of the arithmetic limit')
-    print_table(caption, {
-        'kind': lambda row: row[0], 'ms per step': lambda row: f'{row[1]:.3f}',
-        'share': lambda row: f'{row[1] / one.ms_per_step:.0%}'}, list(one.ms_by_kind.items()))
 
 
 def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:
@@ -162,11 +148,7 @@ def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:
     if as_json:
         print_json({'model': plan.recipe.model.name, 'turns': turns, 'rows': rows})
         return
-    print_table(f'Selecting 80% of the weights of {plan.recipe.model.name}, median of {turns} turns', {
-        'scores': lambda row: row.scores,
-        'weights': lambda row: f'{row.weights:,}',
-        'seconds': lambda row: f'{row.seconds:.3f}',
-        'extra MiB': lambda row: 'unknown' if row.extra_memory is None else f'{row.extra_memory:,.0f}'}, rows)
+    print_selection(rows, f'Selecting 80% of the weights of {plan.recipe.model.name}, median of {turns} turns')
 
 
 def _bench_convolutions(device: str, images: int, turns: int, *, as_json: bool) -> None:
@@ -176,52 +158,8 @@ def _bench_convolutions(device: str, images: int, turns: int, *, as_json: bool) 
     if as_json:
         print_json({'images': images, 'turns': turns, 'rows': rows})
         return
-    print_table(f'Convolutions of eight seeds with {images} images each, in µs, shortest of {turns} turns', {
-        'layer': lambda row: f'{row.layer.channels} → {row.layer.units}, {row.layer.side} × {row.layer.side}',
-        'method': lambda row: row.method,
-        'forward': lambda row: f'{1e6 * row.forward:.0f}',
-        'inputs': lambda row: f'{1e6 * row.inputs:.0f}',
-        'weights': lambda row: f'{1e6 * row.weights:.0f}',
-        'error': lambda row: f'{row.error:.0e}'}, rows)
-    print_text('inputs, weights: their gradients. error: largest relative difference from fp32.')
-
-
-def _print_study(study: 'Study', caption: str) -> None:
-    """Print the times of steps, then the times of the whole search."""
-
-    _print_rows(study.rows, caption)
-    print_text(f'{study.rounds} rounds, {study.steps:,} steps. Baseline: {duration(study.baseline_seconds)}, expert: '
-               f'{duration(study.expert_seconds)}, estimated from their steps. lth: '
-               f'{duration(study.estimated_seconds)}, estimated without measurements of accuracy.')
-    if study.real_seconds:
-        print_text(f'The whole search with measurements and files took {duration(study.real_seconds)}, '
-                   f'{study.baseline_seconds / study.real_seconds:.1f} times as fast as the baseline and '
-                   f'{study.expert_seconds / study.real_seconds:.1f} times as fast as the expert.')
-
-
-def _print_rows(rows: Sequence['StepTime'], caption: str) -> None:
-    """Print one row per engine. R and columns of ratios are left out where they say nothing."""
-
-    ratios: dict[str, Callable[[StepTime], float | None]] = {
-        '× baseline': lambda row: row.ratio, '× expert': lambda row: row.over_expert,
-        '× eager': lambda row: row.over_eager, '× one seed': lambda row: row.over_one}
-    shown = {heading: partial(_ratio, value) for heading, value in ratios.items() if any(map(value, rows))}
-    stacked = any(row.replicates > 1 for row in rows)
-    print_table(caption, {
-        'engine': lambda row: row.engine,
-        'density': lambda row: f'{100 * row.density:.4g}%',
-        **({'R': lambda row: str(row.replicates)} if stacked else {}),
-        'ms per step': lambda row: f'{row.ms_per_step:.3f}',
-        '±': lambda row: f'{row.spread:.0%}',
-        **shown,
-        'MiB': lambda row: f'{row.peak_memory:,.0f}'}, rows)
-    print_text('R: networks that train together. ' * stacked + '±: half the range over turns. ×: times as fast, for '
-               'each network. MiB: memory at the peak.')
-
-
-def _ratio(value: 'Callable[[StepTime], float | None]', row: 'StepTime') -> str:
-    ratio = value(row)
-    return '' if ratio is None else f'{ratio:.2f}'
+    print_convolutions(
+        rows, f'Convolutions of eight seeds with {images} images each, in µs, shortest of {turns} turns')
 
 
 def _pair(plan: 'Plan') -> str:
