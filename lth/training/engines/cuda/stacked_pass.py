@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.models.network import Buffers, Network
 from lth.training.engines.backward import Backward
@@ -48,9 +47,6 @@ def make_stacked_pass(
 
     module = make_stacked_layers(network.module)
     remove_step_counters(module)
-    for layer in module.modules():
-        if isinstance(layer, _BatchNorm):
-            layer.register_forward_pre_hook(_widen)
     names = step_counters(network.module)
     counters, statistics = [buffers[name] for name in names], {**buffers}
     for name in names:
@@ -73,12 +69,6 @@ def make_stacked_pass(
             leaf.grad = gradient
         return losses.detach(), correct
     return Backward(leaves, lambda vector: list(network.layout.unpack(vector).values()), run, copied)
-
-
-def _widen(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Convert the input of a BatchNorm layer to float32: vmap's rule takes no mixture of types."""
-
-    return tuple(tensor.float() for tensor in inputs)
 
 
 def _forward(
