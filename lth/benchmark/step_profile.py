@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch._C._autograd import DeviceType
+from torch._C._autograd import DeviceType  # pylint: disable=import-error # compiled
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 
