@@ -26,7 +26,7 @@ def test_mypy_strict_finds_nothing():
     assert output_of_failing('mypy', '--cache-dir', '/dev/null') == ''
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.slow
 def test_pylint_finds_nothing():
     assert output_of_failing('pylint', 'lth') == ''
 

@@ -247,6 +247,7 @@ def test_ffcv_yields_the_same_labels_in_the_same_order_and_nearly_the_same_pixel
 
 @FFCV
 @pytest.mark.timeout(200)
+@pytest.mark.slow
 @pytest.mark.xdist_group('ffcv')
 def test_ffcv_does_not_change_the_number_of_torchs_threads(ready, tmp_path):
     data = DATASETS.find(f'folder:{ready}').read(tmp_path, STREAM.model_copy(update={'undecodable': 'skip'}))
@@ -262,6 +263,7 @@ def test_ffcv_does_not_change_the_number_of_torchs_threads(ready, tmp_path):
 
 @FFCV
 @pytest.mark.timeout(250)
+@pytest.mark.slow
 @pytest.mark.xdist_group('ffcv')
 def test_training_with_ffcv_gives_the_same_numbers_alone_or_next_to_another_seed_and_in_evaluate(ready, lth):
     once = run(lth, ready, 'once', *STREAMED, '--set', 'data.resized_crop=0.5')
@@ -305,6 +307,7 @@ def test_a_failed_prepare_leaves_the_previous_files_unchanged(ready, lth, monkey
 
 @FFCV
 @pytest.mark.timeout(200)
+@pytest.mark.slow
 @pytest.mark.xdist_group('ffcv')
 def test_an_ffcv_reader_that_fails_or_hangs_is_an_error(ready, tmp_path, monkeypatch):
     stream = DATASETS.find(f'folder:{ready}').read(tmp_path, STREAM.model_copy(update={'undecodable': 'skip'}))
@@ -324,6 +327,7 @@ def test_an_ffcv_reader_that_fails_or_hangs_is_an_error(ready, tmp_path, monkeyp
 
 @FFCV
 @pytest.mark.timeout(100)
+@pytest.mark.slow
 @pytest.mark.xdist_group('ffcv')
 def test_an_ffcv_writer_that_hangs_or_fails_is_an_error_and_leaves_no_files(flowers, tmp_path, monkeypatch):
     source = image_folders.source(str(flowers))

@@ -81,6 +81,7 @@ def uninterrupted(tmp_path_factory) -> dict[str, str]:
     return fingerprints(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('session')
 def test_seeds_trained_together_equal_seeds_trained_alone(tmp_path, uninterrupted):
     with start_search(tmp_path, '--seeds', '0-1') as process:
@@ -176,7 +177,7 @@ def test_an_interrupted_round_is_trained_again_with_equal_results(tmp_path, sett
 
 
 @pytest.mark.xdist_group('session')
-@pytest.mark.parametrize('signal_number', [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize('signal_number', [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_workers_end_with_their_parent_process(tmp_path, signal_number):
     with start_search(tmp_path, '--seeds', '0-1', '-e', '2000') as process:
         assert wait_until(lambda: len(children(process.pid)) >= 3, 150)
@@ -187,7 +188,7 @@ def test_workers_end_with_their_parent_process(tmp_path, signal_number):
 
 
 @pytest.mark.xdist_group('session')
-@pytest.mark.parametrize('seeds', ['0', '0-1'])
+@pytest.mark.parametrize('seeds', [pytest.param('0', marks=pytest.mark.slow), '0-1'])
 def test_ctrl_c_stops_soon_keeps_completed_rounds_and_prints_the_command_to_resume(tmp_path, seeds):
     with start_search(tmp_path, '--seeds', seeds) as process:
         assert wait_until(lambda: rounds_on_disk(tmp_path) >= 1, 150)

@@ -93,6 +93,7 @@ def test_gems_of_a_plug_in_algorithm_are_found_finetuned_checked_and_evaluated(p
     assert (evaluated['evaluations'][-1]['scores'] is None) == (algorithm == 'tiny-at-init')
 
 
+@pytest.mark.slow
 def test_an_algorithm_of_a_plug_in_is_listed_and_can_be_selected_in_the_recipe(package):
     result = lth(package, 'find-ticket', 'tiny-linear', 'tiny-greys', '-e', '1', '-b', '10', '--set',
                  'algorithm.name=tiny-dense', '--run', 'dense', '--json')
