@@ -21,7 +21,7 @@ def output_of_failing(*command: str) -> str:
     return done.stdout + done.stderr if done.returncode else ''
 
 
-@pytest.mark.timeout(280)
+@pytest.mark.slow
 def test_mypy_strict_finds_nothing():
     assert output_of_failing('mypy', '--cache-dir', '/dev/null') == ''
 

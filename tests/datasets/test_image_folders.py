@@ -231,6 +231,7 @@ def ready(prepared_once: Path, tmp_path: Path) -> Path:
 
 @FFCV
 @pytest.mark.timeout(200)
+@pytest.mark.slow
 @pytest.mark.xdist_group('ffcv')
 def test_ffcv_yields_the_same_labels_in_the_same_order_and_nearly_the_same_pixels(ready, tmp_path):
     source = DATASETS.find(f'folder:{ready}')

@@ -176,8 +176,9 @@ def test_an_interrupted_round_is_trained_again_with_equal_results(tmp_path, sett
     assert search('interrupted', SilentReporter()) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('session')
-@pytest.mark.parametrize('signal_number', [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('signal_number', [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_with_their_parent_process(tmp_path, signal_number):
     with start_search(tmp_path, '--seeds', '0-1', '-e', '2000') as process:
         assert wait_until(lambda: len(children(process.pid)) >= 3, 150)
