@@ -50,9 +50,10 @@ def default_tile(sizes: Geometry, dtype: torch.dtype, *, sums_positions: bool = 
     `sums_positions`: for the gradient of the weights.
     """
 
+    wide = max(sizes.channels, sizes.units) > 32
     if dtype == torch.bfloat16:
-        return Tile(64 if sums_positions else 128, 4, 2)
-    return Tile(32, 8, 2) if max(sizes.channels, sizes.units) > 32 else Tile(64, 4, 2)
+        return Tile(64 if sums_positions else 128, 8 if wide and not sums_positions else 4, 2)
+    return Tile(32, 8, 2) if wide else Tile(64, 4, 2)
 
 
 def convolve(inputs: Tensor, weights: Tensor, stride: int, tile: Tile | None = None) -> Tensor:
