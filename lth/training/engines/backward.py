@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.models.network import Buffers, Network
 from lth.training.engines.batches import Batches
@@ -59,6 +60,9 @@ def _stacked(network: Network, weights: Tensor, buffers: Buffers, batches: Batch
     """
 
     module = copy.deepcopy(network.module).train()
+    for layer in module.modules():
+        if isinstance(layer, _BatchNorm):
+            layer.register_forward_pre_hook(_convert_inputs)
     parameters = network.layout.unpack(weights)
     weights.grad = torch.zeros_like(weights)
     gradients = network.layout.unpack(weights.grad)
@@ -80,3 +84,10 @@ def _stacked(network: Network, weights: Tensor, buffers: Buffers, batches: Batch
             buffer.copy_(state[name])
         return losses, correct
     return Backward([weights], lambda vector: [vector], run)
+
+
+def _convert_inputs(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Convert the input of a BatchNorm layer to the type of its statistics: under vmap it takes no mixture, as bf16."""
+
+    dtype = next((buffer.dtype for buffer in layer.buffers() if buffer.is_floating_point()), None)
+    return tuple(tensor.to(dtype or tensor.dtype) for tensor in inputs)
