@@ -186,6 +186,7 @@ def test_objects_cannot_be_spread_over_processes():
         lth.finetune(run, parallel=True)
 
 
+@pytest.mark.slow
 def test_named_models_and_data_can_be_spread_over_processes():
     here = lth.find_ticket('lenet-300-100', 'digits', seeds=range(2), run='a', **SHORT)
     spread = lth.find_ticket('lenet-300-100', 'digits', seeds=range(2), run='b', parallel=True, **SHORT)

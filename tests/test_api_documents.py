@@ -63,6 +63,7 @@ def _mnist(tmp_path: Path, real_data: Callable[[str], Path]) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_the_examples_of_docs_python_md_run_as_a_script(tmp_path):
     blocks = re.findall(r'```python\n(.*?)```', (ROOT / 'docs/python.md').read_text(), re.DOTALL)
     assert len(blocks) >= 10

@@ -52,6 +52,7 @@ def with_installed_package(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_plug_in_adds_a_model_data_set_initializer_criterion_action_and_control(package):
     run = run_json(
         package, 'find-ticket', 'Tiny_Linear', 'tiny-greys', '-i', '1', '-e', '2', '-b', '10', '--criterion',
