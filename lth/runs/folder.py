@@ -114,23 +114,22 @@ class Run:
     def engine_choice(self) -> EngineChoice | None:
         """The engine chosen in the last session, None before the first."""
 
-        entries = self.sessions()
-        if not entries:
+        entry = self._last_session()
+        if not entry:
             return None
         # Versions that recorded no choice had only the eager engine on a CPU.
-        default = 'eager' if entries[-1].get('device') == 'cpu' else 'auto'
-        return engine_choice(entries[-1].get('choice', default))
+        default = 'eager' if entry.get('device') == 'cpu' else 'auto'
+        return engine_choice(entry.get('choice', default))
 
     def is_deterministic(self) -> bool:
         """Whether the last session let results repeat bit for bit on a GPU; False before the first."""
 
-        entries = self.sessions()
-        return bool(entries and entries[-1].get('deterministic'))
+        return bool(self._last_session().get('deterministic'))
 
     def compile_decision(self, device: torch.device) -> CompileDecision | None:
         """Whether the last session compiled the network; None before the first, and if it used another device."""
 
-        entry = (self.sessions() or [{}])[-1]
+        entry = self._last_session()
         decision = entry.get('compile')
         same = torch.device(entry.get('device', 'cpu')).type == device.type
         return cast(CompileDecision, decision) if same and decision in get_args(CompileDecision) else None
@@ -138,7 +137,7 @@ class Run:
     def replicate_choice(self) -> ReplicateChoice | None:
         """How the last session trained several convolutional networks at once; None before the first."""
 
-        choice = (self.sessions() or [{}])[-1].get('replicates')
+        choice = self._last_session().get('replicates')
         return cast(ReplicateChoice, choice) if choice in get_args(ReplicateChoice) else None
 
     def source_folder(self) -> Path:
@@ -159,6 +158,11 @@ class Run:
                 shutil.rmtree(leftover)
             else:
                 leftover.unlink()
+
+    def _last_session(self) -> Raw:
+        """The entry of the last session, empty before the first."""
+
+        return (self.sessions() or [{}])[-1]
 
     def _files(self, seed: int, number: int) -> RoundFiles:
         return RoundFiles(self.round_folder(seed, number), self.recipe, self.network, seed, number, self.nonzero_pixels)
