@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
-from lth.pruning.tickets import Ticket, train_ticket
+from lth.pruning.tickets import Ticket, stack_tickets, train_ticket
 from lth.training.task import Measurement, Metrics, State, Task
 
 
@@ -28,7 +27,7 @@ def train_tickets(
         together = max(1, task.engine.replicates(task.network, task.training) // len(task.seeds))
         group = [first, *itertools.islice(remaining, together - 1)]
         tasks, tickets = ([pair[0] for pair in group], [pair[1] for pair in group])
-        state = train_ticket(_joint_task(tasks), _joint_ticket(tickets), until=until)
+        state = train_ticket(_joint_task(tasks), stack_tickets(tickets), until=until)
         for ticket, rows in zip(tickets, _row_ranges(tasks), strict=True):
             yield ticket, _rows(state, rows)
 
@@ -45,14 +44,6 @@ def _joint_task(tasks: Sequence[Task]) -> Task:
     seeds = tuple(itertools.chain.from_iterable(task.seeds for task in tasks))
     split_seeds = tuple(itertools.chain.from_iterable(task.split_seeds or task.seeds for task in tasks))
     return replace(tasks[0], seeds=seeds, split_seeds=split_seeds, on_step=on_step)
-
-
-def _joint_ticket(tickets: Sequence[Ticket]) -> Ticket:
-    if len(tickets) == 1:
-        return tickets[0]
-    buffers = {name: torch.cat([ticket.buffers[name] for ticket in tickets]) for name in tickets[0].buffers}
-    return Ticket(torch.cat([ticket.mask for ticket in tickets]), torch.cat([ticket.weights for ticket in tickets]),
-                  buffers, tickets[0].iteration)
 
 
 def _row_ranges(tasks: Sequence[Task]) -> Iterator[slice]:

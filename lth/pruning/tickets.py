@@ -100,6 +100,16 @@ def initial_ticket(network: Network, seeds: Sequence[int], device: torch.device)
     return Ticket(mask, weights, buffers, 0)
 
 
+def stack_tickets(tickets: Sequence[Ticket]) -> Ticket:
+    """One ticket with the replicates of several, in this order. They start at the same iteration."""
+
+    if len(tickets) == 1:
+        return tickets[0]
+    masks, weights = ([getattr(ticket, name) for ticket in tickets] for name in ('mask', 'weights'))
+    buffers = {name: torch.cat([ticket.buffers[name] for ticket in tickets]) for name in tickets[0].buffers}
+    return Ticket(torch.cat(masks), torch.cat(weights), buffers, tickets[0].iteration)
+
+
 def mask_ticket(dense: Ticket, mask: Tensor) -> Ticket:
     """The weights of a dense network under a mask."""
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from lth.models.network import Buffers
-from lth.pruning.tickets import Round, SearchState, Ticket
+from lth.pruning.tickets import Round, SearchState, stack_tickets
 from lth.training.task import Measurement, Metrics, State
 
 
@@ -14,14 +14,8 @@ def stack_rounds(rounds: Sequence[Round]) -> Round:
 
     searches = [round_.search for round_ in rounds if round_.search]
     return Round(
-        rounds[0].number, _stack_tickets([round_.ticket for round_ in rounds]),
+        rounds[0].number, stack_tickets([round_.ticket for round_ in rounds]),
         _stack_states([round_.trained for round_ in rounds]), _stack_searches(searches) if searches else None)
-
-
-def _stack_tickets(tickets: Sequence[Ticket]) -> Ticket:
-    masks, weights = ([getattr(ticket, name) for ticket in tickets] for name in ('mask', 'weights'))
-    buffers = _stack_tensors([ticket.buffers for ticket in tickets])
-    return Ticket(torch.cat(masks), torch.cat(weights), buffers, tickets[0].iteration)
 
 
 def _stack_states(states: Sequence[State]) -> State:
