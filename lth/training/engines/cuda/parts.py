@@ -21,15 +21,15 @@ from lth.training.engines.step import BackwardFactory, StepParts
 from lth.training.task import Task
 
 
-class _Pass(NamedTuple):
+class _PassKind(NamedTuple):
     """A pass of several replicates, and its function that can be compiled."""
 
     make: Callable[..., Backward]
     forward: Callable[..., Result]
 
 
-_PASSES: dict[ReplicateChoice, _Pass] = {
-    'branches': _Pass(make_branches, forward), 'stacked': _Pass(make_stacked_pass, stacked_forward)}
+_PASSES: dict[ReplicateChoice, _PassKind] = {
+    'branches': _PassKind(make_branches, forward), 'stacked': _PassKind(make_stacked_pass, stacked_forward)}
 
 
 def step_parts(task: Task, replicates: ReplicateChoice = 'branches') -> StepParts:
@@ -61,7 +61,7 @@ def dense_layers(task: Task) -> list[DenseLayer] | None:
     return None if task.training.precision == 'bf16' else supported_dense_chain(task.network)
 
 
-def _select_pass(task: Task, replicates: ReplicateChoice) -> _Pass:
+def _select_pass(task: Task, replicates: ReplicateChoice) -> _PassKind:
     """Return the pass of a network that is not only dense layers. One replicate alone needs no stack."""
 
     stacks = replicates == 'stacked' and len(task.seeds) > 1 and can_fuse(task.engine.device)
