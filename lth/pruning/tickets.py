@@ -105,9 +105,9 @@ def stack_tickets(tickets: Sequence[Ticket]) -> Ticket:
 
     if len(tickets) == 1:
         return tickets[0]
-    masks, weights = ([getattr(ticket, name) for ticket in tickets] for name in ('mask', 'weights'))
+    mask, weights = (torch.cat([getattr(ticket, name) for ticket in tickets]) for name in ('mask', 'weights'))
     buffers = {name: torch.cat([ticket.buffers[name] for ticket in tickets]) for name in tickets[0].buffers}
-    return Ticket(torch.cat(masks), torch.cat(weights), buffers, tickets[0].iteration)
+    return Ticket(mask, weights, buffers, tickets[0].iteration)
 
 
 def mask_ticket(dense: Ticket, mask: Tensor) -> Ticket:
