@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lth import rng
+from lth.analysis.statistics import confidence_interval, is_below
 from lth.errors import LthError
 from lth.experiments import folders, open_run
 from lth.experiments.plan import Plan
@@ -25,6 +26,9 @@ from lth.system import files, processes
 from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import State, Task
+
+# Frankle et al. 2020, section 3: an error that rises by less than 2 percentage points on the line is noise.
+_STABLE_BARRIER = 0.02
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,14 @@ class PairErrors:
         """The highest error on the line minus the mean of both ends."""
 
         return max(self.errors) - (self.errors[0] + self.errors[-1]) / 2
+
+
+def is_stable(barriers: Sequence[float]) -> bool | None:
+    """Whether training counts as stable by the barriers of its pairs: their mean is below 2 percentage points. None,
+    undecided, if the confidence interval contains this limit.
+    """
+
+    return is_below(confidence_interval(barriers), _STABLE_BARRIER)
 
 
 def plan_pairs(

@@ -36,12 +36,22 @@ class CheckOutcome(NamedTuple):
     changes: list[TicketDifference]
 
 
+class DenseOutcome(NamedTuple):
+    """The dense network trained in the same way: a reference, which has no verdict. Fields as of a CheckOutcome."""
+
+    check: str
+    accuracies: list[float]
+    accuracy: Interval
+    comparison: Comparison
+    changes: list[TicketDifference]
+
+
 class SanityReport(NamedTuple):
     """All checks of a round, with the original and the dense network trained in the same way."""
 
     original: Interval
     accuracies: list[float]
-    dense: CheckOutcome
+    dense: DenseOutcome
     checks: list[CheckOutcome]
 
 
@@ -50,7 +60,8 @@ def make_report(source: SourceRound, names: Sequence[str], run_of: Callable[[str
 
     accuracies = [_accuracy(run_of('original'), seed) for seed in source.seeds]
     dense, *checks = (_outcome(source, name, accuracies, run_of) for name in ('dense', *names))
-    return SanityReport(confidence_interval(accuracies), accuracies, dense, checks)
+    reference = DenseOutcome(dense.check, dense.accuracies, dense.accuracy, dense.comparison, dense.changes)
+    return SanityReport(confidence_interval(accuracies), accuracies, reference, checks)
 
 
 def verdict_sentence(outcome: CheckOutcome, subject: str) -> str:
@@ -84,17 +95,17 @@ def dense_sentence(report: SanityReport, subject: str) -> str:
 def as_dict(report: SanityReport, source: SourceRound) -> dict[str, Any]:
     """The report in plain types; accuracies are shares, differences are the original minus the check."""
 
-    checks = [_outcome_dict(outcome, verdict_sentence(outcome, source.subject)) for outcome in report.checks]
+    checks = [_outcome_dict(outcome, verdict_sentence(outcome, source.subject)) | {'verdict': outcome.verdict}
+              for outcome in report.checks]
     return {'run': str(source.run.folder), 'round': source.number, 'kept': source.kept, 'seeds': list(source.seeds),
             'original': {**report.original._asdict(), 'accuracies': report.accuracies},
             'dense': _outcome_dict(report.dense, dense_sentence(report, source.subject)), 'checks': checks}
 
 
-def _outcome_dict(outcome: CheckOutcome, sentence: str) -> dict[str, Any]:
+def _outcome_dict(outcome: CheckOutcome | DenseOutcome, sentence: str) -> dict[str, Any]:
     return {'check': outcome.check, 'accuracy': outcome.accuracy._asdict(), 'accuracies': outcome.accuracies,
             'difference': outcome.comparison.difference._asdict(), 'p': outcome.comparison.p,
-            'verdict': outcome.verdict, 'changes': [change._asdict() for change in outcome.changes],
-            'sentence': sentence}
+            'changes': [change._asdict() for change in outcome.changes], 'sentence': sentence}
 
 
 def _outcome(

@@ -55,6 +55,15 @@ def compare_paired(first: Sequence[float], second: Sequence[float]) -> Compariso
     return Comparison(difference._replace(margin=float(high - low) / 2), float(test.pvalue))
 
 
+def is_below(interval: Interval, limit: float) -> bool | None:
+    """Whether a mean is below a limit: None, undecided, if its interval contains the limit or there is no interval."""
+
+    mean, margin, _ = interval
+    if margin is None or mean - margin < limit <= mean + margin:
+        return None
+    return mean < limit
+
+
 def verdict(comparison: Comparison) -> Verdict:
     """`survives` if the ticket is better than its control: the interval is above 0. `fails` if the interval reaches 0
     or below and ends below one point. Otherwise, or with one seed, `undecided`.

@@ -17,7 +17,7 @@ from lth.cli.tables import percent, print_table
 
 if TYPE_CHECKING:
     from lth.analysis.sanity_checks import CheckRun
-    from lth.analysis.sanity_report import CheckOutcome, SanityReport
+    from lth.analysis.sanity_report import CheckOutcome, DenseOutcome, SanityReport
     from lth.experiments.open_run import SourceRound
 
 
@@ -109,6 +109,7 @@ def _print_report(report: 'SanityReport', source: 'SourceRound') -> None:
     """Print the accuracies, what each check changed, and the verdicts."""
 
     subject = source.subject
+    rows: list[CheckOutcome | DenseOutcome] = [*report.checks, report.dense]
     print_table(_caption(source), {
         'finetuned': lambda outcome: outcome.check,
         'test %': lambda outcome: percent(outcome.accuracy),
@@ -116,7 +117,7 @@ def _print_report(report: 'SanityReport', source: 'SourceRound') -> None:
         'p': lambda outcome: '' if outcome.comparison.p is None else f'{outcome.comparison.p:.2g}',
         'positions': lambda outcome: _mean([change.positions for change in outcome.changes]),
         'values': lambda outcome: _mean([change.weights for change in outcome.changes])},
-        [*report.checks, report.dense])
+        rows)
     print_text(f'{subject}: {percent(report.original)} test %. better by: percentage points that the {subject} is '
                'better, paired by seed. p: of a paired t-test, for each check alone. positions: kept weights that the '
                'check prunes. values: kept weights to which the check gives another value. Both are means over seeds.')

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lth.analysis.mode_connectivity import CopyPair, PairErrors
     from lth.analysis.statistics import Interval
 
-_STABLE_BARRIER = 0.02
+_WORDS = {True: 'yes', False: 'no', None: 'undecided'}
 
 
 @command
@@ -50,7 +50,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
 
     Two copies of each ticket train on the same data in different orders. The test error is measured on the line
     between their weights. The barrier is the highest error on the line, minus the mean error of both ends. Below 2
-    percentage points, training counts as stable. Repeat the same command to resume; measured pairs are saved.
+    percentage points, training counts as stable; it is undecided if the confidence interval contains 2. Repeat the same command to resume; measured pairs are saved.
 
     [bold]Examples[/bold]
 
@@ -93,7 +93,7 @@ def _print_pairs(measured: Sequence[tuple['CopyPair', 'PairErrors']]) -> None:
         'pairs': lambda group: str(len(group[1])),
         'error %': lambda group: percent(_interval([_end_error(pair) for pair in group[1]])),
         'barrier': lambda group: percent(_interval([pair.barrier for pair in group[1]])),
-        'stable': lambda group: _stable([pair.barrier for pair in group[1]]),
+        'stable': lambda group: _WORDS[analysis.mode_connectivity.is_stable([pair.barrier for pair in group[1]])],
         'distance': lambda group: number(_interval([pair.distance for pair in group[1]])),
         'angle °': lambda group: number(_interval([pair.angle for pair in group[1]])),
         'equal signs %': lambda group: percent(_interval([pair.signs for pair in group[1]]))},
@@ -102,10 +102,6 @@ def _print_pairs(measured: Sequence[tuple['CopyPair', 'PairErrors']]) -> None:
 
 def _end_error(pair: 'PairErrors') -> float:
     return (pair.errors[0] + pair.errors[-1]) / 2
-
-
-def _stable(barriers: Sequence[float]) -> str:
-    return 'yes' if _interval(barriers).mean < _STABLE_BARRIER else 'no'
 
 
 def _print_overlaps(overlaps: Sequence['MaskOverlap']) -> None:

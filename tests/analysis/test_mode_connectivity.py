@@ -54,6 +54,14 @@ def test_the_barrier_is_the_highest_error_minus_the_mean_of_both_ends(errors, ba
     assert PairErrors(errors, 0, 0, 0).barrier == pytest.approx(barrier)
 
 
+@pytest.mark.parametrize(('barriers', 'stable'), [
+    ([0.01, 0.0102], True), ([0.019, 0.0195], None), ([0.05, 0.0502], False), ([0.02, 0.02], False), ([0.001], None),
+    # 0.49 ± 4.41 percentage points: the mean is below 2, but the interval says nothing.
+    ([0.0049 - 0.00347, 0.0049 + 0.00347], None)])
+def test_training_is_stable_or_unstable_only_if_the_interval_of_its_barrier_excludes_2_points(barriers, stable):
+    assert mode_connectivity.is_stable(barriers) is stable
+
+
 def test_copies_train_on_the_training_set_of_their_seed_in_another_order():
     task = make_task(seeds=(3,))
     copy = replace(task, seeds=(99,), split_seeds=(3,))

@@ -1,7 +1,7 @@
 """Verdict sentences of sanity checks, and the report in plain types."""
 import pytest
 
-from lth.analysis.sanity_report import CheckOutcome, SanityReport, dense_sentence, verdict_sentence
+from lth.analysis.sanity_report import CheckOutcome, DenseOutcome, SanityReport, dense_sentence, verdict_sentence
 from lth.analysis.statistics import Comparison, Interval, verdict
 
 
@@ -40,6 +40,7 @@ def test_a_check_of_a_plugin_is_called_by_its_name():
     (0.012, 0.004, '1.2 ± 0.4 points above'), (-0.012, 0.004, '1.2 ± 0.4 points below'),
     (-0.012, None, '1.2 points below')])
 def test_the_dense_network_is_compared_in_a_sentence(mean, margin, words):
-    report = SanityReport(Interval(0.9, 0.01, 5), [0.9] * 5, outcome('dense', mean, margin), [])
+    dense = DenseOutcome('dense', [0.9] * 5, Interval(0.9, 0.01, 5), outcome('dense', mean, margin).comparison, [])
+    report = SanityReport(Interval(0.9, 0.01, 5), [0.9] * 5, dense, [])
     assert dense_sentence(report, 'ticket') == (
         f'dense: 90.00% trained in the same way; the ticket is {words} it, n = 5')

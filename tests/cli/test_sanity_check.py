@@ -46,6 +46,7 @@ def test_all_checks_of_a_gem_run_and_report_what_they_changed(lth):
         accuracy = read_header(Path(f'runs/gem-checks/{name}/seed-0/round-00/trained.safetensors'))['test_accuracy']
         assert one['accuracies'] == [accuracy]
         assert one['difference']['mean'] == pytest.approx(report['original']['mean'] - accuracy)
+    assert 'verdict' not in report['dense'], 'the dense network is a reference, not a check'
     assert report['dense']['changes'][0]['kept'] == 50_200 and 'trained in the same way' in report['dense']['sentence']
     original = load_file('runs/gem-checks/original/seed-0/round-00/ticket.safetensors')
     gem = load_file('runs/gem/seed-0/round-02/ticket.safetensors')
