@@ -169,6 +169,7 @@ def evaluate(
     target = run_target(path.folder, execution | {'compile': 'off'})
     engine = set_up_engine(plan, target.resumed(stored))
     images = plan.load(target.datasets, engine.device)
+    provenance.refuse_changed_run(stored, provenance.inputs(plan, images))
     return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
 
 
@@ -252,11 +253,13 @@ def iterate(
 
 @check_types(Execution)
 def open_run(
-        run: RunResults | str | Path, *, model: Model | None = None, data: Data | None = None) -> RunResults:
+        run: RunResults | str | Path, *, model: Model | None = None, data: Data | None = None,
+        trust_code: bool = False) -> RunResults:  # pylint: disable=unused-argument # check_types reads it
     """Open a run on disk, with all seeds that have a completed round, or with the seed that the path names.
 
     A run whose model or data were given as Python objects needs them again; LthError if they differ from those that
-    the run was made with.
+    the run was made with. A run that names code outside of lth and its plug-ins is opened only if the same name is
+    given as `model` or `data`, or with `trust_code`.
 
         run = lth.open_run('runs/mine', model=make_net, data=(train_images, train_labels, test_images, test_labels))
     """

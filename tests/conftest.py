@@ -120,8 +120,8 @@ def lth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
 
 
 def _run_in_turn(
-        work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], _slots: int, on_message: Callable[[Any], None],
-) -> None:
+        work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], _slots: int, on_message: Callable[[Any], None], *,
+        names: Sequence[str] = ()) -> None:  # pylint: disable=unused-argument # the interface of run_in_parallel
     for job in jobs:
         work(*job, on_message)
 

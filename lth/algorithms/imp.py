@@ -5,7 +5,7 @@ a new optimizer at the rewind iteration, also round 0, so that the dense network
 """
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import AfterValidator, Field
@@ -21,6 +21,7 @@ from lth.pruning.prune import TrainedRound, apply_mask_actions, prune_mask
 from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import AlgorithmSettings, Constant, Cosine, Section, TrainingSettings
+from lth.registry.registry import BaseRegistry
 from lth.system.files import Raw
 from lth.training.lr_schedules import learning_rates
 from lth.training.task import Task
@@ -72,6 +73,10 @@ class Settings(AlgorithmSettings):
     @property
     def alters_weights(self) -> bool:
         return self.mask_0_action != 'zero'
+
+    def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
+        return ((CRITERIA, self.criterion), (MASK_ACTIONS.mask_1, self.mask_1_action),
+                (MASK_ACTIONS.mask_0, self.mask_0_action))
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         return [sum(counts) for counts in layer_counts(layout, self)]

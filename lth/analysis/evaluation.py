@@ -8,7 +8,7 @@ from torch import Tensor
 from lth.algorithms.retraining.finetune import is_finetuning
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
-from lth.experiments import open_run
+from lth.experiments import open_run, provenance
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget, set_up_engine
 from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
@@ -84,6 +84,7 @@ def evaluate(path: open_run.RunPath, datasets: Path, *, device: str = 'auto', th
     seeds = run.seeds() if path.seed is None else [path.seed]
     engine = set_up_engine(plan, RunTarget(path.folder, datasets, device, threads, compile='off').resumed(run))
     data = plan.load(datasets, engine.device)
+    provenance.refuse_changed_run(run, provenance.inputs(plan, data))
     evaluations = list(evaluate_rounds(plan, run, data, engine, seeds, path.round))
     finetuned, notes = dict[Path, list[Evaluation]](), []
     for folder in _finetuned_runs(path.folder, evaluations[-1].round):
@@ -131,6 +132,7 @@ def _evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Seq
 
     plan, run = open_run.open_run(open_run.RunPath(folder))
     data = plan.load(datasets, engine.device)
+    provenance.refuse_changed_run(run, provenance.inputs(plan, data))
     return list(evaluate_rounds(plan, run, data, engine, [seed for seed in seeds if seed in run.seeds()], 0))
 
 

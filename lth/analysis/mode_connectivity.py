@@ -16,11 +16,12 @@ from torch import Tensor
 from lth import rng
 from lth.analysis.statistics import confidence_interval, is_below
 from lth.errors import LthError
-from lth.experiments import folders, open_run
+from lth.experiments import folders, open_run, provenance
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
 from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import Ticket
+from lth.registry import trust, user_code
 from lth.runs.folder import Run
 from lth.system import files, processes
 from lth.training.engines import select
@@ -153,13 +154,15 @@ def _measure_missing(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Call
         _measure(target, pairs, on_pair)
         return
     worker = replace(target, threads=target.threads or 1)
-    jobs = [(worker, pairs[first::count]) for first in range(count)]
-    processes.run_in_parallel(_measure, jobs, count, on_pair)
+    shares = [pairs[first::count] for first in range(count)]
+    jobs = [(worker, share) for share in shares]
+    processes.run_in_parallel(_measure, jobs, count, on_pair, names=list(map(_pair_names, shares)))
 
 
 def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[CopyPair], None]) -> None:
     """Measure pairs in this process, and report each when it is saved."""
 
+    trust.set_current(target.trusted)
     plan, run = open_run.open_run(open_run.RunPath(target.folder))
     training = plan.for_round(pairs[0].round).recipe.training
     obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
@@ -167,16 +170,24 @@ def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[Co
     select.refuse_unsupported_precision(engine.device, training.precision)
     target.resumed(run).configure_process(engine.device)
     data = plan.load(target.datasets, engine.device)
+    provenance.refuse_changed_run(run, provenance.inputs(plan, data))
     plan = plan.for_data(data)
     in_order = sorted(pairs, key=_branching_point)
     for _, parts in itertools.groupby(in_order, _branching_point):
         group = list(parts)
         tickets = [run.load_round(pair.seed, pair.round).ticket.to(engine.device) for pair in group]
         tasks = [plan.for_round(pair.round).task(data, [pair.seed], engine) for pair in group]
-        with select.explain_training_failures(tasks[0]):
+        with user_code.guard_training(f'Training {plan.recipe.model.name}, {_pair_names(group)},'), \
+                select.explain_training_failures(tasks[0]):
             for pair, task, ticket, copies in zip(group, tasks, tickets, train_copies(group, tasks, tickets)):
                 _save(run, pair, ticket, compare_copies(task, pair, *copies))
                 on_pair(pair)
+
+
+def _pair_names(pairs: Sequence[CopyPair]) -> str:
+    """The seeds and rounds of pairs in words, for messages."""
+
+    return ', '.join(f'seed {pair.seed} round {pair.round} pair {pair.pair}' for pair in pairs)
 
 
 def _branching_point(pair: CopyPair) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from lth.cli.sanity_check import sanity_check
 from lth.cli.show import show
 from lth.cli.stability import stability
 from lth.cli.transfer import transfer
+from lth.cli.trust_code import start_without_user_code
 
 app = typer.Typer(
     name='lth', no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', add_completion=False,
@@ -42,7 +43,10 @@ app.command('bench')(bench)
 
 
 @app.callback(invoke_without_command=True)
-def _options(version: bool = typer.Option(False, '--version', help='Print the version and exit.')) -> None:
+def _options(
+        context: typer.Context,
+        version: bool = typer.Option(False, '--version', help='Print the version and exit.')) -> None:
+    start_without_user_code(context)
     if version:
         print(f'lth {__version__}')
         raise typer.Exit()

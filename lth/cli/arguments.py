@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lth import experiments, recipes
 from lth.errors import LthError
+from lth.registry import trust
 from lth.system import files
 
 if TYPE_CHECKING:
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def changes(options: Mapping[str, Any], overrides: Sequence[str] | None, epochs: int | None = None) -> 'Changes':
-    """The changes to a recipe: options by dotted key, the texts of --set, and the number of epochs."""
+    """The changes to a recipe: options by dotted key, the texts of --set, and the number of epochs. Code that --set
+    names may run.
+    """
 
     return experiments.resolve.Changes(epochs, options, list(map(_parse_override, overrides or ())))
 
@@ -64,4 +67,4 @@ def _parse_override(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition('=')
     if not equals or not key.strip():
         raise LthError(f'--set {text}: write it as KEY=VALUE, such as --set training.batch_size=128.')
-    return key.strip(), files.parse_yaml(value, f'--set {text}')
+    return key.strip(), trust.add(files.parse_yaml(value, f'--set {text}'))

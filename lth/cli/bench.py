@@ -14,6 +14,7 @@ from lth.cli.console import print_json, print_text
 from lth.cli.options import (
     DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads)
 from lth.cli.progress import ProgressDisplay
+from lth.cli.trust_code import accepts_trust_code
 
 if TYPE_CHECKING:
     from lth.benchmark.contenders import Contender
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 @command
+@accepts_trust_code
 def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,
         dataset: DatasetName,

@@ -9,6 +9,7 @@ from lth.cli.arguments import read_conversion
 from lth.cli.command import command
 from lth.cli.console import print_json, print_note
 from lth.cli.options import Json
+from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
 from lth.system import files
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @command
+@accepts_trust_code
 def convert_config(
         file: Annotated[Path, typer.Argument(
             metavar='FILE', show_default=False, help='A .yml file with settings of the rare-gems code.')],

@@ -10,6 +10,7 @@ from lth.cli.console import print_json, print_note
 from lth.cli.options import Datasets, Device, Json, SourceRun, Threads
 from lth.cli.run_table import run_caption
 from lth.cli.tables import percent, print_table
+from lth.cli.trust_code import accepts_trust_code
 
 if TYPE_CHECKING:
     from lth.analysis.evaluation import Evaluation, EvaluationReport, LayerDensity, ScoreSummary
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @command
+@accepts_trust_code
 def evaluate(
         run: SourceRun,
         datasets: Datasets = Path('datasets'),

@@ -15,7 +15,9 @@ from lth.cli.options import (
     BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
     Precision, RecipeName, Replicates, RunName, Threads)
 from lth.cli.run_table import print_run, run_object
+from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
+from lth.registry import trust
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
@@ -24,11 +26,14 @@ if TYPE_CHECKING:
 
 
 @command
+@accepts_trust_code
 def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Annotated[str | None, typer.Argument(
-            metavar='MODEL', show_default=False, help='Name of a model, see `lth list models`.')] = None,
+            metavar='MODEL', callback=trust.add, show_default=False,
+            help='Name of a model, see `lth list models`.')] = None,
         dataset: Annotated[str | None, typer.Argument(
-            metavar='DATASET', show_default=False, help='Name of a data set, see `lth list datasets`.')] = None,
+            metavar='DATASET', callback=trust.add, show_default=False,
+            help='Name of a data set, see `lth list datasets`.')] = None,
         datasets: Datasets = Path('datasets'),
         *,
         sparsity: Annotated[float | None, typer.Option(

@@ -11,9 +11,11 @@ from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate,
     Model, Overrides, Precision, RecipeName, Replicates, RunName, Seeds, Threads)
+from lth.cli.trust_code import accepts_trust_code
 
 
 @command
+@accepts_trust_code
 def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,
         dataset: DatasetName,

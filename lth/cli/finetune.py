@@ -11,9 +11,12 @@ from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Optimizer,
     Overrides, Replicates, RoundNumber, SourceRun, Threads)
+from lth.cli.trust_code import accepts_trust_code
+from lth.registry import trust
 
 
 @command
+@accepts_trust_code
 def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
         datasets: Datasets = Path('datasets'),
@@ -23,7 +26,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         learning_rate: LearningRate = None,
         optimizer: Optimizer = None,
         dataset: Annotated[str | None, typer.Option(
-            '--dataset', metavar='DATASET', show_default=False,
+            '--dataset', metavar='DATASET', callback=trust.add, show_default=False,
             help='Train on another data set than the search. If it has another number of classes, the output layer is '
                  're-initialized.')] = None,
         round_: RoundNumber = None,

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from lth.errors import LthError
+from lth.registry import trust
 from lth.training.engines.names import EngineChoice, engine_choice
 
 
@@ -16,9 +17,9 @@ def _parse_engine(text: str) -> EngineChoice:
 
 
 Model = Annotated[str, typer.Argument(
-    metavar='MODEL', show_default=False, help='Name of a model, see `lth list models`.')]
+    metavar='MODEL', callback=trust.add, show_default=False, help='Name of a model, see `lth list models`.')]
 DatasetName = Annotated[str, typer.Argument(
-    metavar='DATASET', show_default=False, help='Name of a data set, see `lth list datasets`.')]
+    metavar='DATASET', callback=trust.add, show_default=False, help='Name of a data set, see `lth list datasets`.')]
 Datasets = Annotated[Path, typer.Argument(
     metavar='DATASETS', envvar='LTH_DATASETS',
     help='Folder that contains the files of the data sets. Files that are missing are downloaded to it.')]

@@ -9,9 +9,11 @@ from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message
 from lth.cli.options import DatasetName, Datasets, Json
 from lth.cli.progress import CountDisplay
+from lth.cli.trust_code import accepts_trust_code
 
 
 @command
+@accepts_trust_code
 def prepare(
         dataset: DatasetName,
         datasets: Datasets = Path('datasets'),

@@ -14,6 +14,7 @@ from lth.cli.options import (
     RoundNumber, SourceRun, Threads)
 from lth.cli.progress import ProgressDisplay
 from lth.cli.tables import percent, print_table
+from lth.cli.trust_code import accepts_trust_code
 
 if TYPE_CHECKING:
     from lth.analysis.sanity_checks import CheckRun
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 @command
+@accepts_trust_code
 def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
         datasets: Datasets = Path('datasets'),

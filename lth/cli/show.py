@@ -7,6 +7,7 @@ from lth import experiments
 from lth.cli.command import command
 from lth.cli.console import print_json
 from lth.cli.options import Json
+from lth.cli.trust_code import accepts_trust_code
 from lth.system import files
 
 _FALLBACK = ('\n# A fallback. What is missing here comes from the model and data set, as in\n'
@@ -14,6 +15,7 @@ _FALLBACK = ('\n# A fallback. What is missing here comes from the model and data
 
 
 @command
+@accepts_trust_code
 def show(
         kind: Annotated[Literal['recipe'], typer.Argument(
             metavar='KIND', show_default=False, help='What to show: recipe.')],

@@ -13,6 +13,7 @@ from lth.cli.console import print_json, print_line
 from lth.cli.options import Datasets, Deterministic, Device, Json, Threads
 from lth.cli.progress import CountDisplay
 from lth.cli.tables import number, percent, print_table
+from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _WORDS = {True: 'yes', False: 'no', None: 'undecided'}
 
 
 @command
+@accepts_trust_code
 def stability(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: Annotated[str, typer.Argument(
             metavar='RUN', show_default=False, help='A run: a name in ./runs, or a path.')],

@@ -11,18 +11,21 @@ from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
     Precision, RecipeName, Replicates, SourceRun, Threads)
+from lth.cli.trust_code import accepts_trust_code
+from lth.registry import trust
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
 
 
 @command
+@accepts_trust_code
 def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
         datasets: Datasets = Path('datasets'),
         *,
         to: Annotated[str, typer.Option(
-            '--to', metavar='DATASET', show_default=False, help='The data set to train on.')],
+            '--to', metavar='DATASET', callback=trust.add, show_default=False, help='The data set to train on.')],
         rounds: Annotated[str | None, typer.Option(
             '--rounds', metavar='ROUNDS', show_default=False,
             help='Rounds whose tickets are transferred, such as 0,5-7. Default: all rounds.')] = None,

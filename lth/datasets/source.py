@@ -16,6 +16,7 @@ from lth.recipes.schema import DataSettings
 Shape = tuple[int, int, int]
 # Called with the number of images done and the number of all images.
 OnProgress = Callable[[int, int], None]
+_IMAGES_PER_CHUNK = 1024
 
 
 class Stream(Protocol):
@@ -67,6 +68,22 @@ class Dataset:
         digest = hashlib.blake2b(repr((self.shape, self.mean, self.std)).encode(), digest_size=12)
         for split in (self.train, self.test):
             digest.update(split.labels.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def image_digest(self) -> str:
+        """Digest of all images and labels. Of images that are streamed it has the number, shape and, if the stream has
+        a `fingerprint`, this.
+        """
+
+        digest = hashlib.blake2b(digest_size=12)
+        for images, labels in (self.train, self.test):
+            digest.update(repr(tuple(images.shape)).encode() + labels.cpu().numpy().tobytes())
+            if isinstance(images, Tensor):
+                for chunk in images.split(_IMAGES_PER_CHUNK):
+                    digest.update(chunk.cpu().contiguous().numpy())
+            else:
+                digest.update(str(getattr(images, 'fingerprint', '')).encode())
         return digest.hexdigest()
 
     def to(self, device: torch.device) -> 'Dataset':

@@ -1,4 +1,5 @@
 """Images that are decoded when they are needed: by FFCV if they were prepared for it, else file by file."""
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,15 @@ class FileStream:
         """(n, channels, height, width)."""
 
         return len(self.files), *self.image_shape
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the files' names and sizes."""
+
+        digest = hashlib.blake2b(digest_size=12)
+        for file in self.files:
+            digest.update(f'{file.parent.name}/{file.name} {file.stat().st_size}\n'.encode())
+        return digest.hexdigest()
 
     def batches(self, indices: Tensor, size: int) -> Iterator[Tensor]:
         """Yield the images with these indices, in batches of `size`; LthError for one that cannot be decoded."""

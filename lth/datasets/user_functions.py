@@ -13,15 +13,32 @@ from lth.datasets.resizing import make_dataset
 from lth.datasets.source import Dataset, Source, Split
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
-from lth.registry import user_code
+from lth.registry import trust, user_code
 
 _MAX_CLASSES = 100_000
 
 
-@functools.cache
 def source(name: str) -> Source:
-    """The source that the user's function returns, or a source of the images that it returns."""
+    """The source that the user's function returns, or a source of the images that it returns. The function is called
+    once in a process.
+    """
 
+    trust.require_if_strict(name)
+    return _cached_source(name, user_code.imports())
+
+
+def call_again(name: str) -> Source:
+    """The source of a second call of the function."""
+
+    return _call(name)
+
+
+@functools.cache
+def _cached_source(name: str, _imports: int) -> Source:
+    return _call(name)
+
+
+def _call(name: str) -> Source:
     function = user_code.load(name)
     with user_code.guard(f'{name}, called without arguments,'):
         result = function()

@@ -12,6 +12,7 @@ from types import NoneType
 from typing import Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from lth.errors import LthError, suggestion
+from lth.registry import trust
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -25,7 +26,7 @@ _WORDS = {int: 'a whole number', float: 'a number', bool: 'True or False', str: 
 
 def check_types(options: type[Any]) -> Callable[[Callable[P, T]], Callable[P, T]]:
     """A decorator: an argument that does not fit its annotation is an LthError. `options` is the TypedDict of the
-    function's further keyword arguments.
+    function's further keyword arguments. With `trust_code`, a recipe may name any code during the call.
     """
 
     known = get_type_hints(options)
@@ -41,7 +42,8 @@ def check_types(options: type[Any]) -> Callable[[Callable[P, T]], Callable[P, T]
                     raise LthError(f'Unknown argument {name!r}{suggestion(name, {*signature.parameters, *known})}')
                 if name not in _OTHER_CHECKS:
                     _check(name, value, hints[name])
-            return function(*args, **kwargs)
+            with trust.strict_call(everything=bool(kwargs.get('trust_code'))):
+                return function(*args, **kwargs)
         return checked
     return decorate
 

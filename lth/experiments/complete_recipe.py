@@ -7,6 +7,7 @@ from lth.experiments.resolve import Changes, ticket_plan
 from lth.recipes import presets
 from lth.recipes.presets import RawRecipe
 from lth.recipes.schema import ModelSettings, validate_recipe
+from lth.registry import user_code
 from lth.system.files import Raw
 
 
@@ -18,6 +19,7 @@ def complete_recipe(name: str) -> Raw:
     recipe = presets.find(name)
     model, dataset = _name(recipe.settings, 'model'), _name(recipe.settings, 'data')
     if model and dataset:
+        user_code.require_trust(recipe.settings)
         return ticket_plan(model, dataset, Changes(), recipe=name).recipe.dump()
     if name in presets.names():
         return _complete_fallback(recipe)

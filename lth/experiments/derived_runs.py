@@ -11,6 +11,7 @@ from lth.experiments.plan import Plan, make_plan
 from lth.pruning.output_layer import transplant
 from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
+from lth.registry import user_code
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
@@ -50,12 +51,22 @@ def derived_plan(source: SourceRound, raw: Raw, origin: str) -> Plan:
     return plan
 
 
+def source_run(run: Run) -> Run:
+    """The run that this run starts from."""
+
+    folder = run.source_folder()
+    recipe = files.read_yaml(folder / 'recipe.yaml')
+    user_code.require_trust(recipe)
+    plan = make_plan(recipe, str(folder / 'recipe.yaml'))
+    return Run(folder, plan.recipe.dump(), plan.network)
+
+
 def source_rounds(plan: Plan, run: Run, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:
     """The rounds of the source run that the run's algorithm needs, in the order of its `source_rounds`. Where the
     algorithm finetunes one ticket, the output layer is re-initialized if the classes differ.
     """
 
-    source, settings = _source_run(run), plan.recipe.algorithm
+    source, settings = source_run(run), plan.recipe.algorithm
     stored, numbers = source.stored_rounds(seeds, engine.device), settings.source_rounds()
     if max(numbers) >= len(stored):
         raise LthError(f'{source.folder} has no round {max(numbers)} of all seeds {list(seeds)}, from which this run '
@@ -72,7 +83,7 @@ def source_fingerprints(
         plan: Plan, run: Run, seeds: Sequence[int], rounds: Sequence[int]) -> dict[int, tuple[str, ...]]:
     """The fingerprints of the tickets from which these rounds of the run start, one for each seed."""
 
-    source, settings = _source_run(run), plan.recipe.algorithm
+    source, settings = source_run(run), plan.recipe.algorithm
     return {number: tuple(_fingerprint(source, seed, settings.source_round(number)) for seed in seeds)
             for number in rounds}
 
@@ -82,7 +93,7 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
     rounds need no check: the rounds of a search depend on all before them.
     """
 
-    source = _source_run(run)
+    source = source_run(run)
     for seed in seeds:
         last = run.round_count(seed) - 1
         if last < 0:
@@ -97,9 +108,3 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
 
 def _fingerprint(run: Run, seed: int, number: int) -> str:
     return run.load_round(seed, number).ticket.fingerprints()[0]
-
-
-def _source_run(run: Run) -> Run:
-    folder = run.source_folder()
-    plan = make_plan(files.read_yaml(folder / 'recipe.yaml'), str(folder / 'recipe.yaml'))
-    return Run(folder, plan.recipe.dump(), plan.network)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lth.errors import LthError
+from lth.experiments import provenance
 from lth.experiments.plan import Plan, make_plan
+from lth.registry import user_code
 from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.system import files
@@ -61,6 +63,7 @@ def open_run(path: RunPath) -> tuple[Plan, Run]:
 
     plan = _stored_plan(path.folder)
     run = Run(path.folder, plan.recipe.dump(), plan.network)
+    provenance.refuse_changed_run(run, provenance.code_inputs(plan))
     if not run.seeds():
         raise LthError(f'{path.folder} has no completed round yet. Resume it until its first round is saved.')
     number = path.round or 0
@@ -111,17 +114,21 @@ def _stored_plan(folder: Path) -> Plan:
     """
 
     recipe = files.read_yaml(folder / 'recipe.yaml')
+    user_code.require_trust(recipe)
     try:
         return make_plan(recipe, str(folder / 'recipe.yaml'))
     except LthError as error:
         directories = [entry['directory'] for entry in sessions.read(folder) if 'directory' in entry]
-        if not directories or directories[-1] == os.getcwd() or not _names_user_code(recipe):
+        if not directories or directories[-1] == os.getcwd() or not any(map(user_code.names_code, _names(recipe))):
             raise
         raise LthError(f'{error} The run was started in {directories[-1]}: repeat the command there.') from None
 
 
-def _names_user_code(recipe: Raw) -> bool:
-    return ':' in f'{recipe["model"]["name"]}{recipe["data"]["name"]}'
+def _names(recipe: Raw) -> list[str]:
+    """The names of the model and the data set in a recipe."""
+
+    sections = [recipe.get(section) for section in ('model', 'data')]
+    return [str(section.get('name')) for section in sections if isinstance(section, dict)]
 
 
 def _integer(text: str | None) -> int | None:

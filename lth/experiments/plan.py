@@ -8,14 +8,17 @@ from typing import Any
 import torch
 
 from lth.algorithms import ALGORITHMS, Algorithm
-from lth.datasets import DATASETS, Dataset, Source, sampling
+from lth.datasets import DATASETS, Dataset, Source, foreign_sources, sampling
 from lth.datasets.resizing import resize_dataset
 from lth.datasets.source import resized_shape
 from lth.errors import LthError
+from lth.models.initializers import INITIALIZERS
 from lth.models.network import Network
-from lth.models.registry import MODELS, settings_class
+from lth.models.registry import MODELS, OWN, settings_class
 from lth.recipes.durations import Duration
 from lth.recipes.schema import Multistep, Recipe, TrainingSettings, merge, validate_recipe
+from lth.registry.code_fingerprints import Fingerprint
+from lth.registry.registry import BaseRegistry
 from lth.system.files import Raw
 from lth.training.engines import select
 from lth.training.task import Engine, OnStep, Task, ignore_step, steps_per_epoch
@@ -90,11 +93,26 @@ class Plan:
             return number * self.steps + min(step, self.steps)
         return min(self.total_steps, max(step, number * self.steps // len(self.kept)))
 
+    @property
+    def code(self) -> dict[str, Fingerprint]:
+        """Digests of the code that the plan uses and that is not of lth, by what it is: for example
+        {'model net.py:net': {'net.py': ..., 'layers': ...}}.
+        """
+
+        recipe = self.recipe
+        uses: list[tuple[BaseRegistry[Any], str]] = [
+            (MODELS, recipe.model.name), (DATASETS, recipe.data.name), (ALGORITHMS, recipe.algorithm.name),
+            *recipe.algorithm.entries()]
+        if recipe.model.initializer != OWN:
+            uses.append((INITIALIZERS, recipe.model.initializer))
+        files = {f'{registry.kind} {name}': registry.code(name) for registry, name in uses}
+        return {use: digests for use, digests in files.items() if digests}
+
     def read(self, datasets: Path) -> Dataset:
         """The data set, from the folder of all data sets, with images of the size that the recipe stores."""
 
         shape = resized_shape(self.source.shape, self.recipe.data)
-        data = resize_dataset(self.source.read(datasets, self.recipe.data), shape)
+        data = resize_dataset(foreign_sources.read(self.source, datasets, self.recipe.data), shape)
         if self.recipe.data.labels == 'true':
             return data
         labels = sampling.random_labels(data.train.labels, self.source.classes)

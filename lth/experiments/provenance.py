@@ -2,18 +2,21 @@
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lth import __version__
-from lth.datasets import Dataset
+from lth.datasets import Dataset, foreign_sources
 from lth.errors import LthError
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.run_target import RunTarget
 from lth.recipes.schema import differences
+from lth.registry import code_fingerprints, user_code
 from lth.registry.objects import is_object
 from lth.runs.folder import Run
 from lth.system import files
@@ -22,7 +25,10 @@ from lth.training.task import Engine
 
 
 # Facts that no recipe has, as they are recorded for each session: user code or files may have changed.
-_INPUTS = {'reader': 'another image reader', 'network': 'another network', 'pictures': 'other images'}
+_INPUTS = {'reader': 'another image reader', 'network': 'another network', 'pictures': 'other images',
+           'images': 'other images'}
+# The settings that decide which images are read.
+_IMAGE_SETTINGS = ('name', 'labels', 'size', 'channels', 'storage', 'undecodable')
 
 
 def refuse_other_recipe(run: Run) -> None:
@@ -34,6 +40,7 @@ def refuse_other_recipe(run: Run) -> None:
     if stored is None:
         return
     refuse_other_objects(run.folder, {section: run.recipe[section]['name'] for section in ('model', 'data')})
+    user_code.require_trust(stored)
     stored = make_plan(stored, str(run.folder / 'recipe.yaml')).recipe.dump()
     rows = differences(stored | {'source': ''}, run.recipe | {'source': ''})
     if rows:
@@ -59,19 +66,108 @@ def refuse_other_objects(folder: Path, names: Mapping[str, str]) -> None:
                            'folder.')
 
 
+def code_inputs(plan: Plan) -> Raw:
+    """Fingerprints of the network and of all code that the plan uses and that is not of lth."""
+
+    return {'network': plan.network.fingerprint, 'code': plan.code}
+
+
+def inputs(plan: Plan, data: Dataset) -> Raw:
+    """Fingerprints of all that decides a result and that no recipe has: images, their reader, network and code."""
+
+    return {'reader': data.reader, 'pictures': data.fingerprint, 'images': data.image_digest, **code_inputs(plan)}
+
+
 def refuse_other_inputs(run: Run, entry: Raw) -> None:
-    """LthError if earlier sessions of the run had another network, other images or another image reader than this one,
-    whose entry is given.
+    """LthError if a session of the run had another network, other code, other images or another image reader than this
+    one, whose entry is given.
     """
 
-    recorded: Raw = {}
     for session in run.sessions():
-        recorded |= session
+        if difference := _difference(session, entry):
+            raise LthError(f'{run.folder} was started with {difference}, and new rounds would not belong to it. '
+                           'Restore the code, images and prepared files, or choose another folder with --run.')
+
+
+def refuse_changed_run(run: Run, entry: Raw) -> None:
+    """LthError if a session of a run that is only read had another network, other code or other images than those of
+    the entry.
+    """
+
+    for session in run.sessions():
+        if difference := _difference(session, _comparable_images(session, entry)):
+            raise LthError(f'{run.folder} was made with {difference}: what is measured now would not be this run. '
+                           'Restore the code and the images.')
+
+
+def refuse_changed_source(source: Run, run: Run, entry: Raw) -> None:
+    """LthError if the run, whose session has this entry, would train the tickets of a source run with other code of the
+    model than the source's, or with other images although both read the same data set.
+    """
+
+    same_images = _image_settings(source.recipe) == _image_settings(run.recipe)
+    entry = {key: value for key, value in entry.items() if same_images or key == 'code'}
+    entry['code'] = {use: files for use, files in entry['code'].items() if same_images or use.startswith('model ')}
+    for session in source.sessions():
+        if difference := _difference(session, _comparable_images(session, entry)):
+            raise LthError(f'{run.folder} trains tickets of {source.folder}, which was made with {difference}: the '
+                           'results could not be compared. Restore the code and the images, or search again in '
+                           'another folder.')
+
+
+def refuse_changed_inputs(expected: Raw, entry: Raw, seeds: Sequence[int]) -> None:
+    """LthError that names the seeds if the inputs are no longer the expected ones, with which this command started."""
+
+    if difference := _difference(expected, entry):
+        names = f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {", ".join(map(str, seeds))}'
+        raise LthError(f'{names} cannot be trained: this command was started with {difference}, which have changed '
+                       'since, or are not the same each time. Restore them, and run the same command again: it '
+                       'resumes after the last completed round.')
+
+
+def refuse_changed_modules() -> None:
+    """LthError if a module of the user was edited between the start of this session and its import."""
+
+    if files_ := code_fingerprints.changed_modules():
+        raise LthError(f'{files_[0]} was changed after this session started and before it was imported, so the session '
+                       'does not know which code it runs. Run the same command again: it resumes after the last '
+                       'completed round.')
+
+
+def refuse_random_data(plan: Plan, datasets: Path, data: Dataset) -> None:
+    """LthError if a function of the user or of a plug-in returns other images when it is called again."""
+
+    source = foreign_sources.second_source(plan.source, plan.recipe.data)
+    if source is not None and replace(plan, source=source).read(datasets).image_digest != data.image_digest:
+        raise LthError(f'{plan.recipe.data.name} returns other images when it is called again, so a run could neither '
+                       'be resumed nor its seeds be compared. Let it return the same images each time: seed its random '
+                       'numbers, and leave augmentation to the settings data.crop, data.flip and data.resized_crop.')
+
+
+def _difference(recorded: Raw, entry: Raw) -> str:
+    """How the recorded inputs differ from an entry, for a message; '' if they do not, as far as both have them."""
+
     for key, words in _INPUTS.items():
-        if key in entry and recorded.get(key, entry[key]) != entry[key]:
-            raise LthError(f'{run.folder} was started with {words} ({key}: {recorded[key]} / {entry[key]}), and new '
-                           'rounds would not belong to it. Restore the code, images and prepared files, or choose '
-                           'another folder with --run.')
+        if key in recorded and key in entry and recorded[key] != entry[key]:
+            return f'{words} ({key}: {recorded[key]} / {entry[key]})'
+    code, present = recorded.get('code', {}), entry.get('code', {})
+    for use in code.keys() & present.keys():
+        for file in sorted(code[use].keys() & present[use].keys()):
+            if code[use][file] != present[use][file]:
+                return f'other code of the {use} (in {file}: {code[use][file]} / {present[use][file]})'
+    return ''
+
+
+def _comparable_images(session: Raw, entry: Raw) -> Raw:
+    """The entry, without what depends on the image reader if the session had another one."""
+
+    if session.get('reader', entry.get('reader')) == entry.get('reader'):
+        return entry
+    return {key: value for key, value in entry.items() if key not in ('reader', 'pictures', 'images')}
+
+
+def _image_settings(recipe: Raw) -> list[Any]:
+    return [recipe['data'].get(key) for key in _IMAGE_SETTINGS]
 
 
 def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget) -> Raw:
@@ -81,6 +177,5 @@ def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget) 
             'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
             'choice': target.engine, 'compile': target.compile, 'replicates': target.replicates or 'branches',
             'deterministic': bool(target.deterministic), 'threads': target.threads or torch.get_num_threads(),
-            'reader': data.reader, 'pictures': data.fingerprint, 'network': plan.network.fingerprint,
-            'directory': os.getcwd(), 'start': datetime.now().astimezone().isoformat(timespec='seconds'),
-            'seconds': 0., 'rounds': 0}
+            **inputs(plan, data), 'directory': os.getcwd(),
+            'start': datetime.now().astimezone().isoformat(timespec='seconds'), 'seconds': 0., 'rounds': 0}

@@ -12,6 +12,7 @@ from lth.experiments.plan import Plan
 from lth.experiments.reporter import LineReporter, Reporter, SilentReporter
 from lth.experiments.run_target import RunTarget
 from lth.models.objects import register_model
+from lth.registry import trust
 from lth.registry.objects import is_object
 from lth.training.engines.names import CompileChoice, EngineChoice, ReplicateChoice, engine_choice
 
@@ -28,8 +29,9 @@ class Execution(TypedDict, total=False):
     'auto', 'eager' or 'sparse'. compile: 'auto', 'on' or 'off', as --compile. replicates: 'branches' or 'stacked', as
     --replicates. threads: threads of torch for each seed; by default no setting of this process is changed, 1 gives the
     bits of the command line. deterministic: let results repeat bit for bit on the same GPU, by settings of this
-    process; by default if the run's last session did. parallel: train each seed in its own process, as the command line
-    does on a CPU. progress: print messages and completed rounds. reporter: receives all reports.
+    process; by default if the run's last session did. trust_code: run the code that a recipe or a run names and that is
+    neither of lth, nor of a plug-in, nor given as an argument. parallel: train each seed in its own process, as the
+    command line does on a CPU. progress: print messages and completed rounds. reporter: receives all reports.
     """
 
     datasets: str | Path
@@ -39,6 +41,7 @@ class Execution(TypedDict, total=False):
     replicates: ReplicateChoice | None
     threads: int | None
     deterministic: bool | None
+    trust_code: bool
     parallel: bool
     progress: bool
     reporter: Reporter | None
@@ -47,13 +50,13 @@ class Execution(TypedDict, total=False):
 def model_name(model: Model) -> str:
     """The name of a model: itself, or the name under which the object is registered now."""
 
-    return model if isinstance(model, str) else register_model(model)
+    return str(trust.add(model)) if isinstance(model, str) else register_model(model)
 
 
 def data_name(data: Data) -> str:
     """The name of a data set: itself, or the name under which the object is registered now."""
 
-    return data if isinstance(data, str) else register_data(data)
+    return str(trust.add(data)) if isinstance(data, str) else register_data(data)
 
 
 def seed_numbers(seeds: Seeds) -> list[int]:
@@ -72,7 +75,8 @@ def setting_pairs(settings: Settings | None) -> tuple[tuple[str, Any], ...]:
     """The settings as pairs of a dotted key and a value."""
 
     pairs = tuple((settings or {}).items())
-    for key, _ in pairs:
+    for key, value in pairs:
+        trust.add(value)
         if not isinstance(key, str):
             raise LthError(f"settings: {key!r} is not a dotted key such as 'training.batch_size'.")
     return pairs

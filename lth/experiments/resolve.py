@@ -16,6 +16,7 @@ from lth.recipes import presets
 from lth.recipes.presets import RawRecipe
 from lth.recipes.rare_gems import Conversion, finetuning_milestones
 from lth.recipes.schema import merge
+from lth.registry import user_code
 from lth.registry.registry import normalize_name
 from lth.system.files import Raw
 
@@ -87,6 +88,7 @@ def converted_plan(
         raise LthError(f'{origin} is for {conversion.recipe["algorithm"]["name"]}, which prunes in rounds and has no '
                        'density. Leave out --sparsity and --density, or change the number of rounds with '
                        '--set algorithm.rounds=N.')
+    user_code.require_trust(conversion.recipe)
     raw, pair = _adapted(conversion.recipe, model, dataset)
     lengths = _gem_lengths(raw, changes.epochs)
     return plan_for(RawRecipe(raw, origin), pair, _with_density(changes, density), lengths, device=device)

@@ -1,10 +1,12 @@
 """Where and how a run is computed, and which engine trains it there."""
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from lth.experiments.plan import Plan
+from lth.registry import trust
+from lth.registry.trust import Trust
 from lth.runs.folder import Run
 from lth.training.engines import select
 from lth.training.engines.names import CompileChoice, CompileDecision, EngineChoice, ReplicateChoice, engine_choice
@@ -18,7 +20,8 @@ class RunTarget:
     session. `in_process` trains all seeds in this process, which a model or data that no other process can import
     needs. `deterministic` lets results repeat bit for bit on a GPU; None does if the run's last session did. `compile`
     None compiles if the last session did, and otherwise by the rule. `replicates` is how several convolutional networks
-    train at once on a GPU; None as in the last session, else as parallel branches.
+    train at once on a GPU; None as in the last session, else as parallel branches. `trusted`: which code outside of lth
+    worker processes may run, by default the same as this process.
     """
 
     folder: Path
@@ -30,6 +33,7 @@ class RunTarget:
     deterministic: bool | None = None
     compile: CompileChoice | CompileDecision | None = None
     replicates: ReplicateChoice | None = None
+    trusted: Trust = field(default_factory=trust.current)
 
     def resumed(self, run: Run) -> 'RunTarget':
         """The target with the choices of the run's last session where it has none."""

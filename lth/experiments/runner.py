@@ -16,6 +16,7 @@ from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
 from lth.pruning.tickets import Round, dense_ticket
+from lth.registry import trust, user_code
 from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.system import file_lock, processes
@@ -46,6 +47,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     for note in plan.notes:
         reporter.message(f'Note: {note}.')
     provenance.refuse_other_recipe(run)
+    provenance.refuse_other_inputs(run, provenance.code_inputs(plan))
     if plan.recipe.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
     target = target.resumed(run)
@@ -59,12 +61,15 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     target.configure_process(engine.device)
     data = plan.load(target.datasets, engine.device)
     plan = plan.for_data(data)
+    provenance.refuse_random_data(plan, target.datasets, data)
     with file_lock.hold(target.folder):
         # Check again: another process may have trained here while the data were being read.
         provenance.refuse_other_recipe(run)
         run.remove_leftovers()
         entry = provenance.session_entry(plan, engine, data, target)
         provenance.refuse_other_inputs(run, entry)
+        if plan.recipe.algorithm.needs_source:
+            provenance.refuse_changed_source(derived_runs.source_run(run), run, entry)
         if compilation.note:
             reporter.message(compilation.note)
         _compile_ahead(plan.task(data, seeds[:1], engine), plan, reporter)
@@ -74,6 +79,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
             reporter.message(note)
         report = partial(forward, reporter=_SessionRecorder(run, entry, reporter))
         _train_missing_rounds(_Training(plan, run, engine, data), target, seeds, report)
+        _refuse_missing_rounds(plan, run, seeds)
     return run
 
 
@@ -107,20 +113,28 @@ def _train_missing_rounds(training: _Training, target: RunTarget, seeds: Sequenc
     groups = select.replicate_groups(engine, plan.network, plan.recipe.training, unfinished)
     stacks = _stacks(groups, run)
     if len(stacks) > 1 and engine.device.type == 'cpu' and not target.in_process:
-        jobs = [(plan.recipe.dump(), target, stack) for stack in stacks]
-        processes.run_in_parallel(_train_in_worker, jobs, processes.available_slots(target.threads or 1), report)
+        expected = provenance.inputs(plan, training.data)
+        jobs = [(plan.recipe.dump(), target, stack, expected) for stack in stacks]
+        processes.run_in_parallel(
+            _train_in_worker, jobs, processes.available_slots(target.threads or 1), report,
+            names=list(map(_seed_names, stacks)))
         return
     for stack in stacks:
         _train_seeds(training, stack, report)
 
 
-def _train_in_worker(recipe: Raw, target: RunTarget, seeds: tuple[int, ...], report: _Report) -> None:
-    """Train the missing rounds of some seeds in a process of its own, which makes the plan again from the recipe."""
+def _train_in_worker(
+        recipe: Raw, target: RunTarget, seeds: tuple[int, ...], expected: Raw, report: _Report) -> None:
+    """Train the missing rounds of some seeds in a process of its own, which makes the plan again from the recipe.
+    LthError if code or images are no longer the `expected` ones.
+    """
 
+    trust.set_current(target.trusted)
     plan = make_plan(recipe, 'recipe.yaml')
     engine = select_engine(plan, target)
     replace(target, threads=target.threads or 1).configure_process(engine.device)
     data = plan.load(target.datasets, engine.device)
+    provenance.refuse_changed_inputs(expected, provenance.inputs(plan, data), seeds)
     run = Run(target.folder, recipe, plan.network)
     _train_seeds(_Training(plan.for_data(data), run, engine, data), seeds, report)
 
@@ -138,9 +152,11 @@ def _train_seeds(training: _Training, seeds: tuple[int, ...], report: _Report) -
     # Read before training, so that a source that is replaced meanwhile is noticed the next time.
     sources = derived_runs.source_fingerprints(plan, run, seeds, missing) if derived else {}
     task = plan.task(training.data, seeds, engine, watch.on_step)
-    with select.explain_training_failures(task):
+    with user_code.guard_training(f'Training {plan.recipe.model.name}, {_seed_names(seeds)},'), \
+            select.explain_training_failures(task):
         for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past, source=source):
             round_ = replace(round_, sources=sources.get(round_.number, ()))
+            provenance.refuse_changed_modules()
             run.save(round_, seeds)
             watch.on_saved(round_)
 
@@ -199,6 +215,21 @@ def _remove_leftovers(run: Run) -> None:
     if run.leftovers() or (run.folder / file_lock.LOCK_NAME).exists():
         with contextlib.suppress(LthError), file_lock.hold(run.folder):
             run.remove_leftovers()
+
+
+def _refuse_missing_rounds(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
+    """LthError unless every seed has all rounds: the folder, a seed or a round may have been moved or deleted."""
+
+    if missing := _unfinished_seeds(plan, run, seeds):
+        raise LthError(f'{run.folder} is not complete: {run.round_count(missing[0])} of {len(plan.kept)} rounds of '
+                       f'seed {missing[0]} are there. The folder, or a part of it, was moved or deleted while the run '
+                       'was trained. Put it back, or run the same command again to train what is missing.')
+
+
+def _seed_names(seeds: Sequence[int]) -> str:
+    """The seeds in words, for messages."""
+
+    return f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {", ".join(map(str, seeds))}'
 
 
 def _unfinished_seeds(plan: Plan, run: Run, seeds: Sequence[int]) -> list[int]:

@@ -16,6 +16,7 @@ from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.recipes.schema import validate_section
+from lth.registry import trust, user_code
 from lth.system import tensor_files
 from lth.system.tensor_files import Header
 
@@ -71,6 +72,7 @@ class NamedTicket:
 
         if not isinstance(self.provenance.get('model'), dict):
             raise LthError('This ticket does not record a model of lth. Use apply_to(module) with your own module.')
+        user_code.require_trust(self.provenance)
         model, shape = self.provenance['model'], self.provenance['shape']
         settings = validate_section(settings_class(model['name']), model, f'the ticket of {model["name"]}')
         network = Network.of(settings, (shape[0], shape[1], shape[2]), self.provenance['classes'])
@@ -109,9 +111,10 @@ class NamedTicket:
         return module
 
 
-def load_ticket(path: str | Path) -> NamedTicket:
+def load_ticket(path: str | Path, *, trust_code: bool = False) -> NamedTicket:
     """The ticket in the folder of a round, RUN/seed-S/round-NN, also looked up in ./runs. The folder needs no run
-    around it. LthError if its files do not belong together.
+    around it. LthError if its files do not belong together. With `trust_code`, its `module()` may run the code that the
+    ticket names as its model and that is neither of lth nor of a plug-in.
 
         ticket = lth.load_ticket('runs/lenet-300-100-mnist/seed-0/round-07')
     """
@@ -128,6 +131,8 @@ def load_ticket(path: str | Path) -> NamedTicket:
         if mask.dtype != torch.bool or _shape_in(masks, name) != _shape_in(weights, name):
             raise LthError(f'{folder / "mask.safetensors"} does not fit the ticket next to it: {name} is not a mask of '
                            'one of its weights.')
+    if trust_code:
+        trust.add(header.get('model'))
     return NamedTicket(masks, weights, trained, {key: value for key, value in header.items() if key != 'holds'})
 
 

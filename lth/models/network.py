@@ -1,10 +1,8 @@
 """A network as a function of its flat parameter vector: initial weights, logits, and modules that share the vector."""
 import copy
 import hashlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +71,7 @@ class Network:
         if is_object(self.settings.name):
             digest.update(describe_structure(MODELS.find(self.settings.name), self.module).encode())
         elif self.has_user_code:
-            file = inspect.getsourcefile(MODELS.find(self.settings.name))
-            digest.update(Path(file).read_bytes() if file else b'')
+            digest.update(MODELS.source(self.settings.name))
         return digest.hexdigest()
 
     @property

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field
 from lth.errors import LthError
 from lth.recipes.section import Section
 from lth.recipes.training_settings import TrainingSettings
+from lth.registry.registry import BaseRegistry
 from lth.system.files import Raw
 
 
@@ -66,6 +67,11 @@ class AlgorithmSettings(Section):
         """Whether the last round may keep fewer weights than its planned count."""
 
         return False
+
+    def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
+        """The registries and names of what the algorithm uses, such as criteria: their code is recorded with a run."""
+
+        return ()
 
     def kept_counts(self, _layout: Any, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         """Number of prunable weights kept in each round of a network with this Layout; an LthError if it is too small.

@@ -4,9 +4,10 @@ A plug-in declares an entry point in the group `lth` whose value is one of its m
 its entries in the same way as files of lth do. All plug-ins are imported once, when the first name is looked up.
 """
 import importlib.metadata
+import sys
 
 from lth.errors import LthError
-from lth.registry import user_code
+from lth.registry import code_fingerprints, user_code
 
 
 class _Import:
@@ -33,8 +34,11 @@ def load() -> None:
 
 def _import(entry: importlib.metadata.EntryPoint) -> None:
     name = f'The plug-in {entry.name}' + (f' of the package {entry.dist.name}' if entry.dist else '')
+    before = set(sys.modules)
     with user_code.guard(name):
         try:
             entry.load()
         except LthError as error:
             raise LthError(f'{name} cannot be used: {error}') from None
+        finally:
+            code_fingerprints.read_new_modules(before)

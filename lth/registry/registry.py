@@ -6,11 +6,13 @@ registry's `register`, in a file of lth or of a plug-in.
 """
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from lth.errors import LthError, suggestion
-from lth.registry import plugins
+from lth.registry import code_fingerprints, objects, plugins, user_code
+from lth.registry.code_fingerprints import Fingerprint
 
 T = TypeVar('T')
 
@@ -70,6 +72,32 @@ class BaseRegistry(Generic[T]):
         """Whether the entry belongs to lth and not to a plug-in or to the user."""
 
         return not (self._external and ':' in name) and self._origins[self.canonical(name)].split('.')[0] == 'lth'
+
+    def is_foreign(self, name: str) -> bool:
+        """Whether the entry is code of a plug-in or of the user, found by its name."""
+
+        return user_code.names_code(name) if self._external and ':' in name else not self.is_builtin(name)
+
+    def source(self, name: str) -> bytes:
+        """The bytes of the file with the code of an entry that is not of lth, as they were imported."""
+
+        if self._external and ':' in name:
+            return user_code.source(name)
+        return code_fingerprints.module_source(sys.modules.get(self._origins[self.canonical(name)]))
+
+    def code(self, name: str) -> Fingerprint:
+        """Digests of the files with the code of an entry; {} for the entries of lth and for Python objects, whose name
+        has a digest.
+        """
+
+        if not self.is_foreign(name):
+            return {}
+        if self._external and ':' in name:
+            return user_code.fingerprint(name)
+        module = sys.modules.get(self._origins[self.canonical(name)])
+        if module is None or getattr(module, '__name__', '') == '__main__':  # a script or a notebook
+            return {'source': code_fingerprints.text_fingerprint(objects.source_code(self.find(name)))}
+        return code_fingerprints.module_fingerprint(module)
 
 
 class Registry(BaseRegistry[T]):

@@ -1,62 +1,190 @@
 """Functions of the user by name: `package.module:function`, or `path/to/file.py:function` from the current folder."""
 import contextlib
 import functools
+import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from lth.errors import LthError, describe, suggestion
+from lth.registry import code_fingerprints, trust
+from lth.registry.code_fingerprints import Fingerprint
+from lth.registry.torch_settings import restored_settings
+
+# Names with these words before the colon are no code of the user.
+_KINDS_OF_NAMES = ('torchvision', 'folder', 'object')
+# Their own processes end by os._exit, and signals end this one.
+_MAY_EXIT = {*sys.stdlib_module_names, 'lth', 'torch'}
+
+
+class _Imports:
+    """The modules that were imported for the user's code, and how often they were forgotten."""
+
+    modules: set[str] = set()
+    count = 0
+
+
+def names_code(name: str) -> bool:
+    """Whether the name is `package.module:function` or `path/to/file.py:function`."""
+
+    return ':' in name and name.partition(':')[0] not in _KINDS_OF_NAMES
 
 
 def load(name: str) -> Any:
-    """The function with this name. LthError if its file, module or function does not exist."""
+    """The function with this name. LthError if it is not trusted, or if its file, module or function does not exist."""
 
+    trust.require_if_strict(name)
     origin, _, function = name.rpartition(':')
-    module = _import_file(Path(origin).resolve()) if origin.endswith('.py') else _import_module(origin)
+    module = _module(origin)
     if not callable(getattr(module, function, None)):
         names = [word for word, value in vars(module).items() if callable(value) and not word.startswith('_')]
         raise LthError(f'{name}: {origin} has no function {function!r}{suggestion(function, names)}')
     return getattr(module, function)
 
 
+def fingerprint(name: str) -> Fingerprint:
+    """Digests of the file of a function with this name, and of the user's modules that it imports."""
+
+    origin = name.rpartition(':')[0]
+    return code_fingerprints.module_fingerprint(_module(origin), origin)
+
+
+def source(name: str) -> bytes:
+    """The bytes of the file of a function with this name, as it was imported; b'' if there is none."""
+
+    return code_fingerprints.module_source(_module(name.rpartition(':')[0]))
+
+
+def forget() -> None:
+    """Forget the user's modules, so that the next command in this process imports them again, as a new process does."""
+
+    code_fingerprints.forget(_Imports.modules)
+    _Imports.modules.clear()
+    _Imports.count += 1
+    _import_file.cache_clear()
+
+
+def imports() -> int:
+    """A number that changes whenever the user's code is imported again."""
+
+    return _Imports.count
+
+
+def require_trust(recipe: Mapping[str, Any]) -> None:
+    """LthError if a recipe names a model or a data set whose code may not run."""
+
+    for section in (recipe.get('model'), recipe.get('data')):
+        name = section.get('name') if isinstance(section, Mapping) else None
+        if isinstance(name, str) and names_code(name):
+            trust.require(name)
+
+
 @contextlib.contextmanager
 def guard(name: str) -> Iterator[None]:
-    """Report exceptions that the user's code raises in this block as an LthError with file and line."""
+    """Report exceptions that the user's code raises in this block, and its attempts to end the process, as an LthError
+    with file and line. Settings of torch that it changes are restored.
+    """
 
-    try:
-        yield
-    except LthError:
-        raise
-    except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught # user code raises anything
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        raise LthError(f'{name} raised {describe(error)} ({frame.filename}, line {frame.lineno}).') from None
+    with restored_settings(name), _exits_as_exceptions():
+        try:
+            yield
+        except LthError:
+            raise
+        except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught # user code raises anything
+            raise _failure(name, error, traceback.extract_tb(error.__traceback__)[-1]) from None
+
+
+@contextlib.contextmanager
+def guard_training(name: str) -> Iterator[None]:
+    """As `guard`, for a block that runs lth's code as well: exceptions of lth's own are passed on."""
+
+    with restored_settings(name), _exits_as_exceptions():
+        try:
+            yield
+        except LthError:
+            raise
+        except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught # user code raises anything
+            frames = [frame for frame in traceback.extract_tb(error.__traceback__)
+                      if code_fingerprints.was_read(frame.filename)]
+            if not frames and not isinstance(error, SystemExit):
+                raise
+            raise _failure(name, error, (frames or traceback.extract_tb(error.__traceback__))[-1]) from None
+
+
+def _failure(name: str, error: BaseException, frame: traceback.FrameSummary) -> LthError:
+    return LthError(f'{name} raised {describe(error)} ({frame.filename}, line {frame.lineno}).')
+
+
+def _module(origin: str) -> ModuleType:
+    return _import_file(Path(origin).resolve()) if origin.endswith('.py') else _import_module(origin)
 
 
 @functools.cache
 def _import_file(path: Path) -> ModuleType:
+    """The module in a file. What is compiled are the same bytes as its fingerprint is made of."""
+
     if not path.is_file():
         raise LthError(f'{path}: no such file. Give a path relative to the current folder, such as mine.py:function.')
-    spec = importlib.util.spec_from_file_location(f'{path.stem}_of_user', path)
-    assert spec is not None and spec.loader is not None
+    digest = hashlib.blake2b(os.fsencode(path), digest_size=4).hexdigest()
+    # Files with the same stem are different modules.
+    spec = importlib.util.spec_from_file_location(f'{path.stem}_of_user_{digest}', path)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look up annotations there
-    with guard(f'The import of {path}'):
+    with _importing(str(path)):
+        sys.modules[spec.name] = module  # dataclasses look up annotations there
         try:
-            spec.loader.exec_module(module)
-        except (ImportError, SyntaxError) as error:
-            del sys.modules[spec.name]
-            raise LthError(f'{path} cannot be imported: {error}.') from None
+            code = compile(code_fingerprints.read(path), str(path), 'exec')
+            exec(code, vars(module))  # pylint: disable=exec-used # the user named this file
+        except BaseException:
+            sys.modules.pop(spec.name, None)
+            raise
     return module
 
 
 def _import_module(name: str) -> ModuleType:
+    if name in sys.modules:
+        return sys.modules[name]
     try:
-        return importlib.import_module(name)
-    except (ImportError, SyntaxError, ValueError, TypeError) as error:
-        raise LthError(f'The module {name!r} cannot be imported: {error}. Write package.module:function for a '
-                       'module that Python can import, or path/to/file.py:function.') from None
+        with _importing(f'The module {name!r}'):
+            return importlib.import_module(name)
+    except LthError as error:
+        raise LthError(f'{error} Write package.module:function for a module that Python can import, or '
+                       'path/to/file.py:function.') from None
+
+
+@contextlib.contextmanager
+def _importing(what: str) -> Iterator[None]:
+    """Guard an import, and read the files of the user's modules that are imported in this block."""
+
+    before = set(sys.modules)
+    with guard(f'The import of {what.removeprefix("The ")}'):
+        try:
+            yield
+        except (ImportError, SyntaxError) as error:
+            raise LthError(f'{what} cannot be imported: {error}.') from None
+        finally:
+            _Imports.modules.update(code_fingerprints.read_new_modules(before))
+
+
+@contextlib.contextmanager
+def _exits_as_exceptions() -> Iterator[None]:
+    """Let os._exit raise SystemExit where code outside of lth calls it: it would end the process without a word."""
+
+    def raise_exit(status: int) -> NoReturn:
+        caller = str(sys._getframe(1).f_globals.get('__name__'))  # pylint: disable=protected-access # the caller's name
+        if os.getpid() != process or caller.partition('.')[0] in _MAY_EXIT:
+            exit_(status)
+        raise SystemExit(f'os._exit({status})')
+
+    process, exit_ = os.getpid(), os._exit  # pylint: disable=protected-access # no other function ends a process so
+    os._exit = raise_exit  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        os._exit = exit_

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
-from typing import Any
+from typing import Any, NamedTuple
 
 from lth.errors import ENVIRONMENT_ERROR, LthError
 
@@ -19,28 +19,37 @@ def available_slots(threads: int) -> int:
     return max(1, cores // threads)
 
 
+# The pipes of the running workers, with the names and processes of these.
+_Running = dict[connection.Connection, tuple[str, SpawnProcess]]
+
+
+class _Outcome(NamedTuple):
+    """The last message of a worker: it is done, it ends with an error, or with a bug whose traceback it printed."""
+
+    error: LthError | None = None
+    is_bug: bool = False
+
+
 def run_in_parallel(
-        work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], slots: int, on_message: Callable[[Any], None],
-) -> None:
+        work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], slots: int, on_message: Callable[[Any], None], *,
+        names: Sequence[str] = ()) -> None:
     """Run work(*job, send) for each job, each in its own process and at most `slots` of them at the same time. What a
-    job sends is passed to on_message. The first error ends all processes.
+    job sends is passed to on_message. The first error ends all processes; a process that ends without reporting that
+    its job is done is an error. `names` are those of the jobs in messages, such as 'seed 3'.
     """
 
-    waiting, running = list(jobs), dict[connection.Connection, SpawnProcess]()
+    waiting = list(zip(names or map('job {}'.format, range(len(jobs))), jobs))
+    running: _Running = {}
     try:
         while waiting or running:
             while waiting and len(running) < slots:
-                receiver, sender = Pipe(duplex=False)
-                running[receiver] = start_process(_run_job, work, waiting.pop(0), sender)
-                sender.close()
+                name, job = waiting.pop(0)
+                _start_job(work, name, job, running)
             ready = connection.wait(list(running))
             for pipe in [pipe for pipe in running if pipe in ready]:
                 _receive(pipe, running, on_message)
     finally:
-        for process in running.values():
-            process.kill()
-        for process in running.values():
-            process.join()
+        _kill_all([process for _, process in running.values()])
 
 
 def start_process(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
@@ -71,35 +80,62 @@ def kill_process_group(process: SpawnProcess) -> None:
     process.join()
 
 
+def _kill_all(running: Sequence[SpawnProcess]) -> None:
+    for process in running:
+        process.kill()
+    for process in running:
+        process.join()
+
+
+def _start_job(work: Callable[..., None], name: str, job: tuple[Any, ...], running: _Running) -> None:
+    receiver, sender = Pipe(duplex=False)
+    running[receiver] = name, start_process(_run_job, work, job, sender)
+    sender.close()
+
+
 def _run_job(work: Callable[..., None], job: tuple[Any, ...], pipe: connection.Connection) -> None:
+    outcome = _Outcome(is_bug=True)
     try:
         work(*job, pipe.send)
+        outcome = _Outcome()
     except LthError as error:
-        pipe.send(error)
-    pipe.close()
+        outcome = _Outcome(error)
+    finally:
+        # Also for a bug, whose traceback is printed afterwards. os._exit and signals end a process without this.
+        pipe.send(outcome)
+        pipe.close()
 
 
-def _receive(
-        pipe: connection.Connection, running: dict[connection.Connection, SpawnProcess],
-        on_message: Callable[[Any], None]) -> None:
+def _receive(pipe: connection.Connection, running: _Running, on_message: Callable[[Any], None]) -> None:
     """Pass on one message of a worker. A worker that has ended is removed from `running`; its error is raised."""
 
     try:
         message = pipe.recv()
     except (EOFError, OSError):
         message = None
-    if message is not None and not isinstance(message, LthError):
+    if message is not None and not isinstance(message, _Outcome):
         on_message(message)
         return
-    process = running.pop(pipe)
+    name, process = running.pop(pipe)
     process.join()
-    if message is not None:
-        raise message
-    if process.exitcode and process.exitcode < 0:
-        raise LthError(f'A worker process was killed by signal {-process.exitcode}; probably memory ran out. Completed '
-                       'rounds are saved. Run the same command again to resume.', exit_code=ENVIRONMENT_ERROR)
-    if process.exitcode:
-        raise RuntimeError('a worker process failed; its traceback is printed above')
+    if message is None:
+        raise _early_end(name, process.exitcode or 0)
+    if message.error is not None:
+        raise message.error
+    if message.is_bug:
+        raise RuntimeError(f'the worker process of {name} failed; its traceback is printed above')
+
+
+def _early_end(name: str, exit_code: int) -> LthError:
+    """The error for a worker that ended before its job was done."""
+
+    if exit_code < 0:
+        return LthError(f'The worker process of {name} was killed by signal {-exit_code}; probably memory ran out. '
+                        'Completed rounds are saved. Run the same command again to resume.',
+                        exit_code=ENVIRONMENT_ERROR)
+    return LthError(f'The worker process of {name} ended with exit code {exit_code} before its rounds were complete: '
+                    'the code of the model, the data or a plug-in ends the process, for example by os._exit. Completed '
+                    'rounds are saved. Remove that call, and run the same command again to resume.')
 
 
 def _lead(work: Callable[..., None], *arguments: Any) -> None:

@@ -5,11 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lth.datasets import DATASETS, user_functions
+from lth.datasets import DATASETS
 from lth.datasets.resizing import channel_statistics, resize_dataset
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
-from lth.registry import user_code
 from tests.conftest import Result, random_dataset
 
 MINE = '''
@@ -84,7 +83,7 @@ def test_find_ticket_and_evaluate_run_on_a_users_data_set(mine, lth: Callable[..
     result = lth('find-ticket', 'lenet-300-100', f'mine.py:{function}', '-i', '1', '-e', '1', '-b', '8')
     assert result.code == 0, result.err
     assert Path('runs', f'lenet-300-100-mine.py-{function}', 'seed-0', 'round-01').is_dir()
-    assert lth('evaluate', f'lenet-300-100-mine.py-{function}').code == 0
+    assert lth('evaluate', f'lenet-300-100-mine.py-{function}', '--trust-code').code == 0
 
 
 @pytest.mark.parametrize(('function', 'says'), [
@@ -142,20 +141,18 @@ def test_a_run_is_not_resumed_with_other_images_or_another_network(mine, lth):
     result = lth(*command, '--seeds', '0-1')
     assert result.code == 2 and 'was started with another network' in ' '.join(result.err.split())
     Path('net.py').write_text(NET)
-    user_code._import_file.cache_clear()
-    user_functions.source.cache_clear()
     Path('mine.py').write_text(MINE.replace('% 4', '% 4 ^ 1'))
     result = lth(*command, '--seeds', '0-1')
-    assert result.code == 2 and 'was started with other images' in ' '.join(result.err.split())
+    assert result.code == 2 and 'other code of the data set mine.py:arrays (in mine.py: ' in result.err
+    assert Path('runs/r/seed-0/round-01').exists() and not Path('runs/r/seed-1').exists()
 
 
 def test_evaluate_of_a_users_data_set_from_another_folder_names_the_folder_of_the_run(mine, lth, monkeypatch):
     Path('mine.py').write_text(MINE)
     command = ('find-ticket', 'lenet-300-100', 'mine.py:arrays', '-i', '0', '-e', '1', '-b', '8', '--run', 'r')
     assert lth(*command).code == 0
-    user_functions.source.cache_clear()
     here = Path.cwd()
     (here / 'elsewhere').mkdir()
     monkeypatch.chdir(here / 'elsewhere')
-    result = lth('evaluate', '../runs/r')
+    result = lth('evaluate', '../runs/r', '--trust-code')
     assert result.code == 2 and f'The run was started in {here}: repeat the command there.' in result.err

@@ -4,7 +4,7 @@ The result is a run in a folder next to the search. Its round 0 is the search's 
 of the ticket of round n.
 """
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -14,6 +14,7 @@ from lth.pruning.controls import CONTROLS, apply_control
 from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import Round, Ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
+from lth.registry.registry import BaseRegistry
 from lth.training.task import Task
 
 
@@ -31,6 +32,9 @@ class Settings(AlgorithmSettings):
     source: str
     kept: Annotated[tuple[int, ...], Field(strict=False, min_length=2)]
     draw: int = Field(1, ge=1)
+
+    def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
+        return ((CONTROLS, self.control),)
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         if layer_counts := CONTROLS.find(self.control).layer_counts:

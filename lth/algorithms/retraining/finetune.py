@@ -10,6 +10,7 @@ from lth.models.flat_parameters import Layout
 from lth.pruning.controls import CONTROLS, apply_control
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
+from lth.registry.registry import BaseRegistry
 from lth.system.files import Raw
 from lth.training.task import Task
 
@@ -28,6 +29,9 @@ class Settings(AlgorithmSettings):
     round: int = Field(ge=0)
     kept: int = Field(ge=0)
     control: Annotated[str, AfterValidator(CONTROLS.canonical)] = 'original'
+
+    def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
+        return ((CONTROLS, self.control),)
 
     def kept_counts(self, _layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         return [self.kept]

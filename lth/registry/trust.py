@@ -1,0 +1,111 @@
+"""Which code outside of lth and its plug-ins may run: what the user named, or everything if the user said so.
+
+A run folder or a recipe of somebody else may name `path/to/file.py:function` or `package.module:function`. Such a name
+is imported only if the same name was given on this command line or in this process, or with --trust-code.
+"""
+import contextlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lth.errors import LthError
+
+
+@dataclass(frozen=True)
+class Trust:
+    """The names of code that may run; with `everything`, all names may. Names that do not come from a recipe, as in
+    `lth.MODELS.find(name)`, are refused too where `strict`: in commands and in the functions of the Python API.
+    """
+
+    names: frozenset[str] = frozenset()
+    everything: bool = False
+    strict: bool = False
+
+
+class _Process:
+    """What this process may run."""
+
+    trust = Trust()
+
+
+def current() -> Trust:
+    """What this process may run, for the processes that it starts."""
+
+    return _Process.trust
+
+
+def set_current(trust: Trust) -> None:
+    """Let this process run this, and nothing else."""
+
+    _Process.trust = trust
+
+
+def add(value: Any) -> Any:
+    """Trust the code that an argument of the user names: a name, or a section of settings with a name. Returns the
+    value.
+    """
+
+    name = value.get('name') if isinstance(value, Mapping) else value
+    if isinstance(name, str) and ':' in name:
+        _Process.trust = replace(_Process.trust, names=_Process.trust.names | {_full_name(name)})
+    return value
+
+
+def add_everything() -> None:
+    """Trust all names of code."""
+
+    _Process.trust = replace(_Process.trust, everything=True)
+
+
+@contextlib.contextmanager
+def strict_call(*, everything: bool) -> Iterator[None]:
+    """Be strict in this block, and trust everything if the call says so. Names that are used there stay trusted."""
+
+    before = _Process.trust
+    _Process.trust = replace(before, everything=everything or before.everything, strict=True)
+    try:
+        yield
+    finally:
+        _Process.trust = replace(_Process.trust, everything=before.everything, strict=before.strict)
+
+
+def require(name: str) -> None:
+    """LthError that says what would be run, unless the code with this name may run. For names in recipes."""
+
+    trust = _Process.trust
+    if trust.everything:
+        add(name)
+    elif _full_name(name) not in trust.names:
+        raise LthError(f'{name[:100]!r} is named by a recipe, and is neither a part of lth nor of a plug-in: '
+                       f'{_what_would_run(name)[:200]} would be imported and run. If you trust it, repeat the command '
+                       'with --trust-code (in Python: trust_code=True), or give this name yourself as an argument.')
+
+
+def require_if_strict(name: str) -> None:
+    """As `require`, for all other names."""
+
+    if _Process.trust.strict:
+        require(name)
+
+
+def _full_name(name: str) -> str:
+    """The name with the absolute path of its file."""
+
+    origin, _, function = name.rpartition(':')
+    return f'{Path(origin).resolve()}:{function}' if origin.endswith('.py') else name
+
+
+def _what_would_run(name: str) -> str:
+    """The file of a name, or the package with its place."""
+
+    origin = name.rpartition(':')[0]
+    if origin.endswith('.py'):
+        return f'the file {Path(origin).resolve()}'
+    package = origin.partition('.')[0]
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    return f'the package {package} ({spec.origin if spec else "which cannot be found"})'
