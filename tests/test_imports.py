@@ -9,10 +9,10 @@ TIERS = (
     {'system', 'registry'},
     {'recipes'},
     {'models', 'datasets'},
-    {'training', 'export'},
+    {'training'},
     {'pruning'},
     {'algorithms', 'runs'},
-    {'experiments'},
+    {'experiments', 'export'},
     {'analysis', 'benchmark'},
     {'cli', 'api'},
     {'__main__'})

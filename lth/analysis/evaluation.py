@@ -112,7 +112,7 @@ def evaluate_rounds(
                 scores = _scores(plan, task, round_.to(engine.device))
             yield Evaluation(
                 seed, round_number, kept, plan.network.layout.density(kept), measured,
-                run.header(seed, round_number)['test_accuracy'], _layers(plan, round_), scores,
+                run.record(seed, round_number).test_accuracy, _layers(plan, round_), scores,
                 connected_layers(plan.network, mask, nonzero_pixels))
 
 

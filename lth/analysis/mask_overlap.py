@@ -23,7 +23,7 @@ class MaskOverlap(NamedTuple):
 def mask_overlaps(run: Run, rounds: Sequence[int]) -> Iterator[MaskOverlap]:
     """The overlap of the masks of two seeds in the same round, and of one seed in two rounds."""
 
-    masks = {(seed, number): run.load_round(seed, number).ticket.mask[0] for seed in run.seeds() for number in rounds}
+    masks = {(seed, number): run.load_mask(seed, number)[0] for seed in run.seeds() for number in rounds}
     for ((seed, number), mask), ((other_seed, other_number), other) in itertools.combinations(masks.items(), 2):
         if seed == other_seed or number == other_number:
             yield MaskOverlap((seed, other_seed), (number, other_number), *mask_overlap(mask, other))

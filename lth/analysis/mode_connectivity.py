@@ -86,7 +86,7 @@ def plan_pairs(
                        f'{count - 1}.')
     requested = []
     for seed, number in itertools.product(seeds, rounds):
-        start, end = run.header(seed, number)['iteration'], plan.for_round(number).steps
+        start, end = run.record(seed, number).iteration, plan.for_round(number).steps
         for iteration in iterations or [start]:
             if not start <= iteration < end:
                 raise LthError(f'--part-at: iteration {iteration} is outside round {number}, which trains from '
@@ -102,7 +102,7 @@ def measure_pairs(
     shared among processes. `on_progress` receives how many of how many pairs are measured.
     """
 
-    tickets = {(pair.seed, pair.round): run.load_round(pair.seed, pair.round).ticket.fingerprints()[0]
+    tickets = {(pair.seed, pair.round): run.load_ticket(pair.seed, pair.round).fingerprints()[0]
                for pair in requested}
     missing, count = [pair for pair in requested if not _file(run, pair).exists()], len(requested)
     for pair in requested:
@@ -175,7 +175,7 @@ def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[Co
     in_order = sorted(pairs, key=_branching_point)
     for _, parts in itertools.groupby(in_order, _branching_point):
         group = list(parts)
-        tickets = [run.load_round(pair.seed, pair.round).ticket.to(engine.device) for pair in group]
+        tickets = [run.load_ticket(pair.seed, pair.round).to(engine.device) for pair in group]
         tasks = [plan.for_round(pair.round).task(data, [pair.seed], engine) for pair in group]
         with user_code.guard_training(f'Training {plan.recipe.model.name}, {_pair_names(group)},'), \
                 select.explain_training_failures(tasks[0]):

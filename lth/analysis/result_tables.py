@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 from lth.analysis.summary_table import round_result
 from lth.errors import LthError
 from lth.runs.folder import Run
+from lth.runs.metrics_file import MetricsLine
 
 R = TypeVar('R', bound=NamedTuple)
 
@@ -80,8 +81,14 @@ def metric_table(run: Run, seeds: Sequence[int]) -> Table[MetricRow]:
 
     rows = []
     for seed, number in _completed_rounds(run, seeds):
-        rows += [MetricRow(seed, number, **measurement) for measurement in run.metrics(seed, number)]
+        rows += [_metric_row(seed, number, line) for line in run.metrics(seed, number)]
     return Table(rows)
+
+
+def _metric_row(seed: int, number: int, line: MetricsLine) -> MetricRow:
+    return MetricRow(
+        seed, number, line.iteration, line.train_loss, line.train_accuracy, line.validation_loss,
+        line.validation_accuracy, line.test_loss, line.test_accuracy, line.early_stop)
 
 
 def _completed_rounds(run: Run, seeds: Sequence[int]) -> list[tuple[int, int]]:

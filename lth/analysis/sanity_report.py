@@ -123,16 +123,16 @@ def _outcome(
 
 
 def _accuracy(run: Run, seed: int) -> float:
-    return float(run.header(seed, 0)['test_accuracy'])
+    return run.record(seed, 0).test_accuracy
 
 
 def _difference(source: SourceRound, original: Run, run: Run, seed: int) -> TicketDifference:
     """What differs between the tickets that were trained, according to their files."""
 
-    initial = source.run.load_round(seed, 0).ticket
+    initial = source.run.load_ticket(seed, 0)
     if not initial.mask.all():
         initial = initial_ticket(source.plan.network, [seed], torch.device('cpu'))
-    before, after = original.load_round(seed, 0).ticket, run.load_round(seed, 0).ticket
+    before, after = original.load_ticket(seed, 0), run.load_ticket(seed, 0)
     return compare_tickets(source.plan.network.layout, initial, before, after)[0]
 
 

@@ -7,7 +7,7 @@ from lth.algorithms import ALGORITHMS
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.runs.folder import Run
-from lth.runs.round_files import connected_entry, connected_totals_of
+from lth.runs.round_record import connected_entry
 from lth.training.engines.names import current_engine_name
 
 
@@ -44,12 +44,11 @@ class RoundSummary(NamedTuple):
 def round_result(run: Run, seed: int, number: int, draw: int = 1) -> RoundResult:
     """The result of one round of one seed, from its files."""
 
-    header, rows = run.header(seed, number), run.metrics(seed, number)
-    stop = next(row for row in rows if row['early_stop'])
+    record = run.record(seed, number)
+    stop = record.early_stop
     return RoundResult(
-        seed, header['kept'], header['density'], rows[-1]['test_accuracy'], stop['iteration'], stop['test_accuracy'],
-        current_engine_name(header.get('engine', '')), connected_totals_of(header), draw,
-        header.get('drawn_test_accuracy'))
+        seed, record.kept, record.density, record.last.test_accuracy, stop.iteration, stop.test_accuracy,
+        current_engine_name(record.engine), record.connected_totals, draw, record.drawn_test_accuracy)
 
 
 def summary_rows(draws: Sequence[Run], seeds: Sequence[int]) -> list[RoundSummary]:

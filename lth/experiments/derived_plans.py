@@ -69,7 +69,7 @@ def finetune_plan(
     new = output_layer.reinitialized_parameters(source.plan.network, plan.network)
     if not new:
         return plan
-    mask = source.run.load_round(source.run.seeds()[0], source.number).ticket.mask[0]
+    mask = source.run.load_mask(source.run.seeds()[0], source.number)[0]
     raw['algorithm']['kept'] = output_layer.transplanted_count(mask, source.plan.network, plan.network)
     plan = derived_plan(source, raw, origin)
     note = (f'the numbers of classes differ ({source.plan.network.classes} / {plan.network.classes}), so the output '
@@ -110,7 +110,7 @@ def transfer_plan(
     if ticket == 'random' and network.has_fixed_weights:
         raise LthError('Random tickets have re-initialized weights, but all seeds start from the weights of the given '
                        'module. Choose an initializer with the setting model.initializer, or leave random tickets out.')
-    masks = (source.run.load_round(source.seeds[0], number).ticket.mask[0] for number in source.numbers)
+    masks = (source.run.load_mask(source.seeds[0], number)[0] for number in source.numbers)
     return plan([output_layer.transplanted_count(mask, source.plan.network, network) for mask in masks])
 
 

@@ -44,7 +44,7 @@ def derived_plan(source: SourceRound, raw: Raw, origin: str) -> Plan:
     """The plan of a recipe that finetunes the source's tickets. LthError if it would train for no iteration."""
 
     plan = make_plan(raw, origin)
-    iteration = source.run.header(source.seeds[0], source.number)['iteration']
+    iteration = source.run.record(source.seeds[0], source.number).iteration
     if iteration >= plan.steps:
         raise LthError(f'Nothing would be trained: the ticket starts at iteration {iteration}, and training ends at '
                        f'iteration {plan.steps}. Train for more epochs (-e counts from iteration 0).')
@@ -99,7 +99,7 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
         if last < 0:
             continue
         number = plan.recipe.algorithm.source_round(last)
-        recorded = run.header(seed, last).get('source')  # runs of earlier versions did not record it
+        recorded = run.record(seed, last).source  # runs of earlier versions did not record it
         if recorded and number < source.round_count(seed) and recorded != _fingerprint(source, seed, number):
             raise LthError(f'{run.folder} was trained from another ticket than the one that is now round {number} of '
                            f'seed {seed} in {source.folder}: that run was replaced. Put it back; or move '
@@ -107,4 +107,4 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
 
 
 def _fingerprint(run: Run, seed: int, number: int) -> str:
-    return run.load_round(seed, number).ticket.fingerprints()[0]
+    return run.load_ticket(seed, number).fingerprints()[0]

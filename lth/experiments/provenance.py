@@ -1,6 +1,7 @@
 """What a run was made with, and what may be added to it: only rounds of the same recipe, code, data and sources."""
 import os
 import platform
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -171,11 +172,12 @@ def _image_settings(recipe: Raw) -> list[Any]:
 
 
 def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget) -> Raw:
-    """The entry of this session in environment.json."""
+    """The entry of this session, which the run folder keeps in `sessions`."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
-            'machine': platform.platform(), 'command': sys.argv, 'engine': engine.name, 'device': str(engine.device),
+            'machine': platform.platform(), 'command': sys.argv,
+            'host': socket.gethostname(), 'process': os.getpid(), 'engine': engine.name, 'device': str(engine.device),
             'choice': target.engine, 'compile': target.compile, 'replicates': target.replicates or 'branches',
             'deterministic': bool(target.deterministic), 'threads': target.threads or torch.get_num_threads(),
             **inputs(plan, data), 'directory': os.getcwd(),
-            'start': datetime.now().astimezone().isoformat(timespec='seconds'), 'seconds': 0., 'rounds': 0}
+            'start': datetime.now().astimezone().isoformat(timespec='milliseconds'), 'seconds': 0., 'rounds': 0}

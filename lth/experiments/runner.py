@@ -199,13 +199,11 @@ class _SessionRecorder:
         self.progress = reporter.progress
 
     def round_saved(self, progress: SeedProgress) -> None:
-        """Record the round in environment.json."""
+        """Record the round in the file of this session."""
 
-        first = self._entry['rounds'] == 0
         seconds = round(time.monotonic() - self._start, 1)
         self._entry.update(seconds=seconds, rounds=self._entry['rounds'] + len(progress.seeds))
-        record = sessions.add if first else sessions.update
-        record(self._run.folder, self._entry)
+        sessions.write(self._run.folder, self._entry)
         self._reporter.round_saved(progress)
 
 

@@ -17,7 +17,11 @@ from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.recipes.schema import validate_section
 from lth.registry import trust, user_code
-from lth.system import tensor_files
+from lth.runs import integrity
+from lth.runs.integrity import CheckedFolder
+from lth.runs.round_reader import read_tensor_file
+from lth.runs.tensor_checks import check_values
+from lth.system.memory import total_memory
 from lth.system.tensor_files import Header
 
 Named = dict[str, Tensor]
@@ -64,7 +68,8 @@ class NamedTicket:
         """The ticket with its weights after training."""
 
         if self.trained is None:
-            raise LthError('This ticket has no trained weights: its folder has no trained.safetensors.')
+            raise LthError('This ticket has no trained weights: its folder has no trained.safetensors. '
+                           'The option --keep of a search removes it from earlier rounds; the last round has it.')
         return replace(self, weights=self.trained)
 
     def module(self) -> nn.Module:
@@ -120,29 +125,50 @@ def load_ticket(path: str | Path, *, trust_code: bool = False) -> NamedTicket:
     """
 
     folder = _round_folder(Path(path))
-    header, weights = tensor_files.read(folder / 'ticket.safetensors')
-    mask_header, masks = tensor_files.read(folder / 'mask.safetensors')
-    _check_header(folder, 'mask', header, mask_header)
+    run = folder.parent.parent
+    inside = (run / 'recipe.yaml').is_file()
+    checked = integrity.open_folder(folder, integrity.repair_advice(run) if inside else 'Restore it from a copy.')
+    header, weights = _read(checked, 'ticket')
+    mask_header, masks = _read(checked, 'mask')
+    _check_header(checked, 'mask', header, mask_header)
     trained = None
     if (folder / 'trained.safetensors').exists():
-        trained_header, trained = tensor_files.read(folder / 'trained.safetensors')
-        _check_header(folder, 'trained', header, trained_header)
-    for name, mask in masks.items():
-        if mask.dtype != torch.bool or _shape_in(masks, name) != _shape_in(weights, name):
-            raise LthError(f'{folder / "mask.safetensors"} does not fit the ticket next to it: {name} is not a mask of '
-                           'one of its weights.')
+        trained_header, trained = _read(checked, 'trained')
+        _check_header(checked, 'trained', header, trained_header)
+        _check_masks(checked, masks, trained)
+    _check_masks(checked, masks, weights)
     if trust_code:
-        trust.add(header.get('model'))
-    return NamedTicket(masks, weights, trained, {key: value for key, value in header.items() if key != 'holds'})
+        trust.add(header['model'])
+    return NamedTicket(masks, weights, trained, header)
 
 
-def _check_header(folder: Path, name: str, expected: Header, header: Header) -> None:
-    """LthError unless the header of a file is that of ticket.safetensors, except for the name of the file."""
+def _check_masks(checked: CheckedFolder, masks: Named, weights: Named) -> None:
+    """LthError unless every mask is one of a float32 weight with finite values."""
+
+    path = checked.folder / 'mask.safetensors'
+    for name, mask in masks.items():
+        fits = _shape_in(masks, name) == _shape_in(weights, name)
+        if mask.dtype != torch.bool or not fits or weights[name].dtype != torch.float32:
+            raise LthError(f'{path} does not fit the weights next to it: {name[:100]} is not a mask of one of them. '
+                           f'{checked.advice}')
+        check_values(path, name, mask, checked.advice)
+        check_values(path, name, weights[name], checked.advice)
+
+
+def _read(checked: CheckedFolder, name: str) -> tuple[Header, Named]:
+    """The facts and the tensors of a file. Its size is not known, but what is larger than memory cannot be read."""
+
+    header, tensors = read_tensor_file(checked, name, at_most=total_memory())
+    return {key: value for key, value in header.dump().items() if key != 'holds'}, tensors
+
+
+def _check_header(checked: CheckedFolder, name: str, expected: Header, header: Header) -> None:
+    """LthError unless the facts of a file are those of ticket.safetensors."""
 
     for key, value in expected.items():
-        if key != 'holds' and header.get(key) != value:
-            raise LthError(f'The files in {folder} do not belong together: {key} is {value!r} in ticket.safetensors '
-                           f'and {header.get(key)!r} in {name}.safetensors.')
+        if header.get(key) != value:
+            raise LthError(f'The files in {checked.folder} do not belong together: {key} is {value!r:.100} in '
+                           f'ticket.safetensors and {header.get(key)!r:.100} in {name}.safetensors. {checked.advice}')
 
 
 def _round_folder(path: Path) -> Path:

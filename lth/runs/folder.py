@@ -1,15 +1,16 @@
-"""The run folder: the recipe (recipe.yaml), where it was run (environment.json), and the completed rounds of each seed.
+"""The run folder: the recipe (recipe.yaml), where it was run (sessions), and the completed rounds of each seed.
 
-    seed-0/round-00/   mask.safetensors   ticket.safetensors   trained.safetensors   metrics.jsonl
+    seed-0/round-00/   mask.safetensors   ticket.safetensors   trained.safetensors   metrics.jsonl   round.json
 
 A round exists if its folder has its final name. Seeds that were trained together are stored separately, so a folder
-does not depend on the other seeds. The content of its files is described in round_files.py.
+does not depend on the other seeds. The content of its files is described in round_encoding.py.
 """
 import os
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import cast, get_args, overload
 
@@ -18,14 +19,17 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.models.network import Network
-from lth.pruning.tickets import Round
+from lth.pruning.tickets import Round, Ticket
 from lth.runs import sessions
-from lth.runs.metrics_file import Row
-from lth.runs.round_files import RoundFiles
+from lth.runs.metrics_file import MetricsLine
+from lth.runs.recipe_digest import recipe_digest
+from lth.runs.round_encoding import encode_round
+from lth.runs.round_identity import RoundIdentity
+from lth.runs.round_reader import RoundReader
+from lth.runs.round_record import RoundRecord
 from lth.runs.stacking import stack_rounds
 from lth.system import files
 from lth.system.files import Raw
-from lth.system.tensor_files import Header
 from lth.training.engines.names import CompileDecision, EngineChoice, ReplicateChoice, engine_choice
 
 
@@ -75,9 +79,19 @@ class Run:
         return self.folder / f'seed-{seed}' / f'round-{number:02d}'
 
     def load_round(self, seed: int, number: int) -> Round:
-        """One round of one seed, R = 1. LthError if its files do not fit the network or each other."""
+        """One round of one seed, R = 1. LthError if a file was changed, or does not fit the run or the other files."""
 
-        return self._files(seed, number).load()
+        return self._reader(seed, number).load()
+
+    def load_ticket(self, seed: int, number: int) -> Ticket:
+        """The ticket of a round of one seed, R = 1, without its trained weights. LthError as from `load_round`."""
+
+        return self._reader(seed, number).load_ticket()
+
+    def load_mask(self, seed: int, number: int) -> Tensor:
+        """The mask of a round of one seed: (1, P). LthError as from `load_round`."""
+
+        return self._reader(seed, number).load_mask()
 
     def stored_rounds(self, seeds: Sequence[int], device: torch.device) -> 'StoredRounds':
         """The rounds that all these seeds have, each read onto the device when it is used."""
@@ -85,15 +99,15 @@ class Run:
         count = min(self.round_count(seed) for seed in seeds)
         return StoredRounds(self, tuple(range(count)), tuple(seeds), device)
 
-    def header(self, seed: int, number: int) -> Header:
-        """The facts about a round, read without its tensors."""
+    def record(self, seed: int, number: int) -> RoundRecord:
+        """The facts about a round and its main results, read without its tensors."""
 
-        return self._files(seed, number).header()
+        return self._reader(seed, number).record
 
-    def metrics(self, seed: int, number: int) -> list[Row]:
-        """The measurements of a round, one a row."""
+    def metrics(self, seed: int, number: int) -> list[MetricsLine]:
+        """The measurements of a round."""
 
-        return self._files(seed, number).metrics()
+        return self._reader(seed, number).metrics
 
     def save(self, round_: Round, seeds: Sequence[int]) -> None:
         """Save a round of these seeds. The round of a seed is either complete or absent, whatever happens. LthError if
@@ -104,10 +118,10 @@ class Run:
         if not (self.folder / 'recipe.yaml').exists():
             files.write(self.folder / 'recipe.yaml', files.dump_yaml(self.recipe).encode())
         for replicate, seed in enumerate(seeds):
-            _save(self._files(seed, round_.number), round_, replicate)
+            self._save(self._identity(seed, round_.number), round_, replicate)
 
     def sessions(self) -> list[Raw]:
-        """The entries of environment.json, one for each session that completed a round."""
+        """The entries of all sessions that saved something, in order."""
 
         return sessions.read(self.folder)
 
@@ -164,8 +178,31 @@ class Run:
 
         return (self.sessions() or [{}])[-1]
 
-    def _files(self, seed: int, number: int) -> RoundFiles:
-        return RoundFiles(self.round_folder(seed, number), self.recipe, self.network, seed, number, self.nonzero_pixels)
+    def _identity(self, seed: int, number: int) -> RoundIdentity:
+        return RoundIdentity(self.folder, seed, number, self.recipe, self._digest, self.network)
+
+    def _reader(self, seed: int, number: int) -> RoundReader:
+        return RoundReader(self._identity(seed, number))
+
+    @cached_property
+    def _digest(self) -> str:
+        path = self.folder / 'recipe.yaml'
+        return recipe_digest(self.recipe, files.read_yaml(path) if path.exists() else self.recipe)
+
+    def _save(self, identity: RoundIdentity, round_: Round, replicate: int) -> None:
+        """Write a round of one seed, unless the same round is there already."""
+
+        contents = encode_round(identity, round_, replicate, self.nonzero_pixels)
+        if not identity.folder.exists():
+            files.write_folder(identity.folder, contents)
+            return
+        # Encoded again, since an earlier version may have written the same round in other words.
+        stored = RoundReader(identity).load()
+        if encode_round(identity, stored, 0, self.nonzero_pixels) != contents:
+            raise LthError(f'{identity.folder} exists already and differs from the round that was just trained: an '
+                           'earlier round was replaced, or it was trained with another number of threads or on '
+                           'another device. Move it and the later rounds next to it away, and repeat the command to '
+                           'train them again.')
 
 
 @dataclass(frozen=True)
@@ -191,16 +228,3 @@ class StoredRounds(Sequence[Round]):
             return replace(self, numbers=self.numbers[index])
         number = self.numbers[index]
         return stack_rounds([self.run.load_round(seed, number).to(self.device) for seed in self.seeds])
-
-
-def _save(place: RoundFiles, round_: Round, replicate: int) -> None:
-    """Write a round of one seed, unless the same round is there already."""
-
-    contents = place.encode(round_, replicate)
-    if not place.folder.exists():
-        files.write_folder(place.folder, contents)
-    # Encoded again, since an earlier version may have written the same round in other words.
-    elif place.encode(place.load(), 0) != contents:
-        raise LthError(f'{place.folder} exists already and differs from the round that was just trained: an earlier '
-                       'round was replaced, or it was trained with another number of threads or on another device. '
-                       'Move it and the later rounds next to it away, and repeat the command to train them again.')

@@ -1,55 +1,88 @@
 """metrics.jsonl of a round: one line for each measurement, with the early stop marked.
 
-A new column is an entry of the rows in `_row` and of `_COLUMNS`.
+A new column is a field of `MetricsLine` and an entry in `lines`.
 """
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from lth.errors import LthError
+from lth.runs.stored import Count, Share, Stored, validate_stored
+from lth.system.json_text import parse_json
 from lth.training.task import Measurement, Metrics
 
-Row = dict[str, Any]
-_SPLITS = ('train', 'validation', 'test')
-_COLUMNS = {'iteration', 'early_stop', *(f'{split}_{what}' for split in _SPLITS for what in ('loss', 'accuracy'))}
+METRICS = 'metrics.jsonl'
+MOST_BYTES_OF_LINE = 2048  # a line has about 350
 
 
-def encode(history: Sequence[Measurement], replicate: int) -> bytes:
-    """The file for one replicate of these measurements."""
+class MetricsLine(Stored):
+    """A measurement of one seed. Training values are means since the measurement before, None at the start. Lines of
+    version 0.1.0 lack `seed`, `round` and `density`.
+    """
 
-    rows = [_row(measurement, replicate) for measurement in history]
-    stop = early_stop(rows)
-    lines = [json.dumps(row | {'early_stop': row is stop}, allow_nan=False) + '\n' for row in rows]
-    return ''.join(lines).encode()
+    seed: Count | None = None
+    round: Count | None = None
+    density: Share | None = None
+    iteration: Count
+    train_loss: float | None
+    train_accuracy: Share | None
+    validation_loss: float
+    validation_accuracy: Share
+    test_loss: float
+    test_accuracy: Share
+    early_stop: bool
+
+    def measurement(self) -> Measurement:
+        """The measurement, R = 1."""
+
+        train = None
+        if self.train_loss is not None and self.train_accuracy is not None:
+            train = Metrics((self.train_loss,), (self.train_accuracy,))
+        validation = Metrics((self.validation_loss,), (self.validation_accuracy,))
+        return Measurement(self.iteration, train, validation, Metrics((self.test_loss,), (self.test_accuracy,)))
 
 
-def read(path: Path, *, count: int) -> list[Row]:
-    """The rows of the file. OSError or ValueError if it cannot be read or does not hold `count` measurements."""
+def lines(
+        history: Sequence[Measurement], replicate: int, *, seed: int, number: int, density: float,
+) -> list[MetricsLine]:
+    """The lines for one replicate of the measurements of a round."""
 
-    rows = [json.loads(line) for line in path.read_text(encoding='utf-8').splitlines()]
-    if len(rows) != count or not all(isinstance(row, dict) and row.keys() == _COLUMNS for row in rows):
-        raise ValueError(f'expected {count} lines with the columns {", ".join(sorted(_COLUMNS))}')
+    stop = min(history, key=lambda measurement: measurement.validation.loss[replicate])
+    return [MetricsLine(
+        seed=seed, round=number, density=density, iteration=measured.iteration,
+        train_loss=measured.train.loss[replicate] if measured.train else None,
+        train_accuracy=measured.train.accuracy[replicate] if measured.train else None,
+        validation_loss=measured.validation.loss[replicate],
+        validation_accuracy=measured.validation.accuracy[replicate],
+        test_loss=measured.test.loss[replicate], test_accuracy=measured.test.accuracy[replicate],
+        early_stop=measured is stop) for measured in history]
+
+
+def encode(rows: Sequence[MetricsLine]) -> bytes:
+    """The content of the file."""
+
+    return ''.join(json.dumps(row.model_dump(), allow_nan=False) + '\n' for row in rows).encode()
+
+
+def parse(content: bytes, path: Path, advice: str, *, count: int) -> list[MetricsLine]:
+    """The lines of a file with `count` measurements. LthError, which ends with the advice, unless they are in order."""
+
+    texts = content.decode('utf-8', errors='replace').removesuffix('\n').split('\n')
+    if len(texts) != count:
+        raise LthError(f'{path} is corrupt: it has {len(texts)} lines, and {count} measurements are recorded. {advice}')
+    rows = []
+    for number, text in enumerate(texts, 1):
+        origin = f'{path}, line {number},'
+        rows.append(validate_stored(MetricsLine, parse_json(text, origin, advice), origin, advice))
+    if any(before.iteration >= after.iteration for before, after in itertools.pairwise(rows)):
+        raise LthError(f'{path} is corrupt: its iterations do not increase from line to line. {advice}')
+    if [row.early_stop for row in rows] != [row is early_stop(rows) for row in rows]:
+        raise LthError(f'{path} is corrupt: early_stop does not mark the least validation loss. {advice}')
     return rows
 
 
-def early_stop(rows: Sequence[Row]) -> Row:
-    """The first row of least validation loss, determined after training (Frankle & Carbin 2019, section 2)."""
+def early_stop(rows: Sequence[MetricsLine]) -> MetricsLine:
+    """The first line of least validation loss, determined after training (Frankle & Carbin 2019, section 2)."""
 
-    return min(rows, key=lambda row: float(row['validation_loss']))
-
-
-def measurement(row: Row) -> Measurement:
-    """The measurement of a row, R = 1."""
-
-    train, validation, test = (
-        Metrics((row[f'{split}_loss'],), (row[f'{split}_accuracy'],)) for split in _SPLITS)
-    return Measurement(row['iteration'], None if row['train_loss'] is None else train, validation, test)
-
-
-def _row(measured: Measurement, replicate: int) -> Row:
-    row: Row = {'iteration': measured.iteration}
-    for split in _SPLITS:
-        metrics: Metrics | None = getattr(measured, split)
-        row[f'{split}_loss'] = metrics.loss[replicate] if metrics else None
-        row[f'{split}_accuracy'] = metrics.accuracy[replicate] if metrics else None
-    return row
+    return min(rows, key=lambda row: row.validation_loss)

@@ -1,34 +1,104 @@
-"""environment.json of a run: one entry for each session, with versions, device, engine, data and times."""
-import json
+"""The sessions of a run: one file in `sessions` for each command that saved something, with versions, device, engine,
+data and times.
+
+Version 0.1.0 kept the entries of all sessions in environment.json. A new fact is a field of `_Session` with a default.
+"""
+import re
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field
 
 from lth.errors import LthError
+from lth.runs import integrity
+from lth.runs.checked_json import encode_checked, read_checked
+from lth.runs.stored import Count, ShortText, Stored, validate_stored
 from lth.system import files
 from lth.system.files import Raw
+from lth.system.json_text import read_json
+
+FOLDER = 'sessions'
+_OLD_FILE = 'environment.json'
+_MOST_BYTES = 2 ** 20  # of an entry; one has about 2,000
+_MOST_BYTES_OF_OLD_FILE = 2 ** 24
+_Names = Annotated[list[ShortText], Field(max_length=10_000)]
+
+
+class _Session(Stored):
+    """An entry. Other versions may record further facts, so unknown keys are kept."""
+
+    model_config = ConfigDict(extra='allow')
+
+    lth: ShortText | None = None
+    torch: ShortText | None = None
+    python: ShortText | None = None
+    machine: ShortText | None = None
+    host: ShortText | None = None
+    process: Count | None = None
+    command: _Names | None = None
+    engine: ShortText | None = None
+    device: ShortText | None = None
+    choice: ShortText | None = None
+    compile: ShortText | None = None
+    replicates: ShortText | None = None
+    deterministic: bool = False
+    threads: Count | None = None
+    reader: ShortText | None = None
+    pictures: ShortText | None = None
+    images: ShortText | None = None
+    network: ShortText | None = None
+    code: dict[ShortText, dict[ShortText, ShortText]] = {}
+    directory: ShortText | None = None
+    start: ShortText | None = None
+    seconds: Annotated[float, Field(ge=0)] = 0.
+    rounds: Count = 0
 
 
 def read(folder: Path) -> list[Raw]:
-    """The entries of a run folder, in order."""
+    """The entries of a run folder, in the order of their start. LthError if a file was changed."""
 
-    path = folder / 'environment.json'
-    entries = files.read_json(path) if path.exists() else []
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise LthError(f'{path} is not a list of sessions. Restore it from a copy, or delete it: it only records where '
-                       'the run was computed.')
-    return entries
+    advice = integrity.repair_advice(folder)
+    return [*_read_old(folder / _OLD_FILE, advice), *(read_entry(path, advice) for path in session_files(folder))]
 
 
-def add(folder: Path, entry: Raw) -> None:
-    """Append the entry of a new session."""
+def session_files(folder: Path) -> list[Path]:
+    """The files of the sessions of a run folder, in the order of their start."""
 
-    _write(folder, [*read(folder), entry])
-
-
-def update(folder: Path, entry: Raw) -> None:
-    """Replace the last entry."""
-
-    _write(folder, [*read(folder)[:-1], entry])
+    return sorted(path for path in (folder / FOLDER).glob('*.json') if not path.name.startswith('.'))
 
 
-def _write(folder: Path, entries: list[Raw]) -> None:
-    files.write(folder / 'environment.json', json.dumps(entries, indent=2).encode())
+def read_entry(path: Path, advice: str) -> Raw:
+    """The entry in the file of a session. LthError, which ends with the advice, if it was changed."""
+
+    return _validated(read_checked(path, at_most=_MOST_BYTES, advice=advice), str(path), advice)
+
+
+def write(folder: Path, entry: Raw) -> None:
+    """Create or replace the file of the session with this entry, which has its `start`, `host` and `process`."""
+
+    start = datetime.fromisoformat(entry['start']).astimezone(UTC)
+    host = re.sub(r'[^\w.]+', '_', entry['host'], flags=re.ASCII)
+    name = f'{start:%Y%m%dT%H%M%S}.{start.microsecond // 1000:03d}Z-{host}-{entry["process"]}.json'
+    path = folder / FOLDER / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise files.write_error(path.parent, error) from None
+    files.write(path, encode_checked(entry))
+
+
+def _read_old(path: Path, advice: str) -> list[Raw]:
+    """The entries that version 0.1.0 wrote, without a checksum."""
+
+    if not path.exists():
+        return []
+    entries = read_json(path, at_most=_MOST_BYTES_OF_OLD_FILE, advice=advice)
+    if not isinstance(entries, list):
+        raise LthError(f'{path} is not a list of sessions. {advice}')
+    return [_validated(entry, f'{path}, entry {number},', advice) for number, entry in enumerate(entries)]
+
+
+def _validated(entry: Any, origin: str, advice: str) -> Raw:
+    validate_stored(_Session, entry, origin, advice)
+    return dict(entry)

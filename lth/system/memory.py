@@ -1,11 +1,18 @@
-"""Memory of this process: the current amount and the peak."""
+"""Memory: of this machine, and of this process, now and at its peak."""
 import contextlib
+import os
 import resource
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+
+
+def total_memory() -> int:
+    """Memory of this machine in bytes."""
+
+    return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
 
 
 def peak_memory() -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lth.training.engines.cuda import compilation, parts
+from tests.round_files import session_entries
 
 SEARCH = ['find-ticket', 'lenet-300-100', 'digits', '--set', 'training.length=4 iterations', '-i', '0', '--run', 'r']
 NETWORK = '''
@@ -27,9 +28,9 @@ def traced_only(monkeypatch):
 
 
 def sessions():
-    """The entries of the run's environment.json."""
+    """The entries of the run's sessions."""
 
-    return json.loads(Path('runs/r/environment.json').read_text())
+    return session_entries('runs/r')
 
 
 def test_a_compiled_run_is_resumed_compiled_and_reports_it(lth):

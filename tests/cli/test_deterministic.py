@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lth.errors import LthError
 from lth.experiments import run_target
+from tests.round_files import session_entries
 
 SEARCH = 'find-ticket', 'lenet-300-100', 'digits', '-e', '1', '--run', 'found'
 
@@ -11,8 +12,7 @@ SEARCH = 'find-ticket', 'lenet-300-100', 'digits', '-e', '1', '--run', 'found'
 def test_a_run_records_whether_it_is_deterministic_and_is_resumed_so(lth):
     for seed, options in enumerate([('--deterministic',), (), ('--no-deterministic',), ()]):
         assert lth(*SEARCH, '-i', '0', '--seeds', str(seed), *options).code == 0
-    sessions = json.loads(Path('runs/found/environment.json').read_text())
-    assert [session['deterministic'] for session in sessions] == [True, True, False, False]
+    assert [session['deterministic'] for session in session_entries('runs/found')] == [True, True, False, False]
 
 
 def test_every_command_that_trains_has_the_option(lth, monkeypatch):

@@ -1,23 +1,24 @@
 """The choice of an engine: by rule or by option, recorded in every round, kept when a run is resumed."""
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from lth.analysis.statistics import confidence_interval
 from lth.cli import console
-from lth.system import tensor_files
+from tests.round_files import header, session_entries
 
 SEARCH = 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '1'
 
 
 def engines_of(run: Path, seed: int = 0) -> list[str]:
     files = sorted(run.glob(f'seed-{seed}/round-*/trained.safetensors'))
-    return [tensor_files.read_header(file)['engine'] for file in files]
+    return [header(file)['engine'] for file in files]
 
 
 def choices(run: Path) -> list[str]:
-    return [session['choice'] for session in json.loads((run / 'environment.json').read_text())]
+    return [session['choice'] for session in session_entries(run)]
 
 
 @pytest.mark.parametrize(('options', 'expected'), [
@@ -70,8 +71,9 @@ def test_a_run_is_resumed_with_the_engine_it_was_started_with(lth, tmp_path):
 def test_a_run_of_an_earlier_version_is_resumed_with_the_eager_engine(lth, tmp_path, recorded):
     run = tmp_path / 'runs/lenet-300-100-digits'
     lth(*SEARCH, '--engine', 'eager')
-    (session,) = json.loads((run / 'environment.json').read_text())
+    (session,) = session_entries(run)
     session.pop('choice')
+    shutil.rmtree(run / 'sessions')
     (run / 'environment.json').write_text(json.dumps([session | recorded]))
     lth(*SEARCH, '--seeds', '1')
     assert engines_of(run, 1) == ['eager'] * 5

@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 
-from lth.system import tensor_files
+from tests.round_files import forge_tensors, read
 
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
@@ -32,10 +32,10 @@ def test_evaluate_accepts_a_run_a_seed_or_a_round(lth, below, count):
 
 def test_evaluate_prints_a_note_if_the_accuracy_differs_from_the_recorded_one(lth, tmp_path):
     lth(*QUICK)
-    rounds = tmp_path / 'runs/lenet-300-100-digits/seed-0/round-01'
-    header, tensors = tensor_files.read(rounds / 'trained.safetensors')
+    path = tmp_path / 'runs/lenet-300-100-digits/seed-0/round-01/trained.safetensors'
+    tensors = read(path)[1]
     tensors['output.bias'] += torch.arange(10) * 100.
-    (rounds / 'trained.safetensors').write_bytes(tensor_files.encode(tensors, header))
+    forge_tensors(path, tensors)
     assert 'Note: seed 0, round 1: the recorded test accuracy is' in lth('evaluate', 'lenet-300-100-digits').err
 
 

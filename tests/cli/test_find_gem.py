@@ -64,8 +64,8 @@ def test_a_gem_is_saved_with_its_scores_finetuned_and_evaluated(lth):
     search(lth, 'gem', '--seeds', '0-1')
     gem = Path('runs/gem/seed-1/round-02')
     assert sorted(path.name for path in gem.iterdir()) == [
-        'mask.safetensors', 'metrics.jsonl', 'optimizer.safetensors', 'scores.safetensors', 'ticket.safetensors',
-        'trained.safetensors']
+        'SHA256SUMS', 'mask.safetensors', 'metrics.jsonl', 'optimizer.safetensors', 'round.json',
+        'scores.safetensors', 'ticket.safetensors', 'trained.safetensors']
     mask, weights, trained = (load_file(gem / f'{name}.safetensors') for name in ('mask', 'ticket', 'trained'))
     assert all((trained[name] == weights[name]).all() and (weights[name][~mask[name]] == 0).all() for name in mask)
     sizes = {round(float(size), 4) for size in weights['dense1.weight'].abs().unique()}
@@ -155,7 +155,7 @@ def test_a_search_without_scores_or_optimizer_state_is_not_resumed(lth, name):
     Path(f'runs/gem/seed-0/round-01/{name}.safetensors').unlink()
     result = lth(*GEM, '--run', 'gem')
     assert result.code == 2 and f'{name}.safetensors' in result.err
-    assert 'recreates them' in ' '.join(result.err.split())
+    assert 'lth repair runs/gem' in ' '.join(result.err.split())
 
 
 def test_settings_missing_in_a_recipe_file_come_from_the_published_gem_recipe(lth):

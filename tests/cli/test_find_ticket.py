@@ -6,6 +6,8 @@ import pytest
 import torch
 import yaml
 
+from tests.round_files import session_entries
+
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
 
@@ -120,7 +122,7 @@ def test_metrics_have_one_line_per_measurement(lth, tmp_path):
 
 def test_a_session_is_recorded(lth, tmp_path):
     lth(*QUICK)
-    (session,) = json.loads((tmp_path / 'runs/lenet-300-100-digits/environment.json').read_text())
+    (session,) = session_entries(tmp_path / 'runs/lenet-300-100-digits')
     assert (session['engine'], session['device'], session['threads'], session['rounds']) == (
         'eager or sparse', 'cpu', 1, 2)
     assert session['torch'] == torch.__version__ and session['seconds'] > 0

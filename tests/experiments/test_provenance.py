@@ -5,10 +5,10 @@ from lth.errors import LthError
 from lth.experiments.provenance import refuse_other_inputs, refuse_other_objects, refuse_other_recipe, session_entry
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.experiments.run_target import RunTarget
-from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.system import files
 from lth.training.engines import select
+from tests.round_files import add_session
 
 ENTRY = {'reader': 'memory', 'network': 'abc', 'pictures': 'def'}
 
@@ -49,8 +49,8 @@ def test_a_recipe_with_another_source_text_or_without_newer_settings_is_the_same
     ('pictures', r'other images \(pictures: def / changed\)')])
 def test_other_inputs_than_those_of_earlier_sessions_are_refused(tmp_path, key, message):
     run = run_in(tmp_path)
-    sessions.add(tmp_path, ENTRY)
-    sessions.add(tmp_path, {'start': 1})
+    add_session(tmp_path, ENTRY)
+    add_session(tmp_path, {})
     refuse_other_inputs(run, ENTRY)
     with pytest.raises(LthError, match=message):
         refuse_other_inputs(run, ENTRY | {key: 'changed'})

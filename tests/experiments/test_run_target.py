@@ -5,10 +5,10 @@ import pytest
 import torch
 
 from lth.experiments.run_target import RunTarget
-from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.training.engines import select
 from tests.conftest import make_task
+from tests.round_files import add_session
 
 GPU = torch.device('cuda', 0)
 
@@ -18,7 +18,7 @@ GPU = torch.device('cuda', 0)
     ([{'deterministic': False}, {'deterministic': True}], None, True)])
 def test_a_resumed_run_is_deterministic_as_its_last_session_unless_told_otherwise(tmp_path, recorded, given, expected):
     for entry in recorded:
-        sessions.add(tmp_path, entry | {'device': 'cuda:0'})
+        add_session(tmp_path, entry | {'device': 'cuda:0'})
     target = RunTarget(tmp_path, Path(), deterministic=given).resumed(Run(tmp_path, {}, make_task().network))
     assert target.deterministic == expected and target.engine == 'auto'
 

@@ -41,7 +41,7 @@ def run_search(folder: Path, *seeds: int) -> None:
 def fingerprints(folder: Path) -> dict[str, str]:
     """Digests of all files of the run, except the record of its sessions, which contains times."""
 
-    files = [path for path in (folder / 'run').rglob('*') if path.is_file() and path.name != 'environment.json']
+    files = [path for path in (folder / 'run').rglob('*') if path.is_file() and path.parent.name != 'sessions']
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -137,7 +137,7 @@ def test_a_derived_command_that_is_killed_many_times_equals_an_uninterrupted_one
 
     def contents(folder: Path) -> dict[Path, bytes]:
         return {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*')
-                if path.is_file() and path.name != 'environment.json'}
+                if path.is_file() and path.parent.name != 'sessions'}
     complete, killed = tmp_path / 'complete', tmp_path / 'killed'
     complete.mkdir()
     assert start(complete, *TICKETS).wait() == 0

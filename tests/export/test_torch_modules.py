@@ -13,8 +13,9 @@ from lth.algorithms.imp import Settings, find_ticket
 from lth.errors import LthError
 from lth.export.torch_modules import NamedTicket, load_ticket
 from lth.models.network import Network
+from lth.runs import integrity
 from lth.runs.folder import Run
-from lth.system import tensor_files
+from tests import round_files
 from tests.conftest import make_task
 
 RECIPE = {'model': {'name': 'resnet20', 'initializer': 'glorot-normal', 'shortcut': 'projection', 'norm': 'affine'},
@@ -63,7 +64,7 @@ def test_load_ticket_reads_masks_weights_and_provenance(tmp_path):
 def test_load_ticket_needs_no_run_around_the_folder_of_a_round(tmp_path):
     network = train_run(tmp_path / 'run')
     shutil.copytree(tmp_path / 'run/seed-0/round-01', tmp_path / 'copied')
-    (tmp_path / 'copied/trained.safetensors').unlink()
+    integrity.remove_files(integrity.open_folder(tmp_path / 'copied', ''), ['trained.safetensors'], 'tickets')
     ticket = load_ticket(tmp_path / 'copied')
     assert ticket.module().state_dict().keys() == network.module.state_dict().keys()
     with pytest.raises(LthError, match='has no trained weights'):
@@ -171,16 +172,17 @@ def test_load_ticket_of_a_path_that_names_no_single_round_is_refused(tmp_path, m
 def test_load_ticket_of_mixed_files_is_refused(tmp_path):
     train_run(tmp_path / 'run')
     folder = tmp_path / 'run/seed-0'
-    shutil.copy(folder / 'round-00/mask.safetensors', folder / 'round-01/mask.safetensors')
-    with pytest.raises(LthError, match='do not belong together: density is .* in mask.safetensors'):
+    round_files.forge(
+        folder / 'round-01/mask.safetensors', (folder / 'round-00/mask.safetensors').read_bytes())
+    with pytest.raises(LthError, match='do not belong together: round is .* in mask.safetensors'):
         load_ticket(folder / 'round-01')
 
 
 def test_load_ticket_with_a_mask_of_another_shape_is_refused(tmp_path):
     train_run(tmp_path / 'run')
     path = tmp_path / 'run/seed-0/round-01/mask.safetensors'
-    header, masks = tensor_files.read(path)
+    masks = round_files.read(path)[1]
     masks['stem.0.weight'] = masks['stem.0.weight'][:4]
-    path.write_bytes(tensor_files.encode(masks, header))
-    with pytest.raises(LthError, match='does not fit the ticket next to it: stem.0.weight'):
+    round_files.forge_tensors(path, masks)
+    with pytest.raises(LthError, match='does not fit the weights next to it: stem.0.weight'):
         load_ticket(path.parent)

@@ -1,4 +1,5 @@
 """Rounds of two seeds of a small ResNet, trained once, and a run folder that holds them."""
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,17 @@ def rounds() -> list[Round]:
     return list(find_ticket(task, Settings(name='magnitude', rounds=1), ()))
 
 
-@pytest.fixture
-def run(tmp_path: Path, rounds: list[Round]) -> Run:
-    run = Run(tmp_path / 'run', RECIPE, make_task('resnet20', shape=(3, 8, 8)).network)
+@pytest.fixture(scope='session')
+def saved(rounds: list[Round], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The run as it was saved; tests get a copy, since building the network and writing take longer than copying."""
+
+    run = Run(tmp_path_factory.mktemp('saved') / 'run', RECIPE, make_task('resnet20', shape=(3, 8, 8)).network)
     for round_ in rounds:
         run.save(round_, (0, 7))
     return run
+
+
+@pytest.fixture
+def run(tmp_path: Path, saved: Run) -> Run:
+    shutil.copytree(saved.folder, tmp_path / 'run')
+    return Run(tmp_path / 'run', RECIPE, saved.network)

@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from lth.system.tensor_files import read_header
+from tests.round_files import header
 
 FIXTURE = Path(__file__).parent.parent / 'fixtures' / 'version-0.1.0'
 FREEZE_EVENTS = ('--sparsity', '20', '-e', '3', '--set', 'algorithm.freeze_every=1 epochs')
@@ -55,7 +55,7 @@ def test_an_old_run_is_resumed_with_one_more_pruning(lth, command, folder, engin
     assert [row['test_accuracy']['mean'] for row in table['rounds']] == pytest.approx(accuracies, abs=1e-6)
     assert {row['seeds'][0]['engine'] for row in table['rounds']} == {engine}
     check_round(folder, folder.partition('/')[0])
-    assert read_header(Path('runs') / folder / 'trained.safetensors')['engine'] == engine
+    assert header(Path('runs') / folder / 'trained.safetensors')['engine'] == engine
 
 
 def test_an_old_run_is_evaluated_with_the_accuracies_that_it_recorded(lth):

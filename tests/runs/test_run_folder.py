@@ -1,13 +1,14 @@
 """The run folder: which rounds exist, what is saved, what is refused, what a killed session leaves."""
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from lth.errors import LthError
-from lth.runs import sessions
 from lth.runs.folder import Run
 from tests.conftest import make_task
+from tests.round_files import add_session
 from tests.runs.conftest import RECIPE
 
 
@@ -32,7 +33,7 @@ def test_a_slice_of_stored_rounds_holds_the_later_ones(run, rounds):
 def test_a_seed_trained_with_others_is_saved_as_if_alone(run, rounds):
     assert [path.name for path in sorted(run.folder.iterdir())] == ['recipe.yaml', 'seed-0', 'seed-7']
     assert sorted(path.name for path in run.round_folder(7, 1).iterdir()) == [
-        'mask.safetensors', 'metrics.jsonl', 'ticket.safetensors', 'trained.safetensors']
+        'SHA256SUMS', 'mask.safetensors', 'metrics.jsonl', 'round.json', 'ticket.safetensors', 'trained.safetensors']
     assert torch.equal(run.load_round(7, 1).ticket.weights[0], rounds[1].ticket.weights[1])
 
 
@@ -50,10 +51,9 @@ def test_a_seed_without_a_completed_round_is_not_listed(run):
 
 def test_saving_a_round_again_is_accepted_only_if_it_is_the_same(run, rounds):
     run.save(rounds[1], (0, 7))
-    path = run.round_folder(7, 1) / 'metrics.jsonl'
-    path.write_text(path.read_text().replace('"iteration": 0', '"iteration": 1'))
+    other = replace(rounds[1], trained=replace(rounds[1].trained, weights=rounds[1].trained.weights * 2))
     with pytest.raises(LthError, match='exists already and differs'):
-        run.save(rounds[1], (0, 7))
+        run.save(other, (0, 7))
 
 
 def test_leftovers_of_a_killed_session_are_removed_and_do_not_count_as_other_content(tmp_path):
@@ -79,5 +79,5 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
     ([{'device': 'cpu'}], 'eager'), ([{'device': 'cuda:0'}], 'auto')])
 def test_the_engine_choice_is_read_from_the_last_session_even_of_an_earlier_version(tmp_path, entries, choice):
     for entry in entries:
-        sessions.add(tmp_path, entry)
+        add_session(tmp_path, entry)
     assert Run(tmp_path, RECIPE, make_task().network).engine_choice() == choice

@@ -1,15 +1,20 @@
-"""The files of a round: what they hold, and how files that are corrupt or in the wrong place are noticed."""
+"""The files of a round: what they hold, and how damaged, foreign and misplaced ones are noticed."""
+import json
+import os
+import shutil
+import subprocess
+
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from lth.errors import LthError
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
 from lth.runs.folder import Run
-from lth.runs.round_files import connected_totals_of
-from lth.system import tensor_files
+from lth.runs.round_record import RoundRecord
 from tests.conftest import make_task
+from tests.round_files import forge, forge_json, forge_tensors, header, read
 from tests.runs.conftest import RECIPE
 
 
@@ -23,95 +28,219 @@ def test_files_load_into_a_torch_module_without_this_package(run):
     assert all(module.get_parameter(name)[~mask].abs().sum() == 0 for name, mask in masks.items())
 
 
-def test_the_header_describes_the_round(run, rounds):
-    header = run.header(7, 1)
-    kept = int(rounds[1].ticket.mask[1].sum())
-    assert {key: header[key] for key in ('format', 'seed', 'round', 'kept', 'iteration', 'dataset', 'holds')} == {
-        'format': 1, 'seed': 7, 'round': 1, 'kept': kept, 'iteration': 0, 'dataset': 'made-up', 'holds': 'trained'}
-    assert header['density'] == kept / header['weights']
-    assert header['test_accuracy'] == rounds[1].trained.history[-1].test.accuracy[1]
+def test_the_header_and_the_record_describe_the_round(run, rounds):
+    record, kept = run.record(7, 1), int(rounds[1].ticket.mask[1].sum())
+    assert (record.format, record.seed, record.round, record.kept, record.iteration, record.dataset) == (
+        2, 7, 1, kept, 0, 'made-up')
+    assert record.density == kept / record.weights
+    last = rounds[1].trained.history[-1]
+    assert record.test_accuracy == record.last.test_accuracy == last.test.accuracy[1]
+    assert record.early_stop.validation_loss == min(line.validation_loss for line in run.metrics(7, 1))
+    entries = header(run.round_folder(7, 1) / 'trained.safetensors')
+    assert entries.pop('holds') == 'trained'
+    stored = json.loads((run.round_folder(7, 1) / 'round.json').read_text())
+    assert {key: stored[key] for key in entries} == entries and stored.keys() - entries == {'last', 'early_stop'}
+
+
+def test_sha256sum_accepts_the_checksums(run):
+    for command in ('sha256sum', '-c', '--strict', 'SHA256SUMS'), :
+        result = subprocess.run(command, cwd=run.round_folder(0, 1), capture_output=True, text=True, check=False)
+        assert result.returncode == 0 and result.stdout.count(': OK') == 5 and not result.stderr
 
 
 @pytest.mark.parametrize('key', ['connected', 'carrying'])
-def test_connected_units_are_read_under_their_present_and_former_name(key):
-    entry = {'inputs': 61, 'of_inputs': 64, 'units': 400, 'of_units': 410}
-    assert connected_totals_of({key: entry}) == ConnectedTotals(61, 64, 400, 410)
+def test_connected_units_are_read_under_their_present_and_former_name(run, key):
+    facts = run.record(0, 1).dump()
+    del facts['connected']
+    facts[key] = {'inputs': 61, 'of_inputs': 64, 'units': 400, 'of_units': 410}
+    assert RoundRecord.model_validate(facts).connected_totals == ConnectedTotals(61, 64, 400, 410)
 
 
-@pytest.mark.parametrize('header', [{}, {'connected': None}, {'carrying': None}])
-def test_connected_units_that_are_unknown_are_none(header):
-    assert connected_totals_of(header) is None
+def test_connected_units_that_are_unknown_are_none(run):
+    assert RoundRecord.model_validate(run.record(0, 1).dump() | {'connected': None}).connected_totals is None
 
 
-def test_a_header_counts_connected_units_of_the_mask(tmp_path):
+def test_a_record_counts_connected_units_of_the_mask(tmp_path):
     task = make_task('lenet-300-100', shape=(1, 2, 2))  # 4 classes
     ticket = dense_ticket(task)
     ticket.mask[:, :300 * 4] = False
     run = Run(tmp_path / 'run', RECIPE, task.network)
     run.save(Round(0, ticket, train_ticket(task, ticket)), (0,))
-    assert run.header(0, 0)['connected'] == {'inputs': 0, 'of_inputs': 4, 'units': 404, 'of_units': 404}
+    assert run.record(0, 0).connected_totals == ConnectedTotals(0, 4, 404, 404)
 
 
-@pytest.mark.parametrize('name', ['mask.safetensors', 'ticket.safetensors', 'trained.safetensors', 'metrics.jsonl'])
-def test_a_truncated_file_is_reported_as_corrupt(run, name):
+NAMES = ['mask.safetensors', 'ticket.safetensors', 'trained.safetensors', 'metrics.jsonl', 'round.json', 'SHA256SUMS']
+DAMAGE = {
+    'cut': lambda path: path.write_bytes(path.read_bytes()[:-7]),
+    'empty': lambda path: path.write_bytes(b''),
+    'longer': lambda path: path.write_bytes(path.read_bytes() + b'x'),
+    'bit': lambda path: path.write_bytes(path.read_bytes()[:-2] + bytes([path.read_bytes()[-2] ^ 1]) + b'\n'),
+    'huge': lambda path: os.truncate(path, 2 ** 40),
+    'missing': os.unlink,
+    'folder': lambda path: (path.unlink(), path.mkdir()),
+    'pipe': lambda path: (path.unlink(), os.mkfifo(path)),
+    'device': lambda path: (path.unlink(), path.symlink_to('/dev/zero'))}
+
+
+@pytest.mark.parametrize('name', NAMES)
+@pytest.mark.parametrize('damage', DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_file_is_refused_with_its_name_and_the_way_to_repair_the_run(run, name, damage):
+    if (name, damage) == ('SHA256SUMS', os.unlink):
+        return  # the next test
+    damage(run.round_folder(0, 1) / name)
+    with pytest.raises(LthError, match=f'{name}.*lth repair .*run') as caught:
+        run.load_round(0, 1)
+    assert len(str(caught.value)) < 600
+    run.load_round(0, 0)
+
+
+def test_an_added_file_is_refused_but_not_what_file_systems_add(run):
+    (run.round_folder(0, 1) / '.DS_Store').write_text('')
+    run.load_round(0, 1)
+    (run.round_folder(0, 1) / 'trained2.safetensors').write_text('')
+    with pytest.raises(LthError, match='trained2.safetensors does not belong there'):
+        run.record(0, 1)
+
+
+@pytest.mark.parametrize('line', [
+    'xx', '0' * 64 + '  ../mask.safetensors', '0' * 64 + '  mask.safetensors', '# removed by --keep tickets: x',
+    '0' * 63 + '  other', '\0'])
+def test_lines_of_sha256sums_that_lth_did_not_write_are_refused(run, line):
+    path = run.round_folder(0, 1) / 'SHA256SUMS'
+    path.write_text(f'{path.read_text()}{line}\n')
+    with pytest.raises(LthError, match='SHA256SUMS is corrupt: it has the line'):
+        run.record(0, 1)
+
+
+@pytest.mark.parametrize('source', ['seed-7/round-01', 'seed-0/round-00'])
+def test_a_round_that_was_exchanged_for_another_one_is_refused(run, source):
+    shutil.rmtree(run.round_folder(0, 1))
+    shutil.copytree(run.folder / source, run.round_folder(0, 1))
+    with pytest.raises(LthError, match='round.json is not the file that belongs there: its (seed is 7|round is 0)'):
+        run.load_round(0, 1)
+
+
+@pytest.mark.parametrize('name', NAMES[:5])
+@pytest.mark.parametrize('source', ['seed-7/round-01', 'seed-0/round-00'])
+def test_a_file_that_was_exchanged_with_its_checksum_is_refused(run, name, source):
+    forge(run.round_folder(0, 1) / name, (run.folder / source / name).read_bytes())
+    with pytest.raises(LthError, match=f'{name} (is not the file that belongs there|does not belong to|is corrupt)'):
+        run.load_round(0, 1)
+
+
+@pytest.mark.parametrize('changes', [
+    {'model': {'name': 'resnet20'}}, {'data': {'name': 'other'}}, {'training': {'batch_size': 9}}])
+def test_a_round_of_another_recipe_is_refused(run, changes):
+    recipe = {**RECIPE, **changes}
+    (run.folder / 'recipe.yaml').unlink()
+    with pytest.raises(LthError, match='its (recipe|model) is'):
+        Run(run.folder, recipe, run.network).record(0, 1)
+
+
+@pytest.mark.parametrize('more', [
+    {'source': 'elsewhere'}, {'algorithm': {'rounds': 9}}, {'algorithm': {'kept': [3, 2, 1]}}])
+def test_a_source_text_more_rounds_and_newer_settings_do_not_make_another_recipe(run, more):
+    recipe = {**RECIPE, 'training': {**RECIPE['training'], 'newer': 3}, **more}
+    assert Run(run.folder, recipe, run.network).record(0, 1) == run.record(0, 1)
+
+
+def test_a_file_of_another_network_is_refused(run):
+    other = Run(run.folder, RECIPE, make_task('lenet-300-100').network)
+    with pytest.raises(LthError, match='round.json is not the file that belongs there: its shape is'):
+        other.load_round(0, 1)
+
+
+TENSORS = 'stem.0.weight'
+WRONG_TENSORS = {
+    'missing': lambda tensors: tensors.pop(TENSORS),
+    'added': lambda tensors: tensors.update(more=tensors[TENSORS].clone()),
+    'cut': lambda tensors: tensors.update({TENSORS: tensors[TENSORS][:4]}),
+    'float64': lambda tensors: tensors.update({TENSORS: tensors[TENSORS].double()}),
+    'bfloat16': lambda tensors: tensors.update({TENSORS: tensors[TENSORS].bfloat16()}),
+    'int32': lambda tensors: tensors.update({TENSORS: tensors[TENSORS].int()}),
+    'uint8': lambda tensors: tensors.update({TENSORS: tensors[TENSORS].to(torch.uint8)}),
+    'complex': lambda tensors: tensors.update({TENSORS: tensors[TENSORS].to(torch.complex64)})}
+
+
+@pytest.mark.parametrize('name', NAMES[:3])
+@pytest.mark.parametrize('change', WRONG_TENSORS.values(), ids=WRONG_TENSORS)
+def test_tensors_that_the_network_does_not_have_are_refused(run, name, change):
     path = run.round_folder(0, 1) / name
-    path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(LthError, match=f'{name} is (missing or )?corrupt'):
+    tensors = read(path)[1]
+    change(tensors)
+    forge_tensors(path, tensors)
+    with pytest.raises(LthError, match=f'{name} does not fit the network|safetensors file'):
         run.load_round(0, 1)
 
 
-@pytest.mark.parametrize('change', [
-    lambda rows: rows[:-1], lambda rows: [*rows, rows[-1]], lambda rows: ['{"a": 1}'] * len(rows),
-    lambda rows: ['3'] * len(rows), lambda rows: []])
-def test_metrics_with_other_lines_than_were_written_are_reported_as_corrupt(run, change):
-    path = run.round_folder(0, 1) / 'metrics.jsonl'
-    path.write_text('\n'.join(change(path.read_text().splitlines())))
-    with pytest.raises(LthError, match='metrics.jsonl is missing or corrupt .*round-01 and all later rounds'):
-        run.metrics(0, 1)
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), float('-inf')])
+@pytest.mark.parametrize('name', ['ticket.safetensors', 'trained.safetensors'])
+@pytest.mark.parametrize('tensor', [TENSORS, 'stem.1.running_var'])
+def test_numbers_that_are_not_finite_are_refused(run, name, tensor, value):
+    path = run.round_folder(0, 1) / name
+    tensors = read(path)[1]
+    tensors[tensor].view(-1)[-1] = value
+    forge_tensors(path, tensors)
+    with pytest.raises(LthError, match=f'{name} is damaged: {tensor} has values that are NaN or infinite'):
+        run.load_round(0, 1)
 
 
-@pytest.mark.parametrize('entry', ['xx', '[]', '{}', '3'])
-def test_a_header_that_lth_did_not_write_is_refused(run, entry):
-    path = run.round_folder(0, 1) / 'trained.safetensors'
-    save_file(load_file(path), path, {'lth': entry})
-    with pytest.raises(LthError, match='trained.safetensors (was not written by lth|is not the file that belongs)'):
-        run.header(0, 1)
-
-
-@pytest.mark.parametrize('change', [lambda mask: mask.float(), lambda mask: torch.ones_like(mask)])
-def test_a_mask_that_is_not_bool_or_not_the_recorded_one_is_refused(run, change):
+def test_a_mask_with_other_bytes_than_0_and_1_is_refused(run):
     path = run.round_folder(0, 1) / 'mask.safetensors'
-    header, masks = tensor_files.read(path)
-    path.write_bytes(tensor_files.encode({name: change(mask) for name, mask in masks.items()}, header))
-    with pytest.raises(LthError, match='does not contain masks|do not belong together'):
+    masks = read(path)[1]
+    masks[TENSORS].view(torch.uint8).view(-1)[0] = 254
+    forge_tensors(path, masks)
+    with pytest.raises(LthError, match=f'{TENSORS} has bytes other than 0 and 1'):
         run.load_round(0, 1)
+
+
+def test_a_mask_that_keeps_another_number_of_weights_than_recorded_is_refused(run):
+    path = run.round_folder(0, 1) / 'mask.safetensors'
+    forge_tensors(path, {name: torch.ones_like(mask) for name, mask in read(path)[1].items()})
+    with pytest.raises(LthError, match='does not belong to the other files of its round: it keeps'):
+        run.load_mask(0, 1)
 
 
 def test_pruned_weights_that_differ_between_ticket_and_trained_are_noticed(run):
     path = run.round_folder(0, 1) / 'trained.safetensors'
-    header, tensors = tensor_files.read(path)
-    path.write_bytes(tensor_files.encode({name: tensor + 1 for name, tensor in tensors.items()}, header))
-    with pytest.raises(LthError, match='do not belong together'):
+    tensors = read(path)[1]
+    mask = read(path.with_name('mask.safetensors'))[1][TENSORS]
+    tensors[TENSORS][~mask] += 1
+    forge_tensors(path, tensors)
+    with pytest.raises(LthError, match='its pruned weights are not those in ticket.safetensors'):
         run.load_round(0, 1)
 
 
-def test_a_file_of_another_seed_is_refused(run):
-    other = run.round_folder(7, 1) / 'ticket.safetensors'
-    (run.round_folder(0, 1) / 'ticket.safetensors').write_bytes(other.read_bytes())
-    with pytest.raises(LthError, match='is not the file that belongs there: its seed is 7, not 0'):
+HEADER = {
+    'iteration': [-1, 0.5, '0', 10 ** 13, True, []], 'kept': [-1, 0, 10 ** 9, '1'], 'seed': [1, -1], 'round': [0],
+    'measurements': [0, -1, 10 ** 9, 3], 'test_accuracy': [-0.1, 1.1, '1'], 'density': [0.5, 2.0, -1.0],
+    'model': [{}, [], 'lenet', {'name': 3}], 'shape': [[3, 8], [3, 8, 8, 8], [3, 8, -8], 'x'], 'classes': [0, 5, '4'],
+    'format': [0, 1, 3, '2'], 'search': [['other'], 'scores', [3]], 'engine': [3, 'x' * 5000], 'recipe': [3, 'other'],
+    'connected': [{}, 3], 'weights': [0], 'prunable': [3], 'dataset': [3], 'unknown': [1]}
+CASES = [(key, value) for key, values in HEADER.items() for value in values]
+
+
+@pytest.mark.parametrize(('key', 'value'), CASES, ids=[f'{key}-{value!r:.20}' for key, value in CASES])
+def test_wrong_facts_are_refused_in_the_record_and_in_the_headers(run, key, value):
+    record, mask = (run.round_folder(0, 1) / name for name in ('round.json', 'mask.safetensors'))
+    original = record.read_bytes()
+    forge_json(record, **{key: value})
+    with pytest.raises(LthError, match='round.json|does not belong to the other files') as caught:
+        run.load_round(0, 1)
+    assert len(str(caught.value)) < 600
+    forge(record, original)
+    forge_tensors(mask, read(mask)[1], **{key: value})
+    with pytest.raises(LthError, match='mask.safetensors'):
         run.load_round(0, 1)
 
 
-def test_a_file_of_an_earlier_version_may_lack_new_settings_of_the_model(run):
-    newer = Run(run.folder, {**RECIPE, 'model': {**RECIPE['model'], 'option': 'default'}}, run.network)
-    assert newer.header(0, 1)['seed'] == 0
-    other = Run(run.folder, {**RECIPE, 'model': {'name': 'resnet20'}}, run.network)
-    with pytest.raises(LthError, match='its model is'):
-        other.header(0, 1)
-
-
-def test_a_file_of_another_network_is_refused_with_the_first_tensor_that_differs(run):
-    other = Run(run.folder, RECIPE, make_task('lenet-300-100').network)
-    message = r'does not fit lenet-300-100: blocks.0.main.0.weight is \(.*\) in the file and absent in the network'
-    with pytest.raises(LthError, match=message):
-        other.load_round(0, 1)
+@pytest.mark.parametrize('key', ['format', 'recipe', 'model', 'dataset', 'shape', 'classes', 'seed', 'round',
+                                 'iteration', 'kept', 'prunable', 'weights', 'density', 'measurements',
+                                 'test_accuracy', 'last', 'early_stop'])
+def test_missing_and_null_facts_are_refused(run, key):
+    path = run.round_folder(0, 1) / 'round.json'
+    original = json.loads(path.read_text())
+    for changed in (original | {key: None}, {name: value for name, value in original.items() if name != key}):
+        forge(path, json.dumps(changed).encode())
+        with pytest.raises(LthError, match=f'round.json is damaged .*{key}'):
+            run.record(0, 1)

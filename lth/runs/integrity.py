@@ -1,0 +1,139 @@
+"""Checksums of the files in a folder: written with them as SHA256SUMS, and compared whenever a file is read.
+
+    folder = open_folder(round_folder)
+    content = folder.read('mask.safetensors', at_most=10_000)
+
+The command `sha256sum -c SHA256SUMS` reads the same file. It ignores the comment lines, which name the files that the
+option --keep removed.
+"""
+import hashlib
+import os
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from lth.errors import LthError
+from lth.system import files
+from lth.system.reading import read_bytes, read_error
+
+SUMS = 'SHA256SUMS'
+_MOST_BYTES_OF_SUMS = 2 ** 16
+_LINE = re.compile(r'(?P<sum>[0-9a-f]{64}) [ *](?P<name>[\w.-]+)', re.ASCII)
+_REMOVED_LINE = re.compile(r'# removed by --keep (?P<keep>\w+): (?P<name>[\w.-]+) (?P<sum>[0-9a-f]{64})', re.ASCII)
+
+
+class Removal(NamedTuple):
+    """A file that `--keep` removed: the value of the option, and the checksum that the file had."""
+
+    keep: str
+    sum: str
+
+
+@dataclass(frozen=True)
+class CheckedFolder:
+    """A folder whose files are compared with their checksums when they are read. `sums` is None in a round that version
+    0.1.0 wrote; `removed` holds the files that --keep removed.
+    """
+
+    folder: Path
+    sums: Mapping[str, str] | None
+    removed: Mapping[str, Removal] = field(default_factory=dict)
+    advice: str = 'Restore it from a copy.'
+
+    def read(self, name: str, *, at_most: int) -> bytes:
+        """The content of a file of at most so many bytes. LthError unless it is the file that was written."""
+
+        path = self.folder / name
+        self.refuse_removed(name)
+        if self.sums is not None and name not in self.sums:
+            raise LthError(f'{path} is missing: {SUMS} next to it does not list it. {self.advice}')
+        content = read_bytes(path, at_most=at_most, advice=self.advice)
+        if self.sums is not None and hashlib.sha256(content).hexdigest() != self.sums[name]:
+            raise LthError(f'{path} is damaged or was changed: its checksum is not the one in {SUMS} next to it. '
+                           f'{self.advice}')
+        return content
+
+    def refuse_removed(self, name: str) -> None:
+        """LthError that names the option if --keep removed the file."""
+
+        if name in self.removed:
+            raise LthError(f'{self.folder / name} was removed by the option --keep {self.removed[name].keep}. Restore '
+                           'it from a copy, or choose a round that still has this file, such as the last one.')
+
+
+def with_sums(contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files with SHA256SUMS, in the order in which they are written."""
+
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    return {**contents, SUMS: _encode(sums, {})}
+
+
+def open_folder(folder: Path, advice: str) -> CheckedFolder:
+    """The folder with its checksums; none are read of a folder without SHA256SUMS. LthError, which ends with the
+    advice, if that file is corrupt, or if a file is missing or was added.
+    """
+
+    try:
+        names = {name for name in os.listdir(folder) if _belongs(name)}
+    except OSError as error:
+        raise read_error(folder, error, advice) from None
+    if SUMS not in names:
+        return CheckedFolder(folder, None, {}, advice)
+    checked = _parse(folder, read_bytes(folder / SUMS, at_most=_MOST_BYTES_OF_SUMS, advice=advice), advice)
+    listed = {SUMS, *(checked.sums or ())}
+    if missing := listed - names:
+        raise LthError(f'{folder / min(missing)} is missing: {SUMS} next to it lists it. {advice}')
+    # A session that was killed while it removed files has marked them, but may have left them.
+    if added := names - listed - set(checked.removed):
+        raise LthError(f'{folder / min(added)} does not belong there: {SUMS} next to it does not list it. If you added '
+                       f'the file, move it away. {advice}')
+    return checked
+
+
+def remove_files(checked: CheckedFolder, names: Iterable[str], keep: str) -> None:
+    """Remove files of a complete folder for `--keep`, after they are marked in its SHA256SUMS. An interrupted call can
+    be repeated. Names that the folder does not have, or no longer has, are ignored.
+    """
+
+    if checked.sums is None:
+        raise LthError(f'{checked.folder} has no checksums, which --keep needs to mark what it removes: it was written '
+                       'by version 0.1.0. Leave out --keep.')
+    removed = {name: Removal(keep, checked.sums[name]) for name in names if name in checked.sums}
+    sums = {name: sum_ for name, sum_ in checked.sums.items() if name not in removed}
+    files.write(checked.folder / SUMS, _encode(sums, {**checked.removed, **removed}))
+    for name in (*checked.removed, *removed):
+        (checked.folder / name).unlink(missing_ok=True)
+
+
+def repair_advice(run: Path) -> str:
+    """What to do about a damaged file of a run, for error messages."""
+
+    return f'Restore it from a copy, or move the damaged files away with: lth repair {shlex.quote(str(run))}'
+
+
+def _belongs(name: str) -> bool:
+    """Whether a file counts: hidden files of file systems and browsers, and incomplete files of lth, do not."""
+
+    return not name.startswith('.') and not name.endswith('.partial')
+
+
+def _encode(sums: Mapping[str, str], removed: Mapping[str, Removal]) -> bytes:
+    lines = [f'{sums[name]}  {name}\n' for name in sorted(sums)]
+    lines += [f'# removed by --keep {removed[name].keep}: {name} {removed[name].sum}\n' for name in sorted(removed)]
+    return ''.join(lines).encode()
+
+
+def _parse(folder: Path, content: bytes, advice: str) -> CheckedFolder:
+    sums, removed = dict[str, str](), dict[str, Removal]()
+    for line in content.decode('utf-8', errors='replace').splitlines():
+        match = _LINE.fullmatch(line) or _REMOVED_LINE.fullmatch(line)
+        if match is None or match['name'] in (*sums, *removed):
+            raise LthError(f'{folder / SUMS} is corrupt: it has the line {line[:100]!r}. {advice}')
+        if match.re is _LINE:
+            sums[match['name']] = match['sum']
+        else:
+            removed[match['name']] = Removal(match['keep'], match['sum'])
+    return CheckedFolder(folder, sums, removed, advice)

@@ -1,0 +1,95 @@
+"""The content of the files of one round of one seed.
+
+    mask.safetensors   ticket.safetensors   trained.safetensors   metrics.jsonl   round.json   SHA256SUMS
+    scores.safetensors   optimizer.safetensors: where scores were trained
+
+A new fact about a round is a field of RoundFacts that is set in `_facts`.
+"""
+import json
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from lth.models.network import Buffers
+from lth.pruning.effective_sparsity import ConnectedTotals, connected_totals
+from lth.pruning.tickets import Round, SearchState
+from lth.runs import integrity, metrics_file
+from lth.runs.metrics_file import METRICS, MetricsLine
+from lth.runs.round_identity import RoundIdentity
+from lth.runs.round_record import RECORD, Connected, RoundFacts, RoundRecord
+from lth.system import tensor_files
+
+
+def encode_round(
+        identity: RoundIdentity, round_: Round, replicate: int, nonzero_pixels: Tensor | None) -> dict[str, bytes]:
+    """The content of each file by its name, for one replicate of the round. `nonzero_pixels` as in Run."""
+
+    layout, ticket, trained = identity.network.layout, round_.ticket, round_.trained
+    connected = connected_totals(identity.network, ticket.mask[replicate], nonzero_pixels)
+    search = _search_tensors(identity, round_.search, replicate)
+    facts = _facts(identity, round_, replicate, connected, list(search))
+    tensors = {
+        'mask': layout.unpack(ticket.mask[replicate]),
+        'ticket': layout.unpack(ticket.weights[replicate]) | _replicate(ticket.buffers, replicate),
+        'trained': layout.unpack(trained.weights[replicate]) | _replicate(trained.buffers, replicate),
+        **search}
+    contents = {f'{name}.safetensors': tensor_files.encode(named, facts.dump() | {'holds': name})
+                for name, named in tensors.items()}
+    lines = metrics_file.lines(
+        trained.history, replicate, seed=identity.seed, number=identity.number, density=facts.density)
+    return integrity.with_sums(
+        {**contents, METRICS: metrics_file.encode(lines), RECORD: _encode_record(make_record(facts, lines))})
+
+
+def make_record(facts: RoundFacts, lines: Sequence[MetricsLine]) -> RoundRecord:
+    """The record of a round with these facts and measurements."""
+
+    return RoundRecord(**facts.dump(), last=lines[-1], early_stop=metrics_file.early_stop(lines))
+
+
+def _encode_record(record: RoundRecord) -> bytes:
+    return json.dumps(record.dump(), sort_keys=True, indent=2, allow_nan=False).encode()
+
+
+def _facts(
+        identity: RoundIdentity, round_: Round, replicate: int, connected: ConnectedTotals | None,
+        search_files: list[str]) -> RoundFacts:
+    """The facts about one replicate of a round; all files of the round have them."""
+
+    kept, trained, search = int(round_.ticket.mask[replicate].sum()), round_.trained, round_.search
+    facts = identity.facts() | {
+        'iteration': round_.ticket.iteration, 'kept': kept, 'density': identity.network.layout.density(kept),
+        'search': search_files, 'connected': Connected.of(connected) if connected else None,
+        'engine': trained.engine, 'measurements': len(trained.history),
+        'test_accuracy': trained.history[-1].test.accuracy[replicate]}
+    if search and search.sampled_accuracy:
+        facts['drawn_test_accuracy'] = search.sampled_accuracy[replicate]
+    if round_.sources:
+        facts['source'] = round_.sources[replicate]
+    return RoundFacts(**facts)
+
+
+def _search_tensors(
+        identity: RoundIdentity, search: SearchState | None, replicate: int) -> dict[str, dict[str, Tensor]]:
+    """The tensors of the files that only a search has: scores by parameter, and the optimizer's vectors (P,) with its
+    step count if it has one.
+    """
+
+    if search is None:
+        return {}
+    tensors = {'scores': identity.network.layout.unpack(search.scores[replicate])}
+    if search.optimizer:
+        tensors['optimizer'] = {name: _vector(name, tensor, replicate) for name, tensor in search.optimizer.items()}
+    return tensors
+
+
+def _replicate(buffers: Buffers, replicate: int) -> Buffers:
+    """The buffers of one replicate: (R, ...) -> (...)."""
+
+    return {name: buffer[replicate] for name, buffer in buffers.items()}
+
+
+def _vector(name: str, tensor: Tensor, replicate: int) -> Tensor:
+    """One replicate of an entry of the optimizer state; the step count is the same for all."""
+
+    return tensor if name == 'step' else tensor[replicate]

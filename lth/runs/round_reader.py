@@ -1,0 +1,209 @@
+"""The files of one round of one seed, read and checked against their checksums, the run and each other.
+
+Version 0.1.0 wrote rounds of format 1, which have no checksums and no round.json.
+"""
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from lth.errors import LthError
+from lth.models.network import Buffers
+from lth.pruning.tickets import Round, SearchState, Ticket
+from lth.runs import integrity, metrics_file
+from lth.runs.integrity import CheckedFolder
+from lth.runs.metrics_file import METRICS, MetricsLine
+from lth.runs.round_encoding import make_record
+from lth.runs.round_identity import RoundIdentity
+from lth.runs.round_record import RECORD, RoundFacts, RoundRecord, TensorHeader, read_record
+from lth.runs.stored import validate_stored
+from lth.runs.tensor_checks import check_tensors, check_values, expected_tensors
+from lth.system import tensor_files
+from lth.training.engines.names import current_engine_name
+from lth.training.task import State
+
+# An optimizer has at most three vectors (P,) of 4 bytes, and one step count for each parameter.
+_MOST_OPTIMIZER_TENSORS = 4
+_BYTES_OF_NUMBER = 4
+_File = tuple[TensorHeader, dict[str, Tensor]]
+
+
+class RoundReader:
+    """Reads each file of a round once, when it is needed. LthError if it was changed, is of another round, or does not
+    fit the network or the other files; also if the option --keep removed it.
+    """
+
+    def __init__(self, identity: RoundIdentity) -> None:
+        self._identity = identity
+        self._network = identity.network
+        self._folder = integrity.open_folder(identity.folder, identity.advice)
+
+    @property
+    def has_sums(self) -> bool:
+        """Whether the round has checksums. If not, version 0.1.0 wrote it."""
+
+        return self._folder.sums is not None
+
+    @cached_property
+    def record(self) -> RoundRecord:
+        """The facts about the round and its main results. Only in a round of format 1 this reads a tensor file."""
+
+        if self.has_sums:
+            record = read_record(self._folder)
+            self._identity.check(self._identity.folder / RECORD, record)
+            return record
+        return make_record(_facts(self._first_header), self.metrics)
+
+    @cached_property
+    def metrics(self) -> list[MetricsLine]:
+        """The measurements."""
+
+        facts: RoundFacts = self.record if self.has_sums else self._first_header
+        content = self._folder.read(METRICS, at_most=facts.measurements * metrics_file.MOST_BYTES_OF_LINE)
+        path = self._identity.folder / METRICS
+        lines = metrics_file.parse(content, path, self._identity.advice, count=facts.measurements)
+        self._check_lines(lines)
+        return lines
+
+    def load_mask(self) -> Tensor:
+        """The mask: (1, P)."""
+
+        recorded = self.record.kept
+        mask = self._network.layout.pack(self._tensors('mask'))[None]
+        kept = int(mask.sum())
+        if kept != recorded:
+            raise self._misfit('mask.safetensors', f'it keeps {kept} weights, {recorded} are recorded')
+        return mask
+
+    def load_ticket(self) -> Ticket:
+        """The ticket, R = 1."""
+
+        mask, (weights, buffers) = self.load_mask(), self._state('ticket')
+        return Ticket(mask, weights, buffers, self.record.iteration)
+
+    def load(self) -> Round:
+        """The round, R = 1."""
+
+        ticket, (weights, buffers) = self.load_ticket(), self._state('trained')
+        pruned, prunable = ~ticket.mask, self._network.layout.prunable_count
+        if not torch.equal(ticket.weights[:, :prunable][pruned], weights[:, :prunable][pruned]):
+            raise self._misfit('trained.safetensors', 'its pruned weights are not those in ticket.safetensors')
+        history = tuple(line.measurement() for line in self.metrics)
+        state = State(weights, buffers, history[-1].iteration, history=history,
+                      engine=current_engine_name(self.record.engine))
+        sources = (self.record.source,) if self.record.source else ()
+        return Round(self._identity.number, ticket, state, self._search_state(), sources)
+
+    def _check_lines(self, lines: list[MetricsLine]) -> None:
+        """LthError unless the measurements are those of the record; those of format 1 are compared with nothing."""
+
+        if not self.has_sums:
+            return
+        record = self.record
+        expected = (record.last, record.early_stop, record.test_accuracy)
+        if (lines[-1], metrics_file.early_stop(lines), lines[-1].test_accuracy) != expected:
+            raise self._misfit(METRICS, f'its results are not those in {RECORD}')
+        columns = {(line.seed, line.round, line.density) for line in lines}
+        if columns != {(record.seed, record.round, record.density)} or lines[-1].iteration < record.iteration:
+            raise self._misfit(METRICS, f'its seed, round, density or iterations are not those in {RECORD}')
+
+    @cached_property
+    def _first_header(self) -> TensorHeader:
+        """The header of a round of format 1, from the file that is read for every purpose."""
+
+        return self._trained_of_format_1[0]
+
+    @cached_property
+    def _trained_of_format_1(self) -> _File:
+        return self._read('trained', expected_size=self._expected_size('trained'))
+
+    def _expected_size(self, name: str) -> int:
+        return sum(tensor.size for tensor in expected_tensors(self._network, name).values())
+
+    def _tensors(self, name: str) -> dict[str, Tensor]:
+        """The tensors of a file that must fit the network."""
+
+        if name == 'trained' and not self.has_sums:
+            header, tensors = self._trained_of_format_1
+        else:
+            header, tensors = self._read(name, expected_size=self._expected_size(name))
+        self._check_header(name, header)
+        path = self._identity.folder / f'{name}.safetensors'
+        check_tensors(path, tensors, expected_tensors(self._network, name), self._identity.advice)
+        return tensors
+
+    def _read(self, name: str, *, expected_size: int) -> _File:
+        """Header and tensors of a file that has the right facts about the run."""
+
+        at_most = expected_size + tensor_files.MOST_BYTES_OF_HEADER
+        header, tensors = read_tensor_file(self._folder, name, at_most=at_most)
+        self._identity.check(self._identity.folder / f'{name}.safetensors', header)
+        return header, tensors
+
+    def _check_header(self, name: str, header: TensorHeader) -> None:
+        """LthError unless the header has the facts of the other files."""
+
+        expected = RoundFacts.dump(self.record)
+        for key, value in _facts(header).dump().items():
+            if expected.get(key) != value:
+                problem = f'its {key} is {value!r:.100}, not {expected.get(key)!r:.100}'
+                raise self._misfit(f'{name}.safetensors', problem)
+
+    def _state(self, name: str) -> tuple[Tensor, Buffers]:
+        """A state dict as a vector (1, N) and buffers (1, ...)."""
+
+        tensors, layout = self._tensors(name), self._network.layout
+        parameters = {slot.name for slot in layout.slots}
+        buffers = {name: tensor[None] for name, tensor in tensors.items() if name not in parameters}
+        return layout.pack(tensors)[None], buffers
+
+    def _search_state(self) -> SearchState | None:
+        """The scores and the optimizer state of a round that has them."""
+
+        record = self.record
+        if not record.search:
+            return None
+        scores = self._network.layout.pack(self._tensors('scores'))[None]
+        optimizer = self._optimizer() if 'optimizer' in record.search else {}
+        drawn = () if record.drawn_test_accuracy is None else (record.drawn_test_accuracy,)
+        return SearchState(scores, optimizer, drawn)
+
+    def _optimizer(self) -> dict[str, Tensor]:
+        """The optimizer's vectors (1, P), and its step counts if it has them."""
+
+        count, parameters = self._network.layout.prunable_count, len(self._network.layout.slots)
+        size = (_MOST_OPTIMIZER_TENSORS * count + parameters) * _BYTES_OF_NUMBER
+        header, tensors = self._read('optimizer', expected_size=size)
+        self._check_header('optimizer', header)
+        path = self._identity.folder / 'optimizer.safetensors'
+        for name, tensor in tensors.items():
+            fits = tensor.dim() <= 1 if name == 'step' else tensor.shape == (count,)
+            if tensor.dtype != torch.float32 or not fits:
+                raise self._misfit(path.name, f'{name[:100]} is no tensor of an optimizer of its scores')
+            check_values(path, name, tensor, self._identity.advice)
+        return {name: tensor if name == 'step' else tensor[None] for name, tensor in tensors.items()}
+
+    def _misfit(self, name: str, problem: str) -> LthError:
+        return LthError(f'{self._identity.folder / name} does not belong to the other files of its round: {problem}. '
+                        f'{self._identity.advice}')
+
+
+def read_tensor_file(folder: CheckedFolder, name: str, *, at_most: int) -> tuple[TensorHeader, dict[str, Tensor]]:
+    """Header and tensors of NAME.safetensors in the folder of a round, of at most so many bytes. LthError if the file
+    was changed, has another content than its name says, or lacks its checksum.
+    """
+
+    path = folder.folder / f'{name}.safetensors'
+    content = folder.read(path.name, at_most=at_most)
+    raw, tensors = tensor_files.decode(content, path, folder.advice)
+    header = validate_stored(TensorHeader, raw, f'The header of {path}', folder.advice)
+    if header.holds != name:
+        raise LthError(f'{path} is not the file that belongs there: it holds {header.holds!r:.100}. {folder.advice}')
+    if (folder.sums is None) != (header.format == 1):
+        raise LthError(f'{path} has format {header.format}, which does not fit the other files: only rounds of format '
+                       f'1 have no {integrity.SUMS}. {folder.advice}')
+    return header, tensors
+
+
+def _facts(header: TensorHeader) -> RoundFacts:
+    return RoundFacts(**header.model_dump(exclude={'holds'}))

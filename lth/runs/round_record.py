@@ -1,0 +1,116 @@
+"""The facts about a round of one seed: in round.json, with its main results, and in the header of each tensor file.
+
+A new fact is a field of `RoundFacts` with a default, which files of earlier versions get.
+"""
+from typing import Annotated, Any, Literal, Self
+
+import pydantic
+from pydantic import AliasChoices, Field
+
+from lth.pruning.effective_sparsity import ConnectedTotals
+from lth.runs.integrity import CheckedFolder
+from lth.runs.metrics_file import MetricsLine
+from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
+from lth.system.json_text import parse_json
+
+RECORD = 'round.json'
+FORMAT = 2
+_MOST_BYTES = 2 ** 20
+
+
+class Connected(Stored):
+    """Connected inputs and units of a ticket, of all inputs and units."""
+
+    inputs: Count
+    of_inputs: Count
+    units: Count
+    of_units: Count
+
+    @classmethod
+    def of(cls, totals: ConnectedTotals) -> Self:
+        """The entry for these totals."""
+
+        return cls(inputs=totals.inputs, of_inputs=totals.total_inputs, units=totals.units, of_units=totals.total_units)
+
+    def totals(self) -> ConnectedTotals:
+        """The totals."""
+
+        return ConnectedTotals(self.inputs, self.of_inputs, self.units, self.of_units)
+
+
+class RoundFacts(Stored):
+    """The facts about a round: the network (`model`, images of `shape` in `classes` classes), the numbers of weights,
+    the iteration at which its training starts. `search` names the files that only a search of scores has, `recipe` is
+    a digest of the recipe, `source` the fingerprint of the ticket of another run from which the round was made.
+    """
+
+    format: Literal[1, 2]
+    recipe: ShortText | None = None
+    model: dict[ShortText, Any]
+    dataset: ShortText
+    shape: Annotated[list[Annotated[int, Field(ge=1, le=2 ** 31)]], Field(min_length=3, max_length=3)]
+    classes: Annotated[int, Field(ge=1, le=2 ** 31)]
+    seed: Count
+    round: Count
+    iteration: Count
+    kept: Count
+    prunable: Count
+    weights: Annotated[int, Field(ge=1, le=10 ** 12)]
+    density: Share
+    search: Annotated[list[Literal['scores', 'optimizer']], Field(max_length=2)] = []
+    connected: Connected | None = Field(None, validation_alias=AliasChoices('connected', 'carrying'))  # 0.1.0: carrying
+    engine: ShortText = ''
+    measurements: Annotated[int, Field(ge=1, le=10 ** 7)]
+    test_accuracy: Share
+    drawn_test_accuracy: Share | None = None
+    source: ShortText | None = None
+
+    @pydantic.model_validator(mode='after')
+    def _counts_fit(self) -> Self:
+        if not self.kept <= self.prunable <= self.weights:
+            raise ValueError('kept should be at most prunable, and prunable at most weights')
+        if not isinstance(self.model.get('name'), str):
+            raise ValueError('model should have a name')
+        if self.format == FORMAT and not self.recipe:
+            raise ValueError('recipe should be the digest of a recipe')
+        return self
+
+    @property
+    def connected_totals(self) -> ConnectedTotals | None:
+        """The connected inputs and units, None if they are unknown."""
+
+        return self.connected.totals() if self.connected else None
+
+    def dump(self) -> dict[str, Any]:
+        """The facts in plain types, without those that are unknown."""
+
+        entries = self.model_dump()
+        optional = ('recipe', 'drawn_test_accuracy', 'source')
+        return {key: value for key, value in entries.items() if value is not None or key not in optional}
+
+
+class TensorHeader(RoundFacts):
+    """The header of a tensor file of a round; `holds` is the name of the file without its extension."""
+
+    holds: ShortText
+
+
+class RoundRecord(RoundFacts):
+    """The content of round.json: the facts, the last measurement, and the one of least validation loss."""
+
+    last: MetricsLine
+    early_stop: MetricsLine
+
+
+def read_record(folder: CheckedFolder) -> RoundRecord:
+    """The record of a round of format 2, without reading a tensor."""
+
+    content = folder.read(RECORD, at_most=_MOST_BYTES)
+    origin = str(folder.folder / RECORD)
+    return validate_stored(RoundRecord, parse_json(content, origin, folder.advice), origin, folder.advice)
+
+
+def connected_entry(totals: ConnectedTotals | None) -> dict[str, int] | None:
+    """The totals in plain types, as the header of a round has them."""
+
+    return Connected.of(totals).model_dump() if totals else None
