@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import cast, get_args, overload
+from typing import Literal, cast, get_args, overload
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from torch import Tensor
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.pruning.tickets import Round, Ticket
-from lth.runs import sessions
+from lth.runs import integrity, sessions
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_encoding import encode_round
@@ -31,6 +31,9 @@ from lth.runs.stacking import stack_rounds
 from lth.system import files
 from lth.system.files import Raw
 from lth.training.engines.names import CompileDecision, EngineChoice, ReplicateChoice, engine_choice
+
+_TRAINED = ('trained', 'scores', 'optimizer')
+_REMOVED_BY_KEEP = {'tickets': _TRAINED, 'last': (*_TRAINED, 'ticket')}
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,15 @@ class Run:
             files.write(self.folder / 'recipe.yaml', files.dump_yaml(self.recipe).encode())
         for replicate, seed in enumerate(seeds):
             self._save(self._identity(seed, round_.number), round_, replicate)
+
+    def thin(self, seed: int, number: int, keep: Literal['last', 'tickets']) -> None:
+        """Remove files of a completed round as the option `--keep` says: `tickets` removes what was trained, `last`
+        the ticket too. The mask, the measurements and the record stay. An interrupted call can be repeated.
+        """
+
+        names = [f'{name}.safetensors' for name in _REMOVED_BY_KEEP[keep]]
+        folder = self.round_folder(seed, number)
+        integrity.remove_files(integrity.open_folder(folder, integrity.repair_advice(self.folder)), names, keep)
 
     def sessions(self) -> list[Raw]:
         """The entries of all sessions that saved something, in order."""

@@ -47,7 +47,8 @@ class CheckedFolder:
         """The content of a file of at most so many bytes. LthError unless it is the file that was written."""
 
         path = self.folder / name
-        self.refuse_removed(name)
+        if removed := self.removal_error(name):
+            raise removed
         if self.sums is not None and name not in self.sums:
             raise LthError(f'{path} is missing: {SUMS} next to it does not list it. {self.advice}')
         content = read_bytes(path, at_most=at_most, advice=self.advice)
@@ -56,12 +57,13 @@ class CheckedFolder:
                            f'{self.advice}')
         return content
 
-    def refuse_removed(self, name: str) -> None:
-        """LthError that names the option if --keep removed the file."""
+    def removal_error(self, name: str) -> LthError | None:
+        """The error for a file that --keep removed, which names the option; None if it was not removed."""
 
-        if name in self.removed:
-            raise LthError(f'{self.folder / name} was removed by the option --keep {self.removed[name].keep}. Restore '
-                           'it from a copy, or choose a round that still has this file, such as the last one.')
+        if name not in self.removed:
+            return None
+        return LthError(f'{self.folder / name} was removed by the option --keep {self.removed[name].keep}. Restore it '
+                        'from a copy, or choose a round that still has this file, such as the last one.')
 
 
 def with_sums(contents: Mapping[str, bytes]) -> dict[str, bytes]:

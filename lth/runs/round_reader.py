@@ -13,6 +13,7 @@ from lth.pruning.tickets import Round, SearchState, Ticket
 from lth.runs import integrity, metrics_file
 from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import METRICS, MetricsLine
+from lth.runs.removed_state import RemovedState
 from lth.runs.round_encoding import make_record
 from lth.runs.round_identity import RoundIdentity
 from lth.runs.round_record import RECORD, RoundFacts, RoundRecord, TensorHeader, read_record
@@ -82,16 +83,18 @@ class RoundReader:
         return Ticket(mask, weights, buffers, self.record.iteration)
 
     def load(self) -> Round:
-        """The round, R = 1."""
+        """The round, R = 1. If --keep removed its trained weights, reading these is the LthError that says so."""
 
-        ticket, (weights, buffers) = self.load_ticket(), self._state('trained')
+        ticket, record = self.load_ticket(), self.record
+        history = tuple(line.measurement() for line in self.metrics)
+        engine, sources = current_engine_name(record.engine), (record.source,) if record.source else ()
+        if removed := self._folder.removal_error('trained.safetensors'):
+            return Round(self._identity.number, ticket, RemovedState(removed, history, engine), None, sources)
+        weights, buffers = self._state('trained')
         pruned, prunable = ~ticket.mask, self._network.layout.prunable_count
         if not torch.equal(ticket.weights[:, :prunable][pruned], weights[:, :prunable][pruned]):
             raise self._misfit('trained.safetensors', 'its pruned weights are not those in ticket.safetensors')
-        history = tuple(line.measurement() for line in self.metrics)
-        state = State(weights, buffers, history[-1].iteration, history=history,
-                      engine=current_engine_name(self.record.engine))
-        sources = (self.record.source,) if self.record.source else ()
+        state = State(weights, buffers, history[-1].iteration, history=history, engine=engine)
         return Round(self._identity.number, ticket, state, self._search_state(), sources)
 
     def _check_lines(self, lines: list[MetricsLine]) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from lth.models.network import Buffers
 from lth.pruning.tickets import Round, SearchState, stack_tickets
+from lth.runs.removed_state import RemovedState
 from lth.training.task import Measurement, Metrics, State
 
 
@@ -20,6 +21,9 @@ def stack_rounds(rounds: Sequence[Round]) -> Round:
 
 def _stack_states(states: Sequence[State]) -> State:
     history = tuple(map(_stack_measurements, *(state.history for state in states)))
+    for state in states:
+        if isinstance(state, RemovedState):
+            return RemovedState(state.error, history, state.engine)
     buffers = _stack_tensors([state.buffers for state in states])
     return State(torch.cat([state.weights for state in states]), buffers, states[0].step, history=history,
                  engine=states[0].engine)
