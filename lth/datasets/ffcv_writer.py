@@ -28,6 +28,7 @@ from lth.system import file_lock, files, processes
 _TIMEOUT_SECONDS = 120
 _THREADS = min(8, os.cpu_count() or 1)
 _QUALITY = 95
+_LOCK_REMEDY = 'Wait until it ends, then repeat the command.'
 
 # For each .beton file to write, its path and its images.
 _Parts = list[tuple[Path, list[Path]]]
@@ -39,7 +40,7 @@ def write_prepared(folders: ImageFolders, shape: Shape, undecodable: str, on_pro
     if not is_installed():
         raise LthError(f'FFCV is not installed: {INSTALL}.')
     prepared = prepared_files(folders.path, shape)
-    with file_lock.hold(folders.path):
+    with file_lock.hold(folders.path / file_lock.LOCK_NAME, _LOCK_REMEDY):
         _delete_partial_files(folders.path)
         try:
             parts = [(_partial(prepared.train), folders.train.files), (_partial(prepared.test), folders.test.files)]

@@ -11,15 +11,15 @@ from functools import partial
 
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
-from lth.experiments import derived_runs, provenance
+from lth.experiments import derived_runs, provenance, recipe_claim
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
 from lth.pruning.tickets import Round, dense_ticket
 from lth.registry import trust, user_code
-from lth.runs import sessions
+from lth.runs import run_locks, sessions
 from lth.runs.folder import Run
-from lth.system import file_lock, processes
+from lth.system import processes
 from lth.system.files import Raw
 from lth.training.engines import select
 from lth.training.task import Engine, Measurement, State, Task
@@ -46,7 +46,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     run = Run(target.folder, plan.recipe.dump(), plan.network)
     for note in plan.notes:
         reporter.message(f'Note: {note}.')
-    provenance.refuse_other_recipe(run)
+    recipe_claim.check_recipe(run)
     provenance.refuse_other_inputs(run, provenance.code_inputs(plan))
     if plan.recipe.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
@@ -54,18 +54,18 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     compilation = decide_compilation(plan, target, seeds=len(seeds))
     target = replace(target, compile=compilation.decision)
     engine = select_engine(plan, target)
-    if not _unfinished_seeds(plan, run, seeds):
-        _remove_leftovers(run)
+    unfinished = _unfinished_seeds(plan, run, seeds)
+    if not unfinished:
+        _remove_leftovers(run, seeds)
         return run
     select.refuse_unsupported_precision(engine.device, plan.recipe.training.precision)
     target.configure_process(engine.device)
     data = plan.load(target.datasets, engine.device)
     plan = plan.for_data(data)
     provenance.refuse_random_data(plan, target.datasets, data)
-    with file_lock.hold(target.folder):
-        # Check again: another process may have trained here while the data were being read.
-        provenance.refuse_other_recipe(run)
-        run.remove_leftovers()
+    # The recipe is checked again: another process may have trained here while the data were being read.
+    with run_locks.hold_seeds(run.folder, unfinished), recipe_claim.claim_recipe(run, unfinished):
+        run.remove_leftovers(unfinished)
         entry = provenance.session_entry(plan, engine, data, target)
         provenance.refuse_other_inputs(run, entry)
         if plan.recipe.algorithm.needs_source:
@@ -207,12 +207,12 @@ class _SessionRecorder:
         self._reporter.round_saved(progress)
 
 
-def _remove_leftovers(run: Run) -> None:
-    """Remove what a killed session left after its last round, unless another session is at work here."""
+def _remove_leftovers(run: Run, seeds: Sequence[int]) -> None:
+    """Remove what a killed session left after the last round of these seeds, unless another session is at work."""
 
-    if run.leftovers() or (run.folder / file_lock.LOCK_NAME).exists():
-        with contextlib.suppress(LthError), file_lock.hold(run.folder):
-            run.remove_leftovers()
+    if run.leftovers(seeds) or any(run_locks.lock_file(run.folder, seed).exists() for seed in seeds):
+        with contextlib.suppress(LthError), run_locks.hold_seeds(run.folder, seeds):
+            run.remove_leftovers(seeds)
 
 
 def _refuse_missing_rounds(plan: Plan, run: Run, seeds: Sequence[int]) -> None:

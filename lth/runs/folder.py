@@ -5,6 +5,7 @@
 A round exists if its folder has its final name. Seeds that were trained together are stored separately, so a folder
 does not depend on the other seeds. The content of its files is described in round_encoding.py.
 """
+import contextlib
 import os
 import re
 import shutil
@@ -20,7 +21,7 @@ from torch import Tensor
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.pruning.tickets import Round, Ticket
-from lth.runs import integrity, sessions
+from lth.runs import integrity, run_locks, sessions
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_encoding import encode_round
@@ -47,19 +48,33 @@ class Run:
     network: Network
     nonzero_pixels: Tensor | None = field(default=None, compare=False)
 
+    @property
+    def recipe_file(self) -> Path:
+        """The file of the recipe."""
+
+        return self.folder / 'recipe.yaml'
+
     def stored_recipe(self) -> Raw | None:
         """The recipe in the folder, None if there is no run yet. LthError if the folder has other content."""
 
-        path = self.folder / 'recipe.yaml'
-        if path.exists():
-            return files.read_yaml(path)
+        if self.recipe_file.exists():
+            return files.read_yaml(self.recipe_file)
         if self.folder.exists() and not self.folder.is_dir():
             raise LthError(f'{self.folder} is a file. Choose another folder with --run.')
         entries = self.folder.iterdir() if self.folder.exists() else ()
-        if any(not entry.name.startswith('.') and entry.suffix != '.partial' for entry in entries):
+        if not all(map(_may_precede_recipe, entries)):
             raise LthError(f'{self.folder} is not empty and is not a run: it has no recipe.yaml. Choose another folder '
                            'with --run.')
         return None
+
+    def is_unused(self) -> bool:
+        """Whether no command has saved anything in the folder yet: it has at most a recipe.yaml, and that of lth."""
+
+        recipe = self.stored_recipe()
+        if recipe is None:
+            return True
+        others = (entry for entry in self.folder.iterdir() if entry != self.recipe_file)
+        return set(recipe) == set(self.recipe) and all(map(_may_precede_recipe, others))
 
     def seeds(self) -> list[int]:
         """The seeds with at least one completed round."""
@@ -118,8 +133,8 @@ class Run:
         """
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / 'recipe.yaml').exists():
-            files.write(self.folder / 'recipe.yaml', files.dump_yaml(self.recipe).encode())
+        if not self.recipe_file.exists():
+            files.write(self.recipe_file, files.dump_yaml(self.recipe).encode())
         for replicate, seed in enumerate(seeds):
             self._save(self._identity(seed, round_.number), round_, replicate)
 
@@ -171,15 +186,15 @@ class Run:
 
         return Path(os.path.normpath(self.folder / self.recipe['algorithm']['source']))
 
-    def leftovers(self) -> list[Path]:
-        """Incomplete files and folders of a session that was killed while it wrote them."""
+    def leftovers(self, seeds: Sequence[int]) -> list[Path]:
+        """Incomplete files and folders of these seeds, of a session that was killed while it wrote them."""
 
-        return [*self.folder.glob('*.partial'), *self.folder.glob('seed-*/*.partial')]
+        return [path for seed in seeds for path in (self.folder / f'seed-{seed}').glob('*.partial')]
 
-    def remove_leftovers(self) -> None:
-        """Delete the leftovers."""
+    def remove_leftovers(self, seeds: Sequence[int]) -> None:
+        """Delete the leftovers of these seeds, which no other process must be writing."""
 
-        for leftover in self.leftovers():
+        for leftover in self.leftovers(seeds):
             if leftover.is_dir():
                 shutil.rmtree(leftover)
             else:
@@ -198,8 +213,8 @@ class Run:
 
     @cached_property
     def _digest(self) -> str:
-        path = self.folder / 'recipe.yaml'
-        return recipe_digest(self.recipe, files.read_yaml(path) if path.exists() else self.recipe)
+        stored = files.read_yaml(self.recipe_file) if self.recipe_file.exists() else self.recipe
+        return recipe_digest(self.recipe, stored)
 
     def _save(self, identity: RoundIdentity, round_: Round, replicate: int) -> None:
         """Write a round of one seed, unless the same round is there already."""
@@ -215,6 +230,18 @@ class Run:
                            'earlier round was replaced, or it was trained with another number of threads or on '
                            'another device. Move it and the later rounds next to it away, and repeat the command to '
                            'train them again.')
+
+
+def _may_precede_recipe(entry: Path) -> bool:
+    """Whether a command that was interrupted, or has just started, may leave this in a folder without recipe.yaml."""
+
+    if entry.name.startswith('.') or entry.suffix == '.partial':
+        return True
+    if not re.fullmatch(r'seed-\d+', entry.name) or not entry.is_dir():
+        return False
+    with contextlib.suppress(FileNotFoundError):  # another command removed its empty folder
+        return set(os.listdir(entry)) <= {run_locks.LOCK}
+    return True
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lth.datasets import DATASETS, Dataset
-from lth.errors import LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import runner
 from lth.experiments.reporter import Reporter, SeedProgress, SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
@@ -201,7 +201,7 @@ def test_ctrl_c_stops_soon_keeps_completed_rounds_and_prints_the_command_to_resu
     assert 'Interrupted' in errors
     assert errors.rstrip().endswith(f'lth find-ticket lenet-300-100 digits -i 4 -e 6 --run ./run --seeds {seeds}')
     assert 'Traceback' not in errors
-    assert rounds_on_disk(tmp_path) >= 1 and not (tmp_path / 'run' / '.lock').exists()
+    assert rounds_on_disk(tmp_path) >= 1 and not list(tmp_path.rglob('*lock'))
 
 
 def test_a_run_of_another_recipe_that_started_while_the_data_were_read_is_refused(tmp_path, monkeypatch):
@@ -223,10 +223,56 @@ def test_a_run_of_another_recipe_that_started_while_the_data_were_read_is_refuse
     assert rounds_on_disk(tmp_path) == 1
 
 
+def test_commands_train_other_seeds_of_a_run_at_the_same_time_but_not_the_same_seed_or_another_recipe(tmp_path):
+    def search(seeds: list[int], reporter: Reporter = SilentReporter(), **settings: object) -> None:
+        settings = {'algorithm.rounds': 1, 'training.length': '1 epochs', **settings}
+        plan = ticket_plan('lenet-300-100', 'digits', Changes(options=settings))
+        runner.run_plan(plan, RunTarget(tmp_path / 'run', tmp_path, 'cpu'), seeds, reporter)
+
+    class OtherCommands(SilentReporter):
+        """While seed 0 trains its first round, other commands start."""
+
+        def progress(self, progress: SeedProgress) -> None:
+            if not list(tmp_path.glob('run/seed-1/round-*')):
+                with pytest.raises(LthError, match='seed-0 is being written by process .*other seeds') as caught:
+                    search([0, 1])
+                assert caught.value.exit_code == ENVIRONMENT_ERROR
+                with pytest.raises(LthError, match='training.batch_size: 60 / 30'):
+                    search([1], **{'training.batch_size': 30})
+                search([1])
+
+    search([0], OtherCommands())
+    together = fingerprints(tmp_path)
+    shutil.rmtree(tmp_path / 'run')
+    search([0, 1])
+    assert fingerprints(tmp_path) == together and rounds_on_disk(tmp_path) == 4
+
+
+def test_a_folder_with_a_recipe_but_no_round_takes_another_recipe(tmp_path):
+    def search(batch_size: int, reporter: Reporter = SilentReporter()) -> None:
+        settings = {'algorithm.rounds': 0, 'training.length': '1 epochs', 'training.batch_size': batch_size}
+        plan = ticket_plan('lenet-300-100', 'digits', Changes(options=settings))
+        runner.run_plan(plan, RunTarget(tmp_path / 'run', tmp_path, 'cpu'), [0], reporter)
+
+    class Interrupt(SilentReporter):
+        def progress(self, progress: SeedProgress) -> None:
+            shutil.copytree(tmp_path / 'run', tmp_path / 'killed', dirs_exist_ok=True)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(30, Interrupt())
+    assert not (tmp_path / 'run').exists()
+    (tmp_path / 'killed').rename(tmp_path / 'run')
+    assert sorted(path.name for path in tmp_path.rglob('run/*')) == ['recipe.yaml', 'seed-0']
+    search(60)
+    with pytest.raises(LthError, match='training.batch_size: 60 / 30'):
+        search(30)
+
+
 @pytest.mark.xdist_group('session')
 def test_a_second_session_in_the_same_run_folder_is_refused(tmp_path, lth):
     with start_search(tmp_path, '-e', '2000') as process:
-        assert wait_until(lambda: (tmp_path / 'run' / '.lock').exists(), 150)
+        assert wait_until(lambda: (tmp_path / 'run/seed-0/lock').exists(), 150)
         second = lth(*COMMAND[3:], '-e', '2000')
-        assert second.code == 3 and f'"process": {process.pid}' in second.err
+        assert second.code == 3 and f'process {process.pid} on' in second.err
         process.kill()

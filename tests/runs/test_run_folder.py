@@ -7,6 +7,7 @@ import torch
 
 from lth.errors import LthError
 from lth.runs.folder import Run
+from lth.system import files
 from tests.conftest import make_task
 from tests.round_files import add_session
 from tests.runs.conftest import RECIPE
@@ -62,8 +63,24 @@ def test_leftovers_of_a_killed_session_are_removed_and_do_not_count_as_other_con
     (tmp_path / '.lock').write_text('')
     assert run.stored_recipe() is None
     (tmp_path / 'seed-0' / 'round-00.partial').mkdir(parents=True)
-    run.remove_leftovers()
-    assert sorted(path.name for path in tmp_path.rglob('*')) == ['.lock', 'seed-0']
+    (tmp_path / 'seed-1' / 'round-00.partial').mkdir(parents=True)
+    run.remove_leftovers([0])
+    assert not list(tmp_path.glob('seed-0/*')) and list(tmp_path.glob('seed-1/*'))
+
+
+def test_a_folder_with_only_the_recipe_of_lth_and_locks_is_unused(tmp_path):
+    run = Run(tmp_path, RECIPE, make_task().network)
+    assert run.is_unused()
+    (tmp_path / 'seed-0').mkdir()
+    (tmp_path / 'seed-0' / 'lock').write_text('')
+    assert run.stored_recipe() is None and run.is_unused()
+    files.write(run.recipe_file, files.dump_yaml(RECIPE).encode())
+    assert run.is_unused()
+    (tmp_path / 'seed-0' / 'round-00').mkdir()
+    assert not run.is_unused()
+    (tmp_path / 'seed-0' / 'round-00').rmdir()
+    files.write(run.recipe_file, files.dump_yaml({'training': {}}).encode())  # a recipe that the user wrote
+    assert not run.is_unused()
 
 
 def test_a_folder_with_other_content_is_refused(tmp_path):
