@@ -21,9 +21,10 @@ from lth.datasets.image_files import ImageFolders, fingerprint
 from lth.datasets.source import Shape, Split
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
-from lth.system import files
+from lth.system.json_text import read_json
 
 _TIMEOUT_SECONDS = 120
+_MOST_BYTES_OF_LABELS = 2 ** 30  # the labels of ImageNet have 6,000,000
 INSTALL = "pip install 'lth[ffcv]' (the README names the system packages it needs)"
 
 
@@ -91,7 +92,8 @@ def open_splits(folders: ImageFolders, shape: Shape, settings: DataSettings) -> 
     if not is_prepared(folders.path, shape):
         return None
     prepared = prepared_files(folders.path, shape)
-    facts = files.read_json(prepared.labels)
+    facts = read_json(prepared.labels, at_most=_MOST_BYTES_OF_LABELS,
+                      advice='Delete it, and prepare the images again with lth prepare.')
     parts = ((folders.train, facts['train']), (folders.test, facts['test']))
     if any(folder.files and fingerprint(folder) != known['fingerprint'] for folder, known in parts):
         raise LthError(f'{prepared.labels} is out of date: image files were changed, added or deleted since it was '

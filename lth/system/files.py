@@ -1,32 +1,36 @@
-"""Files and folders that are written atomically, and YAML and JSON that is read strictly.
+"""Files and folders that are written atomically, and YAML that is read strictly.
 
 A file that is missing, corrupt or cannot be written gives an LthError with its path.
 """
+import collections
 import errno
-import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lth.errors import ENVIRONMENT_ERROR, LthError
+from lth.system.reading import read_bytes
 
 Raw = dict[str, Any]
+# A recipe has about 2,000 bytes, 40 entries and 4 levels; that of a control also a number for each round.
+_MOST_BYTES_OF_YAML = 2 ** 18
+_MOST_ENTRIES = 50_000
+_MOST_LEVELS = 32
 
 
 def read_yaml(path: Path) -> Raw:
     """The mapping in a YAML file. LthError for duplicate keys and for anything that is not a mapping."""
 
     try:
-        content = parse_yaml(path.read_text(encoding='utf-8'), str(path))
-    except OSError as error:
-        raise LthError(f'Cannot read {path}: {error.strerror}. Check the path.') from None
+        text = read_bytes(path, at_most=_MOST_BYTES_OF_YAML).decode('utf-8')
     except UnicodeDecodeError as error:
         raise LthError(f'{path} is not a text file in UTF-8: {error}.') from None
+    content = parse_yaml(text, str(path))
     if not isinstance(content, dict):
         raise LthError(f'{path}: expected lines of the form `key: value`, found {type(content).__name__}.')
     return content
@@ -36,9 +40,11 @@ def parse_yaml(text: str, origin: str) -> Any:
     """The value of a YAML text. 1e-3 is a number, although YAML 1.1 says string. `origin` starts error messages."""
 
     try:
-        return yaml.load(text, Loader=_Loader)
+        value = yaml.load(text, Loader=_Loader)
+        _check_nesting(value)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise LthError(f'{origin}: not valid YAML: {" ".join(str(error).split())}') from None
+    return value
 
 
 def dump_yaml(value: Raw) -> str:
@@ -81,18 +87,6 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         shutil.rmtree(partial, ignore_errors=True)  # absent if it was renamed
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
-
-    try:
-        return json.loads(path.read_text(encoding='utf-8'))
-    except OSError as error:
-        raise LthError(f'Cannot read {path}: {error.strerror}. Check the path.') from None
-    except ValueError as error:
-        raise LthError(f'{path} is corrupt or not JSON ({error}). Restore it, or delete it: the command that wrote it '
-                       'writes it again.') from None
-
-
 def write_error(path: Path, error: OSError) -> LthError:
     """The error for a file or folder that cannot be written."""
 
@@ -100,6 +94,24 @@ def write_error(path: Path, error: OSError) -> LthError:
     advice = 'Free some space' if disk_full else 'Choose another folder'
     return LthError(f'Cannot write {path}: {error.strerror or error}. {advice}, then run the same command again: it '
                     'resumes after the last completed round.', exit_code=ENVIRONMENT_ERROR)
+
+
+def _check_nesting(value: Any) -> None:
+    """ValueError if the value is nested too deep, as one that contains itself, or has too many entries. Aliases make
+    2^28 entries of 28 short lines.
+    """
+
+    level, count = [value], 0
+    for _ in range(_MOST_LEVELS):
+        lists = [list(item.values()) if isinstance(item, dict) else item for item in level
+                 if isinstance(item, (dict, list))]
+        count += sum(map(len, lists))
+        if not lists:
+            return
+        if count > _MOST_ENTRIES:
+            raise ValueError(f'it has more than {_MOST_ENTRIES:,} entries')
+        level = [entry for entries in lists for entry in entries]
+    raise ValueError(f'it is nested more than {_MOST_LEVELS} levels deep')
 
 
 def _sync_folder(folder: Path) -> None:
@@ -119,9 +131,10 @@ class _Loader(yaml.SafeLoader):  # pylint: disable=too-many-ancestors # PyYAML's
         """The mapping of a node; ConstructorError for a duplicate key."""
 
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                problem = f'the key {key!r} is given twice'
+        if all(isinstance(key, Hashable) for key in keys):  # super() refuses others
+            key, count = next(iter(collections.Counter(keys).most_common(1)), ('', 0))
+            if count > 1:
+                problem = f'the key {key!r:.100} is given twice'
                 raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_mapping(node, deep)
 

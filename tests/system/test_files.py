@@ -27,6 +27,17 @@ def test_yaml_that_is_not_a_mapping_is_an_error_with_the_path(tmp_path, text):
         files.read_yaml(tmp_path / 'x.yaml')
 
 
+@pytest.mark.parametrize('text', [
+    'a: &a [*a]', 'a: &a {b: *a}', 'a: ' + '[' * 40 + ']' * 40, 'a: ' + '[' * 5000, 'a: "' + 'x' * 2 ** 18 + '"',
+    'l0: &l0 [1]\n' + ''.join(f'l{n}: &l{n} [*l{n - 1}, *l{n - 1}]\n' for n in range(1, 29)),
+    'a:\n  - x\n' + '  - 1\n' * 50_001, 'b' * 100_000 + ': 1\n' + 'b' * 100_000 + ': 2\n'])
+def test_yaml_that_is_too_large_or_nested_too_deep_is_refused_in_a_short_message(tmp_path, text):
+    (tmp_path / 'x.yaml').write_text(text)
+    with pytest.raises(LthError, match='x.yaml') as caught:
+        files.read_yaml(tmp_path / 'x.yaml')
+    assert len(str(caught.value)) < 500
+
+
 def test_a_folder_that_cannot_be_written_completely_is_removed(tmp_path, monkeypatch):
     calls = []
 
