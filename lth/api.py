@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, Unpack
 from lth.analysis import evaluation, mode_connectivity, sanity_checks
 from lth.analysis.evaluation import Evaluation
 from lth.analysis.mask_overlap import MaskOverlap, mask_overlaps
-from lth.analysis.mode_connectivity import CopyPair, PairErrors
+from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.analysis.run_checks import run_checks
 from lth.analysis.run_results import RunResults
 from lth.analysis.sanity_report import SanityReport

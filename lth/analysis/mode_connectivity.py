@@ -4,10 +4,9 @@ Two copies train from the ticket's weights, each with its own data order and aug
 measured on the straight line between them. The barrier is the highest error on the line minus the mean of both ends.
 """
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,6 +14,8 @@ from torch import Tensor
 
 from lth import rng
 from lth.analysis.statistics import confidence_interval, is_below
+from lth.analysis import pair_files
+from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.errors import LthError
 from lth.experiments import folders, open_run, provenance
 from lth.experiments.plan import Plan
@@ -23,44 +24,13 @@ from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import Ticket
 from lth.registry import trust, user_code
 from lth.runs.folder import Run
-from lth.system import files, processes
+from lth.system import processes
 from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import State, Task
 
 # Frankle et al. 2020, section 3: an error that rises by less than 2 percentage points on the line is noise.
 _STABLE_BARRIER = 0.02
-
-
-@dataclass(frozen=True)
-class CopyPair:
-    """Two copies of the ticket of a seed and round, which train apart from this iteration on. `pair` numbers the pairs
-    of one ticket, and `points` is the number of points on the line, both ends included.
-    """
-
-    seed: int
-    round: int
-    iteration: int
-    pair: int
-    points: int
-
-
-@dataclass(frozen=True)
-class PairErrors:
-    """Test errors at equal steps from one copy to the other; for the kept weights of both, their distance, the angle
-    between them in degrees, and the share with equal signs.
-    """
-
-    errors: list[float]
-    distance: float
-    angle: float
-    signs: float
-
-    @property
-    def barrier(self) -> float:
-        """The highest error on the line minus the mean of both ends."""
-
-        return max(self.errors) - (self.errors[0] + self.errors[-1]) / 2
 
 
 def is_stable(barriers: Sequence[float]) -> bool | None:
@@ -104,15 +74,15 @@ def measure_pairs(
 
     tickets = {(pair.seed, pair.round): run.load_ticket(pair.seed, pair.round).fingerprints()[0]
                for pair in requested}
-    missing, count = [pair for pair in requested if not _file(run, pair).exists()], len(requested)
+    missing, count = [pair for pair in requested if not pair_files.path(run.folder, pair).exists()], len(requested)
     for pair in requested:
         if pair not in missing:
-            _read(run, pair, tickets[pair.seed, pair.round])  # raises LthError for another ticket, before any training
+            pair_files.read(run.folder, pair, tickets[pair.seed, pair.round])  # raises LthError for another ticket, before any training
     done = itertools.count(count - len(missing) + 1)
     on_progress(count - len(missing), count)
     if missing:
         _measure_missing(target, missing, lambda _: on_progress(next(done), count))
-    return [_read(run, pair, tickets[pair.seed, pair.round]) for pair in requested]
+    return [pair_files.read(run.folder, pair, tickets[pair.seed, pair.round]) for pair in requested]
 
 
 def train_copies(
@@ -180,7 +150,8 @@ def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[Co
         with user_code.guard_training(f'Training {plan.recipe.model.name}, {_pair_names(group)},'), \
                 select.explain_training_failures(tasks[0]):
             for pair, task, ticket, copies in zip(group, tasks, tickets, train_copies(group, tasks, tickets)):
-                _save(run, pair, ticket, compare_copies(task, pair, *copies))
+                errors = compare_copies(task, pair, *copies)
+                pair_files.write(run.folder, pair, ticket.fingerprints()[0], errors)
                 on_pair(pair)
 
 
@@ -194,13 +165,6 @@ def _branching_point(pair: CopyPair) -> tuple[int, int]:
     """The round and iteration of a pair. Copies with the same ones may train together."""
 
     return pair.round, pair.iteration
-
-
-def _save(run: Run, pair: CopyPair, ticket: Ticket, errors: PairErrors) -> None:
-    content = {'ticket': ticket.fingerprints()[0], **asdict(pair), **asdict(errors)}
-    path = _file(run, pair)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.write(path, json.dumps(content, indent=2).encode())
 
 
 def _refuse_single(plan: Plan, run: Run, *, seeds: int, rounds: int) -> None:
@@ -244,23 +208,3 @@ def _angle(first: Tensor, second: Tensor) -> float:
 
     cosine = float(first @ second) / (float(first.norm()) * float(second.norm()) or 1.)
     return math.degrees(math.acos(max(-1., min(1., cosine))))
-
-
-def _file(run: Run, pair: CopyPair) -> Path:
-    name = f'seed-{pair.seed}-round-{pair.round:02d}-from-{pair.iteration}-pair-{pair.pair}-points-{pair.points}.json'
-    return folders.sibling_folder(run.folder, 'stability') / name
-
-
-def _read(run: Run, pair: CopyPair, ticket: str) -> PairErrors:
-    """The saved errors of a pair. LthError if they are of a ticket with another fingerprint."""
-
-    path = _file(run, pair)
-    stored = files.read_json(path)
-    try:
-        if stored['ticket'] != ticket:
-            raise LthError(f'{path} was measured on another ticket than the one that is now in the run. Move the file '
-                           'away and repeat the command to measure it again.')
-        return PairErrors(stored['errors'], stored['distance'], stored['angle'], stored['signs'])
-    except (KeyError, TypeError):
-        raise LthError(f'{path} was not written by lth stability. Move the file away and repeat the command to measure '
-                       'it again.') from None

@@ -1,9 +1,8 @@
 """Train the runs of sanity checks one after another, and write the report next to them."""
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from lth.analysis import sanity_report
+from lth.analysis import checks_file, sanity_report
 from lth.analysis.sanity_checks import CheckRun
 from lth.analysis.sanity_report import SanityReport
 from lth.errors import ENVIRONMENT_ERROR, LthError
@@ -13,7 +12,6 @@ from lth.experiments.reporter import OpenReporter
 from lth.experiments.run_target import RunTarget, supported_target
 from lth.pruning.controls import STANDARDS
 from lth.runs.folder import Run
-from lth.system import files
 
 
 def run_checks(
@@ -42,8 +40,7 @@ def run_checks(
             on_message(f'Note: {check.what} failed, so the check {check.check} is left out: {error}')
     names = [check.check for check in checks if check.what == check.check and check.check in runs]
     report = sanity_report.make_report(source, [name for name in names if name not in STANDARDS], runs.__getitem__)
-    content = json.dumps(sanity_report.as_dict(report, source), indent=2)
-    files.write(target.folder / 'checks.json', content.encode())
+    checks_file.write_checks(target.folder, sanity_report.as_dict(report, source))
     return report
 
 

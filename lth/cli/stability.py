@@ -18,7 +18,7 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.analysis.mask_overlap import MaskOverlap
-    from lth.analysis.mode_connectivity import CopyPair, PairErrors
+    from lth.analysis.pair_files import CopyPair, PairErrors
     from lth.analysis.statistics import Interval
 
 _WORDS = {True: 'yes', False: 'no', None: 'undecided'}

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 
 from lth import rng
 from lth.analysis import mode_connectivity
-from lth.analysis.mode_connectivity import CopyPair, PairErrors, compare_copies, train_copies
+from lth.analysis.mode_connectivity import compare_copies, train_copies
+from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.datasets import sampling
 from lth.experiments import runner
 from lth.experiments.reporter import SilentReporter

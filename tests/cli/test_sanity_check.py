@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from lth.analysis.checks_file import read_checks
 from lth.errors import LthError
 from lth.experiments import runner
 from lth.runs.folder import Run
@@ -38,7 +39,10 @@ def test_all_checks_of_a_gem_run_and_report_what_they_changed(lth):
     checks = {one['check']: one for one in report['checks']}
     assert set(checks) == {'reinit', 'shuffle-mask', 'permute-mask', 'shuffle-weights', 'smart-ratio', 'erk',
                            'invert-scores', 'random-labels', 'half-data'}
-    assert json.loads(Path('runs/gem-checks/checks.json').read_text()) == report
+    stored = json.loads(Path('runs/gem-checks/checks.json').read_text())
+    assert stored.pop('checksum') and stored == report
+    assert [check.check for check in read_checks(Path('runs/gem-checks')).checks] == [
+        check['check'] for check in report['checks']]
     for name, one in checks.items():
         assert one['verdict'] == 'undecided' and 'n = 1: a single seed has no confidence interval' in one['sentence']
         moved = one['changes'][0]['positions']

@@ -1,0 +1,73 @@
+"""checks.json of RUN-checks: the report of the sanity checks, with a checksum.
+
+    report = read_checks(Path('runs/lenet-300-100-digits-checks'))
+"""
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from lth.runs.checked_json import encode_checked, read_checked
+from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
+from lth.system import files
+
+CHECKS = 'checks.json'
+_ADVICE = 'Restore it from a copy, or move it away and repeat lth sanity-check, which writes it again.'
+_MOST_BYTES = 2 ** 24
+_MOST_SEEDS = 100_000
+_Shares = Annotated[list[Share], Field(max_length=_MOST_SEEDS)]
+
+
+class StoredInterval(Stored):
+    """A mean over n seeds with the margin of its confidence interval."""
+
+    mean: float
+    margin: float | None
+    n: Count
+
+
+class StoredOriginal(StoredInterval):
+    """The accuracy of the original ticket, and that of each seed."""
+
+    accuracies: _Shares
+
+
+class StoredCheck(Stored):
+    """A check, or the dense network, which gets no verdict. `changes` has an entry for each seed."""
+
+    check: ShortText
+    accuracy: StoredInterval
+    accuracies: _Shares
+    difference: StoredInterval
+    p: Share | None
+    verdict: Literal['survives', 'fails', 'undecided'] | None = None
+    changes: Annotated[list[dict[ShortText, Any]], Field(max_length=_MOST_SEEDS)]
+    sentence: ShortText
+
+
+class StoredReport(Stored):
+    """The report of the checks of a round of a run. Later versions may add entries."""
+
+    model_config = ConfigDict(extra='ignore')
+
+    run: ShortText
+    round: Count
+    kept: Count
+    seeds: Annotated[list[Count], Field(max_length=_MOST_SEEDS)]
+    original: StoredOriginal
+    dense: StoredCheck
+    checks: Annotated[list[StoredCheck], Field(max_length=1000)]
+
+
+def write_checks(folder: Path, report: dict[str, Any]) -> None:
+    """Write the report, as `sanity_report.as_dict` gives it, to the folder of all checks."""
+
+    files.write(folder / CHECKS, encode_checked(report))
+
+
+def read_checks(folder: Path) -> StoredReport:
+    """The report in the folder of all checks. LthError if the file was changed or was not written by lth."""
+
+    path = folder / CHECKS
+    raw = read_checked(path, at_most=_MOST_BYTES, advice=_ADVICE)
+    return validate_stored(StoredReport, raw, str(path), _ADVICE)
