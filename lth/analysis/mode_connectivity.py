@@ -77,7 +77,8 @@ def measure_pairs(
     missing, count = [pair for pair in requested if not pair_files.path(run.folder, pair).exists()], len(requested)
     for pair in requested:
         if pair not in missing:
-            pair_files.read(run.folder, pair, tickets[pair.seed, pair.round])  # raises LthError for another ticket, before any training
+            # Raises LthError for another ticket, before any training.
+            pair_files.read(run.folder, pair, tickets[pair.seed, pair.round])
     done = itertools.count(count - len(missing) + 1)
     on_progress(count - len(missing), count)
     if missing:

@@ -52,7 +52,8 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
 
     Two copies of each ticket train on the same data in different orders. The test error is measured on the line
     between their weights. The barrier is the highest error on the line, minus the mean error of both ends. Below 2
-    percentage points, training counts as stable; it is undecided if the confidence interval contains 2. Repeat the same command to resume; measured pairs are saved.
+    percentage points, training counts as stable; it is undecided if the confidence interval contains 2. Repeat the
+    same command to resume; measured pairs are saved.
 
     [bold]Examples[/bold]
 
