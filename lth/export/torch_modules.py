@@ -5,6 +5,7 @@
 
 Inside lth a ticket is a mask vector and a weight vector (lth/pruning/tickets.py); modules and files have names.
 """
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -129,6 +130,7 @@ def load_ticket(path: str | Path, *, trust_code: bool = False) -> NamedTicket:
     inside = (run / 'recipe.yaml').is_file()
     checked = integrity.open_folder(folder, integrity.repair_advice(run) if inside else 'Restore it from a copy.')
     header, weights = _read(checked, 'ticket')
+    _check_place(checked, header)
     mask_header, masks = _read(checked, 'mask')
     _check_header(checked, 'mask', header, mask_header)
     trained = None
@@ -162,6 +164,16 @@ def _read(checked: CheckedFolder, name: str) -> tuple[Header, Named]:
     return {key: value for key, value in header.dump().items() if key != 'holds'}, tensors
 
 
+def _check_place(checked: CheckedFolder, header: Header) -> None:
+    """LthError if the folder is called seed-S/round-NN, but its files belong to another seed or round."""
+
+    place = f'seed-{header["seed"]}/round-{header["round"]:02d}'
+    named = '/'.join(checked.folder.absolute().parts[-2:])
+    if re.fullmatch(r'seed-\d+/round-\d+', named) and named != place:
+        raise LthError(f'The files in {checked.folder} do not belong there: they are those of {place}. '
+                       f'{checked.advice}')
+
+
 def _check_header(checked: CheckedFolder, name: str, expected: Header, header: Header) -> None:
     """LthError unless the facts of a file are those of ticket.safetensors."""
 
@@ -175,7 +187,7 @@ def _round_folder(path: Path) -> Path:
     """The round's folder that a path names; the path of a run or seed with a single round names that round."""
 
     for folder in (path, Path('runs') / path):
-        if (folder / 'ticket.safetensors').exists():
+        if (folder / integrity.SUMS).exists() or (folder / 'ticket.safetensors').exists():
             return folder
         files = [*folder.glob('round-*/ticket.safetensors'), *folder.glob('seed-*/round-*/ticket.safetensors')]
         rounds = [file.parent for file in files if file.parent.suffix != '.partial']
