@@ -5,7 +5,7 @@ a new optimizer at the rewind iteration, also round 0, so that the dense network
 """
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import AfterValidator, Field
@@ -43,6 +43,8 @@ class Settings(AlgorithmSettings):
     one for each kind of layer. The scope `global` ranks the weights of all layers together.
     """
 
+    ladder: ClassVar[str] = 'rounds'
+
     name: Literal['magnitude']
     rounds: int = Field(20, ge=0)
     rates: Rate | Rates = 0.2
@@ -69,6 +71,10 @@ class Settings(AlgorithmSettings):
                              'kept weights continue from their trained values: use mask_0_action toward-zero, or leave '
                              'out retrain')
         return self
+
+    @property
+    def ladder_obstacle(self) -> str:
+        return 'only its last round rewinds (strategy-2)' if self.retrain == 'strategy-2' else ''
 
     @property
     def alters_weights(self) -> bool:

@@ -42,11 +42,14 @@ def refuse_other_recipe(run: Run) -> None:
         return
     refuse_other_objects(run.folder, {section: run.recipe[section]['name'] for section in ('model', 'data')})
     user_code.require_trust(stored)
-    stored = make_plan(stored, str(run.folder / 'recipe.yaml')).recipe.dump()
-    rows = differences(stored | {'source': ''}, run.recipe | {'source': ''})
-    if rows:
-        raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}. Choose another '
-                       'folder with --run, or use the settings of that run.')
+    stored_recipe = make_plan(stored, str(run.folder / 'recipe.yaml')).recipe
+    rows = differences(stored_recipe.dump() | {'source': ''}, run.recipe | {'source': ''})
+    if not rows:
+        return
+    extended = stored_recipe.algorithm.finds == 'gems' and any(row.startswith('training.length') for row in rows)
+    reason = ' A search for a gem cannot be extended, as its length decides all of its rounds.' if extended else ''
+    raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}.{reason} Choose '
+                   'another folder with --run, or use the settings of that run.')
 
 
 def refuse_other_objects(folder: Path, names: Mapping[str, str]) -> None:

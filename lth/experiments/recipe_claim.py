@@ -1,24 +1,31 @@
-"""The recipe.yaml of a run: created before the first training, and replaced only while nothing was saved."""
+"""The recipe.yaml of a run: created before the first training, replaced while nothing was saved, and rewritten when
+rounds are added after the last one.
+"""
 import contextlib
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from lth.errors import LthError
+from lth.experiments.plan import Plan
 from lth.experiments.provenance import refuse_other_recipe
 from lth.runs import run_locks
 from lth.runs.folder import Run
 from lth.system import files
+from lth.system.files import Raw
 
 
 @contextlib.contextmanager
-def claim_recipe(run: Run, seeds: Collection[int]) -> Iterator[None]:
-    """Create recipe.yaml before the block, which trains these seeds, whose locks are held. It is removed again if
-    nothing was saved. LthError if the folder holds a run of another recipe.
+def claim_recipe(plan: Plan, run: Run, seeds: Collection[int]) -> Iterator[None]:
+    """Create recipe.yaml before the block, which trains these seeds, whose locks are held; or let it say how many
+    rounds the run gets. It is removed again if nothing was saved. LthError if the folder holds a run of another recipe.
     """
 
     with run_locks.hold_recipe(run.folder):
-        check_recipe(run, seeds)
+        added = added_rounds(plan, run, seeds)
         if _is_unused(run, seeds):
-            files.write(run.recipe_file, files.dump_yaml(run.recipe).encode())
+            _write(run, run.recipe)
+        elif added:
+            _write(run, _longer_recipe(plan, run))
     try:
         yield
     finally:
@@ -27,13 +34,61 @@ def claim_recipe(run: Run, seeds: Collection[int]) -> Iterator[None]:
                 _remove_recipe(run, seeds)
 
 
-def check_recipe(run: Run, seeds: Collection[int] = ()) -> None:
-    """LthError if the folder holds a run of another recipe; `seeds` are those whose locks this process holds. A folder
-    in which no round was completed and no process works is no run yet.
+def added_rounds(plan: Plan, run: Run, seeds: Collection[int] = ()) -> range:
+    """The numbers of the rounds that the plan adds after the last one of the run in the folder, whose recipe is the
+    same otherwise. LthError if it is another one, or has more rounds. A folder in which nothing was saved, and where no
+    process works, is no run yet. `seeds` are those whose locks this process holds.
     """
 
-    if run.stored_recipe() is not None and not _is_unused(run, seeds):
+    stored = run.stored_recipe()
+    if stored is None or _is_unused(run, seeds):
+        return range(0)
+    count = _round_count(plan, stored)
+    if count is None or count == len(plan.kept):
         refuse_other_recipe(run)
+        return range(0)
+    # Compared as if the run had as many rounds.
+    ladder = plan.recipe.algorithm.ladder
+    algorithm = run.recipe['algorithm'] | {ladder: stored['algorithm'][ladder]}
+    refuse_other_recipe(replace(run, recipe=run.recipe | {'algorithm': algorithm}))
+    _refuse_other_length(plan, run, count)
+    return range(count, len(plan.kept))
+
+
+def _round_count(plan: Plan, stored: Raw) -> int | None:
+    """How many rounds the stored recipe has; None if the settings do not say, or no rounds can be added to them."""
+
+    algorithm = stored.get('algorithm')
+    value = algorithm.get(plan.recipe.algorithm.ladder) if isinstance(algorithm, dict) else None
+    if isinstance(value, list):
+        same = value[:len(plan.kept)] == plan.kept[:len(value)]
+        return len(value) if same else None
+    return value + 1 if isinstance(value, int) else None
+
+
+def _refuse_other_length(plan: Plan, run: Run, count: int) -> None:
+    """LthError if the run has more rounds than the plan, or cannot have more."""
+
+    wanted, last = len(plan.kept) - 1, count - 1
+    if obstacle := plan.recipe.algorithm.ladder_obstacle:
+        raise LthError(f'{run.folder} has the rounds 0 to {last}, and this command asks for the rounds 0 to {wanted}. '
+                       f'The number of its rounds cannot change, as {obstacle}. Choose another folder with --run.')
+    if wanted < last:
+        raise LthError(f'{run.folder} has the rounds 0 to {last}, and this command asks for the rounds 0 to {wanted}, '
+                       f'which are among them. Prune {last} times or more (-i {last}), or choose another folder with '
+                       '--run.')
+
+
+def _longer_recipe(plan: Plan, run: Run) -> Raw:
+    """The stored recipe with the rounds of the plan. It keeps all other settings, of which its rounds have a digest."""
+
+    stored, ladder = run.stored_recipe() or run.recipe, plan.recipe.algorithm.ladder
+    longer = stored['algorithm'] | {ladder: run.recipe['algorithm'][ladder]}
+    return stored | {'source': run.recipe['source'], 'algorithm': longer}
+
+
+def _write(run: Run, recipe: Raw) -> None:
+    files.write(run.recipe_file, files.dump_yaml(recipe).encode())
 
 
 def _remove_recipe(run: Run, seeds: Collection[int]) -> None:

@@ -46,7 +46,8 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     run = Run(target.folder, plan.recipe.dump(), plan.network)
     for note in plan.notes:
         reporter.message(f'Note: {note}.')
-    recipe_claim.check_recipe(run)
+    if added := recipe_claim.added_rounds(plan, run):
+        reporter.message(f'{run.folder} has the rounds 0 to {added[0] - 1}. Rounds up to {added[-1]} are added.')
     provenance.refuse_other_inputs(run, provenance.code_inputs(plan))
     if plan.recipe.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
@@ -64,7 +65,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     plan = plan.for_data(data)
     provenance.refuse_random_data(plan, target.datasets, data)
     # The recipe is checked again: another process may have trained here while the data were being read.
-    with run_locks.hold_seeds(run.folder, unfinished), recipe_claim.claim_recipe(run, unfinished):
+    with run_locks.hold_seeds(run.folder, unfinished), recipe_claim.claim_recipe(plan, run, unfinished):
         run.remove_leftovers(unfinished)
         entry = provenance.session_entry(plan, engine, data, target)
         provenance.refuse_other_inputs(run, entry)

@@ -29,6 +29,8 @@ class AlgorithmSettings(Section):
     `preset`: the preset that find-gem uses if none is for this algorithm; if it is empty, Gem-Miner's recipe for the
     model and data set, of whose section `algorithm` it takes the settings `preset_keys`.
     `gem_alias`: a second name that find-gem accepts. `event`: what happens between two rounds, as find-gem reports it.
+    `ladder`: the setting that a run with more rounds changes, their number or a list with an entry for each; if it is
+    empty, all rounds depend on how many there are.
     `sampled_masks`: number of masks whose mean accuracy is reported in addition, see `sampled_accuracy`.
     """
 
@@ -43,6 +45,7 @@ class AlgorithmSettings(Section):
     preset_keys: ClassVar[tuple[str, ...]] = ()
     gem_alias: ClassVar[str] = ''
     event: ClassVar[str] = ''
+    ladder: ClassVar[str] = ''
     sampled_masks: ClassVar[int] = 0
 
     name: str
@@ -72,6 +75,12 @@ class AlgorithmSettings(Section):
         """The registries and names of what the algorithm uses, such as criteria: their code is recorded with a run."""
 
         return ()
+
+    @property
+    def ladder_obstacle(self) -> str:
+        """Why rounds cannot be added after the last one although there is a ladder; '' if they can."""
+
+        return ''
 
     def kept_counts(self, _layout: Any, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         """Number of prunable weights kept in each round of a network with this Layout; an LthError if it is too small.

@@ -26,6 +26,7 @@ class Settings(AlgorithmSettings):
     finds: ClassVar[Literal['nothing new']] = 'nothing new'
     needs_source: ClassVar[bool] = True
     copies_dense_round: ClassVar[bool] = True
+    ladder: ClassVar[str] = 'kept'
 
     name: Literal['control']
     control: Annotated[str, AfterValidator(CONTROLS.canonical)]
