@@ -38,10 +38,11 @@ class RunTarget:
     def resumed(self, run: Run) -> 'RunTarget':
         """The target with the choices of the run's last session where it has none."""
 
-        engine = engine_choice(self.engine or run.engine_choice() or 'auto')
-        deterministic = run.is_deterministic() if self.deterministic is None else self.deterministic
-        compile_ = self.compile or run.compile_decision(select.resolve_device(self.device))
-        replicates = self.replicates or run.replicate_choice()
+        last = run.last_session()
+        engine = engine_choice(self.engine or last.engine or 'auto')
+        deterministic = last.deterministic if self.deterministic is None else self.deterministic
+        compile_ = self.compile or last.compile_decision(select.resolve_device(self.device))
+        replicates = self.replicates or last.replicates
         return replace(
             self, engine=engine, deterministic=deterministic, compile=compile_, replicates=replicates)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, cast, get_args, overload
+from typing import Literal, overload
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from lth.errors import LthError
 from lth.models.network import Network
 from lth.pruning.tickets import Round, Ticket
 from lth.runs import integrity, run_locks, sessions
+from lth.runs.last_session import LastSession
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_encoding import encode_round
@@ -31,7 +32,6 @@ from lth.runs.round_record import RoundRecord
 from lth.runs.stacking import stack_rounds
 from lth.system import files
 from lth.system.files import Raw
-from lth.training.engines.names import CompileDecision, EngineChoice, ReplicateChoice, engine_choice
 
 _TRAINED = ('trained', 'scores', 'optimizer')
 _REMOVED_BY_KEEP = {'tickets': _TRAINED, 'last': (*_TRAINED, 'ticket')}
@@ -84,11 +84,15 @@ class Run:
         return sorted(seed for seed in seeds if self.round_count(seed))
 
     def round_count(self, seed: int) -> int:
-        """Number of completed rounds of a seed, from round 0 to the first that is missing."""
+        """Number of completed rounds of a seed, from round 0 to the first that is missing. LthError if something else
+        than a folder has the name of a round.
+        """
 
         number = 0
-        while self.round_folder(seed, number).is_dir():
+        while (folder := self.round_folder(seed, number)).is_dir():
             number += 1
+        if os.path.lexists(folder):
+            raise LthError(f'{folder} is not a folder. {integrity.repair_advice(self.folder)}')
         return number
 
     def round_folder(self, seed: int, number: int) -> Path:
@@ -152,34 +156,10 @@ class Run:
 
         return sessions.read(self.folder)
 
-    def engine_choice(self) -> EngineChoice | None:
-        """The engine chosen in the last session, None before the first."""
+    def last_session(self) -> LastSession:
+        """The choices of the last session."""
 
-        entry = self._last_session()
-        if not entry:
-            return None
-        # Versions that recorded no choice had only the eager engine on a CPU.
-        default = 'eager' if entry.get('device') == 'cpu' else 'auto'
-        return engine_choice(entry.get('choice', default))
-
-    def is_deterministic(self) -> bool:
-        """Whether the last session let results repeat bit for bit on a GPU; False before the first."""
-
-        return bool(self._last_session().get('deterministic'))
-
-    def compile_decision(self, device: torch.device) -> CompileDecision | None:
-        """Whether the last session compiled the network; None before the first, and if it used another device."""
-
-        entry = self._last_session()
-        decision = entry.get('compile')
-        same = torch.device(entry.get('device', 'cpu')).type == device.type
-        return cast(CompileDecision, decision) if same and decision in get_args(CompileDecision) else None
-
-    def replicate_choice(self) -> ReplicateChoice | None:
-        """How the last session trained several convolutional networks at once; None before the first."""
-
-        choice = self._last_session().get('replicates')
-        return cast(ReplicateChoice, choice) if choice in get_args(ReplicateChoice) else None
+        return LastSession((self.sessions() or [{}])[-1])
 
     def source_folder(self) -> Path:
         """The folder of the run that this run starts from, if its algorithm needs one."""
@@ -189,7 +169,8 @@ class Run:
     def leftovers(self, seeds: Sequence[int]) -> list[Path]:
         """Incomplete files and folders of these seeds, of a session that was killed while it wrote them."""
 
-        return [path for seed in seeds for path in (self.folder / f'seed-{seed}').glob('*.partial')]
+        patterns = [f'seed-{seed}/{below}*.partial' for seed in seeds for below in ('', 'round-*/')]
+        return [path for pattern in patterns for path in self.folder.glob(pattern)]
 
     def remove_leftovers(self, seeds: Sequence[int]) -> None:
         """Delete the leftovers of these seeds, which no other process must be writing."""
@@ -199,11 +180,6 @@ class Run:
                 shutil.rmtree(leftover)
             else:
                 leftover.unlink()
-
-    def _last_session(self) -> Raw:
-        """The entry of the last session, empty before the first."""
-
-        return (self.sessions() or [{}])[-1]
 
     def _identity(self, seed: int, number: int) -> RoundIdentity:
         return RoundIdentity(self.folder, seed, number, self.recipe, self._digest, self.network)

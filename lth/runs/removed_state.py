@@ -16,7 +16,8 @@ class RemovedState(State):
 
     error: LthError
 
-    def __init__(self, error: LthError, history: tuple[Measurement, ...], engine: str) -> None:
+    def __init__(  # pylint: disable=super-init-not-called # which would set weights and buffers
+            self, error: LthError, history: tuple[Measurement, ...], engine: str) -> None:
         values = {'error': error, 'step': history[-1].iteration, 'optimizer': {}, 'history': history, 'engine': engine}
         for name, value in values.items():
             object.__setattr__(self, name, value)  # the class is frozen

@@ -44,6 +44,13 @@ def test_a_round_exists_only_under_its_final_name(run):
     assert len(run.stored_rounds((0, 7), torch.device('cpu'))) == 1 and run.seeds() == [0, 7]
 
 
+def test_a_file_with_the_name_of_a_round_is_an_error(run):
+    shutil.rmtree(run.round_folder(7, 1))
+    run.round_folder(7, 1).write_text('')
+    with pytest.raises(LthError, match='seed-7/round-01 is not a folder.*lth repair'):
+        run.seeds()
+
+
 def test_a_seed_without_a_completed_round_is_not_listed(run):
     shutil.rmtree(run.round_folder(7, 0))
     (run.folder / 'seed-x').mkdir()
@@ -97,4 +104,4 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
 def test_the_engine_choice_is_read_from_the_last_session_even_of_an_earlier_version(tmp_path, entries, choice):
     for entry in entries:
         add_session(tmp_path, entry)
-    assert Run(tmp_path, RECIPE, make_task().network).engine_choice() == choice
+    assert Run(tmp_path, RECIPE, make_task().network).last_session().engine == choice
