@@ -15,6 +15,8 @@ import pytest
 from hypothesis import strategies as st
 
 import lth
+from lth.analysis import checks_file, pair_files
+from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.errors import LthError
 from lth.experiments.open_run import open_run, parse_run_path
 from lth.runs import integrity, sessions
@@ -22,8 +24,9 @@ from lth.runs.checked_json import encode_checked
 
 NUMBERS = st.sampled_from([0, -1, 1, 2 ** 31, -2 ** 63, 2 ** 64, 10 ** 30, 1e308, -0., 0.5, float('nan'),
                            float('inf')])
-LEAVES = st.one_of(st.none(), st.booleans(), NUMBERS, st.integers(), st.floats(allow_subnormal=False), st.text(max_size=20),
-                   st.sampled_from(['', 'x' * 100_000, '\ud800', '[/bold]', '../..', '/dev/zero', 'NaN']))
+LEAVES = st.one_of(
+    st.none(), st.booleans(), NUMBERS, st.integers(), st.floats(allow_subnormal=False), st.text(max_size=20),
+    st.sampled_from(['', 'x' * 100_000, '\ud800', '[/bold]', '../..', '/dev/zero', 'NaN']))
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
     st.text(max_size=8), inner, max_size=3), max_leaves=5)
 
@@ -64,12 +67,11 @@ def places(content: Any) -> Any:
 
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small run with sanity checks and stability."""
+    """A small run with a sanity check."""
 
     run = tmp_path_factory.mktemp('hostile') / 'run'
-    lth.find_ticket('lenet-300-100', 'digits', rounds=1, epochs=1, seeds=(0, 1), run=run)
-    lth.sanity_check(run, seeds=(0,), checks=['reinit'], epochs=2)
-    lth.stability(run, rounds=[1])
+    lth.find_ticket('lenet-300-100', 'digits', rounds=1, epochs=1, run=run)
+    lth.sanity_check(run, checks=['reinit'], epochs=2)
     return Path(run)
 
 
@@ -124,6 +126,23 @@ def read_session(run: Path, draw: Callable[..., Any]) -> Callable[[], object]:
     return lambda: sessions.read(run)
 
 
+def read_checks_file(run: Path, draw: Callable[..., Any]) -> Callable[[], object]:
+    """checks.json of the run's sanity checks."""
+
+    checks = run.with_name('run-checks')
+    write_checked(checks / checks_file.CHECKS, draw)
+    return lambda: checks_file.read_checks(checks)
+
+
+def read_pair(run: Path, draw: Callable[..., Any]) -> Callable[[], object]:
+    """The file of a pair of copies whose stability was measured."""
+
+    pair = CopyPair(0, 1, 0, 1, 3)
+    pair_files.write(run, pair, 'fingerprint', PairErrors([0.1, 0.2, 0.1], 1., 90., 0.5))
+    write_checked(pair_files.path(run, pair), draw)
+    return lambda: pair_files.read(run, pair, 'fingerprint')
+
+
 def write_checked(path: Path, draw: Callable[..., Any]) -> None:
     """Change a file that has its own checksum, and compute that again if the file is still JSON."""
 
@@ -137,7 +156,8 @@ def write_checked(path: Path, draw: Callable[..., Any]) -> None:
 
 
 READERS = {'header': read_header, 'safetensors': read_safetensors_header, 'metrics': read_metrics,
-           'record': read_record, 'session': read_session}
+           'record': read_record, 'session': read_session,
+           'checks': read_checks_file, 'pair': read_pair}
 
 
 @pytest.mark.slow
@@ -156,14 +176,15 @@ def test_a_file_with_any_content_is_read_or_refused_at_once_in_many_examples(fol
 def check(folder: Path, copied: Path, name: str, *, examples: int) -> None:
     """Change the file so many times and read it each time."""
 
-    shutil.copytree(folder, copied)
+    for part in (copied, copied.with_name('run-checks')):
+        shutil.copytree(folder.with_name(part.name), part)
 
     @hypothesis.settings(max_examples=examples, suppress_health_check=list(hypothesis.HealthCheck))
     @hypothesis.given(st.data())
     def read(data: st.DataObject) -> None:
         round_ = copied / 'seed-0/round-01'
-        for part in (round_, copied / 'sessions'):
-            shutil.copytree(folder / part.relative_to(copied), part, dirs_exist_ok=True)
+        for part in (round_, copied / 'sessions', copied.with_name('run-checks')):
+            shutil.copytree(folder.parent / part.relative_to(copied.parent), part, dirs_exist_ok=True)
         reader = READERS[name](copied, data.draw)
         sign(round_)
         start = time.process_time()
