@@ -1,4 +1,6 @@
-"""The one exception for mistakes of the user and failures of the environment; any other exception is a bug of lth."""
+"""The one exception for mistakes of the user and failures of the environment; any other exception is a bug of lth.
+Also the one warning.
+"""
 import difflib
 import os
 from collections.abc import Iterable
@@ -15,6 +17,10 @@ class LthError(Exception):
     def __init__(self, message: str, *, exit_code: int = USER_ERROR) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class LthWarning(UserWarning):
+    """What the user should know although nothing fails. Commands print it once, as a note."""
 
 
 def describe(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from typing import ParamSpec
 
 import typer
 
-from lth.cli.console import print_error, print_message
+from lth.cli.console import print_error, print_message, warnings_as_notes
 from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError
 
 P = ParamSpec('P')
@@ -30,7 +30,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            with _sigterm_as_interrupt():
+            with _sigterm_as_interrupt(), warnings_as_notes():
                 function(*args, **kwargs)
                 sys.stdout.flush()
         except LthError as error:

@@ -1,14 +1,18 @@
 """Printing: results go to standard output, notes and progress to standard error. Names in [brackets] are no markup."""
+import contextlib
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+
+from lth.errors import LthWarning
 
 
 class _Console(Console):
@@ -54,6 +58,25 @@ def print_note(text: str) -> None:
     """Print a remark that the user should know, without changing the exit code."""
 
     print_message(f'Note: {text.rstrip(".")}.')
+
+
+@contextlib.contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Print the warnings of lth in the block as notes, each once."""
+
+    shown: set[str] = set()
+    show = warnings.showwarning
+
+    def print_once(message: Warning | str, category: type[Warning], *details: Any, **more: Any) -> None:
+        if not issubclass(category, LthWarning):
+            show(message, category, *details, **more)
+        elif str(message) not in shown:
+            shown.add(str(message))
+            print_note(str(message))
+    with warnings.catch_warnings():
+        warnings.simplefilter('always', LthWarning)
+        setattr(warnings, 'showwarning', print_once)
+        yield
 
 
 def print_error(text: str) -> None:

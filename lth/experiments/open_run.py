@@ -9,7 +9,7 @@ from lth.errors import LthError
 from lth.experiments import provenance
 from lth.experiments.plan import Plan, make_plan
 from lth.registry import user_code
-from lth.runs import sessions
+from lth.runs import integrity, sessions
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
@@ -64,6 +64,7 @@ def open_run(path: RunPath) -> tuple[Plan, Run]:
     plan = _stored_plan(path.folder)
     run = Run(path.folder, plan.recipe.dump(), plan.network)
     provenance.refuse_changed_run(run, provenance.code_inputs(plan))
+    integrity.warn_of_missing_sums(run.folder)
     if not run.seeds():
         raise LthError(f'{path.folder} has no completed round yet. Resume it until its first round is saved.')
     number = path.round or 0

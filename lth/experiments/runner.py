@@ -17,7 +17,7 @@ from lth.experiments.reporter import Reporter, SeedProgress, forward
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
 from lth.pruning.tickets import Round, dense_ticket
 from lth.registry import trust, user_code
-from lth.runs import run_locks, sessions
+from lth.runs import integrity, run_locks, sessions
 from lth.runs.folder import Run
 from lth.system import processes
 from lth.system.files import Raw
@@ -48,6 +48,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
         reporter.message(f'Note: {note}.')
     if added := recipe_claim.added_rounds(plan, run):
         reporter.message(f'{run.folder} has the rounds 0 to {added[0] - 1}. Rounds up to {added[-1]} are added.')
+    integrity.warn_of_missing_sums(run.folder)
     provenance.refuse_other_inputs(run, provenance.code_inputs(plan))
     if plan.recipe.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)

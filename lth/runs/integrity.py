@@ -10,12 +10,13 @@ import hashlib
 import os
 import re
 import shlex
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from lth.errors import LthError
+from lth.errors import LthError, LthWarning
 from lth.system import files
 from lth.system.reading import read_bytes, read_error
 
@@ -108,6 +109,15 @@ def remove_files(checked: CheckedFolder, names: Iterable[str], keep: str) -> Non
     files.write(checked.folder / SUMS, _encode(sums, {**checked.removed, **removed}))
     for name in (*checked.removed, *removed):
         (checked.folder / name).unlink(missing_ok=True)
+
+
+def warn_of_missing_sums(run: Path) -> None:
+    """Warn if a run has rounds of version 0.1.0, which wrote no checksums."""
+
+    rounds = (path.parent for path in run.glob('seed-*/round-*/mask.safetensors'))
+    if any(folder.suffix != '.partial' and not (folder / SUMS).exists() for folder in rounds):
+        warnings.warn(f'{run} has rounds of version 0.1.0, which have no checksums: changed files are not noticed',
+                      LthWarning, stacklevel=2)
 
 
 def repair_advice(run: Path) -> str:

@@ -4,12 +4,13 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
 from typing import Any, NamedTuple
 
-from lth.errors import ENVIRONMENT_ERROR, LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError, LthWarning
 
 
 def available_slots(threads: int) -> int:
@@ -148,6 +149,7 @@ def _lead(work: Callable[..., None], *arguments: Any) -> None:
 def _work(work: Callable[..., None], *arguments: Any) -> None:
     # Also within a step: completed rounds are on disk.
     _call_after_parent(os._exit, 1)  # pylint: disable=protected-access
+    warnings.simplefilter('ignore', LthWarning)  # the parent process has shown them
     work(*arguments)
 
 

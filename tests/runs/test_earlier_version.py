@@ -60,18 +60,37 @@ def test_an_old_run_is_resumed_with_one_more_pruning(lth, command, folder, engin
 
 def test_an_old_run_is_evaluated_with_the_accuracies_that_it_recorded(lth):
     for run, count in (('ticket', 3), ('sparse', 3), ('gem', 2)):
-        evaluations = run_command(lth, 'evaluate', run)['evaluations']
+        evaluations = run_command(lth, 'evaluate', run, '--trust-code')['evaluations']
         assert len(evaluations) == count
         assert all(evaluation['test_accuracy'] == pytest.approx(evaluation['recorded'], abs=1e-6)
                    for evaluation in evaluations)
 
 
 def test_a_ticket_of_an_old_run_is_finetuned_and_its_engine_is_read_under_its_former_name(lth):
-    run_command(lth, 'finetune', 'ticket/seed-0/round-02', '-e', '2', '--engine', 'plain', '--run', 'finetuned')
+    run_command(lth, 'finetune', 'ticket/seed-0/round-02', '-e', '2', '--engine', 'plain', '--run', 'finetuned',
+                '--trust-code')
     check_round('finetuned/seed-0/round-00', 'finetuned')
+
+
+def test_one_note_says_that_an_old_run_has_no_checksums_and_its_new_rounds_have_them(lth):
+    result = lth(*TICKET)
+    assert result.err.count('Note: runs/ticket has rounds of version 0.1.0, which have no checksums') == 1
+    rounds = {path.name: (path / 'SHA256SUMS').exists() for path in Path('runs/ticket/seed-0').iterdir()}
+    assert rounds == {'round-00': False, 'round-01': False, 'round-02': False, 'round-03': True}
+    assert lth('evaluate', 'ticket', '--trust-code').err.count('no checksums') == 1
+
+
+@pytest.mark.parametrize('damage', [
+    lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9]), lambda path: path.write_text(''),
+    lambda path: (path.unlink(), path.mkdir()), lambda path: (path.unlink(), path.symlink_to('/dev/zero'))])
+@pytest.mark.parametrize('name', ['mask.safetensors', 'ticket.safetensors', 'trained.safetensors', 'metrics.jsonl'])
+def test_a_damaged_file_of_an_old_run_is_refused(lth, name, damage):
+    damage(Path('runs/ticket/seed-0/round-02') / name)
+    result = lth(*TICKET)
+    assert result.code == 2 and name in result.err and 'lth repair runs/ticket' in ' '.join(result.err.split())
 
 
 def test_an_old_run_refuses_another_recipe(lth):
     result = lth(*TICKET[:4], '2', *TICKET[5:])
-    assert result.code == 2 and 'algorithm.rounds: 3 / 2' in result.err
+    assert result.code == 2 and 'Prune 3 times or more (-i 3)' in result.err
     assert not Path('runs/ticket/seed-0/round-03').exists()
