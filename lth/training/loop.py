@@ -1,13 +1,14 @@
 """Train a state up to an iteration and measure it on the way; which engine executes the steps is the task's choice."""
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lth.errors import LthError
-from lth.training.task import Measurement, Metrics, Parametrization, Segment, State, Task
+from lth.training.task import (
+    Measurement, Metrics, Parametrization, Segment, Snapshot, State, Task, TrainingStart)
 
 
 def train(
@@ -17,19 +18,26 @@ def train(
 
     Weights outside `trainable` (R, N) keep their bits. With a parametrization, `state.weights` and `trainable` are the
     learned parameters and their mask: (R, L). Training, validation and test set are measured at the start, every
-    `measure_every` and at the end; measuring does not change the result. Raises LthError with the seed, the iteration
-    and the learning rate if a loss is not finite.
+    `measure_every` and at the end; measuring does not change the result. With checkpoints, a training that was
+    interrupted continues from its last one, and ends with the same bits on a CPU. Raises LthError with the seed, the
+    iteration and the learning rate if a loss is not finite.
     """
 
-    history = list(state.history)
-    if not history:
-        history.append(measure(task, _network_state(state, parametrization)))
-    stops = _stops(task, state.step, until)
-    for segment in task.engine.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization):
+    snapshot = _first_snapshot(task, TrainingStart(state, trainable, until), parametrization)
+    if _is_complete(task, snapshot, until):
+        return snapshot.state
+    segments = task.engine.run(task, snapshot.state, trainable=trainable, stops=_stops(task, snapshot, until),
+                               parametrization=parametrization)
+    for segment in segments:
         _refuse_divergence(task, segment)
-        state, average = segment.state, _average(segment, task.training.batch_size)
-        history.append(measure(task, _network_state(state, parametrization), average, segment.token))
-    return replace(state, history=tuple(history))
+        snapshot = snapshot.after(segment)
+        if task.checkpoints:
+            task.checkpoints.keep(snapshot)
+        if _is_measured(task, snapshot.state.step, until):
+            snapshot = _measured(task, snapshot, parametrization, segment.token)
+            if task.checkpoints:
+                task.checkpoints.keep(snapshot)
+    return snapshot.state
 
 
 def measure(task: Task, state: State, train_metrics: Metrics | None = None, token: object = None) -> Measurement:
@@ -54,20 +62,63 @@ def accuracy(task: Task, state: State) -> tuple[float, ...]:
     return task.engine.evaluate(task, state, None).accuracy
 
 
-def _stops(task: Task, start: int, until: int) -> Sequence[int]:
-    """Return the iterations to measure at: the multiples of `measure_every`, and the last iteration."""
+def _first_snapshot(task: Task, start: TrainingStart, parametrization: Parametrization | None) -> Snapshot:
+    """Return where the training continues: at the checkpoint of this start if there is one, else at the start."""
 
-    every = task.training.measure_every.steps(task.steps_per_epoch)
-    multiples = range((start // every + 1) * every, until, every)
-    return [*multiples, until] if until > start else []
+    if saved := task.checkpoints and task.checkpoints.resume(task, start):
+        return saved
+    state = start.state
+    if state.history:
+        return Snapshot.of(state)
+    measurement = measure(task, _network_state(state, parametrization))
+    return Snapshot.of(replace(state, history=(measurement,)))
+
+
+def _is_measured(task: Task, step: int, until: int) -> bool:
+    """Whether an iteration is measured: the multiples of `measure_every`, and the last one."""
+
+    return step == until or step % task.training.measure_every.steps(task.steps_per_epoch) == 0
+
+
+def _is_complete(task: Task, snapshot: Snapshot, until: int) -> bool:
+    """Whether no step and no measurement is missing."""
+
+    return snapshot.state.step >= until and not _lacks_measurement(task, snapshot, until)
+
+
+def _lacks_measurement(task: Task, snapshot: Snapshot, until: int) -> bool:
+    """Whether a training was interrupted at an iteration to measure at, after its steps."""
+
+    return snapshot.losses.shape[1] > 0 and _is_measured(task, snapshot.state.step, until)
+
+
+def _stops(task: Task, snapshot: Snapshot, until: int) -> Iterator[int]:
+    """Yield the iterations to stop at: those that are measured, and those that checkpoints want in between."""
+
+    every, step = task.training.measure_every.steps(task.steps_per_epoch), snapshot.state.step
+    if _lacks_measurement(task, snapshot, until):
+        yield step  # a segment without steps, for its token
+    while step < until:
+        stop = min((step // every + 1) * every, until)
+        step = min(stop, task.checkpoints.next_stop(step)) if task.checkpoints else stop
+        yield step
+
+
+def _measured(task: Task, snapshot: Snapshot, parametrization: Parametrization | None, token: object) -> Snapshot:
+    """Return the snapshot with one more measurement."""
+
+    state = snapshot.state
+    average = _average(snapshot, task.training.batch_size)
+    measurement = measure(task, _network_state(state, parametrization), average, token)
+    return Snapshot.of(replace(state, history=(*state.history, measurement)))
 
 
 def _network_state(state: State, parametrization: Parametrization | None) -> State:
     return replace(state, weights=parametrization.weights(state.weights, state.step)) if parametrization else state
 
 
-def _average(segment: Segment, batch_size: int) -> Metrics:
-    losses, correct = (values.to(torch.float64).mean(1) for values in (segment.losses, segment.correct))
+def _average(snapshot: Snapshot, batch_size: int) -> Metrics:
+    losses, correct = (values.to(torch.float64).mean(1) for values in (snapshot.losses, snapshot.correct))
     return Metrics(tuple(losses.tolist()), tuple((correct / batch_size).tolist()))
 
 

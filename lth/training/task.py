@@ -66,6 +66,41 @@ class Segment(NamedTuple):
     token: object = None
 
 
+class TrainingStart(NamedTuple):
+    """What a training starts from: a state, the parameters that it may change (R, L), and the iteration of its end."""
+
+    state: State
+    trainable: Tensor
+    until: int
+
+
+class Snapshot(NamedTuple):
+    """A training after some of its steps: the state with all measurements so far, and the losses and numbers of correct
+    predictions (R, n) of the n steps since the last measurement. At an iteration to measure at, it may not be measured
+    yet.
+    """
+
+    state: State
+    losses: Tensor
+    correct: Tensor
+
+    @staticmethod
+    def of(state: State) -> 'Snapshot':
+        """Return the snapshot of a state that was just measured."""
+
+        rows = len(state.weights)
+        return Snapshot(state, torch.zeros(rows, 0), torch.zeros(rows, 0, dtype=torch.int64))
+
+    def after(self, segment: Segment) -> 'Snapshot':
+        """Return the snapshot at the end of the segment that follows."""
+
+        state = replace(segment.state, history=self.state.history)
+        if not self.losses.shape[1]:
+            return Snapshot(state, segment.losses, segment.correct)
+        return Snapshot(
+            state, torch.cat([self.losses, segment.losses], 1), torch.cat([self.correct, segment.correct], 1))
+
+
 class Parametrization(Protocol):
     """Weights as a function of parameters that are learned in their place, such as scores: L numbers per replicate."""
 
@@ -109,7 +144,8 @@ class Engine(Protocol):
             parametrization: Parametrization | None = None) -> Iterator[Segment]:
         """Train from the state and yield a segment at each stop, an iteration. The given state is not changed.
 
-        Weights outside `trainable` (R, N) keep their bits. With a parametrization, `state.weights` and `trainable` are
+        A stop is taken when the segment before it was processed, so stops may depend on what was trained so far. The
+        first stop may be the iteration of the state; its segment has no steps. More stops change no bit. Weights outside `trainable` (R, N) keep their bits. With a parametrization, `state.weights` and `trainable` are
         the learned parameters and their mask: (R, L).
         """
 
@@ -128,6 +164,28 @@ class Engine(Protocol):
         """
 
 
+class Checkpoints(Protocol):
+    """Saves trainings in progress, so that they continue where they were interrupted. One training after the other is
+    the current one.
+    """
+
+    def resume(self, task: 'Task', start: TrainingStart) -> Snapshot | None:
+        """Return the snapshot that was saved of the training with this start, None if there is none. It becomes the
+        current training.
+        """
+
+    def next_stop(self, step: int) -> int:
+        """Return the iteration after `step` at which the current training calls `keep` again, at the latest."""
+
+    def keep(self, snapshot: Snapshot) -> None:
+        """Keep the latest snapshot of the current training, and save it if a checkpoint is due. If the process was
+        asked to end, save it and raise KeyboardInterrupt. Its tensors must not change any more.
+        """
+
+    def check(self) -> None:
+        """Do the same with the snapshot that was kept, within long work between two snapshots."""
+
+
 # Called with the iteration after each step or few steps, and with a measurement where one was made.
 OnStep = Callable[[int, Measurement | None], None]
 
@@ -141,7 +199,7 @@ class Task:
     """A network, its data and settings, an engine, and one seed for each replicate.
 
     `split_seeds` select the validation images if `seeds` should not: copies of one network then train on the same
-    images in different orders.
+    images in different orders. Without `checkpoints` no training in progress is saved.
     """
 
     network: Network
@@ -152,6 +210,7 @@ class Task:
     engine: Engine
     on_step: OnStep = ignore_step
     split_seeds: tuple[int, ...] = ()
+    checkpoints: Checkpoints | None = None
 
     @cached_property
     def splits(self) -> list[tuple[Tensor, Tensor]]:

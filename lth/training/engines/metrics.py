@@ -43,6 +43,7 @@ def _evaluate_one(
     loss, correct = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
     batched_labels = split.labels[indices.to(device)].split(size)
     for images, labels in zip(_batches(split.images, indices, size), batched_labels, strict=True):
+        _check(task)
         with precision_context(task):
             logits = task.network.logits(weights, buffers, _inputs(task, images, weights)).to(weights.dtype)
         loss += F.cross_entropy(logits, labels, reduction='sum')
@@ -62,6 +63,7 @@ def _evaluate_stacked(task: Task, weights: Tensor, split: Split, indices: Tensor
     loss, correct = (torch.zeros(len(weights), dtype=torch.float64, device=weights.device) for _ in range(2))
     stacked_logits = vmap(lambda weights, images: task.network.logits(weights, {}, images))
     for rows in indices.split(evaluation_batch_size(task.network), 1):
+        _check(task)
         with precision_context(task):
             inputs = _inputs(task, split.images[rows].flatten(0, 1), weights)
             logits = stacked_logits(weights, inputs.unflatten(0, rows.shape)).to(weights.dtype)
@@ -90,6 +92,7 @@ def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) ->
                 layer.momentum = None  # torch then averages over all batches
         indices = task.splits[replicate][0][:at_most]
         for images in _batches(task.data.train.images, indices, evaluation_batch_size(task.network)):
+            _check(task)
             with precision_context(task):
                 module(_inputs(task, images, weights))
     return replace(state, buffers=buffers)
@@ -99,6 +102,13 @@ def evaluation_batch_size(network: Network) -> int:
     """Return the number of images that are evaluated at once."""
 
     return max(1, min(_MAX_IMAGES, _MAX_VALUES // math.prod(network.shape)))
+
+
+def _check(task: Task) -> None:
+    """End the process here if it was asked to: on a CPU, measuring can take longer than a signal may wait."""
+
+    if task.checkpoints:
+        task.checkpoints.check()
 
 
 def _inputs(task: Task, images: Tensor, weights: Tensor) -> Tensor:
