@@ -2,18 +2,21 @@
 import os
 import sys
 
-from lth.cli import app
+from lth.system import signals
 
 
 def main() -> None:
     """Run the command line."""
 
+    # Before all imports that take time: their code cannot be interrupted by exceptions.
+    signals.end_on_signals(signals.resume_message())
     # Set before torch is imported, which lth.cli does on first use: threads that spin while they wait make training 4
     # to 40 times slower on a busy machine.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     # The user's code is found in the current folder, as with `python -m lth`.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    from lth.cli import app  # pylint: disable=import-outside-toplevel # see above
     app()
 
 

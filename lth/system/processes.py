@@ -1,27 +1,44 @@
-"""Worker processes that end with their parent, even if it is killed, and leave Ctrl-C to it; parallel jobs."""
+"""Worker processes that end with their parent, even if it is killed, and leave signals to it; parallel jobs."""
 import contextlib
 import multiprocessing
 import os
 import signal
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from multiprocessing import Pipe, connection
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import Pipe, connection, resource_tracker
 from multiprocessing.context import SpawnProcess
 from typing import Any, NamedTuple
 
 from lth.errors import ENVIRONMENT_ERROR, LthError, LthWarning
+from lth.system import signals
+from lth.system.process_tree import kill_descendants
+
+_POLL_SECONDS = 0.1
+# Workers end 5 s after they were asked to. One that does not answer for longer is killed.
+_LIMIT_SECONDS = 6.
 
 
-def available_slots(threads: int) -> int:
-    """Number of processes with this many threads that can run at the same time with a core for each thread."""
+@dataclass
+class _Worker:
+    """A process with one job, its name in messages, and the pipe by which it is asked to end. `writes`: it saves a
+    checkpoint before it ends.
+    """
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return max(1, cores // threads)
+    name: str
+    process: SpawnProcess
+    requests: connection.Connection
+    writes: bool = False
 
 
-# The pipes of the running workers, with the names and processes of these.
-_Running = dict[connection.Connection, tuple[str, SpawnProcess]]
+# The running workers by the pipes that they send to.
+_Running = dict[connection.Connection, _Worker]
+
+
+class _Writing:
+    """Sent by a worker that saves a checkpoint before it ends."""
 
 
 class _Outcome(NamedTuple):
@@ -31,35 +48,44 @@ class _Outcome(NamedTuple):
     is_bug: bool = False
 
 
+def available_slots(threads: int) -> int:
+    """Number of processes with this many threads that can run at the same time with a core for each thread."""
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
+    return max(1, cores // threads)
+
+
 def run_in_parallel(
         work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], slots: int, on_message: Callable[[Any], None], *,
         names: Sequence[str] = ()) -> None:
     """Run work(*job, send) for each job, each in its own process and at most `slots` of them at the same time. What a
     job sends is passed to on_message. The first error ends all processes; a process that ends without reporting that
-    its job is done is an error. `names` are those of the jobs in messages, such as 'seed 3'.
+    its job is done is an error. A signal ends them too, as soon as they have saved checkpoints, and raises Interrupted.
+    `names` are those of the jobs in messages, such as 'seed 3'.
     """
 
     waiting = list(zip(names or map('job {}'.format, range(len(jobs))), jobs))
     running: _Running = {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < slots:
-                name, job = waiting.pop(0)
-                _start_job(work, name, job, running)
-            ready = connection.wait(list(running))
-            for pipe in [pipe for pipe in running if pipe in ready]:
-                _receive(pipe, running, on_message)
-    finally:
-        _kill_all([process for _, process in running.values()])
+    with signals.deferred():
+        try:
+            while waiting or running:
+                while waiting and len(running) < slots:
+                    name, job = waiting.pop(0)
+                    _start_job(work, name, job, running)
+                for ready in _ready(running):
+                    _receive(ready, running, on_message)
+                if number := signals.requested():
+                    _stop_workers(number, running, on_message)
+                    signals.check()
+        finally:
+            _kill_all([worker.process for worker in running.values()])
 
 
 def start_process(work: Callable[..., None], *arguments: Any) -> SpawnProcess:
     """Start a process that runs work(*arguments); `work` is a function at the top level of a module."""
 
     process = multiprocessing.get_context('spawn').Process(target=_work, args=(work, *arguments), daemon=True)
-    # The terminal sends Ctrl-C to all processes of its group: a worker ignores it from its start.
-    with _ignore_interrupts():
-        process.start()
+    _start(process)
     return process
 
 
@@ -67,7 +93,7 @@ def start_process_group(work: Callable[..., None], *arguments: Any) -> SpawnProc
     """Start a process that may have children: the leader of a new process group, which ends with this process."""
 
     process = multiprocessing.get_context('spawn').Process(target=_lead, args=(work, *arguments))
-    process.start()
+    _start(process)
     return process
 
 
@@ -88,13 +114,26 @@ def _kill_all(running: Sequence[SpawnProcess]) -> None:
         process.join()
 
 
+def _start(process: SpawnProcess) -> None:
+    """Start a process that leaves signals to its parent: a terminal sends them to all processes of its group."""
+
+    resource_tracker.ensure_running()  # it would unblock the signals when the first process starts
+    with signals.blocked():
+        process.start()
+
+
 def _start_job(work: Callable[..., None], name: str, job: tuple[Any, ...], running: _Running) -> None:
     receiver, sender = Pipe(duplex=False)
-    running[receiver] = name, start_process(_run_job, work, job, sender)
+    obeyed, requests = Pipe(duplex=False)
+    running[receiver] = _Worker(name, start_process(_run_job, work, job, sender, obeyed), requests)
     sender.close()
+    obeyed.close()
 
 
-def _run_job(work: Callable[..., None], job: tuple[Any, ...], pipe: connection.Connection) -> None:
+def _run_job(
+        work: Callable[..., None], job: tuple[Any, ...], pipe: connection.Connection, requests: connection.Connection,
+) -> None:
+    signals.obey(requests, lambda: pipe.send(_Writing()))
     outcome = _Outcome(is_bug=True)
     try:
         work(*job, pipe.send)
@@ -104,7 +143,31 @@ def _run_job(work: Callable[..., None], job: tuple[Any, ...], pipe: connection.C
     finally:
         # Also for a bug, whose traceback is printed afterwards. os._exit and signals end a process without this.
         pipe.send(outcome)
+        signals.end()
         pipe.close()
+
+
+def _stop_workers(number: int, running: _Running, on_message: Callable[[Any], None]) -> None:
+    """Pass a signal on to all workers, and wait until they have ended."""
+
+    start = time.monotonic()
+    with signals.writing():
+        for worker in running.values():
+            with contextlib.suppress(OSError):
+                worker.requests.send(number)
+        while any(worker.writes for worker in running.values()) or time.monotonic() < start + _LIMIT_SECONDS:
+            for pipe in _ready(running):
+                with contextlib.suppress(LthError, RuntimeError):
+                    _receive(pipe, running, on_message)
+            if not running:
+                return
+
+
+def _ready(running: _Running) -> list[connection.Connection]:
+    """Return the pipes of workers that sent something or have ended, after at most a moment."""
+
+    ready = connection.wait(list(running), _POLL_SECONDS)
+    return [pipe for pipe in running if pipe in ready]
 
 
 def _receive(pipe: connection.Connection, running: _Running, on_message: Callable[[Any], None]) -> None:
@@ -114,17 +177,20 @@ def _receive(pipe: connection.Connection, running: _Running, on_message: Callabl
         message = pipe.recv()
     except (EOFError, OSError):
         message = None
+    if isinstance(message, _Writing):
+        running[pipe].writes = True
+        return
     if message is not None and not isinstance(message, _Outcome):
         on_message(message)
         return
-    name, process = running.pop(pipe)
-    process.join()
+    worker = running.pop(pipe)
+    worker.process.join()
     if message is None:
-        raise _early_end(name, process.exitcode or 0)
+        raise _early_end(worker.name, worker.process.exitcode or 0)
     if message.error is not None:
         raise message.error
     if message.is_bug:
-        raise RuntimeError(f'the worker process of {name} failed; its traceback is printed above')
+        raise RuntimeError(f'the worker process of {worker.name} failed; its traceback is printed above')
 
 
 def _early_end(name: str, exit_code: int) -> LthError:
@@ -141,16 +207,25 @@ def _early_end(name: str, exit_code: int) -> LthError:
 
 def _lead(work: Callable[..., None], *arguments: Any) -> None:
     os.setsid()
+    signals.leave_to_parent()
     _call_after_parent(os.killpg, 0, signal.SIGKILL)
     work(*arguments)
     os._exit(0)  # pylint: disable=protected-access # FFCV's cleanup takes 5 s
 
 
 def _work(work: Callable[..., None], *arguments: Any) -> None:
-    # Also within a step: completed rounds are on disk.
-    _call_after_parent(os._exit, 1)  # pylint: disable=protected-access
+    signals.leave_to_parent()
+    # Also within a step: completed rounds and checkpoints are on disk.
+    _call_after_parent(_exit)
     warnings.simplefilter('ignore', LthWarning)  # the parent process has shown them
     work(*arguments)
+
+
+def _exit() -> None:
+    """End this process and what it started."""
+
+    kill_descendants()
+    os._exit(1)  # pylint: disable=protected-access
 
 
 def _call_after_parent(function: Callable[..., object], *arguments: int) -> None:
@@ -163,15 +238,3 @@ def _call_after_parent(function: Callable[..., object], *arguments: int) -> None
         parent.join()
         function(*arguments)
     threading.Thread(target=wait_and_call, daemon=True).start()
-
-
-@contextlib.contextmanager
-def _ignore_interrupts() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -144,9 +144,10 @@ class Engine(Protocol):
             parametrization: Parametrization | None = None) -> Iterator[Segment]:
         """Train from the state and yield a segment at each stop, an iteration. The given state is not changed.
 
-        A stop is taken when the segment before it was processed, so stops may depend on what was trained so far. The
-        first stop may be the iteration of the state; its segment has no steps. More stops change no bit. Weights outside `trainable` (R, N) keep their bits. With a parametrization, `state.weights` and `trainable` are
-        the learned parameters and their mask: (R, L).
+        Weights outside `trainable` (R, N) keep their bits. With a parametrization, `state.weights` and `trainable` are
+        the learned parameters and their mask: (R, L). A stop is taken when the segment before it was processed, so
+        stops may depend on what was trained so far. The first stop may be the iteration of the state: its segment has
+        no steps. More stops change no bit.
         """
 
     def evaluate(

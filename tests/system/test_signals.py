@@ -1,0 +1,132 @@
+"""Signals in a program that uses the Python API, and in the command line at random instants."""
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from lth.system import signals
+
+
+def test_a_signal_is_recorded_while_work_is_deferred_and_raised_where_it_checks():
+    with pytest.raises(signals.Interrupted) as caught, signals.recorded(), signals.deferred():
+        signal.raise_signal(signal.SIGINT)
+        assert signals.requested() == signal.SIGINT
+        signals.check()
+    assert caught.value.number == signal.SIGINT and signals.requested() is None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_signal_that_arrives_after_the_last_check_is_raised_at_the_end_of_the_deferred_work():
+    done = False
+    with pytest.raises(signals.Interrupted), signals.recorded(), signals.deferred():
+        signal.raise_signal(signal.SIGINT)
+        done = True
+    assert done
+
+
+def test_a_second_signal_interrupts_deferred_work_at_once():
+    with pytest.raises(signals.Interrupted), signals.recorded(), signals.deferred():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)  # the same one, as `timeout` sends it
+        time.sleep(0.25)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError('not interrupted')
+
+
+def test_deferred_work_that_does_not_check_is_interrupted_after_the_limit(monkeypatch):
+    monkeypatch.setattr(signals, '_LIMIT_SECONDS', 0.3)
+    start = time.monotonic()
+    with pytest.raises(signals.Interrupted), signals.recorded(), signals.deferred():
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(20)
+    assert time.monotonic() - start < 10
+
+
+def test_sigterm_is_sent_again_to_the_handler_of_the_program():
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
+    try:
+        with pytest.raises(signals.Interrupted), signals.recorded(), signals.deferred():
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM]
+
+
+def test_other_threads_change_no_handler():
+    handlers = []
+
+    def run() -> None:
+        with signals.recorded():
+            handlers.append(signal.getsignal(signal.SIGINT))
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.default_int_handler]
+
+
+def is_running(process: int) -> bool:
+    """Whether a process still runs; a zombie does not, which waits for its parent to ask for its exit code."""
+
+    try:
+        return Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
+    except OSError:
+        return False
+
+
+PROGRAM = '''
+import os, subprocess, sys, time
+from lth.system import signals
+signals.end_on_signals('to resume')
+child = subprocess.Popen(['sleep', '100'])
+print(child.pid, flush=True)
+class Slow:
+    def __del__(self):
+        time.sleep(0.5)
+with signals.deferred():
+    print('deferred', flush=True)
+    while not (sys.argv[1] == 'checks' and signals.requested()):
+        Slow()
+signals.end()
+'''
+
+
+@pytest.mark.parametrize(('work', 'again', 'seconds'), [
+    ('checks', False, 4.), ('hangs', True, 4.),
+    pytest.param('hangs', False, 9., marks=pytest.mark.slow)])
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_command_and_its_children_without_a_traceback(work, again, seconds, number):
+    with subprocess.Popen([sys.executable, '-c', PROGRAM, work], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        assert process.stdout.readline() == 'deferred\n'
+        start = time.monotonic()
+        process.send_signal(number)
+        if again:
+            time.sleep(0.4)
+            process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert time.monotonic() - start < seconds
+    assert (process.returncode, errors) == (128 + number, 'to resume\n')
+    assert not is_running(child)
+
+
+def test_a_command_that_was_started_with_nohup_ignores_sighup():
+    program = PROGRAM.replace("signals.end_on_signals('to resume')", '''
+import signal
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signals.end_on_signals('to resume')
+signal.raise_signal(signal.SIGHUP)''')
+    with subprocess.Popen([sys.executable, '-c', program, 'checks'], text=True, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert process.stdout.readline() == 'deferred\n'
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
