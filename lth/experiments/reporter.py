@@ -12,7 +12,8 @@ from lth.experiments.plan import Plan
 
 class SeedProgress(NamedTuple):
     """Where the training of some seeds is: round and iteration. After a measurement `validation` and `test` hold an
-    accuracy for each seed. `saved` is True once the round is complete and on disk.
+    accuracy for each seed. `saved` is True once the round is complete and on disk, and `checkpoint` if a checkpoint of
+    it was just saved.
     """
 
     seeds: tuple[int, ...]
@@ -21,6 +22,7 @@ class SeedProgress(NamedTuple):
     validation: tuple[float, ...] = ()
     test: tuple[float, ...] = ()
     saved: bool = False
+    checkpoint: bool = False
 
 
 @runtime_checkable
@@ -75,10 +77,12 @@ class LineReporter(SilentReporter):
             print(f'seed {seed}  round {progress.number}  test {accuracy:.2%}')
 
 
-def forward(progress: SeedProgress, reporter: Reporter) -> None:
-    """Report the progress by the method that it belongs to."""
+def forward(report: SeedProgress | str, reporter: Reporter) -> None:
+    """Report progress, or a note, by the method that it belongs to."""
 
-    if progress.saved:
-        reporter.round_saved(progress)
+    if isinstance(report, str):
+        reporter.message(report)
+    elif report.saved:
+        reporter.round_saved(report)
     else:
-        reporter.progress(progress)
+        reporter.progress(report)

@@ -8,6 +8,7 @@ from lth.experiments.plan import Plan
 from lth.registry import trust
 from lth.registry.trust import Trust
 from lth.runs.folder import Run
+from lth.training.checkpoint_interval import DEFAULT_INTERVAL, CheckpointInterval
 from lth.training.engines import select
 from lth.training.engines.names import CompileChoice, CompileDecision, EngineChoice, ReplicateChoice, engine_choice
 from lth.training.task import Engine
@@ -21,7 +22,8 @@ class RunTarget:
     needs. `deterministic` lets results repeat bit for bit on a GPU; None does if the run's last session did. `compile`
     None compiles if the last session did, and otherwise by the rule. `replicates` is how several convolutional networks
     train at once on a GPU; None as in the last session, else as parallel branches. `trusted`: which code outside of lth
-    worker processes may run, by default the same as this process.
+    worker processes may run, by default the same as this process. `checkpoint_every`: how often a round in progress is
+    saved.
     """
 
     folder: Path
@@ -34,6 +36,7 @@ class RunTarget:
     compile: CompileChoice | CompileDecision | None = None
     replicates: ReplicateChoice | None = None
     trusted: Trust = field(default_factory=trust.current)
+    checkpoint_every: CheckpointInterval = DEFAULT_INTERVAL
 
     def resumed(self, run: Run) -> 'RunTarget':
         """The target with the choices of the run's last session where it has none."""

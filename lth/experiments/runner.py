@@ -5,37 +5,25 @@ and threads that wait for each other are slower.
 """
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
-from lth.datasets import Dataset, sampling
+from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.experiments import derived_runs, provenance, recipe_claim
-from lth.experiments.plan import Plan, make_plan
+from lth.experiments.plan import Plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
-from lth.pruning.tickets import Round, dense_ticket
-from lth.registry import trust, user_code
+from lth.experiments.seed_training import Report, SeedTraining, seed_names, train_in_worker, train_seeds
+from lth.pruning.tickets import dense_ticket
 from lth.runs import integrity, run_locks, sessions
+from lth.runs.checkpoints import newest_checkpoint
 from lth.runs.folder import Run
-from lth.system import processes
+from lth.system import processes, signals
 from lth.system.files import Raw
 from lth.training.engines import select
-from lth.training.task import Engine, Measurement, State, Task
-
-_SECONDS_BETWEEN_REPORTS = 0.2
-_Report = Callable[[SeedProgress], None]
-
-
-@dataclass(frozen=True)
-class _Training:
-    """What this process needs to train seeds of a run."""
-
-    plan: Plan
-    run: Run
-    engine: Engine
-    data: Dataset
+from lth.training.task import Engine, State, Task
 
 
 def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Reporter) -> Run:
@@ -80,7 +68,9 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
         for note in _notes(plan, target, engine, data):
             reporter.message(note)
         report = partial(forward, reporter=_SessionRecorder(run, entry, reporter))
-        _train_missing_rounds(_Training(plan, run, engine, data), target, seeds, report)
+        training = SeedTraining(plan, run, engine, data, target.checkpoint_every)
+        with signals.recorded():
+            _train_missing_rounds(training, target, seeds, report)
         _refuse_missing_rounds(plan, run, seeds)
     return run
 
@@ -104,13 +94,13 @@ def _notes(plan: Plan, target: RunTarget, engine: Engine, data: Dataset) -> Iter
         yield data.note
 
 
-def _train_missing_rounds(training: _Training, target: RunTarget, seeds: Sequence[int], report: _Report) -> None:
+def _train_missing_rounds(training: SeedTraining, target: RunTarget, seeds: Sequence[int], report: Report) -> None:
     """Train in this process on a GPU or if all seeds are one stack, otherwise with a process for each stack."""
 
     plan, run, engine = training.plan, training.run, training.engine
     unfinished = _unfinished_seeds(plan, run, seeds)
     for seed in seeds:
-        number, step = (run.round_count(seed), 0) if seed in unfinished else (len(plan.kept) - 1, plan.steps)
+        number, step = _first_step(run, seed) if seed in unfinished else (len(plan.kept) - 1, plan.steps)
         report(SeedProgress((seed,), number, step))
     groups = select.replicate_groups(engine, plan.network, plan.recipe.training, unfinished)
     stacks = _stacks(groups, run)
@@ -118,79 +108,16 @@ def _train_missing_rounds(training: _Training, target: RunTarget, seeds: Sequenc
         expected = provenance.inputs(plan, training.data)
         jobs = [(plan.recipe.dump(), target, stack, expected) for stack in stacks]
         processes.run_in_parallel(
-            _train_in_worker, jobs, processes.available_slots(target.threads or 1), report,
-            names=list(map(_seed_names, stacks)))
+            train_in_worker, jobs, processes.available_slots(target.threads or 1), report,
+            names=list(map(seed_names, stacks)))
         return
     for stack in stacks:
-        _train_seeds(training, stack, report)
-
-
-def _train_in_worker(
-        recipe: Raw, target: RunTarget, seeds: tuple[int, ...], expected: Raw, report: _Report) -> None:
-    """Train the missing rounds of some seeds in a process of its own, which makes the plan again from the recipe.
-    LthError if code or images are no longer the `expected` ones.
-    """
-
-    trust.set_current(target.trusted)
-    plan = make_plan(recipe, 'recipe.yaml')
-    engine = select_engine(plan, target)
-    replace(target, threads=target.threads or 1).configure_process(engine.device)
-    data = plan.load(target.datasets, engine.device)
-    provenance.refuse_changed_inputs(expected, provenance.inputs(plan, data), seeds)
-    run = Run(target.folder, recipe, plan.network)
-    _train_seeds(_Training(plan.for_data(data), run, engine, data), seeds, report)
-
-
-def _train_seeds(training: _Training, seeds: tuple[int, ...], report: _Report) -> None:
-    """Train the missing rounds of some seeds together, as one stack of replicates."""
-
-    plan, engine = training.plan, training.engine
-    run = replace(training.run, nonzero_pixels=sampling.nonzero_pixels(training.data, plan.recipe.data))
-    past = run.stored_rounds(seeds, engine.device)
-    watch = _Watch(seeds, len(past), report)
-    missing = range(len(past), len(plan.kept))
-    derived = plan.recipe.algorithm.needs_source
-    source = derived_runs.source_rounds(plan, run, seeds, engine) if derived else ()
-    # Read before training, so that a source that is replaced meanwhile is noticed the next time.
-    sources = derived_runs.source_fingerprints(plan, run, seeds, missing) if derived else {}
-    task = plan.task(training.data, seeds, engine, watch.on_step)
-    with user_code.guard_training(f'Training {plan.recipe.model.name}, {_seed_names(seeds)},'), \
-            select.explain_training_failures(task):
-        for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past, source=source):
-            round_ = replace(round_, sources=sources.get(round_.number, ()))
-            provenance.refuse_changed_modules()
-            run.save(round_, seeds)
-            watch.on_saved(round_)
-
-
-class _Watch:
-    """Turns the steps of a training loop into reports, except those that follow each other too fast."""
-
-    def __init__(self, seeds: tuple[int, ...], number: int, report: _Report) -> None:
-        self._seeds = seeds
-        self._number = number
-        self._report = report
-        self._last_report = 0.
-
-    def on_step(self, step: int, measurement: Measurement | None) -> None:
-        """Report the step, always if it was measured."""
-
-        if measurement is None and time.monotonic() - self._last_report < _SECONDS_BETWEEN_REPORTS:
-            return
-        self._last_report = time.monotonic()
-        scores = (measurement.validation.accuracy, measurement.test.accuracy) if measurement else ((), ())
-        self._report(SeedProgress(self._seeds, self._number, step, *scores))
-
-    def on_saved(self, round_: Round) -> None:
-        """Report the round; the steps that follow belong to the next one."""
-
-        test = round_.trained.history[-1].test.accuracy
-        self._report(SeedProgress(self._seeds, round_.number, round_.trained.step, test=test, saved=True))
-        self._number = round_.number + 1
+        train_seeds(training, stack, report)
 
 
 class _SessionRecorder:
-    """Passes reports on, and keeps the entry of this session up to date, from its first completed round on."""
+    """Passes reports on, and keeps the entry of this session up to date, from its first
+    checkpoint or completed round on."""
 
     def __init__(self, run: Run, entry: Raw, reporter: Reporter) -> None:
         self._run = run
@@ -198,15 +125,24 @@ class _SessionRecorder:
         self._reporter = reporter
         self._start = time.monotonic()
         self.message = reporter.message
-        self.progress = reporter.progress
+
+    def progress(self, progress: SeedProgress) -> None:
+        """Record a checkpoint in the file of this session."""
+
+        if progress.checkpoint:
+            self._record(rounds=0)
+        self._reporter.progress(progress)
 
     def round_saved(self, progress: SeedProgress) -> None:
         """Record the round in the file of this session."""
 
-        seconds = round(time.monotonic() - self._start, 1)
-        self._entry.update(seconds=seconds, rounds=self._entry['rounds'] + len(progress.seeds))
-        sessions.write(self._run.folder, self._entry)
+        self._record(rounds=len(progress.seeds))
         self._reporter.round_saved(progress)
+
+    def _record(self, *, rounds: int) -> None:
+        seconds = round(time.monotonic() - self._start, 1)
+        self._entry.update(seconds=seconds, rounds=self._entry['rounds'] + rounds)
+        sessions.write(self._run.folder, self._entry)
 
 
 def _remove_leftovers(run: Run, seeds: Sequence[int]) -> None:
@@ -226,21 +162,23 @@ def _refuse_missing_rounds(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
                        'was trained. Put it back, or run the same command again to train what is missing.')
 
 
-def _seed_names(seeds: Sequence[int]) -> str:
-    """The seeds in words, for messages."""
-
-    return f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {", ".join(map(str, seeds))}'
-
-
 def _unfinished_seeds(plan: Plan, run: Run, seeds: Sequence[int]) -> list[int]:
     return [seed for seed in seeds if run.round_count(seed) < len(plan.kept)]
 
 
-def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]]:
-    """The groups, split where their seeds have different numbers of rounds."""
+def _first_step(run: Run, seed: int) -> tuple[int, int]:
+    """The round in which a seed is, and the iteration of its checkpoint in this round, 0 if there is none."""
 
-    stacks: dict[tuple[int, int], list[int]] = {}
+    number = run.round_count(seed)
+    checkpoint = newest_checkpoint(run.checkpoint_folder(seed), number)
+    return number, checkpoint.step if checkpoint else 0
+
+
+def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]]:
+    """The groups, split where their seeds are at different iterations."""
+
+    stacks: dict[tuple[int, int, int], list[int]] = {}
     for index, group in enumerate(groups):
         for seed in group:
-            stacks.setdefault((index, run.round_count(seed)), []).append(seed)
+            stacks.setdefault((index, *_first_step(run, seed)), []).append(seed)
     return [tuple(stack) for stack in stacks.values()]

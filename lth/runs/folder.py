@@ -22,6 +22,7 @@ from lth.errors import LthError
 from lth.models.network import Network
 from lth.pruning.tickets import Round, Ticket
 from lth.runs import integrity, run_locks, sessions
+from lth.runs.checkpoint_files import checkpoint_folders
 from lth.runs.last_session import LastSession
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.recipe_digest import recipe_digest
@@ -38,7 +39,7 @@ _REMOVED_BY_KEEP = {'tickets': _TRAINED, 'last': (*_TRAINED, 'ticket')}
 
 
 @dataclass(frozen=True)
-class Run:
+class Run:  # pylint: disable=too-many-public-methods # one for each question about a run
     """The folder of a run with this recipe and network. `nonzero_pixels` (C, H, W) marks the pixels that are not 0 in
     every image, None if all are; it is needed only to save rounds.
     """
@@ -131,14 +132,24 @@ class Run:
 
         return self._reader(seed, number).metrics
 
+    def checkpoint_folder(self, seed: int) -> Path:
+        """The folder of the checkpoints of a seed's round in progress."""
+
+        return self.folder / f'seed-{seed}' / 'checkpoint'
+
+    def begin(self) -> None:
+        """Write what is saved before the first round or checkpoint: the recipe."""
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.recipe_file.exists():
+            files.write(self.recipe_file, files.dump_yaml(self.recipe).encode())
+
     def save(self, round_: Round, seeds: Sequence[int]) -> None:
         """Save a round of these seeds. The round of a seed is either complete or absent, whatever happens. LthError if
         the folder has this round already and it is different.
         """
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not self.recipe_file.exists():
-            files.write(self.recipe_file, files.dump_yaml(self.recipe).encode())
+        self.begin()
         for replicate, seed in enumerate(seeds):
             self._save(self._identity(seed, round_.number), round_, replicate)
 
@@ -167,10 +178,13 @@ class Run:
         return Path(os.path.normpath(self.folder / self.recipe['algorithm']['source']))
 
     def leftovers(self, seeds: Sequence[int]) -> list[Path]:
-        """Incomplete files and folders of these seeds, of a session that was killed while it wrote them."""
+        """Incomplete files and folders of these seeds, of a session that was killed while it wrote them, and the
+        checkpoints of rounds that it completed.
+        """
 
-        patterns = [f'seed-{seed}/{below}*.partial' for seed in seeds for below in ('', 'round-*/')]
-        return [path for pattern in patterns for path in self.folder.glob(pattern)]
+        patterns = [f'seed-{seed}/{below}*.partial' for seed in seeds for below in ('', 'round-*/', 'checkpoint/')]
+        incomplete = [path for pattern in patterns for path in self.folder.glob(pattern)]
+        return [*incomplete, *(self.checkpoint_folder(seed) for seed in seeds if self._is_outdated(seed))]
 
     def remove_leftovers(self, seeds: Sequence[int]) -> None:
         """Delete the leftovers of these seeds, which no other process must be writing."""
@@ -181,14 +195,22 @@ class Run:
             else:
                 leftover.unlink()
 
+    def _is_outdated(self, seed: int) -> bool:
+        """Whether a seed has checkpoints, but all are of rounds that are complete."""
+
+        rounds = [folder.round for folder in checkpoint_folders(self.checkpoint_folder(seed))]
+        return bool(rounds) and max(rounds) < self.round_count(seed)
+
     def _identity(self, seed: int, number: int) -> RoundIdentity:
-        return RoundIdentity(self.folder, seed, number, self.recipe, self._digest, self.network)
+        return RoundIdentity(self.folder, seed, number, self.recipe, self.digest, self.network)
 
     def _reader(self, seed: int, number: int) -> RoundReader:
         return RoundReader(self._identity(seed, number))
 
     @cached_property
-    def _digest(self) -> str:
+    def digest(self) -> str:
+        """The digest of the recipe that rounds record."""
+
         stored = files.read_yaml(self.recipe_file) if self.recipe_file.exists() else self.recipe
         return recipe_digest(self.recipe, stored)
 

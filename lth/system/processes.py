@@ -64,7 +64,7 @@ def run_in_parallel(
     `names` are those of the jobs in messages, such as 'seed 3'.
     """
 
-    waiting = list(zip(names or map('job {}'.format, range(len(jobs))), jobs))
+    waiting = list(zip(names or [f'job {number}' for number in range(len(jobs))], jobs))
     running: _Running = {}
     with signals.deferred():
         try:
