@@ -106,7 +106,7 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
     """Train the tickets or gems of a run from their own weights under their masks, by default those of its last round.
 
     A gem is trained as its recipe says (algorithm.finetune), a ticket as in its search, unless `data`, `optimizer`,
-    `epochs` or `settings` say otherwise. The results are in RUN-finetuned, or in the folder `new_run`.
+    `epochs` or `settings` say otherwise. The results are in RUN-finetuned-round-NN, or in the folder `new_run`.
 
         trained = lth.finetune(gem, epochs=20)
         trained = lth.finetune('runs/lenet-300-100-mnist/seed-0/round-07', data='fashion-mnist')
@@ -116,7 +116,7 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
     source = opening.open_source(path, seeds=None if seeds is None else seed_numbers(seeds), number=round)
     dataset = None if data is None else data_name(data)
     suffix = 'finetuned' if dataset is None else f'finetuned-{folders.file_name(dataset)}'
-    folder = _new_folder(new_run, folders.derived_folder(path, source.plan, source.number, suffix))
+    folder = _new_folder(new_run, folders.derived_folder(path, source.number, suffix))
     plan = derived_plans.finetune_plan(
         source, folder, Changes(epochs, overrides=setting_pairs(settings)), optimizer=optimizer, dataset=dataset)
     return _train(plan, folder, source.seeds, execution)
@@ -130,16 +130,16 @@ def transfer(  # pylint: disable=too-many-arguments # as many as the command has
     """Train the tickets of a run on other data, by the recipe of its model and that data (Morcos et al. 2019).
 
     All rounds are transferred, or those in `rounds`. `random_tickets` adds a control: shuffled masks of the same
-    densities on re-initialized weights. The results are in RUN-to-DATA, or in the folder `new_run`.
+    densities on re-initialized weights. The results are in RUN-to-DATA-round-NN, NN being the last round, or in the
+    folder `new_run`.
 
         transferred = lth.transfer(run, 'fashion-mnist', rounds=[0, 5])
     """
 
     path, dataset = _run_path(run), data_name(data)
     source = derived_plans.open_transferred(path, rounds)
-    number = len(source.plan.kept) - 1 if path.round is None else path.round
     suffix = f'to-{folders.file_name(dataset)}'
-    folder = _new_folder(new_run, folders.derived_folder(path, source.plan, number, suffix))
+    folder = _new_folder(new_run, folders.derived_folder(path, max(source.numbers), suffix))
 
     def train(target: Path, ticket: Literal['found', 'random']) -> RunResults:
         changes = Changes(epochs, overrides=setting_pairs(settings))
@@ -182,7 +182,7 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
     """Compare a ticket or gem with variants in which one thing is changed, each finetuned exactly like the original.
 
     `checks` names what is changed, by default all that apply to the run; `seeds` are by default its first three.
-    `epochs` and `settings` change how all of them are finetuned. The runs are in RUN-checks, or in `new_run`.
+    `epochs` and `settings` change how all of them are finetuned. The runs are in RUN-checks-round-NN, or in `new_run`.
 
         report = lth.sanity_check(run, checks=['reinit', 'shuffle-mask'])
         for check in report.checks:
@@ -192,7 +192,7 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
     path = _run_path(run)
     source = sanity_checks.open_checked(path, seeds=None if seeds is None else seed_numbers(seeds), number=round)
     names, left_out = sanity_checks.select_checks(checks, source)
-    folder = _new_folder(new_run, folders.derived_folder(path, source.plan, source.number, 'checks'))
+    folder = _new_folder(new_run, folders.derived_folder(path, source.number, 'checks'))
     changes = Changes(epochs, overrides=setting_pairs(settings))
     target, reporter = run_target(folder, execution), reporter_of(execution)
     for note in left_out:

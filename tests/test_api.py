@@ -238,7 +238,7 @@ def test_gems_are_found_and_finetuned():
     gem = lth.find_gem(make_net, digits(), density=0.3, algorithm='snip', run='gem', threads=1)
     assert gem.table()[-1].density < 1
     trained = lth.finetune(gem, epochs=1, threads=1)
-    assert trained.folder == Path('runs/gem-finetuned') and trained.table()[0].kept == gem.table()[-1].kept
+    assert trained.folder == Path('runs/gem-finetuned-round-00') and trained.table()[0].kept == gem.table()[-1].kept
 
 
 def test_tickets_are_finetuned_and_transferred_to_other_data(small_run, tmp_path):

@@ -8,7 +8,7 @@ from torch import Tensor
 from lth.algorithms.retraining.finetune import is_finetuning
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError
-from lth.experiments import open_run, provenance
+from lth.experiments import derived_runs, open_run, provenance
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget, set_up_engine
 from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
@@ -128,12 +128,16 @@ def _finetuned_runs(folder: Path, number: int) -> list[Path]:
 
 
 def _evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Sequence[int]) -> list[Evaluation]:
-    """Measure round 0 of a run that finetunes another, for the given seeds that it has."""
+    """Measure round 0 of a run that finetunes another, for the given seeds that it has. LthError if it was trained from
+    other tickets.
+    """
 
     plan, run = open_run.open_run(open_run.RunPath(folder))
+    seeds = [seed for seed in seeds if seed in run.seeds()]
+    derived_runs.refuse_replaced_source(plan, run, seeds)
     data = plan.load(datasets, engine.device)
     provenance.refuse_changed_run(run, provenance.inputs(plan, data))
-    return list(evaluate_rounds(plan, run, data, engine, [seed for seed in seeds if seed in run.seeds()], 0))
+    return list(evaluate_rounds(plan, run, data, engine, seeds, 0))
 
 
 def _algorithm_settings(recipe: Path) -> Raw:

@@ -5,7 +5,7 @@ from typing import Self
 
 from lth.analysis import result_tables
 from lth.analysis.result_tables import MetricRow, RoundRow, Table
-from lth.experiments import folders, open_run
+from lth.experiments import derived_runs, folders, open_run
 from lth.experiments.plan import Plan
 from lth.export.torch_modules import NamedTicket, load_ticket
 from lth.runs.folder import Run
@@ -50,8 +50,13 @@ class RunResults:
 
     @property
     def controls(self) -> dict[str, 'RunResults']:
-        """The runs of the controls of this run, by the names of their folders, such as 'reinit' and 'reinit-2'."""
+        """The runs of the controls of this run, by the names of their folders, such as 'reinit' and 'reinit-2'. LthError
+        if one of them was trained from other tickets.
+        """
 
-        parent = folders.control_folder(self.folder, 'any').parent
-        return {recipe.parent.name: RunResults.open(open_run.RunPath(recipe.parent))
-                for recipe in sorted(parent.glob('*/recipe.yaml'))}
+        parent, controls = folders.control_folder(self.folder, 'any').parent, {}
+        for recipe in sorted(parent.glob('*/recipe.yaml')):
+            control = RunResults.open(open_run.RunPath(recipe.parent))
+            derived_runs.refuse_replaced_source(control.plan, control.stored, control.seeds)
+            controls[recipe.parent.name] = control
+        return controls

@@ -29,7 +29,7 @@ def evaluate(
 ) -> None:
     """Measure the test accuracy of a run again from its files, and show how many weights each layer keeps.
 
-    If the last round was finetuned, the runs that finetuned it, such as RUN-finetuned, are measured as well.
+    If the last round was finetuned, the runs that finetuned it, such as RUN-finetuned-round-NN, are measured as well.
 
     [bold]Examples[/bold]
 

@@ -123,14 +123,14 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
 
 
 def _find_and_finetune(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], *, as_json: bool) -> None:
-    """Search, then train the gems in RUN-finetuned. Print one table for each, or one JSON object."""
+    """Search, then train the gems in RUN-finetuned-round-NN. Print one table for each, or one JSON object."""
 
     experiments.run_target.refuse_unsupported_finetuning(plan, target)
     found = run_with_progress(plan, experiments.run_target.supported_target(plan, target), seeds)
     if not as_json:
         print_run(plan, found, seeds, {})
-    folder = experiments.folders.sibling_folder(found.folder, 'finetuned')
     source = experiments.open_run.SourceRound(plan, found, seeds, len(plan.kept) - 1)
+    folder = experiments.folders.derived_folder(experiments.open_run.RunPath(found.folder), source.number, 'finetuned')
     finetune_plan = experiments.derived_plans.finetune_plan(source, folder)
     finetuned = run_with_progress(finetune_plan, replace(target, folder=folder), seeds)
     if as_json:

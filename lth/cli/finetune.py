@@ -33,7 +33,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         override: Overrides = None,
         to: Annotated[str | None, typer.Option(
             '--run', metavar='NAME', show_default=False,
-            help='The new run folder. Default: RUN-finetuned, or RUN-finetuned-DATASET.')] = None,
+            help='The new run folder. Default: RUN-finetuned-round-NN, or RUN-finetuned-DATASET-round-NN.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,
@@ -60,7 +60,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     path = experiments.open_run.parse_run_path(run)
     source = experiments.open_run.open_source(path, number=round_)
     suffix = 'finetuned' if dataset is None else f'finetuned-{experiments.folders.file_name(dataset)}'
-    default = experiments.folders.derived_folder(path, source.plan, source.number, suffix)
+    default = experiments.folders.derived_folder(path, source.number, suffix)
     folder = default if to is None else experiments.folders.run_folder(to, '')
     changed = changes({'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size},
                       override, number_of_epochs)

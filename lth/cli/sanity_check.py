@@ -40,7 +40,8 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         learning_rate: LearningRate = None,
         override: Overrides = None,
         to: Annotated[str | None, typer.Option(
-            '--run', metavar='NAME', show_default=False, help='The folder of the checks. Default: RUN-checks.')] = None,
+            '--run', metavar='NAME', show_default=False,
+            help='The folder of the checks. Default: RUN-checks-round-NN.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,
@@ -53,8 +54,8 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
     """Compare a ticket or a gem with versions of it in which one thing is changed, such as a shuffled mask.
 
     Each check finetunes the changed version exactly like the original: same seeds, data order and settings. Each is a
-    run of its own in RUN-checks and records how many weights it changed. -e, -l and --set change the finetuning of all
-    of them. Repeat the same command to resume.
+    run of its own in RUN-checks-round-NN and records how many weights it changed. -e, -l and --set change the
+    finetuning of all of them. Repeat the same command to resume.
 
     [bold]Examples[/bold]
 
@@ -69,7 +70,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
     source = analysis.sanity_checks.open_checked(
         path, seeds=None if seeds is None else parse_numbers(seeds, '--seeds'), number=round_)
     names, notes = analysis.sanity_checks.select_checks(parse_names(checks), source)
-    default = experiments.folders.derived_folder(path, source.plan, source.number, 'checks')
+    default = experiments.folders.derived_folder(path, source.number, 'checks')
     folder = default if to is None else experiments.folders.run_folder(to, '')
     changed = changes({'training.optimizer.learning_rate': learning_rate}, override, number_of_epochs)
     steps = list(analysis.sanity_checks.check_runs(source, folder, names, changed))

@@ -42,7 +42,8 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         override: Overrides = None,
         run_name: Annotated[str | None, typer.Option(
             '--run', metavar='NAME', show_default=False,
-            help='The new run folder. Default: RUN-to-DATASET, or RUN-to-DATASET-OPTIMIZER.')] = None,
+            help='The new run folder. Default: RUN-to-DATASET-round-NN or RUN-to-DATASET-OPTIMIZER-round-NN, where NN is '
+                 'the last of the rounds.')] = None,
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
@@ -71,8 +72,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     source = experiments.derived_plans.open_transferred(
         path, None if rounds is None else parse_numbers(rounds, '--rounds'))
     suffix = f'to-{experiments.folders.file_name(to)}' + (f'-{optimizer}' if optimizer else '')
-    last = len(source.plan.kept) - 1 if path.round is None else path.round
-    default = experiments.folders.derived_folder(path, source.plan, last, suffix)
+    default = experiments.folders.derived_folder(path, max(source.numbers), suffix)
     folder = default if run_name is None else experiments.folders.run_folder(run_name, '')
     changed = changes({
         'training.optimizer.name': optimizer, 'training.optimizer.learning_rate': learning_rate,

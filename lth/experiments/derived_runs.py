@@ -12,6 +12,7 @@ from lth.pruning.output_layer import transplant
 from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
 from lth.registry import user_code
+from lth.runs import integrity
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
@@ -89,21 +90,31 @@ def source_fingerprints(
 
 
 def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
-    """LthError if the ticket from which a seed's last round started is no longer the one in the source run. Earlier
-    rounds need no check: the rounds of a search depend on all before them.
+    """LthError if the ticket from which a round of these seeds started is no longer the one in the source run. The last
+    round whose ticket is there is checked: the rounds of a search depend on all before them.
     """
 
-    source = source_run(run)
+    source, settings = source_run(run), plan.recipe.algorithm
     for seed in seeds:
-        last = run.round_count(seed) - 1
-        if last < 0:
+        rounds = reversed(range(run.round_count(seed)))
+        last = next((number for number in rounds if _has_ticket(source, seed, settings.source_round(number))), None)
+        if last is None:
             continue
-        number = plan.recipe.algorithm.source_round(last)
+        number = settings.source_round(last)
         recorded = run.record(seed, last).source  # runs of earlier versions did not record it
-        if recorded and number < source.round_count(seed) and recorded != _fingerprint(source, seed, number):
+        if recorded and recorded != _fingerprint(source, seed, number):
             raise LthError(f'{run.folder} was trained from another ticket than the one that is now round {number} of '
                            f'seed {seed} in {source.folder}: that run was replaced. Put it back; or move '
                            f'{run.folder} away and repeat the command to train it from the present ticket.')
+
+
+def _has_ticket(run: Run, seed: int, number: int) -> bool:
+    """Whether the run has the ticket of a round; --keep may have removed it."""
+
+    if number >= run.round_count(seed):
+        return False
+    checked = integrity.open_folder(run.round_folder(seed, number), integrity.repair_advice(run.folder))
+    return 'ticket.safetensors' not in checked.removed
 
 
 def _fingerprint(run: Run, seed: int, number: int) -> str:

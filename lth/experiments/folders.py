@@ -1,10 +1,12 @@
 """Names of run folders: the default of a search, and the folders of the runs derived from it, which lie next to it."""
+import contextlib
 import re
 from pathlib import Path
 
 from lth.errors import LthError
 from lth.experiments.open_run import RunPath
 from lth.experiments.plan import Plan
+from lth.system import files
 
 
 def run_folder(name: str | None, default: str) -> Path:
@@ -34,14 +36,16 @@ def file_name(name: str) -> str:
     return re.sub(r'[^\w.-]+', '-', name)
 
 
-def derived_folder(path: RunPath, plan: Plan, number: int, suffix: str) -> Path:
-    """RUN-SUFFIX, the folder of a run that starts from round `number` of the run at this path, with the seed if the
-    path names one and the round if it is not the last.
+def derived_folder(path: RunPath, number: int, suffix: str) -> Path:
+    """RUN-SUFFIX-round-NN, the folder of a run that starts from round `number` of the run at this path, with the seed
+    if the path names one. Earlier versions left the round out if it was the last one: such a folder is taken if its
+    recipe names the round.
     """
 
     seed = '' if path.seed is None else f'-seed-{path.seed}'
-    earlier = f'-round-{number:02d}' if number < len(plan.kept) - 1 else ''
-    return sibling_folder(path.folder, f'{suffix}{seed}{earlier}')
+    folder = sibling_folder(path.folder, f'{suffix}{seed}-round-{number:02d}')
+    without_round = sibling_folder(path.folder, f'{suffix}{seed}')
+    return without_round if not folder.exists() and _starts_from(without_round, number) else folder
 
 
 def sibling_folder(folder: Path, suffix: str) -> Path:
@@ -55,3 +59,15 @@ def control_folder(folder: Path, control: str, draw: int = 1) -> Path:
     """The folder of a control of the run in `folder`: FOLDER-controls/CONTROL, with the number of a further draw."""
 
     return Path(f'{folder}-controls') / (control if draw == 1 else f'{control}-{draw}')
+
+
+def _starts_from(folder: Path, number: int) -> bool:
+    """Whether the run in the folder, or the sanity checks in it, start from this round of another run."""
+
+    for path in (folder / 'recipe.yaml', folder / 'original' / 'recipe.yaml'):
+        with contextlib.suppress(LthError):
+            algorithm = files.read_yaml(path).get('algorithm')
+            settings = algorithm if isinstance(algorithm, dict) else {}
+            rounds = settings.get('rounds')
+            return number == (rounds[-1] if isinstance(rounds, list) and rounds else settings.get('round'))
+    return False

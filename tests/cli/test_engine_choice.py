@@ -95,7 +95,8 @@ def test_the_sparse_engine_for_an_unsupported_network_is_an_error(lth, tmp_path)
 def test_finetune_uses_the_requested_engine(lth, tmp_path):
     lth(*SEARCH)
     lth('finetune', 'lenet-300-100-digits', '-e', '1', '--engine', 'eager')
-    assert engines_of(tmp_path / 'runs/lenet-300-100-digits-finetuned') == ['eager']
+    finetuned, = tmp_path.glob('runs/lenet-300-100-digits-finetuned-round-*')
+    assert engines_of(finetuned) == ['eager']
 
 
 @pytest.mark.parametrize(('choice', 'expected'), [((), 'sparse'), (('--engine', 'eager'), 'eager')])
@@ -105,9 +106,10 @@ def test_checks_transfers_and_controls_use_the_requested_engine(lth, choice, exp
     lth(*short, '--controls', 'reinit', '--run', 'ticket', *choice)
     assert engines_of(runs / 'ticket-controls/reinit')[1:] == [expected]
     lth('sanity-check', 'ticket', '--checks', 'erk', *choice)
-    assert engines_of(runs / 'ticket-checks/erk') == [expected]
+    assert engines_of(runs / 'ticket-checks-round-01/erk') == [expected]
     lth('transfer', 'ticket', '--to', 'digits', '--rounds', '1', '-e', '1', '--random-tickets', *choice)
-    assert engines_of(runs / 'ticket-to-digits') == engines_of(runs / 'ticket-to-digits-controls/random') == [expected]
+    for name in ('ticket-to-digits-round-01', 'ticket-to-digits-round-01-controls/random'):
+        assert engines_of(runs / name) == [expected]
 
 
 @pytest.mark.parametrize('choice', ['eager', 'sparse'])
@@ -115,9 +117,11 @@ def test_finetuning_and_checks_of_a_gem_use_the_requested_engine_and_its_search_
     lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '-e', '2', '--run', 'gem', '--finetune',
         '--algorithm', 'edge-popup', '--engine', choice)
     runs = Path('runs')
-    assert set(engines_of(runs / 'gem')) == {'eager'} and engines_of(runs / 'gem-finetuned') == [choice]
+    finetuned, = runs.glob('gem-finetuned-round-*')
+    assert set(engines_of(runs / 'gem')) == {'eager'} and engines_of(finetuned) == [choice]
     lth('sanity-check', 'gem', '-e', '1', '--checks', 'invert-scores', '--engine', choice)
-    assert engines_of(runs / 'gem-checks/invert-scores') == [choice]
+    checked, = runs.glob('gem-checks-round-*')
+    assert engines_of(checked / 'invert-scores') == [choice]
 
 
 @pytest.mark.parametrize(('options', 'message'), [

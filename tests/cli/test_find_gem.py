@@ -73,13 +73,13 @@ def test_a_gem_is_saved_with_its_scores_finetuned_and_evaluated(lth):
     result = lth('finetune', 'gem', '-e', '20', '--json')
     assert result.code == 0, result.err
     table = json.loads(result.out)
-    assert table['run'] == 'runs/gem-finetuned' and table['seeds'] == [0, 1] and len(table['rounds']) == 1
-    after = load_file('runs/gem-finetuned/seed-1/round-00/trained.safetensors')
+    assert table['run'] == 'runs/gem-finetuned-round-02' and table['seeds'] == [0, 1] and len(table['rounds']) == 1
+    after = load_file('runs/gem-finetuned-round-02/seed-1/round-00/trained.safetensors')
     assert all((after[name][~mask[name]] == 0).all() and (after[name] != weights[name]).any() for name in mask)
     before = json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']
     assert table['rounds'][0]['test_accuracy']['mean'] > before[-1]['test_accuracy']
     assert before[-1]['test_accuracy'] == before[-1]['recorded']
-    assert lth('evaluate', 'gem-finetuned').code == 0
+    assert lth('evaluate', 'gem-finetuned-round-02').code == 0
 
 
 def test_a_search_interrupted_after_a_freeze_event_is_resumed_byte_for_byte(lth, monkeypatch):
@@ -180,7 +180,7 @@ def test_every_algorithm_finds_a_gem_with_the_exact_count_that_can_be_finetuned(
     assert result.code == 0, result.err
     runs = json.loads(result.out)
     assert runs['found']['run'] == f'runs/lenet-300-100-digits-{folder}'
-    assert runs['finetuned']['run'] == f'{runs["found"]["run"]}-finetuned'
+    assert runs['finetuned']['run'] == f'{runs["found"]["run"]}-finetuned-round-{rounds - 1:02d}'
     assert len(runs['found']['rounds']) == rounds
     counts = [run['rounds'][-1]['kept'] for run in runs.values()]
     assert counts[0] == counts[1] == (kept or pytest.approx(2510, abs=3))
@@ -285,11 +285,11 @@ def test_evaluate_shows_scores_weights_above_the_threshold_and_accuracy_before_a
     scores, mask = (load_file(f'runs/gem/seed-0/round-00/{name}.safetensors') for name in ('scores', 'mask'))
     assert first['scores']['above_threshold'] == sum(int((scores[name] > 0.5).sum()) for name in mask)
     after = shown['finetuned'][0]
-    assert after['run'] == 'runs/gem-finetuned'
+    assert after['run'] == 'runs/gem-finetuned-round-02'
     assert after['evaluations'][0]['test_accuracy'] > last['test_accuracy']
     text = lth('evaluate', 'gem').out
-    assert 'before and after finetuning' in text and 'above threshold' in text and 'runs/gem-finetuned' in text
-    assert 'Scores' not in lth('evaluate', 'gem-finetuned').out
+    assert 'before and after finetuning' in text and 'above threshold' in text and 'runs/gem-finetuned-round-02' in text
+    assert 'Scores' not in lth('evaluate', 'gem-finetuned-round-02').out
 
 
 def test_a_gem_is_finetuned_with_another_optimizer_batch_size_and_data_set(lth):
@@ -312,13 +312,13 @@ def test_a_gem_is_finetuned_with_another_optimizer_batch_size_and_data_set(lth):
     note = 'classes differ (10 / 7), so the output layer is re-initialized, dense: output.weight, output.bias'
     assert note in result.err
     gem, there = (load_file(f'runs/{run}/ticket.safetensors') for run in (
-        'gem/seed-0/round-02', 'gem-finetuned-images.py-seven/seed-0/round-00'))
+        'gem/seed-0/round-02', 'gem-finetuned-images.py-seven-round-02/seed-0/round-00'))
     assert (gem['dense1.weight'] == there['dense1.weight']).all() and there['output.weight'].shape == (7, 100)
     old, new = (load_file(f'runs/{run}/mask.safetensors') for run in (
-        'gem/seed-0/round-02', 'gem-finetuned-images.py-seven/seed-0/round-00'))
+        'gem/seed-0/round-02', 'gem-finetuned-images.py-seven-round-02/seed-0/round-00'))
     assert new['output.weight'].all() and not old['output.weight'].all()
     kept = sum(int(old[name].sum()) for name in ('dense1.weight', 'dense2.weight')) + 700
-    assert f'kept: {kept}\n' in Path('runs/gem-finetuned-images.py-seven/recipe.yaml').read_text()
+    assert f'kept: {kept}\n' in Path('runs/gem-finetuned-images.py-seven-round-02/recipe.yaml').read_text()
     wrong = lth('finetune', 'gem', '--dataset', 'images.py:large')
     assert wrong.code == 2
     assert 'A ticket for images of 1×8×8 does not fit images of 1×9×9: dense1.weight is 300×64 in the' in wrong.err
@@ -340,11 +340,11 @@ def large():
 def test_finetuning_is_resumed_from_another_working_directory(lth, tmp_path, monkeypatch):
     search(lth, 'gem', '--seeds', '0')
     assert lth('finetune', 'gem', '-e', '1').code == 0
-    shutil.rmtree('runs/gem-finetuned/seed-0/round-00')
+    shutil.rmtree('runs/gem-finetuned-round-02/seed-0/round-00')
     (tmp_path / 'elsewhere').mkdir()
     monkeypatch.chdir(tmp_path / 'elsewhere')
     result = lth('finetune', '../runs/gem', '-e', '1')
-    assert result.code == 0 and (tmp_path / 'runs/gem-finetuned/seed-0/round-00').is_dir()
+    assert result.code == 0 and (tmp_path / 'runs/gem-finetuned-round-02/seed-0/round-00').is_dir()
 
 
 def test_metrics_of_the_last_round_of_a_gem_have_one_line_per_iteration(lth):

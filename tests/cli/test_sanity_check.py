@@ -39,24 +39,26 @@ def test_all_checks_of_a_gem_run_and_report_what_they_changed(lth):
     checks = {one['check']: one for one in report['checks']}
     assert set(checks) == {'reinit', 'shuffle-mask', 'permute-mask', 'shuffle-weights', 'smart-ratio', 'erk',
                            'invert-scores', 'random-labels', 'half-data'}
-    stored = json.loads(Path('runs/gem-checks/checks.json').read_text())
+    stored = json.loads(Path('runs/gem-checks-round-02/checks.json').read_text())
     assert stored.pop('checksum') and stored == report
-    assert [check.check for check in read_checks(Path('runs/gem-checks')).checks] == [
+    assert [check.check for check in read_checks(Path('runs/gem-checks-round-02')).checks] == [
         check['check'] for check in report['checks']]
     for name, one in checks.items():
         assert one['verdict'] == 'undecided' and 'n = 1: a single seed has no confidence interval' in one['sentence']
         moved = one['changes'][0]['positions']
         assert (moved == 0) == (name in ('reinit', 'shuffle-weights'))
         assert one['changes'][0]['kept'] == report['kept'] == 5_019
-        accuracy = header(Path(f'runs/gem-checks/{name}/seed-0/round-00/trained.safetensors'))['test_accuracy']
+        trained = Path(f'runs/gem-checks-round-02/{name}/seed-0/round-00/trained.safetensors')
+        accuracy = header(trained)['test_accuracy']
         assert one['accuracies'] == [accuracy]
         assert one['difference']['mean'] == pytest.approx(report['original']['mean'] - accuracy)
     assert 'verdict' not in report['dense'], 'the dense network is a reference, not a check'
     assert report['dense']['changes'][0]['kept'] == 50_200 and 'trained in the same way' in report['dense']['sentence']
-    original = load_file('runs/gem-checks/original/seed-0/round-00/ticket.safetensors')
+    original = load_file('runs/gem-checks-round-02/original/seed-0/round-00/ticket.safetensors')
     gem = load_file('runs/gem/seed-0/round-02/ticket.safetensors')
     assert all((original[name] == gem[name]).all() for name in gem)
-    recipes = [Path(f'runs/gem-checks/{name}/recipe.yaml').read_text() for name in ('original', 'reinit', 'half-data')]
+    recipes = [Path(f'runs/gem-checks-round-02/{name}/recipe.yaml').read_text()
+               for name in ('original', 'reinit', 'half-data')]
     # The same training on the same images: only the last section differs.
     assert len({recipe.partition('algorithm:')[0].partition('model:')[2] for recipe in recipes}) == 1
 
@@ -65,7 +67,7 @@ def test_checks_that_search_again_change_only_their_condition_in_the_recipe(lth)
     call(lth, *GEM)
     call(lth, 'sanity-check', 'gem', '-e', '1', '--checks', 'invert-scores,half-data')
     recipes = {name: Path(f'runs/{name}/recipe.yaml').read_text() for name in (
-        'gem', 'gem-checks/invert-scores-search', 'gem-checks/half-data-search')}
+        'gem', 'gem-checks-round-02/invert-scores-search', 'gem-checks-round-02/half-data-search')}
     gem, inverted, half = ({*text.splitlines()} for text in recipes.values())
     assert {line.strip() for line in inverted - gem if 'source' not in line} == {'keep: smallest'}
     assert {line.strip() for line in half - gem if 'source' not in line} >= {
@@ -73,7 +75,7 @@ def test_checks_that_search_again_change_only_their_condition_in_the_recipe(lth)
     last = [len(list(Path(f'runs/{name}/seed-0').iterdir())) for name in recipes]
     assert last == [3, 3, 3]
     gem_mask, opposite = (load_file(f'runs/{name}/seed-0/round-02/mask.safetensors') for name in (
-        'gem', 'gem-checks/invert-scores-search'))
+        'gem', 'gem-checks-round-02/invert-scores-search'))
     both = sum(int((gem_mask[name] & opposite[name]).sum()) for name in gem_mask)
     assert both < 0.05 * 5_019
 
@@ -84,7 +86,7 @@ def test_two_seeds_give_an_interval_and_a_verdict(lth, monkeypatch):
     call(lth, *GEM, '--seeds', '0-1')
     result = lth('sanity-check', 'gem', '-e', '2', '--checks', 'shuffle-mask')
     assert result.code == 0, result.err
-    report = json.loads(Path('runs/gem-checks/checks.json').read_text())
+    report = json.loads(Path('runs/gem-checks-round-02/checks.json').read_text())
     check = report['checks'][0]
     assert check['difference']['n'] == 2 and check['difference']['margin'] > 0 and 0 <= check['p'] <= 1
     assert f'shuffle-mask {check["sentence"]}.' in result.out and 'n = 2' in check['sentence']
@@ -102,8 +104,8 @@ def test_interrupted_checks_are_resumed_and_completed_ones_are_not_changed(lth, 
     with monkeypatch.context() as patched:
         patched.setattr(runner.Run, 'save', save_three)
         assert lth('sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk').code == 130
-    assert sorted(path.name for path in Path('runs/gem-checks').iterdir()) == ['dense', 'original', 'reinit']
-    before = {path: path.read_bytes() for path in Path('runs/gem-checks').rglob('*.safetensors')}
+    assert sorted(path.name for path in Path('runs/gem-checks-round-02').iterdir()) == ['dense', 'original', 'reinit']
+    before = {path: path.read_bytes() for path in Path('runs/gem-checks-round-02').rglob('*.safetensors')}
     report = call(lth, 'sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk')
     assert [one['check'] for one in report['checks']] == ['reinit', 'erk']
     assert all(path.read_bytes() == content for path, content in before.items())
@@ -114,11 +116,11 @@ def test_checks_of_a_ticket_start_from_its_rewind_point(lth):
     report = call(lth, 'sanity-check', 'ticket', '--checks', 'shuffle-mask,invert-scores,reinit')
     assert [one['check'] for one in report['checks']] == ['shuffle-mask', 'invert-scores', 'reinit']
     rewound = load_file('runs/ticket/seed-0/round-00/ticket.safetensors')
-    shuffled = load_file('runs/ticket-checks/shuffle-mask/seed-0/round-00/ticket.safetensors')
-    mask = masks_of('ticket-checks/shuffle-mask')
+    shuffled = load_file('runs/ticket-checks-round-02/shuffle-mask/seed-0/round-00/ticket.safetensors')
+    mask = masks_of('ticket-checks-round-02/shuffle-mask')
     assert all((shuffled[name][kept] == rewound[name][kept]).all() for name, kept in mask.items())
     original, found = (load_file(f'runs/{run}/trained.safetensors') for run in (
-        'ticket-checks/original/seed-0/round-00', 'ticket/seed-0/round-02'))
+        'ticket-checks-round-02/original/seed-0/round-00', 'ticket/seed-0/round-02'))
     assert all((original[name] == found[name]).all() for name in found)
 
 
@@ -127,7 +129,7 @@ def test_a_dry_run_prints_every_step_and_writes_no_files(lth):
     steps = call(lth, 'sanity-check', 'gem', '--checks', 'half-data', '--dry-run')['steps']
     assert [step['step'] for step in steps] == ['original', 'dense', 'half-data: searching', 'half-data']
     assert [step['kept'] for step in steps] == [5_019, 50_200, 5_019, 5_019]
-    assert not Path('runs/gem-checks').exists()
+    assert not Path('runs/gem-checks-round-02').exists()
 
 
 def test_runs_and_checks_that_do_not_fit_are_errors(lth):
@@ -140,11 +142,12 @@ def test_runs_and_checks_that_do_not_fit_are_errors(lth):
     assert '--seeds: runs/ticket has no seed 1; its seeds are [0]' in error_of(
         lth, 'sanity-check', 'ticket', '--seeds', '0-1')
     call(lth, 'finetune', 'ticket', '-e', '1')
-    assert 'trains tickets that another run found. Check that run' in error_of(lth, 'sanity-check', 'ticket-finetuned')
+    assert 'trains tickets that another run found. Check that run' in error_of(
+        lth, 'sanity-check', 'ticket-finetuned-round-02')
     call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'random', '--run', 'random')
     assert '--checks random-labels: random does not use the data' in error_of(
         lth, 'sanity-check', 'random', '--checks', 'random-labels')
-    assert not list(Path('runs').glob('*-checks'))
+    assert not list(Path('runs').glob('*-checks*'))
 
 
 def test_a_note_names_checks_that_do_not_apply(lth):
@@ -179,7 +182,7 @@ def test_a_check_whose_search_fails_is_left_out_with_a_note(lth, monkeypatch):
 def test_a_check_without_training_steps_is_an_error(lth):
     call(lth, *TICKET, '--set', 'algorithm.rewind=1 epochs')
     assert 'Nothing would be trained' in error_of(lth, 'sanity-check', 'ticket', '-e', '1')
-    assert not Path('runs/ticket-checks').exists()
+    assert not Path('runs/ticket-checks-round-02').exists()
 
 
 def test_checks_that_counts_or_settings_rule_out_are_left_out_before_training(lth):

@@ -34,11 +34,11 @@ def test_tickets_are_transferred_to_a_data_set_with_other_classes_and_compared_w
     command = ('transfer', 'source', '--to', 'images.py:few', '-e', '2', '--rounds', '0,2', '--random-tickets')
     found = run(lth, *command)
     # Of the output layer, 1,000 weights there and 500 here, none is pruned.
-    assert found['run'] == 'runs/source-to-images.py-few'
+    assert found['run'] == 'runs/source-to-images.py-few-round-02'
     assert [row['kept'] for row in found['rounds']] == [49_700, 31_488 + 500]
     assert [row['kept'] for row in found['controls']['random']] == [row['kept'] for row in found['rounds']]
     source, target = (load_file(f'runs/{name}/ticket.safetensors')
-                      for name in ('source/seed-0/round-02', 'source-to-images.py-few/seed-0/round-01'))
+                      for name in ('source/seed-0/round-02', 'source-to-images.py-few-round-02/seed-0/round-01'))
     assert source['dense1.weight'].equal(target['dense1.weight'])
     assert source['output.weight'].shape[0] == 10 and target['output.weight'].shape[0] == 5
     text = lth(*command).out
@@ -53,11 +53,11 @@ def test_a_transfer_is_resumed_byte_for_byte_and_evaluated(lth):
     def contents() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in Path('runs').rglob('round-0?/*')}
     complete = contents()
-    shutil.rmtree('runs/source-to-digits/seed-0/round-02')
-    shutil.rmtree('runs/source-to-digits-controls/random/seed-0')
+    shutil.rmtree('runs/source-to-digits-round-02/seed-0/round-02')
+    shutil.rmtree('runs/source-to-digits-round-02-controls/random/seed-0')
     run(lth, *command)
     assert contents() == complete
-    measured = run(lth, 'evaluate', 'source-to-digits')['evaluations']
+    measured = run(lth, 'evaluate', 'source-to-digits-round-02')['evaluations']
     assert len(measured) == 3 and all(one['test_accuracy'] == one['recorded'] for one in measured)
 
 
@@ -76,7 +76,7 @@ def test_a_transfer_of_the_current_folder_is_next_to_it(lth, tmp_path, monkeypat
     run(lth, *SEARCH)
     monkeypatch.chdir('runs/source')
     assert run(lth, 'transfer', '.', '--to', 'digits', '-e', '1', '--rounds', '0')['run'] == str(
-        tmp_path / 'runs/source-to-digits')
+        tmp_path / 'runs/source-to-digits-round-00')
 
 
 @pytest.mark.parametrize(('options', 'message'), [

@@ -91,3 +91,16 @@ def test_a_source_ticket_that_was_replaced_is_noticed(search):
     train(ticket_plan('lenet-300-100', 'digits', Changes(options=options)), search)
     with pytest.raises(LthError, match='another ticket than the one that is now round 1 of seed 0 in .*search'):
         derived_runs.refuse_replaced_source(plan, run, [0])
+
+
+def test_a_source_that_was_replaced_by_a_shorter_run_is_noticed_by_its_last_round(search):
+    folder = control_folder(search, 'reinit')
+    plan = control_plans(['reinit'], open_source(RunPath(search)).plan, search)['reinit'][0]
+    run = train(plan, folder)
+    shutil.rmtree(search / 'seed-0' / 'round-01')
+    derived_runs.refuse_replaced_source(plan, run, [0])
+    shutil.rmtree(search)
+    options = {**ONE_STEP.options, 'algorithm.rounds': 0, 'model.initializer': 'he-normal'}
+    train(ticket_plan('lenet-300-100', 'digits', Changes(options=options)), search)
+    with pytest.raises(LthError, match='another ticket than the one that is now round 0 of seed 0 in .*search'):
+        derived_runs.refuse_replaced_source(plan, run, [0])

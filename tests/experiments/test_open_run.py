@@ -11,6 +11,7 @@ from lth.experiments.reporter import SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.experiments.runner import run_plan
+from lth.system import files
 
 
 @pytest.fixture(scope='module')
@@ -100,12 +101,32 @@ def test_select_round_of_an_incomplete_run_must_be_given(folder):
 
 
 @pytest.mark.usefixtures('folder')
-def test_derived_folders_lie_next_to_the_run_and_name_seed_and_earlier_rounds():
-    plan, _ = open_run(parse_run_path('search'))
+def test_derived_folders_lie_next_to_the_run_and_name_seed_and_round():
     for path, number, name in (
-            ('search', 2, 'search-finetuned'), ('search/seed-3', 2, 'search-finetuned-seed-3'),
+            ('search', 2, 'search-finetuned-round-02'), ('search/seed-3', 2, 'search-finetuned-seed-3-round-02'),
             ('search/seed-3/round-01', 1, 'search-finetuned-seed-3-round-01')):
-        assert derived_folder(parse_run_path(path), plan, number, 'finetuned') == Path('runs') / name
+        assert derived_folder(parse_run_path(path), number, 'finetuned') == Path('runs') / name
+
+
+@pytest.mark.usefixtures('folder')
+@pytest.mark.parametrize(('recipe', 'algorithm'), [
+    ('recipe.yaml', {'round': 2}), ('recipe.yaml', {'rounds': [0, 2]}), ('original/recipe.yaml', {'round': 2})])
+def test_a_derived_folder_of_an_earlier_version_is_taken_if_its_recipe_names_the_round(recipe, algorithm):
+    path, older, newer = parse_run_path('search'), Path('runs/search-made'), Path('runs/search-made-round-02')
+    (older / recipe).parent.mkdir(parents=True)
+    (older / recipe).write_text(files.dump_yaml({'algorithm': algorithm}))
+    assert derived_folder(path, 2, 'made') == older
+    assert derived_folder(path, 1, 'made') == Path('runs/search-made-round-01')
+    newer.mkdir()
+    assert derived_folder(path, 2, 'made') == newer
+
+
+@pytest.mark.usefixtures('folder')
+@pytest.mark.parametrize('recipe', ['algorithm: 3', 'algorithm: {rounds: 2}', 'algorithm: {rounds: []}', '][', '- 1'])
+def test_an_older_folder_with_another_recipe_is_not_taken(recipe):
+    Path('runs/search-made').mkdir()
+    Path('runs/search-made/recipe.yaml').write_text(recipe)
+    assert derived_folder(parse_run_path('search'), 2, 'made') == Path('runs/search-made-round-02')
 
 
 @pytest.mark.parametrize(('name', 'expected'), [
