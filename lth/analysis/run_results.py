@@ -50,8 +50,8 @@ class RunResults:
 
     @property
     def controls(self) -> dict[str, 'RunResults']:
-        """The runs of the controls of this run, by the names of their folders, such as 'reinit' and 'reinit-2'. LthError
-        if one of them was trained from other tickets.
+        """The runs of the controls of this run, by the names of their folders, such as 'reinit' and 'reinit-2'.
+        LthError if one of them was trained from other tickets.
         """
 
         parent, controls = folders.control_folder(self.folder, 'any').parent, {}

@@ -42,8 +42,8 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         override: Overrides = None,
         run_name: Annotated[str | None, typer.Option(
             '--run', metavar='NAME', show_default=False,
-            help='The new run folder. Default: RUN-to-DATASET-round-NN or RUN-to-DATASET-OPTIMIZER-round-NN, where NN is '
-                 'the last of the rounds.')] = None,
+            help='The new run folder. Default: RUN-to-DATASET-round-NN or RUN-to-DATASET-OPTIMIZER-round-NN, where NN '
+                 'is the last of the rounds.')] = None,
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
