@@ -9,9 +9,12 @@ from typing import Any, TypeVar
 
 from torch import Tensor
 
+from lth.errors import LthError
 from lth.pruning.tickets import Round
 from lth.recipes.schema import AlgorithmSettings
+from lth.recipes.section import validate_section
 from lth.registry.registry import BaseRegistry, normalize_name
+from lth.system.files import Raw
 from lth.training.task import Parametrization, Task
 
 BenchmarkStep = Callable[[Task, Tensor], Parametrization]
@@ -55,6 +58,16 @@ class Algorithms(BaseRegistry[Algorithm]):
             self.add(Algorithm(summary, settings, generator, benchmark_step), name, *aliases)
             return generator
         return add
+
+    def stored_settings(self, section: Raw) -> AlgorithmSettings:
+        """The settings in the section `algorithm` of a stored recipe. If they need a plug-in that is not installed,
+        only what all algorithms have in common: the results of a run can be shown without it.
+        """
+
+        try:
+            return validate_section(self.find(section['name']).settings, section, 'recipe.yaml')
+        except LthError:
+            return AlgorithmSettings.model_construct(name=section['name'])
 
     def gem_names(self) -> dict[str, str]:
         """The names of all algorithms that find gems, `gem_alias` included: normalized name -> registered name."""

@@ -10,12 +10,13 @@ from pydantic import ConfigDict, Field
 from lth.runs.checked_json import encode_checked, read_checked
 from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
 from lth.system import files
+from lth.system.files import Raw
 
 CHECKS = 'checks.json'
 _ADVICE = 'Restore it from a copy, or move it away and repeat lth sanity-check, which writes it again.'
 _MOST_BYTES = 2 ** 24
 _MOST_SEEDS = 100_000
-_Shares = Annotated[list[Share], Field(max_length=_MOST_SEEDS)]
+_Percentages = Annotated[list[Annotated[float, Field(ge=0, le=100)]], Field(max_length=_MOST_SEEDS)]
 
 
 class StoredInterval(Stored):
@@ -26,19 +27,18 @@ class StoredInterval(Stored):
     n: Count
 
 
-class StoredOriginal(StoredInterval):
+class StoredOriginal(Stored):
     """The accuracy of the original ticket, and that of each seed."""
 
-    accuracies: _Shares
+    accuracy_percent: StoredInterval
+    accuracies_percent: _Percentages
 
 
-class StoredCheck(Stored):
+class StoredCheck(StoredOriginal):
     """A check, or the dense network, which gets no verdict. `changes` has an entry for each seed."""
 
     check: ShortText
-    accuracy: StoredInterval
-    accuracies: _Shares
-    difference: StoredInterval
+    difference_points: StoredInterval
     p: Share | None
     verdict: Literal['survives', 'fails', 'undecided'] | None = None
     changes: Annotated[list[dict[ShortText, Any]], Field(max_length=_MOST_SEEDS)]
@@ -50,6 +50,7 @@ class StoredReport(Stored):
 
     model_config = ConfigDict(extra='ignore')
 
+    version: Count
     run: ShortText
     round: Count
     kept: Count
@@ -59,8 +60,8 @@ class StoredReport(Stored):
     checks: Annotated[list[StoredCheck], Field(max_length=1000)]
 
 
-def write_checks(folder: Path, report: dict[str, Any]) -> None:
-    """Write the report, as `sanity_report.as_dict` gives it, to the folder of all checks."""
+def write_checks(folder: Path, report: Raw) -> None:
+    """Write the report, as `lth sanity-check --json` prints it, to the folder of all checks."""
 
     files.write(folder / CHECKS, encode_checked(report))
 

@@ -51,7 +51,8 @@ class ScoreSummary(NamedTuple):
 
 class Evaluation(NamedTuple):
     """One round of one seed: its test accuracy measured again and as recorded, its layers, its scores if they were
-    trained, and the connected units of each layer, empty if they cannot be determined.
+    trained, and the connected units of each layer, empty if they cannot be determined. `source_round` is the number
+    that tables show, see RoundSummary.
     """
 
     seed: int
@@ -63,6 +64,7 @@ class Evaluation(NamedTuple):
     layers: list[LayerDensity]
     scores: ScoreSummary | None
     connected: list[ConnectedLayer]
+    source_round: int
 
 
 class EvaluationReport(NamedTuple):
@@ -113,7 +115,7 @@ def evaluate_rounds(
             yield Evaluation(
                 seed, round_number, kept, plan.network.layout.density(kept), measured,
                 run.record(seed, round_number).test_accuracy, _layers(plan, round_), scores,
-                connected_layers(plan.network, mask, nonzero_pixels))
+                connected_layers(plan.network, mask, nonzero_pixels), plan.recipe.algorithm.source_round(round_number))
 
 
 def _finetuned_runs(folder: Path, number: int) -> list[Path]:

@@ -7,17 +7,15 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from lth import rng
-from lth.analysis.statistics import confidence_interval, is_below
 from lth.analysis import pair_files
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.errors import LthError
-from lth.experiments import folders, open_run, provenance
+from lth.experiments import open_run, provenance
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
 from lth.pruning.joint_training import train_tickets
@@ -28,17 +26,6 @@ from lth.system import processes
 from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import State, Task
-
-# Frankle et al. 2020, section 3: an error that rises by less than 2 percentage points on the line is noise.
-_STABLE_BARRIER = 0.02
-
-
-def is_stable(barriers: Sequence[float]) -> bool | None:
-    """Whether training counts as stable by the barriers of its pairs: their mean is below 2 percentage points. None,
-    undecided, if the confidence interval contains this limit.
-    """
-
-    return is_below(confidence_interval(barriers), _STABLE_BARRIER)
 
 
 def plan_pairs(

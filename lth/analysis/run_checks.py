@@ -2,7 +2,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from lth.analysis import checks_file, sanity_report
+from lth.analysis import checks_file, json_output, sanity_report
 from lth.analysis.sanity_checks import CheckRun
 from lth.analysis.sanity_report import SanityReport
 from lth.errors import ENVIRONMENT_ERROR, LthError
@@ -40,7 +40,7 @@ def run_checks(
             on_message(f'Note: {check.what} failed, so the check {check.check} is left out: {error}')
     names = [check.check for check in checks if check.what == check.check and check.check in runs]
     report = sanity_report.make_report(source, [name for name in names if name not in STANDARDS], runs.__getitem__)
-    checks_file.write_checks(target.folder, sanity_report.as_dict(report, source))
+    checks_file.write_checks(target.folder, json_output.values.as_dict(sanity_report.output(report, source)))
     return report
 
 

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lth.analysis.json_output import checks as check_output
+from lth.analysis.json_output.values import Mean, percent
 from lth.analysis.sanity_checks import SEARCHES
 from lth.analysis.statistics import Comparison, Interval, Verdict, compare_paired, confidence_interval, verdict
 from lth.errors import LthError
@@ -92,20 +94,29 @@ def dense_sentence(report: SanityReport, subject: str) -> str:
             f'{_points(abs(mean))}{interval} points {position} it, n = {count}')
 
 
-def as_dict(report: SanityReport, source: SourceRound) -> dict[str, Any]:
-    """The report in plain types; accuracies are shares, differences are the original minus the check."""
+def output(report: SanityReport, source: SourceRound) -> check_output.SanityReport:
+    """The report as it is printed with --json; differences are the original minus the check."""
 
-    checks = [_outcome_dict(outcome, verdict_sentence(outcome, source.subject)) | {'verdict': outcome.verdict}
-              for outcome in report.checks]
-    return {'run': str(source.run.folder), 'round': source.number, 'kept': source.kept, 'seeds': list(source.seeds),
-            'original': {**report.original._asdict(), 'accuracies': report.accuracies},
-            'dense': _outcome_dict(report.dense, dense_sentence(report, source.subject)), 'checks': checks}
+    original = check_output.Original(
+        accuracy_percent=Mean.of_shares(report.original), accuracies_percent=list(map(percent, report.accuracies)))
+    dense = check_output.Reference(**_output_fields(report.dense, dense_sentence(report, source.subject)))
+    checks = [check_output.Check(
+        verdict=outcome.verdict, **_output_fields(outcome, verdict_sentence(outcome, source.subject)))
+        for outcome in report.checks]
+    return check_output.SanityReport(
+        run=source.run.folder, round=source.number, kept=source.kept, seeds=list(source.seeds), original=original,
+        dense=dense, checks=checks)
 
 
-def _outcome_dict(outcome: CheckOutcome | DenseOutcome, sentence: str) -> dict[str, Any]:
-    return {'check': outcome.check, 'accuracy': outcome.accuracy._asdict(), 'accuracies': outcome.accuracies,
-            'difference': outcome.comparison.difference._asdict(), 'p': outcome.comparison.p,
-            'changes': [change._asdict() for change in outcome.changes], 'sentence': sentence}
+def _output_fields(outcome: CheckOutcome | DenseOutcome, sentence: str) -> dict[str, Any]:
+    return {'check': outcome.check, 'accuracy_percent': Mean.of_shares(outcome.accuracy),
+            'accuracies_percent': list(map(percent, outcome.accuracies)),
+            'difference_points': Mean.of_shares(outcome.comparison.difference), 'p': outcome.comparison.p,
+            'changes': [_output_change(change) for change in outcome.changes], 'sentence': sentence}
+
+
+def _output_change(change: TicketDifference) -> check_output.Change:
+    return check_output.Change(**{**change._asdict(), 'emptied': list(change.emptied)})
 
 
 def _outcome(

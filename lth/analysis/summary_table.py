@@ -1,13 +1,12 @@
 """The table of a run, or of all draws of a control: a row for each round, with means and intervals over seeds."""
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lth.algorithms import ALGORITHMS
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.runs.folder import Run
-from lth.runs.round_record import connected_entry
 from lth.training.engines.names import current_engine_name
 
 
@@ -30,9 +29,12 @@ class RoundResult(NamedTuple):
 
 
 class RoundSummary(NamedTuple):
-    """One round over seeds; accuracies are shares in [0, 1]."""
+    """One round over seeds; accuracies are shares in [0, 1]. `source_number` is the number that tables show: that of
+    the source's round in a run that trains tickets of chosen rounds of another run, otherwise the same.
+    """
 
     number: int
+    source_number: int
     kept: int
     density: float
     test_accuracy: Interval
@@ -57,24 +59,16 @@ def summary_rows(draws: Sequence[Run], seeds: Sequence[int]) -> list[RoundSummar
     """
 
     count = max((run.round_count(seed) for run in draws for seed in seeds), default=0)
-    return [_summary(number, _results(draws, seeds, number)) for number in range(count)]
+    settings = ALGORITHMS.stored_settings(draws[0].recipe['algorithm'])
+    return [_summary(number, settings.source_round(number), _results(draws, seeds, number)) for number in range(count)]
 
 
 def control_rows(draws: Sequence[Run], seeds: Sequence[int]) -> dict[int, RoundSummary]:
     """The rows of all draws of a control by round. Round 0 is left out if it is the dense network of the search."""
 
-    settings = ALGORITHMS.find(draws[0].recipe['algorithm']['name']).settings
+    settings = ALGORITHMS.stored_settings(draws[0].recipe['algorithm'])
     first = 1 if settings.copies_dense_round else 0
     return {row.number: row for row in summary_rows(draws, seeds)[first:]}
-
-
-def as_dict(summary: RoundSummary) -> dict[str, Any]:
-    """The row in plain types, with the results of all seeds; accuracies and densities are shares."""
-
-    results = [result._asdict() | {'connected': connected_entry(result.connected)} for result in summary.results]
-    return {'round': summary.number, 'kept': summary.kept, 'density': summary.density,
-            'test_accuracy': summary.test_accuracy._asdict(), 'early_stop': summary.early_stop._asdict(),
-            'early_stop_accuracy': summary.early_stop_accuracy._asdict(), 'seeds': results}
 
 
 def _results(draws: Sequence[Run], seeds: Sequence[int], number: int) -> list[RoundResult]:
@@ -84,9 +78,10 @@ def _results(draws: Sequence[Run], seeds: Sequence[int], number: int) -> list[Ro
             if number < run.round_count(seed)]
 
 
-def _summary(number: int, results: list[RoundResult]) -> RoundSummary:
+def _summary(number: int, source_number: int, results: list[RoundResult]) -> RoundSummary:
     return RoundSummary(
-        number, results[0].kept, results[0].density, _over_seeds(results, lambda result: result.test_accuracy),
+        number, source_number, results[0].kept, results[0].density,
+        _over_seeds(results, lambda result: result.test_accuracy),
         _over_seeds(results, lambda result: result.early_stop),
         _over_seeds(results, lambda result: result.early_stop_accuracy), results)
 

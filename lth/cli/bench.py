@@ -1,6 +1,6 @@
 """`lth bench`: measure the time of a training step, compared with an ordinary PyTorch loop and an expert's."""
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ from lth.cli.trust_code import accepts_trust_code
 
 if TYPE_CHECKING:
     from lth.benchmark.contenders import Contender
+    from lth.benchmark.json_output import StudyTimes
     from lth.benchmark.whole_search import Study
     from lth.experiments.plan import Plan
     from lth.experiments.run_target import RunTarget
@@ -94,8 +95,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
     elif study or run:
         study_result = _study(plan, experiments.run_target.RunTarget(Path(), datasets, device, threads), turns, run=run)
         if as_json:
-            names = {'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name}
-            print_json(names | asdict(study_result))
+            print_json(_study_output(plan, study_result, turns))
         else:
             print_study(study_result, f'{_pair(plan)}, median of {turns} turns')
     else:
@@ -107,8 +107,10 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
             return
         rows = benchmark.timing.time_contenders(plan, datasets, contenders, threads=threads, turns=turns)
         if as_json:
-            print_json({'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name,
-                        'batch_size': plan.recipe.training.batch_size, 'turns': turns, 'rows': rows})
+            output = benchmark.json_output
+            print_json(output.StepTimes(
+                model=plan.recipe.model.name, dataset=plan.recipe.data.name,
+                batch_size=plan.recipe.training.batch_size, turns=turns, rows=list(map(output.StepTime.of, rows))))
         else:
             batch = f'batch size {plan.recipe.training.batch_size}, {threads} thread{"s" if threads > 1 else ""}'
             print_times(rows, f'{_pair(plan)}, {batch}, median of {turns} turns')
@@ -127,6 +129,17 @@ def _study(plan: 'Plan', target: 'RunTarget', turns: int, *, run: bool) -> 'Stud
     return replace(study, real_seconds=seconds)
 
 
+def _study_output(plan: 'Plan', study: 'Study', turns: int) -> 'StudyTimes':
+    """The times of a whole search, as they are printed with --json."""
+
+    output = benchmark.json_output
+    return output.StudyTimes(
+        model=plan.recipe.model.name, dataset=plan.recipe.data.name, batch_size=plan.recipe.training.batch_size,
+        turns=turns, rows=list(map(output.StepTime.of, study.rows)), rounds=study.rounds, steps=study.steps,
+        baseline_seconds=study.baseline_seconds, expert_seconds=study.expert_seconds,
+        estimated_seconds=study.estimated_seconds, real_seconds=study.real_seconds)
+
+
 def _profile(
         plan: 'Plan', datasets: Path, contenders: 'Sequence[Contender]', threads: int, *, as_json: bool) -> None:
     """Print where the time of a step goes, for each engine that trains one network or stack alone."""
@@ -134,8 +147,10 @@ def _profile(
     alone = [contender for contender in contenders if contender.seeds == 1]
     profiles = benchmark.step_profile.profile_contenders(plan, datasets, alone, threads=threads)
     if as_json:
-        names = {'model': plan.recipe.model.name, 'dataset': plan.recipe.data.name}
-        print_json(names | {'batch_size': plan.recipe.training.batch_size, 'profiles': profiles})
+        output = benchmark.json_output
+        print_json(output.Profiles(
+            model=plan.recipe.model.name, dataset=plan.recipe.data.name, batch_size=plan.recipe.training.batch_size,
+            profiles=list(map(output.Profile.of, profiles))))
         return
     for one in profiles:
         print_profile(one)
@@ -148,7 +163,9 @@ def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:
 
     rows = benchmark.mask_selection.time_selection(plan, turns=turns)
     if as_json:
-        print_json({'model': plan.recipe.model.name, 'turns': turns, 'rows': rows})
+        output = benchmark.json_output
+        print_json(output.SelectionTimes(
+            model=plan.recipe.model.name, turns=turns, rows=list(map(output.SelectionTime.of, rows))))
         return
     print_selection(rows, f'Selecting 80% of the weights of {plan.recipe.model.name}, median of {turns} turns')
 
@@ -158,7 +175,9 @@ def _bench_convolutions(device: str, images: int, turns: int, *, as_json: bool) 
 
     rows = benchmark.convolutions.time_on_gpu(device, images=images, turns=turns)
     if as_json:
-        print_json({'images': images, 'turns': turns, 'rows': rows})
+        output = benchmark.json_output
+        print_json(output.ConvolutionTimes(
+            images=images, turns=turns, rows=list(map(output.ConvolutionTime.of, rows))))
         return
     print_convolutions(
         rows, f'Convolutions of eight seeds with {images} images each, in µs, shortest of {turns} turns')

@@ -1,18 +1,19 @@
 """Printing: results go to standard output, notes and progress to standard error. Names in [brackets] are no markup."""
 import contextlib
-import dataclasses
-import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
+from lth.analysis import json_output
 from lth.errors import LthWarning
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class _Console(Console):
@@ -42,10 +43,10 @@ def print_text(text: str) -> None:
     out.print(text, highlight=False, markup=False)
 
 
-def print_json(value: Any) -> None:
-    """Print the result for programs. Rows (NamedTuples and dataclasses) become objects, paths become strings."""
+def print_json(output: 'DataclassInstance') -> None:
+    """Print the result for programs: a data class of lth.analysis.json_output or lth.benchmark.json_output."""
 
-    print(json.dumps(_plain(value), indent=2))
+    print(json_output.values.encode(output))
 
 
 def print_message(text: str) -> None:
@@ -83,15 +84,3 @@ def print_error(text: str) -> None:
     """Print why the command failed."""
 
     err.print(Text.assemble(('Error:', 'bold red'), f' {text}'), highlight=False, soft_wrap=True)
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, '_asdict'):
-        value = value._asdict()
-    elif dataclasses.is_dataclass(value):
-        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: _plain(content) for key, content in value.items()}
-    if isinstance(value, list | tuple):
-        return list(map(_plain, value))
-    return str(value) if isinstance(value, Path) else value

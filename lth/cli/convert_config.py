@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lth import experiments
+from lth import analysis, experiments
 from lth.cli.arguments import read_conversion
 from lth.cli.command import command
 from lth.cli.console import print_json, print_note
@@ -39,7 +39,8 @@ def convert_config(
     conversion = read_conversion(file)
     recipe, notes = _validate(conversion)
     if as_json:
-        print_json({'recipe': recipe, 'remarks': notes, 'seeds': conversion.seeds, 'datasets': conversion.datasets})
+        print_json(analysis.json_output.listings.ConvertedRecipe(
+            recipe=recipe, notes=notes, seeds=list(conversion.seeds), datasets=conversion.datasets))
         return
     for note in notes:
         print_note(note)

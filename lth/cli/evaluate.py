@@ -43,8 +43,7 @@ def evaluate(
     for note in report.notes:
         print_note(note)
     if as_json:
-        print_json({'run': path.folder, 'evaluations': report.evaluations, 'finetuned': [
-            {'run': folder, 'evaluations': evaluations} for folder, evaluations in report.finetuned.items()]})
+        print_json(analysis.json_output.evaluations.EvaluationReport.of(report))
         return
     _print_accuracies(report)
     _print_layers(report.evaluations[-1])
@@ -61,7 +60,7 @@ def _print_accuracies(report: 'EvaluationReport') -> None:
     for evaluation in report.evaluations:
         rounds.setdefault(evaluation.round, {})[evaluation.seed] = evaluation
     columns: dict[str, Callable[[tuple[int, dict[int, Evaluation]]], str]] = {
-        'round': lambda row: str(row[0]),
+        'round': lambda row: str(_any(row[1]).source_round),
         'density %': lambda row: f'{100 * _any(row[1]).density:.2f}',
         'kept': lambda row: f'{_any(row[1]).kept:,}',
         'test %': lambda row: _mean_percent([one.test_accuracy for one in row[1].values()])}
@@ -84,7 +83,7 @@ def _print_layers(evaluation: 'Evaluation') -> None:
     if connected:
         columns['connected inputs'] = lambda layer: _part(connected, layer.name, 'inputs')
         columns['connected units'] = lambda layer: _part(connected, layer.name, 'units')
-    print_table(f'Layers of seed {evaluation.seed}, round {evaluation.round}', columns, evaluation.layers)
+    print_table(f'Layers of seed {evaluation.seed}, round {evaluation.source_round}', columns, evaluation.layers)
 
 
 def _print_scores(evaluations: Sequence['Evaluation']) -> None:
@@ -128,7 +127,7 @@ def _note_difference(evaluation: 'Evaluation') -> None:
     """Print a note if the accuracy differs from the recorded one."""
 
     if evaluation.test_accuracy != evaluation.recorded:
-        print_note(f'seed {evaluation.seed}, round {evaluation.round}: the recorded test accuracy is '
+        print_note(f'seed {evaluation.seed}, round {evaluation.source_round}: the recorded test accuracy is '
                    f'{evaluation.recorded:.2%}, now it is {evaluation.test_accuracy:.2%}. Another device or another '
                    'number of threads rounds differently. A larger difference means that files or recipe.yaml have '
                    'changed')

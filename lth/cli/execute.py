@@ -3,11 +3,11 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lth import experiments
+from lth import analysis, experiments
 from lth.cli.console import print_json, print_message
 from lth.cli.outline import print_outline
 from lth.cli.progress import ProgressDisplay
-from lth.cli.run_table import print_run, run_object
+from lth.cli.run_table import print_run
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
@@ -27,7 +27,7 @@ def execute(
     run = run_with_progress(plan, target, seeds)
     control_runs = {control: _run_draws(control, plans, target, seeds) for control, plans in controls.items()}
     if as_json:
-        print_json(run_object(run, seeds, control_runs))
+        print_json(analysis.json_output.runs.run_report(run, seeds, control_runs))
     else:
         print_run(plan, run, seeds, control_runs)
 

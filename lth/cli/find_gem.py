@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lth import experiments
+from lth import analysis, experiments
 from lth.cli.arguments import changes, parse_numbers, read_conversion
 from lth.cli.command import command
 from lth.cli.console import print_json, print_message, print_note
@@ -14,7 +14,7 @@ from lth.cli.execute import execute, run_with_progress
 from lth.cli.options import (
     BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
     Precision, RecipeName, Replicates, RunName, Threads)
-from lth.cli.run_table import print_run, run_object
+from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
 from lth.registry import trust
@@ -134,7 +134,7 @@ def _find_and_finetune(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], 
     finetune_plan = experiments.derived_plans.finetune_plan(source, folder)
     finetuned = run_with_progress(finetune_plan, replace(target, folder=folder), seeds)
     if as_json:
-        print_json({'found': run_object(found, seeds), 'finetuned': run_object(finetuned, seeds)})
+        print_json(analysis.json_output.runs.run_report(found, seeds, {}, finetuned))
     else:
         print_run(finetune_plan, finetuned, seeds, {})
 

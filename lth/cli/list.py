@@ -42,7 +42,9 @@ def list_entries(
         return
     entries = analysis.catalog.entries(kind)
     if as_json:
-        print_json(entries)
+        output = analysis.json_output.listings
+        print_json(output.Listing(kind=kind, entries=[
+            output.Entry(name=entry.name, summary=entry.summary) for entry in entries]))
     else:
         print_list(entries)
 
@@ -52,8 +54,10 @@ def _list_recipes(*, as_json: bool) -> None:
 
     presets = [recipes.presets.preset(name) for name in recipes.presets.names()]
     if as_json:
-        print_json([{'name': preset.name, 'summary': preset.source, 'role': preset.role, 'model': preset.model,
-                     'dataset': preset.dataset} for preset in presets])
+        output = analysis.json_output.listings
+        print_json(output.RecipeListing(kind='recipes', entries=[
+            output.RecipeEntry(name=preset.name, summary=preset.source, role=preset.role, model=preset.model,
+                               dataset=preset.dataset) for preset in presets]))
     else:
         print_list([(preset.name, _role(preset), preset.source) for preset in presets])
 

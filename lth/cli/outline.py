@@ -1,12 +1,14 @@
 """What --dry-run prints: a recipe that can be saved and used again, with all counts as comments."""
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lth import analysis
 from lth.cli.console import print_json, print_message, print_note
 from lth.cli.tables import as_comments, make_table
 from lth.system import files
 
 if TYPE_CHECKING:
+    from lth.analysis.json_output.runs import Outline
     from lth.experiments.plan import Plan
 
 _TRAINS = {'each': 'Each round trains', 'throughout': 'All rounds together train',
@@ -18,7 +20,7 @@ def print_outline(plan: 'Plan', controls: Mapping[str, Sequence['Plan']], *, as_
 
     for note in plan.notes:
         print_note(note)
-    outline = plan.outline()
+    outline = analysis.json_output.runs.Outline.of(plan, list(controls))
     if as_json:
         print_json(outline)
     else:
@@ -29,18 +31,18 @@ def print_outline(plan: 'Plan', controls: Mapping[str, Sequence['Plan']], *, as_
         print_message(f'Then the same rounds are trained as controls{each}: {", ".join(controls)}.')
 
 
-def _text(outline: Mapping[str, Any], trains: str) -> str:
+def _text(outline: 'Outline', trains: str) -> str:
     layers = make_table('Layers', {
-        'name': lambda row: row['name'],
-        'shape': lambda row: '×'.join(map(str, row['shape'])),
-        'weights': lambda row: f'{row["weights"]:,}',
-        'kind': lambda row: row['kind'],
-        'pruned': lambda row: 'yes' if row['prunable'] else 'no'}, outline['layers'])
+        'name': lambda row: row.name,
+        'shape': lambda row: '×'.join(map(str, row.shape)),
+        'weights': lambda row: f'{row.weights:,}',
+        'kind': lambda row: row.kind,
+        'pruned': lambda row: 'yes' if row.prunable else 'no'}, outline.layers)
     rounds = make_table('Rounds', {
-        'round': lambda row: str(row['round']),
-        'kept': lambda row: f'{row["kept"]:,}',
-        'density %': lambda row: f'{100 * row["density"]:.2f}'}, outline['rounds'])
-    counts = (f'# {trains} for {outline["iterations"]:,} iterations. {outline["prunable"]:,} of '
-              f'{outline["weights"]:,} weights can be pruned;\n# density %: share of all weights that remain, '
+        'round': lambda row: str(row.round),
+        'kept': lambda row: f'{row.kept:,}',
+        'density %': lambda row: f'{row.density_percent:.2f}'}, outline.rounds)
+    counts = (f'# {trains} for {outline.iterations:,} iterations. {outline.prunable:,} of '
+              f'{outline.weights:,} weights can be pruned;\n# density %: share of all weights that remain, '
               'including those that cannot be pruned.')
-    return '\n'.join([files.dump_yaml(outline['recipe']), as_comments(layers), as_comments(rounds), counts])
+    return '\n'.join([files.dump_yaml(outline.recipe), as_comments(layers), as_comments(rounds), counts])

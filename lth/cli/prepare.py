@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lth import experiments
+from lth import analysis, experiments
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message
 from lth.cli.options import DatasetName, Datasets, Json
@@ -43,7 +43,7 @@ def prepare(
     with CountDisplay('images') as display:
         prepared = experiments.prepared_data.prepare(dataset, datasets, requested, display.update)
     if as_json:
-        print_json({'files': prepared.files})
+        print_json(analysis.json_output.listings.PreparedFiles(files=list(prepared.files)))
         return
     for file in prepared.files:
         print_line(f'{file}  {file.stat().st_size / 2 ** 20:,.1f} MiB')

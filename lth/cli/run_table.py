@@ -1,8 +1,8 @@
 """The table of a run: one row per round, with the rows of its controls below the rounds they belong to."""
 import itertools
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from lth import analysis
 from lth.cli.console import out, print_line, print_text
@@ -53,22 +53,6 @@ def run_caption(run: 'Run', seeds: Sequence[int]) -> str:
     return f'{pair}, seed {seeds[0]} (one seed: no interval)'
 
 
-def run_object(run: 'Run', seeds: Sequence[int], controls: Controls | None = None) -> dict[str, Any]:
-    """Return the table for programs. Accuracies and densities are shares in [0, 1]."""
-
-    table = {
-        'run': str(run.folder), 'model': run.recipe['model']['name'], 'dataset': run.recipe['data']['name'],
-        'seeds': list(seeds), 'rounds': _row_objects(analysis.summary_table.summary_rows([run], seeds))}
-    if controls:
-        table['controls'] = {name: _row_objects(analysis.summary_table.control_rows(draws, seeds).values())
-                             for name, draws in controls.items()}
-    return table
-
-
-def _row_objects(rows: 'Iterable[RoundSummary]') -> list[dict[str, Any]]:
-    return list(map(analysis.summary_table.as_dict, rows))
-
-
 class _Part(NamedTuple):
     columns: Columns[_Row]
     legend: str
@@ -98,8 +82,8 @@ def _rows(run: 'Run', seeds: Sequence[int], controls: Controls) -> list[_Row]:
     rows = []
     control_rows = {name: analysis.summary_table.control_rows(draws, seeds) for name, draws in controls.items()}
     for summary in analysis.summary_table.summary_rows([run], seeds):
-        rows.append(_Row(str(summary.number), summary))
-        rows += [_Row(f'{summary.number} {name}', summaries[summary.number])
+        rows.append(_Row(str(summary.source_number), summary))
+        rows += [_Row(f'{summary.source_number} {name}', summaries[summary.number])
                  for name, summaries in control_rows.items() if summary.number in summaries]
     return rows
 

@@ -87,7 +87,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         replicates=replicates)
     report = analysis.run_checks.run_checks(steps, source, target, ProgressDisplay, print_message)
     if as_json:
-        print_json(analysis.sanity_report.as_dict(report, source))
+        print_json(analysis.sanity_report.output(report, source))
     else:
         _print_report(report, source)
         print_line(f'Report: {folder / "checks.json"}')
@@ -97,9 +97,10 @@ def _print_steps(steps: Sequence['CheckRun'], source: 'SourceRound', *, as_json:
     """Print the runs of the checks, without running them."""
 
     if as_json:
-        print_json({'seeds': source.seeds, 'steps': [
-            {'step': step.what, 'folder': step.folder, 'kept': step.plan.kept[-1], 'iterations': step.plan.total_steps}
-            for step in steps]})
+        output = analysis.json_output.checks
+        print_json(output.CheckSteps(seeds=list(source.seeds), steps=[
+            output.CheckStep(step=step.what, folder=step.folder, kept=step.plan.kept[-1],
+                             iterations=step.plan.total_steps) for step in steps]))
         return
     seeds = ', '.join(map(str, source.seeds))
     print_table(f'Steps for each seed ({seeds})', {

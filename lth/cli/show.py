@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lth import experiments
+from lth import analysis, experiments
 from lth.cli.command import command
 from lth.cli.console import print_json
 from lth.cli.options import Json
@@ -37,7 +37,7 @@ def show(
 
     recipe = experiments.complete_recipe.complete_recipe(name)
     if as_json:
-        print_json({'name': name, kind: recipe})
+        print_json(analysis.json_output.listings.ShownRecipe(name=name, recipe=recipe))
         return
     is_fallback = any('name' not in recipe.get(section, {}) for section in ('model', 'data'))
     print(files.dump_yaml(recipe) + (_FALLBACK if is_fallback else ''))

@@ -1,6 +1,6 @@
 """`lth stability`: is training from a ticket stable to the order of the data?"""
+import itertools
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,11 +17,7 @@ from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
 
 if TYPE_CHECKING:
-    from lth.analysis.mask_overlap import MaskOverlap
-    from lth.analysis.pair_files import CopyPair, PairErrors
-    from lth.analysis.statistics import Interval
-
-_WORDS = {True: 'yes', False: 'no', None: 'undecided'}
+    from lth.analysis.stability_table import OverlapRow, StabilityRow
 
 
 @command
@@ -74,54 +70,42 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
     with CountDisplay('pairs') as display:
         results = analysis.mode_connectivity.measure_pairs(opened, target, questions, display.update)
     overlaps = list(analysis.mask_overlap.mask_overlaps(opened, numbers))
-    measured = list(zip(questions, results, strict=True))
+    measured, tables = list(zip(questions, results, strict=True)), analysis.stability_table
+    rows, overlap_rows = tables.stability_rows(measured), tables.overlap_rows(overlaps)
     if as_json:
-        print_json({'run': path.folder, 'overlaps': overlaps, 'pairs': [
-            {**asdict(question), **asdict(result), 'barrier': result.barrier} for question, result in measured]})
+        output = analysis.json_output.stability
+        print_json(output.StabilityReport(
+            run=path.folder, rows=list(map(output.StabilityRow.of, rows)),
+            overlap_rows=list(map(output.OverlapRow.of, overlap_rows)),
+            pairs=list(itertools.starmap(output.CopyPair.of, measured)),
+            overlaps=list(map(output.MaskOverlap.of, overlaps))))
         return
-    _print_pairs(measured)
-    _print_overlaps(overlaps)
+    _print_rows(rows)
+    _print_overlaps(overlap_rows)
     print_line(f'Measurements: {experiments.folders.sibling_folder(path.folder, "stability")}')
 
 
-def _print_pairs(measured: Sequence[tuple['CopyPair', 'PairErrors']]) -> None:
+def _print_rows(rows: Sequence['StabilityRow']) -> None:
     """Print one row per round and iteration."""
 
-    groups: dict[tuple[int, int], list[PairErrors]] = {}
-    for question, result in measured:
-        groups.setdefault((question.round, question.iteration), []).append(result)
     print_table('Two copies trained in different orders, mean ± 95% interval over pairs', {
-        'round': lambda group: str(group[0][0]),
-        'apart from': lambda group: f'{group[0][1]:,}',
-        'pairs': lambda group: str(len(group[1])),
-        'error %': lambda group: percent(_interval([_end_error(pair) for pair in group[1]])),
-        'barrier': lambda group: percent(_interval([pair.barrier for pair in group[1]])),
-        'stable': lambda group: _WORDS[analysis.mode_connectivity.is_stable([pair.barrier for pair in group[1]])],
-        'distance': lambda group: number(_interval([pair.distance for pair in group[1]])),
-        'angle °': lambda group: number(_interval([pair.angle for pair in group[1]])),
-        'equal signs %': lambda group: percent(_interval([pair.signs for pair in group[1]]))},
-        groups.items())
+        'round': lambda row: str(row.round),
+        'apart from': lambda row: f'{row.iteration:,}',
+        'pairs': lambda row: str(row.pairs),
+        'error %': lambda row: percent(row.error),
+        'barrier': lambda row: percent(row.barrier),
+        'stable': lambda row: row.stable,
+        'distance': lambda row: number(row.distance),
+        'angle °': lambda row: number(row.angle),
+        'equal signs %': lambda row: percent(row.signs)}, rows)
 
 
-def _end_error(pair: 'PairErrors') -> float:
-    return (pair.errors[0] + pair.errors[-1]) / 2
-
-
-def _print_overlaps(overlaps: Sequence['MaskOverlap']) -> None:
+def _print_overlaps(rows: Sequence['OverlapRow']) -> None:
     """Print how much the masks of different seeds, or of different rounds, have in common."""
 
-    groups: dict[tuple[str, str], list[MaskOverlap]] = {}
-    for overlap in overlaps:
-        between = 'seeds' if overlap.seeds[0] != overlap.seeds[1] else 'rounds'
-        groups.setdefault((between, ' and '.join(map(str, sorted(set(overlap.rounds))))), []).append(overlap)
     print_table('Weights that both masks keep, as a share of the weights that at least one of them keeps', {
-        'between': lambda group: group[0][0],
-        'round': lambda group: group[0][1],
-        'pairs': lambda group: str(len(group[1])),
-        'shared %': lambda group: percent(_interval([overlap.shared for overlap in group[1]])),
-        'by chance %': lambda group: percent(_interval([overlap.chance for overlap in group[1]]))},
-        groups.items())
-
-
-def _interval(values: Sequence[float]) -> 'Interval':
-    return analysis.statistics.confidence_interval(values)
+        'between': lambda row: row.between,
+        'round': lambda row: ' and '.join(map(str, row.rounds)),
+        'pairs': lambda row: str(row.pairs),
+        'shared %': lambda row: percent(row.shared),
+        'by chance %': lambda row: percent(row.chance)}, rows)

@@ -144,18 +144,6 @@ class Plan:
 
         return Task(self.network, data, self.recipe.data, self.recipe.training, tuple(seeds), engine, on_step)
 
-    def outline(self) -> dict[str, Any]:
-        """The plan in plain types: recipe, layers, and the counts of each round."""
-
-        layout = self.network.layout
-        layers = [{'name': slot.name, 'shape': list(slot.shape), 'weights': slot.size, 'kind': slot.kind,
-                   'prunable': slot.prunable} for slot in layout.slots if slot.kind != 'other']
-        rounds = [{'round': number, 'kept': count, 'density': layout.density(count)}
-                  for number, count in enumerate(self.kept)]
-        return {'model': self.recipe.model.name, 'dataset': self.recipe.data.name, 'prunable': layout.prunable_count,
-                'weights': layout.weight_count, 'layers': layers, 'rounds': rounds, 'iterations': self.steps,
-                'recipe': self.recipe.dump()}
-
 
 def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = (), *, device: str = 'auto') -> Plan:
     """The plan of a recipe; `origin` is where it was written. A precision `auto` becomes the default of the device.

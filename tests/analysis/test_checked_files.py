@@ -9,9 +9,10 @@ from lth.errors import LthError
 from lth.runs.checked_json import encode_checked
 
 INTERVAL = {'mean': 0.75, 'margin': None, 'n': 1}
-CHECK = {'check': 'reinit', 'accuracy': INTERVAL, 'accuracies': [0.75], 'difference': INTERVAL, 'p': None,
-         'verdict': 'fails', 'changes': [{'kept': 3}], 'sentence': 'fails: …'}
-REPORT = {'run': 'runs/x', 'round': 2, 'kept': 3, 'seeds': [0], 'original': INTERVAL | {'accuracies': [0.75]},
+ORIGINAL = {'accuracy_percent': INTERVAL, 'accuracies_percent': [75.]}
+CHECK = {**ORIGINAL, 'check': 'reinit', 'difference_points': INTERVAL, 'p': None, 'verdict': 'fails',
+         'changes': [{'kept': 3}], 'sentence': 'fails: …'}
+REPORT = {'version': 1, 'run': 'runs/x', 'round': 2, 'kept': 3, 'seeds': [0], 'original': ORIGINAL,
           'dense': {key: value for key, value in CHECK.items() if key != 'verdict'}, 'checks': [CHECK]}
 PAIR = CopyPair(seed=1, round=2, iteration=30, pair=0, points=3)
 ERRORS = PairErrors([0.25, 0.5, 0.125], 1.5, 45., 0.75)
@@ -20,7 +21,8 @@ ERRORS = PairErrors([0.25, 0.5, 0.125], 1.5, 45., 0.75)
 def test_a_report_of_checks_is_read_as_it_was_written(tmp_path):
     checks_file.write_checks(tmp_path, REPORT)
     report = checks_file.read_checks(tmp_path)
-    assert report.checks[0].model_dump() == CHECK and report.dense.verdict is None and report.original.n == 1
+    assert report.checks[0].model_dump() == CHECK and report.dense.verdict is None
+    assert report.original.accuracy_percent.n == 1
 
 
 @pytest.mark.parametrize('path', [[key] for key in REPORT] + [['checks', 0, key] for key in CHECK])
@@ -41,7 +43,7 @@ def test_wrong_fields_of_checks_are_errors_of_one_paragraph_even_with_their_chec
 
 
 @pytest.mark.parametrize('change', [
-    lambda text: text.replace('0.75', '0.76'), lambda text: text.replace('"checksum"', '"sum"'),
+    lambda text: text.replace('75.0', '76.0'), lambda text: text.replace('"checksum"', '"sum"'),
     lambda text: text[:-3], lambda text: '', lambda text: '[' * 5000, lambda text: '{}', lambda text: 'null'])
 def test_checks_that_were_changed_are_refused(tmp_path, change):
     checks_file.write_checks(tmp_path, REPORT)

@@ -1,4 +1,6 @@
 """The table of a run: a row for each round, with means and intervals over seeds."""
+from types import SimpleNamespace
+
 import pytest
 
 from lth.analysis.summary_table import summary_rows
@@ -8,20 +10,20 @@ from lth.pruning.effective_sparsity import ConnectedTotals
 class StubRun:
     """Rounds with these test accuracies, by seed: {seed: [accuracy of round 0, of round 1, ...]}."""
 
+    recipe = {'algorithm': {'name': 'magnitude'}}
+
     def __init__(self, accuracies: dict[int, list[float]]) -> None:
         self._accuracies = accuracies
 
     def round_count(self, seed: int) -> int:
         return len(self._accuracies.get(seed, ()))
 
-    def header(self, _seed: int, number: int) -> dict:
-        connected = {'inputs': 5, 'of_inputs': 6, 'units': 7, 'of_units': 8}
-        return {'kept': 100 - number, 'density': 1 - number / 100, 'engine': 'plain', 'carrying': connected}
-
-    def metrics(self, seed: int, number: int) -> list[dict]:
-        last = self._accuracies[seed][number]
-        return [{'iteration': 5, 'test_accuracy': 0.25, 'early_stop': True},
-                {'iteration': 9, 'test_accuracy': last, 'early_stop': False}]
+    def record(self, seed: int, number: int) -> SimpleNamespace:
+        return SimpleNamespace(
+            kept=100 - number, density=1 - number / 100, engine='plain',
+            connected_totals=ConnectedTotals(5, 6, 7, 8), drawn_test_accuracy=None,
+            early_stop=SimpleNamespace(iteration=5, test_accuracy=0.25),
+            last=SimpleNamespace(iteration=9, test_accuracy=self._accuracies[seed][number]))
 
 
 def test_a_row_has_the_mean_over_the_seeds_that_have_the_round():

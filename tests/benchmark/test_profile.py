@@ -110,7 +110,7 @@ def test_profile_on_a_cpu_names_operators_and_stays_within_the_step(lth, monkeyp
     for name in ('expert', 'eager'):
         one = profiles[name]
         assert {'matrix product', 'optimizer', 'copies and casts'} <= one['ms_by_kind'].keys()
-        assert one['kernels'] > 20 and one['arithmetic_share'] > 0 and not one['on_gpu']
+        assert one['kernels'] > 20 and one['arithmetic_limit_percent'] > 0 and not one['on_gpu']
     assert profiles['sparse']['ms_by_kind']['outside'] > 0.5 * profiles['sparse']['ms_per_step']
 
 

@@ -16,8 +16,8 @@ from lth.benchmark.trainers import EngineTrainer, random_ticket
 from lth.experiments.resolve import Changes, ticket_plan
 from tests.conftest import make_task
 
-MEASURED = {'density', 'replicates', 'seeds', 'threads', 'ms_per_step', 'ratio', 'over_expert', 'over_eager',
-            'over_one', 'spread', 'peak_memory'}
+MEASURED = {'density_percent', 'replicates', 'seeds', 'threads', 'ms_per_step', 'over_baseline', 'over_expert',
+            'over_eager', 'over_one_seed', 'spread_percent', 'peak_mib'}
 BENCH = 'bench', 'lenet-300-100', 'digits', '--device', 'cpu', '--turns', '2', '--json'
 
 
@@ -47,18 +47,18 @@ def test_bench_times_loops_and_engines_in_turns(lth):
     rows = bench_rows(lth, '--algorithm', 'gem-miner')
     assert [row['engine'] for row in rows] == ['baseline', 'expert', 'eager', 'sparse', 'eager, gem-miner']
     assert all(MEASURED <= row.keys() for row in rows)
-    assert rows[0]['ratio'] == rows[1]['over_expert'] == 1
-    assert all(row['ms_per_step'] > 0 and row['peak_memory'] > 50 and row['threads'] == 1 for row in rows)
+    assert rows[0]['over_baseline'] == rows[1]['over_expert'] == 1
+    assert all(row['ms_per_step'] > 0 and row['peak_mib'] > 50 and row['threads'] == 1 for row in rows)
 
 
 @pytest.mark.usefixtures('short_turns')
 def test_bench_with_densities_times_the_engines_at_each(lth, monkeypatch):
     monkeypatch.setattr('lth.benchmark.sparselab_loop.find_spec', lambda _name: None)
     rows = bench_rows(lth, '--densities', '0.5,0.02')
-    assert [(row['engine'], row['density']) for row in rows] == [
-        ('baseline', 1), ('expert', 1), ('eager', 0.5), ('sparse', 0.5), ('eager', 0.02), ('sparse', 0.02)]
+    assert [(row['engine'], row['density_percent']) for row in rows] == [
+        ('baseline', 100), ('expert', 100), ('eager', 50), ('sparse', 50), ('eager', 2), ('sparse', 2)]
     assert [row['over_eager'] is None for row in rows] == [True, True, True, False, True, False]
-    assert all(row['ms_per_step'] > 0 and row['ratio'] > 0 and row['over_expert'] > 0 for row in rows)
+    assert all(row['ms_per_step'] > 0 and row['over_baseline'] > 0 and row['over_expert'] > 0 for row in rows)
 
 
 @pytest.mark.usefixtures('short_turns')

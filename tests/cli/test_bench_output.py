@@ -97,7 +97,7 @@ def test_bench_of_convolutions_prints_microseconds_of_three_methods(lth, monkeyp
     assert table(out) == [['layer', 'method', 'forward', 'inputs', 'weights', 'error'],
                           ['16 → 32, 8 × 8', 'stacked', '21', '34', '1000', '3e-03']]
     (printed,) = json.loads(lth('bench', 'resnet20', 'cifar10', '--convolutions', '--json').out)['rows']
-    assert printed['layer']['units'] == 32 and printed['forward'] == 21e-6
+    assert printed['units'] == 32 and printed['forward_us'] == pytest.approx(21)
 
 
 def test_bench_of_convolutions_needs_a_gpu(lth):

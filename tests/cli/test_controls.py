@@ -31,8 +31,8 @@ def test_controls_are_rows_below_each_round_and_objects_in_json(lth):
     for control in found['controls'].values():
         assert [row['round'] for row in control] == [1, 2]
         for control_row, row in zip(control, found['rounds'][1:], strict=True):
-            assert control_row['kept'] == row['kept'] and control_row['test_accuracy']['n'] == 2
-            assert control_row['test_accuracy']['mean'] != row['test_accuracy']['mean']
+            assert control_row['kept'] == row['kept'] and control_row['test_accuracy_percent']['n'] == 2
+            assert control_row['test_accuracy_percent']['mean'] != row['test_accuracy_percent']['mean']
 
 
 def test_controls_are_runs_that_can_be_evaluated_and_do_not_change_the_search(lth):
@@ -41,7 +41,8 @@ def test_controls_are_runs_that_can_be_evaluated_and_do_not_change_the_search(lt
     assert lth(*CONTROLLED).code == 0
     assert contents(Path('runs/lenet-300-100-digits')) == before
     measured = json.loads(lth('evaluate', 'lenet-300-100-digits-controls/shuffle-mask', '--json').out)['evaluations']
-    assert len(measured) == 3 and all(one['test_accuracy'] == one['recorded'] for one in measured)
+    assert len(measured) == 3
+    assert all(one['test_accuracy_percent'] == one['recorded_accuracy_percent'] for one in measured)
     for name in ('mask', 'ticket', 'trained'):
         control, search = (load_file(folder / f'seed-0/round-00/{name}.safetensors') for folder in (
             CONTROL_RUNS / 'reinit', Path('runs/lenet-300-100-digits')))
@@ -68,9 +69,9 @@ def test_draws_of_a_control_are_separate_runs_and_their_mean_counts_as_one_value
     assert sorted(path.name for path in CONTROL_RUNS.iterdir()) == ['reinit', 'reinit-2', 'reinit-3']
     assert contents(CONTROL_RUNS / 'reinit') == first
     (row,) = json.loads(lth(*command, '3', '--json').out)['controls']['reinit']
-    accuracies = [one['test_accuracy'] for one in row['seeds']]
+    accuracies = [one['test_accuracy_percent'] for one in row['seeds']]
     assert [one['draw'] for one in row['seeds']] == [1, 2, 3] and len(set(accuracies)) > 1
-    assert row['test_accuracy'] == {'mean': pytest.approx(sum(accuracies) / 3), 'margin': None, 'n': 1}
+    assert row['test_accuracy_percent'] == {'mean': pytest.approx(sum(accuracies) / 3), 'margin': None, 'n': 1}
     complete = contents(CONTROL_RUNS)
     shutil.rmtree(CONTROL_RUNS / 'reinit-2/seed-0/round-01')
     assert lth(*command, '3').code == 0 and contents(CONTROL_RUNS) == complete
@@ -78,7 +79,7 @@ def test_draws_of_a_control_are_separate_runs_and_their_mean_counts_as_one_value
 
 def test_a_search_without_controls_prints_none(lth):
     lth(*CONTROLLED)
-    assert 'reinit' not in lth(*SEARCH).out and 'controls' not in json.loads(lth(*SEARCH, '--json').out)
+    assert 'reinit' not in lth(*SEARCH).out and json.loads(lth(*SEARCH, '--json').out)['controls'] == {}
 
 
 def test_a_dry_run_prints_the_controls(lth, tmp_path):

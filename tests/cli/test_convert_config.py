@@ -44,7 +44,7 @@ def test_json_of_a_conversion_has_recipe_remarks_seeds_and_folder(lth, write_set
     conversion = json.loads(lth('convert-config', write_settings(seed=3, data='/pictures'), '--json').out)
     assert conversion['recipe'] == yaml.safe_load(lth('convert-config', 'gem.yml').out)
     assert (conversion['seeds'], conversion['datasets']) == ([3], '/pictures')
-    assert conversion['remarks'][-1].startswith('not needed here: name, ')
+    assert conversion['notes'][-1].startswith('not needed here: name, ')
 
 
 def test_a_converted_recipe_that_cannot_be_run_is_printed_with_the_reason(lth, write_settings):

@@ -37,7 +37,7 @@ def assert_engines_agree(lth, *search: str, rounds: int) -> None:
     for choice in ('eager', 'sparse'):
         result = lth(*search, '--seeds', '0-4', '--engine', choice, '--run', choice, '--json')
         found = json.loads(result.out)['rounds']
-        accuracies[choice] = [[seed['test_accuracy'] for seed in one['seeds']] for one in found]
+        accuracies[choice] = [[seed['test_accuracy_percent'] for seed in one['seeds']] for one in found]
     assert len(accuracies['eager']) == rounds
     for eager, sparse in zip(accuracies['eager'], accuracies['sparse'], strict=True):
         difference = confidence_interval([one - other for one, other in zip(eager, sparse, strict=True)])
@@ -137,7 +137,7 @@ def test_evaluate_measures_the_recorded_accuracy_with_either_engine(lth):
     for choice in ('eager', 'sparse'):
         lth(*SEARCH, '--engine', choice, '--run', choice)
         found = json.loads(lth('evaluate', choice, '--json').out)['evaluations']
-        assert [one['test_accuracy'] for one in found] == [one['recorded'] for one in found]
+        assert [one['test_accuracy_percent'] for one in found] == [one['recorded_accuracy_percent'] for one in found]
 
 
 def test_the_table_and_evaluate_show_connected_inputs_and_units(lth, monkeypatch):
@@ -148,7 +148,7 @@ def test_the_table_and_evaluate_show_connected_inputs_and_units(lth, monkeypatch
     assert 'inputs' not in narrow and 'test % at stop' in narrow, 'headings and cells are not wrapped in 80 columns'
     rounds = json.loads(lth(*SEARCH, '--json').out)['rounds']
     carrying = [one['seeds'][0]['connected'] for one in rounds]
-    assert carrying[0] == {'inputs': 61, 'of_inputs': 64, 'units': 410, 'of_units': 410}
+    assert carrying[0] == {'inputs': 61, 'total_inputs': 64, 'units': 410, 'total_units': 410}
     assert carrying[4]['units'] <= 410
     found = json.loads(lth('evaluate', 'lenet-300-100-digits/seed-0/round-00', '--json').out)['evaluations'][0]
     assert [(layer['name'], layer['inputs'], layer['units']) for layer in found['connected']] == [

@@ -77,8 +77,8 @@ def test_a_gem_is_saved_with_its_scores_finetuned_and_evaluated(lth):
     after = load_file('runs/gem-finetuned-round-02/seed-1/round-00/trained.safetensors')
     assert all((after[name][~mask[name]] == 0).all() and (after[name] != weights[name]).any() for name in mask)
     before = json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']
-    assert table['rounds'][0]['test_accuracy']['mean'] > before[-1]['test_accuracy']
-    assert before[-1]['test_accuracy'] == before[-1]['recorded']
+    assert table['rounds'][0]['test_accuracy_percent']['mean'] > before[-1]['test_accuracy_percent']
+    assert before[-1]['test_accuracy_percent'] == before[-1]['recorded_accuracy_percent']
     assert lth('evaluate', 'gem-finetuned-round-02').code == 0
 
 
@@ -179,14 +179,14 @@ def test_every_algorithm_finds_a_gem_with_the_exact_count_that_can_be_finetuned(
                  '--finetune', '--json', *interval)
     assert result.code == 0, result.err
     runs = json.loads(result.out)
-    assert runs['found']['run'] == f'runs/lenet-300-100-digits-{folder}'
-    assert runs['finetuned']['run'] == f'{runs["found"]["run"]}-finetuned-round-{rounds - 1:02d}'
-    assert len(runs['found']['rounds']) == rounds
-    counts = [run['rounds'][-1]['kept'] for run in runs.values()]
+    assert runs['run'] == f'runs/lenet-300-100-digits-{folder}'
+    assert runs['finetuned']['run'] == f'{runs["run"]}-finetuned-round-{rounds - 1:02d}'
+    assert len(runs['rounds']) == rounds
+    counts = [run['rounds'][-1]['kept'] for run in (runs, runs['finetuned'])]
     assert counts[0] == counts[1] == (kept or pytest.approx(2510, abs=3))
     assert f'{counts[0]:,}' in result.err
     gem, ticket = (load_file(f'{run["run"]}/seed-0/round-{len(run["rounds"]) - 1:02d}/ticket.safetensors')
-                   for run in runs.values())
+                   for run in (runs, runs['finetuned']))
     assert all((gem[name] == ticket[name]).all() for name in gem)
 
 
@@ -280,13 +280,14 @@ def test_evaluate_shows_scores_weights_above_the_threshold_and_accuracy_before_a
     assert first['scores']['active'] == first['kept'] > first['scores']['above_threshold'] > 0
     assert sum(layer['above_threshold'] for layer in first['layers']) == first['scores']['above_threshold']
     assert last['scores']['above_threshold'] == last['kept'] == last['scores']['active']
-    quartiles = [first['scores'][name] for name in ('least', 'lower', 'median', 'upper', 'largest')]
+    quartiles = [first['scores'][name] for name in (
+        'minimum', 'lower_quartile', 'median', 'upper_quartile', 'maximum')]
     assert quartiles == sorted(quartiles) and 0 <= quartiles[0] and quartiles[-1] <= 1
     scores, mask = (load_file(f'runs/gem/seed-0/round-00/{name}.safetensors') for name in ('scores', 'mask'))
     assert first['scores']['above_threshold'] == sum(int((scores[name] > 0.5).sum()) for name in mask)
     after = shown['finetuned'][0]
     assert after['run'] == 'runs/gem-finetuned-round-02'
-    assert after['evaluations'][0]['test_accuracy'] > last['test_accuracy']
+    assert after['evaluations'][0]['test_accuracy_percent'] > last['test_accuracy_percent']
     text = lth('evaluate', 'gem').out
     assert 'before and after finetuning' in text and 'above threshold' in text and 'runs/gem-finetuned-round-02' in text
     assert 'Scores' not in lth('evaluate', 'gem-finetuned-round-02').out
@@ -397,10 +398,11 @@ def test_a_supermask_reports_the_accuracy_of_sampled_masks(lth):
     result = lth(*command)
     assert result.code == 0, result.err
     before, last = json.loads(lth(*command, '--json').out)['rounds']
-    drawn = last['seeds'][0]['drawn_test_accuracy']
-    assert before['seeds'][0]['drawn_test_accuracy'] is None and 0 < drawn < 1
+    drawn = last['seeds'][0]['sampled_masks_accuracy_percent']
+    assert before['seeds'][0]['sampled_masks_accuracy_percent'] is None and 0 < drawn < 100
     assert f'Masks sampled from the scores, mean of 10 for each seed: test % {100 * drawn:.2f}' in result.out
-    scores = [one['scores']['drawn'] for one in json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']]
+    measured = json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']
+    scores = [one['scores']['sampled_masks_accuracy_percent'] for one in measured]
     assert scores == [None, drawn]
     trained = Path('runs/gem/seed-0/round-01/trained.safetensors').read_bytes()
     shutil.rmtree('runs/gem/seed-0/round-01')

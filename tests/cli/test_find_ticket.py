@@ -24,8 +24,9 @@ def test_a_dry_run_prints_all_counts_and_writes_no_files(lth, tmp_path):
     assert outline['layers'][0] == {
         'name': 'dense1.weight', 'shape': [300, 784], 'weights': 235_200, 'kind': 'dense', 'prunable': True}
     assert [row['round'] for row in outline['rounds']] == list(range(21))
-    assert outline['rounds'][20]['density'] == pytest.approx(0.0119, abs=2e-4)
-    assert outline['rounds'][1] == {'round': 1, 'kept': 213_060, 'density': 213_060 / 266_200}
+    assert outline['rounds'][20]['density_percent'] == pytest.approx(1.19, abs=2e-2)
+    assert outline['rounds'][1] == {
+        'round': 1, 'kept': 213_060, 'density_percent': pytest.approx(100 * 213_060 / 266_200)}
     assert outline['recipe']['training']['length'] == '50 epochs'
     assert not list(tmp_path.iterdir())
 
@@ -104,9 +105,10 @@ def test_json_of_a_run_has_a_mean_and_interval_for_each_round(lth):
     result = json.loads(lth(*QUICK, '--seeds', '0,1', '--json').out)
     assert result['seeds'] == [0, 1] and [row['kept'] for row in result['rounds']] == [50_200, 40_260]
     row = result['rounds'][1]
-    alone = [outcome['test_accuracy'] for outcome in row['seeds']]
-    assert row['test_accuracy']['mean'] == pytest.approx(sum(alone) / 2) and row['test_accuracy']['n'] == 2
-    assert row['test_accuracy']['margin'] == pytest.approx(12.7062 * abs(alone[0] - alone[1]) / 2, rel=1e-4)
+    alone = [outcome['test_accuracy_percent'] for outcome in row['seeds']]
+    mean = row['test_accuracy_percent']
+    assert mean['mean'] == pytest.approx(sum(alone) / 2) and mean['n'] == 2
+    assert mean['margin'] == pytest.approx(12.7062 * abs(alone[0] - alone[1]) / 2, rel=1e-4)
 
 
 def test_metrics_have_one_line_per_measurement(lth, tmp_path):
@@ -144,7 +146,7 @@ def test_rounds_that_were_removed_are_trained_again_byte_for_byte_on_resume(lth,
         shutil.rmtree(folder)
     assert search() == complete and len(complete) == 2 * 4 * 4
     found = json.loads(lth('evaluate', 'lenet-300-100-digits', '--json').out)['evaluations']
-    assert all(one['test_accuracy'] == one['recorded'] > 0.2 for one in found)
+    assert all(one['test_accuracy_percent'] == one['recorded_accuracy_percent'] > 20 for one in found)
 
 
 def test_a_run_with_other_settings_in_the_same_folder_is_refused_and_not_changed(lth, tmp_path):

@@ -50,8 +50,9 @@ def test_all_checks_of_a_gem_run_and_report_what_they_changed(lth):
         assert one['changes'][0]['kept'] == report['kept'] == 5_019
         trained = Path(f'runs/gem-checks-round-02/{name}/seed-0/round-00/trained.safetensors')
         accuracy = header(trained)['test_accuracy']
-        assert one['accuracies'] == [accuracy]
-        assert one['difference']['mean'] == pytest.approx(report['original']['mean'] - accuracy)
+        assert one['accuracies_percent'] == [pytest.approx(100 * accuracy)]
+        assert one['difference_points']['mean'] == pytest.approx(
+            report['original']['accuracy_percent']['mean'] - 100 * accuracy)
     assert 'verdict' not in report['dense'], 'the dense network is a reference, not a check'
     assert report['dense']['changes'][0]['kept'] == 50_200 and 'trained in the same way' in report['dense']['sentence']
     original = load_file('runs/gem-checks-round-02/original/seed-0/round-00/ticket.safetensors')
@@ -88,7 +89,7 @@ def test_two_seeds_give_an_interval_and_a_verdict(lth, monkeypatch):
     assert result.code == 0, result.err
     report = json.loads(Path('runs/gem-checks-round-02/checks.json').read_text())
     check = report['checks'][0]
-    assert check['difference']['n'] == 2 and check['difference']['margin'] > 0 and 0 <= check['p'] <= 1
+    assert check['difference_points']['n'] == 2 and check['difference_points']['margin'] > 0 and 0 <= check['p'] <= 1
     assert f'shuffle-mask {check["sentence"]}.' in result.out and 'n = 2' in check['sentence']
 
 

@@ -80,7 +80,7 @@ def test_list_recipes_shows_the_role_of_each_recipe(lth):
 
 
 def test_list_recipes_in_json_has_role_model_and_data_set(lth):
-    rows = {row.pop('name'): row for row in json.loads(lth('list', 'recipes', '--json').out)}
+    rows = {row.pop('name'): row for row in json.loads(lth('list', 'recipes', '--json').out)['entries']}
     assert rows['vgg19-cifar10-warmup'] == {
         'role': 'variant', 'model': 'vgg19', 'dataset': 'cifar10',
         'summary': 'Frankle & Carbin 2019, section 4, warm-up over 10,000 iterations'}

@@ -274,7 +274,8 @@ def test_training_with_ffcv_gives_the_same_numbers_alone_or_next_to_another_seed
     weights = [Path('runs', name, 'seed-0', 'round-01', 'trained.safetensors') for name in ('once', 'both')]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     measured = lth('evaluate', 'once', '--json')
-    assert all(row['test_accuracy'] == row['recorded'] for row in json.loads(measured.out)['evaluations'])
+    rows = json.loads(measured.out)['evaluations']
+    assert all(row['test_accuracy_percent'] == row['recorded_accuracy_percent'] for row in rows)
     (ready / 'prepared-3x16x16.json').unlink()
     other = run(lth, ready, 'once', *STREAMED, '--set', 'data.resized_crop=0.5', '--seeds', '0-1')
     assert other.code == 2 and 'started with another image reader (reader: ffcv / files)' in other.err

@@ -1,0 +1,62 @@
+"""Lists of names, recipes, and files that were written."""
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A name that can be chosen."""
+
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeEntry(Entry):
+    """A recipe, and what it is for."""
+
+    role: Literal['default', 'variant', 'gem', 'fallback']
+    model: str | None
+    dataset: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """The output of `lth list KIND`."""
+
+    kind: str
+    entries: list[Entry]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeListing:
+    """The output of `lth list recipes`."""
+
+    kind: Literal['recipes']
+    entries: list[RecipeEntry]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownRecipe:
+    """The output of `lth show recipe`."""
+
+    name: str
+    recipe: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedFiles:
+    """The output of `lth prepare`."""
+
+    files: list[Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertedRecipe:
+    """The output of `lth convert-config`."""
+
+    recipe: dict[str, Any]
+    notes: list[str]
+    seeds: list[int]
+    datasets: Path | None

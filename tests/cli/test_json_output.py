@@ -1,0 +1,147 @@
+"""--json: every command prints what the data classes of its output declare."""
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from pydantic import ConfigDict, TypeAdapter
+
+from lth import benchmark
+from lth.analysis.json_output import checks, evaluations, listings, runs, stability, values
+from lth.benchmark import json_output as bench
+from lth.benchmark.mask_selection import SelectionTime
+from lth.cli import app
+from tests.cli.test_bench_output import BASELINE, EAGER, EXPERT, SPARSE
+from tests.recipes.test_rare_gems import SAMPLE
+
+PAIR = ('lenet-300-100', 'digits')
+SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
+GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
+MODULES = (bench, checks, evaluations, listings, runs, stability, values)
+
+
+def classes_of(module: ModuleType) -> Iterator[type]:
+    yield from (entry for entry in vars(module).values() if dataclasses.is_dataclass(entry))
+
+
+@pytest.fixture(name='valid', autouse=True)
+def _forbid_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets pydantic refuse keys that a class does not declare, and values of other types."""
+
+    for module in MODULES:
+        for declared in classes_of(module):
+            config = ConfigDict(extra='forbid', strict=True, ser_json_inf_nan='constants')
+            monkeypatch.setattr(declared, '__pydantic_config__', config, raising=False)
+
+
+def output(lth, declared: type, *arguments: str) -> dict[str, Any]:
+    """What a command prints, after it was compared with the class of its output."""
+
+    result = lth(*arguments, '--json')
+    assert result.code == 0, result.err
+    printed = json.loads(result.out)
+    assert list(printed)[0] == 'version' and printed.pop('version') == values.VERSION
+    TypeAdapter(declared).validate_json(json.dumps(printed))
+    assert list(printed) == [field.name for field in dataclasses.fields(declared)]
+    return printed
+
+
+def test_tables_of_runs_have_one_shape_with_and_without_controls_and_finetuning(lth):
+    plain = output(lth, runs.RunReport, *SEARCH)
+    assert (plain['controls'], plain['finetuned']) == ({}, None)
+    controlled = output(lth, runs.RunReport, *SEARCH, '--controls', 'reinit')
+    assert controlled.keys() == plain.keys() and list(controlled['controls']) == ['reinit']
+    gem = output(lth, runs.RunReport, *GEM)
+    trained = output(lth, runs.RunReport, *GEM, '--finetune')
+    assert gem.keys() == trained.keys() == plain.keys() and gem['rounds'] == trained['rounds']
+    assert trained['finetuned']['run'] == 'runs/gem-finetuned-round-01'
+    finetuned = output(lth, runs.RunReport, 'finetune', 'a', '-e', '1')
+    assert [(row['round'], row['stored_round']) for row in finetuned['rounds']] == [(1, 0)]
+
+
+def test_percentages_are_those_of_the_table(lth):
+    found = output(lth, runs.RunReport, *SEARCH)
+    last = found['rounds'][-1]
+    line = next(line for line in lth(*SEARCH).out.splitlines() if line.split()[:1] == ['1'])
+    accuracy, stop = last['test_accuracy_percent']['mean'], last['early_stop_accuracy_percent']['mean']
+    assert all(f'{value:.2f}' in line.split() for value in (last['density_percent'], accuracy, stop))
+    assert 1 < accuracy <= 100 and accuracy == last['seeds'][0]['test_accuracy_percent']
+
+
+def test_evaluate_and_transfer_show_the_rounds_of_the_source(lth):
+    lth(*SEARCH)
+    moved = output(lth, runs.RunReport, 'transfer', 'a', '--to', 'digits', '--rounds', '1', '-e', '1')
+    assert [(row['round'], row['stored_round']) for row in moved['rounds']] == [(1, 0)]
+    again = output(lth, evaluations.EvaluationReport, 'evaluate', 'a-to-digits-round-01')
+    assert [(row['round'], row['stored_round']) for row in again['evaluations']] == [(1, 0)]
+    assert again['evaluations'][0]['test_accuracy_percent'] == moved['rounds'][0]['test_accuracy_percent']['mean']
+    outline = output(lth, runs.Outline, 'transfer', 'a', '--to', 'digits', '--rounds', '1', '--dry-run')
+    assert [row['round'] for row in outline['rounds']] == [1]
+
+
+def test_a_gem_is_evaluated_with_its_scores(lth):
+    lth(*GEM)
+    found = output(lth, evaluations.EvaluationReport, 'evaluate', 'gem')
+    assert all(0 <= one['scores']['minimum'] <= one['scores']['maximum'] <= 1 for one in found['evaluations'])
+
+
+def test_sanity_checks_and_their_steps(lth):
+    lth(*SEARCH)
+    command = ('sanity-check', 'a', '--checks', 'reinit')
+    assert output(lth, checks.CheckSteps, *command, '--dry-run')['steps'][0]['step'] == 'original'
+    report = output(lth, checks.SanityReport, *command)
+    assert [(one['check'], one['verdict']) for one in report['checks']] == [('reinit', 'undecided')]
+    assert 'verdict' not in report['dense'] and report['dense']['check'] == 'dense'
+
+
+def test_stability_has_both_tables_and_all_pairs(lth):
+    lth(*SEARCH, '--seeds', '0-1')
+    report = output(lth, stability.StabilityReport, 'stability', 'a', '--points', '2')
+    assert [row['round'] for row in report['rows']] == [0, 1] and len(report['pairs']) == 4
+    barriers = [pair['barrier_points'] for pair in report['pairs'] if pair['round'] == 1]
+    assert report['rows'][1]['barrier_points']['mean'] == pytest.approx(sum(barriers) / 2)
+    assert {row['between'] for row in report['overlap_rows']} == {'seeds', 'rounds'}
+
+
+@pytest.mark.parametrize('kind', ['models', 'datasets', 'criteria', 'checks'])
+def test_lists(lth, kind):
+    assert output(lth, listings.Listing, 'list', kind)['kind'] == kind
+
+
+def test_recipes_and_conversions(lth):
+    assert output(lth, listings.RecipeListing, 'list', 'recipes')['entries']
+    assert output(lth, listings.ShownRecipe, 'show', 'recipe', 'default')['recipe']['training']
+    Path('gem.yml').write_text(yaml.safe_dump(SAMPLE))
+    assert output(lth, listings.ConvertedRecipe, 'convert-config', 'gem.yml')['recipe']['algorithm']
+
+
+def test_bench(lth, monkeypatch):
+    rows = [BASELINE, EXPERT, EAGER, SPARSE]
+    monkeypatch.setattr(benchmark.timing, 'time_contenders', lambda *_arguments, **_options: rows)
+    times = output(lth, bench.StepTimes, 'bench', *PAIR)
+    assert [row['density_percent'] for row in times['rows']] == [100, 100, 100, pytest.approx(5.5)]
+    study = benchmark.whole_search.Study(rows, 16, 12_345, 3600., 1800., 300.)
+    monkeypatch.setattr(benchmark.whole_search, 'estimate_search', lambda *_arguments, **_options: study)
+    assert output(lth, bench.StudyTimes, 'bench', *PAIR, '--study')['real_seconds'] is None
+    selection = [SelectionTime('distinct', 25_557_032, 0.4126, 310.2), SelectionTime('all equal', 9, 0.2, None)]
+    monkeypatch.setattr(benchmark.mask_selection, 'time_selection', lambda *_arguments, **_options: selection)
+    assert output(lth, bench.SelectionTimes, 'bench', *PAIR, '--masks')['rows'][0]['extra_mib'] == 310.2
+
+
+def test_every_class_and_field_is_documented():
+    text = (Path(__file__).parent.parent.parent / 'docs/json.md').read_text()
+    names = {field.name for module in MODULES for declared in classes_of(module)
+             for field in dataclasses.fields(declared)}
+    assert {name for name in names if f'`{name}`' not in text} == set()
+
+
+def test_every_command_with_json_is_documented():
+    text = (Path(__file__).parent.parent.parent / 'docs/json.md').read_text()
+    commands = typer.main.get_command(app).commands
+    with_json = {name for name, command in commands.items() if 'as_json' in {one.name for one in command.params}}
+    assert len(with_json) >= 12 and {name for name in with_json if f'`{name}' not in text} == set()
