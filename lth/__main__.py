@@ -2,6 +2,7 @@
 import os
 import sys
 
+from lth.errors import BUG
 from lth.system import signals
 
 
@@ -16,8 +17,12 @@ def main() -> None:
     # The user's code is found in the current folder, as with `python -m lth`.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    from lth.cli import app  # pylint: disable=import-outside-toplevel # see above
-    app()
+    from lth.cli import app, bug_report  # pylint: disable=import-outside-toplevel # see above
+    try:
+        app()
+    except Exception as error:  # pylint: disable=broad-exception-caught # whatever is no LthError is a bug
+        bug_report.report_bug(error)
+        sys.exit(BUG)
 
 
 if __name__ == '__main__':

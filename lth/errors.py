@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 USER_ERROR = 2
 ENVIRONMENT_ERROR = 3
+BUG = 70  # EX_SOFTWARE of sysexits.h
 
 
 class LthError(Exception):

@@ -1,11 +1,19 @@
 """Exit codes and error messages: mistakes of the user, failures of the environment, closed pipes."""
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import torch
 
+from lth import analysis
+from lth.__main__ import main
+from lth.system import signals
 from tests.fake_gpu import OLD_DRIVER
 
+ROOT = Path(__file__).parent.parent.parent
+EXIT_CODES = ('0', '2', '3', '70', '130', '141', '143')
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
 
@@ -127,3 +135,26 @@ def test_a_seed_that_diverges_stops_the_run_with_the_reason(lth):
 def test_a_run_folder_that_cannot_be_written_exits_with_3(lth, tmp_path):
     result = lth(*QUICK, '--run', 'x' * 300)
     assert result.code == 3 and 'File name too long' in result.err and not list(tmp_path.iterdir())
+
+
+def test_a_bug_exits_with_70_and_asks_to_report_its_traceback(monkeypatch, capfd):
+    def fail(_kind: str) -> None:
+        raise KeyError('[a]')
+    monkeypatch.setattr(analysis.catalog, 'entries', fail)
+    monkeypatch.setattr(signals, 'end_on_signals', lambda _message: None)
+    monkeypatch.setattr(sys, 'argv', ['lth', 'list', 'models'])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capfd.readouterr()
+    assert ended.value.code == 70 and out == ''
+    *trace, paragraph = err.splitlines()
+    assert trace[0] == 'Traceback (most recent call last):' and trace[-1] == "KeyError: '[a]'"
+    assert paragraph.startswith("Error: This is a bug of lth, not a mistake of yours: KeyError: '[a]'.")
+    assert 'lth list models (lth 0.' in paragraph and f'torch {torch.__version__.partition("+")[0]}' in paragraph
+
+
+def test_exit_codes_are_documented(lth):
+    documented = re.findall(r'^\| (\d+) \|', (ROOT / 'docs/runs.md').read_text(), re.MULTILINE)
+    assert set(EXIT_CODES) | {'1'} == set(documented)
+    shown = ' '.join(lth('--help').out.split()).partition('Exit codes:')[2]
+    assert all(f'{code} ' in shown for code in EXIT_CODES)
