@@ -83,8 +83,7 @@ def read(run: Path, pair: CopyPair, ticket: str) -> PairErrors:
     """The saved errors of a pair. LthError if the file was changed, or is of a ticket with another fingerprint."""
 
     file = path(run, pair)
-    raw = read_checked(file, at_most=_MOST_BYTES, advice=_ADVICE)
-    stored = validate_stored(_PairFile, raw, str(file), _ADVICE)
+    stored = _read(file)
     if stored.ticket != ticket:
         raise LthError(f'{file} was measured on another ticket than the one that is now in the run. Move the file '
                        'away and repeat the command to measure it again.')
@@ -92,3 +91,13 @@ def read(run: Path, pair: CopyPair, ticket: str) -> PairErrors:
     if found != pair or len(stored.errors) != pair.points:
         raise LthError(f'{file} is not the file of this pair: it holds {found}. {_ADVICE}')
     return PairErrors(stored.errors, stored.distance, stored.angle, stored.signs)
+
+
+def check(file: Path) -> None:
+    """LthError if the file of a pair was changed."""
+
+    _read(file)
+
+
+def _read(file: Path) -> _PairFile:
+    return validate_stored(_PairFile, read_checked(file, at_most=_MOST_BYTES, advice=_ADVICE), str(file), _ADVICE)

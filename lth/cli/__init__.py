@@ -14,6 +14,7 @@ from lth.cli.find_ticket import find_ticket
 from lth.cli.finetune import finetune
 from lth.cli.list import list_entries
 from lth.cli.prepare import prepare
+from lth.cli.repair import repair
 from lth.cli.sanity_check import sanity_check
 from lth.cli.show import show
 from lth.cli.stability import stability
@@ -39,6 +40,7 @@ app.command('sanity-check')(sanity_check)
 app.command('transfer')(transfer)
 app.command('stability')(stability)
 app.command('list')(list_entries)
+app.command('repair')(repair)
 app.command('prepare')(prepare)
 app.command('show')(show)
 app.command('convert-config')(convert_config)

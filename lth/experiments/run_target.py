@@ -8,6 +8,7 @@ from lth.experiments.plan import Plan
 from lth.registry import trust
 from lth.registry.trust import Trust
 from lth.runs.folder import Run
+from lth.runs.last_session import last_session
 from lth.training.checkpoint_interval import DEFAULT_INTERVAL, CheckpointInterval
 from lth.training.engines import select
 from lth.training.engines.names import CompileChoice, CompileDecision, EngineChoice, ReplicateChoice, engine_choice
@@ -41,7 +42,7 @@ class RunTarget:
     def resumed(self, run: Run) -> 'RunTarget':
         """The target with the choices of the run's last session where it has none."""
 
-        last = run.last_session()
+        last = last_session(run.folder)
         engine = engine_choice(self.engine or last.engine or 'auto')
         deterministic = last.deterministic if self.deterministic is None else self.deterministic
         compile_ = self.compile or last.compile_decision(select.resolve_device(self.device))

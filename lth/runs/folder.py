@@ -23,7 +23,6 @@ from lth.models.network import Network
 from lth.pruning.tickets import Round, Ticket
 from lth.runs import integrity, run_locks, sessions
 from lth.runs.checkpoint_files import checkpoint_folders
-from lth.runs.last_session import LastSession
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_encoding import encode_round
@@ -122,6 +121,11 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
         count = min(self.round_count(seed) for seed in seeds)
         return StoredRounds(self, tuple(range(count)), tuple(seeds), device)
 
+    def check(self, seed: int, number: int) -> None:
+        """Read every file of a round. LthError as from `load_round`."""
+
+        self._reader(seed, number).check()
+
     def record(self, seed: int, number: int) -> RoundRecord:
         """The facts about a round and its main results, read without its tensors."""
 
@@ -166,11 +170,6 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
         """The entries of all sessions that saved something, in order."""
 
         return sessions.read(self.folder)
-
-    def last_session(self) -> LastSession:
-        """The choices of the last session."""
-
-        return LastSession((self.sessions() or [{}])[-1])
 
     def source_folder(self) -> Path:
         """The folder of the run that this run starts from, if its algorithm needs one."""

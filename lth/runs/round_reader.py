@@ -26,6 +26,7 @@ from lth.training.task import State
 # An optimizer has at most three vectors (P,) of 4 bytes, and one step count for each parameter.
 _MOST_OPTIMIZER_TENSORS = 4
 _BYTES_OF_NUMBER = 4
+_TENSOR_FILES = ('mask', 'ticket', 'trained')
 _File = tuple[TensorHeader, dict[str, Tensor]]
 
 
@@ -52,6 +53,7 @@ class RoundReader:
         if self.has_sums:
             record = read_record(self._folder)
             self._identity.check(self._identity.folder / RECORD, record)
+            self._check_names(record)
             return record
         return make_record(_facts(self._first_header), self.metrics)
 
@@ -96,6 +98,26 @@ class RoundReader:
             raise self._misfit('trained.safetensors', 'its pruned weights are not those in ticket.safetensors')
         state = State(weights, buffers, history[-1].iteration, history=history, engine=engine)
         return Round(self._identity.number, ticket, state, self._search_state(), sources)
+
+    def check(self) -> None:
+        """Read every file that the round still has."""
+
+        if self._folder.removal_error('ticket.safetensors'):
+            self.load_mask()
+        else:
+            self.load()
+        _ = self.metrics
+
+    def _check_names(self, record: RoundRecord) -> None:
+        """LthError unless the round has, or had before --keep removed some, the files that the record says."""
+
+        expected = {METRICS, RECORD, *(f'{name}.safetensors' for name in (*_TENSOR_FILES, *record.search))}
+        listed = {*(self._folder.sums or ()), *self._folder.removed}
+        if wrong := expected ^ listed:
+            name = min(wrong)
+            problem = 'is missing' if name in expected else 'does not belong there'
+            raise LthError(f'{self._identity.folder / name} {problem}, according to {RECORD} next to it. '
+                           f'{self._identity.advice}')
 
     def _check_lines(self, lines: list[MetricsLine]) -> None:
         """LthError unless the measurements are those of the record; those of format 1 are compared with nothing."""

@@ -19,7 +19,7 @@ from lth.system.files import Raw
 from lth.system.json_text import read_json
 
 FOLDER = 'sessions'
-_OLD_FILE = 'environment.json'
+OLD_FILE = 'environment.json'
 _MOST_BYTES = 2 ** 20  # of an entry; one has about 2,000
 _MOST_BYTES_OF_OLD_FILE = 2 ** 24
 _Names = Annotated[list[ShortText], Field(max_length=10_000)]
@@ -59,7 +59,18 @@ def read(folder: Path) -> list[Raw]:
     """The entries of a run folder, in the order of their start. LthError if a file was changed."""
 
     advice = integrity.repair_advice(folder)
-    return [*_read_old(folder / _OLD_FILE, advice), *(read_entry(path, advice) for path in session_files(folder))]
+    return [*read_old(folder / OLD_FILE, advice), *(read_entry(path, advice) for path in session_files(folder))]
+
+
+def read_old(path: Path, advice: str) -> list[Raw]:
+    """The entries in the file of version 0.1.0, which has no checksum; none if it does not exist."""
+
+    if not path.exists():
+        return []
+    entries = read_json(path, at_most=_MOST_BYTES_OF_OLD_FILE, advice=advice)
+    if not isinstance(entries, list):
+        raise LthError(f'{path} is not a list of sessions. {advice}')
+    return [_validated(entry, f'{path}, entry {number},', advice) for number, entry in enumerate(entries)]
 
 
 def session_files(folder: Path) -> list[Path]:
@@ -86,17 +97,6 @@ def write(folder: Path, entry: Raw) -> None:
     except OSError as error:
         raise files.write_error(path.parent, error) from None
     files.write(path, encode_checked(entry))
-
-
-def _read_old(path: Path, advice: str) -> list[Raw]:
-    """The entries that version 0.1.0 wrote, without a checksum."""
-
-    if not path.exists():
-        return []
-    entries = read_json(path, at_most=_MOST_BYTES_OF_OLD_FILE, advice=advice)
-    if not isinstance(entries, list):
-        raise LthError(f'{path} is not a list of sessions. {advice}')
-    return [_validated(entry, f'{path}, entry {number},', advice) for number, entry in enumerate(entries)]
 
 
 def _validated(entry: Any, origin: str, advice: str) -> Raw:

@@ -87,6 +87,18 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         shutil.rmtree(partial, ignore_errors=True)  # absent if it was renamed
 
 
+def move(path: Path, target: Path) -> None:
+    """Move a file or folder to a place on the same disk, whose folder is created."""
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(path, target)
+        _sync_folder(target.parent)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise write_error(target, error) from None
+
+
 def write_error(path: Path, error: OSError) -> LthError:
     """The error for a file or folder that cannot be written."""
 

@@ -12,9 +12,9 @@ from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError
 _KINDS = {stat.S_IFDIR: 'a folder', stat.S_IFIFO: 'a named pipe', stat.S_IFSOCK: 'a socket',
           stat.S_IFCHR: 'a device', stat.S_IFBLK: 'a device'}
 _PERMISSION_ERRORS = (errno.EACCES, errno.EPERM)
-# Errors that come from the path or its permissions; all others (such as EIO) are failures of the disk.
+# Errors that come from the path; all others, such as EIO, are of the environment, and the file may be intact.
 _PATH_ERRORS = (
-    *_PERMISSION_ERRORS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
 
 
 def read_bytes(path: Path, *, at_most: int, advice: str = 'Check the path.') -> bytes:

@@ -1,6 +1,7 @@
 """--json: every command prints what the data classes of its output declare."""
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +13,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
-from lth.analysis.json_output import checks, evaluations, listings, runs, stability, values
+from lth.analysis.json_output import checks, evaluations, listings, repairs, runs, stability, values
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -106,6 +107,14 @@ def test_stability_has_both_tables_and_all_pairs(lth):
     barriers = [pair['barrier_points'] for pair in report['pairs'] if pair['round'] == 1]
     assert report['rows'][1]['barrier_points']['mean'] == pytest.approx(sum(barriers) / 2)
     assert {row['between'] for row in report['overlap_rows']} == {'seeds', 'rounds'}
+
+
+def test_repair(lth):
+    lth(*SEARCH)
+    assert output(lth, repairs.RepairReport, 'repair', 'a')['damaged'] == []
+    shutil.rmtree('runs/a/seed-0/round-00')
+    (damage,) = output(lth, repairs.RepairReport, 'repair', 'a')['damaged']
+    assert damage['path'] == 'runs/a/seed-0/round-01'
 
 
 @pytest.mark.parametrize('kind', ['models', 'datasets', 'criteria', 'checks'])

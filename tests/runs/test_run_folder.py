@@ -7,6 +7,7 @@ import torch
 
 from lth.errors import LthError
 from lth.runs.folder import Run
+from lth.runs.last_session import last_session
 from lth.system import files
 from tests.conftest import make_task
 from tests.round_files import add_session
@@ -104,4 +105,4 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
 def test_the_engine_choice_is_read_from_the_last_session_even_of_an_earlier_version(tmp_path, entries, choice):
     for entry in entries:
         add_session(tmp_path, entry)
-    assert Run(tmp_path, RECIPE, make_task().network).last_session().engine == choice
+    assert last_session(tmp_path).engine == choice

@@ -37,7 +37,7 @@ def test_a_pipe_that_replaces_the_file_after_the_check_is_refused_too(tmp_path, 
 
 
 @pytest.mark.parametrize(('number', 'code'), [
-    (errno.EACCES, USER_ERROR), (errno.ENOENT, USER_ERROR), (errno.EIO, ENVIRONMENT_ERROR),
+    (errno.EACCES, ENVIRONMENT_ERROR), (errno.ENOENT, USER_ERROR), (errno.EIO, ENVIRONMENT_ERROR),
     (errno.EMFILE, ENVIRONMENT_ERROR)])
 def test_an_error_has_the_words_of_the_operating_system_and_advice_to_delete_only_where_it_helps(
         tmp_path, monkeypatch, number, code):

@@ -1,0 +1,173 @@
+"""Repair of a run: find its damaged files, and move them away so that the search computes them again.
+
+A damaged round is moved with all later ones of its seed, since these depend on it. Nothing is deleted.
+"""
+import glob
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from lth.analysis import checks_file, pair_files
+from lth.analysis.json_output.repairs import Damage, RepairReport
+from lth.errors import ENVIRONMENT_ERROR, LthError
+from lth.experiments import folders
+from lth.experiments.plan import make_plan
+from lth.registry import user_code
+from lth.runs import integrity, run_locks, sessions
+from lth.runs.folder import Run
+from lth.runs.round_check import check_round
+from lth.system import files
+
+DAMAGED = 'damaged'
+
+
+def repair(folder: Path) -> RepairReport:
+    """Check all files of a run, and move the damaged ones to RUN/damaged/TIME. LthError if a process trains one of its
+    seeds, or if its recipe.yaml was changed, without which nothing can be computed again.
+    """
+
+    with run_locks.hold_seeds(folder, _seeds(folder)), run_locks.hold_recipe(folder):
+        report = _check_run(folder, in_training=())
+        if not report.damaged:
+            return report
+        moved_to = folder / DAMAGED / f'{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}'
+        # The last rounds first: if this is interrupted, the earlier rounds are still without a gap.
+        for damage in reversed(report.damaged):
+            files.move(damage.path, moved_to / _name_in(folder, damage.path))
+    return replace(report, moved_to=moved_to)
+
+
+def find_damage(folder: Path) -> RepairReport:
+    """Check all files of a run, and change nothing. LthError if its recipe.yaml was changed."""
+
+    return _check_run(folder, in_training=run_locks.seeds_in_training(folder))
+
+
+def _check_run(folder: Path, in_training: Collection[int]) -> RepairReport:
+    run, note = _open(folder)
+    if run:
+        _refuse_changed_recipe(run)
+    seeds, found = _seeds(folder), list[Damage]()
+    for seed in seeds:
+        found += _damage_of_seed(folder, run, seed)
+        if seed not in in_training:
+            found += _leftovers(folder / f'seed-{seed}')
+    for path in sessions.session_files(folder):
+        found += _damage(path, partial(sessions.read_entry, advice=''))
+    rounds, recorded = sum(len(_rounds(folder, seed)) for seed in seeds), len(sessions.session_files(folder))
+    found += _damage_of_other_files(folder)
+    return RepairReport(run=folder, seeds=len(seeds), rounds=rounds, sessions=recorded, damaged=found, moved_to=None,
+                        notes=[note] if note else [])
+
+
+def _open(folder: Path) -> tuple[Run | None, str]:
+    """The run; None, with the reason, if its network cannot be built, for example from code that is not trusted."""
+
+    recipe = files.read_yaml(folder / 'recipe.yaml')
+    try:
+        user_code.require_trust(recipe)
+        plan = make_plan(recipe, str(folder / 'recipe.yaml'))
+    except LthError as error:
+        return None, f'files were compared with their checksums, but not with the network and the recipe: {error}'
+    return Run(folder, plan.recipe.dump(), plan.network), ''
+
+
+def _refuse_changed_recipe(run: Run) -> None:
+    """LthError if no intact round records the recipe that is in recipe.yaml now."""
+
+    digests = set()
+    for seed in _seeds(run.folder):
+        for number, path in _rounds(run.folder, seed).items():
+            try:
+                digests.add(check_round(path, seed=seed, number=number, advice=''))
+            except LthError:
+                pass  # reported later
+    recorded = digests - {None}
+    if recorded and run.digest not in recorded:
+        raise LthError(f'{run.recipe_file} was changed after the rounds were trained: they record another recipe. '
+                       'Nothing was moved. Restore the file from a copy; or repeat the command of the search, which '
+                       'lists the settings that differ, and correct these in the file.')
+
+
+def _damage_of_seed(folder: Path, run: Run | None, seed: int) -> Iterator[Damage]:
+    """The damaged rounds of a seed with all later ones, and its damaged checkpoints."""
+
+    broken: int | None = None
+    for position, (number, path) in enumerate(_rounds(folder, seed).items()):
+        if broken is not None:
+            yield Damage(path=path, problem=f'it depends on round {broken}')
+        elif position != number:
+            broken = position
+            yield Damage(path=path, problem=f'round {position} before it is missing')
+        else:
+            for damage in _damage(path, partial(_check_round, run=run, seed=seed, number=number)):
+                broken = number
+                yield damage
+    for path in sorted((folder / f'seed-{seed}' / 'checkpoint').glob('*')):
+        if broken is not None:
+            yield Damage(path=path, problem=f'it depends on round {broken}')
+        else:
+            yield from _damage(path, integrity.check_folder)
+
+
+def _leftovers(seed_folder: Path) -> Iterator[Damage]:
+    """Incomplete files and folders of a session that was killed while it wrote them."""
+
+    for below in ('*.partial', 'round-??*/*.partial', 'checkpoint/*.partial'):
+        for path in sorted(seed_folder.glob(below)):
+            yield Damage(path=path, problem='it is incomplete, as a killed session leaves it')
+
+
+def _damage_of_other_files(folder: Path) -> Iterator[Damage]:
+    """The damaged environment.json of version 0.1.0, reports of checks, and files of stability."""
+
+    yield from _damage(folder / sessions.OLD_FILE, partial(sessions.read_old, advice=''))
+    stability = folders.sibling_folder(folder, 'stability')
+    for path in sorted(stability.glob('*.json')):
+        yield from _damage(path, pair_files.check)
+    prefix = stability.name.removesuffix('stability')
+    for path in sorted(stability.parent.glob(f'{glob.escape(prefix)}checks*/{checks_file.CHECKS}')):
+        yield from _damage(path, lambda path: checks_file.read_checks(path.parent))
+
+
+def _check_round(path: Path, *, run: Run | None, seed: int, number: int) -> None:
+    check_round(path, seed=seed, number=number, advice='')
+    if run:
+        run.check(seed, number)
+
+
+def _damage(path: Path, check: Callable[[Path], object]) -> list[Damage]:
+    """What the check of a file or folder finds. LthError for failures of the disk and missing permissions, of which the
+    file itself may be intact.
+    """
+
+    try:
+        check(path)
+    except LthError as error:
+        if error.exit_code == ENVIRONMENT_ERROR:
+            raise
+        return [Damage(path=path, problem=str(error).partition(' Restore it from a copy')[0].strip())]
+    return []
+
+
+def _seeds(folder: Path) -> list[int]:
+    """The seeds that have a folder, also without a round."""
+
+    matches = [re.fullmatch(r'seed-(\d+)', path.name) for path in folder.glob('seed-*') if path.is_dir()]
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def _rounds(folder: Path, seed: int) -> dict[int, Path]:
+    """The rounds of a seed in order, whatever has their names."""
+
+    matches = {path: re.fullmatch(r'round-(\d+)', path.name) for path in (folder / f'seed-{seed}').glob('round-*')}
+    return dict(sorted((int(match[1]), path) for path, match in matches.items() if match))
+
+
+def _name_in(folder: Path, path: Path) -> Path:
+    """Where a file is put below the folder of damaged files."""
+
+    return path.relative_to(folder) if path.is_relative_to(folder) else Path(path.parent.name, path.name)
