@@ -17,9 +17,18 @@ def main() -> None:
     # The user's code is found in the current folder, as with `python -m lth`.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
-    from lth.cli import app, bug_report  # pylint: disable=import-outside-toplevel # see above
+    import typer  # pylint: disable=import-outside-toplevel # see above
+
+    from lth.cli import app, bug_report, command, streams  # pylint: disable=import-outside-toplevel
+    streams.open_closed_streams()
     try:
-        app()
+        with command.exit_codes():
+            try:
+                app()
+            finally:
+                streams.standard_output.flush()
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
     except Exception as error:  # pylint: disable=broad-exception-caught # whatever is no LthError is a bug
         bug_report.report_bug(error)
         sys.exit(BUG)

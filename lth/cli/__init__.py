@@ -7,6 +7,8 @@ import typer
 
 from lth import __version__
 from lth.cli.bench import bench
+from lth.cli.command import exit_codes
+from lth.cli.console import print_raw
 from lth.cli.convert_config import convert_config
 from lth.cli.evaluate import evaluate
 from lth.cli.find_gem import find_gem
@@ -18,6 +20,7 @@ from lth.cli.repair import repair
 from lth.cli.sanity_check import sanity_check
 from lth.cli.show import show
 from lth.cli.stability import stability
+from lth.cli.streams import standard_output
 from lth.cli.transfer import transfer
 from lth.cli.trust_code import start_without_user_code
 
@@ -53,5 +56,7 @@ def _options(
         version: bool = typer.Option(False, '--version', help='Print the version and exit.')) -> None:
     start_without_user_code(context)
     if version:
-        print(f'lth {__version__}')
+        with exit_codes():
+            print_raw(f'lth {__version__}')
+            standard_output.flush()
         raise typer.Exit()

@@ -1,20 +1,22 @@
 """How every command ends: with exit code 0, or with one paragraph that says what went wrong and another exit code."""
+import contextlib
 import errno
 import functools
 import inspect
-import os
 import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import ParamSpec
 
 import typer
 
 from lth.cli.console import print_error, print_message, warnings_as_notes
-from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError
+from lth.cli.streams import STANDARD_OUTPUT, standard_output
+from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError, describe
 from lth.system import signals
 
+# As the shell reports SIGPIPE, signal 13.
+_CLOSED_PIPE = 141
 P = ParamSpec('P')
 
 
@@ -23,25 +25,50 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            with _EndedBySignals(), warnings_as_notes():
-                function(*args, **kwargs)
-                sys.stdout.flush()
-        except LthError as error:
-            print_error(str(error))
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt as interrupt:
-            print_message(signals.resume_message())
-            raise typer.Exit(128 + getattr(interrupt, 'number', signal.SIGINT)) from None
-        except BrokenPipeError:
-            # Nobody reads the output any more, as in `lth list models | head -1`.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
-        except OSError as error:
-            print_error(f'{error.filename or "standard output"}: {error.strerror}.')
-            raise typer.Exit(USER_ERROR if error.errno == errno.ENAMETOOLONG else ENVIRONMENT_ERROR) from None
+        with exit_codes():
+            try:
+                with _EndedBySignals(), warnings_as_notes():
+                    function(*args, **kwargs)
+                    standard_output.flush()
+            except KeyboardInterrupt as interrupt:
+                print_message(signals.resume_message())
+                raise typer.Exit(128 + getattr(interrupt, 'number', signal.SIGINT)) from None
     run.__doc__ = _one_line_paragraphs(function.__doc__ or '')
     return run
+
+
+@contextlib.contextmanager
+def exit_codes() -> Iterator[None]:
+    """Turn the errors of a block into one paragraph and an exit code. A closed pipe is no error: all work is done
+    before results are printed, except within `more_work`.
+    """
+
+    try:
+        yield
+    except LthError as error:
+        print_error(str(error))
+        raise typer.Exit(error.exit_code) from None
+    except OSError as error:
+        if error.filename == STANDARD_OUTPUT:
+            standard_output.discard()
+        if error.filename == STANDARD_OUTPUT and isinstance(error, BrokenPipeError):
+            raise typer.Exit(0) from None  # nobody reads the output any more, as in `lth list models | head -1`
+        print_error(f'{error.filename}: {error.strerror}.' if error.filename else f'{describe(error)}.')
+        raise typer.Exit(USER_ERROR if error.errno == errno.ENAMETOOLONG else ENVIRONMENT_ERROR) from None
+    except EOFError as error:
+        raise RuntimeError('a file or a pipe ended early') from error  # typer would take it for Ctrl-D
+
+
+@contextlib.contextmanager
+def more_work() -> Iterator[None]:
+    """In this block results are printed before the command has done all its work: a closed pipe ends it with 141."""
+
+    try:
+        yield
+        standard_output.flush()
+    except BrokenPipeError:
+        standard_output.discard()
+        raise typer.Exit(_CLOSED_PIPE) from None
 
 
 def _one_line_paragraphs(text: str) -> str:

@@ -1,15 +1,15 @@
 """Printing: results go to standard output, notes and progress to standard error. Names in [brackets] are no markup."""
 import contextlib
 import os
-import sys
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console
 from rich.text import Text
 
 from lth.analysis import json_output
+from lth.cli.streams import ProgressStream, standard_output
 from lth.errors import LthWarning
 
 if TYPE_CHECKING:
@@ -22,13 +22,20 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Pass on that nobody reads the output any more."""
 
-        raise BrokenPipeError
+        raise  # pylint: disable=misplaced-bare-raise # rich calls this while it handles the exception
 
 
 # Names contain colons (cuda:1), which are not emoji. Files and pipes have no width: 160 columns, so that tables are
 # not folded at 80.
-out = _Console(emoji=False, width=None if sys.stdout.isatty() or 'COLUMNS' in os.environ else 160)
-err = _Console(emoji=False, stderr=True)
+out = _Console(emoji=False, file=cast(TextIO, standard_output),
+               width=None if standard_output.isatty() or 'COLUMNS' in os.environ else 160)
+err = _Console(emoji=False, file=cast(TextIO, ProgressStream('stderr')))
+
+
+def print_raw(text: str) -> None:
+    """Print text of the result as it is."""
+
+    standard_output.write(f'{text}\n')
 
 
 def print_line(text: str) -> None:
@@ -46,7 +53,7 @@ def print_text(text: str) -> None:
 def print_json(output: 'DataclassInstance') -> None:
     """Print the result for programs: a data class of lth.analysis.json_output or lth.benchmark.json_output."""
 
-    print(json_output.values.encode(output))
+    print_raw(json_output.values.encode(output))
 
 
 def print_message(text: str) -> None:

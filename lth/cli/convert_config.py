@@ -7,7 +7,7 @@ import typer
 from lth import analysis, experiments
 from lth.cli.arguments import read_conversion
 from lth.cli.command import command
-from lth.cli.console import print_json, print_note
+from lth.cli.console import print_json, print_note, print_raw
 from lth.cli.options import Json
 from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
@@ -45,7 +45,7 @@ def convert_config(
     for note in notes:
         print_note(note)
     images = '' if conversion.datasets is None else f'; images in {conversion.datasets}'
-    print(files.dump_yaml(recipe) + f'# --seeds {",".join(map(str, conversion.seeds))}{images}')
+    print_raw(files.dump_yaml(recipe) + f'# --seeds {",".join(map(str, conversion.seeds))}{images}')
 
 
 def _validate(conversion: 'Conversion') -> tuple['Raw', list[str]]:

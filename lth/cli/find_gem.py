@@ -8,7 +8,7 @@ import typer
 
 from lth import analysis, experiments
 from lth.cli.arguments import changes, parse_numbers, read_conversion
-from lth.cli.command import command
+from lth.cli.command import command, more_work
 from lth.cli.console import print_json, print_message, print_note
 from lth.cli.execute import execute, run_with_progress
 from lth.cli.options import (
@@ -128,7 +128,8 @@ def _find_and_finetune(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], 
     experiments.run_target.refuse_unsupported_finetuning(plan, target)
     found = run_with_progress(plan, experiments.run_target.supported_target(plan, target), seeds)
     if not as_json:
-        print_run(plan, found, seeds, {})
+        with more_work():
+            print_run(plan, found, seeds, {})
     source = experiments.open_run.SourceRound(plan, found, seeds, len(plan.kept) - 1)
     folder = experiments.folders.derived_folder(experiments.open_run.RunPath(found.folder), source.number, 'finetuned')
     finetune_plan = experiments.derived_plans.finetune_plan(source, folder)

@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from lth import analysis
-from lth.cli.console import print_json, print_message, print_note
+from lth.cli.console import print_json, print_message, print_note, print_raw
 from lth.cli.tables import as_comments, make_table
 from lth.system import files
 
@@ -24,7 +24,7 @@ def print_outline(plan: 'Plan', controls: Mapping[str, Sequence['Plan']], *, as_
     if as_json:
         print_json(outline)
     else:
-        print(_text(outline, _TRAINS[plan.recipe.algorithm.trains]))
+        print_raw(_text(outline, _TRAINS[plan.recipe.algorithm.trains]))
     if controls:
         draws = max(map(len, controls.values()))
         each = f', {draws} draws of each' if draws > 1 else ''

@@ -5,7 +5,7 @@ import typer
 
 from lth import analysis, experiments
 from lth.cli.command import command
-from lth.cli.console import print_json
+from lth.cli.console import print_json, print_raw
 from lth.cli.options import Json
 from lth.cli.trust_code import accepts_trust_code
 from lth.system import files
@@ -40,4 +40,4 @@ def show(
         print_json(analysis.json_output.listings.ShownRecipe(name=name, recipe=recipe))
         return
     is_fallback = any('name' not in recipe.get(section, {}) for section in ('model', 'data'))
-    print(files.dump_yaml(recipe) + (_FALLBACK if is_fallback else ''))
+    print_raw(files.dump_yaml(recipe) + (_FALLBACK if is_fallback else ''))

@@ -2,6 +2,7 @@
 
 A new receiver is a class with the three methods of Reporter.
 """
+import contextlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -67,14 +68,15 @@ class SilentReporter:
 
 
 class LineReporter(SilentReporter):
-    """Prints messages, and a line for each completed round of a seed."""
+    """Prints messages, and a line for each completed round of a seed. Lines that cannot be printed are lost."""
 
     def message(self, text: str) -> None:
-        print(text)
+        with contextlib.suppress(OSError, ValueError):
+            print(text)
 
     def round_saved(self, progress: SeedProgress) -> None:
         for seed, accuracy in zip(progress.seeds, progress.test, strict=True):
-            print(f'seed {seed}  round {progress.number}  test {accuracy:.2%}')
+            self.message(f'seed {seed}  round {progress.number}  test {accuracy:.2%}')
 
 
 def forward(report: SeedProgress | str, reporter: Reporter) -> None:

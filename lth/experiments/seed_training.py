@@ -3,10 +3,12 @@
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lth.datasets import Dataset, sampling
+from lth.errors import LthWarning
 from lth.experiments import derived_runs, provenance
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import SeedProgress
@@ -70,6 +72,7 @@ def train_in_worker(
     LthError if code or images are no longer the `expected` ones.
     """
 
+    warnings.simplefilter('ignore', LthWarning)  # the process that started this one shows the same warnings
     trust.set_current(target.trusted)
     plan = make_plan(recipe, 'recipe.yaml')
     engine = select_engine(plan, target)

@@ -5,9 +5,12 @@ To restore another setting, add it to `_SETTINGS`.
 import contextlib
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from lth.errors import LthWarning
 
 
 class _Setting(NamedTuple):
@@ -47,13 +50,11 @@ _SETTINGS = {
         lambda torch: float(torch.tensor(1e-39, dtype=torch.float32, device='cpu') * 1) == 0,
         lambda torch, value: torch.set_flush_denormal(value)),
     'the current folder': _Setting(lambda _torch: _current_folder(), lambda _torch, value: os.chdir(value))}
-_notes: list[str] = []
 
 
 @contextlib.contextmanager
 def restored_settings(name: str) -> Iterator[None]:
-    """Restore at the end of the block the settings that `name`, what runs in it, has changed. `take_notes` says which.
-    """
+    """Restore at the end of the block the settings that `name`, what runs in it, has changed, with a warning."""
 
     torch = sys.modules.get('torch')
     if torch is None:
@@ -67,20 +68,8 @@ def restored_settings(name: str) -> Iterator[None]:
             after = setting.get(torch)
             if after != before[what]:
                 setting.set(torch, before[what])
-                _add_note(f'{name} changed {what} from {before[what]} to {after}, which was restored')
-
-
-def take_notes() -> list[str]:
-    """The changes that were restored since the last call."""
-
-    notes = list(_notes)
-    _notes.clear()
-    return notes
-
-
-def _add_note(note: str) -> None:
-    if note not in _notes:
-        _notes.append(note)
+                note = f'{name} changed {what} from {before[what]} to {after}, which was restored'
+                warnings.warn(note, LthWarning, stacklevel=2)
 
 
 def _current_folder() -> Path | None:

@@ -1,0 +1,101 @@
+"""Output that cannot be written: closed pipes and streams, full disks, encodings that lack characters."""
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from lth.cli import command, console
+
+QUICK = 'find-ticket lenet-300-100 digits -i 1 -e 1 -b 100'
+
+
+class Broken(io.StringIO):
+    """A stream that cannot be written to, as the standard error of a terminal that was closed."""
+
+    def write(self, text: str) -> int:
+        raise OSError(5, 'Input/output error')
+
+    def flush(self) -> None:
+        raise OSError(5, 'Input/output error')
+
+
+class ClosedPipe(Broken):
+    """A pipe that nobody reads."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(32, 'Broken pipe')
+
+
+def shell(folder: Path, line: str, **environment: str) -> 'subprocess.CompletedProcess[str]':
+    """Run a line in which `lth` is the command of this checkout."""
+
+    line = f'lth() {{ {sys.executable} -m lth "$@"; }}; {line}'
+    root = str(Path(__file__).parents[2])
+    return subprocess.run(['bash', '-c', line], cwd=folder, capture_output=True, text=True, check=False, timeout=120,
+                          env=os.environ | {'PYTHONPATH': root, 'COLUMNS': '200'} | environment)
+
+
+def test_messages_that_cannot_be_written_are_lost_and_end_no_search(monkeypatch):
+    monkeypatch.setattr(sys, 'stderr', Broken())
+    console.print_message('lost')
+    console.print_note('lost')
+
+
+@pytest.mark.parametrize(('stream', 'code'), [(ClosedPipe(), 0), (Broken(), 3)])
+def test_a_result_that_cannot_be_written_is_an_error_unless_nobody_reads_it(monkeypatch, stream, code):
+    monkeypatch.setattr(sys, 'stdout', stream)
+    with pytest.raises(typer.Exit) as end, command.exit_codes():
+        console.print_raw('result')
+    assert end.value.exit_code == code
+
+
+def test_a_pipe_that_closes_before_all_work_is_done_ends_the_command_with_141(monkeypatch):
+    monkeypatch.setattr(sys, 'stdout', ClosedPipe())
+    with pytest.raises(typer.Exit) as end, command.exit_codes(), command.more_work():
+        console.print_raw('result')
+    assert end.value.exit_code == 141
+
+
+def test_only_an_error_of_standard_output_is_called_so(capsys):
+    with pytest.raises(typer.Exit) as end, command.exit_codes():
+        raise OSError(28, 'No space left on device')
+    assert end.value.exit_code == 3
+    message = capsys.readouterr().err
+    assert 'No space left on device' in message and 'standard output' not in message
+
+
+def test_a_file_that_ends_early_is_no_ctrl_c():
+    with pytest.raises(RuntimeError, match='ended early'), command.exit_codes():
+        raise EOFError
+
+
+def test_characters_that_the_encoding_lacks_are_replaced(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
+    monkeypatch.setattr(sys, 'stdout', stream)
+    console.print_raw('50.00 ± 0.12')
+    stream.flush()
+    assert stream.buffer.getvalue() == b'50.00 ? 0.12\n'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('line', 'code', 'error'), [
+    (f'lth {QUICK} 2>&1 | head -1; exit ${{PIPESTATUS[0]}}', 0, ''), (f'lth {QUICK} > t 2> /dev/full', 0, ''),
+    (f'lth {QUICK} >&- 2>&-', 0, ''), (f'lth {QUICK} > /dev/full', 3, 'standard output: No space left on device')])
+def test_a_search_is_complete_whatever_becomes_of_its_output(tmp_path, line, code, error):
+    result = shell(tmp_path, line)
+    assert result.returncode == code and error in result.stderr
+    assert (tmp_path / 'runs/lenet-300-100-digits/seed-0/round-01/metrics.jsonl').exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(('line', 'code'), [
+    ('lth --version > /dev/full', 3), ('lth list models >&-', 0), ('lth --version >&-', 0), ('lth --help', 0),
+    ('lth list algorithms', 0), ('lth show recipe lenet-300-100-mnist > /dev/full', 3)])
+def test_output_never_ends_in_a_traceback(tmp_path, line, code):
+    result = shell(tmp_path, line, PYTHONIOENCODING='ascii')
+    assert result.returncode == code, result.stderr
+    assert 'Traceback' not in result.stderr and len(result.stderr.splitlines()) == (code != 0)
