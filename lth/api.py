@@ -30,6 +30,7 @@ from lth.experiments.python_arguments import (
     Data, Execution, Model, Seeds, Settings, data_name, device_name, model_name, refuse_parallel_objects, reporter_of,
     run_target, seed_numbers, setting_pairs)
 from lth.experiments.resolve import Changes
+from lth.experiments.restart import set_aside
 from lth.experiments.run_target import set_up_engine
 from lth.pruning.tickets import Round
 from lth.registry.objects import is_object
@@ -50,13 +51,14 @@ def find_ticket(  # pylint: disable=too-many-arguments # as many as the command 
         model: Model, data: Data, *, rounds: int | None = None, epochs: int | None = None,
         seeds: Seeds = 0, run: str | Path | None = None, recipe: str | Path | None = None,
         settings: Settings | None = None, controls: Sequence[str] = (), control_draws: int = 1,
-        **execution: Unpack[Execution]) -> RunResults:
+        restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
     """Find lottery tickets: train, prune the smallest weights, rewind the rest, repeat.
 
     Prunes `rounds` times; the run has rounds 0 (the dense network) to `rounds`. The recipe of the model and data set
     is changed by `recipe`, a file or a name, then by `settings`, whose keys are dotted. Completed rounds in the folder
-    `run` are kept, so the same call resumes a run. `controls` are trained at every density as well, in `control_draws`
-    runs each; see `RunResults.controls`.
+    `run` are kept, so the same call resumes a run, and one with more rounds extends it. `restart` first moves the old
+    run and all runs derived from it aside. `controls` are trained at every density as well, in `control_draws` runs
+    each; see `RunResults.controls`.
 
         run = lth.find_ticket(make_net, (train_images, train_labels, test_images, test_labels), rounds=10, epochs=5,
                               seeds=range(3), run='runs/mine', settings={'algorithm.rewind': '500 iterations'},
@@ -68,6 +70,8 @@ def find_ticket(  # pylint: disable=too-many-arguments # as many as the command 
     plan = _ticket_plan(model, data, changes, recipe, execution)
     folder = folders.run_folder(_text(run), folders.search_name(plan))
     control_plans = derived_plans.control_plans(controls, plan, folder, draws=control_draws)
+    if restart:
+        set_aside(folder, reporter_of(execution).message)
     results = _train(plan, folder, seeds, execution)
     for control, plans in control_plans.items():
         for draw, control_plan in enumerate(plans, 1):
@@ -80,7 +84,7 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
         model: Model, data: Data, *, density: float | None = None, sparsity: float | None = None,
         algorithm: str | None = None, epochs: int | None = None, seeds: Seeds = 0,
         run: str | Path | None = None, recipe: str | Path | None = None, settings: Settings | None = None,
-        **execution: Unpack[Execution]) -> RunResults:
+        restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
     """Find a rare gem: a subnetwork that is accurate before any of its weights is trained.
 
     `density` is the share of weights to keep; `sparsity` is the same as a percentage, as in Rare Gems. The algorithm is
@@ -94,7 +98,10 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
         model_name(model), data_name(data), Changes(epochs, overrides=setting_pairs(settings)),
         density=resolve.gem_density(sparsity, density), algorithm=algorithm, recipe=_text(recipe),
         device=device_name(execution))
-    return _train(plan, folders.run_folder(_text(run), folders.search_name(plan)), seeds, execution)
+    folder = folders.run_folder(_text(run), folders.search_name(plan))
+    if restart:
+        set_aside(folder, reporter_of(execution).message)
+    return _train(plan, folder, seeds, execution)
 
 
 @check_types(Execution)
@@ -102,7 +109,7 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
         run: RunResults | str | Path, *, round: int | None = None,  # pylint: disable=redefined-builtin
         seeds: Seeds | None = None, data: Data | None = None, optimizer: OptimizerName | None = None,
         epochs: int | None = None, settings: Settings | None = None, new_run: str | Path | None = None,
-        **execution: Unpack[Execution]) -> RunResults:
+        restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
     """Train the tickets or gems of a run from their own weights under their masks, by default those of its last round.
 
     A gem is trained as its recipe says (algorithm.finetune), a ticket as in its search, unless `data`, `optimizer`,
@@ -119,6 +126,8 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
     folder = _new_folder(new_run, folders.derived_folder(path, source.number, suffix))
     plan = derived_plans.finetune_plan(
         source, folder, Changes(epochs, overrides=setting_pairs(settings)), optimizer=optimizer, dataset=dataset)
+    if restart:
+        set_aside(folder, reporter_of(execution).message)
     return _train(plan, folder, source.seeds, execution)
 
 
@@ -126,7 +135,7 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
 def transfer(  # pylint: disable=too-many-arguments # as many as the command has options
         run: RunResults | str | Path, data: Data, *, rounds: Sequence[int] | None = None, random_tickets: bool = False,
         epochs: int | None = None, recipe: str | Path | None = None, settings: Settings | None = None,
-        new_run: str | Path | None = None, **execution: Unpack[Execution]) -> RunResults:
+        new_run: str | Path | None = None, restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
     """Train the tickets of a run on other data, by the recipe of its model and that data (Morcos et al. 2019).
 
     All rounds are transferred, or those in `rounds`. `random_tickets` adds a control: shuffled masks of the same
@@ -147,6 +156,8 @@ def transfer(  # pylint: disable=too-many-arguments # as many as the command has
             source, dataset, target, changes, ticket=ticket, recipe=_text(recipe), device=device_name(execution))
         return _train(transferred, target, source.seeds, execution)
 
+    if restart:
+        set_aside(folder, reporter_of(execution).message)
     results = train(folder, 'found')
     if random_tickets:
         train(folders.control_folder(folder, 'random'), 'random')
@@ -178,7 +189,7 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
         run: RunResults | str | Path, *, checks: Sequence[str] | None = None,
         seeds: Seeds | None = None, round: int | None = None,  # pylint: disable=redefined-builtin
         epochs: int | None = None, settings: Settings | None = None, new_run: str | Path | None = None,
-        **execution: Unpack[Execution]) -> SanityReport:
+        restart: bool = False, **execution: Unpack[Execution]) -> SanityReport:
     """Compare a ticket or gem with variants in which one thing is changed, each finetuned exactly like the original.
 
     `checks` names what is changed, by default all that apply to the run; `seeds` are by default its first three.
@@ -199,6 +210,8 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
         reporter.message(f'Note: {note}.')
     planned = list(sanity_checks.check_runs(source, folder, names, changes))
     refuse_parallel_objects(source.plan, target)
+    if restart:
+        set_aside(folder, reporter.message)
     return run_checks(planned, source, target, lambda _plan, _seeds: nullcontext(reporter), reporter.message)
 
 

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 def execute(
         plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], controls: Mapping[str, Sequence['Plan']] | None = None,
-        *, dry_run: bool, as_json: bool) -> None:
-    """Run the plan, then every draw of each control in its own folder in RUN-controls, and print one table."""
+        *, restart: bool, dry_run: bool, as_json: bool) -> None:
+    """Run the plan, then every draw of each control in its own folder in RUN-controls, and print one table. With
+    `restart`, move the old run aside first.
+    """
 
     controls = controls or {}
     if dry_run:
         print_outline(plan, controls, as_json=as_json)
         return
+    if restart:
+        experiments.restart.set_aside(target.folder, print_message)
     run = run_with_progress(plan, target, seeds)
     control_runs = {control: _run_draws(control, plans, target, seeds) for control, plans in controls.items()}
     if as_json:

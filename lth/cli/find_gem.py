@@ -13,7 +13,7 @@ from lth.cli.console import print_json, print_message, print_note
 from lth.cli.execute import execute, run_with_progress
 from lth.cli.options import (
     BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
-    Precision, RecipeName, Replicates, RunName, Threads)
+    Precision, RecipeName, Replicates, Restart, RunName, Threads)
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
@@ -70,6 +70,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -117,9 +118,11 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         replicates=replicates)
     print_message(_kept_sentence(plan))
     if finetune and not dry_run:
+        if restart:
+            experiments.restart.set_aside(folder, print_message)
         _find_and_finetune(plan, target, numbers, as_json=as_json)
     else:
-        execute(plan, target, numbers, dry_run=dry_run, as_json=as_json)
+        execute(plan, target, numbers, restart=restart, dry_run=dry_run, as_json=as_json)
 
 
 def _find_and_finetune(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate,
-    Model, Overrides, Precision, RecipeName, Replicates, RunName, Seeds, Threads)
+    Model, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Seeds, Threads)
 from lth.cli.trust_code import accepts_trust_code
 
 
@@ -61,6 +61,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -113,4 +114,5 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates)
-    execute(plan, target, parse_numbers(seeds, '--seeds'), control_plans, dry_run=dry_run, as_json=as_json)
+    numbers = parse_numbers(seeds, '--seeds')
+    execute(plan, target, numbers, control_plans, restart=restart, dry_run=dry_run, as_json=as_json)

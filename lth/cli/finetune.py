@@ -10,7 +10,7 @@ from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Optimizer,
-    Overrides, Replicates, RoundNumber, SourceRun, Threads)
+    Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 
@@ -40,6 +40,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -68,4 +69,4 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates)
-    execute(plan, target, source.seeds, dry_run=dry_run, as_json=as_json)
+    execute(plan, target, source.seeds, restart=restart, dry_run=dry_run, as_json=as_json)

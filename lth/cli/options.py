@@ -80,6 +80,9 @@ SourceRun = Annotated[str, typer.Argument(
          'a path.')]
 RoundNumber = Annotated[int | None, typer.Option(
     '--round', min=0, metavar='N', show_default=False, help='Number of the round. Default: the last round.')]
+Restart = Annotated[bool, typer.Option(
+    '--restart',
+    help='Start over: first move the run folder, and all runs derived from it, aside to RUN-set-aside-TIME.')]
 DryRun = Annotated[bool, typer.Option(
     '--dry-run', help='Print the plan with all settings and counts, and stop. Reads no images and writes no files.')]
 Json = Annotated[bool, typer.Option('--json', help='Print the result as one JSON object to standard output.')]

@@ -11,7 +11,7 @@ from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_note, print_text
 from lth.cli.options import (
     Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides, Replicates,
-    RoundNumber, SourceRun, Threads)
+    Restart, RoundNumber, SourceRun, Threads)
 from lth.cli.progress import ProgressDisplay
 from lth.cli.tables import percent, print_table
 from lth.cli.trust_code import accepts_trust_code
@@ -48,6 +48,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -82,6 +83,8 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
     if dry_run:
         _print_steps(steps, source, as_json=as_json)
         return
+    if restart:
+        experiments.restart.set_aside(folder, print_message)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates)

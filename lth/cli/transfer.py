@@ -10,7 +10,7 @@ from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
-    Precision, RecipeName, Replicates, SourceRun, Threads)
+    Precision, RecipeName, Replicates, Restart, SourceRun, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 
@@ -51,6 +51,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -88,4 +89,4 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates)
-    execute(plan_in(folder, 'found'), target, source.seeds, controls, dry_run=dry_run, as_json=as_json)
+    execute(plan_in(folder, 'found'), target, source.seeds, controls, restart=restart, dry_run=dry_run, as_json=as_json)

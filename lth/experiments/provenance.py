@@ -49,7 +49,8 @@ def refuse_other_recipe(run: Run) -> None:
     extended = stored_recipe.algorithm.finds == 'gems' and any(row.startswith('training.length') for row in rows)
     reason = ' A search for a gem cannot be extended, as its length decides all of its rounds.' if extended else ''
     raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}.{reason} Choose '
-                   'another folder with --run, or use the settings of that run.')
+                   'another folder with --run, use the settings of that run, or start over with --restart, which moves '
+                   'that run aside.')
 
 
 def refuse_other_objects(folder: Path, names: Mapping[str, str]) -> None:

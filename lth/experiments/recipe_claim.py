@@ -72,11 +72,12 @@ def _refuse_other_length(plan: Plan, run: Run, count: int) -> None:
     wanted, last = len(plan.kept) - 1, count - 1
     if obstacle := plan.recipe.algorithm.ladder_obstacle:
         raise LthError(f'{run.folder} has the rounds 0 to {last}, and this command asks for the rounds 0 to {wanted}. '
-                       f'The number of its rounds cannot change, as {obstacle}. Choose another folder with --run.')
+                       f'The number of its rounds cannot change, as {obstacle}. Choose another folder with --run, or '
+                       'start over with --restart, which moves that run aside.')
     if wanted < last:
         raise LthError(f'{run.folder} has the rounds 0 to {last}, and this command asks for the rounds 0 to {wanted}, '
-                       f'which are among them. Prune {last} times or more (-i {last}), or choose another folder with '
-                       '--run.')
+                       f'which are among them. Prune {last} times or more (-i {last}), choose another folder with '
+                       '--run, or start over with --restart, which moves that run aside.')
 
 
 def _longer_recipe(plan: Plan, run: Run) -> Raw:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from lth.datasets import Dataset
-from lth.errors import LthError
+from lth.errors import USER_ERROR, LthError
 from lth.experiments import derived_runs, provenance, recipe_claim
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward
@@ -69,10 +69,23 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
             reporter.message(note)
         report = partial(forward, reporter=_SessionRecorder(run, entry, reporter))
         training = SeedTraining(plan, run, engine, data, target.checkpoint_every)
-        with signals.recorded():
+        with signals.recorded(), _explain_completed_rounds(run):
             _train_missing_rounds(training, target, seeds, report)
         _refuse_missing_rounds(plan, run, seeds)
     return run
+
+
+@contextlib.contextmanager
+def _explain_completed_rounds(run: Run) -> Iterator[None]:
+    """Let an error of training that the user can fix say that completed rounds stay, and how to start over."""
+
+    try:
+        yield
+    except LthError as error:
+        if error.exit_code != USER_ERROR or not run.seeds():
+            raise
+        raise LthError(f'{error} The completed rounds stay in {run.folder}. To start over with other settings, add '
+                       '--restart, which moves them aside.') from None
 
 
 def _compile_ahead(task: Task, plan: Plan, reporter: Reporter) -> None:

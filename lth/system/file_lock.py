@@ -65,7 +65,8 @@ def _held(path: Path, *, tries: int, remedy: str) -> Iterator[None]:
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            if _is_at(file, path):  # the folder may have been moved, and another process may work in a new one
+                path.unlink()
             file.close()
     finally:
         for parent in created:
@@ -83,7 +84,7 @@ def _acquire(path: Path, *, tries: int, remedy: str) -> IO[str]:
             try:
                 _lock(file, path, tries=tries, remedy=remedy)
                 # The previous holder may have removed the file after it was opened here: then lock the new file.
-                if path.exists() and os.fstat(file.fileno()).st_ino == path.stat().st_ino:
+                if _is_at(file, path):
                     break
             except BaseException:
                 file.close()
@@ -93,6 +94,14 @@ def _acquire(path: Path, *, tries: int, remedy: str) -> IO[str]:
     file.write(json.dumps({'process': os.getpid(), 'host': socket.gethostname(), 'command': ' '.join(sys.argv)}))
     file.flush()
     return file
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file is the one at the path."""
+
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
 
 
 def _open(path: Path, flags: int) -> IO[str]:
