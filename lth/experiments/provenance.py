@@ -20,8 +20,9 @@ from lth.recipes.schema import differences
 from lth.registry import code_fingerprints, user_code
 from lth.registry.objects import is_object
 from lth.runs.folder import Run
-from lth.system import files
+from lth.system import environment, files
 from lth.system.files import Raw
+from lth.training.engines import select
 from lth.training.task import Engine
 
 
@@ -179,7 +180,7 @@ def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget) 
     """The entry of this session, which the run folder keeps in `sessions`."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
-            'machine': platform.platform(), 'command': sys.argv,
+            **environment.environment(), 'gpus': select.gpu_names(engine.device), 'command': sys.argv,
             'host': socket.gethostname(), 'process': os.getpid(), 'engine': engine.name, 'device': str(engine.device),
             'choice': target.engine, 'compile': target.compile, 'replicates': target.replicates or 'branches',
             'deterministic': bool(target.deterministic), 'threads': target.threads or torch.get_num_threads(),

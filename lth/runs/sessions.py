@@ -34,6 +34,13 @@ class _Session(Stored):
     torch: ShortText | None = None
     python: ShortText | None = None
     machine: ShortText | None = None
+    cpu: ShortText | None = None
+    cores: Count | None = None
+    memory_mib: Count | None = None
+    gpus: _Names = []
+    packages: dict[ShortText, ShortText] = {}
+    lth_commit: ShortText | None = None
+    directory_commit: ShortText | None = None
     host: ShortText | None = None
     process: Count | None = None
     command: _Names | None = None

@@ -39,6 +39,13 @@ def gpu_failure() -> str | None:
     return None if error is None or _NO_DRIVER in error or _NO_GPU in error else _failure(error)
 
 
+def gpu_names(device: torch.device) -> list[str]:
+    """Return the names of all GPUs that torch sees; none if the device is the CPU."""
+
+    count = torch.cuda.device_count() if device.type == 'cuda' else 0
+    return [torch.cuda.get_device_name(index) for index in range(count)]
+
+
 def current_device(device: torch.device) -> contextlib.AbstractContextManager[None]:
     """Return a context in which this GPU is the current one, as streams and captures need; for a CPU an empty one."""
 

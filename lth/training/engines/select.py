@@ -9,7 +9,7 @@ from lth.recipes.schema import TrainingSettings
 from lth.training.engines.cuda.compile_rule import Compilation, decide_compilation
 from lth.training.engines.cuda.engine import CudaGraph
 from lth.training.engines.device_failures import explain_failures, explain_training_failures
-from lth.training.engines.devices import gpu_failure, resolve_device
+from lth.training.engines.devices import gpu_failure, gpu_names, resolve_device
 from lth.training.engines.eager import Eager
 from lth.training.engines.names import CompileDecision, EngineChoice, ReplicateChoice
 from lth.training.engines.precision import default_precision, precision_note, refuse_unsupported_precision
@@ -25,8 +25,8 @@ _SECONDS_UNTIL_MESSAGE = 1.
 # What the layers above use of this package.
 __all__ = [
     'Compilation', 'CudaGraph', 'Eager', 'SparseCpu', 'compile_ahead', 'configure_process', 'decide_compilation',
-    'default_precision', 'explain_failures', 'explain_training_failures', 'gpu_failure', 'make_deterministic',
-    'precision_note', 'refuse_unsupported_precision', 'replicate_groups', 'resolve_device', 'select_engine',
+    'default_precision', 'explain_failures', 'explain_training_failures', 'gpu_failure', 'gpu_names',
+    'make_deterministic', 'precision_note', 'refuse_unsupported_precision', 'replicate_groups', 'resolve_device', 'select_engine',
     'sparse_obstacle']
 
 
