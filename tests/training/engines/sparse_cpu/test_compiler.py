@@ -1,4 +1,5 @@
 """The cache of machine code: used until a source file changes, and not required."""
+import pickle
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,8 @@ from pathlib import Path
 import numba
 import pytest
 
-from lth.training.engines.sparse_cpu.kernels import compiler
+from lth.errors import LthWarning
+from lth.training.engines.sparse_cpu.kernels import code_cache, compiler
 
 KERNEL = '''
 from compiler import compiled
@@ -53,6 +55,45 @@ def test_digest_depends_on_names_and_text_of_all_source_files(tmp_path):
     assert len(digests) == 3
 
 
+class FailingCache:
+    """A cache of numba whose files cannot be read or written."""
+
+    cache_path = '/somewhere'
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.flushed = False
+
+    def load_overload(self, _signature: object, _context: object) -> None:
+        raise self.error
+
+    save_overload = load_overload
+
+    def flush(self) -> None:
+        self.flushed = True
+
+
+@pytest.mark.parametrize('error', [
+    EOFError(), pickle.UnpicklingError('truncated'), OSError(28, 'No space left on device'), KeyError('x')])
+def test_an_error_of_the_cache_is_a_note_with_its_folder_and_machine_code_is_made_again(error):
+    code_cache._warn.cache_clear()  # pylint: disable=protected-access
+    cache = FailingCache(error)
+    with pytest.warns(LthWarning, match=f'the cache /somewhere .*{type(error).__name__}'):
+        assert code_cache.TolerantCache(cache).load_overload(None, None) is None
+    assert cache.flushed
+    code_cache.TolerantCache(cache).save_overload(None, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('content', [b'', b'random'])
+def test_corrupt_files_of_the_cache_are_written_again(kernel_folder, content):
+    assert result_and_cache_hits(kernel_folder) == [11, 0]
+    for file in kernel_folder.rglob('*.nb[ic]'):
+        file.write_bytes(content)
+    assert result_and_cache_hits(kernel_folder) == [11, 0]
+    assert result_and_cache_hits(kernel_folder) == [11, 1]
+
+
 def test_kernels_compile_without_a_folder_for_the_cache(monkeypatch):
     compile_ = numba.njit
 
@@ -62,4 +103,6 @@ def test_kernels_compile_without_a_folder_for_the_cache(monkeypatch):
         return compile_(*function, **options)
 
     monkeypatch.setattr(numba, 'njit', refuse)
-    assert compiler.compiled(lambda number: number + 1)(1) == 2
+    code_cache._warn.cache_clear()  # pylint: disable=protected-access
+    with pytest.warns(LthWarning, match='no folder can be written'):
+        assert compiler.compiled(lambda number: number + 1)(1) == 2

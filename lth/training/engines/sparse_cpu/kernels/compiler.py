@@ -10,18 +10,23 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from lth.training.engines.sparse_cpu.kernels.code_cache import TolerantCache, warn_without_folder
+
 F = TypeVar('F', bound=Callable[..., Any])
 
 
 def compiled(function: F) -> F:
-    """The function as machine code, which lets other threads run. It is cached if a folder for it can be written."""
+    """The function as machine code, which lets other threads run. It is cached if that is possible."""
 
     function.__qualname__ = f'{function.__qualname__}_{_DIGEST}'
     # No fast-math: a NaN must stay a NaN.
     try:
-        return cast(F, numba.njit(cache=True, nogil=True, error_model='numpy')(function))
-    except RuntimeError:  # numba cannot write its cache
+        kernel = numba.njit(cache=True, nogil=True, error_model='numpy')(function)
+    except RuntimeError:  # numba finds no folder for its cache
+        warn_without_folder()
         return cast(F, numba.njit(nogil=True, error_model='numpy')(function))
+    kernel._cache = TolerantCache(kernel._cache)  # pylint: disable=protected-access # the only place to catch errors
+    return cast(F, kernel)
 
 
 def _digest(folder: Path) -> str:
