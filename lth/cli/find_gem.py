@@ -12,8 +12,8 @@ from lth.cli.command import command, more_work
 from lth.cli.console import print_json, print_message, print_note
 from lth.cli.execute import execute, run_with_progress
 from lth.cli.options import (
-    BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
-    Precision, RecipeName, Replicates, Restart, RunName, Threads)
+    BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
+    LearningRate, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Threads)
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
@@ -70,6 +70,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        checkpoint_every: CheckpointEvery = None,
         restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -115,7 +116,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates)
+        replicates=replicates, checkpoint_every=checkpoint_every)
     print_message(_kept_sentence(plan))
     if finetune and not dry_run:
         if restart:

@@ -9,8 +9,8 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
-    BatchSize, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate,
-    Model, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Seeds, Threads)
+    BatchSize, CheckpointEvery, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs,
+    Json, LearningRate, Model, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Seeds, Threads)
 from lth.cli.trust_code import accepts_trust_code
 
 
@@ -61,6 +61,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        checkpoint_every: CheckpointEvery = None,
         restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -113,6 +114,6 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         parse_names(controls) or [], plan, folder, draws=control_draws)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates)
+        replicates=replicates, checkpoint_every=checkpoint_every)
     numbers = parse_numbers(seeds, '--seeds')
     execute(plan, target, numbers, control_plans, restart=restart, dry_run=dry_run, as_json=as_json)

@@ -9,8 +9,8 @@ from lth.cli.arguments import changes
 from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
-    BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Optimizer,
-    Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
+    BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
+    LearningRate, Optimizer, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 
@@ -40,6 +40,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        checkpoint_every: CheckpointEvery = None,
         restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -68,5 +69,5 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     plan = experiments.derived_plans.finetune_plan(source, folder, changed, optimizer=optimizer, dataset=dataset)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates)
+        replicates=replicates, checkpoint_every=checkpoint_every)
     execute(plan, target, source.seeds, restart=restart, dry_run=dry_run, as_json=as_json)

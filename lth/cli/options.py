@@ -6,12 +6,20 @@ import typer
 
 from lth.errors import LthError
 from lth.registry import trust
+from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
 from lth.training.engines.names import EngineChoice, engine_choice
 
 
 def _parse_engine(text: str) -> EngineChoice:
     try:
         return engine_choice(text)
+    except LthError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _parse_interval(text: str) -> CheckpointInterval:
+    try:
+        return checkpoint_interval(text)
     except LthError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -58,6 +66,10 @@ Replicates = Annotated[Literal['branches', 'stacked'] | None, typer.Option(
     help='How several seeds of a network with convolutions train at once on a GPU. branches: each with kernels of its '
          'own, in parallel. stacked: one kernel for each convolution of all seeds (not measured yet). Default: as in '
          'the last session of the run, or branches.')]
+CheckpointEvery = Annotated[CheckpointInterval | None, typer.Option(
+    '--checkpoint-every', parser=_parse_interval, metavar='INTERVAL', show_default=False,
+    help="How often a round in progress is saved, such as '10 minutes' or '200 iterations', or off. A checkpoint is "
+         'also saved when the command is interrupted. Default: 10 minutes.')]
 Epochs = Annotated[int | None, typer.Option(
     '-e', '--number-of-epochs', metavar='N', show_default=False,
     help='Train for N epochs. In a search for tickets, this is the length of each round.')]

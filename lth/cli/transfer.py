@@ -9,8 +9,8 @@ from lth.cli.arguments import changes, parse_numbers
 from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
-    BatchSize, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate, Overrides,
-    Precision, RecipeName, Replicates, Restart, SourceRun, Threads)
+    BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
+    LearningRate, Overrides, Precision, RecipeName, Replicates, Restart, SourceRun, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 
@@ -51,6 +51,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        checkpoint_every: CheckpointEvery = None,
         restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -88,5 +89,5 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         controls = {'random': [plan_in(experiments.folders.control_folder(folder, 'random'), 'random')]}
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates)
+        replicates=replicates, checkpoint_every=checkpoint_every)
     execute(plan_in(folder, 'found'), target, source.seeds, controls, restart=restart, dry_run=dry_run, as_json=as_json)

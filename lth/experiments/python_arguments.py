@@ -14,6 +14,7 @@ from lth.experiments.run_target import RunTarget
 from lth.models.objects import register_model
 from lth.registry import trust
 from lth.registry.objects import is_object
+from lth.training.checkpoint_interval import checkpoint_interval
 from lth.training.engines.names import CompileChoice, EngineChoice, ReplicateChoice, engine_choice
 
 Model = str | nn.Module | Callable[..., nn.Module]
@@ -31,7 +32,9 @@ class Execution(TypedDict, total=False):
     bits of the command line. deterministic: let results repeat bit for bit on the same GPU, by settings of this
     process; by default if the run's last session did. trust_code: run the code that a recipe or a run names and that is
     neither of lth, nor of a plug-in, nor given as an argument. parallel: train each seed in its own process, as the
-    command line does on a CPU. progress: print messages and completed rounds. reporter: receives all reports.
+    command line does on a CPU. checkpoint_every: how often a round in progress is saved, such as '10 minutes', which is
+    the default, '200 iterations' or 'off'. progress: print messages and completed rounds. reporter: receives all
+    reports.
     """
 
     datasets: str | Path
@@ -43,6 +46,7 @@ class Execution(TypedDict, total=False):
     deterministic: bool | None
     trust_code: bool
     parallel: bool
+    checkpoint_every: str
     progress: bool
     reporter: Reporter | None
 
@@ -91,12 +95,12 @@ def device_name(execution: Execution) -> str:
 def run_target(folder: Path, execution: Execution) -> RunTarget:
     """Where and how the run in the folder is trained."""
 
-    engine = execution.get('engine')
+    engine, interval = execution.get('engine'), execution.get('checkpoint_every')
     return RunTarget(
         folder, Path(execution.get('datasets', 'datasets')), device_name(execution), execution.get('threads'),
         None if engine is None else engine_choice(str(engine)), in_process=not execution.get('parallel', False),
         deterministic=execution.get('deterministic'), compile=execution.get('compile'),
-        replicates=execution.get('replicates'))
+        replicates=execution.get('replicates'), checkpoint_every=checkpoint_interval(interval) if interval else None)
 
 
 def reporter_of(execution: Execution) -> Reporter:

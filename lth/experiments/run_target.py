@@ -9,7 +9,7 @@ from lth.registry import trust
 from lth.registry.trust import Trust
 from lth.runs.folder import Run
 from lth.runs.last_session import last_session
-from lth.training.checkpoint_interval import DEFAULT_INTERVAL, CheckpointInterval
+from lth.training.checkpoint_interval import CheckpointInterval
 from lth.training.engines import select
 from lth.training.engines.names import CompileChoice, CompileDecision, EngineChoice, ReplicateChoice, engine_choice
 from lth.training.task import Engine
@@ -24,7 +24,7 @@ class RunTarget:
     None compiles if the last session did, and otherwise by the rule. `replicates` is how several convolutional networks
     train at once on a GPU; None as in the last session, else as parallel branches. `trusted`: which code outside of lth
     worker processes may run, by default the same as this process. `checkpoint_every`: how often a round in progress is
-    saved.
+    saved; None every ten minutes.
     """
 
     folder: Path
@@ -37,7 +37,7 @@ class RunTarget:
     compile: CompileChoice | CompileDecision | None = None
     replicates: ReplicateChoice | None = None
     trusted: Trust = field(default_factory=trust.current)
-    checkpoint_every: CheckpointInterval = DEFAULT_INTERVAL
+    checkpoint_every: CheckpointInterval | None = None
 
     def resumed(self, run: Run) -> 'RunTarget':
         """The target with the choices of the run's last session where it has none."""

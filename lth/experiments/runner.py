@@ -22,6 +22,7 @@ from lth.runs.checkpoints import newest_checkpoint
 from lth.runs.folder import Run
 from lth.system import processes, signals
 from lth.system.files import Raw
+from lth.training.checkpoint_interval import DEFAULT_INTERVAL
 from lth.training.engines import select
 from lth.training.task import Engine, State, Task
 
@@ -68,7 +69,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
         for note in _notes(plan, target, engine, data):
             reporter.message(note)
         report = partial(forward, reporter=_SessionRecorder(run, entry, reporter))
-        training = SeedTraining(plan, run, engine, data, target.checkpoint_every)
+        training = SeedTraining(plan, run, engine, data, target.checkpoint_every or DEFAULT_INTERVAL)
         with signals.recorded(), _explain_completed_rounds(run):
             _train_missing_rounds(training, target, seeds, report)
         _refuse_missing_rounds(plan, run, seeds)

@@ -19,7 +19,7 @@ from lth.runs.checkpoints import CheckpointStore, RunCheckpoints
 from lth.runs.folder import Run
 from lth.system import signals
 from lth.system.files import Raw
-from lth.training.checkpoint_interval import CheckpointInterval
+from lth.training.checkpoint_interval import DEFAULT_INTERVAL, CheckpointInterval
 from lth.training.engines import select
 from lth.training.task import Engine, Measurement
 
@@ -80,7 +80,8 @@ def train_in_worker(
     data = plan.load(target.datasets, engine.device)
     provenance.refuse_changed_inputs(expected, provenance.inputs(plan, data), seeds)
     run = Run(target.folder, recipe, plan.network)
-    train_seeds(SeedTraining(plan.for_data(data), run, engine, data, target.checkpoint_every), seeds, report)
+    interval = target.checkpoint_every or DEFAULT_INTERVAL
+    train_seeds(SeedTraining(plan.for_data(data), run, engine, data, interval), seeds, report)
 
 
 def seed_names(seeds: Sequence[int]) -> str:
@@ -107,12 +108,10 @@ class _Watch:
         self._number = number
         self._report = report
         self._last_report = 0.
-        self._step = 0
 
     def on_step(self, step: int, measurement: Measurement | None) -> None:
         """Report the step, always if it was measured."""
 
-        self._step = step
         if measurement is None and time.monotonic() - self._last_report < _SECONDS_BETWEEN_REPORTS:
             return
         self._last_report = time.monotonic()
@@ -126,7 +125,7 @@ class _Watch:
         self._report(SeedProgress(self._seeds, round_.number, round_.trained.step, test=test, saved=True))
         self._number = round_.number + 1
 
-    def on_checkpoint(self) -> None:
+    def on_checkpoint(self, step: int) -> None:
         """Report that a checkpoint of the round was saved."""
 
-        self._report(SeedProgress(self._seeds, self._number, self._step, checkpoint=True))
+        self._report(SeedProgress(self._seeds, self._number, step, checkpoint=True))

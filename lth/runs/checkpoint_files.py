@@ -20,6 +20,7 @@ from lth.errors import LthError
 from lth.runs import integrity
 from lth.runs.stored import Stored, validate_stored
 from lth.system import tensor_files
+from lth.training.engines.optimizers import state_vectors
 from lth.training.task import Measurement, Metrics, Snapshot, State, Task, TrainingStart
 
 FILE = 'state.safetensors'
@@ -139,7 +140,10 @@ def read(folder: CheckpointFolder, seed: int, *, at_most: int) -> list[StoredTra
     """
 
     path, advice = folder.path / FILE, _advice(folder.path)
-    content = integrity.open_folder(folder.path, advice).read(FILE, at_most=at_most)
+    checked = integrity.open_folder(folder.path, advice)
+    if checked.sums is None:
+        raise LthError(f'{folder.path / integrity.SUMS} is missing. {advice}')
+    content = checked.read(FILE, at_most=at_most)
     header, tensors = tensor_files.decode(content, path, advice)
     facts = validate_stored(_Facts, header, str(path), advice)
     if (facts.seed, facts.round, facts.trainings[-1].step) != (seed, folder.round, folder.step):
@@ -151,26 +155,27 @@ def read(folder: CheckpointFolder, seed: int, *, at_most: int) -> list[StoredTra
             for index, training in enumerate(facts.trainings)]
 
 
-def check_fit(path: Path, training: StoredTraining, start: TrainingStart) -> None:
+def check_fit(path: Path, training: StoredTraining, task: Task, start: TrainingStart) -> None:
     """LthError unless the tensors of a training, in the checkpoint at this path, could come from its start."""
 
-    shapes = _expected_shapes(training, start.state)
-    vectors = {name for name in training.tensors if name.startswith('optimizer/')}
-    actual = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in training.tensors.items()
-              if name in shapes or name not in vectors}
+    shapes = _expected_shapes(training, task, start.state)
+    actual = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in training.tensors.items()}
     in_range = start.state.step <= training.step <= start.until
     if actual != shapes or not in_range or not _is_consistent(training):
         raise _unfit(path, 'its tensors do not fit the training that it names')
 
 
-def _expected_shapes(training: StoredTraining, state: State) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    """Return shapes and types of the tensors; the optimizer's step count has another shape in each engine."""
+def _expected_shapes(
+        training: StoredTraining, task: Task, state: State) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Return the shapes and types of the tensors of a training."""
 
-    rows, stored = len(training.starts), training.tensors
-    tensors = {name: tensor for name, tensor in _state_tensors(state).items() if not name.startswith('optimizer/')}
-    tensors |= {name: state.weights for name in stored if name.startswith('optimizer/') and name not in _SHARED}
+    rows, stored, optimizer = len(training.starts), training.tensors, task.training.optimizer
+    tensors = {'weights': state.weights, **{f'buffers/{name}': tensor for name, tensor in state.buffers.items()},
+               **{f'optimizer/{name}': state.weights for name in state_vectors(optimizer)}}
     shapes = {name: ((rows, *tensor.shape[1:]), tensor.dtype) for name, tensor in tensors.items()}
-    measurements, steps = _length(stored, 'history'), _length(stored, 'losses')
+    measurements, steps = _length(stored, 'history', 1), _length(stored, 'losses', 1)
+    if optimizer.name != 'sgd':  # its count of steps has one element or several, depending on the engine
+        shapes['optimizer/step'] = ((max(1, _length(stored, 'optimizer/step', 0)),), torch.float32)
     return shapes | {
         'history': ((rows, measurements, 7), torch.float64), 'has_train': ((measurements,), torch.bool),
         'losses': ((rows, steps), torch.float32), 'correct': ((rows, steps), torch.int64)}
@@ -192,9 +197,9 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def _length(tensors: dict[str, Tensor], name: str) -> int:
+def _length(tensors: dict[str, Tensor], name: str, axis: int) -> int:
     tensor = tensors.get(name)
-    return tensor.shape[1] if tensor is not None and tensor.dim() > 1 else 0
+    return tensor.shape[axis] if tensor is not None and tensor.dim() > axis else 0
 
 
 def _is_consistent(training: StoredTraining) -> bool:

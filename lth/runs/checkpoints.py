@@ -25,14 +25,15 @@ class CheckpointStore:
     """Where the checkpoints of some seeds are, and what belongs to them.
 
     `folder_of` returns the folder of a seed. `identity` is a digest of recipe, code and data. `before_first` is called
-    before anything is written, `after_save` after each checkpoint, and `on_message` with notes for the user.
+    before anything is written, `after_save` with the iteration of each checkpoint, and `on_message` with notes for the
+    user.
     """
 
     folder_of: Callable[[int], Path]
     identity: str
     interval: CheckpointInterval
     before_first: Callable[[], object]
-    after_save: Callable[[], object]
+    after_save: Callable[[int], object]
     on_message: Callable[[str], object]
 
 
@@ -60,7 +61,7 @@ class RunCheckpoints:
         starts = checkpoint_files.start_digests(task, start, self._store.identity)
         self._current = _Training(task.seeds, starts)
         self._read(task.seeds, start)
-        snapshot = self._find(self._current, start)
+        snapshot = self._find(task, self._current, start)
         if snapshot:
             device = task.engine.device
             snapshot = Snapshot(
@@ -124,7 +125,7 @@ class RunCheckpoints:
         for seed in trainings[-1].rows():
             self._write(seed, last.state.step, encoded)
         self._saved, self._last_step, self._last_save = last, last.state.step, time.monotonic()
-        self._store.after_save()
+        self._store.after_save(last.state.step)
 
     def _write(self, seed: int, step: int, encoded: Sequence[dict[int, StoredTraining]]) -> None:
         trainings = [parts[seed] for parts in encoded if seed in parts]
@@ -146,7 +147,7 @@ class RunCheckpoints:
             at_most = seeds.count(seed) * _most_bytes(start)
             self._stored[seed] = checkpoint_files.read(folder, seed, at_most=at_most) if folder else []
 
-    def _find(self, training: '_Training', start: TrainingStart) -> Snapshot | None:
+    def _find(self, task: Task, training: '_Training', start: TrainingStart) -> Snapshot | None:
         """Return the stored snapshot of a training, if all its seeds have one of the same iteration."""
 
         parts, order = list[StoredTraining](), list[int]()
@@ -158,7 +159,7 @@ class RunCheckpoints:
                 return None
             folder = newest_checkpoint(self._store.folder_of(seed), self._number)
             assert folder
-            checkpoint_files.check_fit(folder.path, found, start)
+            checkpoint_files.check_fit(folder.path, found, task, start)
             parts.append(found)
             order += rows
         return checkpoint_files.stack_trainings(parts, order)

@@ -1,12 +1,13 @@
 """Worker processes that end with their parent, even if it is killed, and leave signals to it; parallel jobs."""
 import contextlib
+import enum
 import multiprocessing
 import os
 import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing import Pipe, connection, resource_tracker
 from multiprocessing.context import SpawnProcess
@@ -21,24 +22,26 @@ _POLL_SECONDS = 0.1
 _LIMIT_SECONDS = 6.
 
 
+class _Phase(enum.Enum):
+    """What a worker is doing. It sends the last two when they begin."""
+
+    STARTING = 'starting'  # its imports take seconds, in which it hears nothing
+    WORKING = 'working'
+    SAVING = 'saving a checkpoint before it ends'
+
+
 @dataclass
 class _Worker:
-    """A process with one job, its name in messages, and the pipe by which it is asked to end. `writes`: it saves a
-    checkpoint before it ends.
-    """
+    """A process with one job, its name in messages, and the pipe by which it is asked to end."""
 
     name: str
     process: SpawnProcess
     requests: connection.Connection
-    writes: bool = False
+    phase: '_Phase' = _Phase.STARTING
 
 
 # The running workers by the pipes that they send to.
 _Running = dict[connection.Connection, _Worker]
-
-
-class _Writing:
-    """Sent by a worker that saves a checkpoint before it ends."""
 
 
 class _Outcome(NamedTuple):
@@ -133,7 +136,8 @@ def _start_job(work: Callable[..., None], name: str, job: tuple[Any, ...], runni
 def _run_job(
         work: Callable[..., None], job: tuple[Any, ...], pipe: connection.Connection, requests: connection.Connection,
 ) -> None:
-    signals.obey(requests, lambda: pipe.send(_Writing()))
+    signals.obey(requests, lambda: pipe.send(_Phase.SAVING))
+    pipe.send(_Phase.WORKING)
     outcome = _Outcome(is_bug=True)
     try:
         work(*job, pipe.send)
@@ -155,12 +159,17 @@ def _stop_workers(number: int, running: _Running, on_message: Callable[[Any], No
         for worker in running.values():
             with contextlib.suppress(OSError):
                 worker.requests.send(number)
-        while any(worker.writes for worker in running.values()) or time.monotonic() < start + _LIMIT_SECONDS:
+        while running and _is_worth_waiting(running.values(), time.monotonic() - start):
             for pipe in _ready(running):
                 with contextlib.suppress(LthError, RuntimeError):
                     _receive(pipe, running, on_message)
-            if not running:
-                return
+
+
+def _is_worth_waiting(workers: Iterable[_Worker], seconds: float) -> bool:
+    """Whether some of the workers may still save something, so many seconds after they were asked to end."""
+
+    phases = {worker.phase for worker in workers}
+    return _Phase.SAVING in phases or (_Phase.WORKING in phases and seconds < _LIMIT_SECONDS) or seconds < _POLL_SECONDS
 
 
 def _ready(running: _Running) -> list[connection.Connection]:
@@ -177,8 +186,8 @@ def _receive(pipe: connection.Connection, running: _Running, on_message: Callabl
         message = pipe.recv()
     except (EOFError, OSError):
         message = None
-    if isinstance(message, _Writing):
-        running[pipe].writes = True
+    if isinstance(message, _Phase):
+        running[pipe].phase = message
         return
     if message is not None and not isinstance(message, _Outcome):
         on_message(message)

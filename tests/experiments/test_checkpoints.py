@@ -1,7 +1,6 @@
 """Runs that are interrupted within rounds and resumed from checkpoints write the same bytes as uninterrupted ones."""
 import shutil
 import signal
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,9 @@ from lth.experiments.plan import Plan
 from lth.experiments.reporter import SeedProgress, SilentReporter
 from lth.experiments.resolve import Changes, gem_plan, ticket_plan
 from lth.experiments.run_target import RunTarget
+from lth.runs import integrity
 from lth.runs.checkpoints import RunCheckpoints
-from lth.system import signals
+from lth.system import files, signals, tensor_files
 from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
 from lth.training.task import Snapshot
 
@@ -122,7 +122,7 @@ GEMS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize('algorithm', [
     'gem-miner', *[pytest.param(name, marks=pytest.mark.slow) for name in GEMS if name != 'gem-miner']])
 def test_a_search_for_gems_in_pieces_writes_the_bytes_of_an_uninterrupted_one(tmp_path, monkeypatch, algorithm):
-    compare(gems(algorithm, **GEMS[algorithm]), tmp_path, monkeypatch, stops=5)
+    compare(gems(algorithm, **GEMS[algorithm]), tmp_path, monkeypatch, stops=8)
 
 
 @pytest.fixture
@@ -149,3 +149,131 @@ def open_plan(source: Path, kind: str) -> Plan:
 @pytest.mark.parametrize('kind', ['finetune', 'control', 'transfer'])
 def test_a_derived_run_in_pieces_writes_the_bytes_of_an_uninterrupted_one(tmp_path, monkeypatch, source, kind):
     compare(open_plan(source, kind), tmp_path / 'source-derived', monkeypatch, stops=5)
+
+
+def test_a_checkpoint_is_reported_recorded_and_resumed_from_its_iteration(tmp_path):
+    class Interrupt(Notes):
+        def progress(self, progress: SeedProgress) -> None:
+            super().progress(progress)
+            if progress.checkpoint and progress.step == 9:
+                signal.raise_signal(signal.SIGTERM)
+    before = signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    with pytest.raises(signals.Interrupted) as caught:
+        runner.run_plan(tickets(), target(tmp_path), (0,), Interrupt())
+    signal.signal(signal.SIGTERM, before)
+    assert caught.value.number == signal.SIGTERM
+    saved, = tmp_path.glob('seed-0/checkpoint/*')
+    # 12 is the next multiple of 3, 10 the next iteration that is measured.
+    assert saved.name == 'round-00-step-0000010' and {path.name for path in saved.iterdir()} == {
+        'state.safetensors', 'SHA256SUMS'}
+    assert len(list(tmp_path.glob('sessions/*.json'))) == 1
+    notes = Notes()
+    runner.run_plan(tickets(), target(tmp_path), (0,), notes)
+    assert notes.reports[0][:3] == ((0,), 0, 10)
+    assert not any('checkpoint' in text for text in notes.messages)
+
+
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch) -> Path:
+    """The folder of a run that was interrupted in round 0."""
+
+    def interrupt(self: RunCheckpoints, snapshot: Snapshot) -> None:
+        keep(self, snapshot)
+        if snapshot.state.step == 10:
+            signal.raise_signal(signal.SIGINT)
+    keep = RunCheckpoints.keep
+    with monkeypatch.context() as patch, pytest.raises(signals.Interrupted):
+        patch.setattr(RunCheckpoints, 'keep', interrupt)
+        runner.run_plan(tickets(), target(tmp_path / 'run'), (0,), SilentReporter())
+    return tmp_path / 'run'
+
+
+def checkpoint_file(run: Path) -> Path:
+    path, = run.glob('seed-0/checkpoint/*/state.safetensors')
+    return path
+
+
+@pytest.mark.parametrize('damage', [
+    lambda path: path.write_bytes(path.read_bytes()[:-4] + b'\0\0\0\1'), lambda path: path.unlink(),
+    lambda path: (path.parent / 'SHA256SUMS').unlink(), lambda path: path.with_name('more').write_bytes(b''),
+    lambda path: path.parent.rename(path.parent.with_name('round-00-step-0000011')),
+    lambda path: (path.unlink(), path.mkdir())], ids=['bit', 'file', 'sums', 'added', 'renamed', 'folder'])
+def test_a_damaged_checkpoint_is_refused_with_its_path_and_the_command_that_repairs(interrupted, damage):
+    damage(checkpoint_file(interrupted))
+    with pytest.raises(LthError, match=r'seed-0/checkpoint/round-00-step-.* lth repair') as caught:
+        runner.run_plan(tickets(), target(interrupted), (0,), SilentReporter())
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize('change', [
+    lambda tensors, header: tensors.update({'0/weights': tensors['0/weights'].half()}),
+    lambda tensors, header: tensors.update({'0/weights': tensors['0/weights'] * float('nan')}),
+    lambda tensors, header: tensors.update({'0/weights': tensors['0/weights'][:, 1:]}),
+    lambda tensors, header: tensors.update({'0/more': torch.zeros(1)}),
+    lambda tensors, header: tensors.pop('0/optimizer/step'), lambda tensors, header: tensors.pop('0/losses'),
+    lambda tensors, header: tensors['0/history'].__setitem__((0, 0, 0), 99.),
+    lambda tensors, header: header.update(seed=1), lambda tensors, header: header.update(format=3),
+    lambda tensors, header: header.pop('trainings'), lambda tensors, header: header.update(trainings=[]),
+    lambda tensors, header: header['trainings'][0].update(step=-1)])
+def test_a_checkpoint_that_its_training_could_not_have_written_is_refused(interrupted, change):
+    path = checkpoint_file(interrupted)
+    header, tensors = tensor_files.decode(path.read_bytes(), path, '')
+    change(tensors, header)
+    for name, content in integrity.with_sums({path.name: tensor_files.encode(tensors, header)}).items():
+        path.with_name(name).write_bytes(content)
+    with pytest.raises(LthError, match=r'seed-0/checkpoint/round-00-step-.* lth repair'):
+        runner.run_plan(tickets(), target(interrupted), (0,), SilentReporter())
+
+
+def test_a_checkpoint_of_another_training_is_not_used_and_a_note_says_so(interrupted, tmp_path):
+    saved = checkpoint_file(interrupted).parent
+    other, notes = tmp_path / 'other', Notes()
+    plan = tickets(**{'training.batch_size': 30})
+    shutil.copytree(saved, other / 'seed-0/checkpoint' / saved.name)
+    (other / 'recipe.yaml').write_bytes(files.dump_yaml(plan.recipe.dump()).encode())
+    runner.run_plan(plan, target(other, 'off'), (0,), notes)
+    assert any(str(other / 'seed-0/checkpoint') in text and 'not used' in text for text in notes.messages)
+    expected = tmp_path / 'expected'
+    runner.run_plan(plan, target(expected, 'off'), (0,), SilentReporter())
+    assert contents(other) == contents(expected)
+
+
+def test_what_was_left_of_a_checkpoint_is_removed_and_the_complete_one_is_used(interrupted):
+    saved = checkpoint_file(interrupted).parent
+    (saved.parent / 'round-00-step-0000013.partial').mkdir()
+    notes = Notes()
+    runner.run_plan(tickets(), target(interrupted, 'off'), (0,), notes)
+    assert notes.reports[0].step == 10 and not saved.parent.exists()
+
+
+def test_a_checkpoint_of_a_complete_round_is_removed(interrupted, tmp_path):
+    shutil.copytree(interrupted / 'seed-0/checkpoint', tmp_path / 'copy')
+    runner.run_plan(tickets(), target(interrupted), (0,), SilentReporter())
+    shutil.copytree(tmp_path / 'copy', interrupted / 'seed-0/checkpoint')
+    runner.run_plan(tickets(), target(interrupted), (0,), SilentReporter())
+    assert not (interrupted / 'seed-0/checkpoint').exists()
+
+
+def test_without_checkpoints_a_signal_still_ends_the_run_soon(tmp_path, monkeypatch):
+    def interrupt(self: RunCheckpoints, snapshot: Snapshot) -> None:
+        signal.raise_signal(signal.SIGINT)
+        keep(self, snapshot)
+    keep = RunCheckpoints.keep
+    monkeypatch.setattr(RunCheckpoints, 'keep', interrupt)
+    with pytest.raises(signals.Interrupted):
+        runner.run_plan(tickets(), target(tmp_path / 'run', 'off'), (0,), SilentReporter())
+    assert not list(tmp_path.rglob('checkpoint'))
+
+
+@pytest.mark.parametrize(('text', 'interval'), [
+    ('10 minutes', CheckpointInterval(seconds=600)), ('1 hour', CheckpointInterval(seconds=3600)),
+    ('200 iterations', CheckpointInterval(iterations=200)), ('off', CheckpointInterval())])
+def test_an_interval_is_a_time_a_number_of_iterations_or_off(text, interval):
+    assert checkpoint_interval(text) == interval
+
+
+@pytest.mark.parametrize('text', ['', '0 minutes', 'ten minutes', '-1 hours', '5', '2 epochs', '9' * 5000 + ' hours'])
+def test_an_unknown_interval_is_an_error_that_shows_one(text):
+    with pytest.raises(LthError, match="such as '10 minutes', '200 iterations' or 'off'") as caught:
+        checkpoint_interval(text)
+    assert len(str(caught.value)) < 300
