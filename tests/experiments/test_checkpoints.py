@@ -122,7 +122,7 @@ GEMS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize('algorithm', [
     'gem-miner', *[pytest.param(name, marks=pytest.mark.slow) for name in GEMS if name != 'gem-miner']])
 def test_a_search_for_gems_in_pieces_writes_the_bytes_of_an_uninterrupted_one(tmp_path, monkeypatch, algorithm):
-    compare(gems(algorithm, **GEMS[algorithm]), tmp_path, monkeypatch, stops=8)
+    compare(gems(algorithm, **GEMS[algorithm]), tmp_path, monkeypatch, stops=6)
 
 
 @pytest.fixture
