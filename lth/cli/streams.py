@@ -4,14 +4,13 @@ A result that cannot be written is an error. Progress that cannot be written is 
 """
 import contextlib
 import errno
+import functools
 import os
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 STANDARD_OUTPUT = 'standard output'
-# For a process that was started without standard streams, as `>&-` does. Open until the process ends.
-_NOWHERE = open(os.devnull, 'w', encoding='utf-8')  # pylint: disable=consider-using-with
 
 
 class Stream:
@@ -60,7 +59,7 @@ class Stream:
     def _target(self) -> TextIO:
         stream: TextIO | None = getattr(sys, self._name)
         # While bars are shown, rich replaces the streams of sys by one that writes to the console.
-        return cast(TextIO, getattr(stream, 'rich_proxied_file', stream)) or _NOWHERE
+        return cast(TextIO, getattr(stream, 'rich_proxied_file', stream)) or _nowhere()
 
 
 class ProgressStream(Stream):
@@ -80,6 +79,13 @@ class ProgressStream(Stream):
             yield
         except OSError:
             self.discard()
+
+
+@functools.cache
+def _nowhere() -> TextIO:
+    """For a process that was started without standard streams, as by `>&-`. Open until the process ends."""
+
+    return open(os.devnull, 'w', encoding='utf-8')  # pylint: disable=consider-using-with
 
 
 def open_closed_streams() -> None:

