@@ -26,8 +26,8 @@ _SECONDS_UNTIL_MESSAGE = 1.
 __all__ = [
     'Compilation', 'CudaGraph', 'Eager', 'SparseCpu', 'compile_ahead', 'configure_process', 'decide_compilation',
     'default_precision', 'explain_failures', 'explain_training_failures', 'gpu_failure', 'gpu_names',
-    'make_deterministic', 'precision_note', 'refuse_unsupported_precision', 'replicate_groups', 'resolve_device', 'select_engine',
-    'sparse_obstacle']
+    'make_deterministic', 'precision_note', 'refuse_unsupported_precision', 'replicate_groups', 'resolve_device',
+    'select_engine', 'sparse_obstacle']
 
 
 def select_engine(
