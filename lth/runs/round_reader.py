@@ -55,13 +55,13 @@ class RoundReader:
             self._identity.check(self._identity.folder / RECORD, record)
             self._check_names(record)
             return record
-        return make_record(_facts(self._first_header), self.metrics)
+        return make_record(_facts(self._trained_of_format_1[0]), self.metrics)
 
     @cached_property
     def metrics(self) -> list[MetricsLine]:
         """The measurements."""
 
-        facts: RoundFacts = self.record if self.has_sums else self._first_header
+        facts: RoundFacts = self.record if self.has_sums else self._trained_of_format_1[0]
         content = self._folder.read(METRICS, at_most=facts.measurements * metrics_file.MOST_BYTES_OF_LINE)
         path = self._identity.folder / METRICS
         lines = metrics_file.parse(content, path, self._identity.advice, count=facts.measurements)
@@ -120,9 +120,11 @@ class RoundReader:
                            f'{self._identity.advice}')
 
     def _check_lines(self, lines: list[MetricsLine]) -> None:
-        """LthError unless the measurements are those of the record; those of format 1 are compared with nothing."""
+        """LthError unless the measurements are those of the record. Files of format 1 record only one of them."""
 
         if not self.has_sums:
+            if lines[-1].test_accuracy != self._trained_of_format_1[0].test_accuracy:
+                raise self._misfit(METRICS, 'its last test accuracy is not that in trained.safetensors')
             return
         record = self.record
         expected = (record.last, record.early_stop, record.test_accuracy)
@@ -133,29 +135,27 @@ class RoundReader:
             raise self._misfit(METRICS, f'its seed, round, density or iterations are not those in {RECORD}')
 
     @cached_property
-    def _first_header(self) -> TensorHeader:
-        """The header of a round of format 1, from the file that is read for every purpose."""
-
-        return self._trained_of_format_1[0]
-
-    @cached_property
     def _trained_of_format_1(self) -> _File:
-        return self._read('trained', expected_size=self._expected_size('trained'))
+        """The file with the facts about a round of format 1."""
 
-    def _expected_size(self, name: str) -> int:
-        return sum(tensor.size for tensor in expected_tensors(self._network, name).values())
+        return self._read_expected('trained')
 
     def _tensors(self, name: str) -> dict[str, Tensor]:
-        """The tensors of a file that must fit the network."""
+        """The tensors of a file that must fit the network and the other files."""
 
-        if name == 'trained' and not self.has_sums:
-            header, tensors = self._trained_of_format_1
-        else:
-            header, tensors = self._read(name, expected_size=self._expected_size(name))
+        is_read = name == 'trained' and not self.has_sums
+        header, tensors = self._trained_of_format_1 if is_read else self._read_expected(name)
         self._check_header(name, header)
-        path = self._identity.folder / f'{name}.safetensors'
-        check_tensors(path, tensors, expected_tensors(self._network, name), self._identity.advice)
         return tensors
+
+    def _read_expected(self, name: str) -> _File:
+        """Header and tensors of a file that must fit the network."""
+
+        expected = expected_tensors(self._network, name)
+        header, tensors = self._read(name, expected_size=sum(tensor.size for tensor in expected.values()))
+        path = self._identity.folder / f'{name}.safetensors'
+        check_tensors(path, tensors, expected, self._identity.advice)
+        return header, tensors
 
     def _read(self, name: str, *, expected_size: int) -> _File:
         """Header and tensors of a file that has the right facts about the run."""

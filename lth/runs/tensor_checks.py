@@ -59,8 +59,8 @@ def check_values(path: Path, name: str, tensor: Tensor, advice: str, special: Te
         if (tensor.view(torch.uint8) > 1).any():
             raise LthError(f'{path} is damaged: {name[:100]} has bytes other than 0 and 1. {advice}')
         return
-    wrong = ~torch.isfinite(tensor)
-    if wrong.any() and (special is None or (wrong & ~special).any()):
+    finite = torch.isfinite(tensor)
+    if not finite.all() and (special is None or not (finite | special).all()):
         raise LthError(f'{path} is damaged: {name[:100]} has values that are NaN or infinite. {advice}')
 
 
