@@ -16,7 +16,8 @@ from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import folders
 from lth.experiments.plan import make_plan
 from lth.registry import user_code
-from lth.runs import integrity, run_locks, sessions
+from lth.runs import checkpoint_files, run_locks, sessions
+from lth.runs.checkpoint_files import CheckpointFolder
 from lth.runs.folder import Run
 from lth.runs.round_check import check_round
 from lth.system import files
@@ -106,11 +107,11 @@ def _damage_of_seed(folder: Path, run: Run | None, seed: int) -> Iterator[Damage
             for damage in _damage(path, partial(_check_round, run=run, seed=seed, number=number)):
                 broken = number
                 yield damage
-    for path in sorted((folder / f'seed-{seed}' / 'checkpoint').glob('*')):
+    for checkpoint in checkpoint_files.checkpoint_folders(folder / f'seed-{seed}' / 'checkpoint'):
         if broken is not None:
-            yield Damage(path=path, problem=f'it depends on round {broken}')
+            yield Damage(path=checkpoint.path, problem=f'it depends on round {broken}')
         else:
-            yield from _damage(path, integrity.check_folder)
+            yield from _damage(checkpoint.path, partial(_check_checkpoint, checkpoint=checkpoint, seed=seed))
 
 
 def _leftovers(seed_folder: Path) -> Iterator[Damage]:
@@ -137,6 +138,10 @@ def _check_round(path: Path, *, run: Run | None, seed: int, number: int) -> None
     check_round(path, seed=seed, number=number, advice='')
     if run:
         run.check(seed, number)
+
+
+def _check_checkpoint(_path: Path, *, checkpoint: CheckpointFolder, seed: int) -> None:
+    checkpoint_files.check(checkpoint, seed)
 
 
 def _damage(path: Path, check: Callable[[Path], object]) -> list[Damage]:

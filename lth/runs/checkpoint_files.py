@@ -155,6 +155,13 @@ def read(folder: CheckpointFolder, seed: int, *, at_most: int) -> list[StoredTra
             for index, training in enumerate(facts.trainings)]
 
 
+def check(folder: CheckpointFolder, seed: int) -> None:
+    """LthError if a checkpoint of a seed is damaged, as far as that shows without its training."""
+
+    path = folder.path / FILE
+    read(folder, seed, at_most=path.stat().st_size if path.is_file() else 0)
+
+
 def check_fit(path: Path, training: StoredTraining, task: Task, start: TrainingStart) -> None:
     """LthError unless the tensors of a training, in the checkpoint at this path, could come from its start."""
 
@@ -162,7 +169,9 @@ def check_fit(path: Path, training: StoredTraining, task: Task, start: TrainingS
     actual = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in training.tensors.items()}
     in_range = start.state.step <= training.step <= start.until
     if actual != shapes or not in_range or not _is_consistent(training):
-        raise _unfit(path, 'its tensors do not fit the training that it names')
+        raise LthError(f'{path / FILE} was not written by this training, although its checksum is right: its tensors do '
+                       f'not fit. Restore it from a copy, or move {path} away: the round is then trained again from its '
+                       'start.')
 
 
 def _expected_shapes(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from lth.analysis.repair import repair
 from lth.errors import LthError
 from lth.experiments import runner
 from lth.experiments.derived_plans import control_plans, finetune_plan, open_transferred, transfer_plan
@@ -203,6 +204,9 @@ def test_a_damaged_checkpoint_is_refused_with_its_path_and_the_command_that_repa
     with pytest.raises(LthError, match=r'seed-0/checkpoint/round-00-step-.* lth repair') as caught:
         runner.run_plan(tickets(), target(interrupted), (0,), SilentReporter())
     assert caught.value.exit_code == 2
+    damaged, = repair(interrupted).damaged
+    assert damaged.path.parent.name == 'checkpoint'
+    runner.run_plan(tickets(), target(interrupted), (0,), SilentReporter())
 
 
 @pytest.mark.parametrize('change', [
@@ -221,7 +225,7 @@ def test_a_checkpoint_that_its_training_could_not_have_written_is_refused(interr
     change(tensors, header)
     for name, content in integrity.with_sums({path.name: tensor_files.encode(tensors, header)}).items():
         path.with_name(name).write_bytes(content)
-    with pytest.raises(LthError, match=r'seed-0/checkpoint/round-00-step-.* lth repair'):
+    with pytest.raises(LthError, match=r'seed-0/checkpoint/round-00-step-.* (lth repair|move .* away)'):
         runner.run_plan(tickets(), target(interrupted), (0,), SilentReporter())
 
 
