@@ -32,6 +32,7 @@ from lth.experiments.python_arguments import (
 from lth.experiments.resolve import Changes
 from lth.experiments.restart import set_aside
 from lth.experiments.run_target import set_up_engine
+from lth.experiments.thinning import Keep, thin_runs
 from lth.pruning.tickets import Round
 from lth.registry.objects import is_object
 from lth.training.engines import select
@@ -51,14 +52,15 @@ def find_ticket(  # pylint: disable=too-many-arguments # as many as the command 
         model: Model, data: Data, *, rounds: int | None = None, epochs: int | None = None,
         seeds: Seeds = 0, run: str | Path | None = None, recipe: str | Path | None = None,
         settings: Settings | None = None, controls: Sequence[str] = (), control_draws: int = 1,
-        restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
+        keep: Keep = 'all', restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
     """Find lottery tickets: train, prune the smallest weights, rewind the rest, repeat.
 
     Prunes `rounds` times; the run has rounds 0 (the dense network) to `rounds`. The recipe of the model and data set
     is changed by `recipe`, a file or a name, then by `settings`, whose keys are dotted. Completed rounds in the folder
     `run` are kept, so the same call resumes a run, and one with more rounds extends it. `restart` first moves the old
     run and all runs derived from it aside. `controls` are trained at every density as well, in `control_draws` runs
-    each; see `RunResults.controls`.
+    each; see `RunResults.controls`. When all is complete, `keep` removes weights of the rounds between the first and
+    the last: 'tickets' what was trained, 'last' the tickets too.
 
         run = lth.find_ticket(make_net, (train_images, train_labels, test_images, test_labels), rounds=10, epochs=5,
                               seeds=range(3), run='runs/mine', settings={'algorithm.rewind': '500 iterations'},
@@ -72,11 +74,11 @@ def find_ticket(  # pylint: disable=too-many-arguments # as many as the command 
     control_plans = derived_plans.control_plans(controls, plan, folder, draws=control_draws)
     if restart:
         set_aside(folder, reporter_of(execution).message)
-    results = _train(plan, folder, seeds, execution)
+    results = [_train(plan, folder, seeds, execution)]
     for control, plans in control_plans.items():
         for draw, control_plan in enumerate(plans, 1):
-            _train(control_plan, folders.control_folder(folder, control, draw), seeds, execution)
-    return results
+            results.append(_train(control_plan, folders.control_folder(folder, control, draw), seeds, execution))
+    return _thinned(results, keep)
 
 
 @check_types(Execution)
@@ -84,7 +86,7 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
         model: Model, data: Data, *, density: float | None = None, sparsity: float | None = None,
         algorithm: str | None = None, epochs: int | None = None, seeds: Seeds = 0,
         run: str | Path | None = None, recipe: str | Path | None = None, settings: Settings | None = None,
-        restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
+        keep: Keep = 'all', restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
     """Find a rare gem: a subnetwork that is accurate before any of its weights is trained.
 
     `density` is the share of weights to keep; `sparsity` is the same as a percentage, as in Rare Gems. The algorithm is
@@ -101,7 +103,7 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
     folder = folders.run_folder(_text(run), folders.search_name(plan))
     if restart:
         set_aside(folder, reporter_of(execution).message)
-    return _train(plan, folder, seeds, execution)
+    return _thinned([_train(plan, folder, seeds, execution)], keep)
 
 
 @check_types(Execution)
@@ -109,7 +111,7 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
         run: RunResults | str | Path, *, round: int | None = None,  # pylint: disable=redefined-builtin
         seeds: Seeds | None = None, data: Data | None = None, optimizer: OptimizerName | None = None,
         epochs: int | None = None, settings: Settings | None = None, new_run: str | Path | None = None,
-        restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
+        keep: Keep = 'all', restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
     """Train the tickets or gems of a run from their own weights under their masks, by default those of its last round.
 
     A gem is trained as its recipe says (algorithm.finetune), a ticket as in its search, unless `data`, `optimizer`,
@@ -128,14 +130,15 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
         source, folder, Changes(epochs, overrides=setting_pairs(settings)), optimizer=optimizer, dataset=dataset)
     if restart:
         set_aside(folder, reporter_of(execution).message)
-    return _train(plan, folder, source.seeds, execution)
+    return _thinned([_train(plan, folder, source.seeds, execution)], keep)
 
 
 @check_types(Execution)
 def transfer(  # pylint: disable=too-many-arguments # as many as the command has options
         run: RunResults | str | Path, data: Data, *, rounds: Sequence[int] | None = None, random_tickets: bool = False,
         epochs: int | None = None, recipe: str | Path | None = None, settings: Settings | None = None,
-        new_run: str | Path | None = None, restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
+        new_run: str | Path | None = None, keep: Keep = 'all', restart: bool = False,
+        **execution: Unpack[Execution]) -> RunResults:
     """Train the tickets of a run on other data, by the recipe of its model and that data (Morcos et al. 2019).
 
     All rounds are transferred, or those in `rounds`. `random_tickets` adds a control: shuffled masks of the same
@@ -158,10 +161,10 @@ def transfer(  # pylint: disable=too-many-arguments # as many as the command has
 
     if restart:
         set_aside(folder, reporter_of(execution).message)
-    results = train(folder, 'found')
+    results = [train(folder, 'found')]
     if random_tickets:
-        train(folders.control_folder(folder, 'random'), 'random')
-    return results
+        results.append(train(folders.control_folder(folder, 'random'), 'random'))
+    return _thinned(results, keep)
 
 
 @check_types(Execution)
@@ -189,7 +192,7 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
         run: RunResults | str | Path, *, checks: Sequence[str] | None = None,
         seeds: Seeds | None = None, round: int | None = None,  # pylint: disable=redefined-builtin
         epochs: int | None = None, settings: Settings | None = None, new_run: str | Path | None = None,
-        restart: bool = False, **execution: Unpack[Execution]) -> SanityReport:
+        keep: Keep = 'all', restart: bool = False, **execution: Unpack[Execution]) -> SanityReport:
     """Compare a ticket or gem with variants in which one thing is changed, each finetuned exactly like the original.
 
     `checks` names what is changed, by default all that apply to the run; `seeds` are by default its first three.
@@ -212,7 +215,7 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
     refuse_parallel_objects(source.plan, target)
     if restart:
         set_aside(folder, reporter.message)
-    return run_checks(planned, source, target, lambda _plan, _seeds: nullcontext(reporter), reporter.message)
+    return run_checks(planned, source, target, lambda _plan, _seeds: nullcontext(reporter), reporter.message, keep=keep)
 
 
 @check_types(Execution)
@@ -300,6 +303,13 @@ def _train(plan: Plan, folder: Path, seeds: Seeds, execution: Execution) -> RunR
     refuse_parallel_objects(plan, target)
     stored = runner.run_plan(plan, target, numbers, reporter_of(execution))
     return RunResults(folder, tuple(numbers), plan, stored)
+
+
+def _thinned(results: Sequence[RunResults], keep: Keep) -> RunResults:
+    """The first of the results, after the weights that `keep` does not name are removed from all of them."""
+
+    thin_runs((one.stored for one in results), results[0].seeds, keep)
+    return results[0]
 
 
 def _rounds(plan: Plan, task: Task) -> Iterator[Round]:

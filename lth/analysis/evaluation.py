@@ -1,4 +1,5 @@
 """Measure a run again from its files, and describe its layers, scores and connected units."""
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -7,10 +8,11 @@ from torch import Tensor
 
 from lth.algorithms.retraining.finetune import is_finetuning
 from lth.datasets import Dataset, sampling
-from lth.errors import LthError
+from lth.errors import LthError, LthWarning
 from lth.experiments import derived_runs, open_run, provenance
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget, set_up_engine
+from lth.experiments.thinning import is_removed
 from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run
@@ -100,12 +102,14 @@ def evaluate(path: open_run.RunPath, datasets: Path, *, device: str = 'auto', th
 def evaluate_rounds(
         plan: Plan, run: Run, data: Dataset, engine: Engine, seeds: Sequence[int], number: int | None,
 ) -> Iterator[Evaluation]:
-    """Measure round `number`, or for None every round, of these seeds."""
+    """Measure round `number`, or for None every round, of these seeds; rounds whose trained weights --keep removed are
+    left out, with a warning.
+    """
 
     nonzero_pixels = sampling.nonzero_pixels(data, plan.recipe.data)
     for seed in seeds:
         task = plan.task(data, [seed], engine)
-        for round_number in range(run.round_count(seed)) if number is None else [number]:
+        for round_number in _measurable_rounds(run, seed) if number is None else [number]:
             round_ = run.load_round(seed, round_number)
             mask = round_.ticket.mask[0]
             kept = int(mask.sum())
@@ -116,6 +120,18 @@ def evaluate_rounds(
                 seed, round_number, kept, plan.network.layout.density(kept), measured,
                 run.record(seed, round_number).test_accuracy, _layers(plan, round_), scores,
                 connected_layers(plan.network, mask, nonzero_pixels), plan.recipe.algorithm.source_round(round_number))
+
+
+def _measurable_rounds(run: Run, seed: int) -> list[int]:
+    """The rounds of a seed whose trained weights are there."""
+
+    rounds = range(run.round_count(seed))
+    measurable = [number for number in rounds if not is_removed(run, seed, number, 'trained')]
+    if len(measurable) < len(rounds):
+        removed = sorted({*rounds} - {*measurable})
+        warnings.warn(f'{run.folder}, seed {seed}: not measured are the rounds whose trained weights the option --keep '
+                      f'removed, {", ".join(map(str, removed))}', LthWarning, stacklevel=2)
+    return measurable
 
 
 def _finetuned_runs(folder: Path, number: int) -> list[Path]:

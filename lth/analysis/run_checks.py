@@ -10,14 +10,16 @@ from lth.experiments import runner
 from lth.experiments.open_run import SourceRound
 from lth.experiments.reporter import OpenReporter
 from lth.experiments.run_target import RunTarget, supported_target
+from lth.experiments.thinning import Keep, thin_runs
 from lth.pruning.controls import STANDARDS
 from lth.runs.folder import Run
 
 
 def run_checks(
         checks: Sequence[CheckRun], source: SourceRound, target: RunTarget, open_reporter: OpenReporter,
-        on_message: Callable[[str], None]) -> SanityReport:
-    """Train what the runs of the checks lack, write FOLDER/checks.json, and return its content.
+        on_message: Callable[[str], None], *, keep: Keep = 'all') -> SanityReport:
+    """Train what the runs of the checks lack, write FOLDER/checks.json, and return its content. In the end, remove the
+    weights of their searches that `keep` does not name.
 
     A check whose run fails, such as a search that prunes a layer completely, is left out with a message. LthError if
     the original or the dense network fails, or if memory runs out. `target.folder` is the folder of all checks.
@@ -41,6 +43,7 @@ def run_checks(
     names = [check.check for check in checks if check.what == check.check and check.check in runs]
     report = sanity_report.make_report(source, [name for name in names if name not in STANDARDS], runs.__getitem__)
     checks_file.write_checks(target.folder, json_output.values.as_dict(sanity_report.output(report, source)))
+    thin_runs(runs.values(), source.seeds, keep)
     return report
 
 

@@ -1,5 +1,6 @@
 """What all commands that train do: run a plan, or with --dry-run only print it, and print the table of the run."""
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,15 @@ from lth.cli.run_table import print_run
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
     from lth.experiments.run_target import RunTarget
+    from lth.experiments.thinning import Keep
     from lth.runs.folder import Run
 
 
 def execute(
         plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], controls: Mapping[str, Sequence['Plan']] | None = None,
-        *, restart: bool, dry_run: bool, as_json: bool) -> None:
+        *, keep: 'Keep', restart: bool, dry_run: bool, as_json: bool) -> None:
     """Run the plan, then every draw of each control in its own folder in RUN-controls, and print one table. With
-    `restart`, move the old run aside first.
+    `restart`, move the old run aside first. In the end, remove the weights that `keep` does not name.
     """
 
     controls = controls or {}
@@ -34,6 +36,7 @@ def execute(
         print_json(analysis.json_output.runs.run_report(run, seeds, control_runs))
     else:
         print_run(plan, run, seeds, control_runs)
+    experiments.thinning.thin_runs(itertools.chain([run], *control_runs.values()), seeds, keep)
 
 
 def run_with_progress(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int]) -> 'Run':

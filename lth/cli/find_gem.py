@@ -13,7 +13,7 @@ from lth.cli.console import print_json, print_message, print_note
 from lth.cli.execute import execute, run_with_progress
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    LearningRate, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Threads)
+    KeepOption, LearningRate, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Threads)
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
@@ -22,6 +22,7 @@ from lth.registry import trust
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
     from lth.experiments.run_target import RunTarget
+    from lth.experiments.thinning import Keep
     from lth.recipes.rare_gems import Conversion
 
 
@@ -71,6 +72,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        keep: KeepOption = 'all',
         restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -121,12 +123,13 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     if finetune and not dry_run:
         if restart:
             experiments.restart.set_aside(folder, print_message)
-        _find_and_finetune(plan, target, numbers, as_json=as_json)
+        _find_and_finetune(plan, target, numbers, keep=keep, as_json=as_json)
     else:
-        execute(plan, target, numbers, restart=restart, dry_run=dry_run, as_json=as_json)
+        execute(plan, target, numbers, keep=keep, restart=restart, dry_run=dry_run, as_json=as_json)
 
 
-def _find_and_finetune(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], *, as_json: bool) -> None:
+def _find_and_finetune(
+        plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], *, keep: 'Keep', as_json: bool) -> None:
     """Search, then train the gems in RUN-finetuned-round-NN. Print one table for each, or one JSON object."""
 
     experiments.run_target.refuse_unsupported_finetuning(plan, target)
@@ -142,6 +145,7 @@ def _find_and_finetune(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], 
         print_json(analysis.json_output.runs.run_report(found, seeds, {}, finetuned))
     else:
         print_run(finetune_plan, finetuned, seeds, {})
+    experiments.thinning.thin_runs([found], seeds, keep)
 
 
 def _refuse_with_config(recipe: str | None, algorithm: str | None) -> None:

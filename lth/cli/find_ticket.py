@@ -10,7 +10,8 @@ from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs,
-    Json, LearningRate, Model, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Seeds, Threads)
+    Json, KeepOption, LearningRate, Model, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Seeds,
+    Threads)
 from lth.cli.trust_code import accepts_trust_code
 
 
@@ -62,6 +63,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        keep: KeepOption = 'all',
         restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -116,4 +118,4 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every)
     numbers = parse_numbers(seeds, '--seeds')
-    execute(plan, target, numbers, control_plans, restart=restart, dry_run=dry_run, as_json=as_json)
+    execute(plan, target, numbers, control_plans, keep=keep, restart=restart, dry_run=dry_run, as_json=as_json)

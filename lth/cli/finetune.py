@@ -10,7 +10,7 @@ from lth.cli.command import command
 from lth.cli.execute import execute
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    LearningRate, Optimizer, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
+    KeepOption, LearningRate, Optimizer, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 
@@ -41,6 +41,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        keep: KeepOption = 'all',
         restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -70,4 +71,4 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every)
-    execute(plan, target, source.seeds, restart=restart, dry_run=dry_run, as_json=as_json)
+    execute(plan, target, source.seeds, keep=keep, restart=restart, dry_run=dry_run, as_json=as_json)

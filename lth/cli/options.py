@@ -92,6 +92,10 @@ SourceRun = Annotated[str, typer.Argument(
          'a path.')]
 RoundNumber = Annotated[int | None, typer.Option(
     '--round', min=0, metavar='N', show_default=False, help='Number of the round. Default: the last round.')]
+KeepOption = Annotated[Literal['all', 'last', 'tickets'], typer.Option(
+    '--keep',
+    help='Which weights stay on disk when the command is complete. tickets: of the rounds between the first and the '
+         'last, the trained weights are removed; last: their tickets too. Masks and measurements always stay.')]
 Restart = Annotated[bool, typer.Option(
     '--restart',
     help='Start over: first move the run folder, and all runs derived from it, aside to RUN-set-aside-TIME.')]

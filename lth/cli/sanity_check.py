@@ -10,8 +10,8 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_note, print_text
 from lth.cli.options import (
-    CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, LearningRate,
-    Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
+    CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, KeepOption,
+    LearningRate, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
 from lth.cli.progress import ProgressDisplay
 from lth.cli.tables import percent, print_table
 from lth.cli.trust_code import accepts_trust_code
@@ -49,6 +49,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        keep: KeepOption = 'all',
         restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
@@ -89,7 +90,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every)
-    report = analysis.run_checks.run_checks(steps, source, target, ProgressDisplay, print_message)
+    report = analysis.run_checks.run_checks(steps, source, target, ProgressDisplay, print_message, keep=keep)
     if as_json:
         print_json(analysis.sanity_report.output(report, source))
     else:

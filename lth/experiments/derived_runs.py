@@ -8,11 +8,11 @@ from lth import rng
 from lth.errors import LthError
 from lth.experiments.open_run import SourceRound
 from lth.experiments.plan import Plan, make_plan
+from lth.experiments.thinning import is_removed
 from lth.pruning.output_layer import transplant
 from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
 from lth.registry import user_code
-from lth.runs import integrity
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
@@ -111,10 +111,7 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
 def _has_ticket(run: Run, seed: int, number: int) -> bool:
     """Whether the run has the ticket of a round; --keep may have removed it."""
 
-    if number >= run.round_count(seed):
-        return False
-    checked = integrity.open_folder(run.round_folder(seed, number), integrity.repair_advice(run.folder))
-    return 'ticket.safetensors' not in checked.removed
+    return number < run.round_count(seed) and not is_removed(run, seed, number, 'ticket')
 
 
 def _fingerprint(run: Run, seed: int, number: int) -> str:

@@ -116,6 +116,8 @@ def remove_files(checked: CheckedFolder, names: Iterable[str], keep: str) -> Non
         raise LthError(f'{checked.folder} has no checksums, which --keep needs to mark what it removes: it was written '
                        'by version 0.1.0. Leave out --keep.')
     removed = {name: Removal(keep, checked.sums[name]) for name in names if name in checked.sums}
+    if not removed and not any((checked.folder / name).exists() for name in checked.removed):
+        return
     sums = {name: sum_ for name, sum_ in checked.sums.items() if name not in removed}
     files.write(checked.folder / SUMS, _encode(sums, {**checked.removed, **removed}))
     for name in (*checked.removed, *removed):
