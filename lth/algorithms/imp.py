@@ -15,8 +15,8 @@ from lth.algorithms.base import ALGORITHMS
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
-from lth.pruning.criteria import CRITERIA
-from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors
+from lth.pruning.criteria import CRITERIA, find_criterion
+from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors, find_mask_0_action, find_mask_1_action
 from lth.pruning.prune import TrainedRound, apply_mask_actions, prune_mask
 from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
 from lth.recipes.durations import Duration, DurationSetting
@@ -171,9 +171,9 @@ def _pruned_ticket(
     trained = TrainedRound(
         origin.ticket.weights[:, :prunable], parent.trained.weights[:, :prunable], dense.ticket.weights[:, :prunable],
         parent.ticket.mask, number)
-    mask = prune_mask(task, trained, CRITERIA.find(settings.criterion), counts)
-    mask_1 = _trained_values if continues else MASK_ACTIONS.mask_1.find(settings.mask_1_action)
-    mask_0 = MASK_ACTIONS.mask_0.find(settings.mask_0_action)
+    mask = prune_mask(task, trained, find_criterion(settings.criterion), counts)
+    mask_1 = _trained_values if continues else find_mask_1_action(settings.mask_1_action)
+    mask_0 = find_mask_0_action(settings.mask_0_action)
     weights = start.weights.clone()
     weights[:, :prunable] = apply_mask_actions(task, trained, mask, mask_1, mask_0)
     return Ticket(mask, weights, start.buffers, dense.ticket.iteration)

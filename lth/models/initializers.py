@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lth.models.flat_parameters import Slot
 from lth.registry.registry import Registry
+from lth.registry.tensor_results import guarded
 
 Initializer = Callable[[Slot, torch.Generator], Tensor]
 INITIALIZERS: Registry[Initializer] = Registry('initializer')
@@ -57,6 +58,15 @@ def unsigned_constant(slot: Slot, _random: torch.Generator) -> Tensor:
     """The constant √(2 / fan_in) (Rare Gems)."""
 
     return torch.full(slot.shape, _kaiming_std(slot))
+
+
+def find_initializer(name: str) -> Initializer:
+    """The initializer with this name; what a plug-in returns is checked."""
+
+    initializer = INITIALIZERS.find(name)
+    if not INITIALIZERS.is_foreign(name):
+        return initializer
+    return guarded(f'initializer {name}', initializer, lambda slot, _random: torch.empty(slot.shape))
 
 
 def _fans(slot: Slot) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from torch.nn.modules.conv import _ConvNd
 from lth import rng
 from lth.models.build import build_module, probe_module
 from lth.models.flat_parameters import Layout
-from lth.models.initializers import INITIALIZERS
+from lth.models.initializers import find_initializer
 from lth.models.objects import ModuleCopies, describe_structure
 from lth.models.registry import MODELS, OWN, Shape
 from lth.recipes.schema import ModelSettings
@@ -103,7 +103,7 @@ class Network:
         # In module order, so that the random numbers of a weight do not depend on which layers are kept out of pruning.
         for name in values:
             if slots[name].kind != 'other':
-                values[name] = INITIALIZERS.find(initializer)(slots[name], random)
+                values[name] = find_initializer(initializer)(slots[name], random)
             elif name in biases:
                 values[name] = torch.zeros(slots[name].shape)
         return self.layout.pack(values)

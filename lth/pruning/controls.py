@@ -21,7 +21,9 @@ from lth.pruning import layer_densities, masks
 from lth.pruning.layer_densities import LayerCounts
 from lth.pruning.tickets import Ticket, mask_ticket, reinitialized_ticket
 from lth.recipes.schema import AlgorithmSettings
+from lth.registry import user_code
 from lth.registry.registry import BaseRegistry
+from lth.registry.tensor_results import check_tensor
 from lth.training.task import Task
 
 Draw = Sequence[int]
@@ -109,7 +111,7 @@ def apply_control(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: D
     """The changed tickets of all seeds; an LthError if a claim of the control is not true of the result."""
 
     control = CONTROLS.find(name)
-    changed = control.change(task, origin, ticket, draw)
+    changed = _change(name, task, origin, ticket, draw)
     differences = compare_tickets(task.network.layout, origin, ticket, changed)
     for seed, difference in zip(task.seeds, differences, strict=True):
         for claim in control.claims:
@@ -190,6 +192,21 @@ def dense(_task: Task, origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
     """The dense network, trained in the same way."""
 
     return mask_ticket(origin, torch.ones_like(ticket.mask))
+
+
+def _change(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
+    """The ticket that a control returns; that of a plug-in is checked."""
+
+    change = CONTROLS.find(name).change
+    if not CONTROLS.is_foreign(name):
+        return change(task, origin, ticket, draw)
+    with user_code.guard(f'The control {name}'):
+        changed = change(task, origin, ticket, draw)
+    if not isinstance(changed, Ticket):
+        raise LthError(f'The control {name} returned {type(changed).__name__} instead of a Ticket.')
+    check_tensor(f'mask of the control {name}', changed.mask, ticket.mask.shape, torch.bool)
+    check_tensor(f'weights of the control {name}', changed.weights, ticket.weights.shape, ticket.weights.dtype)
+    return changed
 
 
 def _randomly_masked(task: Task, origin: Ticket, ticket: Ticket, draw: Draw, layer_counts: LayerCounts) -> Ticket:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lth.registry.registry import Registry
+from lth.registry.tensor_results import guarded
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,15 @@ def large_final_diff_sign(initial: Tensor, final: Tensor, _context: CriterionCon
     """max(0, -w_i·w_f / |w_i|): large after training, with the opposite sign."""
 
     return (-initial.sign() * final).clamp_min(0)
+
+
+def find_criterion(name: str) -> Criterion:
+    """The criterion with this name; what a plug-in returns is checked."""
+
+    criterion = CRITERIA.find(name)
+    if not CRITERIA.is_foreign(name):
+        return criterion
+    return guarded(f'criterion {name}', criterion, lambda _initial, final, _context: final)
 
 
 def _balanced_minimum(final: Tensor, initial: Tensor, count: int) -> Tensor:

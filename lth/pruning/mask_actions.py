@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lth import rng
 from lth.registry.registry import Registry
+from lth.registry.tensor_results import guarded
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,24 @@ def away_from_zero(layer: LayerSurvivors, weights: Tensor) -> Tensor:
     """Control of toward-zero, inverted: frozen at 0 unless training reduced the magnitude."""
 
     return _freeze_pruned(layer, weights, ~layer.toward_zero)
+
+
+def find_mask_1_action(name: str) -> Mask1Action:
+    """The action for kept weights with this name; what a plug-in returns is checked."""
+
+    action = MASK_ACTIONS.mask_1.find(name)
+    if not MASK_ACTIONS.mask_1.is_foreign(name):
+        return action
+    return guarded(f'mask-1 action {name}', action, lambda layer: layer.start)
+
+
+def find_mask_0_action(name: str) -> Mask0Action:
+    """The action for pruned weights with this name; what a plug-in returns is checked."""
+
+    action = MASK_ACTIONS.mask_0.find(name)
+    if not MASK_ACTIONS.mask_0.is_foreign(name):
+        return action
+    return guarded(f'mask-0 action {name}', action, lambda layer, _weights: layer.start)
 
 
 def _freeze_pruned(layer: LayerSurvivors, weights: Tensor, zeroed: Tensor) -> Tensor:

@@ -1,0 +1,62 @@
+"""What criteria, actions, initializers and controls of plug-ins return."""
+import math
+
+import pytest
+import torch
+
+from lth.errors import LthError
+from lth.models.initializers import INITIALIZERS
+from lth.pruning.controls import CONTROLS, apply_control
+from lth.pruning.criteria import CRITERIA, CriterionContext, find_criterion
+from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors, find_mask_0_action, find_mask_1_action
+from lth.pruning.tickets import Ticket, dense_ticket
+from tests.conftest import make_task
+
+WRONG = {
+    'raises': (lambda values: 1 / 0, r'raised ZeroDivisionError: division by zero \(.*test_tensor_results.py, line'),
+    'leaves': (lambda values: exec('raise SystemExit(0)'), 'raised SystemExit: 0'),
+    'none': (lambda values: None, 'is of type NoneType'),
+    'float64': (lambda values: values.double(), r'is torch.float64 of shape \(4,\)'),
+    'shape': (lambda values: values[:3], r'is torch.float32 of shape \(3,\). It should be a tensor of torch.float32 and'),
+    'nan': (lambda values: values * math.nan, '4 of 4 values are not finite')}
+VALUES = torch.tensor([1., -2., 3., 4.])
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch):
+    """Registries that forget what a test registers."""
+
+    for registry in (CRITERIA, MASK_ACTIONS.mask_0, MASK_ACTIONS.mask_1, INITIALIZERS, CONTROLS):
+        for name in ('_entries', '_names', '_origins'):
+            monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+
+
+@pytest.mark.parametrize(('function', 'says'), WRONG.values(), ids=WRONG)
+def test_a_plug_in_that_returns_no_tensor_like_its_weights_is_an_error_with_its_name(function, says):
+    layer = LayerSurvivors(VALUES, VALUES, VALUES > 0, lambda: VALUES, lambda: 1., torch.Generator())
+    CRITERIA.register('mine')(lambda _initial, final, _context: function(final))
+    MASK_ACTIONS.register('mine', mask=1)(lambda layer: function(layer.start))
+    MASK_ACTIONS.register('mine', mask=0)(lambda _layer, weights: function(weights))
+    with pytest.raises(LthError, match=f'criterion mine.*{says}'):
+        find_criterion('mine')(VALUES, VALUES, CriterionContext(2, torch.Generator()))
+    with pytest.raises(LthError, match=f'mask-1 action mine.*{says}'):
+        find_mask_1_action('mine')(layer)
+    with pytest.raises(LthError, match=f'mask-0 action mine.*{says}'):
+        find_mask_0_action('mine')(layer, VALUES)
+
+
+def test_what_a_plug_in_returns_correctly_is_passed_on():
+    CRITERIA.register('mine')(lambda _initial, final, _context: -final)
+    scores = find_criterion('mine')(VALUES, VALUES, CriterionContext(2, torch.Generator()))
+    assert torch.equal(scores, -VALUES)
+
+
+@pytest.mark.parametrize(('change', 'says'), [
+    (lambda ticket: None, 'The control mine returned NoneType instead of a Ticket'),
+    (lambda ticket: Ticket(ticket.mask.float(), ticket.weights, ticket.buffers, 0), 'The mask of the control mine is'),
+    (lambda ticket: Ticket(ticket.mask, ticket.weights / 0, ticket.buffers, 0), 'Of the weights of the control mine')])
+def test_a_control_that_returns_no_ticket_is_an_error_with_its_name(change, says):
+    task = make_task()
+    CONTROLS.register('mine', claims=[])(lambda _task, _origin, ticket, _draw: change(ticket))
+    with pytest.raises(LthError, match=says):
+        apply_control('mine', task, dense_ticket(task), dense_ticket(task))
