@@ -73,7 +73,7 @@ def _open(folder: Path) -> tuple[Run | None, str]:
         plan = make_plan(recipe, str(folder / 'recipe.yaml'))
     except LthError as error:
         return None, f'files were compared with their checksums, but not with the network and the recipe: {error}'
-    return Run(folder, plan.recipe.dump(), plan.network), ''
+    return plan.run(folder), ''
 
 
 def _refuse_changed_recipe(run: Run) -> None:

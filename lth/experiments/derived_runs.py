@@ -59,7 +59,7 @@ def source_run(run: Run) -> Run:
     recipe = files.read_yaml(folder / 'recipe.yaml')
     user_code.require_trust(recipe)
     plan = make_plan(recipe, str(folder / 'recipe.yaml'))
-    return Run(folder, plan.recipe.dump(), plan.network)
+    return plan.run(folder)
 
 
 def source_rounds(plan: Plan, run: Run, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:

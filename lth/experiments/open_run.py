@@ -62,7 +62,7 @@ def open_run(path: RunPath) -> tuple[Plan, Run]:
     """The run, with the plan of its recipe. LthError if it lacks the seed or round of the path."""
 
     plan = _stored_plan(path.folder)
-    run = Run(path.folder, plan.recipe.dump(), plan.network)
+    run = plan.run(path.folder)
     provenance.refuse_changed_run(run, provenance.code_inputs(plan))
     integrity.warn_of_missing_sums(run.folder)
     if not run.seeds():

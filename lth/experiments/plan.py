@@ -19,6 +19,7 @@ from lth.recipes.durations import Duration
 from lth.recipes.schema import Multistep, Recipe, TrainingSettings, merge, validate_recipe
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.registry import BaseRegistry
+from lth.runs.folder import Run
 from lth.system.files import Raw
 from lth.training.engines import select
 from lth.training.task import Engine, OnStep, Task, ignore_step, steps_per_epoch
@@ -138,6 +139,11 @@ class Plan:
 
         training = self.recipe.algorithm.training_for_round(number, self.recipe.training, self.steps_per_epoch)
         return replace(self, recipe=self.recipe.model_copy(update={'training': training}))
+
+    def run(self, folder: Path) -> Run:
+        """The run of the plan in this folder, which need not exist."""
+
+        return Run(folder, self.recipe.dump(), self.network, steps=self.steps)
 
     def task(self, data: Dataset, seeds: Sequence[int], engine: Engine, on_step: OnStep = ignore_step) -> Task:
         """The training task of these seeds on the data."""

@@ -32,7 +32,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     repeated. LthError if the folder belongs to another recipe, or to other data, code or source tickets.
     """
 
-    run = Run(target.folder, plan.recipe.dump(), plan.network)
+    run = plan.run(target.folder)
     for note in plan.notes:
         reporter.message(f'Note: {note}.')
     if added := recipe_claim.added_rounds(plan, run):

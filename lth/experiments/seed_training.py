@@ -79,7 +79,7 @@ def train_in_worker(
     replace(target, threads=target.threads or 1).configure_process(engine.device)
     data = plan.load(target.datasets, engine.device)
     provenance.refuse_changed_inputs(expected, provenance.inputs(plan, data), seeds)
-    run = Run(target.folder, recipe, plan.network)
+    run = plan.run(target.folder)
     interval = target.checkpoint_every or DEFAULT_INTERVAL
     train_seeds(SeedTraining(plan.for_data(data), run, engine, data, interval), seeds, report)
 

@@ -40,13 +40,15 @@ _REMOVED_BY_KEEP = {'tickets': _TRAINED, 'last': (*_TRAINED, 'ticket')}
 @dataclass(frozen=True)
 class Run:  # pylint: disable=too-many-public-methods # one for each question about a run
     """The folder of a run with this recipe and network. `nonzero_pixels` (C, H, W) marks the pixels that are not 0 in
-    every image, None if all are; it is needed only to save rounds.
+    every image, None if all are; it is needed only to save rounds. `steps` is the number of iterations of a complete
+    training, None if it is not known; a round that records more is refused.
     """
 
     folder: Path
     recipe: Raw
     network: Network
     nonzero_pixels: Tensor | None = field(default=None, compare=False)
+    steps: int | None = None
 
     @property
     def recipe_file(self) -> Path:
@@ -201,7 +203,7 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
         return bool(rounds) and max(rounds) < self.round_count(seed)
 
     def _identity(self, seed: int, number: int) -> RoundIdentity:
-        return RoundIdentity(self.folder, seed, number, self.recipe, self.digest, self.network)
+        return RoundIdentity(self.folder, seed, number, self.recipe, self.digest, self.network, self.steps)
 
     def _reader(self, seed: int, number: int) -> RoundReader:
         return RoundReader(self._identity(seed, number))

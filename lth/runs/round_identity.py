@@ -13,7 +13,9 @@ from lth.system.files import Raw
 
 @dataclass(frozen=True)
 class RoundIdentity:
-    """A round of a seed of the run in the folder `run`, which has this recipe, with this digest, and this network."""
+    """A round of a seed of the run in the folder `run`, which has this recipe, with this digest, and this network.
+    `steps` is the number of iterations of a complete training, None if it is not known.
+    """
 
     run: Path
     seed: int
@@ -21,6 +23,7 @@ class RoundIdentity:
     recipe: Raw
     digest: str
     network: Network
+    steps: int | None = None
 
     @property
     def folder(self) -> Path:
@@ -42,6 +45,13 @@ class RoundIdentity:
                 'dataset': self.recipe['data']['name'], 'shape': list(self.network.shape),
                 'classes': self.network.classes, 'seed': self.seed, 'round': self.number,
                 'prunable': layout.prunable_count, 'weights': layout.weight_count}
+
+    def check_iterations(self, path: Path, *iterations: int) -> None:
+        """LthError if a file records an iteration after the end of training."""
+
+        if self.steps is not None and max(iterations) > self.steps:
+            raise LthError(f'{path} records iteration {max(iterations)}, but training ends at iteration {self.steps}. '
+                           f'{self.advice}')
 
     def check(self, path: Path, actual: RoundFacts) -> None:
         """LthError if a file records that it belongs to another round, network or recipe."""

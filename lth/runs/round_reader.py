@@ -53,6 +53,7 @@ class RoundReader:
         if self.has_sums:
             record = read_record(self._folder)
             self._identity.check(self._identity.folder / RECORD, record)
+            self._identity.check_iterations(self._identity.folder / RECORD, record.iteration, record.last.iteration)
             self._check_names(record)
             return record
         return make_record(_facts(self._trained_of_format_1[0]), self.metrics)
@@ -66,6 +67,7 @@ class RoundReader:
         path = self._identity.folder / METRICS
         lines = metrics_file.parse(content, path, self._identity.advice, count=facts.measurements)
         self._check_lines(lines)
+        self._identity.check_iterations(path, facts.iteration, lines[-1].iteration)
         return lines
 
     def load_mask(self) -> Tensor:

@@ -52,7 +52,8 @@ def check_round(folder: str, expected: str) -> None:
     (GEM, 'gem/seed-0/round-02', 'eager', [47 / 360, 75 / 360, 92 / 360])])
 def test_an_old_run_is_resumed_with_one_more_pruning(lth, command, folder, engine, accuracies):
     table = run_command(lth, *command)
-    assert [row['test_accuracy']['mean'] for row in table['rounds']] == pytest.approx(accuracies, abs=1e-6)
+    found = [row['test_accuracy_percent']['mean'] for row in table['rounds']]
+    assert found == pytest.approx([100 * accuracy for accuracy in accuracies], abs=1e-4)
     assert {row['seeds'][0]['engine'] for row in table['rounds']} == {engine}
     check_round(folder, folder.partition('/')[0])
     assert header(Path('runs') / folder / 'trained.safetensors')['engine'] == engine
@@ -62,7 +63,7 @@ def test_an_old_run_is_evaluated_with_the_accuracies_that_it_recorded(lth):
     for run, count in (('ticket', 3), ('sparse', 3), ('gem', 2)):
         evaluations = run_command(lth, 'evaluate', run, '--trust-code')['evaluations']
         assert len(evaluations) == count
-        assert all(evaluation['test_accuracy'] == pytest.approx(evaluation['recorded'], abs=1e-6)
+        assert all(evaluation['test_accuracy_percent'] == pytest.approx(evaluation['recorded_accuracy_percent'])
                    for evaluation in evaluations)
 
 

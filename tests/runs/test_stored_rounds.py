@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -133,6 +134,13 @@ def test_a_file_that_was_exchanged_with_its_checksum_is_refused(run, name, sourc
     forge(run.round_folder(0, 1) / name, (run.folder / source / name).read_bytes())
     with pytest.raises(LthError, match=f'{name} (is not the file that belongs there|does not belong to|is corrupt)'):
         run.load_round(0, 1)
+
+
+def test_a_round_that_was_trained_longer_than_the_recipe_says_is_refused(run):
+    steps = run.record(0, 1).last.iteration
+    assert replace(run, steps=steps).load_round(0, 1).trained.step == steps
+    with pytest.raises(LthError, match=f'round.json records iteration {steps}, but training ends at iteration 3'):
+        replace(run, steps=3).load_round(0, 1)
 
 
 @pytest.mark.parametrize('changes', [
