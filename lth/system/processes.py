@@ -1,6 +1,7 @@
 """Worker processes that end with their parent, even if it is killed, and leave signals to it; parallel jobs."""
 import contextlib
 import enum
+import functools
 import multiprocessing
 import os
 import signal
@@ -136,19 +137,29 @@ def _start_job(work: Callable[..., None], name: str, job: tuple[Any, ...], runni
 def _run_job(
         work: Callable[..., None], job: tuple[Any, ...], pipe: connection.Connection, requests: connection.Connection,
 ) -> None:
-    signals.obey(requests, lambda: pipe.send(_Phase.SAVING))
-    pipe.send(_Phase.WORKING)
+    send = functools.partial(_send, pipe)
+    signals.obey(requests, lambda: send(_Phase.SAVING))
+    send(_Phase.WORKING)
     outcome = _Outcome(is_bug=True)
     try:
-        work(*job, pipe.send)
+        work(*job, send)
         outcome = _Outcome()
     except LthError as error:
         outcome = _Outcome(error)
     finally:
         # Also for a bug, whose traceback is printed afterwards. os._exit and signals end a process without this.
-        pipe.send(outcome)
+        send(outcome)
         signals.end()
         pipe.close()
+
+
+def _send(pipe: connection.Connection, message: Any) -> None:
+    """Send a message to the parent process; end this process without a traceback if the parent was killed."""
+
+    try:
+        pipe.send(message)
+    except BrokenPipeError:
+        _exit()
 
 
 def _stop_workers(number: int, running: _Running, on_message: Callable[[Any], None]) -> None:
