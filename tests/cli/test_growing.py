@@ -6,12 +6,13 @@ import pytest
 
 from lth.system import files
 
-SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-e', '1', '--run', 'runs/run')
+SHORT = ('--set', 'training.length=3 iterations', '--set', 'training.measure_every=2 iterations')
+SEARCH = ('find-ticket', 'lenet-300-100', 'digits', *SHORT, '--run', 'runs/run')
 LADDERS = {
     'iterative': (), 'one-shot': ('--set', 'algorithm.shots=one-shot'),
-    'fine-tuning': ('--retrain', 'fine-tuning'), 'learning-rate-rewinding': ('--retrain', 'learning-rate-rewinding'),
     'random criterion': ('--criterion', 'random', '--mask-1-action', 'reinitialize', '--set',
-                         'algorithm.rewind=3 iterations')}
+                         'algorithm.rewind=1 iterations'),
+    'fine-tuning': ('--retrain', 'fine-tuning'), 'learning-rate-rewinding': ('--retrain', 'learning-rate-rewinding')}
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -33,7 +34,9 @@ def refusal(lth, *arguments: str) -> str:
     return ' '.join(result.err.split())
 
 
-@pytest.mark.parametrize('ladder', LADDERS.values(), ids=LADDERS)
+@pytest.mark.parametrize('ladder', [
+    pytest.param(ladder, id=name, marks=[pytest.mark.slow] if '--retrain' in ladder else [])
+    for name, ladder in LADDERS.items()])
 def test_a_run_that_gets_more_rounds_equals_one_made_at_once_byte_for_byte(lth, ladder):
     call(lth, *SEARCH, *ladder, '-i', '2')
     at_once = contents(Path('runs'))
@@ -44,7 +47,8 @@ def test_a_run_that_gets_more_rounds_equals_one_made_at_once_byte_for_byte(lth, 
     assert files.read_yaml(Path('runs/run/recipe.yaml'))['algorithm']['rounds'] == 2
 
 
-@pytest.mark.parametrize('seeds', ['0', pytest.param('0-1', marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('seeds', ['0', '0-1'])
 def test_controls_and_all_their_draws_grow_with_the_search(lth, seeds):
     controls = ('--controls', 'reinit', '--control-draws', '2', '--seeds', seeds)
     call(lth, *SEARCH, *controls, '-i', '2')

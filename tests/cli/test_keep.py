@@ -6,9 +6,8 @@ import pytest
 
 import lth as package
 from lth.errors import LthError
-from tests.cli.test_growing import call, contents, refusal
+from tests.cli.test_growing import SEARCH, call, contents, refusal
 
-SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-e', '1', '--run', 'runs/run')
 CONTROLS = ('--controls', 'reinit')
 REMOVED = {'tickets': {'trained'}, 'last': {'trained', 'ticket'}}
 
@@ -21,7 +20,7 @@ def removed(run: str) -> dict[str, set[str]]:
             for path in rounds}
 
 
-@pytest.mark.parametrize('keep', ['tickets', 'last'])
+@pytest.mark.parametrize('keep', [pytest.param('tickets', marks=pytest.mark.slow), 'last'])
 def test_a_thinned_run_that_gets_more_rounds_equals_one_made_at_once(lth, keep):
     call(lth, *SEARCH, *CONTROLS, '-i', '3', '--keep', keep)
     at_once = contents(Path('runs'))
@@ -74,6 +73,7 @@ def test_commands_without_the_files_that_they_need_name_the_option(lth):
     call(lth, 'finetune', 'run', '-e', '1')
 
 
+@pytest.mark.slow
 def test_a_gem_keeps_its_first_and_last_round(lth):
     gem = ('find-gem', 'lenet-300-100', 'digits', '--density', '0.3', '--run', 'gem', '-e', '3', '--set',
            'algorithm.freeze_every=1 epochs')

@@ -4,9 +4,10 @@ from pathlib import Path
 import lth as package
 from lth.algorithms import imp
 from lth.errors import LthError
+from tests.cli.test_growing import SEARCH as RUN
 from tests.cli.test_growing import call, contents, refusal
 
-SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-e', '1', '-i', '1', '--run', 'runs/run')
+SEARCH = (*RUN, '-i', '1')
 
 
 def test_restart_moves_the_old_run_aside_and_errors_mention_it(lth):
@@ -31,8 +32,8 @@ def test_a_search_that_fails_after_its_first_round_says_that_the_round_stays_and
         'Error: criterion: no scores. The completed rounds stay in runs/run. To start over with other settings, add '
         '--restart, which moves them aside.')
     monkeypatch.setattr(imp, '_dense_round', fail)
-    assert refusal(lth, *SEARCH[:-1], 'other').endswith('Error: criterion: no scores.')
-    assert not Path('runs/other').exists()
+    assert refusal(lth, *SEARCH, '-b', '30', '--restart').endswith('Error: criterion: no scores.')
+    assert not Path('runs/run').exists()
 
 
 def test_the_python_api_starts_over(lth):
