@@ -6,6 +6,6 @@ from lth.system.lazy_import import submodules
 if TYPE_CHECKING:
     from lth.analysis import (
         catalog, evaluation, json_output, mask_overlap, mode_connectivity, repair, result_tables, run_checks,
-        run_results, sanity_checks, sanity_report, stability_table, statistics, summary_table)
+        run_list, run_results, run_view, sanity_checks, sanity_report, stability_table, statistics, summary_table)
 else:
     __getattr__ = submodules(__name__)

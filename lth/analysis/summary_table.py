@@ -1,13 +1,34 @@
 """The table of a run, or of all draws of a control: a row for each round, with means and intervals over seeds."""
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from lth.algorithms import ALGORITHMS
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
-from lth.runs.folder import Run
+from lth.recipes.schema import AlgorithmSettings
+from lth.runs.round_record import RoundRecord
+from lth.system.files import Raw
 from lth.training.engines.names import current_engine_name
+
+
+class RecordedRun(Protocol):
+    """A run whose rounds have records: opened with its network (Run) or from its files alone (StoredRun)."""
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+
+    @property
+    def recipe(self) -> Raw:
+        """The complete recipe."""
+
+    def round_count(self, seed: int) -> int:
+        """Number of completed rounds of a seed."""
+
+    def record(self, seed: int, number: int) -> RoundRecord:
+        """The facts about a round and its main results."""
 
 
 class RoundResult(NamedTuple):
@@ -43,7 +64,13 @@ class RoundSummary(NamedTuple):
     results: list[RoundResult]
 
 
-def round_result(run: Run, seed: int, number: int, draw: int = 1) -> RoundResult:
+def algorithm_settings(run: RecordedRun) -> AlgorithmSettings:
+    """The settings of the algorithm that made the run, see `ALGORITHMS.stored_settings`."""
+
+    return ALGORITHMS.stored_settings(run.recipe['algorithm'])
+
+
+def round_result(run: RecordedRun, seed: int, number: int, draw: int = 1) -> RoundResult:
     """The result of one round of one seed, from its files."""
 
     record = run.record(seed, number)
@@ -53,25 +80,25 @@ def round_result(run: Run, seed: int, number: int, draw: int = 1) -> RoundResult
         current_engine_name(record.engine), record.connected_totals, draw, record.drawn_test_accuracy)
 
 
-def summary_rows(draws: Sequence[Run], seeds: Sequence[int]) -> list[RoundSummary]:
+def summary_rows(draws: Sequence[RecordedRun], seeds: Sequence[int]) -> list[RoundSummary]:
     """A row for every round that at least one of these seeds has. Networks of one seed are not independent, so each
     seed counts once: by its mean over the draws.
     """
 
     count = max((run.round_count(seed) for run in draws for seed in seeds), default=0)
-    settings = ALGORITHMS.stored_settings(draws[0].recipe['algorithm'])
+    settings = algorithm_settings(draws[0])
     return [_summary(number, settings.source_round(number), _results(draws, seeds, number)) for number in range(count)]
 
 
-def control_rows(draws: Sequence[Run], seeds: Sequence[int]) -> dict[int, RoundSummary]:
+def control_rows(draws: Sequence[RecordedRun], seeds: Sequence[int]) -> dict[int, RoundSummary]:
     """The rows of all draws of a control by round. Round 0 is left out if it is the dense network of the search."""
 
-    settings = ALGORITHMS.stored_settings(draws[0].recipe['algorithm'])
+    settings = algorithm_settings(draws[0])
     first = 1 if settings.copies_dense_round else 0
     return {row.number: row for row in summary_rows(draws, seeds)[first:]}
 
 
-def _results(draws: Sequence[Run], seeds: Sequence[int], number: int) -> list[RoundResult]:
+def _results(draws: Sequence[RecordedRun], seeds: Sequence[int], number: int) -> list[RoundResult]:
     """The results of a round in all draws, of the seeds that have it."""
 
     return [round_result(run, seed, number, draw) for draw, run in enumerate(draws, 1) for seed in seeds

@@ -35,7 +35,7 @@ def execute(
     if as_json:
         print_json(analysis.json_output.runs.run_report(run, seeds, control_runs))
     else:
-        print_run(plan, run, seeds, control_runs)
+        print_run(run, seeds, control_runs)
     experiments.thinning.thin_runs(itertools.chain([run], *control_runs.values()), seeds, keep)
 
 

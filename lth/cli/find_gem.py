@@ -136,7 +136,7 @@ def _find_and_finetune(
     found = run_with_progress(plan, experiments.run_target.supported_target(plan, target), seeds)
     if not as_json:
         with more_work():
-            print_run(plan, found, seeds, {})
+            print_run(found, seeds, {})
     source = experiments.open_run.SourceRound(plan, found, seeds, len(plan.kept) - 1)
     folder = experiments.folders.derived_folder(experiments.open_run.RunPath(found.folder), source.number, 'finetuned')
     finetune_plan = experiments.derived_plans.finetune_plan(source, folder)
@@ -144,7 +144,7 @@ def _find_and_finetune(
     if as_json:
         print_json(analysis.json_output.runs.run_report(found, seeds, {}, finetuned))
     else:
-        print_run(finetune_plan, finetuned, seeds, {})
+        print_run(finetuned, seeds, {})
     experiments.thinning.thin_runs([found], seeds, keep)
 
 

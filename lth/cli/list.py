@@ -1,27 +1,34 @@
-"""`lth list`: everything that can be chosen by name."""
+"""`lth list`: everything that can be chosen by name, and the runs in a folder."""
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 from lth import analysis, recipes
 from lth.cli.command import command
-from lth.cli.console import print_json
+from lth.cli.console import print_json, print_text
 from lth.cli.options import Json
-from lth.cli.tables import print_list
+from lth.cli.tables import print_list, print_table
+from lth.errors import LthError
 
 if TYPE_CHECKING:
+    from lth.analysis.run_list import ListedRun
     from lth.recipes.presets import Preset
 
 Kind = Literal[
-    'models', 'datasets', 'recipes', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'checks']
+    'models', 'datasets', 'recipes', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'checks', 'runs']
 
 
 @command
 def list_entries(
         kind: Annotated[Kind, typer.Argument(
             metavar='KIND', show_default=False, help=f'What to list: {", ".join(get_args(Kind))}.')],
+        folder: Annotated[Path | None, typer.Argument(
+            metavar='FOLDER', show_default=False, help='The folder whose runs are listed. Default: ./runs.')] = None,
+        *,
         as_json: Json = False) -> None:
-    """List everything that can be chosen by name, such as models, data sets and recipes.
+    """List everything that can be chosen by name, such as models, data sets and recipes; or the runs in a folder.
 
     Models can also be given as `torchvision:NAME`, and as your own functions: `package.module:function` or
     `path/to/file.py:function`. Data sets can also be given as `folder:PATH` and as your own functions.
@@ -30,13 +37,22 @@ def list_entries(
     and data set, or a `fallback` if there is none. A `variant` is used only with `--recipe NAME`. `find-gem` uses
     recipes `for gems`.
 
+    `lth list runs` shows how far each run is, and below it the runs that start from it, such as its controls.
+
     [bold]Examples[/bold]
 
         lth list models
 
         lth list recipes
+
+        lth list runs
     """
 
+    if kind == 'runs':
+        _list_runs(Path('runs') if folder is None else folder, as_json=as_json)
+        return
+    if folder is not None:
+        raise LthError(f'{str(folder)!r}: only `lth list runs` takes a folder. Leave it out.')
     if kind == 'recipes':
         _list_recipes(as_json=as_json)
         return
@@ -47,6 +63,49 @@ def list_entries(
             output.Entry(name=entry.name, summary=entry.summary) for entry in entries]))
     else:
         print_list(entries)
+
+
+def _list_runs(folder: Path, *, as_json: bool) -> None:
+    """Print a row for each run, indented below the run from which it starts, and what is wrong with damaged ones."""
+
+    runs = analysis.run_list.list_runs(folder)
+    if as_json:
+        print_json(analysis.json_output.run_lists.RunListing.of(folder, runs))
+        return
+    print_table(f'Runs in {folder}', {
+        'run': lambda run: '  ' * run.depth + str(run.folder),
+        'model': lambda run: run.model or '',
+        'data set': lambda run: run.dataset or '',
+        'algorithm': lambda run: run.algorithm or '',
+        'seeds': lambda run: _ranges(run.seeds),
+        'rounds': _rounds,
+        'test %': lambda run: '' if run.test_accuracy is None else f'{100 * run.test_accuracy:.2f}',
+        'state': lambda run: run.state}, runs)
+    for run in runs:
+        if run.detail:
+            print_text(f'{run.folder}: {run.state}, {run.detail}')
+
+
+def _rounds(run: 'ListedRun') -> str:
+    """Completed and planned rounds, such as 3/21; 2–3/21 if the seeds differ."""
+
+    if not run.rounds:
+        return ''
+    least, most = min(run.rounds), max(run.rounds)
+    completed = str(least) if least == most else f'{least}–{most}'
+    return completed if run.planned is None else f'{completed}/{run.planned}'
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Seeds as --seeds takes them: 0-4,7."""
+
+    parts: list[list[int]] = []
+    for seed in seeds:
+        if parts and seed == parts[-1][-1] + 1:
+            parts[-1].append(seed)
+        else:
+            parts.append([seed])
+    return ','.join(str(part[0]) if len(part) == 1 else f'{part[0]}-{part[-1]}' for part in parts)
 
 
 def _list_recipes(*, as_json: bool) -> None:

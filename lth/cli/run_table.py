@@ -9,11 +9,9 @@ from lth.cli.console import out, print_line, print_text
 from lth.cli.tables import Columns, count, percent, print_table
 
 if TYPE_CHECKING:
-    from lth.analysis.summary_table import RoundSummary
-    from lth.experiments.plan import Plan
-    from lth.runs.folder import Run
+    from lth.analysis.summary_table import RecordedRun, RoundSummary
 
-Controls = Mapping[str, Sequence['Run']]
+Controls = Mapping[str, Sequence['RecordedRun']]
 # Columns that a table with the numbers of connected units needs.
 _WIDTH_WITH_CONNECTED = 92
 
@@ -23,13 +21,13 @@ class _Row(NamedTuple):
     summary: 'RoundSummary'
 
 
-def print_run(plan: 'Plan', run: 'Run', seeds: Sequence[int], controls: Controls) -> None:
+def print_run(run: 'RecordedRun', seeds: Sequence[int], controls: Controls) -> None:
     """Print the table of a run, what its headings mean, and the run folders. Several draws of a control share rows."""
 
     rows = _rows(run, seeds, controls)
     shown = [_BASIC]
     # A table with controls, or in 80 columns, has no space left for the numbers of connected units.
-    if plan.recipe.algorithm.finds == 'gems':
+    if analysis.summary_table.algorithm_settings(run).finds == 'gems':
         shown.append(_GEM)
     elif controls or out.width < _WIDTH_WITH_CONNECTED or not _has_connected(rows):
         shown.append(_TICKET)
@@ -38,13 +36,13 @@ def print_run(plan: 'Plan', run: 'Run', seeds: Sequence[int], controls: Controls
     columns = {heading: cell for part in shown for heading, cell in part.columns.items()}
     print_table(run_caption(run, seeds), columns, rows)
     print_text(' '.join(part.legend for part in shown))
-    _print_sampled_masks(plan, rows[-1].summary)
+    _print_sampled_masks(run, rows[-1].summary)
     _print_draws(controls)
     for folder in itertools.chain([run], *controls.values()):
         print_line(f'Run folder: {folder.folder}')
 
 
-def run_caption(run: 'Run', seeds: Sequence[int]) -> str:
+def run_caption(run: 'RecordedRun', seeds: Sequence[int]) -> str:
     """Model, data set, and what the ± in the table is."""
 
     pair = f'{run.recipe["model"]["name"]} on {run.recipe["data"]["name"]}'
@@ -76,7 +74,7 @@ _TICKET = _Part({
 _GEM = _Part({}, 'test %: accuracy of the untrained weights above the threshold; in the last round, of the gem.')
 
 
-def _rows(run: 'Run', seeds: Sequence[int], controls: Controls) -> list[_Row]:
+def _rows(run: 'RecordedRun', seeds: Sequence[int], controls: Controls) -> list[_Row]:
     """The rows of the run, each followed by the rows of the controls for the same round."""
 
     rows = []
@@ -99,12 +97,12 @@ def _connected(summary: 'RoundSummary', part: str) -> str:
     return f'{statistics.mean(counts):,.0f}' if len(counts) == len(summary.results) else ''
 
 
-def _print_sampled_masks(plan: 'Plan', summary: 'RoundSummary') -> None:
+def _print_sampled_masks(run: 'RecordedRun', summary: 'RoundSummary') -> None:
     """Print the accuracy of masks that were sampled from the scores, if the algorithm samples masks."""
 
     accuracies = [result.drawn_test_accuracy for result in summary.results if result.drawn_test_accuracy is not None]
     if accuracies:
-        masks = plan.recipe.algorithm.sampled_masks
+        masks = analysis.summary_table.algorithm_settings(run).sampled_masks
         print_text(f'Masks sampled from the scores, mean of {masks} for each seed: test % '
                    f'{percent(analysis.statistics.confidence_interval(accuracies))}')
 

@@ -1,12 +1,13 @@
-"""`lth show`: show one recipe with all its settings."""
+"""`lth show`: show one recipe with all its settings, or the results of a run."""
 from typing import Annotated, Literal
 
 import typer
 
 from lth import analysis, experiments
 from lth.cli.command import command
-from lth.cli.console import print_json, print_raw
+from lth.cli.console import print_json, print_note, print_raw, print_text
 from lth.cli.options import Json
+from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
 from lth.system import files
 
@@ -17,14 +18,16 @@ _FALLBACK = ('\n# A fallback. What is missing here comes from the model and data
 @command
 @accepts_trust_code
 def show(
-        kind: Annotated[Literal['recipe'], typer.Argument(
-            metavar='KIND', show_default=False, help='What to show: recipe.')],
+        kind: Annotated[Literal['recipe', 'run'], typer.Argument(
+            metavar='KIND', show_default=False, help='What to show: recipe, run.')],
         name: Annotated[str, typer.Argument(
-            metavar='NAME', show_default=False, help='A name from `lth list recipes`, or a YAML file.')],
+            metavar='NAME', show_default=False,
+            help='recipe: a name from `lth list recipes`, or a YAML file. run: a name in ./runs, or a path.')],
         as_json: Json = False) -> None:
-    """Show a recipe with all its settings and the publication they come from.
+    """Show a recipe with all its settings and the publication they come from, or the results of a run.
 
-    The output can be saved, changed, and used with `--recipe`.
+    A shown recipe can be saved, changed, and used with `--recipe`. A run is shown with its controls as by the command
+    that made it, from its files alone: without its data set, and without any code that its recipe names.
 
     [bold]Examples[/bold]
 
@@ -33,11 +36,32 @@ def show(
         lth show recipe conv-2-cifar10-dropout > mine.yaml
 
         lth find-ticket conv-2 cifar10 --recipe mine.yaml
+
+        lth show run lenet-300-100-mnist
     """
 
+    if kind == 'run':
+        _show_run(name, as_json=as_json)
+        return
     recipe = experiments.complete_recipe.complete_recipe(name)
     if as_json:
         print_json(analysis.json_output.listings.ShownRecipe(name=name, recipe=recipe))
         return
     is_fallback = any('name' not in recipe.get(section, {}) for section in ('model', 'data'))
     print_raw(files.dump_yaml(recipe) + (_FALLBACK if is_fallback else ''))
+
+
+def _show_run(name: str, *, as_json: bool) -> None:
+    """Print the table of a run, the runs that start from it, and how to resume it."""
+
+    view = analysis.run_view.view_run(experiments.open_run.parse_run_path(name))
+    for sentence in view.left_out:
+        print_note(sentence)
+    if as_json:
+        print_json(analysis.json_output.runs.run_report(view.run, view.seeds, view.controls, view.finetuned))
+        return
+    print_run(view.run, view.seeds, view.controls)
+    if view.derived:
+        print_text(f'Results that start from this run: {", ".join(map(str, view.derived))}')
+    for sentence in view.unfinished:
+        print_text(sentence)

@@ -185,4 +185,5 @@ def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget) 
             'choice': target.engine, 'compile': target.compile, 'replicates': target.replicates or 'branches',
             'deterministic': bool(target.deterministic), 'threads': target.threads or torch.get_num_threads(),
             **inputs(plan, data), 'directory': os.getcwd(),
-            'start': datetime.now().astimezone().isoformat(timespec='milliseconds'), 'seconds': 0., 'rounds': 0}
+            'start': datetime.now().astimezone().isoformat(timespec='milliseconds'), 'seconds': 0., 'rounds': 0,
+            'planned_rounds': len(plan.kept)}

@@ -64,7 +64,8 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
         if compilation.note:
             reporter.message(compilation.note)
         _compile_ahead(plan.task(data, seeds[:1], engine), plan, reporter)
-        entry |= {'engine': engine.name, 'compile': target.compile if 'compiled' in engine.name else 'off'}
+        entry |= {'seeds': list(seeds), 'engine': engine.name,
+                  'compile': target.compile if 'compiled' in engine.name else 'off'}
         reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {entry["threads"]}')
         for note in _notes(plan, target, engine, data):
             reporter.message(note)

@@ -6,11 +6,18 @@ import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lth.errors import LthError
 from lth.runs.stored import Count, Share, Stored, validate_stored
+from lth.system import lazy_import
 from lth.system.json_text import parse_json
-from lth.training.task import Measurement, Metrics
+
+# Lists of runs read records without importing torch.
+if TYPE_CHECKING:
+    from lth.training import task
+else:
+    task = lazy_import.module('lth.training.task')
 
 METRICS = 'metrics.jsonl'
 MOST_BYTES_OF_LINE = 2048  # a line has about 350
@@ -33,18 +40,19 @@ class MetricsLine(Stored):
     test_accuracy: Share
     early_stop: bool
 
-    def measurement(self) -> Measurement:
+    def measurement(self) -> 'task.Measurement':
         """The measurement, R = 1."""
 
         train = None
         if self.train_loss is not None and self.train_accuracy is not None:
-            train = Metrics((self.train_loss,), (self.train_accuracy,))
-        validation = Metrics((self.validation_loss,), (self.validation_accuracy,))
-        return Measurement(self.iteration, train, validation, Metrics((self.test_loss,), (self.test_accuracy,)))
+            train = task.Metrics((self.train_loss,), (self.train_accuracy,))
+        validation = task.Metrics((self.validation_loss,), (self.validation_accuracy,))
+        test = task.Metrics((self.test_loss,), (self.test_accuracy,))
+        return task.Measurement(self.iteration, train, validation, test)
 
 
 def lines(
-        history: Sequence[Measurement], replicate: int, *, seed: int, number: int, density: float,
+        history: Sequence['task.Measurement'], replicate: int, *, seed: int, number: int, density: float,
 ) -> list[MetricsLine]:
     """The lines for one replicate of the measurements of a round."""
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lth.models.network import Buffers
 from lth.pruning.effective_sparsity import ConnectedTotals, connected_totals
-from lth.pruning.tickets import Round, SearchState
+from lth.pruning.tickets import Round, SearchState, Ticket
 from lth.runs import integrity, metrics_file
 from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.round_identity import RoundIdentity
@@ -61,12 +61,20 @@ def _facts(
         'iteration': round_.ticket.iteration, 'kept': kept, 'density': identity.network.layout.density(kept),
         'search': search_files, 'connected': Connected.of(connected) if connected else None,
         'engine': trained.engine, 'measurements': len(trained.history),
+        'ticket': _stored_ticket(round_.ticket, replicate).fingerprints()[0],
         'test_accuracy': trained.history[-1].test.accuracy[replicate]}
     if search and search.sampled_accuracy:
         facts['drawn_test_accuracy'] = search.sampled_accuracy[replicate]
     if round_.sources:
         facts['source'] = round_.sources[replicate]
     return RoundFacts(**facts)
+
+
+def _stored_ticket(ticket: Ticket, replicate: int) -> Ticket:
+    """The ticket of one replicate, R = 1, with its buffers in the order in which they are read."""
+
+    buffers = {name: ticket.buffers[name][replicate][None] for name in sorted(ticket.buffers)}
+    return Ticket(ticket.mask[replicate][None], ticket.weights[replicate][None], buffers, ticket.iteration)
 
 
 def _search_tensors(

@@ -2,16 +2,22 @@
 
 A new fact is a field of `RoundFacts` with a default, which files of earlier versions get.
 """
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import pydantic
 from pydantic import AliasChoices, Field
 
-from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
+from lth.system import lazy_import
 from lth.system.json_text import parse_json
+
+# Lists of runs read records without importing torch.
+if TYPE_CHECKING:
+    from lth.pruning import effective_sparsity
+else:
+    effective_sparsity = lazy_import.module('lth.pruning.effective_sparsity')
 
 RECORD = 'round.json'
 FORMAT = 2
@@ -27,21 +33,22 @@ class Connected(Stored):
     of_units: Count
 
     @classmethod
-    def of(cls, totals: ConnectedTotals) -> Self:
+    def of(cls, totals: 'effective_sparsity.ConnectedTotals') -> Self:
         """The entry for these totals."""
 
         return cls(inputs=totals.inputs, of_inputs=totals.total_inputs, units=totals.units, of_units=totals.total_units)
 
-    def totals(self) -> ConnectedTotals:
+    def totals(self) -> 'effective_sparsity.ConnectedTotals':
         """The totals."""
 
-        return ConnectedTotals(self.inputs, self.of_inputs, self.units, self.of_units)
+        return effective_sparsity.ConnectedTotals(self.inputs, self.of_inputs, self.units, self.of_units)
 
 
 class RoundFacts(Stored):
     """The facts about a round: the network (`model`, images of `shape` in `classes` classes), the numbers of weights,
     the iteration at which its training starts. `search` names the files that only a search of scores has, `recipe` is
-    a digest of the recipe, `source` the fingerprint of the ticket of another run from which the round was made.
+    a digest of the recipe, `source` the fingerprint of the ticket of another run from which the round was made, and
+    `ticket` that of its own ticket, unknown in rounds of version 0.1.0.
     """
 
     format: Literal[1, 2]
@@ -64,6 +71,7 @@ class RoundFacts(Stored):
     test_accuracy: Share
     drawn_test_accuracy: Share | None = None
     source: ShortText | None = None
+    ticket: ShortText | None = None
 
     @pydantic.model_validator(mode='after')
     def _counts_fit(self) -> Self:
@@ -76,7 +84,7 @@ class RoundFacts(Stored):
         return self
 
     @property
-    def connected_totals(self) -> ConnectedTotals | None:
+    def connected_totals(self) -> 'effective_sparsity.ConnectedTotals | None':
         """The connected inputs and units, None if they are unknown."""
 
         return self.connected.totals() if self.connected else None
@@ -85,7 +93,7 @@ class RoundFacts(Stored):
         """The facts in plain types, without those that are unknown."""
 
         entries = self.model_dump()
-        optional = ('recipe', 'drawn_test_accuracy', 'source')
+        optional = ('recipe', 'drawn_test_accuracy', 'source', 'ticket')
         return {key: value for key, value in entries.items() if value is not None or key not in optional}
 
 
@@ -108,9 +116,3 @@ def read_record(folder: CheckedFolder) -> RoundRecord:
     content = folder.read(RECORD, at_most=_MOST_BYTES)
     origin = str(folder.folder / RECORD)
     return validate_stored(RoundRecord, parse_json(content, origin, folder.advice), origin, folder.advice)
-
-
-def connected_entry(totals: ConnectedTotals | None) -> dict[str, int] | None:
-    """The totals in plain types, as the header of a round has them."""
-
-    return Connected.of(totals).model_dump() if totals else None

@@ -60,6 +60,8 @@ class _Session(Stored):
     start: ShortText | None = None
     seconds: Annotated[float, Field(ge=0)] = 0.
     rounds: Count = 0
+    planned_rounds: Count | None = None
+    seeds: Annotated[list[Count], Field(max_length=100_000)] = []
 
 
 def read(folder: Path) -> list[Raw]:

@@ -6,7 +6,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import torch
+from lth.system import lazy_import
+
+torch = lazy_import.module('torch')
 
 
 def total_memory() -> int:

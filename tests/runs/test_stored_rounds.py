@@ -45,6 +45,11 @@ def test_the_header_and_the_record_describe_the_round(run, rounds):
     assert {key: stored[key] for key in entries} == entries and stored.keys() - entries == {'last', 'early_stop'}
 
 
+def test_the_record_has_the_fingerprint_of_the_ticket_as_it_is_read(run):
+    for seed in (0, 7):
+        assert run.record(seed, 1).ticket == run.load_ticket(seed, 1).fingerprints()[0]
+
+
 def test_sha256sum_accepts_the_checksums(run):
     for command in ('sha256sum', '-c', '--strict', 'SHA256SUMS'), :
         result = subprocess.run(command, cwd=run.round_folder(0, 1), capture_output=True, text=True, check=False)

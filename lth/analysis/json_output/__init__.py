@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
-    from lth.analysis.json_output import checks, evaluations, listings, repairs, runs, stability, values
+    from lth.analysis.json_output import (
+        checks, evaluations, listings, repairs, run_lists, runs, stability, values)
 else:
     __getattr__ = submodules(__name__)

@@ -8,10 +8,9 @@ from lth import analysis
 from lth.analysis.json_output.values import Mean, percent, percent_or_none
 
 if TYPE_CHECKING:
-    from lth.analysis.summary_table import RoundResult, RoundSummary
+    from lth.analysis.summary_table import RecordedRun, RoundResult, RoundSummary
     from lth.experiments.plan import Plan
     from lth.pruning.effective_sparsity import ConnectedTotals
-    from lth.runs.folder import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +105,8 @@ class RunReport(RunTable):
 
 
 def run_report(
-        run: 'Run', seeds: Sequence[int], controls: Mapping[str, Sequence['Run']], finetuned: 'Run | None' = None,
-) -> RunReport:
+        run: 'RecordedRun', seeds: Sequence[int], controls: Mapping[str, Sequence['RecordedRun']],
+        finetuned: 'RecordedRun | None' = None) -> RunReport:
     """The output for a run, all draws of its controls, and the run that finetuned its last round."""
 
     rows = {name: analysis.summary_table.control_rows(draws, seeds) for name, draws in controls.items()}
@@ -166,7 +165,7 @@ class Outline:
                    controls=list(controls), recipe=recipe.dump())
 
 
-def _run_table(run: 'Run', seeds: Sequence[int]) -> RunTable:
+def _run_table(run: 'RecordedRun', seeds: Sequence[int]) -> RunTable:
     rows = analysis.summary_table.summary_rows([run], seeds)
     return RunTable(run=run.folder, model=run.recipe['model']['name'], dataset=run.recipe['data']['name'],
                     seeds=list(seeds), rounds=list(map(RoundMeans.of, rows)))

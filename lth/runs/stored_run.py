@@ -1,0 +1,145 @@
+"""A run that is read from its files alone, without its network: code that its recipe names is never imported.
+
+    run = StoredRun.open(Path('runs/lenet-300-100-digits'))
+    run.record(seed=0, number=3).test_accuracy
+
+Reading runs of the present format does not import torch either, so that lists of many runs are fast.
+"""
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from lth.errors import LthError
+from lth.recipes.validation_errors import quote
+from lth.runs import integrity, sessions
+from lth.runs.recipe_digest import recipe_digest
+from lth.runs.round_record import RoundRecord, read_record
+from lth.system import files, lazy_import
+from lth.system.files import Raw
+
+# Needed only for rounds of version 0.1.0, whose facts are in the headers of tensor files.
+if TYPE_CHECKING:
+    from lth.runs import old_rounds
+else:
+    old_rounds = lazy_import.module('lth.runs.old_rounds')
+
+_SECTIONS = ('model', 'data', 'algorithm')
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """The folder of a run with the recipe in it."""
+
+    folder: Path
+    recipe: Raw
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """The run in the folder. LthError if its recipe cannot be read or lacks what every recipe has."""
+
+        path = folder / 'recipe.yaml'
+        recipe = files.read_yaml(path)
+        for section in _SECTIONS:
+            settings = recipe.get(section)
+            if not isinstance(settings, dict) or not isinstance(settings.get('name'), str):
+                raise LthError(f'{path} is damaged or is not the recipe of a run: its section {section} has no name. '
+                               f'{integrity.repair_advice(folder)}')
+        return cls(folder, recipe)
+
+    def seeds(self) -> list[int]:
+        """The seeds with at least one completed round."""
+
+        matches = (re.fullmatch(r'seed-(\d{1,18})', entry.name) for entry in self.folder.glob('seed-*'))
+        return sorted(seed for seed in {int(match[1]) for match in matches if match} if self.round_count(seed))
+
+    def round_count(self, seed: int) -> int:
+        """Number of completed rounds of a seed, from round 0 to the first that is missing. LthError if something else
+        than a folder has the name of a round.
+        """
+
+        number = 0
+        while (folder := self._round_folder(seed, number)).is_dir():
+            number += 1
+        if os.path.lexists(folder):
+            raise LthError(f'{folder} is not a folder. {integrity.repair_advice(self.folder)}')
+        return number
+
+    def record(self, seed: int, number: int) -> RoundRecord:
+        """The facts about a round and its main results. LthError if its file was changed or is of another round."""
+
+        folder = integrity.open_folder(self._round_folder(seed, number), integrity.repair_advice(self.folder))
+        record = old_rounds.read_record(folder) if folder.sums is None else read_record(folder)
+        self._check(record, seed, number)
+        return record
+
+    @cached_property
+    def planned_rounds(self) -> int | None:
+        """Number of rounds that each seed will have, None if an earlier version did not record it."""
+
+        recorded = [entry.get('planned_rounds') for entry in self.sessions]
+        return max((number for number in recorded if number is not None), default=None)
+
+    @cached_property
+    def requested_seeds(self) -> frozenset[int]:
+        """The seeds that the sessions were started for."""
+
+        return frozenset(seed for entry in self.sessions for seed in entry.get('seeds', ()))
+
+    @cached_property
+    def sessions(self) -> list[Raw]:
+        """The entries of all sessions that saved something, in order."""
+
+        return sessions.read(self.folder)
+
+    @property
+    def source_folder(self) -> Path | None:
+        """The folder of the run whose tickets this run trains, None if it searches itself."""
+
+        source = self.recipe['algorithm'].get('source')
+        return Path(os.path.normpath(self.folder / source)) if isinstance(source, str) else None
+
+    def source_round(self, number: int) -> int:
+        """The round of the source run from which round `number` starts."""
+
+        settings = self.recipe['algorithm']
+        rounds, source_round = settings.get('rounds'), settings.get('round')
+        if isinstance(rounds, list) and number < len(rounds):
+            return int(rounds[number])
+        return source_round if isinstance(source_round, int) else number
+
+    def starts_from(self, source: 'StoredRun') -> bool:
+        """Whether the rounds of this run started from the tickets that the source run has now, as far as both recorded
+        them. Source rounds that are missing, or were removed with their whole folder, say nothing.
+        """
+
+        for seed in self.seeds():
+            for number in range(self.round_count(seed)):
+                source_number, recorded = self.source_round(number), self.record(seed, number).source
+                if recorded is None or source_number >= source.round_count(seed):
+                    continue
+                present = source.record(seed, source_number).ticket
+                if present is not None and present != recorded:
+                    return False
+        return True
+
+    def _check(self, record: RoundRecord, seed: int, number: int) -> None:
+        """LthError if a record is of another round, or of a run of another recipe."""
+
+        expected = {'seed': seed, 'round': number, 'dataset': self.recipe['data']['name']}
+        if record.recipe is not None:
+            expected['recipe'] = self._digest
+        for key, value in expected.items():
+            if getattr(record, key) != value:
+                raise LthError(f'{self._round_folder(seed, number)} is not the round that belongs there: its {key} is '
+                               f'{quote(getattr(record, key))}, not {quote(value)}. '
+                               f'{integrity.repair_advice(self.folder)}')
+
+    @cached_property
+    def _digest(self) -> str:
+        return recipe_digest(self.recipe, self.recipe)
+
+    def _round_folder(self, seed: int, number: int) -> Path:
+        return self.folder / f'seed-{seed}' / f'round-{number:02d}'
