@@ -7,19 +7,48 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 from lth.errors import LthError
-from lth.system import lazy_import
+from lth.system import file_lock, lazy_import
 
 utils = lazy_import.module('torchvision.datasets.utils')
 
 # Raised by torchvision when it downloads or unpacks.
 _ERRORS = (OSError, RuntimeError, EOFError, HTTPException, tarfile.TarError, BadZipFile, zlib.error)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, name: str) -> Iterator[None]:
+    """Let no other process fetch, unpack or verify the data set `name` in the folder during the block; wait for one
+    that does. A folder that cannot be written is not locked.
+    """
+
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    if existing.is_dir() and os.access(existing, os.W_OK):
+        with file_lock.hold_patiently(folder / f'.{name}.lock'):
+            yield
+    else:
+        yield
+
+
+def is_complete(folder: Path, files: Mapping[str, str]) -> bool:
+    """Whether all files are unpacked and have the published checksums."""
+
+    if not all((folder / file.removesuffix('.gz')).exists() for file in files):
+        return False
+    try:
+        verify(folder, files)
+        verify_unpacked(folder, files)
+    except (LthError, OSError, EOFError, zlib.error):
+        return False  # perhaps another process is writing them
+    return True
 
 
 def verify(folder: Path, files: Mapping[str, str]) -> None:
@@ -47,7 +76,7 @@ def download_torchvision(dataset: Any, folder: Path, files: Mapping[str, str], *
 
     created = [parent for parent in (folder / next(iter(files))).parents if not parent.exists()]
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()), _safe_tar_files():
             folder.mkdir(parents=True, exist_ok=True)
             dataset(folder, download=True, **options)
     except _ERRORS as error:
@@ -63,8 +92,14 @@ def download_torchvision(dataset: Any, folder: Path, files: Mapping[str, str], *
 def download_and_unpack(folder: Path, name: str, url: str, checksum: str) -> Path:
     """The folder `name`. If it is missing, it is unpacked from NAME.zip, which is downloaded if it is missing too."""
 
-    if (folder / name).is_dir():
-        return folder / name
+    if not (folder / name).is_dir():
+        with locked(folder, name):
+            if not (folder / name).is_dir():
+                _download_and_unpack(folder, name, url, checksum)
+    return folder / name
+
+
+def _download_and_unpack(folder: Path, name: str, url: str, checksum: str) -> None:
     archive = folder / f'{name}.zip'
     verify(folder, {archive.name: checksum})
     unpacked, new = None, not folder.exists()
@@ -74,7 +109,7 @@ def download_and_unpack(folder: Path, name: str, url: str, checksum: str) -> Pat
             if not archive.exists():
                 utils.download_url(url, str(folder), archive.name, checksum)
             unpacked = tempfile.mkdtemp(prefix=f'{name}.', suffix='.partial', dir=folder)
-            utils.extract_archive(str(archive), unpacked)
+            _unpack_zip(archive, Path(unpacked))
         os.rename(Path(unpacked) / name, folder / name)
     except _ERRORS as error:
         raise LthError(f'{name} is not in {folder.resolve()} and could not be downloaded or unpacked there '
@@ -85,7 +120,29 @@ def download_and_unpack(folder: Path, name: str, url: str, checksum: str) -> Pat
         if new:
             with contextlib.suppress(OSError):
                 folder.rmdir()  # succeeds only if it is empty
-    return folder / name
+
+
+def _unpack_zip(archive: Path, folder: Path) -> None:
+    """Unpack a zip file; RuntimeError if a name in it leads out of the folder."""
+
+    with ZipFile(archive) as file:
+        for name in file.namelist():
+            if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                raise RuntimeError(f'the archive holds the name {name!r:.100}, which is outside of its folder')
+        file.extractall(folder)
+
+
+@contextlib.contextmanager
+def _safe_tar_files() -> Iterator[None]:
+    """Let tar files that torchvision unpacks in this block write only below their folder, and only plain files."""
+
+    before = getattr(tarfile.TarFile, 'extraction_filter', None)
+    if data_filter := getattr(tarfile, 'data_filter', None):  # from Python 3.11.4 on
+        setattr(tarfile.TarFile, 'extraction_filter', staticmethod(data_filter))
+    try:
+        yield
+    finally:
+        setattr(tarfile.TarFile, 'extraction_filter', before)
 
 
 def _one_line(error: Exception) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from lth.datasets.downloads import download_torchvision, verify, verify_unpacked
+from lth.datasets.downloads import download_torchvision, is_complete, locked, verify, verify_unpacked
 from lth.datasets.registry import DATASETS
 from lth.datasets.resizing import Statistics, make_dataset
 from lth.datasets.source import Dataset, Source, Split
@@ -56,6 +56,16 @@ def _read(
     """
 
     dataset, folder = getattr(torchvision.datasets, name), folder / subfolder
+    if not is_complete(folder, files):
+        with locked(folder, name):
+            _fetch(dataset, folder, files, splits)
+    train, test = (_split(dataset(folder, **arguments)) for arguments in splits)
+    return Dataset(train, test, *statistics) if statistics else make_dataset(train, test)
+
+
+def _fetch(dataset: Any, folder: Path, files: Mapping[str, str], splits: Sequence[Mapping[str, Any]]) -> None:
+    """Download and unpack what is missing, and verify all files: they are unpickled only afterwards."""
+
     verify(folder, files)
     # torchvision reads unpacked files, not the archives.
     if not all((folder / file.removesuffix('.gz')).exists() for file in files):
@@ -63,8 +73,6 @@ def _read(
             download_torchvision(dataset, folder, files, **arguments)
         verify(folder, files)
     verify_unpacked(folder, files)
-    train, test = (_split(dataset(folder, **arguments)) for arguments in splits)
-    return Dataset(train, test, *statistics) if statistics else make_dataset(train, test)
 
 
 def _read_half(folder: Path, settings: DataSettings, *, half: int) -> Dataset:

@@ -18,6 +18,7 @@ LOCK_NAME = '.lock'
 # `holder` locks the file for an instant, so a single failure does not prove that somebody else holds it.
 _TRIES, _PAUSE = 4, 0.05
 _PATIENCE = 60  # seconds; a short lock is held for milliseconds, on a slow network for seconds
+_LONG_PATIENCE = 3600
 _MOST_BYTES = 4096
 
 
@@ -37,6 +38,16 @@ def hold_briefly(path: Path) -> Iterator[None]:
     """Hold the lock file at the path during a block that takes moments; wait while another process has it."""
 
     with _held(path, tries=int(_PATIENCE / _PAUSE), remedy='Stop that process, then repeat the command.'):
+        yield
+
+
+@contextlib.contextmanager
+def hold_patiently(path: Path) -> Iterator[None]:
+    """Hold the lock file at the path during a block that may take minutes, such as a download; wait up to an hour while
+    another process has it.
+    """
+
+    with _held(path, tries=int(_LONG_PATIENCE / _PAUSE), remedy='Stop that process, then repeat the command.'):
         yield
 
 

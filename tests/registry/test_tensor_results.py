@@ -17,7 +17,7 @@ WRONG = {
     'leaves': (lambda values: exec('raise SystemExit(0)'), 'raised SystemExit: 0'),
     'none': (lambda values: None, 'is of type NoneType'),
     'float64': (lambda values: values.double(), r'is torch.float64 of shape \(4,\)'),
-    'shape': (lambda values: values[:3], r'is torch.float32 of shape \(3,\). It should be a tensor of torch.float32 and'),
+    'shape': (lambda values: values[:3], r'is torch.float32 of shape \(3,\). It should be a tensor of'),
     'nan': (lambda values: values * math.nan, '4 of 4 values are not finite')}
 VALUES = torch.tensor([1., -2., 3., 4.])
 
