@@ -221,7 +221,7 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
 @check_types(Execution)
 def stability(
         run: RunResults | str | Path, *, rounds: Sequence[int] | None = None, part_at: Sequence[int] = (),
-        pairs: int = 1, points: int = 30, **execution: Unpack[Execution]) -> Stability:
+        pairs: int = 1, points: int = 30, restart: bool = False, **execution: Unpack[Execution]) -> Stability:
     """Train two copies of each ticket in different orders of the data, and measure the error on the line between them.
 
     `rounds` are by default the first and the last. The copies are trained separately from the iterations `part_at` on,
@@ -241,6 +241,8 @@ def stability(
         opened.plan, opened.stored, numbers, list(part_at), pairs=pairs, points=points)
     target = run_target(path.folder, execution)
     refuse_parallel_objects(opened.plan, target)
+    if restart:
+        set_aside(folders.sibling_folder(path.folder, 'stability'), reporter_of(execution).message)
     errors = mode_connectivity.measure_pairs(opened.stored, target, planned, lambda _done, _total: None)
     overlaps = mask_overlaps(opened.stored, numbers)
     return Stability(tuple(zip(planned, errors, strict=True)), tuple(overlaps))

@@ -24,7 +24,8 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         *,
         number_of_iterations: Annotated[int | None, typer.Option(
             '-i', '--number-of-iterations', metavar='N', show_default=False,
-            help='Prune N times. This gives rounds 0 (the dense network) to N. Each round is trained and measured.')
+            help='Prune N times. This gives rounds 0 (the dense network) to N. Each round is trained and measured. A '
+                 'complete run can get more rounds.')
         ] = None,
         number_of_epochs: Epochs = None,
         criterion: Annotated[str | None, typer.Option(
@@ -71,7 +72,8 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
     """Find lottery tickets: train a network, prune its smallest weights, rewind the rest, and repeat.
 
     The settings come from the recipe of the model and the data set, which `--dry-run` prints, and from the options.
-    Repeat the same command to resume an interrupted run. With more seeds, it adds the new seeds to the run.
+    Repeat the same command to resume an interrupted run. With more seeds or a larger -i, it adds the new seeds or
+    rounds to the run.
 
     [bold]Examples[/bold]
 

@@ -9,8 +9,8 @@ import typer
 from lth import analysis, experiments
 from lth.cli.arguments import parse_numbers
 from lth.cli.command import command
-from lth.cli.console import print_json, print_line
-from lth.cli.options import Datasets, Deterministic, Device, Json, Threads
+from lth.cli.console import print_json, print_line, print_message
+from lth.cli.options import Datasets, Deterministic, Device, Json, Restart, Threads
 from lth.cli.progress import CountDisplay
 from lth.cli.tables import number, percent, print_table
 from lth.cli.trust_code import accepts_trust_code
@@ -42,6 +42,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
         device: Device = 'auto',
         threads: Threads = 1,
         deterministic: Deterministic = None,
+        restart: Restart = False,
         as_json: Json = False,
 ) -> None:
     """Measure how stable training from a ticket is to the order of the data (Frankle et al. 2020).
@@ -67,6 +68,8 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
     iterations = [] if part_at is None else parse_numbers(part_at, '--part-at')
     questions = analysis.mode_connectivity.plan_pairs(plan, opened, numbers, iterations, pairs=pairs, points=points)
     target = experiments.run_target.RunTarget(path.folder, datasets, device, threads, deterministic=deterministic)
+    if restart:
+        experiments.restart.set_aside(experiments.folders.sibling_folder(path.folder, 'stability'), print_message)
     with CountDisplay('pairs') as display:
         results = analysis.mode_connectivity.measure_pairs(opened, target, questions, display.update)
     overlaps = list(analysis.mask_overlap.mask_overlaps(opened, numbers))

@@ -92,7 +92,8 @@ def refuse_other_inputs(run: Run, entry: Raw) -> None:
     for session in run.sessions():
         if difference := _difference(session, entry):
             raise LthError(f'{run.folder} was started with {difference}, and new rounds would not belong to it. '
-                           'Restore the code, images and prepared files, or choose another folder with --run.')
+                           'Restore the code, images and prepared files, choose another folder with --run, or start '
+                           'over with --restart, which moves that run aside.')
 
 
 def refuse_changed_run(run: Run, entry: Raw) -> None:

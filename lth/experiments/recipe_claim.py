@@ -4,11 +4,12 @@ rounds are added after the last one.
 import contextlib
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from lth.errors import LthError
 from lth.experiments.plan import Plan
 from lth.experiments.provenance import refuse_other_recipe
-from lth.runs import run_locks
+from lth.runs import run_locks, sessions
 from lth.runs.folder import Run
 from lth.system import files
 from lth.system.files import Raw
@@ -21,6 +22,7 @@ def claim_recipe(plan: Plan, run: Run, seeds: Collection[int]) -> Iterator[None]
     """
 
     with run_locks.hold_recipe(run.folder):
+        remove_partial_files(run, seeds)
         added = added_rounds(plan, run, seeds)
         if _is_unused(run, seeds):
             _write(run, run.recipe)
@@ -53,6 +55,22 @@ def added_rounds(plan: Plan, run: Run, seeds: Collection[int] = ()) -> range:
     refuse_other_recipe(replace(run, recipe=run.recipe | {'algorithm': algorithm}))
     _refuse_other_length(plan, run, count)
     return range(count, len(plan.kept))
+
+
+def remove_partial_files(run: Run, seeds: Collection[int]) -> None:
+    """Delete the incomplete files outside of seeds that a killed session left; the lock of the recipe is held. Files of
+    sessions are left alone while another process trains seeds other than these.
+    """
+
+    for path in partial_files(run):
+        if path.parent == run.folder or not _other_seeds_in_training(run, seeds):
+            path.unlink(missing_ok=True)
+
+
+def partial_files(run: Run) -> list[Path]:
+    """The incomplete files outside of seeds."""
+
+    return [*run.folder.glob('*.partial'), *run.folder.glob(f'{sessions.FOLDER}/*.partial')]
 
 
 def _round_count(plan: Plan, stored: Raw) -> int | None:
@@ -101,4 +119,8 @@ def _remove_recipe(run: Run, seeds: Collection[int]) -> None:
 def _is_unused(run: Run, seeds: Collection[int]) -> bool:
     """Whether nothing was saved, and no other process trains other seeds, so that nothing will be."""
 
-    return run.is_unused() and not run_locks.seeds_in_training(run.folder).keys() - set(seeds)
+    return run.is_unused() and not _other_seeds_in_training(run, seeds)
+
+
+def _other_seeds_in_training(run: Run, seeds: Collection[int]) -> bool:
+    return bool(run_locks.seeds_in_training(run.folder).keys() - set(seeds))

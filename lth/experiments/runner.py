@@ -20,7 +20,7 @@ from lth.pruning.tickets import dense_ticket
 from lth.runs import integrity, run_locks, sessions
 from lth.runs.checkpoints import newest_checkpoint
 from lth.runs.folder import Run
-from lth.system import processes, signals
+from lth.system import file_lock, processes, signals
 from lth.system.files import Raw
 from lth.training.checkpoint_interval import DEFAULT_INTERVAL
 from lth.training.engines import select
@@ -163,9 +163,12 @@ class _SessionRecorder:
 def _remove_leftovers(run: Run, seeds: Sequence[int]) -> None:
     """Remove what a killed session left after the last round of these seeds, unless another session is at work."""
 
-    if run.leftovers(seeds) or any(run_locks.lock_file(run.folder, seed).exists() for seed in seeds):
-        with contextlib.suppress(LthError), run_locks.hold_seeds(run.folder, seeds):
-            run.remove_leftovers(seeds)
+    locks = [run.folder / file_lock.LOCK_NAME, *(run_locks.lock_file(run.folder, seed) for seed in seeds)]
+    if not run.leftovers(seeds) and not recipe_claim.partial_files(run) and not any(lock.exists() for lock in locks):
+        return
+    with contextlib.suppress(LthError), run_locks.hold_seeds(run.folder, seeds), run_locks.hold_recipe(run.folder):
+        run.remove_leftovers(seeds)
+        recipe_claim.remove_partial_files(run, seeds)
 
 
 def _refuse_missing_rounds(plan: Plan, run: Run, seeds: Sequence[int]) -> None:

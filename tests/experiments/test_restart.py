@@ -67,6 +67,13 @@ def test_a_derived_run_is_moved_without_its_source_and_checks_as_a_whole():
     assert not Path('runs/checks').exists() and Path('runs/a').exists()
 
 
+def test_measurements_of_stability_are_moved_alone():
+    store('runs/a')
+    Path('runs/a-stability').mkdir()
+    set_aside(Path('runs/a-stability'), print)
+    assert Path('runs/a').exists() and not Path('runs/a-stability').exists()
+
+
 def test_a_run_with_a_damaged_recipe_is_moved_too():
     store('runs/a')
     Path('runs/a/recipe.yaml').write_text('][')

@@ -248,6 +248,21 @@ def test_commands_train_other_seeds_of_a_run_at_the_same_time_but_not_the_same_s
     assert fingerprints(tmp_path) == together and rounds_on_disk(tmp_path) == 4
 
 
+@pytest.mark.parametrize('rounds', [0, 1], ids=['complete', 'resumed'])
+def test_files_that_a_killed_command_left_outside_of_rounds_are_removed(tmp_path, rounds):
+    def search(count: int) -> None:
+        plan = ticket_plan('lenet-300-100', 'digits', Changes(options={
+            'algorithm.rounds': count, 'training.length': '1 iterations', 'training.measure_every': '1 iterations'}))
+        runner.run_plan(plan, RunTarget(tmp_path / 'run', tmp_path, 'cpu'), [0], SilentReporter())
+    search(0)
+    before = set((tmp_path / 'run').rglob('*'))
+    for name in ('recipe.yaml.1.partial', 'sessions/a.json.1.partial', '.lock', 'seed-0/lock'):
+        (tmp_path / 'run' / name).write_text('')
+    search(rounds)
+    assert {path for path in (tmp_path / 'run').rglob('*') if 'partial' in path.name or 'lock' in path.name} == set()
+    assert before <= set((tmp_path / 'run').rglob('*'))
+
+
 def test_a_folder_with_a_recipe_but_no_round_takes_another_recipe(tmp_path):
     def search(batch_size: int, reporter: Reporter = SilentReporter()) -> None:
         settings = {'algorithm.rounds': 0, 'training.length': '1 epochs', 'training.batch_size': batch_size}
