@@ -23,9 +23,9 @@ from lth.system import tensor_files
 from lth.training.engines.names import current_engine_name
 from lth.training.task import State
 
-# An optimizer has at most three vectors (P,) of 4 bytes, and one step count for each parameter.
+# An optimizer has at most three vectors (P,) of 8 bytes a number, and one step count for each parameter.
 _MOST_OPTIMIZER_TENSORS = 4
-_BYTES_OF_NUMBER = 4
+_BYTES_OF_NUMBER = 8
 _TENSOR_FILES = ('mask', 'ticket', 'trained')
 _File = tuple[TensorHeader, dict[str, Tensor]]
 
@@ -191,12 +191,12 @@ class RoundReader:
         if not record.search:
             return None
         scores = self._network.layout.pack(self._tensors('scores'))[None]
-        optimizer = self._optimizer() if 'optimizer' in record.search else {}
+        optimizer = self._optimizer(scores.dtype) if 'optimizer' in record.search else {}
         drawn = () if record.drawn_test_accuracy is None else (record.drawn_test_accuracy,)
         return SearchState(scores, optimizer, drawn)
 
-    def _optimizer(self) -> dict[str, Tensor]:
-        """The optimizer's vectors (1, P), and its step counts if it has them."""
+    def _optimizer(self, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The optimizer's vectors (1, P) of this type, and its step counts if it has them."""
 
         count, parameters = self._network.layout.prunable_count, len(self._network.layout.slots)
         size = (_MOST_OPTIMIZER_TENSORS * count + parameters) * _BYTES_OF_NUMBER
@@ -204,8 +204,8 @@ class RoundReader:
         self._check_header('optimizer', header)
         path = self._identity.folder / 'optimizer.safetensors'
         for name, tensor in tensors.items():
-            fits = tensor.dim() <= 1 if name == 'step' else tensor.shape == (count,)
-            if tensor.dtype != torch.float32 or not fits:
+            is_step = name == 'step' and tensor.dim() <= 1 and tensor.dtype == torch.float32
+            if not is_step and (tensor.dtype != dtype or tensor.shape != (count,)):
                 raise self._misfit(path.name, f'{name[:100]} is no tensor of an optimizer of its scores')
             check_values(path, name, tensor, self._identity.advice)
         return {name: tensor if name == 'step' else tensor[None] for name, tensor in tensors.items()}

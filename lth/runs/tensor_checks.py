@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.models.network import Network
+from lth.models.registry import OWN
 
 
 class Expected(NamedTuple):
@@ -29,7 +30,7 @@ class Expected(NamedTuple):
 def expected_tensors(network: Network, holds: str) -> dict[str, Expected]:
     """The tensors that the file `holds` of a round has: 'mask', 'scores', 'ticket' or 'trained'."""
 
-    dtype = torch.bool if holds == 'mask' else torch.float32
+    dtype = torch.bool if holds == 'mask' else _weight_dtype(network)
     if holds in ('mask', 'scores'):
         return {slot.name: Expected(slot.shape, dtype) for slot in network.layout.prunable_slots}
     slots = {slot.name: Expected(slot.shape, dtype) for slot in network.layout.slots}
@@ -62,6 +63,14 @@ def check_values(path: Path, name: str, tensor: Tensor, advice: str, special: Te
     finite = torch.isfinite(tensor)
     if not finite.all() and (special is None or not (finite | special).all()):
         raise LthError(f'{path} is damaged: {name[:100]} has values that are NaN or infinite. {advice}')
+
+
+def _weight_dtype(network: Network) -> torch.dtype:
+    """The type of weights: float32, unless a module's own weights, which are trained as they are, have another one."""
+
+    if network.settings.initializer != OWN:
+        return torch.float32
+    return network.module.get_parameter(network.layout.slots[0].name).dtype
 
 
 def _describe(tensor: Tensor | Expected) -> str:
