@@ -169,9 +169,9 @@ def check_fit(path: Path, training: StoredTraining, task: Task, start: TrainingS
     actual = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in training.tensors.items()}
     in_range = start.state.step <= training.step <= start.until
     if actual != shapes or not in_range or not _is_consistent(training):
-        raise LthError(f'{path / FILE} was not written by this training, although its checksum is right: its tensors do '
-                       f'not fit. Restore it from a copy, or move {path} away: the round is then trained again from its '
-                       'start.')
+        raise LthError(f'{path / FILE} was not written by this training, although its checksum is right: its tensors '
+                       f'do not fit. Restore it from a copy, or move {path} away: the round is then trained again from '
+                       'its start.')
 
 
 def _expected_shapes(

@@ -400,7 +400,7 @@ def test_a_supermask_reports_the_accuracy_of_sampled_masks(lth):
     before, last = json.loads(lth(*command, '--json').out)['rounds']
     drawn = last['seeds'][0]['sampled_masks_accuracy_percent']
     assert before['seeds'][0]['sampled_masks_accuracy_percent'] is None and 0 < drawn < 100
-    assert f'Masks sampled from the scores, mean of 10 for each seed: test % {100 * drawn:.2f}' in result.out
+    assert f'Masks sampled from the scores, mean of 10 for each seed: test % {drawn:.2f}' in result.out
     measured = json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']
     scores = [one['scores']['sampled_masks_accuracy_percent'] for one in measured]
     assert scores == [None, drawn]
