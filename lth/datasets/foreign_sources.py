@@ -31,11 +31,9 @@ def read(source: Source, folder: Path, settings: DataSettings) -> Dataset:
     return data
 
 
-def second_source(source: Source, settings: DataSettings) -> Source | None:
-    """A source that reads the images again if code outside of lth makes them; None for other data sets."""
+def second_source(source: Source, settings: DataSettings) -> Source:
+    """A source that reads the images again, by a second call of the user's function if it is one."""
 
-    if not DATASETS.is_foreign(settings.name):
-        return None
     if user_code.names_code(settings.name):
         # The same counts as the plan: fewer images may have been decoded.
         return replace(user_functions.call_again(settings.name), image_counts=source.image_counts)

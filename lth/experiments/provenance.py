@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from lth import __version__
-from lth.datasets import Dataset, foreign_sources
+from lth.datasets import DATASETS, Dataset, foreign_sources
 from lth.errors import LthError
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.run_target import RunTarget
@@ -144,8 +144,11 @@ def refuse_changed_modules() -> None:
 def refuse_random_data(plan: Plan, datasets: Path, data: Dataset) -> None:
     """LthError if a function of the user or of a plug-in returns other images when it is called again."""
 
+    if not DATASETS.is_foreign(plan.recipe.data.name):
+        return
+    digest = data.image_digest  # before the second call, which may change the same arrays
     source = foreign_sources.second_source(plan.source, plan.recipe.data)
-    if source is not None and replace(plan, source=source).read(datasets).image_digest != data.image_digest:
+    if replace(plan, source=source).read(datasets).image_digest != digest:
         raise LthError(f'{plan.recipe.data.name} returns other images when it is called again, so a run could neither '
                        'be resumed nor its seeds be compared. Let it return the same images each time: seed its random '
                        'numbers, and leave augmentation to the settings data.crop, data.flip and data.resized_crop.')

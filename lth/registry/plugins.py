@@ -35,7 +35,7 @@ def load() -> None:
 def _import(entry: importlib.metadata.EntryPoint) -> None:
     name = f'The plug-in {entry.name}' + (f' of the package {entry.dist.name}' if entry.dist else '')
     before = set(sys.modules)
-    with user_code.guard(name):
+    with user_code.guard_plug_in(name):
         try:
             entry.load()
         except LthError as error:

@@ -91,6 +91,14 @@ def guard(name: str) -> Iterator[None]:
     with file and line. Settings of torch that it changes are restored.
     """
 
+    with guard_plug_in(name), _recorded_imports():
+        yield
+
+
+@contextlib.contextmanager
+def guard_plug_in(name: str) -> Iterator[None]:
+    """As `guard`, for the import of a plug-in, which is never imported again."""
+
     with restored_settings(name), _exits_as_exceptions():
         try:
             yield
@@ -104,7 +112,7 @@ def guard(name: str) -> Iterator[None]:
 def guard_training(name: str) -> Iterator[None]:
     """As `guard`, for a block that runs lth's code as well: exceptions of lth's own are passed on."""
 
-    with restored_settings(name), _exits_as_exceptions():
+    with restored_settings(name), _exits_as_exceptions(), _recorded_imports():
         try:
             yield
         except LthError:
@@ -160,15 +168,24 @@ def _import_module(name: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _importing(what: str) -> Iterator[None]:
-    """Guard an import, and read the files of the user's modules that are imported in this block."""
+    """Guard an import."""
 
-    before = set(sys.modules)
     with guard(f'The import of {what.removeprefix("The ")}'):
         try:
             yield
         except (ImportError, SyntaxError) as error:
             raise LthError(f'{what} cannot be imported: {error}.') from None
-        finally:
+
+
+@contextlib.contextmanager
+def _recorded_imports() -> Iterator[None]:
+    """Read the files of the user's modules that are imported in this block."""
+
+    before = set(sys.modules)
+    try:
+        yield
+    finally:
+        if len(sys.modules) != len(before):
             _Imports.modules.update(code_fingerprints.read_new_modules(before))
 
 
