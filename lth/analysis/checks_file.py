@@ -1,6 +1,6 @@
-"""checks.json of RUN-checks: the report of the sanity checks, with a checksum.
+"""checks.json of RUN-checks-round-NN: the report of the sanity checks, with a checksum.
 
-    report = read_checks(Path('runs/lenet-300-100-digits-checks'))
+    report = read_checks(Path('runs/lenet-300-100-digits-checks-round-20'))
 """
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -49,7 +49,7 @@ class Check(Reference):
 
 @dataclass(frozen=True, kw_only=True)
 class SanityReport:
-    """The output of `lth sanity-check`, also in RUN-checks/checks.json."""
+    """The output of `lth sanity-check`, also in RUN-checks-round-NN/checks.json."""
 
     run: Path
     round: int
