@@ -178,6 +178,32 @@ def test_load_ticket_of_mixed_files_is_refused(tmp_path):
         load_ticket(folder / 'round-01')
 
 
+@pytest.mark.parametrize('name', ['mask', 'ticket', 'trained'])
+def test_load_ticket_of_a_changed_a_missing_and_a_forged_file_is_refused(tmp_path, name):
+    train_run(tmp_path / 'run')
+    path = tmp_path / f'run/seed-0/round-01/{name}.safetensors'
+    original, tensors = path.read_bytes(), round_files.read(path)[1]
+    path.write_bytes(original[:-1] + bytes([original[-1] ^ 1]))
+    with pytest.raises(LthError, match=f'{name}.safetensors is damaged or was changed'):
+        load_ticket(path.parent)
+    path.unlink()
+    with pytest.raises(LthError, match=f'{name}.safetensors'):
+        load_ticket(path.parent)
+    weight = 'stem.0.weight'
+    for changed in (tensors[weight].double(), tensors[weight].float() * float('nan'), tensors[weight].int()):
+        path.write_bytes(original)
+        round_files.forge_tensors(path, tensors | {weight: changed})
+        with pytest.raises(LthError, match='mask.safetensors.*(does not fit|is damaged).*stem.0.weight'):
+            load_ticket(path.parent)
+
+
+def test_load_ticket_of_a_round_whose_ticket_was_removed_names_the_option(tmp_path):
+    network = train_run(tmp_path / 'run')
+    Run(tmp_path / 'run', RECIPE, network).thin(0, 1, 'last')
+    with pytest.raises(LthError, match='ticket.safetensors was removed by the option --keep last'):
+        load_ticket(tmp_path / 'run/seed-0/round-01')
+
+
 def test_load_ticket_with_a_mask_of_another_shape_is_refused(tmp_path):
     train_run(tmp_path / 'run')
     path = tmp_path / 'run/seed-0/round-01/mask.safetensors'
