@@ -1,10 +1,12 @@
 """A run on disk for programs: its tables, tickets and controls."""
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from lth.analysis import result_tables
 from lth.analysis.result_tables import MetricRow, RoundRow, Table
+from lth.errors import LthError, LthWarning
 from lth.experiments import derived_runs, folders, open_run
 from lth.experiments.plan import Plan
 from lth.export.torch_modules import NamedTicket, load_ticket
@@ -50,13 +52,17 @@ class RunResults:
 
     @property
     def controls(self) -> dict[str, 'RunResults']:
-        """The runs of the controls of this run, by the names of their folders, such as 'reinit' and 'reinit-2'.
-        LthError if one of them was trained from other tickets.
+        """The runs of the controls of this run, by the names of their folders, such as 'reinit' and 'reinit-2'. Those
+        that were trained from other tickets are left out with a warning.
         """
 
         parent, controls = folders.control_folder(self.folder, 'any').parent, {}
         for recipe in sorted(parent.glob('*/recipe.yaml')):
             control = RunResults.open(open_run.RunPath(recipe.parent))
-            derived_runs.refuse_replaced_source(control.plan, control.stored, control.seeds)
-            controls[recipe.parent.name] = control
+            try:
+                derived_runs.refuse_replaced_source(control.plan, control.stored, control.seeds)
+            except LthError as error:
+                warnings.warn(LthWarning(f'{recipe.parent} is left out: {error}'), stacklevel=2)
+            else:
+                controls[recipe.parent.name] = control
         return controls

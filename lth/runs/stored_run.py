@@ -99,7 +99,9 @@ class StoredRun:
         """The folder of the run whose tickets this run trains, None if it searches itself."""
 
         source = self.recipe['algorithm'].get('source')
-        return Path(os.path.normpath(self.folder / source)) if isinstance(source, str) else None
+        if not isinstance(source, str) or not _is_possible_path(source):
+            return None
+        return Path(os.path.normpath(self.folder / source))
 
     def source_round(self, number: int) -> int:
         """The round of the source run from which round `number` starts."""
@@ -107,7 +109,7 @@ class StoredRun:
         settings = self.recipe['algorithm']
         rounds, source_round = settings.get('rounds'), settings.get('round')
         if isinstance(rounds, list) and number < len(rounds):
-            return int(rounds[number])
+            source_round = rounds[number]
         return source_round if isinstance(source_round, int) else number
 
     def starts_from(self, source: 'StoredRun') -> bool:
@@ -139,7 +141,19 @@ class StoredRun:
 
     @cached_property
     def _digest(self) -> str:
-        return recipe_digest(self.recipe, self.recipe)
+        try:
+            return recipe_digest(self.recipe, self.recipe)
+        except (TypeError, ValueError, RecursionError):  # dates, sets, and what else YAML has and JSON has not
+            raise LthError(f'{self.folder / "recipe.yaml"} is damaged: it holds values that no recipe has. '
+                           f'{integrity.repair_advice(self.folder)}') from None
 
     def _round_folder(self, seed: int, number: int) -> Path:
         return self.folder / f'seed-{seed}' / f'round-{number:02d}'
+
+
+def _is_possible_path(text: str) -> bool:
+    """Whether a text could be the path of a folder: longer ones and those with a null character are errors to ask for.
+    """
+
+    return '\0' not in text and len(os.fsencode(text)) < 4096 and all(
+        len(os.fsencode(part)) < 256 for part in text.split('/'))

@@ -42,6 +42,7 @@ COMMANDS = {
     'transfer': Command(('transfer', 'base/seed-0', '--to', 'digits', '--rounds', '2', '-e', '1'),
                         {'mask.safetensors', 'ticket.safetensors'}),
     'stability': Command(('stability', 'base', '--rounds', '2'), {'mask.safetensors', 'ticket.safetensors'}),
+    'show': Command(('show', 'run', 'base'), {'round.json'}),
     'load_ticket': Command((), {'mask.safetensors', 'ticket.safetensors'})}
 
 
