@@ -140,9 +140,17 @@ def _finetuned_runs(folder: Path, number: int) -> list[Path]:
     runs = []
     for recipe in sorted(folder.resolve().parent.glob('*/recipe.yaml')):
         settings = _algorithm_settings(recipe)
-        if is_finetuning(settings, number) and (recipe.parent / settings['source']).resolve() == folder.resolve():
+        if is_finetuning(settings, number) and _is_source(folder, recipe.parent, settings.get('source')):
             runs.append(folder.parent / recipe.parent.name)
     return runs
+
+
+def _is_source(folder: Path, derived: Path, source: object) -> bool:
+    """Whether the `source` in the recipe of a derived run names this folder."""
+
+    if not isinstance(source, str) or '\0' in source:
+        return False
+    return (derived / source).resolve() == folder.resolve()
 
 
 def _evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Sequence[int]) -> list[Evaluation]:

@@ -51,3 +51,12 @@ def test_evaluate_of_a_missing_seed_or_round_names_those_of_the_run(lth):
     lth(*QUICK)
     assert 'Its seeds are [0]' in lth('evaluate', 'lenet-300-100-digits/seed-3').err
     assert 'seed 0 has 2 rounds' in lth('evaluate', 'lenet-300-100-digits/seed-0/round-07').err
+
+
+@pytest.mark.parametrize('source', ['3', 'null', '[a]', '"a\\0b"', '{a: 1}'])
+def test_evaluate_ignores_a_recipe_in_a_neighboring_folder_that_lth_did_not_write(lth, tmp_path, source):
+    lth(*QUICK)
+    neighbor = tmp_path / 'runs/other/recipe.yaml'
+    neighbor.parent.mkdir()
+    neighbor.write_text(f'algorithm: {{name: finetune, round: 1, control: original, source: {source}}}')
+    assert lth('evaluate', 'lenet-300-100-digits').code == 0
