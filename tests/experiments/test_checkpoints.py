@@ -1,6 +1,8 @@
 """Runs that are interrupted within rounds and resumed from checkpoints write the same bytes as uninterrupted ones."""
+import os
 import shutil
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from lth.runs.checkpoints import RunCheckpoints
 from lth.system import files, signals, tensor_files
 from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
 from lth.training.task import Snapshot
+from tests.experiments.test_runner import children, is_running, run_search, start_search, wait_until
 
 # 21 iterations an epoch.
 SHORT = {'training.length': '24 iterations', 'training.measure_every': '10 iterations'}
@@ -281,3 +284,34 @@ def test_an_unknown_interval_is_an_error_that_shows_one(text):
     with pytest.raises(LthError, match="such as '10 minutes', '200 iterations' or 'off'") as caught:
         checkpoint_interval(text)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.xdist_group('session')
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
+def test_workers_that_are_interrupted_within_rounds_resume_byte_for_byte(tmp_path, number):
+    def newest() -> set[str]:
+        return {path.name for path in tmp_path.glob('run/seed-?/checkpoint/round-*-step-*') if path.suffix == ''}
+    options = ('--seeds', '0-1', '--checkpoint-every', '5 iterations')
+    for _ in range(2):
+        before = newest()
+        with start_search(tmp_path, *options) as process:
+            assert wait_until(lambda: len(newest() - before) >= 2 or process.poll() is not None, 150)
+            workers = children(process.pid)
+            os.killpg(process.pid, number)
+            start = time.monotonic()
+            _, errors = process.communicate(timeout=60)
+        assert time.monotonic() - start < 15  # on a busy machine
+        assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
+        assert wait_until(lambda: not any(is_running(worker) for worker in workers), 10)
+        assert 'Traceback' not in errors and 'ignored' not in errors
+        if number != signal.SIGKILL:
+            assert errors.splitlines()[-1].startswith('  lth find-ticket lenet-300-100 digits')
+        assert newest()
+    with start_search(tmp_path, *options) as process:
+        _, errors = process.communicate(timeout=250)
+    assert process.returncode == 0, errors
+    expected = tmp_path / 'expected'
+    run_search(expected, 0, 1)
+    assert contents(tmp_path / 'run') == contents(expected / 'run')
