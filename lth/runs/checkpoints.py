@@ -75,8 +75,19 @@ class RunCheckpoints:
         """Return the iteration after `step` at which the current training calls `keep` again, at the latest."""
 
         every = self._store.interval.iterations
+        self._pace.stop(step)
         stop = self._pace.next_stop(step)
         return min(stop, (step // every + 1) * every) if every else stop
+
+    def is_due(self, step: int) -> bool:
+        """Whether `keep` would save a snapshot of the current training at this iteration."""
+
+        interval = self._store.interval
+        if signals.requested():
+            return True
+        if interval.iterations:
+            return step // interval.iterations > self._last_step // interval.iterations
+        return interval.seconds is not None and time.monotonic() - self._last_save >= interval.seconds
 
     def keep(self, snapshot: Snapshot) -> None:
         """Keep the latest snapshot of the current training, and save it if a checkpoint is due or if the process was
@@ -87,7 +98,7 @@ class RunCheckpoints:
         self._pace.stop(snapshot.state.step)
         self._current.snapshot = snapshot
         self.check()
-        if self._is_due(snapshot.state.step):
+        if self.is_due(snapshot.state.step):
             self._save()
 
     def check(self) -> None:
@@ -106,12 +117,6 @@ class RunCheckpoints:
             shutil.rmtree(self._store.folder_of(seed), ignore_errors=True)
         self._stored, self._complete, self._current, self._saved = {}, [], None, None
         self._number, self._last_save = self._number + 1, time.monotonic()
-
-    def _is_due(self, step: int) -> bool:
-        interval = self._store.interval
-        if interval.iterations:
-            return step // interval.iterations > self._last_step // interval.iterations
-        return interval.seconds is not None and time.monotonic() - self._last_save >= interval.seconds
 
     def _save(self) -> None:
         """Write a checkpoint of each seed, and remove its older ones."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.training.task import (
-    Measurement, Metrics, Parametrization, Segment, Snapshot, State, Task, TrainingStart)
+    Measurement, Metrics, Parametrization, Pause, Segment, Snapshot, State, Task, TrainingStart)
 
 
 def train(
@@ -100,7 +100,8 @@ def _stops(task: Task, snapshot: Snapshot, until: int) -> Iterator[int]:
         yield step  # a segment without steps, for its token
     while step < until:
         stop = min((step // every + 1) * every, until)
-        step = min(stop, task.checkpoints.next_stop(step)) if task.checkpoints else stop
+        pause = task.checkpoints.next_stop(step) if task.checkpoints else stop
+        step = Pause(pause) if pause < stop else stop
         yield step
 
 

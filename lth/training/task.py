@@ -101,6 +101,12 @@ class Snapshot(NamedTuple):
             state, torch.cat([self.losses, segment.losses], 1), torch.cat([self.correct, segment.correct], 1))
 
 
+class Pause(int):
+    """A stop that is there only for checkpoints. An engine may pass it, with the steps after it in the same segment, if
+    no checkpoint is due: copies of the state of a large network take a CPU a tenth of a second.
+    """
+
+
 class Parametrization(Protocol):
     """Weights as a function of parameters that are learned in their place, such as scores: L numbers per replicate."""
 
@@ -177,6 +183,9 @@ class Checkpoints(Protocol):
 
     def next_stop(self, step: int) -> int:
         """Return the iteration after `step` at which the current training calls `keep` again, at the latest."""
+
+    def is_due(self, step: int) -> bool:
+        """Whether `keep` would save a snapshot of the current training at this iteration."""
 
     def keep(self, snapshot: Snapshot) -> None:
         """Keep the latest snapshot of the current training, and save it if a checkpoint is due. If the process was

@@ -34,6 +34,11 @@ class Memory:
     def next_stop(self, step: int) -> int:
         return step + self.every
 
+    def is_due(self, step: int) -> bool:
+        """Every other pause is passed."""
+
+        return step % 4 == 2 or step == self.interrupt
+
     def keep(self, snapshot: Snapshot) -> None:
         self.saved = snapshot
         if self.interrupt is not None and snapshot.state.step >= self.interrupt:

@@ -11,7 +11,7 @@ from lth.training.engines import metrics
 from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.engines.precision import precision_context
 from lth.training.engines.step import TrainingStep
-from lth.training.task import Parametrization, Segment, State, Task
+from lth.training.task import Parametrization, Pause, Segment, State, Task
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Eager:
 
         training_step = TrainingStep(task, state, parametrization=parametrization, rate=0.)
         training_step.load(state, trainable)
-        start = state.step
+        start, parts = state.step, list[tuple[Tensor, Tensor]]()
         for stop in stops:
             losses = torch.empty(len(task.seeds), stop - start, device=self.device)
             correct = torch.empty(len(task.seeds), stop - start, dtype=torch.int64, device=self.device)
@@ -49,5 +49,10 @@ class Eager:
                     columns = training_step.batches.columns[position]
                     losses[:, column], correct[:, column] = training_step.run(columns, step)
                     task.on_step(step, None)
-            start = stop
-            yield Segment(replace(training_step.state(stop), engine=self.name), losses, correct)
+            start = int(stop)
+            parts.append((losses, correct))
+            if isinstance(stop, Pause) and task.checkpoints and not task.checkpoints.is_due(start):
+                continue
+            losses, correct = (torch.cat(columns, 1) for columns in zip(*parts))
+            parts.clear()
+            yield Segment(replace(training_step.state(start), engine=self.name), losses, correct)
