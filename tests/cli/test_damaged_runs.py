@@ -284,6 +284,24 @@ def test_a_damaged_file_is_refused_where_it_is_needed(lth, base, undamaged, comm
     assert files() == before
 
 
+@pytest.mark.parametrize('damage', [
+    pytest.param(damage, marks=() if damage == 'bit flipped in mask.safetensors' else pytest.mark.slow)
+    for damage in DAMAGES])
+def test_a_repaired_run_is_resumed_as_if_it_had_not_been_damaged(lth, base, undamaged, damage):
+    shutil.copytree(base, 'runs')
+    if 'repaired' not in undamaged:
+        before = files()
+        undamaged['repaired'] = lth(*SEARCH).out, {**before, **changes(before)}
+        shutil.rmtree('runs')
+        shutil.copytree(base, 'runs')
+    DAMAGES[damage](Path('runs/base/seed-0/round-02'))
+    result = lth('repair', 'base')
+    assert result.code == 0 and Path('runs/base/damaged').is_dir(), result.err
+    assert 'round-02' in result.out or 'round-01' in result.out
+    assert lth(*SEARCH).code == 0
+    assert {path: content for path, content in files().items() if '/damaged/' not in path} == undamaged['repaired'][1]
+
+
 def run(lth: Lth, command: str) -> Result:
     """Run the command; a function of the package as if it were one."""
 

@@ -1,5 +1,4 @@
 """A run that is killed, interrupted, resumed and joined late, as processes of their own."""
-import contextlib
 import hashlib
 import os
 import shutil
@@ -102,56 +101,6 @@ def test_a_run_that_is_killed_and_resumed_equals_an_uninterrupted_one_byte_for_b
         assert process.returncode == -signal.SIGKILL
     run_search(tmp_path, 0, 1)
     assert fingerprints(tmp_path) == uninterrupted
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize('attempt', range(3))
-def test_a_run_that_is_killed_many_times_equals_an_uninterrupted_one(tmp_path, uninterrupted, attempt):
-    for kill in range(12):
-        with start_search(tmp_path, '--seeds', '0-1') as process:
-            # A spread of instants without a pattern, from the imports to the middle of the second seed.
-            time.sleep(1.5 + (attempt * 12 + kill) * 0.377 % 5)
-            os.killpg(process.pid, signal.SIGKILL)
-    run_search(tmp_path, 0, 1)
-    assert fingerprints(tmp_path) == uninterrupted
-
-
-TICKETS = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '4', '--run', './run', '--criterion', 'movement',
-           '--mask-1-action', 'reinitialize', '--seeds', '0-1')
-DERIVED = {
-    'controls': (*TICKETS, '--controls', 'reinit,random-layer'),
-    'transfer': ('transfer', './run', '--to', 'digits', '-e', '6', '--random-tickets'),
-    'stability': ('stability', './run', '--pairs', '3'),
-    'supermasks': ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '20', '--algorithm', 'supermask', '-e', '30',
-                   '--set', 'algorithm.save_every=3 epochs', '--run', './gem')}
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize('command', DERIVED.values(), ids=DERIVED)
-def test_a_derived_command_that_is_killed_many_times_equals_an_uninterrupted_one(tmp_path, command):
-    def start(folder: Path, *arguments: str) -> 'subprocess.Popen[str]':
-        return subprocess.Popen([sys.executable, '-m', 'lth', *arguments], cwd=folder, start_new_session=True,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def contents(folder: Path) -> dict[Path, bytes]:
-        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob('*')
-                if path.is_file() and path.parent.name != 'sessions'}
-    complete, killed = tmp_path / 'complete', tmp_path / 'killed'
-    complete.mkdir()
-    assert start(complete, *TICKETS).wait() == 0
-    shutil.copytree(complete, killed)
-    assert start(complete, *command).wait() == 0
-    kills = 0
-    for kill in range(8):
-        with start(killed, *command) as process:
-            time.sleep(4 + kill * 0.377)
-            kills += process.poll() is None
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-    assert start(killed, *command).wait() == 0 and kills >= 2
-    assert contents(killed) == contents(complete)
 
 
 @pytest.mark.parametrize('settings', [

@@ -1,0 +1,185 @@
+"""Commands that write are killed or interrupted at random instants and repeated: what they write equals what an
+undisturbed command writes, no process is left, and none hangs.
+
+A command is covered by adding it to `COMMANDS`. The instants are drawn from a seed, so that a failure can be repeated.
+"""
+import os
+import random
+import shlex
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.command_server import CommandServer
+
+# A command ends within 5 s of a signal and the time to write a checkpoint; more is for a busy machine.
+SECONDS_TO_END = 30.
+SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+USER_CODE = '''
+from torch import nn
+
+
+def net(shape, classes):
+    pixels = shape[0] * shape[1] * shape[2]
+    return nn.Sequential(nn.Flatten(), nn.Linear(pixels, 100), nn.ReLU(), nn.Dropout(0.2), nn.Linear(100, classes))
+'''
+BASE = 'find-ticket lenet-300-100 digits -i 2 -e 4 --seeds 0-1 --run base'
+COMMANDS = {
+    'tickets': 'find-ticket lenet-300-100 digits -i 3 -e 8 --run new',
+    'tickets of convolutions': 'find-ticket conv-2 digits -i 1 -e 1 --run new',
+    'tickets of the user with dropout': 'find-ticket net.py:net digits -i 2 -e 6 --engine eager --run new '
+                                        '--set data.crop=1',
+    'seeds and controls': 'find-ticket lenet-300-100 digits -i 2 -e 4 --seeds 0-1 --run base '
+                          '--controls reinit,random-layer',
+    'longer ladder': 'find-ticket lenet-300-100 digits -i 4 -e 4 --seeds 0-1 --run base',
+    'thinned': 'find-ticket lenet-300-100 digits -i 3 -e 4 --run new --keep last',
+    'gem': 'find-gem lenet-300-100 digits --sparsity 20 -e 10 --run new --finetune',
+    'supermask': 'find-gem lenet-300-100 digits --sparsity 20 --algorithm supermask -e 15 --run new '
+                 '--set "algorithm.save_every=3 epochs"',
+    'finetuned': 'finetune base/seed-0 -e 12',
+    'transferred': 'transfer base/seed-0 --to digits -e 5 --random-tickets',
+    'stability': 'stability base --pairs 2',
+    'sanity checks': 'sanity-check base --seeds 0 -e 6',
+    'restart': 'find-ticket lenet-300-100 digits -i 1 -e 4 --run base --restart',
+    'repair': 'repair broken'}
+# Without dense checkpoints, a round that was killed is trained again from its start.
+DENSE_CHECKPOINTS = " --checkpoint-every '5 iterations'"
+WITHOUT_CHECKPOINTS = {'stability', 'repair'}
+
+
+class Kill(NamedTuple):
+    """A signal that a command gets some seconds after its start."""
+
+    signal: int
+    seconds: float
+
+
+@pytest.fixture(scope='module')
+def server() -> Iterator[CommandServer]:
+    with CommandServer() as started:
+        yield started
+
+
+@pytest.fixture(scope='module')
+def start_folder(server: CommandServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what the commands start from: a run, a damaged copy of it, and the user's code."""
+
+    folder: Path = tmp_path_factory.mktemp('start')
+    (folder / 'net.py').write_text(USER_CODE)
+    assert finish(server, folder, BASE) == 0, errors(folder)
+    broken = shutil.copytree(folder / 'runs/base', folder / 'runs/broken')
+    (broken / 'seed-1/round-01/ticket.safetensors').unlink()
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize('name', COMMANDS)
+def test_a_command_that_is_killed_at_random_instants_equals_an_undisturbed_one(server, start_folder, tmp_path, name):
+    kill_and_compare(server, start_folder, tmp_path, name, kills=5, seed=1)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize('name', COMMANDS)
+def test_a_command_that_is_killed_at_many_instants_equals_an_undisturbed_one(server, start_folder, tmp_path, name):
+    kill_and_compare(server, start_folder, tmp_path, name, kills=45, seed=2)
+
+
+def kill_and_compare(
+        server: CommandServer, start_folder: Path, tmp_path: Path, name: str, *, kills: int, seed: int) -> None:
+    """Kill the command so many times, completing it in between, and compare what it wrote each time."""
+
+    complete = shutil.copytree(start_folder, tmp_path / 'complete')
+    start = time.monotonic()
+    assert finish(server, complete, COMMANDS[name]) == 0, errors(complete)
+    seconds = time.monotonic() - start
+    rng, attempt = random.Random(f'{name} {seed}'), 0
+    while kills > 0:
+        attempt += 1
+        killed = shutil.copytree(start_folder, tmp_path / f'killed-{attempt}')
+        command = COMMANDS[name]
+        if name not in WITHOUT_CHECKPOINTS:
+            command += rng.choice(['', DENSE_CHECKPOINTS])
+        for _ in range(min(kills, rng.randrange(1, 8))):
+            kills -= 1
+            kill = Kill(rng.choice(SIGNALS), rng.random() * seconds)
+            if interrupt(server, killed, command, kill) == 0:
+                break
+        assert finish(server, killed, command) == 0, errors(killed)
+        assert contents(killed) == contents(complete)
+        shutil.rmtree(killed)
+
+
+def interrupt(server: CommandServer, folder: Path, command: str, kill: Kill) -> int:
+    """Start the command, send it the signal, and return its exit code. It ends soon, quietly and with its workers."""
+
+    process = server.start(shlex.split(command), folder)
+    end, code = time.monotonic() + kill.seconds, None
+    while time.monotonic() < end and code is None:
+        time.sleep(0.005)
+        code = server.poll(process)
+    if code is None:
+        os.kill(process, kill.signal)
+        code = wait(server, process, f'{kill} of `{command}`')
+    assert code in (0, {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[signal.Signals(kill.signal)]), (
+        kill, errors(folder))
+    assert_none_is_left(process)
+    assert 'Traceback' not in errors(folder) and 'Exception ignored' not in errors(folder), (kill, errors(folder))
+    return code
+
+
+def finish(server: CommandServer, folder: Path, command: str) -> int:
+    """Run the command to its end and return its exit code."""
+
+    (folder / 'errors').unlink(missing_ok=True)
+    return wait(server, server.start(shlex.split(command), folder), command, seconds=300.)
+
+
+def wait(server: CommandServer, process: int, what: str, *, seconds: float = SECONDS_TO_END) -> int:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        code = server.poll(process)
+        if code is not None:
+            return code
+        time.sleep(0.01)
+    os.killpg(process, signal.SIGKILL)
+    pytest.fail(f'still running {seconds} s after {what}')
+
+
+def assert_none_is_left(session: int) -> None:
+    """Workers end soon after their parent."""
+
+    end = time.monotonic() + SECONDS_TO_END
+    while left := [process for process in Path('/proc').glob('[0-9]*') if session_of(process) == session]:
+        assert time.monotonic() < end, [(process / 'cmdline').read_text() for process in left]
+        time.sleep(0.02)
+
+
+def session_of(process: Path) -> int | None:
+    """The session of a process of /proc that still computes, None for others; a zombie does not."""
+
+    try:
+        fields = (process / 'stat').read_text().rpartition(')')[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in 'ZX' else int(fields[3])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of the runs, without records of sessions and what was moved aside, whose names contain times."""
+
+    def has_time(path: Path) -> bool:
+        return not {'sessions', 'damaged'}.isdisjoint(path.parts) or 'set-aside' in str(path)
+    files = (path.relative_to(folder) for path in (folder / 'runs').rglob('*') if path.is_file())
+    return {str(path): (folder / path).read_bytes() for path in files if not has_time(path)}
+
+
+def errors(folder: Path) -> str:
+    path = folder / 'errors'
+    return path.read_text() if path.exists() else ''

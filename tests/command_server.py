@@ -1,0 +1,86 @@
+"""A process that has imported lth and forks a copy of itself for every command: a test that kills commands at random
+instants then hits their work, not the three seconds of imports. Run as `python -m tests.command_server`.
+
+Each line of its input is a request in JSON, each line of its output an answer: `{"start": ARGUMENTS, "folder": FOLDER}`
+is answered with the number of the process, `{"poll": PROCESS}` with its exit code, or null if it is still running.
+"""
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+
+class CommandServer:
+    """The server as a context manager."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(  # pylint: disable=consider-using-with # closed in __exit__
+            [sys.executable, '-m', 'tests.command_server'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def start(self, arguments: list[str], folder: Path) -> int:
+        """Start `lth ARGUMENTS` in the folder, in a session of its own; stderr is appended to FOLDER/errors."""
+
+        return int(self._ask({'start': arguments, 'folder': str(folder)}))
+
+    def poll(self, process: int) -> int | None:
+        """Return the exit code of a process, negative for a signal, None while it is running."""
+
+        answer = self._ask({'poll': process})
+        return None if answer is None else int(answer)
+
+    def _ask(self, request: dict[str, Any]) -> Any:
+        assert self._process.stdin and self._process.stdout
+        print(json.dumps(request), file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
+
+
+def serve() -> None:
+    """Answer requests until the input ends."""
+
+    import numba  # noqa: F401 pylint: disable=unused-import,import-outside-toplevel
+    import torch  # noqa: F401 pylint: disable=unused-import,import-outside-toplevel
+
+    from lth import api, cli  # noqa: F401 pylint: disable=unused-import,import-outside-toplevel
+    for line in sys.stdin:
+        request = json.loads(line)
+        if 'start' in request:
+            answer = os.fork() or _run(request['start'], request['folder'])
+        else:
+            process, status = os.waitpid(request['poll'], os.WNOHANG)
+            answer = os.waitstatus_to_exitcode(status) if process else None
+        print(json.dumps(answer), flush=True)
+
+
+def _run(arguments: list[str], folder: str) -> NoReturn:
+    """Run a command in this process, which was forked for it."""
+
+    os.setsid()
+    os.chdir(folder)
+    os.dup2(os.open('errors', os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    os.dup2(os.open('output', os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ['lth', *arguments]
+    from lth.__main__ import main  # pylint: disable=import-outside-toplevel
+    code = 1
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == '__main__':
+    serve()
