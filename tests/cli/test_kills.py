@@ -88,7 +88,7 @@ def test_a_command_that_is_killed_at_random_instants_equals_an_undisturbed_one(s
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize('name', COMMANDS)
 def test_a_command_that_is_killed_at_many_instants_equals_an_undisturbed_one(server, start_folder, tmp_path, name):
-    kill_and_compare(server, start_folder, tmp_path, name, kills=45, seed=2)
+    kill_and_compare(server, start_folder, tmp_path, name, kills=36, seed=2)
 
 
 def kill_and_compare(
