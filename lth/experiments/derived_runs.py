@@ -104,8 +104,8 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
         recorded = run.record(seed, last).source  # runs of earlier versions did not record it
         if recorded and recorded != _fingerprint(source, seed, number):
             raise LthError(f'{run.folder} was trained from another ticket than the one that is now round {number} of '
-                           f'seed {seed} in {source.folder}: that run was replaced. Put it back; or train '
-                           'from the present ticket with --restart, which moves the old run aside.')
+                           f'seed {seed} in {source.folder}: that run was replaced. Put it back; or train from the '
+                           'present ticket with --restart, which moves the old run aside.')
 
 
 def _has_ticket(run: Run, seed: int, number: int) -> bool:

@@ -242,7 +242,7 @@ def test_copies_train_with_the_settings_of_their_round(lth):
 @pytest.mark.usefixtures('run_of_two_seeds')
 def test_stability_of_a_finetuned_run_names_the_run_to_give(lth):
     assert lth('finetune', 'lenet-300-100-digits/seed-0', '-e', '1').code == 0
-    result = lth('stability', 'lenet-300-100-digits-finetuned-seed-0-round-01')
+    result = lth('stability', 'lenet-300-100-digits-finetuned-seed-0-round-02')
     assert result.code == 2
     message = 'trains a ticket that another run found. Give that run, runs/lenet-300-100-digits.'
     assert message in ' '.join(result.err.split())
