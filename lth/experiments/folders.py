@@ -1,5 +1,6 @@
 """Names of run folders: the default of a search, and the folders of the runs derived from it, which lie next to it."""
 import contextlib
+import os
 import re
 from pathlib import Path
 
@@ -16,7 +17,8 @@ def run_folder(name: str | None, default: str) -> Path:
     name = file_name(default) if name is None else name
     if not name.strip():
         raise LthError('The name of the run is empty. Give a name, which will lie in ./runs, or a path.')
-    return Path(name) if '/' in name or name in ('.', '..') else Path('runs') / name
+    # Normalized, since a in a/../b need not exist.
+    return Path(os.path.normpath(name)) if '/' in name or name in ('.', '..') else Path('runs') / name
 
 
 def search_name(plan: Plan) -> str:

@@ -152,9 +152,14 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
 
     def save(self, round_: Round, seeds: Sequence[int]) -> None:
         """Save a round of these seeds. The round of a seed is either complete or absent, whatever happens. LthError if
-        the folder has this round already and it is different.
+        the folder has this round already and it is different, or if the round before it was moved or deleted.
         """
 
+        for seed in seeds:
+            if round_.number > self.round_count(seed):
+                raise LthError(f'{self.folder} has no round {self.round_count(seed)} of seed {seed} any more: the '
+                               'folder, or a part of it, was moved or deleted while the run was trained. Put it back, '
+                               'or run the same command again to train what is missing.')
         self.begin()
         for replicate, seed in enumerate(seeds):
             self._save(self._identity(seed, round_.number), round_, replicate)

@@ -140,6 +140,18 @@ def test_a_worker_refuses_code_that_changed_after_the_command_started(lth, monke
     assert not Path('runs/r/seed-0/round-00').exists()
 
 
+def test_a_run_that_is_moved_while_it_is_trained_is_an_error_and_the_earlier_rounds_stay(lth):
+    moved = 'import shutil; os.path.exists("runs/r/seed-0/round-00") and shutil.move("runs/r", "moved")'
+    write('net.py', NET, EXIT=moved)
+    assert 'runs/r has no round 0 of seed 0 any more' in error(lth(*SEARCH))
+    assert Path('moved/seed-0/round-00/SHA256SUMS').exists() and not Path('runs/r/seed-0/round-01').exists()
+
+
+def test_the_path_of_a_run_is_normalized(lth):
+    assert lth(*SEARCH[:-1], 'a/../b').code == 0
+    assert sorted(path.name for path in Path.cwd().glob('*/seed-0')) == ['seed-0'] and Path('b/recipe.yaml').exists()
+
+
 @pytest.mark.parametrize(('call', 'says'), [
     ('os._exit(0)', r'SystemExit: os._exit(0)'), ('raise SystemExit(0)', 'SystemExit: 0'),
     ('raise KeyError("mine")', "KeyError: 'mine'")])
