@@ -33,8 +33,8 @@ app = typer.Typer(
          '    lth evaluate lenet-300-100-digits\n\n'
          'To see the options of a command, run for example [bold]lth find-ticket --help[/bold].',
     epilog='Exit codes: 0 success (a sanity check that fails is a result), 2 wrong input or damaged files, 3 the '
-           'environment (disk, memory, lock, network), 70 a bug of lth, 130 Ctrl-C, 141 standard output was closed, '
-           '143 SIGTERM.')
+           'environment (disk, memory, lock, network), 70 a bug of lth, 129 SIGHUP, 130 Ctrl-C, 141 standard '
+           'output was closed, 143 SIGTERM.')
 app.command('find-ticket')(find_ticket)
 app.command('find-gem')(find_gem)
 app.command('finetune')(finetune)

@@ -72,8 +72,8 @@ class Dataset:
 
     @property
     def image_digest(self) -> str:
-        """Digest of all images and labels. Of images that are streamed it has the number, shape and, if the stream has
-        a `fingerprint`, this.
+        """Digest of all images and labels. Of images that are streamed it has the number, shape, mean and std to four
+        digits and, if the stream has a `fingerprint`, this.
         """
 
         digest = hashlib.blake2b(digest_size=12)
@@ -83,7 +83,8 @@ class Dataset:
                 for chunk in images.split(_IMAGES_PER_CHUNK):
                     digest.update(chunk.cpu().contiguous().numpy())
             else:
-                digest.update(str(getattr(images, 'fingerprint', '')).encode())
+                statistics = [f'{value:.4g}' for value in (*self.mean, *self.std)]
+                digest.update(f'{getattr(images, "fingerprint", "")} {statistics}'.encode())
         return digest.hexdigest()
 
     def to(self, device: torch.device) -> 'Dataset':

@@ -81,6 +81,8 @@ class RoundFacts(Stored):
             raise ValueError('model should have a name')
         if self.format == FORMAT and not self.recipe:
             raise ValueError('recipe should be the digest of a recipe')
+        if self.format == FORMAT and not self.ticket:
+            raise ValueError('ticket should be the fingerprint of the ticket')
         return self
 
     @property

@@ -13,7 +13,7 @@ from lth.system import signals
 from tests.fake_gpu import OLD_DRIVER
 
 ROOT = Path(__file__).parent.parent.parent
-EXIT_CODES = ('0', '2', '3', '70', '130', '141', '143')
+EXIT_CODES = ('0', '2', '3', '70', '129', '130', '141', '143')
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
 
@@ -124,7 +124,7 @@ def test_a_corrupt_round_is_named_on_resume(lth, tmp_path):
     corrupt.write_bytes(corrupt.read_bytes()[:1000])
     (tmp_path / 'runs/lenet-300-100-digits/seed-0/round-01').rename(tmp_path / 'away')
     result = lth(*QUICK)
-    assert result.code == 2 and 'round-00/ticket.safetensors is corrupt' in ' '.join(result.err.split())
+    assert result.code == 2 and 'round-00/ticket.safetensors is damaged' in ' '.join(result.err.split())
 
 
 def test_a_seed_that_diverges_stops_the_run_with_the_reason(lth):
