@@ -137,8 +137,9 @@ def test_workers_end_with_their_parent_process(tmp_path, signal_number):
         assert wait_until(lambda: not any(is_running(worker) for worker in workers), 60)
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('session')
-@pytest.mark.parametrize('seeds', [pytest.param('0', marks=pytest.mark.slow), '0-1'])
+@pytest.mark.parametrize('seeds', ['0', '0-1'])
 def test_ctrl_c_stops_soon_keeps_completed_rounds_and_prints_the_command_to_resume(tmp_path, seeds):
     with start_search(tmp_path, '--seeds', seeds) as process:
         assert wait_until(lambda: rounds_on_disk(tmp_path) >= 1, 150)
@@ -172,6 +173,7 @@ def test_a_run_of_another_recipe_that_started_while_the_data_were_read_is_refuse
     assert rounds_on_disk(tmp_path) == 1
 
 
+@pytest.mark.slow
 def test_commands_train_other_seeds_of_a_run_at_the_same_time_but_not_the_same_seed_or_another_recipe(tmp_path):
     def search(seeds: list[int], reporter: Reporter = SilentReporter(), **settings: object) -> None:
         settings = {'algorithm.rounds': 1, 'training.length': '1 epochs', **settings}
