@@ -16,7 +16,7 @@ from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import folders
 from lth.experiments.plan import make_plan
 from lth.registry import user_code
-from lth.runs import checkpoint_files, run_locks, sessions
+from lth.runs import checkpoint_files, run_locks, seed_folders, sessions
 from lth.runs.checkpoint_files import CheckpointFolder
 from lth.runs.folder import Run
 from lth.runs.round_check import check_round
@@ -30,7 +30,7 @@ def repair(folder: Path) -> RepairReport:
     seeds, or if its recipe.yaml was changed, without which nothing can be computed again.
     """
 
-    with run_locks.hold_seeds(folder, _seeds(folder)), run_locks.hold_recipe(folder):
+    with run_locks.hold_seeds(folder, seed_folders.seed_folders(folder)), run_locks.hold_recipe(folder):
         report = _check_run(folder, in_training=())
         if not report.damaged:
             return report
@@ -51,11 +51,12 @@ def _check_run(folder: Path, in_training: Collection[int]) -> RepairReport:
     run, note = _open(folder)
     if run:
         _refuse_changed_recipe(run)
-    seeds, found = _seeds(folder), list[Damage]()
+    seeds, found = seed_folders.seed_folders(folder), list[Damage]()
     for seed in seeds:
         found += _damage_of_seed(folder, run, seed)
         if seed not in in_training:
-            found += _leftovers(folder / f'seed-{seed}')
+            found += [Damage(path=path, problem='it is incomplete, as a killed session leaves it')
+                      for path in seed_folders.incomplete_files(folder, seed)]
     for path in sessions.session_files(folder):
         found += _damage(path, partial(sessions.read_entry, advice=''))
     rounds, recorded = sum(len(_rounds(folder, seed)) for seed in seeds), len(sessions.session_files(folder))
@@ -80,7 +81,7 @@ def _refuse_changed_recipe(run: Run) -> None:
     """LthError if no intact round records the recipe that is in recipe.yaml now."""
 
     digests = set()
-    for seed in _seeds(run.folder):
+    for seed in seed_folders.seed_folders(run.folder):
         for number, path in _rounds(run.folder, seed).items():
             try:
                 digests.add(check_round(path, seed=seed, number=number, advice=''))
@@ -107,19 +108,11 @@ def _damage_of_seed(folder: Path, run: Run | None, seed: int) -> Iterator[Damage
             for damage in _damage(path, partial(_check_round, run=run, seed=seed, number=number)):
                 broken = number
                 yield damage
-    for checkpoint in checkpoint_files.checkpoint_folders(folder / f'seed-{seed}' / 'checkpoint'):
+    for checkpoint in checkpoint_files.checkpoint_folders(seed_folders.checkpoint_folder(folder, seed)):
         if broken is not None:
             yield Damage(path=checkpoint.path, problem=f'it depends on round {broken}')
         else:
             yield from _damage(checkpoint.path, partial(_check_checkpoint, checkpoint=checkpoint, seed=seed))
-
-
-def _leftovers(seed_folder: Path) -> Iterator[Damage]:
-    """Incomplete files and folders of a session that was killed while it wrote them."""
-
-    for below in ('*.partial', 'round-??*/*.partial', 'checkpoint/*.partial'):
-        for path in sorted(seed_folder.glob(below)):
-            yield Damage(path=path, problem='it is incomplete, as a killed session leaves it')
 
 
 def _damage_of_other_files(folder: Path) -> Iterator[Damage]:
@@ -158,17 +151,11 @@ def _damage(path: Path, check: Callable[[Path], object]) -> list[Damage]:
     return []
 
 
-def _seeds(folder: Path) -> list[int]:
-    """The seeds that have a folder, also without a round."""
-
-    matches = [re.fullmatch(r'seed-(\d+)', path.name) for path in folder.glob('seed-*') if path.is_dir()]
-    return sorted(int(match[1]) for match in matches if match)
-
-
 def _rounds(folder: Path, seed: int) -> dict[int, Path]:
     """The rounds of a seed in order, whatever has their names."""
 
-    matches = {path: re.fullmatch(r'round-(\d+)', path.name) for path in (folder / f'seed-{seed}').glob('round-*')}
+    paths = seed_folders.seed_folder(folder, seed).glob('round-*')
+    matches = {path: re.fullmatch(r'round-(\d+)', path.name) for path in paths}
     return dict(sorted((int(match[1]), path) for path, match in matches.items() if match))
 
 

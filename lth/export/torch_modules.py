@@ -18,7 +18,7 @@ from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.recipes.schema import validate_section
 from lth.registry import trust, user_code
-from lth.runs import integrity
+from lth.runs import integrity, seed_folders
 from lth.runs.integrity import CheckedFolder
 from lth.runs.round_reader import read_tensor_file
 from lth.runs.tensor_checks import check_values
@@ -167,7 +167,7 @@ def _read(checked: CheckedFolder, name: str) -> tuple[Header, Named]:
 def _check_place(checked: CheckedFolder, header: Header) -> None:
     """LthError if the folder is called seed-S/round-NN, but its files belong to another seed or round."""
 
-    place = f'seed-{header["seed"]}/round-{header["round"]:02d}'
+    place = seed_folders.round_folder(Path(), header['seed'], header['round']).as_posix()
     named = '/'.join(checked.folder.absolute().parts[-2:])
     if re.fullmatch(r'seed-\d+/round-\d+', named) and named != place:
         raise LthError(f'The files in {checked.folder} do not belong there: they are those of {place}. '

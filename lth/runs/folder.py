@@ -7,7 +7,6 @@ does not depend on the other seeds. The content of its files is described in rou
 """
 import contextlib
 import os
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from torch import Tensor
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.pruning.tickets import Round, Ticket
-from lth.runs import integrity, run_locks, sessions
+from lth.runs import integrity, run_locks, seed_folders, sessions
 from lth.runs.checkpoint_files import checkpoint_folders
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.recipe_digest import recipe_digest
@@ -81,26 +80,19 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
     def seeds(self) -> list[int]:
         """The seeds with at least one completed round."""
 
-        matches = (re.fullmatch(r'seed-(\d+)', entry.name) for entry in self.folder.glob('seed-*'))
-        seeds = [int(match[1]) for match in matches if match]
-        return sorted(seed for seed in seeds if self.round_count(seed))
+        return seed_folders.seeds_with_rounds(self.folder)
 
     def round_count(self, seed: int) -> int:
         """Number of completed rounds of a seed, from round 0 to the first that is missing. LthError if something else
         than a folder has the name of a round.
         """
 
-        number = 0
-        while (folder := self.round_folder(seed, number)).is_dir():
-            number += 1
-        if os.path.lexists(folder):
-            raise LthError(f'{folder} is not a folder. {integrity.repair_advice(self.folder)}')
-        return number
+        return seed_folders.round_count(self.folder, seed)
 
     def round_folder(self, seed: int, number: int) -> Path:
         """The folder of a round of a seed."""
 
-        return self.folder / f'seed-{seed}' / f'round-{number:02d}'
+        return seed_folders.round_folder(self.folder, seed, number)
 
     def load_round(self, seed: int, number: int) -> Round:
         """One round of one seed, R = 1. LthError if a file was changed, or does not fit the run or the other files."""
@@ -141,7 +133,7 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
     def checkpoint_folder(self, seed: int) -> Path:
         """The folder of the checkpoints of a seed's round in progress."""
 
-        return self.folder / f'seed-{seed}' / 'checkpoint'
+        return seed_folders.checkpoint_folder(self.folder, seed)
 
     def begin(self) -> None:
         """Write what is saved before the first round or checkpoint: the recipe."""
@@ -188,8 +180,7 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
         checkpoints of rounds that it completed.
         """
 
-        patterns = [f'seed-{seed}/{below}*.partial' for seed in seeds for below in ('', 'round-*/', 'checkpoint/')]
-        incomplete = [path for pattern in patterns for path in self.folder.glob(pattern)]
+        incomplete = [path for seed in seeds for path in seed_folders.incomplete_files(self.folder, seed)]
         return [*incomplete, *(self.checkpoint_folder(seed) for seed in seeds if self._is_outdated(seed))]
 
     def remove_leftovers(self, seeds: Sequence[int]) -> None:
@@ -241,7 +232,7 @@ def _may_precede_recipe(entry: Path) -> bool:
 
     if entry.name.startswith('.') or entry.suffix == '.partial':
         return True
-    if not re.fullmatch(r'seed-\d+', entry.name) or not entry.is_dir():
+    if not seed_folders.is_seed_folder(entry):
         return False
     with contextlib.suppress(FileNotFoundError):  # another command removed its empty folder
         return set(os.listdir(entry)) <= {run_locks.LOCK}

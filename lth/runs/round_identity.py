@@ -6,7 +6,7 @@ from typing import Any
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.recipes.validation_errors import quote
-from lth.runs import integrity
+from lth.runs import integrity, seed_folders
 from lth.runs.round_record import FORMAT, RoundFacts
 from lth.system.files import Raw
 
@@ -29,7 +29,7 @@ class RoundIdentity:
     def folder(self) -> Path:
         """The folder of the round."""
 
-        return self.run / f'seed-{self.seed}' / f'round-{self.number:02d}'
+        return seed_folders.round_folder(self.run, self.seed, self.number)
 
     @property
     def advice(self) -> str:

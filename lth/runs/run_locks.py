@@ -3,10 +3,10 @@
 Commands that train other seeds of the same run work at the same time.
 """
 import contextlib
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from lth.runs import seed_folders
 from lth.system import file_lock
 
 LOCK = 'lock'
@@ -35,14 +35,13 @@ def seeds_in_training(run: Path) -> dict[int, str]:
     """The seeds that a process trains now, with that process in words."""
 
     holders = {}
-    for path in sorted(run.glob(f'seed-*/{LOCK}')):
-        match = re.fullmatch(r'seed-(\d+)', path.parent.name)
-        if match and (holder := file_lock.holder(path)):
-            holders[int(match[1])] = holder
+    for seed, folder in seed_folders.seed_folders(run).items():
+        if holder := file_lock.holder(folder / LOCK):
+            holders[seed] = holder
     return holders
 
 
 def lock_file(run: Path, seed: int) -> Path:
     """The file that locks a seed of the run folder."""
 
-    return run / f'seed-{seed}' / LOCK
+    return seed_folders.seed_folder(run, seed) / LOCK

@@ -6,7 +6,6 @@
 Reading runs of the present format does not import torch either, so that lists of many runs are fast.
 """
 import os
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from lth.errors import LthError
 from lth.recipes.validation_errors import quote
-from lth.runs import integrity, sessions
+from lth.runs import integrity, seed_folders, sessions
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_record import RoundRecord, read_record
 from lth.system import files, lazy_import
@@ -52,20 +51,14 @@ class StoredRun:
     def seeds(self) -> list[int]:
         """The seeds with at least one completed round."""
 
-        matches = (re.fullmatch(r'seed-(\d{1,18})', entry.name) for entry in self.folder.glob('seed-*'))
-        return sorted(seed for seed in {int(match[1]) for match in matches if match} if self.round_count(seed))
+        return seed_folders.seeds_with_rounds(self.folder)
 
     def round_count(self, seed: int) -> int:
         """Number of completed rounds of a seed, from round 0 to the first that is missing. LthError if something else
         than a folder has the name of a round.
         """
 
-        number = 0
-        while (folder := self._round_folder(seed, number)).is_dir():
-            number += 1
-        if os.path.lexists(folder):
-            raise LthError(f'{folder} is not a folder. {integrity.repair_advice(self.folder)}')
-        return number
+        return seed_folders.round_count(self.folder, seed)
 
     def record(self, seed: int, number: int) -> RoundRecord:
         """The facts about a round and its main results. LthError if its file was changed or is of another round."""
@@ -148,7 +141,7 @@ class StoredRun:
                            f'{integrity.repair_advice(self.folder)}') from None
 
     def _round_folder(self, seed: int, number: int) -> Path:
-        return self.folder / f'seed-{seed}' / f'round-{number:02d}'
+        return seed_folders.round_folder(self.folder, seed, number)
 
 
 def _is_possible_path(text: str) -> bool:

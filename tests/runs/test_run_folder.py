@@ -71,6 +71,7 @@ def test_leftovers_of_a_killed_session_are_removed_and_do_not_count_as_other_con
     (tmp_path / '.lock').write_text('')
     assert run.stored_recipe() is None
     (tmp_path / 'seed-0' / 'round-00.partial').mkdir(parents=True)
+    (tmp_path / 'seed-0' / 'round-00.partial' / 'mask.safetensors.123.partial').write_text('half')
     (tmp_path / 'seed-1' / 'round-00.partial').mkdir(parents=True)
     run.remove_leftovers([0])
     assert not list(tmp_path.glob('seed-0/*')) and list(tmp_path.glob('seed-1/*'))
