@@ -12,7 +12,6 @@ from lth.errors import LthError, LthWarning
 from lth.experiments import derived_runs, open_run, provenance
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget, set_up_engine
-from lth.experiments.thinning import is_removed
 from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run
@@ -126,7 +125,7 @@ def _measurable_rounds(run: Run, seed: int) -> list[int]:
     """The rounds of a seed whose trained weights are there."""
 
     rounds = range(run.round_count(seed))
-    measurable = [number for number in rounds if not is_removed(run, seed, number, 'trained')]
+    measurable = [number for number in rounds if not run.is_removed(seed, number, 'trained')]
     if len(measurable) < len(rounds):
         removed = sorted({*rounds} - {*measurable})
         warnings.warn(f'{run.folder}, seed {seed}: not measured are the rounds whose trained weights the option --keep '

@@ -8,7 +8,6 @@ from lth import rng
 from lth.errors import LthError
 from lth.experiments.open_run import SourceRound
 from lth.experiments.plan import Plan, make_plan
-from lth.experiments.thinning import is_removed
 from lth.pruning.output_layer import transplant
 from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
@@ -111,7 +110,7 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
 def _has_ticket(run: Run, seed: int, number: int) -> bool:
     """Whether the run has the ticket of a round; --keep may have removed it."""
 
-    return number < run.round_count(seed) and not is_removed(run, seed, number, 'ticket')
+    return number < run.round_count(seed) and not run.is_removed(seed, number, 'ticket')
 
 
 def _fingerprint(run: Run, seed: int, number: int) -> str:

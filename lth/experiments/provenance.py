@@ -15,6 +15,7 @@ from lth import __version__
 from lth.datasets import DATASETS, Dataset, foreign_sources
 from lth.errors import LthError
 from lth.experiments.plan import Plan, make_plan
+from lth.experiments.reporter import seed_names
 from lth.experiments.run_target import RunTarget
 from lth.recipes.schema import differences
 from lth.registry import code_fingerprints, user_code
@@ -24,7 +25,6 @@ from lth.system import environment, files
 from lth.system.files import Raw
 from lth.training.engines import select
 from lth.training.task import Engine
-
 
 # Facts that no recipe has, as they are recorded for each session: user code or files may have changed.
 _INPUTS = {'reader': 'another image reader', 'network': 'another network', 'pictures': 'other images',
@@ -84,6 +84,19 @@ def inputs(plan: Plan, data: Dataset) -> Raw:
     return {'reader': data.reader, 'pictures': data.fingerprint, 'images': data.image_digest, **code_inputs(plan)}
 
 
+def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget) -> Raw:
+    """The entry of this session, which the run folder keeps in `sessions`."""
+
+    return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
+            **environment.environment(), 'gpus': select.gpu_names(engine.device), 'command': sys.argv,
+            'host': socket.gethostname(), 'process': os.getpid(), 'engine': engine.name, 'device': str(engine.device),
+            'choice': target.engine, 'compile': target.compile, 'replicates': target.replicates or 'branches',
+            'deterministic': bool(target.deterministic), 'threads': target.threads or torch.get_num_threads(),
+            **inputs(plan, data), 'directory': os.getcwd(),
+            'start': datetime.now().astimezone().isoformat(timespec='milliseconds'), 'seconds': 0., 'rounds': 0,
+            'planned_rounds': len(plan.kept)}
+
+
 def refuse_other_inputs(run: Run, entry: Raw) -> None:
     """LthError if a session of the run had another network, other code, other images or another image reader than this
     one, whose entry is given.
@@ -126,17 +139,16 @@ def refuse_changed_inputs(expected: Raw, entry: Raw, seeds: Sequence[int]) -> No
     """LthError that names the seeds if the inputs are no longer the expected ones, with which this command started."""
 
     if difference := _difference(expected, entry):
-        names = f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {", ".join(map(str, seeds))}'
-        raise LthError(f'{names} cannot be trained: this command was started with {difference}, which have changed '
-                       'since, or are not the same each time. Restore them, and run the same command again: it '
-                       'resumes after the last completed round.')
+        raise LthError(f'{seed_names(seeds)} cannot be trained: this command was started with {difference}, which have '
+                       'changed since, or are not the same each time. Restore them, and run the same command again: '
+                       'it resumes after the last completed round.')
 
 
 def refuse_changed_modules() -> None:
     """LthError if a module of the user was edited between the start of this session and its import."""
 
-    if files_ := code_fingerprints.changed_modules():
-        raise LthError(f'{files_[0]} was changed after this session started and before it was imported, so the session '
+    if paths := code_fingerprints.changed_modules():
+        raise LthError(f'{paths[0]} was changed after this session started and before it was imported, so the session '
                        'does not know which code it runs. Run the same command again: it resumes after the last '
                        'completed round.')
 
@@ -182,16 +194,3 @@ def _comparable_images(session: Raw, entry: Raw) -> Raw:
 
 def _image_settings(recipe: Raw) -> list[Any]:
     return [recipe['data'].get(key) for key in _IMAGE_SETTINGS]
-
-
-def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget) -> Raw:
-    """The entry of this session, which the run folder keeps in `sessions`."""
-
-    return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
-            **environment.environment(), 'gpus': select.gpu_names(engine.device), 'command': sys.argv,
-            'host': socket.gethostname(), 'process': os.getpid(), 'engine': engine.name, 'device': str(engine.device),
-            'choice': target.engine, 'compile': target.compile, 'replicates': target.replicates or 'branches',
-            'deterministic': bool(target.deterministic), 'threads': target.threads or torch.get_num_threads(),
-            **inputs(plan, data), 'directory': os.getcwd(),
-            'start': datetime.now().astimezone().isoformat(timespec='milliseconds'), 'seconds': 0., 'rounds': 0,
-            'planned_rounds': len(plan.kept)}

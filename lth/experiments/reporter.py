@@ -79,6 +79,12 @@ class LineReporter(SilentReporter):
             self.message(f'seed {seed}  round {progress.number}  test {accuracy:.2%}')
 
 
+def seed_names(seeds: Sequence[int]) -> str:
+    """The seeds in words, for messages: 'seed 3', or 'seeds 0, 1, 2'."""
+
+    return f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {", ".join(map(str, seeds))}'
+
+
 def forward(report: SeedProgress | str, reporter: Reporter) -> None:
     """Report progress, or a note, by the method that it belongs to."""
 

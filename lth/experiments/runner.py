@@ -13,9 +13,9 @@ from lth.datasets import Dataset
 from lth.errors import USER_ERROR, LthError
 from lth.experiments import derived_runs, provenance, recipe_claim
 from lth.experiments.plan import Plan
-from lth.experiments.reporter import Reporter, SeedProgress, forward
+from lth.experiments.reporter import Reporter, SeedProgress, forward, seed_names
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
-from lth.experiments.seed_training import Report, SeedTraining, seed_names, train_in_worker, train_seeds
+from lth.experiments.seed_training import Report, SeedTraining, train_in_worker, train_seeds
 from lth.pruning.tickets import dense_ticket
 from lth.runs import integrity, run_locks, sessions
 from lth.runs.checkpoints import newest_checkpoint

@@ -3,15 +3,13 @@
 import hashlib
 import json
 import time
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from lth.datasets import Dataset, sampling
-from lth.errors import LthWarning
 from lth.experiments import derived_runs, provenance
 from lth.experiments.plan import Plan, make_plan
-from lth.experiments.reporter import SeedProgress
+from lth.experiments.reporter import SeedProgress, seed_names
 from lth.experiments.run_target import RunTarget, select_engine
 from lth.pruning.tickets import Round
 from lth.registry import trust, user_code
@@ -72,7 +70,6 @@ def train_in_worker(
     LthError if code or images are no longer the `expected` ones.
     """
 
-    warnings.simplefilter('ignore', LthWarning)  # the process that started this one shows the same warnings
     trust.set_current(target.trusted)
     plan = make_plan(recipe, 'recipe.yaml')
     engine = select_engine(plan, target)
@@ -82,12 +79,6 @@ def train_in_worker(
     run = plan.run(target.folder)
     interval = target.checkpoint_every or DEFAULT_INTERVAL
     train_seeds(SeedTraining(plan.for_data(data), run, engine, data, interval), seeds, report)
-
-
-def seed_names(seeds: Sequence[int]) -> str:
-    """The seeds in words, for messages."""
-
-    return f'seed {seeds[0]}' if len(seeds) == 1 else f'seeds {", ".join(map(str, seeds))}'
 
 
 def _checkpoint_store(training: SeedTraining, run: Run, watch: '_Watch', report: Report) -> CheckpointStore:

@@ -6,7 +6,7 @@ run continues.
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from lth.runs import integrity, run_locks
+from lth.runs import run_locks
 from lth.runs.folder import Run
 
 Keep = Literal['all', 'last', 'tickets']
@@ -20,13 +20,6 @@ def thin_runs(runs: Iterable[Run], seeds: Sequence[int], keep: Keep) -> None:
     if keep != 'all':
         for run in runs:
             _thin(run, seeds, keep)
-
-
-def is_removed(run: Run, seed: int, number: int, name: str) -> bool:
-    """Whether --keep removed NAME.safetensors of a round."""
-
-    folder = integrity.open_folder(run.round_folder(seed, number), integrity.repair_advice(run.folder))
-    return f'{name}.safetensors' in folder.removed
 
 
 def _thin(run: Run, seeds: Sequence[int], keep: Literal['last', 'tickets']) -> None:

@@ -161,7 +161,7 @@ def _read(checked: CheckedFolder, name: str) -> tuple[Header, Named]:
     """The facts and the tensors of a file. Its size is not known, but what is larger than memory cannot be read."""
 
     header, tensors = read_tensor_file(checked, name, at_most=total_memory())
-    return {key: value for key, value in header.dump().items() if key != 'holds'}, tensors
+    return header.facts().dump(), tensors
 
 
 def _check_place(checked: CheckedFolder, header: Header) -> None:

@@ -162,8 +162,12 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
         """
 
         names = [f'{name}.safetensors' for name in _REMOVED_BY_KEEP[keep]]
-        folder = self.round_folder(seed, number)
-        integrity.remove_files(integrity.open_folder(folder, integrity.repair_advice(self.folder)), names, keep)
+        integrity.remove_files(self._checked_folder(seed, number), names, keep)
+
+    def is_removed(self, seed: int, number: int, name: str) -> bool:
+        """Whether --keep removed NAME.safetensors of a round."""
+
+        return f'{name}.safetensors' in self._checked_folder(seed, number).removed
 
     def sessions(self) -> list[Raw]:
         """The entries of all sessions that saved something, in order."""
@@ -200,6 +204,9 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
 
     def _identity(self, seed: int, number: int) -> RoundIdentity:
         return RoundIdentity(self.folder, seed, number, self.recipe, self.digest, self.network, self.steps)
+
+    def _checked_folder(self, seed: int, number: int) -> integrity.CheckedFolder:
+        return integrity.open_folder(self.round_folder(seed, number), integrity.repair_advice(self.folder))
 
     def _reader(self, seed: int, number: int) -> RoundReader:
         return RoundReader(self._identity(seed, number))

@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from lth.errors import LthError, LthWarning
 from lth.system import files
-from lth.system.memory import total_memory
 from lth.system.reading import read_bytes, read_error
 
 SUMS = 'SHA256SUMS'
@@ -95,16 +94,6 @@ def open_folder(folder: Path, advice: str) -> CheckedFolder:
         raise LthError(f'{folder / min(added)} does not belong there: {SUMS} next to it does not list it. If you added '
                        f'the file, move it away. {advice}')
     return checked
-
-
-def check_folder(folder: Path, advice: str = '') -> None:
-    """Read every file of a folder. LthError, which ends with the advice, if one was changed or there are no sums."""
-
-    checked = open_folder(folder, advice)
-    if checked.sums is None:
-        raise LthError(f'{folder / SUMS} is missing. {advice}')
-    for name in checked.sums:
-        checked.read(name, at_most=total_memory())
 
 
 def remove_files(checked: CheckedFolder, names: Iterable[str], keep: str) -> None:

@@ -4,7 +4,7 @@ from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import METRICS
 from lth.runs.round_encoding import make_record
 from lth.runs.round_reader import read_tensor_file
-from lth.runs.round_record import RoundFacts, RoundRecord
+from lth.runs.round_record import RoundRecord
 from lth.system.memory import total_memory
 
 
@@ -12,7 +12,7 @@ def read_record(folder: CheckedFolder) -> RoundRecord:
     """The record of a round without checksums, from the header of trained.safetensors and metrics.jsonl."""
 
     header, _ = read_tensor_file(folder, 'trained', at_most=total_memory())
-    facts = RoundFacts(**header.model_dump(exclude={'holds'}))
+    facts = header.facts()
     content = folder.read(METRICS, at_most=facts.measurements * metrics_file.MOST_BYTES_OF_LINE)
     lines = metrics_file.parse(content, folder.folder / METRICS, folder.advice, count=facts.measurements)
     return make_record(facts, lines)

@@ -56,7 +56,7 @@ class RoundReader:
             self._identity.check_iterations(self._identity.folder / RECORD, record.iteration, record.last.iteration)
             self._check_names(record)
             return record
-        return make_record(_facts(self._trained_of_format_1[0]), self.metrics)
+        return make_record(self._trained_of_format_1[0].facts(), self.metrics)
 
     @cached_property
     def metrics(self) -> list[MetricsLine]:
@@ -171,7 +171,7 @@ class RoundReader:
         """LthError unless the header has the facts of the other files."""
 
         expected = RoundFacts.dump(self.record)
-        for key, value in _facts(header).dump().items():
+        for key, value in header.facts().dump().items():
             if expected.get(key) != value:
                 problem = f'its {key} is {value!r:.100}, not {expected.get(key)!r:.100}'
                 raise self._misfit(f'{name}.safetensors', problem)
@@ -230,7 +230,3 @@ def read_tensor_file(folder: CheckedFolder, name: str, *, at_most: int) -> tuple
         raise LthError(f'{path} has format {header.format}, which does not fit the other files: only rounds of format '
                        f'1 have no {integrity.SUMS}. {folder.advice}')
     return header, tensors
-
-
-def _facts(header: TensorHeader) -> RoundFacts:
-    return RoundFacts(**header.model_dump(exclude={'holds'}))

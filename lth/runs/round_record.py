@@ -104,6 +104,11 @@ class TensorHeader(RoundFacts):
 
     holds: ShortText
 
+    def facts(self) -> RoundFacts:
+        """The facts without the name of the file."""
+
+        return RoundFacts(**self.model_dump(exclude={'holds'}))
+
 
 class RoundRecord(RoundFacts):
     """The content of round.json: the facts, the last measurement, and the one of least validation loss."""

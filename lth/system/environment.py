@@ -22,10 +22,15 @@ def environment() -> dict[str, Any]:
     """
 
     checkout = Path(__file__).parents[2]  # the folder of the package, in a checkout the folder of the repository
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    return {'machine': platform.platform(), 'cpu': _cpu_model(), 'cores': cores,
+    return {'machine': platform.platform(), 'cpu': _cpu_model(), 'cores': core_count(),
             'memory_mib': total_memory() // 2 ** 20, 'packages': _versions(),
             'lth_commit': _commit(checkout), 'directory_commit': git_commit(Path.cwd())}
+
+
+def core_count() -> int:
+    """Number of cores that this process may use."""
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def git_commit(folder: Path) -> str | None:

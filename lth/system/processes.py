@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from lth.errors import ENVIRONMENT_ERROR, LthError, LthWarning
 from lth.system import signals
+from lth.system.environment import core_count
 from lth.system.process_tree import kill_descendants
 
 _POLL_SECONDS = 0.1
@@ -55,8 +56,7 @@ class _Outcome(NamedTuple):
 def available_slots(threads: int) -> int:
     """Number of processes with this many threads that can run at the same time with a core for each thread."""
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
-    return max(1, cores // threads)
+    return max(1, core_count() // threads)
 
 
 def run_in_parallel(
