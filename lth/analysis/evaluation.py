@@ -128,8 +128,9 @@ def _measurable_rounds(run: Run, seed: int) -> list[int]:
     measurable = [number for number in rounds if not run.is_removed(seed, number, 'trained')]
     if len(measurable) < len(rounds):
         removed = sorted({*rounds} - {*measurable})
-        warnings.warn(f'{run.folder}, seed {seed}: not measured are the rounds whose trained weights the option --keep '
-                      f'removed, {", ".join(map(str, removed))}', LthWarning, stacklevel=2)
+        rounds_text = ('rounds ' if len(removed) > 1 else 'round ') + ', '.join(map(str, removed))
+        warnings.warn(f'{run.folder}, seed {seed}: {rounds_text} cannot be measured, since the option --keep removed '
+                      'the trained weights', LthWarning, stacklevel=2)
     return measurable
 
 

@@ -1,10 +1,11 @@
 """Repair of a run: find its damaged files, and move them away so that the search computes them again.
 
-A damaged round is moved with all later ones of its seed, since these depend on it. Nothing is deleted.
+A damaged round is moved with all later ones of its seed, since these depend on it, and with those before it without
+which it cannot be computed, since --keep removed their weights. Nothing is deleted.
 """
 import glob
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +17,7 @@ from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import folders
 from lth.experiments.plan import make_plan
 from lth.registry import user_code
-from lth.runs import checkpoint_files, run_locks, seed_folders, sessions
+from lth.runs import checkpoint_files, integrity, run_locks, seed_folders, sessions
 from lth.runs.checkpoint_files import CheckpointFolder
 from lth.runs.folder import Run
 from lth.runs.round_check import check_round
@@ -94,25 +95,39 @@ def _refuse_changed_recipe(run: Run) -> None:
                        'lists the settings that differ, and correct these in the file.')
 
 
-def _damage_of_seed(folder: Path, run: Run | None, seed: int) -> Iterator[Damage]:
-    """The damaged rounds of a seed with all later ones, and its damaged checkpoints."""
+def _damage_of_seed(folder: Path, run: Run | None, seed: int) -> list[Damage]:
+    """The damaged rounds of a seed with all later ones, the earlier ones from which these cannot be computed again, and
+    the damaged checkpoints.
+    """
 
-    broken: int | None = None
-    for position, (number, path) in enumerate(_rounds(folder, seed).items()):
+    rounds, found, broken = _rounds(folder, seed), list[Damage](), None
+    for position, (number, path) in enumerate(rounds.items()):
         if broken is not None:
-            yield Damage(path=path, problem=f'it depends on round {broken}')
+            found.append(Damage(path=path, problem=f'it depends on round {broken}'))
         elif position != number:
             broken = position
-            yield Damage(path=path, problem=f'round {position} before it is missing')
-        else:
-            for damage in _damage(path, partial(_check_round, run=run, seed=seed, number=number)):
-                broken = number
-                yield damage
+            found.append(Damage(path=path, problem=f'round {position} before it is missing'))
+        elif damage := _damage(path, partial(_check_round, run=run, seed=seed, number=number)):
+            broken, found = number, damage
+    missing = len(rounds) if broken is None else broken
+    if run is None or 'source' not in run.recipe['algorithm']:
+        found = _thinned_rounds(rounds, missing) + found
     for checkpoint in checkpoint_files.checkpoint_folders(seed_folders.checkpoint_folder(folder, seed)):
-        if broken is not None:
-            yield Damage(path=checkpoint.path, problem=f'it depends on round {broken}')
+        if found:
+            found.append(Damage(path=checkpoint.path, problem=f'it depends on round {missing}'))
         else:
-            yield from _damage(checkpoint.path, partial(_check_checkpoint, checkpoint=checkpoint, seed=seed))
+            found += _damage(checkpoint.path, partial(_check_checkpoint, checkpoint=checkpoint, seed=seed))
+    return found
+
+
+def _thinned_rounds(rounds: Mapping[int, Path], missing: int) -> list[Damage]:
+    """The rounds right before the first missing one whose weights --keep removed. It never does so in round 0."""
+
+    first = missing
+    while first > 1 and integrity.open_folder(rounds[first - 1], '').removed:
+        first -= 1
+    return [Damage(path=rounds[number], problem=f'round {missing} cannot be computed from it, as the option --keep '
+                                                'removed its weights') for number in range(first, missing)]
 
 
 def _damage_of_other_files(folder: Path) -> Iterator[Damage]:

@@ -5,7 +5,7 @@ import typer
 
 from lth import analysis, experiments
 from lth.cli.command import command
-from lth.cli.console import print_json, print_note, print_raw, print_text
+from lth.cli.console import print_json, print_line, print_note, print_raw, print_text
 from lth.cli.options import Json
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
@@ -64,4 +64,4 @@ def _show_run(name: str, *, as_json: bool) -> None:
     if view.derived:
         print_text(f'Results that start from this run: {", ".join(map(str, view.derived))}')
     for sentence in view.unfinished:
-        print_text(sentence)
+        print_line(sentence)

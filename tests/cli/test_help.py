@@ -14,7 +14,7 @@ from lth.cli import app
 
 COMMANDS = (
     'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'stability', 'convert-config',
-    'list', 'show', 'prepare', 'bench')
+    'list', 'show', 'repair', 'prepare', 'bench')
 
 
 def declared_options(function: Callable[..., Any] | None) -> Iterator[tuple[str, list[str]]]:

@@ -58,7 +58,7 @@ def test_commands_without_the_files_that_they_need_name_the_option(lth):
     assert option in refusal(lth, 'evaluate', 'run/seed-0/round-01')
     evaluated = lth('evaluate', 'run')
     assert evaluated.code == 0
-    assert ('seed 0: not measured are the rounds whose trained weights the option --keep removed, 1'
+    assert ('seed 0: round 1 cannot be measured, since the option --keep removed the trained weights'
             in ' '.join(evaluated.err.split()))
     call(lth, 'finetune', 'run/seed-0/round-01', '-e', '1')
     call(lth, *SEARCH, '-i', '2', '--keep', 'last')

@@ -129,3 +129,27 @@ def test_a_run_whose_code_is_not_trusted_is_checked_without_its_network(lth, tmp
     assert lth('repair', 'r', '--trust-code').err == ''
     flip(RUN / 'seed-0/round-02/trained.safetensors')
     assert [one['path'] for one in repair(lth)['damaged']] == ['runs/r/seed-0/round-02']
+
+
+@pytest.mark.parametrize('keep', ['tickets', pytest.param('last', marks=pytest.mark.slow)])
+def test_rounds_whose_weights_a_damaged_one_needs_and_keep_removed_are_moved_and_trained_again(lth, search, keep):
+    search = (*SEARCH, '-i', '3', '--seeds', '0', '--keep', keep)
+    assert lth(*search).code == 0
+    before = contents()
+    flip(RUN / 'seed-0/round-03/mask.safetensors')
+    report = repair(lth)
+    assert [Path(damage['path']).name for damage in report['damaged']] == ['round-01', 'round-02', 'round-03']
+    assert 'the option --keep removed its weights' in report['damaged'][0]['problem']
+    assert lth(*search).code == 0
+    assert contents() == before
+
+
+def test_thinned_rounds_of_a_run_that_starts_from_another_one_stay(lth, search):
+    control = Path('runs/r-controls/reinit')
+    assert lth(*SEARCH, '--seeds', '0', '--controls', 'reinit', '--keep', 'tickets').code == 0
+    before = {path.name: path.read_bytes() for path in (control / 'seed-0/round-02').iterdir()}
+    flip(control / 'seed-0/round-02/mask.safetensors')
+    report = json.loads(lth('repair', str(control), '--json').out)
+    assert [Path(damage['path']).name for damage in report['damaged']] == ['round-02']
+    assert lth(*SEARCH, '--seeds', '0', '--controls', 'reinit', '--keep', 'tickets').code == 0
+    assert {path.name: path.read_bytes() for path in (control / 'seed-0/round-02').iterdir()} == before
