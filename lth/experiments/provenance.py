@@ -84,17 +84,17 @@ def inputs(plan: Plan, data: Dataset) -> Raw:
     return {'reader': data.reader, 'pictures': data.fingerprint, 'images': data.image_digest, **code_inputs(plan)}
 
 
-def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget) -> Raw:
-    """The entry of this session, which the run folder keeps in `sessions`."""
+def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget, seeds: Sequence[int]) -> Raw:
+    """The entry of this session, which trains these seeds. The run folder keeps it in `sessions`."""
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             **environment.environment(), 'gpus': select.gpu_names(engine.device), 'command': sys.argv,
             'host': socket.gethostname(), 'process': os.getpid(), 'engine': engine.name, 'device': str(engine.device),
-            'choice': target.engine, 'compile': target.compile, 'replicates': target.replicates or 'branches',
-            'deterministic': bool(target.deterministic), 'threads': target.threads or torch.get_num_threads(),
-            **inputs(plan, data), 'directory': os.getcwd(),
+            'choice': target.engine, 'compile': target.compile if 'compiled' in engine.name else 'off',
+            'replicates': target.replicates or 'branches', 'deterministic': bool(target.deterministic),
+            'threads': target.threads or torch.get_num_threads(), **inputs(plan, data), 'directory': os.getcwd(),
             'start': datetime.now().astimezone().isoformat(timespec='milliseconds'), 'seconds': 0., 'rounds': 0,
-            'planned_rounds': len(plan.kept)}
+            'planned_rounds': len(plan.kept), 'seeds': list(seeds)}
 
 
 def refuse_other_inputs(run: Run, entry: Raw) -> None:

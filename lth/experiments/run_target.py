@@ -9,7 +9,7 @@ from lth.registry import trust
 from lth.registry.trust import Trust
 from lth.runs.folder import Run
 from lth.runs.last_session import last_session
-from lth.training.checkpoint_interval import CheckpointInterval
+from lth.training.checkpoint_interval import DEFAULT_INTERVAL, CheckpointInterval
 from lth.training.engines import select
 from lth.training.engines.names import CompileChoice, CompileDecision, EngineChoice, ReplicateChoice, engine_choice
 from lth.training.task import Engine
@@ -38,6 +38,12 @@ class RunTarget:
     replicates: ReplicateChoice | None = None
     trusted: Trust = field(default_factory=trust.current)
     checkpoint_every: CheckpointInterval | None = None
+
+    @property
+    def interval(self) -> CheckpointInterval:
+        """How often a round in progress is saved."""
+
+        return self.checkpoint_every or DEFAULT_INTERVAL
 
     def resumed(self, run: Run) -> 'RunTarget':
         """The target with the choices of the run's last session where it has none."""

@@ -4,7 +4,6 @@ On the CPU every seed is trained by its own process with one thread: several see
 and threads that wait for each other are slower.
 """
 import contextlib
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -16,15 +15,14 @@ from lth.experiments.plan import Plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward, seed_names
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
 from lth.experiments.seed_training import Report, SeedTraining, train_in_worker, train_seeds
+from lth.experiments.session_recorder import SessionRecorder
 from lth.pruning.tickets import dense_ticket
-from lth.runs import integrity, run_locks, sessions
+from lth.runs import integrity, run_locks
 from lth.runs.checkpoints import newest_checkpoint
 from lth.runs.folder import Run
 from lth.system import file_lock, processes, signals
-from lth.system.files import Raw
-from lth.training.checkpoint_interval import DEFAULT_INTERVAL
 from lth.training.engines import select
-from lth.training.task import Engine, State, Task
+from lth.training.task import Engine, State
 
 
 def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Reporter) -> Run:
@@ -37,10 +35,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
         reporter.message(f'Note: {note}.')
     if added := recipe_claim.added_rounds(plan, run):
         reporter.message(f'{run.folder} has the rounds 0 to {added[0] - 1}. Rounds up to {added[-1]} are added.')
-    integrity.warn_of_missing_sums(run.folder)
-    provenance.refuse_other_inputs(run, provenance.code_inputs(plan))
-    if plan.recipe.algorithm.needs_source:
-        derived_runs.refuse_replaced_source(plan, run, seeds)
+    _refuse_other_code(plan, run, seeds)
     target = target.resumed(run)
     compilation = decide_compilation(plan, target, seeds=len(seeds))
     target = replace(target, compile=compilation.decision)
@@ -49,32 +44,61 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     if not unfinished:
         _remove_leftovers(run, seeds)
         return run
+    training = _read_data(plan, run, engine, target)
+    # The recipe is checked again: another process may have trained here while the data were being read.
+    with run_locks.hold_seeds(run.folder, unfinished), recipe_claim.claim_recipe(training.plan, run, unfinished):
+        run.remove_leftovers(unfinished)
+        _refuse_other_data(training)
+        if compilation.note:
+            reporter.message(compilation.note)
+        _compile_ahead(training, seeds[0], reporter)
+        report = _start_session(training, target, seeds, reporter)
+        with signals.recorded(), _explain_completed_rounds(run):
+            _train_missing_rounds(training, target, seeds, report)
+        _refuse_missing_rounds(training.plan, run, seeds)
+    return run
+
+
+def _refuse_other_code(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
+    """LthError if the run in the folder was trained with other code, or from tickets that were replaced."""
+
+    integrity.warn_of_missing_sums(run.folder)
+    provenance.refuse_other_inputs(run, provenance.code_inputs(plan))
+    if plan.recipe.algorithm.needs_source:
+        derived_runs.refuse_replaced_source(plan, run, seeds)
+
+
+def _read_data(plan: Plan, run: Run, engine: Engine, target: RunTarget) -> SeedTraining:
+    """What training needs, with the images in memory and this process configured for the engine. LthError if the engine
+    cannot train in the plan's precision, or if the images are not the same each time.
+    """
+
     select.refuse_unsupported_precision(engine.device, plan.recipe.training.precision)
     target.configure_process(engine.device)
     data = plan.load(target.datasets, engine.device)
     plan = plan.for_data(data)
     provenance.refuse_random_data(plan, target.datasets, data)
-    # The recipe is checked again: another process may have trained here while the data were being read.
-    with run_locks.hold_seeds(run.folder, unfinished), recipe_claim.claim_recipe(plan, run, unfinished):
-        run.remove_leftovers(unfinished)
-        entry = provenance.session_entry(plan, engine, data, target)
-        provenance.refuse_other_inputs(run, entry)
-        if plan.recipe.algorithm.needs_source:
-            provenance.refuse_changed_source(derived_runs.source_run(run), run, entry)
-        if compilation.note:
-            reporter.message(compilation.note)
-        _compile_ahead(plan.task(data, seeds[:1], engine), plan, reporter)
-        entry |= {'seeds': list(seeds), 'engine': engine.name,
-                  'compile': target.compile if 'compiled' in engine.name else 'off'}
-        reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {entry["threads"]}')
-        for note in _notes(plan, target, engine, data):
-            reporter.message(note)
-        report = partial(forward, reporter=_SessionRecorder(run, entry, reporter))
-        training = SeedTraining(plan, run, engine, data, target.checkpoint_every or DEFAULT_INTERVAL)
-        with signals.recorded(), _explain_completed_rounds(run):
-            _train_missing_rounds(training, target, seeds, report)
-        _refuse_missing_rounds(plan, run, seeds)
-    return run
+    return SeedTraining(plan, run, engine, data, target.interval)
+
+
+def _refuse_other_data(training: SeedTraining) -> None:
+    """LthError if the run, or the one that it starts from, was trained with other code or other images."""
+
+    inputs = provenance.inputs(training.plan, training.data)
+    provenance.refuse_other_inputs(training.run, inputs)
+    if training.plan.recipe.algorithm.needs_source:
+        provenance.refuse_changed_source(derived_runs.source_run(training.run), training.run, inputs)
+
+
+def _start_session(training: SeedTraining, target: RunTarget, seeds: Sequence[int], reporter: Reporter) -> Report:
+    """Report how the seeds are trained. What is reported to the result also reaches the file of this session."""
+
+    plan, engine = training.plan, training.engine
+    entry = provenance.session_entry(plan, engine, training.data, target, seeds)
+    reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {entry["threads"]}')
+    for note in _notes(plan, target, engine, training.data):
+        reporter.message(note)
+    return partial(forward, reporter=SessionRecorder(training.run, entry, reporter))
 
 
 @contextlib.contextmanager
@@ -90,10 +114,12 @@ def _explain_completed_rounds(run: Run) -> Iterator[None]:
                        '--restart, which moves them aside.') from None
 
 
-def _compile_ahead(task: Task, plan: Plan, reporter: Reporter) -> None:
-    """Compile what the task's engine needs, so that the time that it takes is reported before training."""
+def _compile_ahead(training: SeedTraining, seed: int, reporter: Reporter) -> None:
+    """Compile what the engine needs, so that the time that it takes is reported before training."""
 
+    plan = training.plan
     if plan.recipe.algorithm.trains != 'never':
+        task = plan.task(training.data, [seed], training.engine)
         dense = dense_ticket(task)
         select.compile_ahead(task, State(dense.weights, dense.buffers), plan.kept, reporter.message)
 
@@ -128,36 +154,6 @@ def _train_missing_rounds(training: SeedTraining, target: RunTarget, seeds: Sequ
         return
     for stack in stacks:
         train_seeds(training, stack, report)
-
-
-class _SessionRecorder:
-    """Passes reports on, and keeps the entry of this session up to date, from its first
-    checkpoint or completed round on."""
-
-    def __init__(self, run: Run, entry: Raw, reporter: Reporter) -> None:
-        self._run = run
-        self._entry = entry
-        self._reporter = reporter
-        self._start = time.monotonic()
-        self.message = reporter.message
-
-    def progress(self, progress: SeedProgress) -> None:
-        """Record a checkpoint in the file of this session."""
-
-        if progress.checkpoint:
-            self._record(rounds=0)
-        self._reporter.progress(progress)
-
-    def round_saved(self, progress: SeedProgress) -> None:
-        """Record the round in the file of this session."""
-
-        self._record(rounds=len(progress.seeds))
-        self._reporter.round_saved(progress)
-
-    def _record(self, *, rounds: int) -> None:
-        seconds = round(time.monotonic() - self._start, 1)
-        self._entry.update(seconds=seconds, rounds=self._entry['rounds'] + rounds)
-        sessions.write(self._run.folder, self._entry)
 
 
 def _remove_leftovers(run: Run, seeds: Sequence[int]) -> None:

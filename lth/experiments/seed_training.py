@@ -17,7 +17,7 @@ from lth.runs.checkpoints import CheckpointStore, RunCheckpoints
 from lth.runs.folder import Run
 from lth.system import signals
 from lth.system.files import Raw
-from lth.training.checkpoint_interval import DEFAULT_INTERVAL, CheckpointInterval
+from lth.training.checkpoint_interval import CheckpointInterval
 from lth.training.engines import select
 from lth.training.task import Engine, Measurement
 
@@ -77,8 +77,7 @@ def train_in_worker(
     data = plan.load(target.datasets, engine.device)
     provenance.refuse_changed_inputs(expected, provenance.inputs(plan, data), seeds)
     run = plan.run(target.folder)
-    interval = target.checkpoint_every or DEFAULT_INTERVAL
-    train_seeds(SeedTraining(plan.for_data(data), run, engine, data, interval), seeds, report)
+    train_seeds(SeedTraining(plan.for_data(data), run, engine, data, target.interval), seeds, report)
 
 
 def _checkpoint_store(training: SeedTraining, run: Run, watch: '_Watch', report: Report) -> CheckpointStore:

@@ -71,7 +71,7 @@ def test_a_session_entry_has_what_later_sessions_are_compared_with(tmp_path):
     engine = select.select_engine('cpu', choice='eager', capturable=True, obstacle=None)
     data = plan.read(tmp_path)
     target = RunTarget(tmp_path, tmp_path, threads=2, engine='eager', deterministic=True)
-    entry = session_entry(plan, engine, data, target)
+    entry = session_entry(plan, engine, data, target, [0])
     assert (entry['engine'], entry['device'], entry['choice'], entry['threads']) == ('eager', 'cpu', 'eager', 2)
     assert entry['deterministic'] is True
     assert entry['network'] == plan.network.fingerprint and entry['pictures'] == data.fingerprint
