@@ -14,9 +14,8 @@ from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget, set_up_engine
 from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
 from lth.pruning.tickets import Round
+from lth.runs import run_source
 from lth.runs.folder import Run
-from lth.system import files
-from lth.system.files import Raw
 from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import Engine, Task
@@ -138,19 +137,12 @@ def _finetuned_runs(folder: Path, number: int) -> list[Path]:
     """The runs next to a run that finetune its tickets of this round without a control."""
 
     runs = []
-    for recipe in sorted(folder.resolve().parent.glob('*/recipe.yaml')):
-        settings = _algorithm_settings(recipe)
-        if is_finetuning(settings, number) and _is_source(folder, recipe.parent, settings.get('source')):
-            runs.append(folder.parent / recipe.parent.name)
+    for derived in [recipe.parent for recipe in sorted(folder.resolve().parent.glob('*/recipe.yaml'))]:
+        settings = run_source.algorithm_settings(derived)
+        source = run_source.source_folder(derived, settings)
+        if is_finetuning(settings, number) and source and source.resolve() == folder.resolve():
+            runs.append(folder.parent / derived.name)
     return runs
-
-
-def _is_source(folder: Path, derived: Path, source: object) -> bool:
-    """Whether the `source` in the recipe of a derived run names this folder."""
-
-    if not isinstance(source, str) or '\0' in source:
-        return False
-    return (derived / source).resolve() == folder.resolve()
 
 
 def _evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Sequence[int]) -> list[Evaluation]:
@@ -164,16 +156,6 @@ def _evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Seq
     data = plan.load(datasets, engine.device)
     provenance.refuse_changed_run(run, provenance.inputs(plan, data))
     return list(evaluate_rounds(plan, run, data, engine, seeds, 0))
-
-
-def _algorithm_settings(recipe: Path) -> Raw:
-    """The algorithm's settings in a recipe file, {} if it is not a recipe."""
-
-    try:
-        settings = files.read_yaml(recipe).get('algorithm')
-    except LthError:
-        return {}
-    return settings if isinstance(settings, dict) else {}
 
 
 def _layers(plan: Plan, round_: Round) -> list[LayerDensity]:

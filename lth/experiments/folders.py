@@ -1,5 +1,4 @@
 """Names of run folders: the default of a search, and the folders of the runs derived from it, which lie next to it."""
-import contextlib
 import os
 import re
 from pathlib import Path
@@ -7,7 +6,7 @@ from pathlib import Path
 from lth.errors import LthError
 from lth.experiments.open_run import RunPath
 from lth.experiments.plan import Plan
-from lth.system import files
+from lth.runs import run_source
 
 
 def run_folder(name: str | None, default: str) -> Path:
@@ -66,10 +65,6 @@ def control_folder(folder: Path, control: str, draw: int = 1) -> Path:
 def _starts_from(folder: Path, number: int) -> bool:
     """Whether the run in the folder, or the sanity checks in it, start from this round of another run."""
 
-    for path in (folder / 'recipe.yaml', folder / 'original' / 'recipe.yaml'):
-        with contextlib.suppress(LthError):
-            algorithm = files.read_yaml(path).get('algorithm')
-            settings = algorithm if isinstance(algorithm, dict) else {}
-            rounds = settings.get('rounds')
-            return number == (rounds[-1] if isinstance(rounds, list) and rounds else settings.get('round'))
-    return False
+    settings = run_source.algorithm_settings(folder) or run_source.algorithm_settings(folder / 'original')
+    rounds = settings.get('rounds')
+    return number == (rounds[-1] if isinstance(rounds, list) and rounds else settings.get('round'))

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.folders import sibling_folder
-from lth.runs import run_locks
+from lth.runs import run_locks, run_source
 from lth.system import file_lock, files
 
 _SECTIONS = {'model', 'data', 'training', 'algorithm'}
 
 
-class _StoredRun(NamedTuple):
+class _RunToMove(NamedTuple):
     """The folder of a run, the folder with which it is moved, and the folder of its source run, None for a search."""
 
     folder: Path
@@ -29,7 +29,7 @@ def set_aside(run: Path, on_message: Callable[[str], None]) -> None:
     """
 
     folder = Path(os.path.abspath(run))
-    runs = list(_stored_runs(folder.parent))
+    runs = list(_runs_below(folder.parent))
     units = _units_to_move(folder, runs)
     if not units:
         return
@@ -47,7 +47,7 @@ def set_aside(run: Path, on_message: Callable[[str], None]) -> None:
     on_message(f'Moved to {sibling_folder(run, destination.name.removeprefix(f"{folder.name}-"))}: {names}.')
 
 
-def _units_to_move(folder: Path, runs: list[_StoredRun]) -> list[Path]:
+def _units_to_move(folder: Path, runs: list[_RunToMove]) -> list[Path]:
     """The folders to move, those of derived runs before the runs that they start from: a restart that is interrupted
     can be repeated.
     """
@@ -60,20 +60,20 @@ def _units_to_move(folder: Path, runs: list[_StoredRun]) -> list[Path]:
     return units[::-1]
 
 
-def _stored_runs(parent: Path) -> Iterator[_StoredRun]:
+def _runs_below(parent: Path) -> Iterator[_RunToMove]:
     """The runs in a folder, and in the folders of controls and sanity checks in it."""
 
     for recipe in sorted((*parent.glob('*/recipe.yaml'), *parent.glob('*/*/recipe.yaml'))):
         content = {}
         with contextlib.suppress(LthError):
             content = files.read_yaml(recipe)
-        folder, algorithm = recipe.parent, content.get('algorithm')
+        folder, settings = recipe.parent, content.get('algorithm')
         # A recipe that the user wrote is no run, but a run may have a damaged recipe.
         if not _SECTIONS <= set(content) and not any(folder.glob('seed-*')):
             continue
-        source = algorithm.get('source') if isinstance(algorithm, dict) else None
         unit = folder.parent if folder.parent != parent and _is_collection(folder.parent) else folder
-        yield _StoredRun(folder, unit, Path(os.path.normpath(folder / source)) if isinstance(source, str) else None)
+        source = run_source.source_folder(folder, settings) if isinstance(settings, dict) else None
+        yield _RunToMove(folder, unit, source)
 
 
 def _is_collection(folder: Path) -> bool:
@@ -83,7 +83,7 @@ def _is_collection(folder: Path) -> bool:
     return folder.name.endswith('-controls') or any((folder / name).exists() for name in names)
 
 
-def _is_unit(folder: Path, runs: list[_StoredRun]) -> bool:
+def _is_unit(folder: Path, runs: list[_RunToMove]) -> bool:
     """Whether a folder is something that lth wrote: a run, a collection of runs, or measurements of stability."""
 
     return any(folder == run.unit for run in runs) or (folder.name.endswith('-stability') and folder.is_dir())

@@ -5,7 +5,6 @@
 
 Reading runs of the present format does not import torch either, so that lists of many runs are fast.
 """
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from lth.errors import LthError
 from lth.recipes.validation_errors import quote
-from lth.runs import integrity, seed_folders, sessions
+from lth.runs import integrity, run_source, seed_folders, sessions
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_record import RoundRecord, read_record
 from lth.system import files, lazy_import
@@ -91,10 +90,7 @@ class StoredRun:
     def source_folder(self) -> Path | None:
         """The folder of the run whose tickets this run trains, None if it searches itself."""
 
-        source = self.recipe['algorithm'].get('source')
-        if not isinstance(source, str) or not _is_possible_path(source):
-            return None
-        return Path(os.path.normpath(self.folder / source))
+        return run_source.source_folder(self.folder, self.recipe['algorithm'])
 
     def source_round(self, number: int) -> int:
         """The round of the source run from which round `number` starts."""
@@ -142,11 +138,3 @@ class StoredRun:
 
     def _round_folder(self, seed: int, number: int) -> Path:
         return seed_folders.round_folder(self.folder, seed, number)
-
-
-def _is_possible_path(text: str) -> bool:
-    """Whether a text could be the path of a folder: longer ones and those with a null character are errors to ask for.
-    """
-
-    return '\0' not in text and len(os.fsencode(text)) < 4096 and all(
-        len(os.fsencode(part)) < 256 for part in text.split('/'))
