@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import BinaryIO
 
 from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError
 
@@ -15,6 +16,7 @@ _PERMISSION_ERRORS = (errno.EACCES, errno.EPERM)
 # Errors that come from the path; all others, such as EIO, are of the environment, and the file may be intact.
 _PATH_ERRORS = (
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL)
+_CHUNK = 2 ** 20
 
 
 def read_bytes(path: Path, *, at_most: int, advice: str = 'Check the path.') -> bytes:
@@ -30,7 +32,7 @@ def read_bytes(path: Path, *, at_most: int, advice: str = 'Check the path.') -> 
             _refuse_other_kinds(path, status, advice)
             if status.st_size > at_most:
                 raise _too_large(path, status.st_size, at_most, advice)
-            content = file.read(at_most + 1)
+            content = _read(file, status.st_size, at_most)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise read_error(path, error, advice) from None
     if len(content) > at_most:
@@ -49,6 +51,17 @@ def read_error(path: Path, error: OSError | ValueError, advice: str = 'Check the
     words = getattr(error, 'strerror', None) or error
     return LthError(f'Cannot read {path}: {words}. {advice}',
                     exit_code=USER_ERROR if number in _PATH_ERRORS else ENVIRONMENT_ERROR)
+
+
+def _read(file: BinaryIO, size: int, at_most: int) -> bytes:
+    """The content of a file of about this size, and not much more than `at_most` bytes of a file that grows. Reading
+    `at_most` bytes at once would allocate them all: with the memory of the machine as the limit, that can fail.
+    """
+
+    content = file.read(size + 1)
+    while len(content) <= at_most and (more := file.read(_CHUNK)):
+        content += more
+    return content
 
 
 def _refuse_other_kinds(path: Path, status: os.stat_result, advice: str) -> None:

@@ -2,6 +2,7 @@
 import errno
 import os
 import socket
+import stat
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,20 @@ from lth.system.reading import read_bytes
 def test_a_file_of_the_expected_size_is_read(tmp_path):
     (tmp_path / 'f').write_bytes(b'abc')
     assert read_bytes(tmp_path / 'f', at_most=3) == b'abc'
+
+
+def test_a_limit_far_above_the_memory_costs_nothing(tmp_path):
+    (tmp_path / 'f').write_bytes(b'abc')
+    assert read_bytes(tmp_path / 'f', at_most=2 ** 60) == b'abc'
+
+
+def test_a_file_that_grows_while_it_is_read_is_read_up_to_the_limit(tmp_path, monkeypatch):
+    (tmp_path / 'f').write_bytes(b'abcdef')
+    size = os.stat_result((stat.S_IFREG, *[0] * 5, 2, *[0] * 3))
+    monkeypatch.setattr(os, 'fstat', lambda _file: size)
+    assert read_bytes(tmp_path / 'f', at_most=6) == b'abcdef'
+    with pytest.raises(LthError, match='at most 5 are expected'):
+        read_bytes(tmp_path / 'f', at_most=5)
 
 
 def test_a_folder_a_pipe_a_socket_and_a_device_are_refused_without_waiting(tmp_path):
