@@ -90,13 +90,13 @@ def source_fingerprints(
 
 def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
     """LthError if the ticket from which a round of these seeds started is no longer the one in the source run. The last
-    round whose ticket is there is checked: the rounds of a search depend on all before them.
+    round that both runs have is checked: the rounds of a search depend on all before them.
     """
 
     source, settings = source_run(run), plan.recipe.algorithm
     for seed in seeds:
-        rounds = reversed(range(run.round_count(seed)))
-        last = next((number for number in rounds if _has_ticket(source, seed, settings.source_round(number))), None)
+        rounds, source_count = reversed(range(run.round_count(seed))), source.round_count(seed)
+        last = next((number for number in rounds if settings.source_round(number) < source_count), None)
         if last is None:
             continue
         number = settings.source_round(last)
@@ -107,11 +107,9 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
                            'present ticket with --restart, which moves the old run aside.')
 
 
-def _has_ticket(run: Run, seed: int, number: int) -> bool:
-    """Whether the run has the ticket of a round; --keep may have removed it."""
-
-    return number < run.round_count(seed) and not run.is_removed(seed, number, 'ticket')
-
-
 def _fingerprint(run: Run, seed: int, number: int) -> str:
-    return run.load_ticket(seed, number).fingerprints()[0]
+    """The fingerprint of a ticket. It is read of the record, as --keep may have removed the ticket itself; rounds of
+    version 0.1.0, which cannot be thinned, have none there.
+    """
+
+    return run.record(seed, number).ticket or run.load_ticket(seed, number).fingerprints()[0]

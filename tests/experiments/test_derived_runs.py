@@ -93,6 +93,20 @@ def test_a_source_ticket_that_was_replaced_is_noticed(search):
         derived_runs.refuse_replaced_source(plan, run, [0])
 
 
+def test_a_source_ticket_that_keep_removed_is_compared_by_its_record(search):
+    folder = search.parent / 'finetuned'
+    source = open_source(RunPath(search))
+    plan = finetune_plan(source, folder)
+    run = train(plan, folder)
+    source.run.thin(0, 1, 'last')
+    derived_runs.refuse_replaced_source(plan, run, [0])
+    shutil.rmtree(search)
+    options = {**ONE_STEP.options, 'model.initializer': 'he-normal'}
+    train(ticket_plan('lenet-300-100', 'digits', Changes(options=options)), search).thin(0, 1, 'last')
+    with pytest.raises(LthError, match='another ticket than the one that is now round 1'):
+        derived_runs.refuse_replaced_source(plan, run, [0])
+
+
 def test_a_source_that_was_replaced_by_a_shorter_run_is_noticed_by_its_last_round(search):
     folder = control_folder(search, 'reinit')
     plan = control_plans(['reinit'], open_source(RunPath(search)).plan, search)['reinit'][0]
