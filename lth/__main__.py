@@ -22,7 +22,7 @@ def main() -> None:
     from lth.cli import app, bug_report, command, streams  # pylint: disable=import-outside-toplevel
     streams.open_closed_streams()
     try:
-        with command.exit_codes():
+        with command.exit_codes(), command.partly_read_help():
             try:
                 app()
             finally:

@@ -60,6 +60,21 @@ def exit_codes() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def partly_read_help() -> Iterator[None]:
+    """In this block typer may print what nobody reads to the end, for which its exit code is 1. That of help, as in
+    `lth --help | head -1`, is 0 instead, and that of an error its own.
+    """
+
+    try:
+        yield
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        standard_output.discard()
+        raise typer.Exit(getattr(end.__context__.__context__, 'exit_code', 0)) from None
+
+
+@contextlib.contextmanager
 def more_work() -> Iterator[None]:
     """In this block results are printed before the command has done all its work: a closed pipe ends it with 141."""
 

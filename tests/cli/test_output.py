@@ -94,8 +94,14 @@ def test_a_search_is_complete_whatever_becomes_of_its_output(tmp_path, line, cod
 @pytest.mark.slow
 @pytest.mark.parametrize(('line', 'code'), [
     ('lth --version > /dev/full', 3), ('lth list models >&-', 0), ('lth --version >&-', 0), ('lth --help', 0),
-    ('lth list algorithms', 0), ('lth show recipe lenet-300-100-mnist > /dev/full', 3)])
+    ('lth list algorithms', 0), ('lth show recipe lenet-300-100-mnist > /dev/full', 3),
+    ('lth --help | true; exit ${PIPESTATUS[0]}', 0), ('lth finetune --help | true; exit ${PIPESTATUS[0]}', 0)])
 def test_output_never_ends_in_a_traceback(tmp_path, line, code):
     result = shell(tmp_path, line, PYTHONIOENCODING='ascii')
     assert result.returncode == code, result.stderr
     assert 'Traceback' not in result.stderr and len(result.stderr.splitlines()) == (code != 0)
+
+
+@pytest.mark.slow
+def test_a_wrong_command_whose_message_nobody_reads_has_the_exit_code_of_wrong_input(tmp_path):
+    assert shell(tmp_path, 'lth nope 2>&1 | true; exit ${PIPESTATUS[0]}').returncode == 2
