@@ -59,7 +59,7 @@ def _check_run(folder: Path, in_training: Collection[int]) -> RepairReport:
             found += [Damage(path=path, problem='it is incomplete, as a killed session leaves it')
                       for path in seed_folders.incomplete_files(folder, seed)]
     for path in sessions.session_files(folder):
-        found += _damage(path, partial(sessions.read_entry, advice=''))
+        found += _damage(path, partial(sessions.read_entry, advice='', recipe=run.digest if run else None))
     rounds, recorded = sum(len(_rounds(folder, seed)) for seed in seeds), len(sessions.session_files(folder))
     found += _damage_of_other_files(folder)
     return RepairReport(run=folder, seeds=len(seeds), rounds=rounds, sessions=recorded, damaged=found, moved_to=None,

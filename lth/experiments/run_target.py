@@ -48,7 +48,7 @@ class RunTarget:
     def resumed(self, run: Run) -> 'RunTarget':
         """The target with the choices of the run's last session where it has none."""
 
-        last = last_session(run.folder)
+        last = last_session(run)
         engine = engine_choice(self.engine or last.engine or 'auto')
         deterministic = last.deterministic if self.deterministic is None else self.deterministic
         compile_ = self.compile or last.compile_decision(select.resolve_device(self.device))

@@ -94,7 +94,7 @@ def _start_session(training: SeedTraining, target: RunTarget, seeds: Sequence[in
     """Report how the seeds are trained. What is reported to the result also reaches the file of this session."""
 
     plan, engine = training.plan, training.engine
-    entry = provenance.session_entry(plan, engine, training.data, target, seeds)
+    entry = provenance.session_entry(plan, engine, training.data, target, seeds) | {'recipe': training.run.digest}
     reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {entry["threads"]}')
     for note in _notes(plan, target, engine, training.data):
         reporter.message(note)

@@ -172,7 +172,9 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
     def sessions(self) -> list[Raw]:
         """The entries of all sessions that saved something, in order."""
 
-        return sessions.read(self.folder)
+        # Before anything is saved, the recipe in the folder may be replaced, and with it the digest.
+        digest = self.digest if sessions.session_files(self.folder) else None
+        return sessions.read(self.folder, digest)
 
     def source_folder(self) -> Path:
         """The folder of the run that this run starts from, if its algorithm needs one."""

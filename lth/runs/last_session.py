@@ -1,19 +1,18 @@
 """The choices of the last session of a run, which a resumed run keeps."""
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast, get_args
 
 import torch
 
-from lth.runs import sessions
+from lth.runs.folder import Run
 from lth.system.files import Raw
 from lth.training.engines.names import CompileDecision, EngineChoice, ReplicateChoice, engine_choice
 
 
-def last_session(run: Path) -> 'LastSession':
-    """The last session of a run folder."""
+def last_session(run: Run) -> 'LastSession':
+    """The last session of a run."""
 
-    return LastSession((sessions.read(run) or [{}])[-1])
+    return LastSession((run.sessions() or [{}])[-1])
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The sessions of a run: one file in `sessions` for each command that saved something, with versions, device, engine,
 data and times.
 
-Version 0.1.0 kept the entries of all sessions in environment.json. A new fact is a field of `_Session` with a default.
+A session records the digest of the recipe of its run, so that a file of another run is noticed. Version 0.1.0 kept the
+entries of all sessions in environment.json. A new fact is a field of `_Session` with a default.
 """
 import re
 from datetime import UTC, datetime
@@ -60,15 +61,19 @@ class _Session(Stored):
     start: ShortText | None = None
     seconds: Annotated[float, Field(ge=0)] = 0.
     rounds: Count = 0
+    recipe: ShortText | None = None
     planned_rounds: Count | None = None
     seeds: Annotated[list[Count], Field(max_length=100_000)] = []
 
 
-def read(folder: Path) -> list[Raw]:
-    """The entries of a run folder, in the order of their start. LthError if a file was changed."""
+def read(folder: Path, recipe: str | None = None) -> list[Raw]:
+    """The entries of a run folder, in the order of their start. LthError if a file was changed, or is of a run whose
+    recipe has another digest than this one, if one is given.
+    """
 
     advice = integrity.repair_advice(folder)
-    return [*read_old(folder / OLD_FILE, advice), *(read_entry(path, advice) for path in session_files(folder))]
+    entries = (read_entry(path, advice, recipe) for path in session_files(folder))
+    return [*read_old(folder / OLD_FILE, advice), *entries]
 
 
 def read_old(path: Path, advice: str) -> list[Raw]:
@@ -88,10 +93,17 @@ def session_files(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / FOLDER).glob('*.json') if not path.name.startswith('.'))
 
 
-def read_entry(path: Path, advice: str) -> Raw:
-    """The entry in the file of a session. LthError, which ends with the advice, if it was changed."""
+def read_entry(path: Path, advice: str, recipe: str | None = None) -> Raw:
+    """The entry in the file of a session. LthError, which ends with the advice, if it was changed, or is of a run whose
+    recipe has another digest.
+    """
 
-    return _validated(read_checked(path, at_most=_MOST_BYTES, advice=advice), str(path), advice)
+    entry = _validated(read_checked(path, at_most=_MOST_BYTES, advice=advice), str(path), advice)
+    recorded = entry.get('recipe')
+    if None not in (recipe, recorded) and recorded != recipe:
+        raise LthError(f'{path} does not belong there: it is of a run with another recipe ({recorded}, not {recipe}). '
+                       f'If recipe.yaml was edited, restore that file. {advice}')
+    return entry
 
 
 def write(folder: Path, entry: Raw) -> None:

@@ -84,7 +84,7 @@ class StoredRun:
     def sessions(self) -> list[Raw]:
         """The entries of all sessions that saved something, in order."""
 
-        return sessions.read(self.folder)
+        return sessions.read(self.folder, self._digest)
 
     @property
     def source_folder(self) -> Path | None:

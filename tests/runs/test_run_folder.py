@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lth.errors import LthError
+from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.runs.last_session import last_session
 from lth.system import files
@@ -92,6 +93,29 @@ def test_a_folder_with_only_the_recipe_of_lth_and_locks_is_unused(tmp_path):
     assert not run.is_unused()
 
 
+def test_a_session_of_a_run_with_another_recipe_is_refused_and_one_without_a_digest_is_not(tmp_path):
+    run = Run(tmp_path / 'run', RECIPE, make_task().network)
+    entry = {'start': '2026-11-27T03:15:00+00:00', 'host': 'h', 'process': 1}
+    assert run.sessions() == []
+    run.begin()
+    sessions.write(run.folder, entry)
+    sessions.write(run.folder, entry | {'process': 2, 'recipe': run.digest})
+    assert len(run.sessions()) == 2
+    other = replace(run, recipe=RECIPE | {'data': {'name': 'other'}})
+    sessions.write(run.folder, entry | {'process': 3, 'recipe': other.digest})
+    with pytest.raises(LthError, match=r'-3.json does not belong there: it is of a run with another recipe.*repair'):
+        run.sessions()
+
+
+def test_the_recipe_of_a_folder_without_sessions_does_not_decide_the_digest(tmp_path):
+    run = Run(tmp_path, RECIPE, make_task().network)
+    fresh = replace(run).digest
+    files.write(run.recipe_file, files.dump_yaml({key: {} for key in RECIPE}).encode())
+    run.sessions()
+    files.write(run.recipe_file, files.dump_yaml(RECIPE).encode())
+    assert run.digest == fresh
+
+
 def test_a_folder_with_other_content_is_refused(tmp_path):
     (tmp_path / 'thesis.tex').write_text('')
     with pytest.raises(LthError, match='is not empty and is not a run'):
@@ -106,4 +130,4 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
 def test_the_engine_choice_is_read_from_the_last_session_even_of_an_earlier_version(tmp_path, entries, choice):
     for entry in entries:
         add_session(tmp_path, entry)
-    assert last_session(tmp_path).engine == choice
+    assert last_session(Run(tmp_path, RECIPE, make_task().network)).engine == choice
