@@ -3,7 +3,10 @@
 Importing it does not import torch, so that `lth --help` is fast: commands use packages whose submodules are imported on
 first use (lth.system.lazy_import). To add a command, write its function in a file and add a line here.
 """
+from typing import Any
+
 import typer
+from typer.core import TyperGroup
 
 from lth import __version__
 from lth.cli.bench import bench
@@ -24,8 +27,23 @@ from lth.cli.streams import standard_output
 from lth.cli.transfer import transfer
 from lth.cli.trust_code import start_without_user_code
 
+
+class _Commands(TyperGroup):
+    """The commands. Their errors lack the words `Value error,`, which new versions of typer take over from pydantic."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Parse the arguments of the command, and run it."""
+
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix('Value error, ')
+            raise
+
+
 app = typer.Typer(
-    name='lth', no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich', add_completion=False,
+    name='lth', cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich',
+    add_completion=False,
     help='Find and study [bold]lottery tickets[/bold] and [bold]rare gems[/bold]: sparse subnetworks that, trained '
          'from their initial weights, are as accurate as the dense network.\n\n'
          'Start with this example. It takes less than a minute and downloads nothing:\n\n'

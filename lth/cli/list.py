@@ -1,7 +1,7 @@
 """`lth list`: everything that can be chosen by name, and the runs in a folder."""
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,20 +10,21 @@ from lth.cli.command import command
 from lth.cli.console import print_json, print_text
 from lth.cli.options import Json
 from lth.cli.tables import print_list, print_table
-from lth.errors import LthError
+from lth.errors import LthError, suggestion
 
 if TYPE_CHECKING:
     from lth.analysis.run_list import ListedRun
     from lth.recipes.presets import Preset
 
-Kind = Literal[
-    'models', 'datasets', 'recipes', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'checks', 'runs']
+# Words, and no choice that typer checks: its help would write all of them into a narrow column.
+KINDS = (
+    'models', 'datasets', 'recipes', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'checks', 'runs')
 
 
 @command
 def list_entries(
-        kind: Annotated[Kind, typer.Argument(
-            metavar='KIND', show_default=False, help=f'What to list: {", ".join(get_args(Kind))}.')],
+        kind: Annotated[str, typer.Argument(
+            metavar='KIND', show_default=False, help=f'What to list: {", ".join(KINDS)}.')],
         folder: Annotated[Path | None, typer.Argument(
             metavar='FOLDER', show_default=False, help='The folder whose runs are listed. Default: ./runs.')] = None,
         *,
@@ -48,6 +49,8 @@ def list_entries(
         lth list runs
     """
 
+    if kind not in KINDS:
+        raise LthError(f'Unknown KIND {kind[:100]!r}{suggestion(kind, KINDS)}')
     if kind == 'runs':
         _list_runs(Path('runs') if folder is None else folder, as_json=as_json)
         return

@@ -1,9 +1,11 @@
 """Tables for people. `--json` prints the rows of the same tables as objects, see `lth.cli.console.print_json`."""
 import io
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -16,12 +18,14 @@ if TYPE_CHECKING:
 Row = TypeVar('Row')
 # The heading of each column, and the function that makes its cell from a row.
 Columns = Mapping[str, Callable[[Row], str]]
+# Characters between two columns; as many are at the ends of a line.
+_SEPARATION = 2
 
 
 def print_table(caption: str, columns: Columns[Row], rows: Iterable[Row]) -> None:
     """Print a table with one line per row."""
 
-    out.print(make_table(caption, columns, rows))
+    out.print(make_table(caption, columns, rows, out.width))
 
 
 def print_list(rows: Sequence[Sequence[str]]) -> None:
@@ -34,14 +38,20 @@ def print_list(rows: Sequence[Sequence[str]]) -> None:
     out.print(table)
 
 
-def make_table(caption: str, columns: Columns[Row], rows: Iterable[Row]) -> Group:
-    """Return a caption and a table for rich. The first column is left-aligned, the others are right-aligned."""
+def make_table(caption: str, columns: Columns[Row], rows: Iterable[Row], width: int = 100) -> Group:
+    """Return a caption and a table for rich. The first column is left-aligned, the others are right-aligned. Lines are
+    broken only between words. If that does not fit into the width, each row is a paragraph with the headings.
+    """
 
+    cells = [[cell(row) for cell in columns.values()] for row in rows]
+    widths = _column_widths([list(columns), *cells], width - _SEPARATION * len(columns))
+    if widths is None:
+        return Group(Text(caption, 'bold'), *[_paragraph(list(columns), row, width) for row in cells])
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for position, heading in enumerate(columns):
-        table.add_column(heading, justify='right' if position else 'left', overflow='fold')
-    for row in rows:
-        table.add_row(*(Text(cell(row)) for cell in columns.values()))
+    for position, (heading, column_width) in enumerate(zip(columns, widths, strict=True)):
+        table.add_column(heading, justify='right' if position else 'left', overflow='fold', width=column_width)
+    for row in cells:
+        table.add_row(*map(Text, row))
     return Group(Text(caption, 'bold'), table)
 
 
@@ -69,3 +79,35 @@ def number(value: 'Interval') -> str:
     """Any other mean, with its margin, to three digits: `12.3 ± 0.45`."""
 
     return f'{value.mean:.3g}' + ('' if value.margin is None else f' ± {value.margin:.2g}')
+
+
+def _column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """The widths of columns: that of the longest cell, but less if all together need more than the width, and at least
+    that of the longest word; None if even these do not fit.
+    """
+
+    columns = [list(column) for column in zip(*rows, strict=True)]
+    least = [max(map(_longest_word, column)) for column in columns]
+    widths = [max(map(cell_len, column)) for column in columns]
+    if sum(least) > width:
+        return None
+    while sum(widths) > width:
+        spare = [most - word for most, word in zip(widths, least, strict=True)]
+        widths[spare.index(max(spare))] -= 1
+    return widths
+
+
+def _paragraph(headings: Sequence[str], row: Sequence[str], width: int) -> Text:
+    """The first cell in a line of its own, and the others that are not empty with their headings."""
+
+    first, *cells = row
+    values = ', '.join(f'{heading} {cell}' for heading, cell in zip(headings[1:], cells, strict=True) if cell)
+    indent = ' ' * (4 + len(first) - len(first.lstrip()))
+    lines = textwrap.wrap(values, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    return Text('\n'.join([first, *lines]))
+
+
+def _longest_word(cell: str) -> int:
+    """The width of its longest word, with the indentation of the cell."""
+
+    return cell_len(cell) - cell_len(cell.lstrip()) + max(map(cell_len, cell.lstrip().split(' ')))

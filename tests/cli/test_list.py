@@ -3,7 +3,9 @@ import json
 
 import pytest
 
+from lth.analysis import catalog
 from lth.cli import console
+from lth.cli.list import KINDS
 
 
 @pytest.mark.parametrize(('kind', 'name'), [
@@ -20,3 +22,15 @@ def test_list_never_shortens_names_in_narrow_terminals(lth, monkeypatch):
     monkeypatch.setattr(console.out, 'width', 60)
     shown = {line.split()[0] for line in lth('list', 'recipes').out.splitlines() if line[:1].strip()}
     assert {row['name'] for row in json.loads(lth('list', 'recipes', '--json').out)['entries']} == shown
+
+
+def test_unknown_kinds_are_named_without_the_words_of_a_library(lth):
+    result = lth('list', 'modells')
+    assert result.code == 2 and "Unknown KIND 'modells', did you mean 'models'?" in result.err
+    result = lth('show', 'runs', 'x')
+    assert result.code == 2 and "'runs' is not one of 'recipe', 'run'" in result.err
+    assert 'Value error' not in result.err
+
+
+def test_the_kinds_are_those_of_the_catalog_with_recipes_and_runs():
+    assert set(KINDS) == {*catalog.CATALOG, 'recipes', 'runs'}
