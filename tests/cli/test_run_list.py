@@ -148,7 +148,7 @@ def test_a_hundred_runs_are_listed_in_less_than_a_second(searched):
 @pytest.mark.parametrize(('arguments', 'message'), [
     (['list', 'runs', 'nothing'], 'nothing is not a folder'),
     (['list', 'models', 'runs'], "'runs': only `lth list runs` takes a folder"),
-    (['list', 'modles'], "'checks', 'runs'"),
+    (['list', 'modles'], "Unknown KIND 'modles', did you mean 'models'?"),
     (['show', 'run', 'nothing'], "'nothing' is not a run")])
 def test_what_cannot_be_listed_or_shown_is_an_error(lth, arguments, message):
     result = lth(*arguments)
