@@ -72,10 +72,7 @@ def write(run: Path, pair: CopyPair, ticket: str, errors: PairErrors) -> None:
     """Save the errors of a pair, whose ticket has this fingerprint."""
 
     file = path(run, pair)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.write_error(file.parent, error) from None
+    files.create_folder(file.parent)
     files.write(file, encode_checked({'ticket': ticket, **asdict(pair), **asdict(errors)}))
 
 

@@ -106,9 +106,7 @@ def _move(units: list[Path], parent: Path, destination: Path) -> None:
 
     try:
         for unit in units:
-            target = destination / unit.relative_to(parent)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(unit, target)
+            files.move(unit, destination / unit.relative_to(parent))
         for lock in destination.rglob(file_lock.LOCK_NAME):
             lock.unlink()
     except OSError as error:

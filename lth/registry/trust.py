@@ -24,7 +24,7 @@ class Trust:
     strict: bool = False
 
 
-class _Process:
+class _Current:
     """What this process may run."""
 
     trust = Trust()
@@ -33,13 +33,13 @@ class _Process:
 def current() -> Trust:
     """What this process may run, for the processes that it starts."""
 
-    return _Process.trust
+    return _Current.trust
 
 
 def set_current(trust: Trust) -> None:
     """Let this process run this, and nothing else."""
 
-    _Process.trust = trust
+    _Current.trust = trust
 
 
 def add(value: Any) -> Any:
@@ -49,32 +49,32 @@ def add(value: Any) -> Any:
 
     name = value.get('name') if isinstance(value, Mapping) else value
     if isinstance(name, str) and ':' in name:
-        _Process.trust = replace(_Process.trust, names=_Process.trust.names | {_full_name(name)})
+        _Current.trust = replace(_Current.trust, names=_Current.trust.names | {_full_name(name)})
     return value
 
 
 def add_everything() -> None:
     """Trust all names of code."""
 
-    _Process.trust = replace(_Process.trust, everything=True)
+    _Current.trust = replace(_Current.trust, everything=True)
 
 
 @contextlib.contextmanager
 def strict_call(*, everything: bool) -> Iterator[None]:
     """Be strict in this block, and trust everything if the call says so. Names that are used there stay trusted."""
 
-    before = _Process.trust
-    _Process.trust = replace(before, everything=everything or before.everything, strict=True)
+    before = _Current.trust
+    _Current.trust = replace(before, everything=everything or before.everything, strict=True)
     try:
         yield
     finally:
-        _Process.trust = replace(_Process.trust, everything=before.everything, strict=before.strict)
+        _Current.trust = replace(_Current.trust, everything=before.everything, strict=before.strict)
 
 
 def require(name: str) -> None:
     """LthError that says what would be run, unless the code with this name may run. For names in recipes."""
 
-    trust = _Process.trust
+    trust = _Current.trust
     if trust.everything:
         add(name)
     elif _full_name(name) not in trust.names:
@@ -86,7 +86,7 @@ def require(name: str) -> None:
 def require_if_strict(name: str) -> None:
     """As `require`, for all other names."""
 
-    if _Process.trust.strict:
+    if _Current.trust.strict:
         require(name)
 
 

@@ -138,7 +138,7 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
     def begin(self) -> None:
         """Write what is saved before the first round or checkpoint: the recipe."""
 
-        self.folder.mkdir(parents=True, exist_ok=True)
+        files.create_folder(self.folder)
         if not self.recipe_file.exists():
             files.write(self.recipe_file, files.dump_yaml(self.recipe).encode())
 

@@ -113,10 +113,7 @@ def write(folder: Path, entry: Raw) -> None:
     host = re.sub(r'[^\w.]+', '_', entry['host'], flags=re.ASCII)
     name = f'{start:%Y%m%dT%H%M%S}.{start.microsecond // 1000:03d}Z-{host}-{entry["process"]}.json'
     path = folder / FOLDER / name
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise files.write_error(path.parent, error) from None
+    files.create_folder(path.parent)
     files.write(path, encode_checked(entry))
 
 

@@ -69,6 +69,15 @@ def write(path: Path, content: bytes) -> None:
         raise write_error(path, error) from None
 
 
+def create_folder(folder: Path) -> None:
+    """Create a folder with all above it, unless it exists."""
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_error(folder, error) from None
+
+
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write a folder of files atomically: after a crash or on a full disk it is complete or absent."""
 
