@@ -66,8 +66,10 @@ def forget(names: Iterable[str]) -> None:
             _contents.pop(file, None)
 
 
-def module_fingerprint(module: ModuleType, label: str = '') -> Fingerprint:
-    """Digests by module name: of the module, under the label if there is one, and of the modules that it imports."""
+def module_fingerprint(module: ModuleType, label: str = '', more: Iterable[str] = ()) -> Fingerprint:
+    """Digests by module name: of the module, under the label if there is one, of the modules that it imports, and of
+    `more` modules, which were imported by calls that its code does not show.
+    """
 
     file = _file(module)
     if file is None:
@@ -76,7 +78,8 @@ def module_fingerprint(module: ModuleType, label: str = '') -> Fingerprint:
         units = _imported_units(_Unit(module.__name__, _package(module), file))
     else:
         units = _loaded_units(module.__name__.partition('.')[0])
-    digests = {unit.name: _digest(unit.file) for unit in units}
+    digests = {name: _digest(_file(sys.modules[name])) for name in more if name in sys.modules}
+    digests |= {unit.name: _digest(unit.file) for unit in units}
     return {label or module.__name__: digests.pop(module.__name__, _digest(file)), **digests}
 
 

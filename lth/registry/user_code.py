@@ -1,4 +1,5 @@
 """Functions of the user by name: `package.module:function`, or `path/to/file.py:function` from the current folder."""
+import collections
 import contextlib
 import functools
 import hashlib
@@ -24,9 +25,12 @@ _MAY_EXIT = {*sys.stdlib_module_names, 'lth', 'torch'}
 
 
 class _Imports:
-    """The modules that were imported for the user's code, and how often they were forgotten."""
+    """The user's modules that were imported, by the origin of the function that was loaded last before, and how often
+    they were forgotten.
+    """
 
-    modules: set[str] = set()
+    modules: collections.defaultdict[str, set[str]] = collections.defaultdict(set)
+    origin = ''
     count = 0
 
 
@@ -41,6 +45,7 @@ def load(name: str) -> Any:
 
     trust.require_if_strict(name)
     origin, _, function = name.rpartition(':')
+    _Imports.origin = origin
     module = _module(origin)
     if not callable(getattr(module, function, None)):
         names = [word for word, value in vars(module).items() if callable(value) and not word.startswith('_')]
@@ -49,10 +54,12 @@ def load(name: str) -> Any:
 
 
 def fingerprint(name: str) -> Fingerprint:
-    """Digests of the file of a function with this name, and of the user's modules that it imports."""
+    """Digests of the file of a function with this name, and of the user's modules that it imports, also by
+    `importlib.import_module` as far as that was called.
+    """
 
     origin = name.rpartition(':')[0]
-    return code_fingerprints.module_fingerprint(_module(origin), origin)
+    return code_fingerprints.module_fingerprint(_module(origin), origin, _Imports.modules[origin])
 
 
 def source(name: str) -> bytes:
@@ -64,7 +71,8 @@ def source(name: str) -> bytes:
 def forget() -> None:
     """Forget the user's modules, so that the next command in this process imports them again, as a new process does."""
 
-    code_fingerprints.forget(_Imports.modules)
+    for names in _Imports.modules.values():
+        code_fingerprints.forget(names)
     _Imports.modules.clear()
     _Imports.count += 1
     _import_file.cache_clear()
@@ -186,7 +194,7 @@ def _recorded_imports() -> Iterator[None]:
         yield
     finally:
         if len(sys.modules) != len(before):
-            _Imports.modules.update(code_fingerprints.read_new_modules(before))
+            _Imports.modules[_Imports.origin].update(code_fingerprints.read_new_modules(before))
 
 
 @contextlib.contextmanager

@@ -14,9 +14,11 @@ from lth.system import processes
 
 NET = '''
 import functools
+import importlib
 import os
 from torch import nn
 import parts
+importlib.import_module('named')
 
 class Net(nn.Module):
     def __init__(self, shape, classes):
@@ -30,6 +32,7 @@ class Net(nn.Module):
 
 def net(shape, classes):
     from later import unused
+    importlib.import_module('named_later')
     return Net(shape, classes)
 
 wrapped = functools.wraps(nn.Linear)(lambda shape, classes: Net(shape, classes))
@@ -54,7 +57,8 @@ def code(lth, monkeypatch):
     write('net.py', NET, EXIT='pass')
     write('images.py', DATA, CHANGE='pass')
     write('parts.py', 'from torch import nn\nactivation = nn.ReLU\n')
-    write('later.py', 'unused = 1\n')
+    for name in ('later', 'named', 'named_later'):
+        write(f'{name}.py', 'unused = 1\n')
     monkeypatch.syspath_prepend(Path.cwd())
     yield
     user_code.forget()
@@ -110,7 +114,8 @@ def test_a_package_that_a_recipe_names_is_not_imported():
         trust.require('json:loads')
 
 
-@pytest.mark.parametrize('file', ['net.py', 'parts.py', 'later.py', 'images.py'])
+@pytest.mark.parametrize('file', [
+    'net.py', 'parts.py', 'later.py', 'named.py', 'named_later.py', 'images.py'])
 def test_a_run_is_not_resumed_read_or_compared_after_an_edit_of_its_code(lth, file):
     assert lth(*SEARCH).code == 0
     Path(file).write_text(Path(file).read_text() + '# edited\n')
@@ -177,7 +182,7 @@ def test_settings_of_torch_that_user_code_changes_are_restored_and_reported(lth)
 def test_a_fingerprint_has_the_file_of_the_name_and_the_users_modules_that_it_imports_anywhere(name):
     user_code.load(f'net.py:{name}')
     files = user_code.fingerprint(f'net.py:{name}')
-    assert files.keys() == {'net.py', 'parts', 'later'}
+    assert files.keys() == {'net.py', 'parts', 'later', 'named'}
     Path('net.py').write_text('# edited while the process runs\n')
     assert user_code.fingerprint(f'net.py:{name}') == files
 
