@@ -31,6 +31,7 @@ def test_pylint_finds_nothing():
     assert output_of_failing('pylint', 'lth') == ''
 
 
+@pytest.mark.slow
 def test_pycodestyle_finds_nothing():
     assert output_of_failing('pycodestyle', '--config=.pycodestyle', 'lth', 'tests') == ''
 

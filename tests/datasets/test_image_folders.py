@@ -284,12 +284,14 @@ def test_training_with_ffcv_gives_the_same_numbers_alone_or_next_to_another_seed
     assert other.code == 2 and 'started with another image reader (reader: ffcv / files)' in other.err
 
 
+@pytest.mark.xdist_group('ffcv')
 @FFCV
 def test_images_that_could_not_be_prepared_are_an_error_unless_they_are_skipped(ready, tmp_path):
     with pytest.raises(LthError, match='1 images could not be decoded when they were prepared. Train without them'):
         DATASETS.find(f'folder:{ready}').read(tmp_path, STREAM)
 
 
+@pytest.mark.xdist_group('ffcv')
 @pytest.mark.parametrize(('change', 'says'), [
     (lambda path: (path / 'train-3x16x16.beton').write_bytes(b'corrupt'), 'train-3x16x16.beton is corrupt'),
     (lambda path: (path / 'train' / 'a' / '000.jpg').unlink(), 'out of date: image files were changed'),
@@ -303,6 +305,7 @@ def test_prepared_files_that_are_corrupt_or_out_of_date_are_refused(ready, tmp_p
         DATASETS.find(f'folder:{ready}').read(tmp_path, STREAM.model_copy(update={'undecodable': 'skip'}))
 
 
+@pytest.mark.xdist_group('ffcv')
 @FFCV
 def test_a_failed_prepare_leaves_the_previous_files_unchanged(ready, lth, monkeypatch):
     monkeypatch.setattr(ffcv_writer, '_write_in_child', _fail)

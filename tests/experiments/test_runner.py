@@ -89,6 +89,7 @@ def test_seeds_trained_together_equal_seeds_trained_alone(tmp_path, uninterrupte
     assert fingerprints(tmp_path) == uninterrupted
 
 
+@pytest.mark.slow
 @pytest.mark.xdist_group('session')
 def test_a_run_that_is_killed_and_resumed_equals_an_uninterrupted_one_byte_for_byte(tmp_path, uninterrupted):
     # In the middle of training and of writing: fractions of a second after a round appears.

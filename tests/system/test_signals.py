@@ -113,7 +113,10 @@ def test_a_signal_ends_a_command_and_its_children_without_a_traceback(work, agai
         _, errors = process.communicate(timeout=60)
         assert time.monotonic() - start < seconds
     assert (process.returncode, errors) == (128 + number, 'to resume\n')
-    assert not is_running(child)
+    # It was killed, but a busy machine may take a moment to end it.
+    while is_running(child):
+        assert time.monotonic() - start < 30
+        time.sleep(0.01)
 
 
 def test_a_command_that_was_started_with_nohup_ignores_sighup():
