@@ -81,8 +81,8 @@ def test_bench_with_seeds_times_them_as_processes_and_as_threads(lth):
     assert [(row['engine'], row['seeds']) for row in rows if row['engine'] != 'sparselab'] == [
         ('baseline', 1), ('expert', 1), ('eager', 1), ('sparse', 1), ('eager, 2 processes', 2), ('eager, 2 threads', 2),
         ('sparse, 2 processes', 2), ('sparse, 2 threads', 2)]
-    assert [row['over_one'] is not None for row in rows] == [row['seeds'] == 2 for row in rows]
-    assert all(0 < row['over_one'] < 4 for row in rows if row['over_one'])
+    assert [row['over_one_seed'] is not None for row in rows] == [row['seeds'] == 2 for row in rows]
+    assert all(0 < row['over_one_seed'] < 4 for row in rows if row['over_one_seed'])
 
 
 @pytest.mark.parametrize(('model', 'compiler', 'expected'), [

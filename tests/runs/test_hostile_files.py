@@ -129,7 +129,7 @@ def read_session(run: Path, draw: Callable[..., Any]) -> Callable[[], object]:
 def read_checks_file(run: Path, draw: Callable[..., Any]) -> Callable[[], object]:
     """checks.json of the run's sanity checks."""
 
-    checks = run.with_name('run-checks')
+    checks = run.with_name('run-checks-round-01')
     write_checked(checks / checks_file.CHECKS, draw)
     return lambda: checks_file.read_checks(checks)
 
@@ -176,14 +176,14 @@ def test_a_file_with_any_content_is_read_or_refused_at_once_in_many_examples(fol
 def check(folder: Path, copied: Path, name: str, *, examples: int) -> None:
     """Change the file so many times and read it each time."""
 
-    for part in (copied, copied.with_name('run-checks')):
+    for part in (copied, copied.with_name('run-checks-round-01')):
         shutil.copytree(folder.with_name(part.name), part)
 
     @hypothesis.settings(max_examples=examples, suppress_health_check=list(hypothesis.HealthCheck))
     @hypothesis.given(st.data())
     def read(data: st.DataObject) -> None:
         round_ = copied / 'seed-0/round-01'
-        for part in (round_, copied / 'sessions', copied.with_name('run-checks')):
+        for part in (round_, copied / 'sessions', copied.with_name('run-checks-round-01')):
             shutil.copytree(folder.parent / part.relative_to(copied.parent), part, dirs_exist_ok=True)
         reader = READERS[name](copied, data.draw)
         sign(round_)

@@ -10,6 +10,7 @@ from lth.analysis.json_output.values import Mean
 class Change:
     """What a check changed in the ticket of one seed, see lth.pruning.controls.TicketDifference."""
 
+    # pylint: disable=duplicate-code # that class may change without changing the output
     kept_before: int
     kept: int
     layer_counts_kept: bool
