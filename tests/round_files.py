@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lth.runs import sessions
+from lth.runs import integrity, sessions
 from lth.system import tensor_files
 
 
@@ -31,6 +31,13 @@ def forge(path: Path, content: bytes) -> None:
         lines = [line for line in sums.read_text().splitlines() if not line.endswith(f'  {path.name}')]
         lines.append(f'{hashlib.sha256(content).hexdigest()}  {path.name}')
         sums.write_text(''.join(f'{line}\n' for line in lines))
+
+
+def sign(round_: Path) -> None:
+    """Write the checksums of a round again, as somebody may who edits its files."""
+
+    contents = {path.name: path.read_bytes() for path in round_.iterdir() if path.name != 'SHA256SUMS'}
+    (round_ / 'SHA256SUMS').write_bytes(integrity.with_sums(contents)['SHA256SUMS'])
 
 
 def forge_tensors(path: Path, tensors: dict[str, Tensor], **changes: Any) -> None:

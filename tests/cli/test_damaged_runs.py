@@ -18,8 +18,8 @@ from safetensors import safe_open
 
 import lth as package
 from lth.errors import LthError
-from lth.runs import integrity
 from tests.conftest import Result
+from tests.round_files import sign
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '3', '-e', '1', '--seeds', '0-1', '--run', 'base')
 TENSORS = {'mask.safetensors', 'ticket.safetensors', 'trained.safetensors'}
@@ -171,13 +171,6 @@ def remove_sums(round_: Path) -> Path:
 
     (round_ / 'SHA256SUMS').unlink()
     return round_ / 'SHA256SUMS'
-
-
-def sign(round_: Path) -> None:
-    """Write the checksums of a round again, as somebody may who edits its files."""
-
-    contents = {path.name: path.read_bytes() for path in round_.iterdir() if path.name != 'SHA256SUMS'}
-    (round_ / 'SHA256SUMS').write_bytes(integrity.with_sums(contents)['SHA256SUMS'])
 
 
 def nested(depth: int) -> str:

@@ -19,8 +19,9 @@ from lth.analysis import checks_file, pair_files
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.errors import LthError
 from lth.experiments.open_run import open_run, parse_run_path
-from lth.runs import integrity, sessions
+from lth.runs import sessions
 from lth.runs.checked_json import encode_checked
+from tests.round_files import sign
 
 NUMBERS = st.sampled_from([0, -1, 1, 2 ** 31, -2 ** 63, 2 ** 64, 10 ** 30, 1e308, -0., 0.5, float('nan'),
                            float('inf')])
@@ -200,10 +201,3 @@ def load_round(run: Path) -> object:
     """The round with its tensors and measurements."""
 
     return open_run(parse_run_path(str(run)))[1].load_round(0, 1)
-
-
-def sign(round_: Path) -> None:
-    """Write the checksums of a round again."""
-
-    contents = {path.name: path.read_bytes() for path in round_.iterdir() if path.name != 'SHA256SUMS'}
-    (round_ / 'SHA256SUMS').write_bytes(integrity.with_sums(contents)['SHA256SUMS'])
