@@ -4,6 +4,7 @@ Also the one warning.
 import difflib
 import os
 from collections.abc import Iterable
+from typing import TypeGuard
 
 USER_ERROR = 2
 ENVIRONMENT_ERROR = 3
@@ -22,6 +23,19 @@ class LthError(Exception):
 
 class LthWarning(UserWarning):
     """What the user should know although nothing fails. Commands print it once, as a note."""
+
+
+def quote(value: object) -> str:
+    """A value of the user as Python writes it, for a message: on one line, and shortened to 100 characters."""
+
+    # Python needs seconds to write a number of 50,000 digits, and refuses to write more than 4,300.
+    text = f'a number of {value.bit_length()} bits' if _is_huge(value) else repr(value)
+    text = ' '.join(line.strip() for line in text.splitlines())
+    return text if len(text) <= 100 else f'{text[:97]}...'
+
+
+def _is_huge(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and value.bit_length() > 10_000
 
 
 def describe(error: BaseException) -> str:

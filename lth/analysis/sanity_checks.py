@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lth.errors import LthError, suggestion
+from lth.errors import LthError, quote, suggestion
 from lth.experiments import derived_runs
 from lth.experiments.derived_plans import finetune_length
 from lth.experiments.open_run import RunPath, SourceRound, open_source
@@ -68,7 +68,7 @@ def select_checks(names: Sequence[str] | None, source: SourceRound) -> tuple[lis
     selected, notes = [], []
     for name in available_checks() if names is None else names:
         if name not in available_checks():
-            raise LthError(f'--checks: unknown check {name!r}{suggestion(name, available_checks())}')
+            raise LthError(f'--checks: unknown check {quote(name)}{suggestion(name, available_checks())}')
         obstacle = _obstacle(name, source)
         if obstacle and names is not None:
             raise LthError(f'--checks {name}: {obstacle}.')

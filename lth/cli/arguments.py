@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lth import experiments, recipes
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.registry import trust
 from lth.system import files
 
@@ -30,8 +30,8 @@ def parse_numbers(text: str, option: str) -> list[int]:
         match = re.fullmatch(r'\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*', part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if first > last or last - first > 10_000:
-            raise LthError(f'{option}: {text!r} is not a list of numbers. Give numbers from 0 and ranges, such as 0-4 '
-                           'or 0,2,7.')
+            raise LthError(f'{option}: {quote(text)} is not a list of numbers. Give numbers from 0 and ranges, such as '
+                           '0-4 or 0,2,7.')
         numbers.update(range(first, last + 1))
     return sorted(numbers)
 
@@ -50,8 +50,8 @@ def parse_densities(text: str) -> list[float]:
     except ValueError:
         densities = []
     if not densities or not all(0 < density <= 1 for density in densities):
-        raise LthError(f'--densities: {text!r} is not a list of densities. Give shares above 0 and at most 1, such as '
-                       '1,0.51,0.055.')
+        raise LthError(f'--densities: {quote(text)} is not a list of densities. Give shares above 0 and at most 1, '
+                       'such as 1,0.51,0.055.')
     return densities
 
 

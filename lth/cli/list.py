@@ -10,7 +10,7 @@ from lth.cli.command import command
 from lth.cli.console import print_json, print_text
 from lth.cli.options import Json
 from lth.cli.tables import print_list, print_table
-from lth.errors import LthError, suggestion
+from lth.errors import LthError, quote, suggestion
 
 if TYPE_CHECKING:
     from lth.analysis.run_list import ListedRun
@@ -50,12 +50,12 @@ def list_entries(
     """
 
     if kind not in KINDS:
-        raise LthError(f'Unknown KIND {kind[:100]!r}{suggestion(kind, KINDS)}')
+        raise LthError(f'Unknown KIND {quote(kind)}{suggestion(kind, KINDS)}')
     if kind == 'runs':
         _list_runs(Path('runs') if folder is None else folder, as_json=as_json)
         return
     if folder is not None:
-        raise LthError(f'{str(folder)!r}: only `lth list runs` takes a folder. Leave it out.')
+        raise LthError(f'{quote(str(folder))}: only `lth list runs` takes a folder. Leave it out.')
     if kind == 'recipes':
         _list_recipes(as_json=as_json)
         return

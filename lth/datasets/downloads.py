@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.system import file_lock, lazy_import
 
 utils = lazy_import.module('torchvision.datasets.utils')
@@ -128,7 +128,7 @@ def _unpack_zip(archive: Path, folder: Path) -> None:
     with ZipFile(archive) as file:
         for name in file.namelist():
             if not (folder / name).resolve().is_relative_to(folder.resolve()):
-                raise RuntimeError(f'the archive holds the name {name!r:.100}, which is outside of its folder')
+                raise RuntimeError(f'the archive holds the name {quote(name)}, which is outside of its folder')
         file.extractall(folder)
 
 

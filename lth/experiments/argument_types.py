@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
-from lth.errors import LthError, suggestion
+from lth.errors import LthError, quote, suggestion
 from lth.registry import trust
 
 P = ParamSpec('P')
@@ -39,7 +39,7 @@ def check_types(options: type[Any]) -> Callable[[Callable[P, T]], Callable[P, T]
             hints = get_type_hints(function) | known
             for name, value in _arguments(signature.bind(*args, **kwargs)):
                 if name not in hints:
-                    raise LthError(f'Unknown argument {name!r}{suggestion(name, {*signature.parameters, *known})}')
+                    raise LthError(f'Unknown argument {quote(name)}{suggestion(name, {*signature.parameters, *known})}')
                 if name not in _OTHER_CHECKS:
                     _check(name, value, hints[name])
             with trust.strict_call(everything=bool(kwargs.get('trust_code'))):
@@ -61,7 +61,7 @@ def _arguments(bound: inspect.BoundArguments) -> Iterator[tuple[str, Any]]:
 def _check(name: str, value: Any, annotation: Any) -> None:
     smallest = _SMALLEST.get(name, 0)
     if not _fits(value, annotation, smallest):
-        raise LthError(f'{name}: {_quote(value)} is not possible. Give {_in_words(annotation, smallest)}.')
+        raise LthError(f'{name}: {quote(value)} is not possible. Give {_in_words(annotation, smallest)}.')
 
 
 def _fits(value: Any, annotation: Any, smallest: int) -> bool:
@@ -102,8 +102,3 @@ def _in_words(annotation: Any, smallest: int) -> str:
         return ' or '.join(_in_words(part, smallest) for part in parts)
     words = _WORDS.get(origin or annotation, f'an object of type {annotation.__name__}')
     return f'{words} from {smallest}' if annotation is int else words
-
-
-def _quote(value: Any) -> str:
-    text = ' '.join(repr(value).split())
-    return text if len(text) <= 80 else text[:77] + '...'

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.experiments import provenance
 from lth.experiments.plan import Plan, make_plan
 from lth.registry import user_code
@@ -54,7 +54,7 @@ def parse_run_path(path: str) -> RunPath:
             if match and (folder / 'recipe.yaml').is_file():
                 seed, number = match.groups()
                 return RunPath(folder, _integer(seed), _integer(number))
-    raise LthError(f'{path!r} is not a run. Give a run folder (one with a recipe.yaml), RUN/seed-S or '
+    raise LthError(f'{quote(path)} is not a run. Give a run folder (one with a recipe.yaml), RUN/seed-S or '
                    'RUN/seed-S/round-NN; relative names are also looked up in ./runs.')
 
 

@@ -11,7 +11,7 @@ from lth.algorithms import ALGORITHMS, Algorithm
 from lth.datasets import DATASETS, Dataset, Source, foreign_sources, sampling
 from lth.datasets.resizing import resize_dataset
 from lth.datasets.source import resized_shape
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.models.initializers import INITIALIZERS
 from lth.models.network import Network
 from lth.models.registry import MODELS, OWN, settings_class
@@ -184,7 +184,7 @@ def _section_name(raw: Raw, section: str, origin: str) -> str:
     content = raw.get(section)
     if not isinstance(content, dict) or not isinstance(content.get('name'), str):
         raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: ...}}`, not '
-                       f'{content!r}.')
+                       f'{quote(content)}.')
     return str(content['name'])
 
 

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 from torch import nn
 
 from lth.datasets.objects import register_data
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import LineReporter, Reporter, SilentReporter
 from lth.experiments.run_target import RunTarget
@@ -82,7 +82,7 @@ def setting_pairs(settings: Settings | None) -> tuple[tuple[str, Any], ...]:
     for key, value in pairs:
         trust.add(value)
         if not isinstance(key, str):
-            raise LthError(f"settings: {key!r} is not a dotted key such as 'training.batch_size'.")
+            raise LthError(f"settings: {quote(key)} is not a dotted key such as 'training.batch_size'.")
     return pairs
 
 

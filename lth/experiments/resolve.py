@@ -9,7 +9,7 @@ from typing import Any
 
 from lth.algorithms import ALGORITHMS
 from lth.datasets import DATASETS
-from lth.errors import LthError, suggestion
+from lth.errors import LthError, quote, suggestion
 from lth.experiments.plan import Plan, make_plan
 from lth.models.registry import MODELS, settings_class
 from lth.recipes import presets
@@ -144,7 +144,7 @@ def _gem_algorithm(name: str) -> str:
 
     known = ALGORITHMS.gem_names()
     if normalize_name(name) not in known:
-        raise LthError(f'--algorithm: unknown algorithm {name!r}{suggestion(name, known.values())}')
+        raise LthError(f'--algorithm: unknown algorithm {quote(name)}{suggestion(name, known.values())}')
     return known[normalize_name(name)]
 
 
@@ -178,7 +178,7 @@ def _for_pair(raw: Raw, pair: tuple[str, str], origin: str) -> Raw:
             raise LthError(f'{origin}: {section}: expected settings with a name, such as '
                            f'`{section}: {{name: {name}}}`, not {settings!r}.')
         if normalize_name(str(settings.get('name', name))) != normalize_name(name):
-            raise LthError(f'{origin}: {section}: this recipe is for {settings["name"]!r}, not for {name!r}.')
+            raise LthError(f'{origin}: {section}: this recipe is for {quote(settings["name"])}, not for {quote(name)}.')
         sections[section] = {**settings, 'name': name}
     return {**raw, **sections}
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.recipes.schema import validate_section
@@ -179,8 +179,8 @@ def _check_header(checked: CheckedFolder, name: str, expected: Header, header: H
 
     for key, value in expected.items():
         if header.get(key) != value:
-            raise LthError(f'The files in {checked.folder} do not belong together: {key} is {value!r:.100} in '
-                           f'ticket.safetensors and {header.get(key)!r:.100} in {name}.safetensors. {checked.advice}')
+            raise LthError(f'The files in {checked.folder} do not belong together: {key} is {quote(value)} in '
+                           f'ticket.safetensors and {quote(header.get(key))} in {name}.safetensors. {checked.advice}')
 
 
 def _round_folder(path: Path) -> Path:

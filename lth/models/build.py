@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from lth import rng
-from lth.errors import LthError, describe
+from lth.errors import LthError, describe, quote
 from lth.models.registry import MODELS, Shape
 from lth.recipes.schema import ModelSettings
 from lth.registry import user_code
@@ -87,7 +87,7 @@ def _shape_error(error: Exception, calls: list[_Call]) -> str:
     else:
         needed, size, unit = layer.in_channels, shape[1], 'channels'
     if size == needed:
-        return f'the error occurs after its layer {path!r}, whose input has shape {shape}: {describe(error)}'
+        return f'the error occurs after its layer {quote(path)}, whose input has shape {shape}: {describe(error)}'
     advice = ', or convert gray images to color with --set data.channels=3' if shape[1:2] == (1,) else ''
-    return (f'its layer {path!r} needs {needed} {unit}, but its input has shape {shape}. Choose images or a model that '
-            f'fit each other{advice}.')
+    return (f'its layer {quote(path)} needs {needed} {unit}, but its input has shape {shape}. Choose images or a model '
+            f'that fit each other{advice}.')

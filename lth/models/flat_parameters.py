@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 
 LayerKind = Literal['convolution', 'dense', 'output', 'other']
 # Recipes may keep these layers out of pruning even if a network has none.
@@ -159,7 +159,7 @@ def _match_layers(kinds: Mapping[str, LayerKind], patterns: Sequence[str]) -> se
         names = {name for name, kind in kinds.items()
                  if pattern == kind or pattern in name.split('.') or fnmatch.fnmatch(name, pattern)}
         if not names and pattern not in _ROLES:
-            raise LthError(f'keep_out: no layer matches {pattern!r}. The layers are: {", ".join(kinds)}. '
+            raise LthError(f'keep_out: no layer matches {quote(pattern)}. The layers are: {", ".join(kinds)}. '
                            '`output` stands for the last one.')
         matches |= names
     if len(matches) == len(kinds):

@@ -4,7 +4,7 @@ from typing import cast
 
 from torch import nn
 
-from lth.errors import LthError, suggestion
+from lth.errors import LthError, quote, suggestion
 from lth.registry import objects, user_code
 from lth.system import lazy_import
 
@@ -28,7 +28,7 @@ def _torchvision_model(name: str) -> Callable[..., nn.Module]:
 
     known = torchvision.models.list_models(module=torchvision.models)
     if name not in known:
-        raise LthError(f'torchvision has no classification model {name!r}{suggestion(name, known)}')
+        raise LthError(f'torchvision has no classification model {quote(name)}{suggestion(name, known)}')
     options = {'aux_logits': False, 'init_weights': False} if name in _AUXILIARY else {}
 
     def model(_shape: tuple[int, int, int], classes: int) -> nn.Module:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from lth.errors import suggestion
+from lth.errors import quote, suggestion
 
 _MISTAKES = {
     'epoch': 'length', 'epochs': 'length', 'iterations': 'length', 'steps': 'length', 'lr': 'learning_rate',
@@ -19,13 +19,6 @@ def explain(section: type[BaseModel], raw: Any, origin: str, errors: list[Any]) 
     """One line for each of pydantic's errors in the settings `raw` of a section; `origin` is the name of their file."""
 
     return '\n'.join(_message(section, raw, origin, error) for error in _relevant(errors))
-
-
-def quote(value: Any) -> str:
-    """A value as Python writes it, shortened to 80 characters."""
-
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + '...'
 
 
 def _relevant(errors: list[Any]) -> list[Any]:
@@ -46,12 +39,12 @@ def _message(section: type[BaseModel], raw: Any, origin: str, error: Any) -> str
     key = path[-1] if path else ''
     match error['type']:
         case 'extra_forbidden':
-            return f'{start}: unknown key {key!r}{_key_suggestion(key, known, section, raw)}'
+            return f'{start}: unknown key {quote(key)}{_key_suggestion(key, known, section, raw)}'
         case 'missing':
-            return f'{start}: the key {key!r} is missing: add it.'
+            return f'{start}: the key {quote(key)} is missing: add it.'
         case 'union_tag_invalid':
             name, names = error['ctx']['tag'], error['ctx']['expected_tags'].replace("'", '').split(', ')
-            return f'{start}: {key}: unknown name {name!r}{suggestion(name, names)}'
+            return f'{start}: {key}: unknown name {quote(name)}{suggestion(name, names)}'
     text = error['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
     text = f'{start}: {key}: {text[0].lower() + text[1:]}'
     if error['type'] == 'value_error' and isinstance(error['input'], Mapping):
@@ -64,7 +57,7 @@ def _key_suggestion(word: str, known: set[str], section: type[BaseModel], raw: A
 
     key = _MISTAKES.get(word, word)
     if key in known:
-        return f', did you mean {key!r}?'
+        return f', did you mean {quote(key)}?'
     paths = [path for path in _paths(section, raw) if path.split('.')[-1] == key]
     return f', did you mean {" or ".join(paths)}?' if paths else suggestion(word, known)
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from lth.errors import LthError, suggestion
+from lth.errors import LthError, quote, suggestion
 from lth.registry import code_fingerprints, objects, plugins, user_code
 from lth.registry.code_fingerprints import Fingerprint
 
@@ -39,8 +39,8 @@ class BaseRegistry(Generic[T]):
         for word in (name, *aliases):
             first = self._origins.get(self._names.get(normalize_name(word), ''))
             if first is not None and not (first == '__main__' and _is_notebook_cell()):
-                raise LthError(f'The {self.kind} {word!r} is registered twice, by {first} and by {module}. Rename one '
-                               'of them.')
+                raise LthError(f'The {self.kind} {quote(word)} is registered twice, by {first} and by {module}. Rename '
+                               'one of them.')
             self._names[normalize_name(word)] = name
         self._entries[name] = entry
         self._origins[name] = module
@@ -52,7 +52,7 @@ class BaseRegistry(Generic[T]):
             return name
         plugins.load()
         if normalize_name(name) not in self._names:
-            raise LthError(f'Unknown {self.kind} {name!r}{suggestion(name, self._entries)}')
+            raise LthError(f'Unknown {self.kind} {quote(name)}{suggestion(name, self._entries)}')
         return self._names[normalize_name(name)]
 
     def find(self, name: str) -> T:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def require(name: str) -> None:
     if trust.everything:
         add(name)
     elif _full_name(name) not in trust.names:
-        raise LthError(f'{name[:100]!r} is named by a recipe, and is neither a part of lth nor of a plug-in: '
+        raise LthError(f'{quote(name)} is named by a recipe, and is neither a part of lth nor of a plug-in: '
                        f'{_what_would_run(name)[:200]} would be imported and run. If you trust it, repeat the command '
                        'with --trust-code (in Python: trust_code=True), or give this name yourself as an argument.')
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from lth.errors import LthError, describe, suggestion
+from lth.errors import LthError, describe, quote, suggestion
 from lth.registry import code_fingerprints, trust
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.torch_settings import restored_settings
@@ -49,7 +49,7 @@ def load(name: str) -> Any:
     module = _module(origin)
     if not callable(getattr(module, function, None)):
         names = [word for word, value in vars(module).items() if callable(value) and not word.startswith('_')]
-        raise LthError(f'{name}: {origin} has no function {function!r}{suggestion(function, names)}')
+        raise LthError(f'{name}: {origin} has no function {quote(function)}{suggestion(function, names)}')
     return getattr(module, function)
 
 
@@ -167,7 +167,7 @@ def _import_module(name: str) -> ModuleType:
     if name in sys.modules:
         return sys.modules[name]
     try:
-        with _importing(f'The module {name!r}'):
+        with _importing(f'The module {quote(name)}'):
             return importlib.import_module(name)
     except LthError as error:
         raise LthError(f'{error} Write package.module:function for a module that Python can import, or '

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from lth.errors import LthError, LthWarning
+from lth.errors import LthError, LthWarning, quote
 from lth.system import files
 from lth.system.reading import read_bytes, read_error
 
@@ -145,7 +145,7 @@ def _parse(folder: Path, content: bytes, advice: str) -> CheckedFolder:
     for line in content.decode('utf-8', errors='replace').splitlines():
         match = _LINE.fullmatch(line) or _REMOVED_LINE.fullmatch(line)
         if match is None or match['name'] in (*sums, *removed):
-            raise LthError(f'{folder / SUMS} is corrupt: it has the line {line[:100]!r}. {advice}')
+            raise LthError(f'{folder / SUMS} is corrupt: it has the line {quote(line)}. {advice}')
         if match.re is _LINE:
             sums[match['name']] = match['sum']
         else:

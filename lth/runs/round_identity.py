@@ -3,9 +3,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.models.network import Network
-from lth.recipes.validation_errors import quote
 from lth.runs import integrity, seed_folders
 from lth.runs.round_record import FORMAT, RoundFacts
 from lth.system.files import Raw

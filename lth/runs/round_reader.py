@@ -7,7 +7,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.models.network import Buffers
 from lth.pruning.tickets import Round, SearchState, Ticket
 from lth.runs import integrity, metrics_file
@@ -173,7 +173,7 @@ class RoundReader:
         expected = RoundFacts.dump(self.record)
         for key, value in header.facts().dump().items():
             if expected.get(key) != value:
-                problem = f'its {key} is {value!r:.100}, not {expected.get(key)!r:.100}'
+                problem = f'its {key} is {quote(value)}, not {quote(expected.get(key))}'
                 raise self._misfit(f'{name}.safetensors', problem)
 
     def _state(self, name: str) -> tuple[Tensor, Buffers]:
@@ -225,7 +225,7 @@ def read_tensor_file(folder: CheckedFolder, name: str, *, at_most: int) -> tuple
     raw, tensors = tensor_files.decode(content, path, folder.advice)
     header = validate_stored(TensorHeader, raw, f'The header of {path}', folder.advice)
     if header.holds != name:
-        raise LthError(f'{path} is not the file that belongs there: it holds {header.holds!r:.100}. {folder.advice}')
+        raise LthError(f'{path} is not the file that belongs there: it holds {quote(header.holds)}. {folder.advice}')
     if (folder.sums is None) != (header.format == 1):
         raise LthError(f'{path} has format {header.format}, which does not fit the other files: only rounds of format '
                        f'1 have no {integrity.SUMS}. {folder.advice}')

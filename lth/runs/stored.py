@@ -4,8 +4,7 @@ from typing import Annotated, Any, TypeVar
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from lth.errors import LthError
-from lth.recipes.validation_errors import quote
+from lth.errors import LthError, quote
 
 S = TypeVar('S', bound='Stored')
 # Bounds that no run reaches: they keep arithmetic exact and tables readable.

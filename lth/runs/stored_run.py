@@ -10,8 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from lth.errors import LthError
-from lth.recipes.validation_errors import quote
+from lth.errors import LthError, quote
 from lth.runs import integrity, run_source, seed_folders, sessions
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_record import RoundRecord, read_record

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lth.errors import ENVIRONMENT_ERROR, LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError, quote
 from lth.system.reading import read_bytes
 
 Raw = dict[str, Any]
@@ -162,7 +162,7 @@ class _Loader(_SafeLoader):  # pylint: disable=too-many-ancestors # PyYAML's loa
         if all(isinstance(key, Hashable) for key in keys):  # super() refuses others
             key, count = next(iter(collections.Counter(keys).most_common(1)), ('', 0))
             if count > 1:
-                problem = f'the key {key!r:.100} is given twice'
+                problem = f'the key {quote(key)} is given twice'
                 raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
         return super().construct_mapping(node, deep)
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.system.reading import read_bytes
 
 DEPTH = 32
@@ -35,7 +35,7 @@ def parse_json(content: bytes | str, origin: str, advice: str = 'Restore it from
         if '\\u' in text:
             json.dumps(value, ensure_ascii=False).encode('utf-8')
     except ValueError as error:
-        raise LthError(f'{origin} is corrupt or not JSON ({_shorten(str(error))}). {advice}') from None
+        raise LthError(f'{origin} is corrupt or not JSON ({error}). {advice}') from None
     return value
 
 
@@ -54,28 +54,22 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) < len(pairs):
         counts = collections.Counter(key for key, _ in pairs)
-        raise ValueError(f'the key {_shorten(repr(counts.most_common(1)[0][0]))} is given twice')
+        raise ValueError(f'the key {quote(counts.most_common(1)[0][0])} is given twice')
     return value
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f'{_shorten(text)} is not a finite number')
+        raise ValueError(f'{quote(text)} is not a finite number')
     return value
 
 
 def _integer(text: str) -> int:
     if len(text) > _MOST_DIGITS:
-        raise ValueError(f'{_shorten(text)} has more than {_MOST_DIGITS} digits')
+        raise ValueError(f'{quote(text)} has more than {_MOST_DIGITS} digits')
     return int(text)
 
 
 def _refuse_constant(text: str) -> float:
     raise ValueError(f'{text} is not a finite number')
-
-
-def _shorten(text: str) -> str:
-    """The text cut at 100 characters."""
-
-    return text if len(text) <= 100 else f'{text[:97]}...'

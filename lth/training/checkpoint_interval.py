@@ -2,7 +2,7 @@
 import re
 from dataclasses import dataclass
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 
 _SECONDS = {'second': 1, 'minute': 60, 'hour': 3600}
 
@@ -35,8 +35,7 @@ def checkpoint_interval(text: str) -> CheckpointInterval:
         return CheckpointInterval()
     match = re.fullmatch(r'\s*(\d{1,9})\s*(second|minute|hour|iteration)s?\s*', text)
     if match is None or int(match[1]) == 0:
-        quoted = text if len(text) <= 100 else f'{text[:97]}...'
-        raise LthError(f"--checkpoint-every: {quoted!r} is not an interval. Give one such as '10 minutes', "
+        raise LthError(f"--checkpoint-every: {quote(text)} is not an interval. Give one such as '10 minutes', "
                        "'200 iterations' or 'off'.")
     amount, unit = int(match[1]), match[2]
     if unit == 'iteration':

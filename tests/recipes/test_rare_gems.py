@@ -360,7 +360,7 @@ def test_a_refused_key_is_harmless_in_a_search_that_does_not_read_it(over, key):
 
 @pytest.mark.parametrize(('over', 'message'), [
     ({'lr': 'abc'}, "lr: 'abc' should be a valid number."), ({'lr': True}, 'lr: True should be a valid number.'),
-    ({'lr': 10 ** 400}, f'lr: 1{"0" * 76}... should be a valid number.'),
+    ({'lr': 10 ** 400}, f'lr: 1{"0" * 96}... should be a valid number.'),
     ({'epochs': 10 ** 9}, 'epochs: 1000000000 should be less than or equal to 999999999.'),
     ({'lr': 0}, 'lr: 0 should be greater than 0.'), ({'lr': float('nan')}, 'lr: nan should be a finite number.'),
     ({'wd': -1}, 'wd: -1 should be greater than or equal to 0.'),

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from lth.errors import LthError, suggestion
+from lth.errors import LthError, quote, suggestion
 from lth.recipes.schema import AlgorithmSettings, Section, merge, validate_section
 from lth.system import files
 from lth.system.files import Raw
@@ -190,7 +190,7 @@ def _read(name: str) -> tuple[Raw, str]:
     if name in names():
         return {key: value for key, value in _preset_file(name).items() if key != 'preset'}, f'{name}.yaml'
     if not Path(name).exists():
-        raise LthError(f'There is no recipe file {name!r}, and no recipe of that name{suggestion(name, names())}')
+        raise LthError(f'There is no recipe file {quote(name)}, and no recipe of that name{suggestion(name, names())}')
     return files.read_yaml(Path(name)), Path(name).name
 
 

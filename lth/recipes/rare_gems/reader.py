@@ -5,9 +5,8 @@ from typing import Any
 
 import pydantic
 
-from lth.errors import suggestion
+from lth.errors import quote, suggestion
 from lth.recipes.rare_gems.keys import CONVERTED, KNOWN, MISSPELT, REFUSED
-from lth.recipes.validation_errors import quote
 
 
 class Reader:
@@ -20,7 +19,7 @@ class Reader:
         self._keys = [str(key) for key in raw]
         self._read: set[str] = set()
         self._notes: list[str] = []
-        self.errors = [f'unknown key {key!r}{_suggestion(key, raw[key])}' for key in raw if key not in KNOWN]
+        self.errors = [f'unknown key {quote(key)}{_suggestion(key, raw[key])}' for key in raw if key not in KNOWN]
 
     def __contains__(self, key: str) -> bool:
         return key in self._raw
@@ -32,7 +31,7 @@ class Reader:
         default, example = CONVERTED[key].default, CONVERTED[key].example
         value = self._raw.get(key, default)
         if value is None:
-            self._add(f'the key {key!r} is missing: add it, such as `{key}: {example}`.')
+            self._add(f'the key {quote(key)} is missing: add it, such as `{key}: {example}`.')
             return _convert(key, example)
         try:
             return _convert(key, value)
@@ -85,6 +84,7 @@ def _suggestion(key: Any, value: Any) -> str:
     """The end of an error about an unknown key."""
 
     if key in MISSPELT:
-        return f' ({value!r}), did you mean {" or ".join(map(repr, MISSPELT[key]))}? rare-gems does not read {key!r}.'
+        return f' ({quote(value)}), did you mean {" or ".join(map(repr, MISSPELT[key]))}? rare-gems does not '\
+               f'read {quote(key)}.'
     similar = suggestion(str(key), KNOWN)
     return similar if similar.startswith(',') else ': no key of rare-gems is similar. Leave it out.'

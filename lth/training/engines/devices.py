@@ -6,7 +6,7 @@ import warnings
 
 import torch
 
-from lth.errors import ENVIRONMENT_ERROR, LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError, quote
 
 _INSTALL = 'https://pytorch.org/get-started/locally'
 # Errors of torch.cuda.init() on a machine without a GPU, or one that does not show it to this process.
@@ -26,7 +26,8 @@ def resolve_device(name: str) -> torch.device:
         name = 'cuda' if _is_gpu_available() else 'cpu'
     device = _parse(name)
     if device is None or device.type not in ('cpu', 'cuda'):
-        raise LthError(f'Unknown device {name!r}. Use auto, cpu or cuda, or choose one of several GPUs, as in cuda:1.')
+        raise LthError(f'Unknown device {quote(name)}. Use auto, cpu or cuda, or choose one of several GPUs, as in '
+                       'cuda:1.')
     return torch.device('cpu') if device.type == 'cpu' else _resolve_gpu(name, device.index)
 
 
@@ -61,16 +62,16 @@ def _parse(name: str) -> torch.device | None:
 
 def _resolve_gpu(name: str, index: int | None) -> torch.device:
     if not _has_cuda():
-        raise LthError(f'Device {name!r} is not available: torch {torch.__version__} was built without CUDA. Install a '
-                       f'build with CUDA ({_INSTALL}), or use the device cpu.')
+        raise LthError(f'Device {quote(name)} is not available: torch {torch.__version__} was built without CUDA. '
+                       f'Install a build with CUDA ({_INSTALL}), or use the device cpu.')
     error = _initialization_error()
     if error is not None:
         raise _unavailable(name, error)
     count = torch.cuda.device_count()
     if index is not None and index >= count:
         known = 'only cuda:0' if count == 1 else f'cuda:0 to cuda:{count - 1}'
-        raise LthError(f'Device {name!r} is not available: torch sees {known}{_visible_devices()}. Use one of them, or '
-                       'the device cpu.')
+        raise LthError(f'Device {quote(name)} is not available: torch sees {known}{_visible_devices()}. Use one of '
+                       'them, or the device cpu.')
     return torch.device('cuda', torch.cuda.current_device() if index is None else index)
 
 
@@ -102,12 +103,12 @@ def _unavailable(name: str, error: str) -> LthError:
     """Return the error for a GPU that torch cannot initialize."""
 
     if _NO_DRIVER in error:
-        return LthError(f'Device {name!r} is not available: torch finds no NVIDIA driver. Install the driver of the '
-                        'GPU, start a container with its GPUs (docker run --gpus all), or use the device cpu.')
+        return LthError(f'Device {quote(name)} is not available: torch finds no NVIDIA driver. Install the driver of '
+                        'the GPU, start a container with its GPUs (docker run --gpus all), or use the device cpu.')
     if _NO_GPU in error:
-        return LthError(f'Device {name!r} is not available: torch sees no GPU{_visible_devices()}. Use the device cpu, '
-                        'or a machine with a GPU.')
-    return LthError(f'Device {name!r} is not available: {_failure(error)}', exit_code=ENVIRONMENT_ERROR)
+        return LthError(f'Device {quote(name)} is not available: torch sees no GPU{_visible_devices()}. Use the device '
+                        'cpu, or a machine with a GPU.')
+    return LthError(f'Device {quote(name)} is not available: {_failure(error)}', exit_code=ENVIRONMENT_ERROR)
 
 
 def _failure(error: str) -> str:
@@ -129,5 +130,5 @@ def _visible_devices() -> str:
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')
     if visible is None:
         return ''
-    return (f'. The environment variable CUDA_VISIBLE_DEVICES={visible!r} hides '
+    return (f'. The environment variable CUDA_VISIBLE_DEVICES={quote(visible)} hides '
             + ('all GPUs; unset it' if visible in ('', '-1') else 'the others, and those left are counted from 0'))

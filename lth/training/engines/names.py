@@ -1,7 +1,7 @@
 """Names of engines: what users choose, what runs record, and what earlier versions called them. Imports no torch."""
 from typing import Literal, cast, get_args
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 
 EngineChoice = Literal['auto', 'eager', 'sparse']
 # What users choose, and what is decided for them: `if-possible` compiles, but trains without if that fails.
@@ -28,5 +28,5 @@ def engine_choice(text: str) -> EngineChoice:
 
     name, choices = current_engine_name(text), get_args(EngineChoice)
     if name not in choices:
-        raise LthError(f'Unknown engine {text!r}. Choose one of {", ".join(choices)}.')
+        raise LthError(f'Unknown engine {quote(text)}. Choose one of {", ".join(choices)}.')
     return cast(EngineChoice, name)
