@@ -26,19 +26,23 @@ from lth.cli.stability import stability
 from lth.cli.streams import standard_output
 from lth.cli.transfer import transfer
 from lth.cli.trust_code import start_without_user_code
+from lth.cli.usage_errors import usage_errors
 
 
 class _Commands(TyperGroup):
-    """The commands. Their errors lack the words `Value error,`, which new versions of typer take over from pydantic."""
+    """The commands. Mistakes on the command line are told in one paragraph."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the options before the command."""
+
+        with usage_errors():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Parse the arguments of the command, and run it."""
 
-        try:
+        with usage_errors():
             return super().invoke(ctx)
-        except typer.BadParameter as error:
-            error.message = error.message.removeprefix('Value error, ')
-            raise
 
 
 app = typer.Typer(

@@ -15,6 +15,7 @@ from lth.cli.options import (
     DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads)
 from lth.cli.progress import ProgressDisplay
 from lth.cli.trust_code import accepts_trust_code
+from lth.cli.option_values import whole_number
 
 if TYPE_CHECKING:
     from lth.benchmark.contenders import Contender
@@ -34,7 +35,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         recipe: RecipeName = None,
         override: Overrides = None,
         turns: Annotated[int, typer.Option(
-            '--turns', metavar='N', min=1, help='Number of times that each engine is timed, about a second each.')] = 9,
+            '--turns', parser=whole_number(smallest=1, largest=10_000), metavar='N',
+            help='Number of times that each engine is timed, about a second each.')] = 9,
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
@@ -45,8 +47,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
             '--densities', metavar='SHARES', show_default=False,
             help='Time random tickets that keep these shares of the weights, such as 1,0.51,0.21.')] = None,
         seeds: Annotated[int, typer.Option(
-            '--seeds', min=1, metavar='N', help='Also time N seeds that train at the same time, as processes and as '
-                                                'threads.')] = 1,
+            '--seeds', parser=whole_number(smallest=1, largest=1_000), metavar='N',
+            help='Also time N seeds that train at the same time, as processes and as threads.')] = 1,
         study: Annotated[bool, typer.Option(
             '--study', help='Estimate the time of a whole search with one seed: all steps of all rounds.')] = False,
         run: Annotated[bool, typer.Option(

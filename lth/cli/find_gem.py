@@ -16,6 +16,7 @@ from lth.cli.options import (
     KeepOption, LearningRate, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Threads)
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
+from lth.cli.option_values import number
 from lth.errors import LthError
 from lth.registry import trust
 
@@ -38,10 +39,10 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         datasets: Datasets = Path('datasets'),
         *,
         sparsity: Annotated[float | None, typer.Option(
-            '--sparsity', metavar='PERCENT', show_default=False,
+            '--sparsity', parser=number, metavar='PERCENT', show_default=False,
             help='Percentage of the weights to KEEP, as in the Rare Gems paper: 0.59 keeps 59 of 10,000.')] = None,
         density: Annotated[float | None, typer.Option(
-            '--density', metavar='SHARE', show_default=False,
+            '--density', parser=number, metavar='SHARE', show_default=False,
             help='Share of the weights to keep: --density 0.0059 is the same as --sparsity 0.59.')] = None,
         algorithm: Annotated[str | None, typer.Option(
             '--algorithm', metavar='NAME', show_default=False,

@@ -13,6 +13,7 @@ from lth.cli.options import (
     Json, KeepOption, LearningRate, Model, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Seeds,
     Threads)
 from lth.cli.trust_code import accepts_trust_code
+from lth.cli.option_values import whole_number
 
 
 @command
@@ -23,7 +24,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         datasets: Datasets = Path('datasets'),
         *,
         number_of_iterations: Annotated[int | None, typer.Option(
-            '-i', '--number-of-iterations', metavar='N', show_default=False,
+            '-i', '--number-of-iterations', parser=whole_number(), metavar='N', show_default=False,
             help='Prune N times. This gives rounds 0 (the dense network) to N. Each round is trained and measured. A '
                  'complete run can get more rounds.')
         ] = None,
@@ -48,7 +49,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
             help='Also train these controls, which are as sparse as the tickets, such as reinit,shuffle-mask. See '
                  '`lth list controls`.')] = None,
         control_draws: Annotated[int, typer.Option(
-            '--control-draws', metavar='N', min=1,
+            '--control-draws', parser=whole_number(smallest=1, largest=1_000), metavar='N',
             help='Number of networks of each control for each ticket. Frankle & Carbin 2019 use 3.')] = 1,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,

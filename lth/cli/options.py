@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from lth.cli.option_values import number, whole_number
 from lth.errors import LthError
 from lth.registry import trust
 from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
@@ -45,7 +46,7 @@ Precision = Annotated[Literal['fp32', 'tf32', 'bf16'] | None, typer.Option(
     help='Floating-point precision of training. Default: as in the recipe; otherwise fp32 on a CPU, and on a GPU from '
          'Ampere on bf16 for networks with BatchNorm, tf32 for other networks with convolutions, fp32 for the rest.')]
 Threads = Annotated[int, typer.Option(
-    '--threads', metavar='N', min=1,
+    '--threads', parser=whole_number(smallest=1), metavar='N',
     help='CPU threads for each seed. Only runs with the same number of threads give bitwise equal results.')]
 EngineOption = Annotated[EngineChoice | None, typer.Option(
     '--engine', parser=_parse_engine, metavar='ENGINE', show_default=False,
@@ -71,12 +72,14 @@ CheckpointEvery = Annotated[CheckpointInterval | None, typer.Option(
     help="How often a round in progress is saved, such as '10 minutes' or '200 iterations', or off. A checkpoint is "
          'also saved when the command is interrupted. Default: 10 minutes.')]
 Epochs = Annotated[int | None, typer.Option(
-    '-e', '--number-of-epochs', metavar='N', show_default=False,
+    '-e', '--number-of-epochs', parser=whole_number(), metavar='N', show_default=False,
     help='Train for N epochs. In a search for tickets, this is the length of each round.')]
 BatchSize = Annotated[int | None, typer.Option(
-    '-b', '--batch-size', metavar='N', show_default=False, help='Number of images in a batch.')]
+    '-b', '--batch-size', parser=whole_number(), metavar='N', show_default=False,
+    help='Number of images in a batch.')]
 LearningRate = Annotated[float | None, typer.Option(
-    '-l', '--learning-rate', metavar='RATE', show_default=False, help='Learning rate of the optimizer.')]
+    '-l', '--learning-rate', parser=number, metavar='RATE', show_default=False,
+    help='Learning rate of the optimizer.')]
 Optimizer = Annotated[Literal['adam', 'sgd'] | None, typer.Option(
     '--optimizer', show_default=False,
     help='Train with another optimizer: adam (learning rate 0.001) or sgd (learning rate 0.01, momentum 0.9). Use -l '
@@ -91,7 +94,8 @@ SourceRun = Annotated[str, typer.Argument(
     help='A run, one of its seeds (RUN/seed-S) or one of its rounds (RUN/seed-S/round-NN). RUN is a name in ./runs, or '
          'a path.')]
 RoundNumber = Annotated[int | None, typer.Option(
-    '--round', min=0, metavar='N', show_default=False, help='Number of the round. Default: the last round.')]
+    '--round', parser=whole_number(smallest=0), metavar='N', show_default=False,
+    help='Number of the round. Default: the last round.')]
 KeepOption = Annotated[Literal['all', 'last', 'tickets'], typer.Option(
     '--keep',
     help='Which weights stay on disk when the command is complete. tickets: of the rounds between the first and the '

@@ -10,6 +10,7 @@ from lth.cli.console import print_json, print_line, print_message
 from lth.cli.options import DatasetName, Datasets, Json
 from lth.cli.progress import CountDisplay
 from lth.cli.trust_code import accepts_trust_code
+from lth.cli.option_values import whole_number
 
 
 @command
@@ -19,10 +20,10 @@ def prepare(
         datasets: Datasets = Path('datasets'),
         *,
         size: Annotated[int | None, typer.Option(
-            '--size', min=1, metavar='PIXELS', show_default=False,
+            '--size', parser=whole_number(smallest=1, largest=65_535), metavar='PIXELS', show_default=False,
             help='Height and width of the stored images. Default: as in the data set (imagenet: 256).')] = None,
         channels: Annotated[int | None, typer.Option(
-            '--channels', metavar='1|3', show_default=False,
+            '--channels', parser=whole_number(), metavar='1|3', show_default=False,
             help='1 stores gray images, 3 stores color images. Default: as in the data set.')] = None,
         undecodable: Annotated[Literal['refuse', 'skip'], typer.Option(
             '--undecodable', help='What to do with image files that cannot be decoded.')] = 'refuse',

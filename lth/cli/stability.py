@@ -14,6 +14,7 @@ from lth.cli.options import Datasets, Deterministic, Device, Json, Restart, Thre
 from lth.cli.progress import CountDisplay
 from lth.cli.tables import number, percent, print_table
 from lth.cli.trust_code import accepts_trust_code
+from lth.cli.option_values import whole_number
 from lth.errors import LthError
 
 if TYPE_CHECKING:
@@ -35,9 +36,10 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
             help='Iterations from which the two copies are trained separately, such as 0,500. Default: the iteration '
                  'at which each ticket starts.')] = None,
         pairs: Annotated[int, typer.Option(
-            '--pairs', metavar='N', min=1, help='Number of pairs of copies for each ticket.')] = 1,
+            '--pairs', parser=whole_number(smallest=1, largest=1_000), metavar='N',
+            help='Number of pairs of copies for each ticket.')] = 1,
         points: Annotated[int, typer.Option(
-            '--points', metavar='N', min=2,
+            '--points', parser=whole_number(smallest=2, largest=10_000), metavar='N',
             help='Number of points on the line at which the error is measured, including both ends.')] = 30,
         device: Device = 'auto',
         threads: Threads = 1,

@@ -4,6 +4,7 @@ import os
 
 import torch
 
+from lth.errors import LthError
 from lth.training.engines.device_failures import explain_failures
 
 # Names and numbers of glibc's malloc.h.
@@ -15,9 +16,11 @@ def configure_process(*, threads: int, device: torch.device, deterministic: bool
 
     The bits of a result depend on the number of threads and on the handling of denormal numbers, so every process that
     resumes a run calls this with the same arguments. The settings stay until the process ends. On a GPU, cuDNN tries
-    which algorithms are fastest, and bits differ between runs, unless results are to be `deterministic`.
+    which algorithms are fastest, and bits differ between runs, unless results are to be `deterministic`. LthError for
+    more threads than the operating system can start.
     """
 
+    _check_threads(threads)
     torch.set_num_threads(threads)
     # Processors are slow with numbers below 1e-38, as some of Adam's moments: 1.97 ms for a step of LeNet, not 1.33.
     torch.set_flush_denormal(True)
@@ -33,6 +36,15 @@ def make_deterministic(device: torch.device) -> None:
 
     if device.type == 'cuda':
         _select_algorithms(deterministic=True)
+
+
+def _check_threads(threads: int) -> None:
+    """More threads than cores are slow, but repeat a run of a larger machine; tens of thousands cannot be started."""
+
+    cores = os.cpu_count() or 1
+    largest = max(64, 4 * cores)
+    if threads > largest:
+        raise LthError(f'--threads: {threads:,} is too large. This machine has {cores} cores: give at most {largest}.')
 
 
 def _select_algorithms(*, deterministic: bool) -> None:
