@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lth.datasets import image_files
+from lth.datasets import image_decoding, image_files
 from lth.datasets.ffcv_reader import INSTALL, PreparedFiles, is_installed, prepared_files
 from lth.datasets.image_files import ImageFolders
 from lth.datasets.source import OnProgress, Shape
@@ -65,7 +65,7 @@ def _delete_partial_files(path: Path) -> None:
 
 
 def _require_all_decoded(parts: _Parts, corrupt: Sequence[list[int]]) -> None:
-    undecodable = [images[row] for (_, images), rows in zip(parts, corrupt) for row in rows]
+    undecodable = {images[row]: 'no image' for (_, images), rows in zip(parts, corrupt) for row in rows}
     if undecodable:
         total = sum(len(images) for _, images in parts)
         raise image_files.undecodable_error(undecodable, total, '--undecodable skip')
@@ -134,10 +134,10 @@ class _Images:
 
     def __getitem__(self, index: int) -> tuple[np.ndarray[Any, Any]]:
         try:
-            image = image_files.decode(self._images[index], self._shape)
-        except LthError:
-            image = None
-        if image is None:
+            image = image_decoding.decode(self._images[index], self._shape)
+        except LthError as error:
+            image = image_decoding.Undecodable(str(error))
+        if isinstance(image, image_decoding.Undecodable):
             self._corrupt[index] = 1  # type: ignore[index]
             image = torch.zeros(self._shape, dtype=torch.uint8)
         with self._done.get_lock():

@@ -1,27 +1,22 @@
-"""Image files as tensors: every format and size that Pillow reads, resized and cropped to one shape."""
+"""Lists of image files, decoded into memory once and cached, with the files that cannot be decoded left out or refused.
+"""
 import contextlib
 import hashlib
 import os
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lth.datasets import image_decoding
+from lth.datasets.image_decoding import Undecodable
 from lth.datasets.source import Shape
 from lth.errors import LthError
-
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
-# Pillow lets other threads run while it decodes.
-_THREADS = min(8, os.cpu_count() or 1)
 
 
 class ImageList(NamedTuple):
@@ -32,57 +27,25 @@ class ImageList(NamedTuple):
 
 
 class ImageFolders(NamedTuple):
-    """The training and test images below a path; `name` is the data set's name in recipes."""
+    """The training and test images below a path; `name` is the data set's name in recipes, `note` says which folders
+    are classes and what is not used.
+    """
 
     name: str
     path: Path
     train: ImageList
     test: ImageList
+    note: str = ''
 
 
-def decode(file: Path, shape: Shape) -> Tensor | None:
-    """The image as uint8 of this shape: resized until it covers the shape, then cropped in the center. None if it
-    cannot be decoded; LthError if the file cannot be read.
+def undecodable_error(
+        files: Mapping[Path, str], total: int, skip: str = '--set data.undecodable=skip') -> LthError:
+    """The error for image files that cannot be decoded, with the reasons; it names the first five, and the option that
+    skips them.
     """
 
-    channels, height, width = shape
-    mode = 'RGB' if channels == 3 else 'L'
-    try:
-        with Image.open(file) as opened:
-            # JPEG decodes at 1/2, 1/4 or 1/8 of its size where that suffices.
-            opened.draft(mode, (width * 2, height * 2))
-            image = _to_8_bits(opened).convert(mode)
-            if (image.width, image.height) != (width, height):
-                scale = max(width / image.width, height / image.height)
-                size = max(width, round(image.width * scale)), max(height, round(image.height * scale))
-                image = image.resize(size, Image.Resampling.BILINEAR)
-            left, top = (image.width - width) // 2, (image.height - height) // 2
-            pixels = np.array(image.crop((left, top, left + width, top + height)))
-    except _DECODE_ERRORS as error:
-        if isinstance(error, OSError) and error.errno:
-            raise LthError(f'Cannot read {file}: {error.strerror}.') from None
-        return None
-    return torch.from_numpy(pixels).view(height, width, channels).permute(2, 0, 1).contiguous()
-
-
-def decode_in_order(files: Iterable[Path], shape: Shape) -> Iterator[Tensor | None]:
-    """Yield what `decode` returns for each file, in order; threads decode the next files in advance."""
-
-    files = iter(files)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        try:
-            pending = deque(pool.submit(decode, file, shape) for file in islice(files, 64 * _THREADS))
-            while pending:
-                yield pending.popleft().result()
-                pending.extend(pool.submit(decode, file, shape) for file in islice(files, 1))
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def undecodable_error(files: Sequence[Path], total: int, skip: str = '--set data.undecodable=skip') -> LthError:
-    """The error for image files that cannot be decoded; it names the first five, and the option that skips them."""
-
-    names = ', '.join(map(str, files[:5])) + (', …' if len(files) > 5 else '')
+    names = ', '.join(f'{file} ({reason})' for file, reason in islice(files.items(), 5))
+    names += ', …' if len(files) > 5 else ''
     return LthError(f'{len(files)} of {total} images cannot be decoded: {names}. Repair or delete them, or leave them '
                     f'out with {skip}.')
 
@@ -98,15 +61,19 @@ def decode_all(
     if cached := _read_cache(path):
         return cached['images'], cached['labels']
     images = torch.empty(len(folder.files), *shape, dtype=torch.uint8)
-    decodable = torch.ones(len(folder.files), dtype=torch.bool)
-    for row, image in enumerate(decode_in_order(folder.files, shape)):
-        decodable[row] = image is not None
-        images[row] = 0 if image is None else image
+    corrupt = dict[int, str]()
+    for row, image in enumerate(image_decoding.decode_in_order(folder.files, shape)):
+        if isinstance(image, Undecodable):
+            corrupt[row] = image.reason
+        else:
+            images[row] = image
     labels = folder.labels
-    if not decodable.all():
+    if corrupt:
         if undecodable == 'refuse':
-            corrupt = [folder.files[row] for row in (~decodable).nonzero().flatten().tolist()]
-            raise undecodable_error(corrupt, len(folder.files))
+            reasons = {folder.files[row]: reason for row, reason in corrupt.items()}
+            raise undecodable_error(reasons, len(folder.files))
+        decodable = torch.ones(len(folder.files), dtype=torch.bool)
+        decodable[list(corrupt)] = False
         images, labels = images[decodable], labels[decodable]
     _write_cache(path, {'images': images, 'labels': labels})
     return images, labels
@@ -118,7 +85,8 @@ def decodable_indices(folder: ImageList, shape: Shape, cache: Path) -> Tensor:
     path = cache / f'{fingerprint(folder, shape, "numbers")}.safetensors'
     if cached := _read_cache(path):
         return cached['numbers']
-    decodable = torch.tensor([image is not None for image in decode_in_order(folder.files, shape)])
+    images = image_decoding.decode_in_order(folder.files, shape)
+    decodable = torch.tensor([isinstance(image, Tensor) for image in images])
     indices = decodable.nonzero().flatten()
     _write_cache(path, {'numbers': indices})
     return indices
@@ -129,24 +97,12 @@ def fingerprint(folder: ImageList, *facts: object) -> str:
 
     digest = hashlib.blake2b(f'{facts} {folder.labels.tolist()}'.encode(), digest_size=12)
     for file in folder.files:
-        status = file.stat()
-        digest.update(f'{file.parent.name}/{file.name} {status.st_size} {status.st_mtime_ns}\n'.encode())
+        try:
+            status = file.stat()
+        except OSError:
+            status = file.lstat()  # a link to nothing
+        digest.update(os.fsencode(f'{file.parent.name}/{file.name} {status.st_size} {status.st_mtime_ns}\n'))
     return digest.hexdigest()
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """The image with 16 bits per pixel scaled to 8, as Pillow would clip them; ValueError if the range of its pixels
-    is not known.
-    """
-
-    if image.mode == 'F':
-        raise ValueError('floating-point pixels have no known range')
-    if not image.mode.startswith('I'):
-        return image
-    pixels = np.asarray(image).astype(np.int64)
-    if pixels.min() < 0 or pixels.max() > 65535:
-        raise ValueError('not 16 bits per pixel')
-    return Image.fromarray(((pixels * 255 + 32767) // 65535).astype(np.uint8))
 
 
 def _read_cache(path: Path) -> dict[str, Tensor] | None:

@@ -4,23 +4,25 @@
 """
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from lth import rng
-from lth.datasets import ffcv_writer, image_files, streaming
+from lth.datasets import ffcv_writer, image_decoding, image_files, pil_images, streaming
 from lth.datasets.image_files import ImageFolders, ImageList
 from lth.datasets.source import Dataset, OnProgress, Shape, Source, Split, resized_shape, should_stream
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
 
 _IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.tif', '.tiff'}
-_TEST_NAMES = ('test', 'val', 'validation')
-_GRAY_MODES = ('1', 'L', 'LA', 'I', 'F', 'I;16')
+# In any case, the first that exists.
+_TRAIN_NAMES = ('train', 'training')
+_TEST_NAMES = ('test', 'testing', 'val', 'valid', 'validation')
+_MOST_NAMES = 10
+_FOLDERS_OF_PROGRAMS = {'__MACOSX', '@eaDir', '$RECYCLE.BIN', 'System Volume Information', 'lost+found'}
 # Larger images are stored with this side unless data.size says otherwise.
 _LARGEST_SIDE = 224
 
@@ -46,8 +48,7 @@ def list_images(path: Path, classes: Sequence[str]) -> ImageList:
 
     files, labels = list[Path](), list[int]()
     for label, name in enumerate(classes):
-        images = sorted(Path(parent) / file for parent, _, names in os.walk(path / name) for file in names
-                        if _is_image(file))
+        images = sorted(_images_below(path / name))
         files += images
         labels += [label] * len(images)
     return ImageList(files, torch.tensor(labels, dtype=torch.int64))
@@ -61,7 +62,8 @@ def _read(data_folder: Path, settings: DataSettings, *, folders: ImageFolders, s
     if should_stream(sum(len(part.files) for part in parts), shape, settings):
         return streaming.open_dataset(folders, shape, settings, cache=cache)
     train, test = (Split(*image_files.decode_all(part, shape, settings.undecodable, cache)) for part in parts)
-    return Dataset(train, test, *streaming.sample_statistics(train.images), reader='files')
+    return Dataset(train, test, *streaming.sample_statistics(train.images), reader='files',
+                   note=folders.note)
 
 
 def _prepare(
@@ -74,8 +76,7 @@ def _prepare(
 def _scan(path: Path) -> ImageFolders:
     """List training and test images; LthError if one of them is empty, or if their classes differ."""
 
-    train_path = path / 'train' if (path / 'train').is_dir() else path
-    test_path = next((path / name for name in _TEST_NAMES if train_path != path and (path / name).is_dir()), None)
+    train_path, test_path = _parts(path)
     classes = _classes(train_path)
     train = list_images(train_path, classes)
     if test_path is None:
@@ -87,17 +88,55 @@ def _scan(path: Path) -> ImageFolders:
         if not part.files:
             raise LthError(f'folder:{path} has no {name} images. Put them into {path}/train/CLASS and '
                            f'{path}/test/CLASS, or all of them into {path}/CLASS.')
-    return ImageFolders(f'folder:{path}', path, train, test)
+    note = _note(path, train_path, test_path or train_path, classes)
+    return ImageFolders(f'folder:{path}', path, train, test, note)
+
+
+def _parts(path: Path) -> tuple[Path, Path | None]:
+    """The folders of the training and of the test images, None for the latter if there is none. LthError if there is
+    only one with test images.
+    """
+
+    folders = {entry.name.lower(): entry for entry in _subfolders(path)}
+    train = next((folders[name] for name in _TRAIN_NAMES if name in folders), None)
+    test = next((folders[name] for name in _TEST_NAMES if name in folders), None)
+    if train is None and test is not None:
+        raise LthError(f'folder:{path} has test images in {test.name}, but no folder train. Put the training images '
+                       f'into {path}/train/CLASS, or rename {test.name} if it is a class.')
+    return train or path, test
+
+
+def _note(path: Path, train_path: Path, test_path: Path, classes: Sequence[str]) -> str:
+    """Which folders are classes, and what in the folders is not used, so that a wrong folder is noticed."""
+
+    unused = [] if train_path == path else [
+        str(folder) for folder in _subfolders(path) if folder not in (train_path, test_path)]
+    for parent in dict.fromkeys((path, train_path, test_path)):
+        unused += [str(entry) for entry in sorted(parent.iterdir()) if _is_image(entry.name)]
+    unused += [f'{folder} (no images)' for folder in _subfolders(train_path) if folder.name not in classes]
+    note = f'{len(classes)} classes in {train_path}: {_list(classes)}'
+    return f'{note}. Not used: {_list(unused)}.' if unused else f'{note}.'
+
+
+def _list(names: Sequence[str]) -> str:
+    return ', '.join(names[:_MOST_NAMES]) + (', …' if len(names) > _MOST_NAMES else '')
+
+
+def _subfolders(path: Path) -> list[Path]:
+    """The folders in a folder, sorted, without hidden ones."""
+
+    try:
+        return sorted(entry for entry in path.iterdir() if not _is_hidden(entry.name) and entry.is_dir())
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        words = getattr(error, 'strerror', None) or error
+        raise LthError(f'folder:{path} cannot be read: {words}. Give a folder with one subfolder of images per class.'
+                       ) from None
 
 
 def _classes(path: Path) -> list[str]:
     """Names of the subfolders that have images, sorted."""
 
-    try:
-        classes = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and _has_images(entry))
-    except OSError as error:
-        raise LthError(f'folder:{path} cannot be read: {error.strerror}. Give a folder with one subfolder of images '
-                       'per class.') from None
+    classes = [folder.name for folder in _subfolders(path) if next(_images_below(folder), None)]
     if len(classes) < 2:
         raise LthError(f'folder:{path} has {len(classes)} subfolders with images. Give each class a subfolder; at '
                        'least two classes are needed.')
@@ -112,12 +151,23 @@ def _require_same_classes(classes: Sequence[str], train_path: Path, test_path: P
                        f'{", ".join(where)}{more}. Give each class a subfolder with images in both.')
 
 
-def _has_images(path: Path) -> bool:
-    return any(_is_image(name) for _, _, names in os.walk(path) for name in names)
+def _images_below(path: Path) -> Iterator[Path]:
+    """The image files in a folder and below it, without hidden ones and those in run folders of lth."""
+
+    for parent, folders, names in os.walk(path):
+        folders[:] = [] if 'recipe.yaml' in names else [name for name in folders if not _is_hidden(name)]
+        if 'recipe.yaml' not in names:
+            yield from (Path(parent) / name for name in names if _is_image(name))
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file or folder was made by a program for itself, such as ._001.jpg and .ipynb_checkpoints."""
+
+    return name.startswith('.') or name in _FOLDERS_OF_PROGRAMS
 
 
 def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in _IMAGE_SUFFIXES
+    return Path(name).suffix.lower() in _IMAGE_SUFFIXES and not _is_hidden(name)
 
 
 def _split_train_test(folder: ImageList) -> tuple[ImageList, ImageList]:
@@ -135,9 +185,9 @@ def _first_shape(folder: ImageList) -> Shape:
 
     for file in folder.files:
         try:
-            with Image.open(file) as image:
+            with image_decoding.open_image(file) as image:
                 side = min(*image.size, _LARGEST_SIDE)
-                return (1 if image.mode in _GRAY_MODES else 3), side, side
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+                return (1 if pil_images.is_gray(image) else 3), side, side
+        except image_decoding.DECODE_ERRORS:
             continue
     raise LthError(f'None of the {len(folder.files)} images can be opened, such as {folder.files[0]}.')

@@ -46,7 +46,7 @@ def _folders(path: Path) -> ImageFolders:
                            'unpacks the archives into such folders. Prepared files can be read only with FFCV. To use '
                            f'a part of ImageNet, write folder:{path}.')
         parts.append(part)
-    return ImageFolders('imagenet', path, *parts)
+    return ImageFolders('imagenet', path, train=parts[0], test=parts[1])
 
 
 def _read_tiny(folder: Path, settings: DataSettings) -> Dataset:

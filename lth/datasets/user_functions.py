@@ -1,21 +1,15 @@
 """Data sets of users: a function without arguments, given as `package.module:function` or `path/to/file.py:function`.
 
-It returns a Source, or ((images, labels), (images, labels)) for training and test set. Images are uint8 of shape
-(n, channels, height, width) or (n, height, width), labels are integers from 0 of shape (n,), as tensors or arrays.
+It returns a Source, or training and test set in one of the forms of given_data.py.
 """
 import functools
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import torch
-
-from lth.datasets.resizing import make_dataset
-from lth.datasets.source import Dataset, Source, Split
+from lth.datasets import given_data
+from lth.datasets.source import Source
 from lth.errors import LthError
-from lth.recipes.schema import DataSettings
 from lth.registry import trust, user_code
-
-_MAX_CLASSES = 100_000
 
 
 def source(name: str) -> Source:
@@ -43,48 +37,30 @@ def _call(name: str) -> Source:
     with user_code.guard(f'{name}, called without arguments,'):
         result = function()
     if isinstance(result, Source):
-        return result
-    try:
-        train, test = (split_of_arrays(images, labels) for images, labels in result)
-    except (TypeError, ValueError) as error:
-        raise LthError(f'{name}: {error}. It should return ((images, labels), (images, labels)) for training and test '
-                       'set: images as uint8 (n, channels, height, width), labels as integers (n,).') from None
-    return source_of_splits(name, train, test)
+        return _checked(name, result)
+    return given_data.source_of_splits(name, *given_data.splits(name, result))
 
 
-def source_of_splits(name: str, train: Split, test: Split) -> Source:
-    """The source of images and labels in memory; LthError if a class has no training image, or if the shapes or classes
-    of the splits differ.
-    """
+def _checked(name: str, source_: Source) -> Source:
+    """The source; LthError if what it declares is not of the type that lth expects."""
 
-    classes = int(train.labels.max()) + 1
-    if missing := sorted(set(range(classes)) - set(train.labels.tolist())):
-        raise LthError(f'{name}: {len(missing)} of the classes 0 … {classes - 1} have no training image, such as '
-                       f'class {missing[0]}. Number the classes from 0 without gaps.')
-    if test.labels.max() >= classes or train.images.shape[1:] != test.images.shape[1:]:
-        raise LthError(f'{name}: training and test images differ: shapes {tuple(train.images.shape[1:])} and '
-                       f'{tuple(test.images.shape[1:])}, labels up to {classes - 1} and {int(test.labels.max())}. Give '
-                       'both the same shape, and each class in the training set.')
-
-    def read(_folder: Path, _settings: DataSettings) -> Dataset:
-        return make_dataset(train, test)
-    _, channels, height, width = train.images.shape
-    count = len(train.labels)
-    return Source(f'images of {name}', (channels, height, width), classes, (count, len(test.labels)), read,
-                  {'validation': max(1, count // 10)})
+    facts = {
+        'shape': (source_.shape, _are_counts(source_.shape, 3) and source_.shape[0] in (1, 3),
+                  '(channels, height, width) with 1 or 3 channels'),
+        'classes': (source_.classes, _are_counts([source_.classes], 1), 'a whole number from 1'),
+        'image_counts': (source_.image_counts, _are_counts(source_.image_counts, 2),
+                         'the numbers of training and of test images'),
+        'streams': (source_.streams, source_.streams in ('never', 'large', 'always'), "'never', 'large' or 'always'"),
+        'settings': (source_.settings, isinstance(source_.settings, Mapping), 'a dict of settings of section data'),
+        'read': (source_.read, callable(source_.read), 'a function of the data folder and the settings')}
+    for field, (value, is_valid, expected) in facts.items():
+        if not is_valid:
+            raise LthError(f'{name} returns a Source whose {field} is {value!r:.100}. It should be {expected}.')
+    return source_
 
 
-def split_of_arrays(images: Any, labels: Any) -> Split:
-    """The split of images (n, channels, height, width) or (n, height, width) and labels (n,), tensors or arrays;
-    ValueError or TypeError if images are not uint8 or labels are not integers from 0.
-    """
+def _are_counts(values: Any, length: int) -> bool:
+    """Whether these are `length` whole numbers from 1."""
 
-    images, labels = torch.as_tensor(images), torch.as_tensor(labels)
-    images = images.unsqueeze(1) if images.ndim == 3 else images
-    if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f'images are {images.dtype} of shape {tuple(images.shape)}')
-    if labels.shape != (len(images),) or labels.is_floating_point() or len(labels) == 0:
-        raise ValueError(f'labels are {labels.dtype} of shape {tuple(labels.shape)} for {len(images)} images')
-    if labels.min() < 0 or labels.max() >= _MAX_CLASSES:
-        raise ValueError(f'labels lie between {int(labels.min())} and {int(labels.max())}')
-    return Split(images.contiguous(), labels.to(torch.int64))
+    return (isinstance(values, (list, tuple)) and len(values) == length
+            and all(isinstance(value, int) and value > 0 for value in values))

@@ -1,8 +1,12 @@
 """Folders of images: listed, decoded once or streamed, prepared for FFCV."""
 import importlib.util
 import json
+import os
 import shutil
+import socket
+import struct
 import threading
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +16,7 @@ import safetensors.numpy
 import torch
 from PIL import Image
 
-from lth.datasets import DATASETS, ffcv_reader, ffcv_writer, image_files, image_folders
+from lth.datasets import DATASETS, ffcv_reader, ffcv_writer, image_decoding, image_folders
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
 from tests.conftest import Result
@@ -73,7 +77,7 @@ def test_images_of_any_size_are_resized_to_cover_a_square_and_cropped_in_the_cen
     wide = Image.new('RGB', (40, 20), (255, 0, 0))
     wide.paste((0, 0, 255), (10, 0, 30, 20))
     wide.save(tmp_path / 'wide.png')
-    image = image_files.decode(tmp_path / 'wide.png', (3, 10, 10))
+    image = image_decoding.decode(tmp_path / 'wide.png', (3, 10, 10))
     assert image[2, 1:-1, 1:-1].min() == 255 and image[0, 1:-1, 1:-1].max() == 0
 
 
@@ -88,7 +92,7 @@ def test_folders_of_gray_images_have_one_channel_unless_data_channels_is_3(tmp_p
 def test_images_are_decoded_once_and_again_if_a_file_changes(flowers, tmp_path, monkeypatch):
     source = DATASETS.find(f'folder:{flowers}')
     first = source.read(tmp_path, MEMORY)
-    monkeypatch.setattr(image_files, 'decode', lambda *_: pytest.fail('decoded again'))
+    monkeypatch.setattr(image_decoding, 'decode', lambda *_: pytest.fail('decoded again'))
     assert torch.equal(source.read(tmp_path, MEMORY).train.images, first.train.images)
     monkeypatch.undo()
     Image.new('RGB', (16, 16)).save(flowers / 'train' / 'a' / '000.jpg')
@@ -149,21 +153,91 @@ def test_a_stream_yields_the_same_images_as_memory_in_the_requested_order(flower
 def test_16_bit_images_are_scaled_to_8_bits_and_floating_point_images_are_refused(tmp_path):
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(ramp).save(tmp_path / 'deep.png')
-    image = image_files.decode(tmp_path / 'deep.png', (1, 16, 16))
+    image = image_decoding.decode(tmp_path / 'deep.png', (1, 16, 16))
     assert image.flatten().tolist() == list(range(256))
     Image.fromarray(ramp.astype(np.float32)).save(tmp_path / 'float.tiff')
-    assert image_files.decode(tmp_path / 'float.tiff', (1, 16, 16)) is None
+    assert isinstance(image_decoding.decode(tmp_path / 'float.tiff', (1, 16, 16)), image_decoding.Undecodable)
 
 
 def test_a_file_that_cannot_be_read_is_an_error_and_not_skipped(tmp_path):
     (tmp_path / 'folder.jpg').mkdir()
     with pytest.raises(LthError, match='Cannot read .*folder.jpg: Is a directory'):
-        image_files.decode(tmp_path / 'folder.jpg', (1, 16, 16))
+        image_decoding.decode(tmp_path / 'folder.jpg', (1, 16, 16))
 
 
 def test_folders_without_images_are_not_classes(flowers, tmp_path):
     (flowers / 'train' / 'runs').mkdir()
     assert DATASETS.find(f'folder:{flowers}').classes == 3
+
+
+def png(width: int, height: int) -> bytes:
+    """A black image of this size, which takes no memory to write."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack('>I', len(content)) + name + content + struct.pack('>I', zlib.crc32(name + content))
+    compressor = zlib.compressobj(1)
+    rows = b''.join(compressor.compress(bytes(1 + width)) for _ in range(height)) + compressor.flush()
+    header = struct.pack('>IIBBBBB', width, height, 8, 0, 0, 0, 0)
+    return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', rows) + chunk(b'IEND', b'')
+
+
+@pytest.mark.parametrize('settings', [MEMORY, STREAM], ids=['memory', 'stream'])
+@pytest.mark.parametrize(('make', 'says'), [
+    (os.mkfifo, 'a named pipe, not a file'), (lambda path: path.symlink_to('/dev/zero'), 'a device, not a file'),
+    (lambda path: socket.socket(socket.AF_UNIX).bind(os.path.relpath(path)), 'a socket, not a file'),
+    (lambda path: path.symlink_to('nowhere'), 'a link to nothing'),
+    (lambda path: path.symlink_to(path.name), 'a link to nothing'),
+    (lambda path: path.write_bytes(b''), 'no image'),
+    (lambda path: path.write_bytes(b'%!PS-Adobe-3.0\n'), 'no image'),
+    (lambda path: path.write_bytes(png(1, 300_000)), 'resized, it would have 16 × 4,800,000 pixels, .*'),
+    (lambda path: path.write_bytes(png(9000, 4000)), 'it has 9,000 × 4,000 pixels, more than 33,554,432'),
+    (lambda path: path.write_bytes(png(20_000, 10_000)), 'it has more than 33,554,432 pixels')],
+    ids=['pipe', 'device', 'socket', 'link', 'loop', 'empty', 'eps', 'thin', 'large', 'bomb'])
+def test_special_files_and_images_that_are_too_large_are_refused_or_skipped(flowers, tmp_path, make, says, settings):
+    make(flowers / 'train' / 'a' / '~last.png')
+    source = DATASETS.find(f'folder:{flowers}')
+    message = rf'1 of 31 images cannot be decoded: .*~last.png \({says}\).*undecodable=skip'
+    with pytest.raises(LthError, match=message):
+        source.read(tmp_path, settings)
+    data = source.read(tmp_path, settings.model_copy(update={'undecodable': 'skip'}))
+    assert data.train.labels.bincount().tolist() == [10, 10, 10]
+
+
+def test_names_that_are_not_utf_8_are_names_like_others(flowers, tmp_path, lth):
+    for part in ('train', 'test'):
+        (flowers / part / 'c').rename(os.fsdecode(os.fsencode(flowers / part) + b'/\xff'))
+    Path(os.fsdecode(os.fsencode(flowers / 'train' / 'a') + b'/\xfe.png')).write_bytes(b'no image')
+    result = run(lth, flowers, 'r', '-i', '0')
+    assert result.code == 2 and '1 of 31 images cannot be decoded: ' in result.err
+    assert run(lth, flowers, 'r', '-i', '0', '--set', 'data.undecodable=skip').code == 0
+
+
+def test_only_folders_of_images_are_classes_and_what_is_not_used_is_reported(flowers, tmp_path):
+    image = (flowers / 'train' / 'a' / '000.jpg').read_bytes()
+    for name in ('train/.ipynb_checkpoints/0.jpg', 'train/__MACOSX/0.jpg', 'train/a/._000.jpg', 'train/runs/r/plot.png',
+                 'train/outside.jpg', 'masks/0.jpg', 'val/a/0.jpg'):
+        (flowers / name).parent.mkdir(parents=True, exist_ok=True)
+        (flowers / name).write_bytes(image)
+    (flowers / 'train' / 'runs' / 'r' / 'recipe.yaml').write_text('')
+    (flowers / 'train' / 'd').mkdir()
+    data = DATASETS.find(f'folder:{flowers}').read(tmp_path, MEMORY)
+    assert data.train.labels.bincount().tolist() == [10, 10, 10]
+    assert data.note == (
+        f'3 classes in {flowers}/train: a, b, c. Not used: {flowers}/masks, {flowers}/val, '
+        f'{flowers}/train/outside.jpg, {flowers}/train/d (no images), {flowers}/train/runs (no images).')
+
+
+@pytest.mark.parametrize(('train', 'test'), [('Train', 'Test'), ('training', 'testing'), ('TRAIN', 'Valid')])
+def test_training_and_test_images_are_found_under_their_usual_names(flowers, train, test):
+    (flowers / 'train').rename(flowers / train)
+    (flowers / 'test').rename(flowers / test)
+    assert DATASETS.find(f'folder:{flowers}').image_counts == (30, 9)
+
+
+def test_test_images_without_training_images_are_an_error(flowers):
+    (flowers / 'train').rename(flowers / 'a')
+    with pytest.raises(LthError, match='has test images in test, but no folder train'):
+        DATASETS.find(f'folder:{flowers}')
 
 
 def test_skipped_images_do_not_count_for_the_iterations_of_an_epoch(flowers, lth):

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from lth.datasets import DATASETS
-from lth.datasets.objects import register_data, to_uint8
+from lth.datasets.arrays import to_uint8
+from lth.datasets.objects import register_data
 from lth.errors import LthError
 from lth.recipes.schema import DataSettings
 
@@ -97,19 +98,19 @@ def test_random_transforms_are_refused():
 
 def test_normalized_images_are_refused():
     with pytest.raises(LthError, match='floats between .* and not all of them are k/255'):
-        to_uint8((IMAGES / 255 - 0.5) / 0.25)
+        to_uint8('The images', (IMAGES / 255 - 0.5) / 0.25)
     with pytest.raises(LthError, match='not all of them are k/255'):
-        to_uint8(numpy.array([numpy.nan, 0.5]))
+        to_uint8('The images', numpy.array([numpy.nan, 0.5]))
 
 
 @pytest.mark.parametrize(('data', 'message'), [
     (7, 'The data are of type int. Give the name of a data set, four arrays'),
-    (ARRAYS[:3], 'The data are of type tuple'),
-    ((IMAGES, LABELS), 'an object of type Tensor, which'),
-    ((IMAGES.to(torch.int64), *ARRAYS[1:]), 'The given data: images are torch.int64'),
-    ((IMAGES, LABELS[:5], *ARRAYS[2:]), r'labels are torch.int64 of shape \(5,\) for 12 images'),
+    (ARRAYS[:3], 'the data are of type tuple and have 3 parts'),
+    ((IMAGES, LABELS), 'The given data, training set: the data are of type Tensor'),
+    ((IMAGES.to(torch.int64), *ARRAYS[1:]), 'the images are torch.int64. Convert them to uint8'),
+    ((IMAGES, LABELS[:5], *ARRAYS[2:]), r'the labels have the shape \(5,\) for 12 images'),
     ((IMAGES, LABELS * 2, *ARRAYS[2:]), 'have no training image'),
-    ((IMAGES, object(), *ARRAYS[2:]), 'The given data: ')])
+    ((IMAGES, object(), *ARRAYS[2:]), r'The given data, training set: the labels have the shape \(\)')])
 def test_other_forms_of_data_are_refused_with_the_reason(data, message):
     with pytest.raises(LthError, match=message):
         register_data(data)
@@ -124,7 +125,7 @@ def test_a_data_set_that_raises_or_has_no_length_is_refused():
         def __iter__(self) -> Iterator[Tensor]:
             return iter(IMAGES)
 
-    for data_set, message in ((Broken([1]), 'Reading the data set Broken raised OSError: no such file'),
-                              (Endless(), 'type Endless, which has no length')):
+    for data_set, message in ((Broken([1]), 'The given data: reading the data raised OSError: no such file'),
+                              (Endless(), 'Endless has no length')):
         with pytest.raises(LthError, match=message):
             register_data((data_set, data_set))
