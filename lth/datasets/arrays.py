@@ -18,8 +18,8 @@ from lth.errors import LthError
 _MAX_CLASSES = 100_000
 _CHUNK = 1024
 _FLOATS = ('and not all of them are k/255 for a whole number k from 0 to 255, for example because they were '
-           'normalized, resized or not divided by 255. lth stores images as uint8 and normalizes them itself: give them without '
-           "normalization, and set data.normalization to 'standardize' if you want it.")
+           'normalized, resized or not divided by 255. lth stores images as uint8 and normalizes them itself: give '
+           "them without normalization, and set data.normalization to 'standardize' if you want it.")
 
 
 def make_split(what: str, images: Any, labels: Any) -> Split:

@@ -14,7 +14,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from lth.errors import LthError, quote
-from lth.system import file_lock, lazy_import
+from lth.system import file_lock, lazy_import, reading
 
 utils = lazy_import.module('torchvision.datasets.utils')
 
@@ -56,6 +56,8 @@ def verify(folder: Path, files: Mapping[str, str]) -> None:
 
     for file, checksum in files.items():
         path = folder / file
+        if path.exists():
+            reading.require_file(path, 'Delete it, and the same command downloads it again.')
         if path.exists() and (md5 := utils.calculate_md5(path)) != checksum:
             raise LthError(f'{path} is corrupt: its MD5 is {md5}, that of the published file is {checksum}. Delete it, '
                            'and the same command downloads it again; or replace it with an intact copy.')

@@ -8,7 +8,7 @@ from typing import Any
 
 from lth.datasets import given_data
 from lth.datasets.source import Source
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.registry import trust, user_code
 
 
@@ -55,7 +55,7 @@ def _checked(name: str, source_: Source) -> Source:
         'read': (source_.read, callable(source_.read), 'a function of the data folder and the settings')}
     for field, (value, is_valid, expected) in facts.items():
         if not is_valid:
-            raise LthError(f'{name} returns a Source whose {field} is {value!r:.100}. It should be {expected}.')
+            raise LthError(f'{name} returns a Source whose {field} is {quote(value)}. It should be {expected}.')
     return source_
 
 

@@ -40,6 +40,15 @@ def read_bytes(path: Path, *, at_most: int, advice: str = 'Check the path.') -> 
     return content
 
 
+def require_file(path: Path, advice: str = 'Check the path.') -> None:
+    """LthError unless the path is a regular file, for code of others that reads it."""
+
+    try:
+        _refuse_other_kinds(path, os.stat(path), advice)
+    except OSError as error:
+        raise read_error(path, error, advice) from None
+
+
 def read_error(path: Path, error: OSError | ValueError, advice: str = 'Check the path.') -> LthError:
     """The error for a file or folder that cannot be read."""
 
