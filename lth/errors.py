@@ -44,9 +44,9 @@ def describe(error: BaseException) -> str:
     return ' '.join(f'{type(error).__name__}: {error}'.split())
 
 
-def suggestion(word: str, known: Iterable[str]) -> str:
-    """The end of an error message: `, did you mean 'x'?` with the known words that are similar to `word`, or
-    ` (known: x, y)` with all of them if none is similar.
+def suggestion(word: str, known: Iterable[str], *, listed_by: str = '') -> str:
+    """The end of an error message: `, did you mean 'x'?` with the known words that are similar to `word`. If none is,
+    ` (known: x, y)` with all of them, or the command that lists them.
     """
 
     names = {name.lower(): name for name in sorted(known)}
@@ -54,4 +54,4 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     similar.sort(key=lambda name: -len(os.path.commonprefix([name, word.lower()])))
     if similar:
         return ', did you mean ' + ' or '.join(repr(names[name]) for name in similar) + '?'
-    return ' (known: ' + ', '.join(names.values()) + ')'
+    return f'. See `{listed_by}`.' if listed_by else ' (known: ' + ', '.join(names.values()) + ')'

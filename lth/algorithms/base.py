@@ -14,7 +14,7 @@ from lth.pruning.tickets import Round
 from lth.recipes.schema import AlgorithmSettings
 from lth.recipes.section import validate_section
 from lth.registry.registry import BaseRegistry, normalize_name
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.task import Parametrization, Task
 
 BenchmarkStep = Callable[[Task, Tensor], Parametrization]

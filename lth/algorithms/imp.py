@@ -22,7 +22,7 @@ from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import AlgorithmSettings, Constant, Cosine, Section, TrainingSettings
 from lth.registry.registry import BaseRegistry
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.lr_schedules import learning_rates
 from lth.training.task import Task
 

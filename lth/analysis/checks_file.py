@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 from lth.runs.checked_json import encode_checked, read_checked
 from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
 from lth.system import files
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 CHECKS = 'checks.json'
 _ADVICE = 'Restore it from a copy, or move it away and repeat lth sanity-check, which writes it again.'

@@ -21,7 +21,7 @@ from lth.runs import checkpoint_files, integrity, run_locks, seed_folders, sessi
 from lth.runs.checkpoint_files import CheckpointFolder
 from lth.runs.folder import Run
 from lth.runs.round_check import check_round
-from lth.system import files
+from lth.system import files, yaml_text
 
 DAMAGED = 'damaged'
 
@@ -69,7 +69,7 @@ def _check_run(folder: Path, in_training: Collection[int]) -> RepairReport:
 def _open(folder: Path) -> tuple[Run | None, str]:
     """The run; None, with the reason, if its network cannot be built, for example from code that is not trusted."""
 
-    recipe = files.read_yaml(folder / 'recipe.yaml')
+    recipe = yaml_text.read_yaml(folder / 'recipe.yaml')
     try:
         user_code.require_trust(recipe)
         plan = make_plan(recipe, str(folder / 'recipe.yaml'))

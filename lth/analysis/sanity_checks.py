@@ -17,7 +17,7 @@ from lth.experiments.plan import Plan, make_plan
 from lth.experiments.resolve import Changes
 from lth.pruning.controls import CONTROLS, STANDARDS, available_controls, control_obstacle
 from lth.recipes.schema import merge
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 SEARCHES = {
     'invert-scores': 'A new search that keeps the smallest scores instead of the largest.',

@@ -9,7 +9,7 @@ from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.recipes.schema import AlgorithmSettings
 from lth.runs.round_record import RoundRecord
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.engines.names import current_engine_name
 
 

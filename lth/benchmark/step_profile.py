@@ -16,7 +16,7 @@ from lth.benchmark.limits import device_limits, step_work
 from lth.benchmark.trainers import Trainer, make_trainer, refuse_streamed
 from lth.experiments.plan import Plan, make_plan
 from lth.system import processes
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 _WARMUP_STEPS = 5
 _SECONDS = 0.5

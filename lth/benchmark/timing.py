@@ -15,8 +15,8 @@ from lth.benchmark.trainers import MAX_STEPS, Trainer, make_trainer, refuse_stre
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.plan import Plan
 from lth.system import processes
-from lth.system.files import Raw
 from lth.system.memory import peak_memory
+from lth.system.yaml_text import Raw
 
 _TURN_SECONDS = 1.0
 _WARMUP_STEPS = 5

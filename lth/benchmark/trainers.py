@@ -21,7 +21,7 @@ from lth.experiments.plan import Plan, make_plan
 from lth.pruning import masks
 from lth.pruning.tickets import Ticket, dense_ticket, trainable_mask
 from lth.recipes.durations import Duration
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.engines import select
 from lth.training.task import Engine, Parametrization, Segment, State, Task
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lth import experiments, recipes
 from lth.errors import LthError, quote
 from lth.registry import trust
-from lth.system import files
+from lth.system import yaml_text
 
 if TYPE_CHECKING:
     from lth.experiments.resolve import Changes
@@ -58,7 +58,7 @@ def parse_densities(text: str) -> list[float]:
 def read_conversion(file: Path) -> 'Conversion':
     """Read a file of rare-gems settings and convert it to a recipe."""
 
-    return recipes.rare_gems.convert(files.read_yaml(file), file.name)
+    return recipes.rare_gems.convert(yaml_text.read_yaml(file), file.name)
 
 
 def _parse_override(text: str) -> tuple[str, Any]:
@@ -66,5 +66,5 @@ def _parse_override(text: str) -> tuple[str, Any]:
 
     key, equals, value = text.partition('=')
     if not equals or not key.strip():
-        raise LthError(f'--set {text}: write it as KEY=VALUE, such as --set training.batch_size=128.')
-    return key.strip(), trust.add(files.parse_yaml(value, f'--set {text}'))
+        raise LthError(f'--set {quote(text)}: write it as KEY=VALUE, such as --set training.batch_size=128.')
+    return key.strip(), trust.add(yaml_text.parse_yaml(value, f'--set {quote(text)}'))

@@ -11,11 +11,11 @@ from lth.cli.console import print_json, print_note, print_raw
 from lth.cli.options import Json
 from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
-from lth.system import files
+from lth.system import yaml_text
 
 if TYPE_CHECKING:
     from lth.recipes.rare_gems import Conversion
-    from lth.system.files import Raw
+    from lth.system.yaml_text import Raw
 
 
 @command
@@ -45,7 +45,7 @@ def convert_config(
     for note in notes:
         print_note(note)
     images = '' if conversion.datasets is None else f'; images in {conversion.datasets}'
-    print_raw(files.dump_yaml(recipe) + f'# --seeds {",".join(map(str, conversion.seeds))}{images}')
+    print_raw(yaml_text.dump_yaml(recipe) + f'# --seeds {",".join(map(str, conversion.seeds))}{images}')
 
 
 def _validate(conversion: 'Conversion') -> tuple['Raw', list[str]]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from lth import analysis
 from lth.cli.console import print_json, print_message, print_note, print_raw
 from lth.cli.tables import as_comments, make_table
-from lth.system import files
+from lth.system import yaml_text
 
 if TYPE_CHECKING:
     from lth.analysis.json_output.runs import Outline
@@ -45,4 +45,4 @@ def _text(outline: 'Outline', trains: str) -> str:
     counts = (f'# {trains} for {outline.iterations:,} iterations. {outline.prunable:,} of '
               f'{outline.weights:,} weights can be pruned;\n# density %: share of all weights that remain, '
               'including those that cannot be pruned.')
-    return '\n'.join([files.dump_yaml(outline.recipe), as_comments(layers), as_comments(rounds), counts])
+    return '\n'.join([yaml_text.dump_yaml(outline.recipe), as_comments(layers), as_comments(rounds), counts])

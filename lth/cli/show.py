@@ -9,7 +9,7 @@ from lth.cli.console import print_json, print_line, print_note, print_raw, print
 from lth.cli.options import Json
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
-from lth.system import files
+from lth.system import yaml_text
 
 _FALLBACK = ('\n# A fallback. What is missing here comes from the model and data set, as in\n'
              '# lth find-ticket MODEL DATASET --recipe FILE')
@@ -48,7 +48,7 @@ def show(
         print_json(analysis.json_output.listings.ShownRecipe(name=name, recipe=recipe))
         return
     is_fallback = any('name' not in recipe.get(section, {}) for section in ('model', 'data'))
-    print_raw(files.dump_yaml(recipe) + (_FALLBACK if is_fallback else ''))
+    print_raw(yaml_text.dump_yaml(recipe) + (_FALLBACK if is_fallback else ''))
 
 
 def _show_run(name: str, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from lth.recipes import presets
 from lth.recipes.presets import RawRecipe
 from lth.recipes.schema import ModelSettings, validate_recipe
 from lth.registry import user_code
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 
 def complete_recipe(name: str) -> Raw:

@@ -13,8 +13,8 @@ from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
 from lth.registry import user_code
 from lth.runs.folder import Run
-from lth.system import files
-from lth.system.files import Raw
+from lth.system import yaml_text
+from lth.system.yaml_text import Raw
 from lth.training.task import Engine
 
 
@@ -55,7 +55,7 @@ def source_run(run: Run) -> Run:
     """The run that this run starts from."""
 
     folder = run.source_folder()
-    recipe = files.read_yaml(folder / 'recipe.yaml')
+    recipe = yaml_text.read_yaml(folder / 'recipe.yaml')
     user_code.require_trust(recipe)
     plan = make_plan(recipe, str(folder / 'recipe.yaml'))
     return plan.run(folder)

@@ -11,8 +11,8 @@ from lth.experiments.plan import Plan, make_plan
 from lth.registry import user_code
 from lth.runs import integrity, sessions
 from lth.runs.folder import Run
-from lth.system import files
-from lth.system.files import Raw
+from lth.system import yaml_text
+from lth.system.yaml_text import Raw
 
 
 class RunPath(NamedTuple):
@@ -114,7 +114,7 @@ def _stored_plan(folder: Path) -> Plan:
     they cannot be found there, the error says where the run was started.
     """
 
-    recipe = files.read_yaml(folder / 'recipe.yaml')
+    recipe = yaml_text.read_yaml(folder / 'recipe.yaml')
     user_code.require_trust(recipe)
     try:
         return make_plan(recipe, str(folder / 'recipe.yaml'))

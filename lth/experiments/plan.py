@@ -20,7 +20,7 @@ from lth.recipes.schema import Multistep, Recipe, TrainingSettings, merge, valid
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.registry import BaseRegistry
 from lth.runs.folder import Run
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.engines import select
 from lth.training.task import Engine, OnStep, Task, ignore_step, steps_per_epoch
 

@@ -21,8 +21,8 @@ from lth.recipes.schema import differences
 from lth.registry import code_fingerprints, user_code
 from lth.registry.objects import is_object
 from lth.runs.folder import Run
-from lth.system import environment, files
-from lth.system.files import Raw
+from lth.system import environment, yaml_text
+from lth.system.yaml_text import Raw
 from lth.training.engines import select
 from lth.training.task import Engine
 
@@ -60,7 +60,7 @@ def refuse_other_objects(folder: Path, names: Mapping[str, str]) -> None:
     """
 
     path = folder / 'recipe.yaml'
-    stored = files.read_yaml(path) if path.exists() else {}
+    stored = yaml_text.read_yaml(path) if path.exists() else {}
     for section, name in names.items():
         settings = stored.get(section)
         recorded = str(settings.get('name', name)) if isinstance(settings, dict) else name

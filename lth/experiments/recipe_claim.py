@@ -11,8 +11,8 @@ from lth.experiments.plan import Plan
 from lth.experiments.provenance import refuse_other_recipe
 from lth.runs import run_locks, sessions
 from lth.runs.folder import Run
-from lth.system import files
-from lth.system.files import Raw
+from lth.system import files, yaml_text
+from lth.system.yaml_text import Raw
 
 
 @contextlib.contextmanager
@@ -107,7 +107,7 @@ def _longer_recipe(plan: Plan, run: Run) -> Raw:
 
 
 def _write(run: Run, recipe: Raw) -> None:
-    files.write(run.recipe_file, files.dump_yaml(recipe).encode())
+    files.write(run.recipe_file, yaml_text.dump_yaml(recipe).encode())
 
 
 def _remove_recipe(run: Run, seeds: Collection[int]) -> None:

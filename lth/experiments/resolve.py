@@ -18,7 +18,7 @@ from lth.recipes.rare_gems import Conversion, finetuning_milestones
 from lth.recipes.schema import merge
 from lth.registry import user_code
 from lth.registry.registry import normalize_name
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.folders import sibling_folder
 from lth.runs import run_locks, run_source
-from lth.system import file_lock, files
+from lth.system import file_lock, files, yaml_text
 
 _SECTIONS = {'model', 'data', 'training', 'algorithm'}
 
@@ -66,7 +66,7 @@ def _runs_below(parent: Path) -> Iterator[_RunToMove]:
     for recipe in sorted((*parent.glob('*/recipe.yaml'), *parent.glob('*/*/recipe.yaml'))):
         content = {}
         with contextlib.suppress(LthError):
-            content = files.read_yaml(recipe)
+            content = yaml_text.read_yaml(recipe)
         folder, settings = recipe.parent, content.get('algorithm')
         # A recipe that the user wrote is no run, but a run may have a damaged recipe.
         if not _SECTIONS <= set(content) and not any(folder.glob('seed-*')):

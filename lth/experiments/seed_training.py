@@ -16,7 +16,7 @@ from lth.registry import trust, user_code
 from lth.runs.checkpoints import CheckpointStore, RunCheckpoints
 from lth.runs.folder import Run
 from lth.system import signals
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.checkpoint_interval import CheckpointInterval
 from lth.training.engines import select
 from lth.training.task import Engine, Measurement

@@ -4,7 +4,7 @@ import time
 from lth.experiments.reporter import Reporter, SeedProgress
 from lth.runs import sessions
 from lth.runs.folder import Run
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 
 class SessionRecorder:

@@ -8,7 +8,7 @@ from lth.errors import LthError
 from lth.recipes.section import Section
 from lth.recipes.training_settings import TrainingSettings
 from lth.registry.registry import BaseRegistry
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 
 def _as_list(value: Any) -> Any:

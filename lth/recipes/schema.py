@@ -14,7 +14,7 @@ from lth.recipes.algorithm_settings import AlgorithmSettings
 from lth.recipes.section import Section, validate_section
 from lth.recipes.training_settings import Adam, AdamW, Constant, Cosine, Multistep, Sgd, TrainingSettings
 from lth.registry.registry import normalize_name
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 # Other packages import the settings of all sections from here.
 __all__ = [

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lth.errors import LthError
 from lth.recipes import validation_errors
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 S = TypeVar('S', bound='Section')
 

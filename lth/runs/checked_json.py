@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from lth.errors import LthError
-from lth.system.files import Raw
 from lth.system.json_text import read_json
+from lth.system.yaml_text import Raw
 
 _FIELD = 'checksum'
 

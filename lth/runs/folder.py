@@ -29,8 +29,8 @@ from lth.runs.round_identity import RoundIdentity
 from lth.runs.round_reader import RoundReader
 from lth.runs.round_record import RoundRecord
 from lth.runs.stacking import stack_rounds
-from lth.system import files
-from lth.system.files import Raw
+from lth.system import files, yaml_text
+from lth.system.yaml_text import Raw
 
 _TRAINED = ('trained', 'scores', 'optimizer')
 _REMOVED_BY_KEEP = {'tickets': _TRAINED, 'last': (*_TRAINED, 'ticket')}
@@ -59,7 +59,7 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
         """The recipe in the folder, None if there is no run yet. LthError if the folder has other content."""
 
         if self.recipe_file.exists():
-            return files.read_yaml(self.recipe_file)
+            return yaml_text.read_yaml(self.recipe_file)
         if self.folder.exists() and not self.folder.is_dir():
             raise LthError(f'{self.folder} is a file. Choose another folder with --run.')
         entries = self.folder.iterdir() if self.folder.exists() else ()
@@ -140,7 +140,7 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
 
         files.create_folder(self.folder)
         if not self.recipe_file.exists():
-            files.write(self.recipe_file, files.dump_yaml(self.recipe).encode())
+            files.write(self.recipe_file, yaml_text.dump_yaml(self.recipe).encode())
 
     def save(self, round_: Round, seeds: Sequence[int]) -> None:
         """Save a round of these seeds. The round of a seed is either complete or absent, whatever happens. LthError if
@@ -217,7 +217,7 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
     def digest(self) -> str:
         """The digest of the recipe that rounds record."""
 
-        stored = files.read_yaml(self.recipe_file) if self.recipe_file.exists() else self.recipe
+        stored = yaml_text.read_yaml(self.recipe_file) if self.recipe_file.exists() else self.recipe
         return recipe_digest(self.recipe, stored)
 
     def _save(self, identity: RoundIdentity, round_: Round, replicate: int) -> None:

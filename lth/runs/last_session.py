@@ -5,7 +5,7 @@ from typing import cast, get_args
 import torch
 
 from lth.runs.folder import Run
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.engines.names import CompileDecision, EngineChoice, ReplicateChoice, engine_choice
 
 

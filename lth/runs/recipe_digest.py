@@ -3,7 +3,7 @@ import hashlib
 import json
 from typing import Any
 
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 
 def recipe_digest(recipe: Raw, stored: Raw) -> str:

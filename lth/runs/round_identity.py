@@ -7,7 +7,7 @@ from lth.errors import LthError, quote
 from lth.models.network import Network
 from lth.runs import integrity, seed_folders
 from lth.runs.round_record import FORMAT, RoundFacts
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ import os
 from pathlib import Path
 
 from lth.errors import LthError
-from lth.system import files
-from lth.system.files import Raw
+from lth.system import yaml_text
+from lth.system.yaml_text import Raw
 
 
 def algorithm_settings(folder: Path) -> Raw:
     """The settings of the algorithm in the recipe of a run folder, {} if it has no readable recipe."""
 
     with contextlib.suppress(LthError):
-        settings = files.read_yaml(folder / 'recipe.yaml').get('algorithm')
+        settings = yaml_text.read_yaml(folder / 'recipe.yaml').get('algorithm')
         if isinstance(settings, dict):
             return settings
     return {}

@@ -16,8 +16,8 @@ from lth.runs import integrity
 from lth.runs.checked_json import encode_checked, read_checked
 from lth.runs.stored import Count, ShortText, Stored, validate_stored
 from lth.system import files
-from lth.system.files import Raw
 from lth.system.json_text import read_json
+from lth.system.yaml_text import Raw
 
 FOLDER = 'sessions'
 OLD_FILE = 'environment.json'

@@ -14,8 +14,8 @@ from lth.errors import LthError, quote
 from lth.runs import integrity, run_source, seed_folders, sessions
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_record import RoundRecord, read_record
-from lth.system import files, lazy_import
-from lth.system.files import Raw
+from lth.system import files, lazy_import, yaml_text
+from lth.system.yaml_text import Raw
 
 # Needed only for rounds of version 0.1.0, whose facts are in the headers of tensor files.
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class StoredRun:
         """The run in the folder. LthError if its recipe cannot be read or lacks what every recipe has."""
 
         path = folder / 'recipe.yaml'
-        recipe = files.read_yaml(path)
+        recipe = yaml_text.read_yaml(path)
         for section in _SECTIONS:
             settings = recipe.get(section)
             if not isinstance(settings, dict) or not isinstance(settings.get('name'), str):

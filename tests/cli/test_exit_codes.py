@@ -57,7 +57,7 @@ QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
     ([*QUICK, '--set', 'model.name=conv-2'], "this recipe is for 'conv-2', not for 'lenet-300-100'"),
     ([*QUICK, '--set', 'data.name=mnist'], "this recipe is for 'mnist', not for 'digits'"),
     ([*QUICK, '--run', ''], 'The name of the run is empty'),
-    ([*QUICK, '--recipe', 'x' * 300], 'File name too long'),
+    ([*QUICK, '--recipe', 'x' * 300], 'There is no recipe file'),
     ([*QUICK, '-b', '1294', '-e', '1', '-l', '1e30'], 'no longer a finite number at iteration'),
     ([*QUICK, '--seeds', 'one'], "--seeds: 'one' is not a list of numbers"),
     ([*QUICK, '--seeds', '4-2'], "--seeds: '4-2' is not a list of numbers"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lth.system import files
+from lth.system import yaml_text
 
 SHORT = ('--set', 'training.length=3 iterations', '--set', 'training.measure_every=2 iterations')
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', *SHORT, '--run', 'runs/run')
@@ -44,7 +44,7 @@ def test_a_run_that_gets_more_rounds_equals_one_made_at_once_byte_for_byte(lth, 
     call(lth, *SEARCH, *ladder, '-i', '1')
     assert 'runs/run has the rounds 0 to 1. Rounds up to 2 are added.' in call(lth, *SEARCH, *ladder, '-i', '2')
     assert contents(Path('runs')) == at_once
-    assert files.read_yaml(Path('runs/run/recipe.yaml'))['algorithm']['rounds'] == 2
+    assert yaml_text.read_yaml(Path('runs/run/recipe.yaml'))['algorithm']['rounds'] == 2
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_controls_and_all_their_draws_grow_with_the_search(lth, seeds):
     call(lth, *SEARCH, '-i', '2', '--seeds', seeds[-1])  # with two seeds, the first one waits for the last call
     call(lth, *SEARCH, *controls, '-i', '2')
     assert contents(Path('runs')) == at_once
-    assert len(files.read_yaml(Path('runs/run-controls/reinit-2/recipe.yaml'))['algorithm']['kept']) == 3
+    assert len(yaml_text.read_yaml(Path('runs/run-controls/reinit-2/recipe.yaml'))['algorithm']['kept']) == 3
 
 
 def test_a_run_that_is_asked_for_fewer_rounds_than_it_has_stays_as_it_is(lth):

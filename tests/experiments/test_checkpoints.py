@@ -21,7 +21,7 @@ from lth.experiments.resolve import Changes, gem_plan, ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.runs import integrity
 from lth.runs.checkpoints import RunCheckpoints
-from lth.system import files, signals, tensor_files
+from lth.system import signals, tensor_files, yaml_text
 from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
 from lth.training.task import Snapshot
 from tests.experiments.test_runner import children, is_running, run_search, start_search, wait_until
@@ -237,7 +237,7 @@ def test_a_checkpoint_of_another_training_is_not_used_and_a_note_says_so(interru
     other, notes = tmp_path / 'other', Notes()
     plan = tickets(**{'training.batch_size': 30})
     shutil.copytree(saved, other / 'seed-0/checkpoint' / saved.name)
-    (other / 'recipe.yaml').write_bytes(files.dump_yaml(plan.recipe.dump()).encode())
+    (other / 'recipe.yaml').write_bytes(yaml_text.dump_yaml(plan.recipe.dump()).encode())
     runner.run_plan(plan, target(other, 'off'), (0,), notes)
     assert any(str(other / 'seed-0/checkpoint') in text and 'not used' in text for text in notes.messages)
     expected = tmp_path / 'expected'

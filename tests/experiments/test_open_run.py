@@ -11,7 +11,7 @@ from lth.experiments.reporter import SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.experiments.runner import run_plan
-from lth.system import files
+from lth.system import yaml_text
 
 
 @pytest.fixture(scope='module')
@@ -114,7 +114,7 @@ def test_derived_folders_lie_next_to_the_run_and_name_seed_and_round():
 def test_a_derived_folder_of_an_earlier_version_is_taken_if_its_recipe_names_the_round(recipe, algorithm):
     path, older, newer = parse_run_path('search'), Path('runs/search-made'), Path('runs/search-made-round-02')
     (older / recipe).parent.mkdir(parents=True)
-    (older / recipe).write_text(files.dump_yaml({'algorithm': algorithm}))
+    (older / recipe).write_text(yaml_text.dump_yaml({'algorithm': algorithm}))
     assert derived_folder(path, 2, 'made') == older
     assert derived_folder(path, 1, 'made') == Path('runs/search-made-round-01')
     newer.mkdir()

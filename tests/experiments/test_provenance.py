@@ -6,7 +6,7 @@ from lth.experiments.provenance import refuse_other_inputs, refuse_other_objects
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.runs.folder import Run
-from lth.system import files
+from lth.system import files, yaml_text
 from lth.training.engines import select
 from tests.round_files import add_session
 
@@ -19,7 +19,7 @@ def run_in(folder, **options: object) -> Run:
 
 
 def store(run: Run, recipe: dict) -> None:
-    files.write(run.folder / 'recipe.yaml', files.dump_yaml(recipe).encode())
+    files.write(run.folder / 'recipe.yaml', yaml_text.dump_yaml(recipe).encode())
 
 
 def test_a_folder_without_a_run_accepts_every_recipe(tmp_path):

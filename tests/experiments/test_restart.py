@@ -6,7 +6,7 @@ import pytest
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.restart import set_aside
 from lth.runs import run_locks
-from lth.system import files
+from lth.system import yaml_text
 
 
 def store(folder: str, source: str | None = None, *, seeds: int = 1) -> None:
@@ -16,7 +16,7 @@ def store(folder: str, source: str | None = None, *, seeds: int = 1) -> None:
         Path(folder, f'seed-{seed}/round-00').mkdir(parents=True)
     algorithm = {'name': 'magnitude'} if source is None else {'name': 'finetune', 'source': source}
     content = {'model': {}, 'data': {}, 'training': {}, 'algorithm': algorithm}
-    Path(folder, 'recipe.yaml').write_text(files.dump_yaml(content))
+    Path(folder, 'recipe.yaml').write_text(yaml_text.dump_yaml(content))
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from lth.recipes import presets
 from lth.recipes.rare_gems import Conversion, convert, finetuning_milestones
 from lth.recipes.rare_gems.keys import CONVERTED, KINDS, MISSPELT, NOT_NEEDED, REFUSED
 from lth.recipes.schema import differences
-from lth.system.files import Raw, parse_yaml
+from lth.system.yaml_text import Raw, parse_yaml
 
 # As published for ResNet-20 on CIFAR-10.
 SAMPLE = {

@@ -5,7 +5,7 @@ from lth.algorithms import ALGORITHMS
 from lth.errors import LthError
 from lth.models.registry import settings_class
 from lth.recipes.schema import DataSettings, differences, merge, validate_recipe
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 
 def raw(**over: object) -> Raw:

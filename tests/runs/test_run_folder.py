@@ -9,7 +9,7 @@ from lth.errors import LthError
 from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.runs.last_session import last_session
-from lth.system import files
+from lth.system import files, yaml_text
 from tests.conftest import make_task
 from tests.round_files import add_session
 from tests.runs.conftest import RECIPE
@@ -84,12 +84,12 @@ def test_a_folder_with_only_the_recipe_of_lth_and_locks_is_unused(tmp_path):
     (tmp_path / 'seed-0').mkdir()
     (tmp_path / 'seed-0' / 'lock').write_text('')
     assert run.stored_recipe() is None and run.is_unused()
-    files.write(run.recipe_file, files.dump_yaml(RECIPE).encode())
+    files.write(run.recipe_file, yaml_text.dump_yaml(RECIPE).encode())
     assert run.is_unused()
     (tmp_path / 'seed-0' / 'round-00').mkdir()
     assert not run.is_unused()
     (tmp_path / 'seed-0' / 'round-00').rmdir()
-    files.write(run.recipe_file, files.dump_yaml({'training': {}}).encode())  # a recipe that the user wrote
+    files.write(run.recipe_file, yaml_text.dump_yaml({'training': {}}).encode())  # a recipe that the user wrote
     assert not run.is_unused()
 
 
@@ -110,9 +110,9 @@ def test_a_session_of_a_run_with_another_recipe_is_refused_and_one_without_a_dig
 def test_the_recipe_of_a_folder_without_sessions_does_not_decide_the_digest(tmp_path):
     run = Run(tmp_path, RECIPE, make_task().network)
     fresh = replace(run).digest
-    files.write(run.recipe_file, files.dump_yaml({key: {} for key in RECIPE}).encode())
+    files.write(run.recipe_file, yaml_text.dump_yaml({key: {} for key in RECIPE}).encode())
     run.sessions()
-    files.write(run.recipe_file, files.dump_yaml(RECIPE).encode())
+    files.write(run.recipe_file, yaml_text.dump_yaml(RECIPE).encode())
     assert run.digest == fresh
 
 

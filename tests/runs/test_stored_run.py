@@ -7,19 +7,19 @@ from lth.analysis.run_list import list_runs
 from lth.errors import LthError
 from lth.runs.folder import Run
 from lth.runs.stored_run import StoredRun
-from lth.system import files
+from lth.system import yaml_text
 
 RECIPE = {'model': {'name': 'a'}, 'data': {'name': 'b'}, 'algorithm': {'name': 'c', 'source': '../x', 'rounds': [0, 7]}}
 
 
 def make_stored_run(folder: Path, **algorithm: object) -> StoredRun:
     folder.mkdir(exist_ok=True)
-    (folder / 'recipe.yaml').write_text(files.dump_yaml(RECIPE | {'algorithm': RECIPE['algorithm'] | algorithm}))
+    (folder / 'recipe.yaml').write_text(yaml_text.dump_yaml(RECIPE | {'algorithm': RECIPE['algorithm'] | algorithm}))
     return StoredRun.open(folder)
 
 
 def test_records_are_those_that_the_run_with_its_network_reads(run: Run):
-    stored = StoredRun(run.folder, files.read_yaml(run.folder / 'recipe.yaml'))
+    stored = StoredRun(run.folder, yaml_text.read_yaml(run.folder / 'recipe.yaml'))
     assert stored.seeds() == run.seeds() == [0, 7]
     for seed in stored.seeds():
         numbers = range(stored.round_count(seed))
@@ -27,7 +27,7 @@ def test_records_are_those_that_the_run_with_its_network_reads(run: Run):
 
 
 def test_a_round_of_another_recipe_is_refused(run: Run):
-    recipe = files.read_yaml(run.folder / 'recipe.yaml')
+    recipe = yaml_text.read_yaml(run.folder / 'recipe.yaml')
     stored = StoredRun(run.folder, recipe | {'training': {'batch_size': 9}})
     with pytest.raises(LthError, match='is not the round that belongs there: its recipe'):
         stored.record(0, 1)
@@ -60,7 +60,7 @@ def test_a_recipe_without_names_is_damaged(tmp_path, recipe):
 
 
 def test_values_that_json_lacks_are_an_error_of_one_paragraph(run: Run):
-    recipe = files.parse_yaml((run.folder / 'recipe.yaml').read_text() + 'day: 2020-01-01\n', 'recipe.yaml')
+    recipe = yaml_text.parse_yaml((run.folder / 'recipe.yaml').read_text() + 'day: 2020-01-01\n', 'recipe.yaml')
     with pytest.raises(LthError, match='holds values that no recipe has'):
         StoredRun(run.folder, recipe).record(0, 0)
 

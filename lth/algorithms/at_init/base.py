@@ -22,7 +22,7 @@ from lth.pruning import masks
 from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
 from lth.pruning.tickets import Round, Ticket, dense_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.engines.batches import Batches
 from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.loop import measure

@@ -11,7 +11,7 @@ from lth.pruning.controls import CONTROLS, apply_control
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.registry.registry import BaseRegistry
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.task import Task
 
 

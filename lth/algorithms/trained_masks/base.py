@@ -21,7 +21,7 @@ from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
 from lth.pruning.tickets import Round, SearchState, Ticket, dense_ticket
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.loop import measure, train
 from lth.training.task import Parametrization, State, Task
 

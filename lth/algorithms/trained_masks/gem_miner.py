@@ -22,7 +22,7 @@ from lth.pruning.layer_collapse import refuse_empty_layers, refuse_too_few
 from lth.pruning.tickets import Round
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import TrainingSettings
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 from lth.training.task import Task
 
 

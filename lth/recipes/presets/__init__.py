@@ -16,6 +16,7 @@ as another optimizer, takes nothing from the base. To add a preset, put a file i
 """
 import copy
 import functools
+import os
 import math
 import re
 from dataclasses import dataclass, replace
@@ -24,8 +25,8 @@ from typing import Literal
 
 from lth.errors import LthError, quote, suggestion
 from lth.recipes.schema import AlgorithmSettings, Section, merge, validate_section
-from lth.system import files
-from lth.system.files import Raw
+from lth.system import yaml_text
+from lth.system.yaml_text import Raw
 
 _FOLDER = Path(__file__).parent
 _ANY_GEM = 'gem'
@@ -189,9 +190,12 @@ def _read(name: str) -> tuple[Raw, str]:
 
     if name in names():
         return {key: value for key, value in _preset_file(name).items() if key != 'preset'}, f'{name}.yaml'
-    if not Path(name).exists():
-        raise LthError(f'There is no recipe file {quote(name)}, and no recipe of that name{suggestion(name, names())}')
-    return files.read_yaml(Path(name)), Path(name).name
+    if not name.strip():
+        raise LthError('--recipe: the name is empty. Give a YAML file or a recipe from `lth list recipes`.')
+    if not os.path.lexists(name):
+        raise LthError(f'There is no recipe file {quote(name)}, and no recipe of that name'
+                       f'{suggestion(name, names(), listed_by="lth list recipes")}')
+    return yaml_text.read_yaml(Path(name)), Path(name).name
 
 
 def _section(name: str) -> _PresetSection:
@@ -202,7 +206,7 @@ def _section(name: str) -> _PresetSection:
 
 @functools.cache
 def _preset_file(name: str) -> Raw:
-    return files.read_yaml(_FOLDER / f'{name}.yaml')
+    return yaml_text.read_yaml(_FOLDER / f'{name}.yaml')
 
 
 def _with_base(raw: Raw, origin: str, base: Raw) -> Raw:

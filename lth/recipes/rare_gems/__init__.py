@@ -12,7 +12,7 @@ from lth.errors import LthError
 from lth.recipes.rare_gems.algorithms import algorithm, kind_of_search
 from lth.recipes.rare_gems.reader import Reader
 from lth.recipes.rare_gems.sections import data, finetuning_milestones, model
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 __all__ = ['Conversion', 'convert', 'finetuning_milestones']
 

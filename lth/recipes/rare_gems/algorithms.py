@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from lth.recipes.rare_gems.reader import Reader
 from lth.recipes.rare_gems.sections import finetuning, keep_out, search_training
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 _Sections = tuple[Raw, Raw]
 _RATE = 0.2  # share that a round of iterative magnitude pruning removes in rare-gems

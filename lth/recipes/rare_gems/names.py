@@ -5,7 +5,7 @@ NO_DATASETS with an alternative.
 """
 from dataclasses import dataclass, field, replace
 
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The sections model, data and training of a recipe, from the settings of a rare-gems file."""
 from lth.recipes.rare_gems.names import IMAGENET
 from lth.recipes.rare_gems.reader import Reader
-from lth.system.files import Raw
+from lth.system.yaml_text import Raw
 
 
 def model(reader: Reader) -> Raw:
