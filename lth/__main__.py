@@ -19,7 +19,8 @@ def main() -> None:
         sys.path.insert(0, os.getcwd())
     import typer  # pylint: disable=import-outside-toplevel # see above
 
-    from lth.cli import app, bug_report, command, streams  # pylint: disable=import-outside-toplevel
+    from lth.cli import app, bug_report, command  # pylint: disable=import-outside-toplevel
+    from lth.system import streams  # pylint: disable=import-outside-toplevel
     streams.open_closed_streams()
     try:
         with command.exit_codes(), command.partly_read_help():

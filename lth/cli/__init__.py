@@ -23,7 +23,7 @@ from lth.cli.repair import repair
 from lth.cli.sanity_check import sanity_check
 from lth.cli.show import show
 from lth.cli.stability import stability
-from lth.cli.streams import standard_output
+from lth.system.streams import standard_output
 from lth.cli.transfer import transfer
 from lth.cli.trust_code import start_without_user_code
 from lth.cli.usage_errors import usage_errors

@@ -11,7 +11,7 @@ from typing import ParamSpec
 import typer
 
 from lth.cli.console import print_error, print_message, warnings_as_notes
-from lth.cli.streams import STANDARD_OUTPUT, standard_output
+from lth.system.streams import STANDARD_OUTPUT, reserved_for_results, standard_output
 from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError, describe
 from lth.system import signals
 
@@ -27,7 +27,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         with exit_codes():
             try:
-                with _EndedBySignals(), warnings_as_notes():
+                with _EndedBySignals(), reserved_for_results(), warnings_as_notes():
                     function(*args, **kwargs)
                     standard_output.flush()
             except KeyboardInterrupt as interrupt:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lth.analysis import json_output
-from lth.cli.streams import ProgressStream, standard_output
+from lth.system.streams import ProgressStream, standard_output
 from lth.errors import LthWarning
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, NamedTuple
 
 from lth.errors import ENVIRONMENT_ERROR, LthError, LthWarning
-from lth.system import signals
+from lth.system import signals, streams
 from lth.system.environment import core_count
 from lth.system.process_tree import kill_descendants
 
@@ -237,6 +237,7 @@ def _work(work: Callable[..., None], *arguments: Any) -> None:
     signals.leave_to_parent()
     # Also within a step: completed rounds and checkpoints are on disk.
     _call_after_parent(_exit)
+    streams.lose_what_cannot_be_written()
     warnings.simplefilter('ignore', LthWarning)  # the parent process has shown them
     work(*arguments)
 

@@ -1,5 +1,6 @@
 """Output that cannot be written: closed pipes and streams, full disks, encodings that lack characters."""
 import io
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,31 @@ import pytest
 import typer
 
 from lth.cli import command, console
+from lth.system import streams
 
+PRINTS = '''
+import atexit, ctypes, logging, subprocess, sys
+from torch import nn
+C = ctypes.CDLL(None)
+
+class Net(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, classes))
+
+    def forward(self, images):
+        print('é printed by forward')
+        C.puts(b'printed by C')
+        return self.layers(images)
+
+def net(shape, classes):
+    print('é printed by net')
+    print('printed to the first stream', file=sys.__stdout__)
+    subprocess.run(['echo', 'printed by a child'])
+    logging.warning('logged')
+    atexit.register(print, 'printed at exit')
+    return Net(shape, classes)
+'''
 QUICK = 'find-ticket lenet-300-100 digits -i 1 -e 1 -b 100'
 
 
@@ -79,6 +104,34 @@ def test_characters_that_the_encoding_lacks_are_replaced(monkeypatch):
     console.print_raw('50.00 ± 0.12')
     stream.flush()
     assert stream.buffer.getvalue() == b'50.00 ? 0.12\n'
+
+
+def test_what_user_code_prints_is_no_result(lth):
+    Path('net.py').write_text(PRINTS.replace("C.puts(b'printed by C')", '').replace('subprocess.run', 'print').replace('atexit.register', 'print'))
+    result = lth('find-ticket', 'net.py:net', 'digits', '--dry-run', '--json')
+    assert json.loads(result.out)['model'] == 'net.py:net' and 'printed by net' in result.err
+
+
+@pytest.mark.parametrize('stream', [Broken(), ClosedPipe()])
+def test_what_user_code_prints_is_lost_if_it_cannot_be_written(monkeypatch, stream):
+    monkeypatch.setattr(sys, 'stderr', stream)
+    monkeypatch.setattr(sys, 'stdout', results := io.StringIO())
+    with streams.reserved_for_results():
+        print('a print of the user')
+        print('another', file=sys.stderr)
+        console.print_raw('the result')
+    assert results.getvalue() == 'the result\n' and (sys.stdout, sys.stderr) == (results, stream)
+
+
+@pytest.mark.slow
+def test_nothing_but_json_reaches_standard_output_with_json(tmp_path):
+    (tmp_path / 'net.py').write_text(PRINTS)
+    result = shell(tmp_path, "lth find-ticket net.py:net digits -i 1 --set 'training.length=2 iterations' --seeds 0-1 "
+                   '--json', PYTHONIOENCODING='ascii')
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)['run'] == 'runs/net.py-net-digits'
+    for line in ('? printed by net', 'printed by C', 'printed by a child', 'printed at exit', '? printed by forward'):
+        assert line in result.stderr.splitlines()
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Standard output and standard error: closed or full, with any encoding.
 
-A result that cannot be written is an error. Progress that cannot be written is lost.
+A result that cannot be written is an error. Progress that cannot be written is lost. While a command runs, only results
+reach standard output: what other code prints, also in C and in other processes, goes to standard error.
 """
 import contextlib
 import errno
@@ -14,12 +15,13 @@ STANDARD_OUTPUT = 'standard output'
 
 
 class Stream:
-    """Standard output or standard error, whatever object that is at the moment. Characters that its encoding lacks are
-    replaced.
+    """Standard output or standard error, whatever object that is at the moment unless a `stream` is given. Characters
+    that its encoding lacks are replaced.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, stream: TextIO | None = None) -> None:
         self._name = name
+        self.stream = stream
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(self._target(), attribute)
@@ -57,7 +59,7 @@ class Stream:
             raise OSError(errno.EBADF, str(error), STANDARD_OUTPUT) from None
 
     def _target(self) -> TextIO:
-        stream: TextIO | None = getattr(sys, self._name)
+        stream: TextIO | None = self.stream or getattr(sys, self._name)
         # While bars are shown, rich replaces the streams of sys by one that writes to the console.
         return cast(TextIO, getattr(stream, 'rich_proxied_file', stream)) or _nowhere()
 
@@ -105,6 +107,52 @@ def open_closed_streams() -> None:
                 setattr(sys, name, stream)
         elif mode == 'w' and hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='replace')
+
+
+def lose_what_cannot_be_written() -> None:
+    """Let no print of this process, a worker, fail: neither for a closed pipe nor for a character."""
+
+    sys.stdout, sys.stderr = (cast(TextIO, ProgressStream(name, getattr(sys, name))) for name in ('stdout', 'stderr'))
+
+
+@contextlib.contextmanager
+def reserved_for_results() -> Iterator[None]:
+    """Let only `standard_output` write to standard output in this block. What anything else prints there, also C code
+    and child processes, goes to standard error, and is lost if that cannot be written. A process keeps this until it
+    ends: functions that run at its exit, and buffers of C, may print then.
+    """
+
+    before = standard_output.stream, sys.stdout, sys.stderr
+    if _is_descriptor_1(sys.stdout):
+        standard_output.stream = _take_descriptor_1(sys.stdout)
+        sys.stdout = sys.stderr = cast(TextIO, ProgressStream('stderr', sys.stderr))
+        yield
+        return
+    standard_output.stream = standard_output.stream or sys.stdout
+    sys.stdout = sys.stderr = cast(TextIO, ProgressStream('stderr', sys.stderr))
+    try:
+        yield
+    finally:
+        standard_output.stream, sys.stdout, sys.stderr = before
+
+
+def _is_descriptor_1(stream: TextIO) -> bool:
+    """Whether this is the process's standard output, unlike in tests and notebooks."""
+
+    try:
+        return stream.fileno() == 1
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _take_descriptor_1(stdout: TextIO) -> TextIO:
+    """A stream that writes where the process's standard output leads; descriptor 1 leads to standard error now."""
+
+    with contextlib.suppress(OSError, ValueError):
+        stdout.flush()
+    results = open(os.dup(1), 'w', encoding=stdout.encoding, errors='replace')  # pylint: disable=consider-using-with
+    os.dup2(2, 1)
+    return results
 
 
 standard_output = Stream('stdout')
