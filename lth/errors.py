@@ -3,6 +3,7 @@ Also the one warning.
 """
 import difflib
 import os
+import re
 from collections.abc import Iterable
 from typing import TypeGuard
 
@@ -17,7 +18,7 @@ class LthError(Exception):
     """
 
     def __init__(self, message: str, *, exit_code: int = USER_ERROR) -> None:
-        super().__init__(message)
+        super().__init__(shorten_words(message))
         self.exit_code = exit_code
 
 
@@ -36,6 +37,12 @@ def quote(value: object) -> str:
 
 def _is_huge(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and value.bit_length() > 10_000
+
+
+def shorten_words(text: str) -> str:
+    """A message in which no word, such as the path of a file, has more than 300 characters."""
+
+    return re.sub(r'\S{301,}', lambda word: f'{word[0][:300]}...', text)
 
 
 def describe(error: BaseException) -> str:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from lth.experiments.resolve import Changes
     from lth.recipes.rare_gems import Conversion
 
+# Settings have at most four parts, such as algorithm.finetune.optimizer.name.
+_MOST_PARTS = 10
+
 
 def changes(options: Mapping[str, Any], overrides: Sequence[str] | None, epochs: int | None = None) -> 'Changes':
     """The changes to a recipe: options by dotted key, the texts of --set, and the number of epochs. Code that --set
@@ -65,6 +68,7 @@ def _parse_override(text: str) -> tuple[str, Any]:
     """Key and value of KEY=VALUE; the value is YAML."""
 
     key, equals, value = text.partition('=')
-    if not equals or not key.strip():
+    parts = key.strip().split('.')
+    if not equals or not all(parts) or len(parts) > _MOST_PARTS:
         raise LthError(f'--set {quote(text)}: write it as KEY=VALUE, such as --set training.batch_size=128.')
     return key.strip(), trust.add(yaml_text.parse_yaml(value, f'--set {quote(text)}'))

@@ -11,9 +11,9 @@ from typing import ParamSpec
 import typer
 
 from lth.cli.console import print_error, print_message, warnings_as_notes
-from lth.system.streams import STANDARD_OUTPUT, reserved_for_results, standard_output
-from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError, describe
+from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError, describe, shorten_words
 from lth.system import signals
+from lth.system.streams import STANDARD_OUTPUT, reserved_for_results, standard_output
 
 # As the shell reports SIGPIPE, signal 13.
 _CLOSED_PIPE = 141
@@ -53,7 +53,8 @@ def exit_codes() -> Iterator[None]:
             standard_output.discard()
         if error.filename == STANDARD_OUTPUT and isinstance(error, BrokenPipeError):
             raise typer.Exit(0) from None  # nobody reads the output any more, as in `lth list models | head -1`
-        print_error(f'{error.filename}: {error.strerror}.' if error.filename else f'{describe(error)}.')
+        text = f'{error.filename}: {error.strerror}' if error.filename else describe(error)
+        print_error(f'{shorten_words(text)}.')
         raise typer.Exit(USER_ERROR if error.errno == errno.ENAMETOOLONG else ENVIRONMENT_ERROR) from None
     except EOFError as error:
         raise RuntimeError('a file or a pipe ended early') from error  # typer would take it for Ctrl-D

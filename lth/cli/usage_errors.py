@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from lth.cli.console import print_error
-from lth.errors import USER_ERROR, quote, suggestion
+from lth.errors import USER_ERROR, quote, shorten_words, suggestion
 
 # Of the click that new versions of typer contain, or of the package that old versions use.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -29,7 +29,7 @@ def usage_errors() -> Iterator[None]:
 def explain(error: Any) -> str:
     """What is wrong, by the kind of the error, and where the help is."""
 
-    message = _message(error)
+    message = shorten_words(_message(error))
     command = error.ctx.command_path if error.ctx else 'lth'
     return f'{message}{"" if message.endswith(("?", ".")) else "."} See `{command} --help`.'
 
@@ -41,8 +41,7 @@ def _message(error: Any) -> str:
         case 'MissingParameter':
             return f'{_name(error.param)} is missing'
         case 'BadParameter':
-            name, message = _name(error.param), error.message.removeprefix('Value error, ')
-            return message if message.startswith(name) else f'{name}: {message}'
+            return _about_value(_name(error.param), error.message.removeprefix('Value error, '))
         case 'BadOptionUsage':
             return f'{error.option_name}: the value is missing'
     if extra := re.fullmatch(r'Got unexpected extra argument\(?s?\)? \((.*)\)', error.message, re.DOTALL):
@@ -50,6 +49,14 @@ def _message(error: Any) -> str:
     if unknown := re.fullmatch(r"No such command '(.*?)'\..*", error.message, re.DOTALL):
         return f'There is no command {quote(unknown[1])}{suggestion(unknown[1], error.ctx.command.commands)}'
     return str(error.message)
+
+
+def _about_value(name: str, message: str) -> str:
+    """What is wrong with the value of an option. For one of a few words, these are in the message of typer."""
+
+    if choice := re.fullmatch(r"'(.*)' is not one of (.*?)\.?", message, re.DOTALL):
+        return f'{name}: {quote(choice[1])} is not one of {choice[2]}'
+    return message if message.startswith(name) else f'{name}: {message}'
 
 
 def _options(context: Any) -> list[str]:

@@ -176,7 +176,7 @@ def _for_pair(raw: Raw, pair: tuple[str, str], origin: str) -> Raw:
         settings = raw.get(section) or {}
         if not isinstance(settings, dict):
             raise LthError(f'{origin}: {section}: expected settings with a name, such as '
-                           f'`{section}: {{name: {name}}}`, not {settings!r}.')
+                           f'`{section}: {{name: {name}}}`, not {quote(settings)}.')
         if normalize_name(str(settings.get('name', name))) != normalize_name(name):
             raise LthError(f'{origin}: {section}: this recipe is for {quote(settings["name"])}, not for {quote(name)}.')
         sections[section] = {**settings, 'name': name}

@@ -74,8 +74,8 @@ def test_yaml_that_is_too_large_is_refused_at_once_in_a_short_message(tmp_path, 
 
 @pytest.mark.parametrize(('text', 'message'), [
     ('- 1\n', r'x.yaml contains a list\. Write lines'), ('just words', "x.yaml contains only 'just words'"),
-    ('', 'x.yaml is empty'), ('# a\n', 'x.yaml is empty'), ('a: [1', 'x.yaml: not valid YAML'), ('\x00',
-     'x.yaml: not valid')])
+    ('', 'x.yaml is empty'), ('# a\n', 'x.yaml is empty'), ('a: [1', 'x.yaml: not valid YAML'),
+    ('\x00', 'x.yaml: not valid')])
 def test_yaml_that_is_not_a_mapping_is_an_error_with_the_path(tmp_path, text, message):
     (tmp_path / 'x.yaml').write_text(text)
     with pytest.raises(LthError, match=message):
