@@ -48,6 +48,19 @@ def read_new_modules(before: Iterable[str]) -> list[str]:
     return new
 
 
+def imported_names(file: Path, package: str) -> list[str]:
+    """Names of the modules that a file of a package ('' for none) imports, and of those that its neighbors import."""
+
+    units = _imported_units(_Unit('', package, file))
+    return [name for unit in units if unit.file.is_relative_to(file.parent) for name in _imported_names(unit)]
+
+
+def file_of(name: str) -> Path | None:
+    """The file of the module that is, or would be, imported under a name; None if it has none."""
+
+    return _file(sys.modules[name]) if name in sys.modules else _unloaded_file(name)
+
+
 def changed_modules() -> list[Path]:
     """Files that were read before their modules were imported, and had changed when these were."""
 

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from lth.errors import LthError, describe, quote, suggestion
-from lth.registry import code_fingerprints, trust
+from lth.registry import code_fingerprints, neighbors, trust
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.torch_settings import restored_settings
 
@@ -76,6 +76,7 @@ def forget() -> None:
     _Imports.modules.clear()
     _Imports.count += 1
     _import_file.cache_clear()
+    neighbors.forget()
 
 
 def imports() -> int:
@@ -149,7 +150,10 @@ def _import_file(path: Path) -> ModuleType:
         raise LthError(f'{path}: no such file. Give a path relative to the current folder, such as mine.py:function.')
     digest = hashlib.blake2b(os.fsencode(path), digest_size=4).hexdigest()
     # Files with the same stem are different modules.
-    spec = importlib.util.spec_from_file_location(f'{path.stem}_of_user_{digest}', path)
+    name = f'{path.stem}_of_user_{digest}'
+    package = neighbors.package_of(path)
+    neighbors.prefer(path)
+    spec = importlib.util.spec_from_file_location(f'{package}.{name}' if package else name, path)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     with _importing(str(path)):
@@ -160,6 +164,7 @@ def _import_file(path: Path) -> ModuleType:
         except BaseException:
             sys.modules.pop(spec.name, None)
             raise
+    neighbors.refuse_other_files()
     return module
 
 

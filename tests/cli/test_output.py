@@ -107,7 +107,8 @@ def test_characters_that_the_encoding_lacks_are_replaced(monkeypatch):
 
 
 def test_what_user_code_prints_is_no_result(lth):
-    Path('net.py').write_text(PRINTS.replace("C.puts(b'printed by C')", '').replace('subprocess.run', 'print').replace('atexit.register', 'print'))
+    text = PRINTS.replace("C.puts(b'printed by C')", '')
+    Path('net.py').write_text(text.replace('subprocess.run', 'print').replace('atexit.register', 'print'))
     result = lth('find-ticket', 'net.py:net', 'digits', '--dry-run', '--json')
     assert json.loads(result.out)['model'] == 'net.py:net' and 'printed by net' in result.err
 
