@@ -15,6 +15,7 @@ from lth.experiments.derived_plans import finetune_length
 from lth.experiments.open_run import RunPath, SourceRound, open_source
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.resolve import Changes
+from lth.experiments.setting_checks import refuse_computed
 from lth.pruning.controls import CONTROLS, STANDARDS, available_controls, control_obstacle
 from lth.recipes.schema import merge
 from lth.system.yaml_text import Raw
@@ -84,6 +85,7 @@ def check_runs(
     """The runs of the checks in order, first the original and the dense network; `changes` apply to their finetuning.
     """
 
+    refuse_computed(changes.overrides)
     lengths = finetune_length(source, changes.epochs)
     for name in (*STANDARDS, *names):
         control, search = name, None

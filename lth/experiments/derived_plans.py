@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from lth.datasets import DATASETS
 from lth.errors import LthError
+from lth.experiments import setting_checks
 from lth.experiments.derived_runs import derived_plan, derived_recipe
 from lth.experiments.folders import control_folder
 from lth.experiments.open_run import RunPath, SourceRound, open_run
@@ -61,6 +62,7 @@ def finetune_plan(
     recipe says (algorithm.finetune), a ticket as in its search. `optimizer` and `dataset` replace those of the source.
     """
 
+    setting_checks.refuse_computed(changes.overrides)
     settings: dict[str, Any] = {'training.optimizer': _OPTIMIZERS[optimizer]} if optimizer else {}
     changes = replace(changes, options={**settings, **changes.options})
     recipe = derived_recipe(source, folder, dataset=None if dataset is None else DATASETS.canonical(dataset))
@@ -94,6 +96,7 @@ def transfer_plan(
     data set, by the recipe of their model and that data set.
     """
 
+    setting_checks.refuse_computed(changes.overrides)
     settings = {'name': 'transfer', 'keep_out': source.plan.recipe.dump()['algorithm']['keep_out'], 'ticket': ticket,
                 'source': os.path.relpath(source.run.folder, folder), 'rounds': list(source.numbers),
                 'shape': list(source.plan.network.shape), 'classes': source.plan.network.classes}

@@ -10,6 +10,7 @@ from typing import Any
 from lth.algorithms import ALGORITHMS
 from lth.datasets import DATASETS
 from lth.errors import LthError, quote, suggestion
+from lth.experiments import setting_checks
 from lth.experiments.plan import Plan, make_plan
 from lth.models.registry import MODELS, settings_class
 from lth.recipes import presets
@@ -55,7 +56,10 @@ def ticket_plan(
 
     pair = canonical_pair(model, dataset)
     selected = presets.select_recipe(recipe, presets.default_recipe(*pair))
-    return plan_for(selected, pair, changes, training_length(changes.epochs), device=device)
+    setting_checks.refuse_other_command(changes.apply(selected.settings).get('algorithm'))
+    plan = plan_for(selected, pair, changes, training_length(changes.epochs), device=device)
+    setting_checks.refuse_idle_rounds(plan)
+    return plan
 
 
 def gem_plan(
@@ -173,7 +177,7 @@ def _for_pair(raw: Raw, pair: tuple[str, str], origin: str) -> Raw:
 
     sections = {}
     for section, name in zip(('model', 'data'), pair, strict=True):
-        settings = raw.get(section) or {}
+        settings = raw.get(section, {})
         if not isinstance(settings, dict):
             raise LthError(f'{origin}: {section}: expected settings with a name, such as '
                            f'`{section}: {{name: {name}}}`, not {quote(settings)}.')

@@ -123,6 +123,16 @@ def test_finetuning_a_missing_run_or_round_is_an_error(lth):
     assert lth('finetune', 'gem', '-e', '1', '--round', '1').code == 0 and Path('runs/gem-finetuned-round-01').is_dir()
 
 
+def test_settings_that_finetuning_takes_from_its_source_cannot_be_set(lth):
+    search(lth, 'gem')
+    for setting in ('algorithm.round=0', 'algorithm.kept=5', 'algorithm={kept: 5}', 'algorithm=null',
+                    'model={name: conv-2}', 'data.name=mnist'):
+        for command in (('finetune', 'gem'), ('transfer', 'gem', '--to', 'digits'), ('sanity-check', 'gem')):
+            result = lth(*command, '--set', setting)
+            assert result.code == 2 and 'cannot be set, as its value comes from' in ' '.join(result.err.split())
+    assert [path.name for path in Path('runs').iterdir()] == ['gem']
+
+
 def test_finetuning_that_ends_before_the_ticket_starts_is_an_error(lth):
     rewound = ('-i', '1', '-e', '2', '--set', 'algorithm.rewind=1 epochs', '--run', 'late')
     assert lth('find-ticket', 'lenet-300-100', 'digits', *rewound).code == 0

@@ -86,8 +86,7 @@ def test_a_transfer_of_the_current_folder_is_next_to_it(lth, tmp_path, monkeypat
                         'data.size=8 --set data.channels=1.'),
     (('--to', 'digit'), "Unknown data set 'digit', did you mean 'digits'"),
     (('--to', 'digits', '--rounds', '7'), 'has no round 7 of all seeds [0]; its rounds are 0 to 2'),
-    (('--to', 'digits', '--set', 'algorithm.rounds=[0, 1]'), 'rounds and kept describe the same tickets, so both need '
-                                                             'the same length, but there are 2 rounds and 3 counts'),
+    (('--to', 'digits', '--set', 'algorithm.rounds=[0, 1]'), "'algorithm.rounds' cannot be set, as its value comes"),
     (('--to', 'digits', '--optimizer', 'sgd'), "the key 'learning_rate' is missing")])
 def test_impossible_transfers_are_errors_before_training(lth, options, message):
     run(lth, *SEARCH)

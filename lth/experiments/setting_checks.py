@@ -1,0 +1,60 @@
+"""Settings that a command refuses: those that it computes itself, those of other commands, rounds that prune nothing.
+"""
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from lth.algorithms import ALGORITHMS
+from lth.errors import LthError, quote
+from lth.experiments.plan import Plan
+from lth.registry.registry import normalize_name
+
+# Besides those of the algorithm, and what changes them instead.
+_FROM_SOURCE = {'model.name': 'Search for tickets of the other model.',
+                'data.name': 'Name another data set by --dataset of lth finetune, or by --to of lth transfer.'}
+
+
+def refuse_computed(overrides: Sequence[tuple[str, Any]]) -> None:
+    """LthError if the overrides (dotted key, value) change what a run that starts from another one takes from there."""
+
+    for key in itertools.chain.from_iterable(_dotted_keys(*override) for override in overrides):
+        if key.split('.')[0] == 'algorithm' or key in _FROM_SOURCE:
+            advice = _FROM_SOURCE.get(key, 'Choose the run, its seed and its round by RUN/seed-S/round-NN.')
+            raise LthError(f'{quote(key)} cannot be set, as its value comes from the run that is the source. {advice}')
+
+
+def refuse_other_command(algorithm: Any) -> None:
+    """LthError if these settings of an algorithm, in a search for tickets, need another command."""
+
+    name = algorithm.get('name') if isinstance(algorithm, dict) else None
+    if not isinstance(name, str) or normalize_name(name) not in map(normalize_name, ALGORITHMS.names()):
+        return
+    settings = ALGORITHMS.find(name).settings
+    if settings.finds == 'gems' and 'density' not in algorithm:
+        raise LthError(f'algorithm.name: {quote(name)} finds gems. Use: lth find-gem MODEL DATASET --sparsity PERCENT '
+                       f'--algorithm {settings.gem_alias or name}')
+    if settings.needs_source and 'source' not in algorithm:
+        raise LthError(f'algorithm.name: {quote(name)} starts from the tickets of another run. Search for tickets '
+                       'first, then use lth finetune, lth transfer, or --controls.')
+
+
+def refuse_idle_rounds(plan: Plan) -> None:
+    """LthError if the last rounds would prune nothing, because the pruning rate is less than one weight."""
+
+    counts = enumerate(itertools.pairwise(plan.kept), 1)
+    idle = [number for number, (before, after) in counts if before == after]
+    if idle and plan.recipe.algorithm.trains == 'each':
+        last = idle[0] - 1
+        raise LthError(f'algorithm.rounds: after round {last}, which keeps {plan.kept[last]:,} weights, nothing would '
+                       f'be pruned, as the pruning rate is less than one weight. Give at most {last} rounds (-i), or a '
+                       'higher rate.')
+
+
+def _dotted_keys(key: str, value: Any) -> Iterator[str]:
+    """The keys of all settings in a value: of 'a' and {'b': 1} it is 'a.b'."""
+
+    if not isinstance(value, Mapping) or not value:
+        yield key
+    else:
+        for name, part in value.items():
+            yield from _dotted_keys(f'{key}.{name}', part)
