@@ -20,7 +20,7 @@ from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors, find_mask_0_a
 from lth.pruning.prune import TrainedRound, apply_mask_actions, prune_mask
 from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
 from lth.recipes.durations import Duration, DurationSetting
-from lth.recipes.schema import AlgorithmSettings, Constant, Cosine, Section, TrainingSettings
+from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, Constant, Cosine, Section, TrainingSettings
 from lth.registry.registry import BaseRegistry
 from lth.system.yaml_text import Raw
 from lth.training.lr_schedules import learning_rates
@@ -46,7 +46,7 @@ class Settings(AlgorithmSettings):
     ladder: ClassVar[str] = 'rounds'
 
     name: Literal['magnitude']
-    rounds: int = Field(20, ge=0)
+    rounds: int = Field(20, ge=0, le=MOST_ROUNDS)
     rates: Rate | Rates = 0.2
     scope: Literal['layer', 'global'] = 'layer'
     criterion: Annotated[str, AfterValidator(CRITERIA.canonical)] = 'magnitude'

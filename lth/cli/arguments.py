@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Settings have at most four parts, such as algorithm.finetune.optimizer.name.
 _MOST_PARTS = 10
+_MOST_NUMBERS = 10_001
+_MOST_DENSITIES = 100
 
 
 def changes(options: Mapping[str, Any], overrides: Sequence[str] | None, epochs: int | None = None) -> 'Changes':
@@ -32,11 +34,19 @@ def parse_numbers(text: str, option: str) -> list[int]:
     for part in text.split(','):
         match = re.fullmatch(r'\s*(\d{1,9})(?:\s*-\s*(\d{1,9}))?\s*', part)
         first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if first > last or last - first > 10_000:
-            raise LthError(f'{option}: {quote(text)} is not a list of numbers. Give numbers from 0 and ranges, such as '
-                           '0-4 or 0,2,7.')
+        if first > last:
+            raise LthError(f'{option}: {quote(text)} is not a list of numbers. Give numbers from 0 to '
+                           '999,999,999 and ranges, such as 0-4 or 0,2,7.')
+        if last - first >= _MOST_NUMBERS:
+            raise _too_many(text, option)
         numbers.update(range(first, last + 1))
+        if len(numbers) > _MOST_NUMBERS:
+            raise _too_many(text, option)
     return sorted(numbers)
+
+
+def _too_many(text: str, option: str) -> LthError:
+    return LthError(f'{option}: {quote(text)} has too many numbers. Give at most {_MOST_NUMBERS:,}.')
 
 
 def parse_names(text: str | None) -> list[str] | None:
@@ -55,6 +65,9 @@ def parse_densities(text: str) -> list[float]:
     if not densities or not all(0 < density <= 1 for density in densities):
         raise LthError(f'--densities: {quote(text)} is not a list of densities. Give shares above 0 and at most 1, '
                        'such as 1,0.51,0.055.')
+    if len(densities) > _MOST_DENSITIES:
+        raise LthError(f'--densities: {quote(text)} has {len(densities)} densities. Give at most {_MOST_DENSITIES}, as '
+                       'each takes several seconds.')
     return densities
 
 

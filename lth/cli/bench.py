@@ -103,7 +103,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
     else:
         contenders = benchmark.contenders.contenders(
             device, plan, algorithm=benchmark.contenders.algorithm_with_scores(algorithm),
-            densities=parse_densities(densities) if densities else [], seeds=seeds)
+            densities=[] if densities is None else parse_densities(densities), seeds=seeds)
         if profile:
             _profile(plan, datasets, contenders, threads, as_json=as_json)
             return

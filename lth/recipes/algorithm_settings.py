@@ -10,6 +10,9 @@ from lth.recipes.training_settings import TrainingSettings
 from lth.registry.registry import BaseRegistry
 from lth.system.yaml_text import Raw
 
+# Of a run: each is a folder, and papers have about 30. A gem's has a round for each freeze event.
+MOST_ROUNDS = 1_000
+
 
 def _as_list(value: Any) -> Any:
     """A list of one word instead of the word."""

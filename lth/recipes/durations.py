@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, PlainSerializer
 
+_MOST_DIGITS = 9
+
 
 @dataclass(frozen=True)
 class Duration:
@@ -26,8 +28,10 @@ def _parse(value: Any) -> Duration:
     if isinstance(value, Duration):
         return value
     match = re.fullmatch(r'\s*(\d+)\s*(epoch|iteration)s?\s*', value) if isinstance(value, str) else None
-    if match is None or len(match[1]) > 9:
+    if match is None:
         raise ValueError("it should be a length such as '50 epochs' or '500 iterations'")
+    if len(match[1]) > _MOST_DIGITS:
+        raise ValueError('it should be at most 999,999,999 epochs or iterations')
     return Duration(int(match[1]), 'epochs' if match[2] == 'epoch' else 'iterations')
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pydantic
 from pydantic import Field, SerializeAsAny
 
-from lth.recipes.algorithm_settings import AlgorithmSettings
+from lth.recipes.algorithm_settings import MOST_ROUNDS, AlgorithmSettings
 from lth.recipes.section import Section, validate_section
 from lth.recipes.training_settings import Adam, AdamW, Constant, Cosine, Multistep, Sgd, TrainingSettings
 from lth.registry.registry import normalize_name
@@ -18,8 +18,9 @@ from lth.system.yaml_text import Raw
 
 # Other packages import the settings of all sections from here.
 __all__ = [
-    'Adam', 'AdamW', 'AlgorithmSettings', 'Constant', 'Cosine', 'DataSettings', 'ModelSettings', 'Multistep', 'Recipe',
-    'Section', 'Sgd', 'TrainingSettings', 'differences', 'merge', 'validate_recipe', 'validate_section']
+    'MOST_ROUNDS', 'Adam', 'AdamW', 'AlgorithmSettings', 'Constant', 'Cosine', 'DataSettings', 'ModelSettings',
+    'Multistep', 'Recipe', 'Section', 'Sgd', 'TrainingSettings', 'differences', 'merge', 'validate_recipe',
+    'validate_section']
 
 
 class ModelSettings(Section):

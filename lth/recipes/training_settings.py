@@ -59,7 +59,7 @@ class Multistep(Section):
     """The learning rate is multiplied by `factor` at each milestone."""
 
     name: Literal['multistep']
-    milestones: Annotated[tuple[DurationSetting, ...], Field(strict=False)]
+    milestones: Annotated[tuple[DurationSetting, ...], Field(strict=False, max_length=100)]
     factor: float = Field(0.1, gt=0, lt=1)
 
 

@@ -105,7 +105,12 @@ def test_bench_of_convolutions_needs_a_gpu(lth):
     assert result.code == 2 and 'run on a GPU only' in result.err
 
 
-@pytest.mark.parametrize('densities', ['', 'half', '0', '1.5', '1,,2'])
+@pytest.mark.parametrize('densities', ['', ',', 'half', '0', '1.5', '1,,2', 'nan'])
 def test_bench_refuses_what_is_not_a_list_of_densities(lth, densities):
-    result = lth('bench', 'lenet-300-100', 'digits', '--densities', densities or ',')
+    result = lth('bench', 'lenet-300-100', 'digits', '--densities', densities)
     assert result.code == 2 and 'is not a list of densities. Give shares above 0 and at most 1' in result.err
+
+
+def test_bench_refuses_densities_that_would_take_hours(lth):
+    result = lth('bench', 'lenet-300-100', 'digits', '--densities', ','.join(['0.5'] * 101))
+    assert result.code == 2 and 'has 101 densities. Give at most 100' in ' '.join(result.err.split())

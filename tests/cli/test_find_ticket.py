@@ -1,6 +1,7 @@
 """`lth find-ticket`: options, dry runs, run folders, and resuming."""
 import json
 import shutil
+import time
 
 import pytest
 import torch
@@ -204,6 +205,24 @@ def test_the_folder_of_data_sets_is_an_argument_or_an_environment_variable(lth, 
     assert 'there/MNIST/raw/t10k-labels-idx1-ubyte is corrupt' in result.err
 
 
-def test_a_note_warns_of_rounds_that_prune_nothing(lth):
-    result = lth(*QUICK, '--set', 'algorithm.rates=0.00001', '--dry-run')
-    assert '1 rounds from round 1 on prune nothing' in result.err
+def test_rounds_that_would_prune_nothing_are_refused(lth):
+    result = lth('find-ticket', 'lenet-300-100', 'digits', '--dry-run', '-i', '60')
+    assert result.code == 2 and 'Give at most 50 rounds (-i), or a higher rate.' in ' '.join(result.err.split())
+    assert lth('find-ticket', 'lenet-300-100', 'digits', '--dry-run', '-i', '50').code == 0
+
+
+@pytest.mark.parametrize(('options', 'message'), [
+    (('-i', '100000000'), 'rounds: it should be less than or equal to 1000; it is 100000000.'),
+    (('-e', '999999999'), 'Train for at most 20,000,000, 952,380 epochs.'),
+    (('-e', '9999999999'), 'length: it should be at most 999,999,999 epochs or iterations'),
+    (('--set', 'model=null'), 'model: expected settings with a name, such as `model: {name: lenet-300-100}`, not None'),
+    (('--set', 'data=null'), 'data: expected settings with a name'),
+    (('--set', 'algorithm.name=gem-miner'), 'lth find-gem MODEL DATASET --sparsity PERCENT --algorithm gem-miner'),
+    (('--set', 'algorithm.name=finetune'), "'finetune' starts from the tickets of another run"),
+    (('--seeds', '0-99999'), "--seeds: '0-99999' has too many numbers. Give at most 10,001."),
+    (('--seeds', '0-9999,20000-29999'), 'Give at most 10,001.')])
+def test_settings_out_of_their_limits_are_refused_at_once_with_the_limit(lth, options, message):
+    began = time.monotonic()
+    result = lth('find-ticket', 'lenet-300-100', 'digits', '--dry-run', *options)
+    assert result.code == 2 and message in ' '.join(result.err.split())
+    assert time.monotonic() - began < 2

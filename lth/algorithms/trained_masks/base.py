@@ -20,7 +20,7 @@ from lth.pruning import masks
 from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
 from lth.pruning.tickets import Round, SearchState, Ticket, dense_ticket
 from lth.recipes.durations import Duration, DurationSetting
-from lth.recipes.schema import AlgorithmSettings, TrainingSettings
+from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, TrainingSettings
 from lth.system.yaml_text import Raw
 from lth.training.loop import measure, train
 from lth.training.task import Parametrization, State, Task
@@ -180,9 +180,13 @@ class MaskSearch(abc.ABC, Generic[Settings]):
 
 
 def multiples(every: Duration, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-    """The iterations at multiples of an interval, and the end of training."""
+    """The iterations at multiples of an interval, and the end of training. LthError for too many."""
 
     step, end = every.steps(steps_per_epoch), training.length.steps(steps_per_epoch)
+    if end // step > MOST_ROUNDS:
+        raise LthError(f'A round would end every {every}, {end // step:,} times until the end of training at '
+                       f'{training.length}, and a run has at most {MOST_ROUNDS:,} rounds. Train less, or make the '
+                       'interval longer.')
     return [*range(step, end, step), end]
 
 
