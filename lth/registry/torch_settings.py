@@ -4,13 +4,15 @@ To restore another setting, add it to `_SETTINGS`.
 """
 import contextlib
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from lth.errors import LthWarning
+from lth.system.signals import NUMBERS
 
 
 class _Setting(NamedTuple):
@@ -49,6 +51,22 @@ _SETTINGS = {
     'whether denormal numbers are 0': _Setting(
         lambda torch: float(torch.tensor(1e-39, dtype=torch.float32, device='cpu') * 1) == 0,
         lambda torch, value: torch.set_flush_denormal(value)),
+    'torch.backends.cudnn.allow_tf32': _Setting(
+        lambda torch: torch.backends.cudnn.allow_tf32,
+        lambda torch, value: _set_attribute(torch.backends.cudnn, 'allow_tf32', value)),
+    'whether anomalies are detected': _Setting(
+        lambda torch: torch.is_anomaly_enabled(), lambda torch, value: torch.autograd.set_detect_anomaly(value)),
+    "numpy's handling of errors": _Setting(  # torch has imported numpy
+        lambda _torch: sys.modules['numpy'].geterr(), lambda _torch, value: sys.modules['numpy'].seterr(**value)),
+    'which warnings are errors': _Setting(
+        lambda _torch: _error_filters(), lambda _torch, value: _keep_error_filters(value)),
+    'whether Pillow reads truncated images': _Setting(
+        lambda _torch: getattr(sys.modules.get('PIL.ImageFile'), 'LOAD_TRUNCATED_IMAGES', False),
+        lambda _torch, value: _set_attribute(sys.modules['PIL.ImageFile'], 'LOAD_TRUNCATED_IMAGES', value)),
+    'sys.argv': _Setting(lambda _torch: list(sys.argv), lambda _torch, value: _set_attribute(sys, 'argv', value)),
+    'how signals are handled': _Setting(
+        lambda _torch: {number.name: signal.getsignal(number) for number in NUMBERS},
+        lambda _torch, value: _set_handlers(value)),
     'the current folder': _Setting(lambda _torch: _current_folder(), lambda _torch, value: os.chdir(value))}
 
 
@@ -68,8 +86,27 @@ def restored_settings(name: str) -> Iterator[None]:
             after = setting.get(torch)
             if after != before[what]:
                 setting.set(torch, before[what])
-                note = f'{name} changed {what} from {before[what]} to {after}, which was restored'
+                values = '' if isinstance(after, (dict, list)) else f' from {before[what]} to {after}'
+                note = f'{name} changed {what}{values}, which was restored'
                 warnings.warn(note, LthWarning, stacklevel=2)
+
+
+def _error_filters() -> list[Any]:
+    return [entry for entry in warnings.filters if entry[0] == 'error']
+
+
+def _keep_error_filters(kept: list[Any]) -> None:
+    """Remove the other filters that turn warnings into errors: the next warning of lth would end the command."""
+
+    for entry in _error_filters():
+        if entry not in kept:
+            cast(list[Any], warnings.filters).remove(entry)
+
+
+def _set_handlers(handlers: dict[str, Any]) -> None:
+    for name, handler in handlers.items():
+        with contextlib.suppress(ValueError, TypeError):  # of other threads than the main one, and of handlers in C
+            signal.signal(signal.Signals[name], handler)
 
 
 def _current_folder() -> Path | None:

@@ -1,14 +1,18 @@
 """Code of the user: run only if the user named it, recorded with the run, and not allowed to change or to end it."""
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import ImageFile
 
 import lth as python
-from lth.errors import LthError
+from lth.datasets import user_functions
+from lth.errors import LthError, LthWarning
 from lth.registry import code_fingerprints, trust, user_code
 from lth.system import processes
 
@@ -176,6 +180,23 @@ def test_settings_of_torch_that_user_code_changes_are_restored_and_reported(lth)
     result = lth(*SEARCH)
     assert result.code == 0 and (torch.get_default_dtype(), torch.get_num_threads()) == (torch.float32, 1)
     assert 'changed the default dtype from torch.float32 to torch.float64, which was restored' in result.err
+
+
+@pytest.mark.parametrize(('change', 'what'), [
+    ('import PIL.ImageFile as p; p.LOAD_TRUNCATED_IMAGES = True', 'whether Pillow reads truncated images from'),
+    ('np.seterr(all="raise")', "numpy's handling of errors, which"),
+    ('import warnings; warnings.simplefilter("error")', 'which warnings are errors, which'),
+    ('import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)', 'how signals are handled, which'),
+    ('import sys; sys.argv.append("x")', 'sys.argv, which'),
+    ('torch.autograd.set_detect_anomaly(True)', 'whether anomalies are detected from'),
+    ('import os; os.chdir("/")', 'the current folder from')])
+def test_settings_of_the_process_that_user_code_changes_are_restored_and_reported(change, what):
+    write('images.py', DATA, CHANGE=change)
+    with pytest.warns(LthWarning, match=f'images.py:data, called without arguments, changed {what}.* restored'):
+        user_functions.call_again('images.py:data')
+    assert (np.geterr()['divide'], Path.cwd().name[:5]) == ('warn', 'test_') and not torch.is_anomaly_enabled()
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is False and sys.argv[-1] != 'x'
+    assert signal.getsignal(signal.SIGTERM) != signal.SIG_IGN
 
 
 @pytest.mark.parametrize('name', ['net', 'wrapped'])

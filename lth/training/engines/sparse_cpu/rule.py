@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from lth.models.network import Network
 from lth.recipes.schema import DataSettings, TrainingSettings
 from lth.training.engines.chains import Chain, supported_chain
+from lth.training.engines.sparse_cpu.kernels.compiler import is_disabled
 from lth.training.engines.sparse_cpu.kernels.lanes import LANES
 
 
 def sparse_obstacle(network: Network, data: DataSettings, training: TrainingSettings, *, streamed: bool) -> str | None:
     """Why the sparse engine cannot train a recipe, None if it can."""
 
+    if is_disabled():
+        return 'NUMBA_DISABLE_JIT is set, so its code is not compiled'
     if supported_chain(network) is None:
         return f'{network.settings.name} is not a chain of convolutions and dense layers with ReLU between them'
     if training.precision == 'bf16':

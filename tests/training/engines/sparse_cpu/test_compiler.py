@@ -3,13 +3,17 @@ import pickle
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numba
 import pytest
 
 from lth.errors import LthWarning
+from lth.recipes.schema import DataSettings
 from lth.training.engines.sparse_cpu.kernels import code_cache, compiler
+from lth.training.engines.sparse_cpu.rule import sparse_obstacle
+from tests.conftest import make_task
 
 KERNEL = '''
 from compiler import compiled
@@ -76,12 +80,14 @@ class FailingCache:
 @pytest.mark.parametrize('error', [
     EOFError(), pickle.UnpicklingError('truncated'), OSError(28, 'No space left on device'), KeyError('x')])
 def test_an_error_of_the_cache_is_a_note_with_its_folder_and_machine_code_is_made_again(error):
-    code_cache._warn.cache_clear()  # pylint: disable=protected-access
+    code_cache._reported.clear()  # pylint: disable=protected-access
     cache = FailingCache(error)
     with pytest.warns(LthWarning, match=f'the cache /somewhere .*{type(error).__name__}'):
         assert code_cache.TolerantCache(cache).load_overload(None, None) is None
     assert cache.flushed
-    code_cache.TolerantCache(cache).save_overload(None, None)
+    with warnings.catch_warnings(record=True) as more:
+        code_cache.TolerantCache(cache).save_overload(None, None)
+    assert not more  # one note for each folder
 
 
 @pytest.mark.slow
@@ -103,6 +109,15 @@ def test_kernels_compile_without_a_folder_for_the_cache(monkeypatch):
         return compile_(*function, **options)
 
     monkeypatch.setattr(numba, 'njit', refuse)
-    code_cache._warn.cache_clear()  # pylint: disable=protected-access
+    code_cache._reported.clear()  # pylint: disable=protected-access
     with pytest.warns(LthWarning, match='no folder can be written'):
         assert compiler.compiled(lambda number: number + 1)(1) == 2
+
+
+def test_without_compilation_the_sparse_engine_is_not_used(monkeypatch):
+    monkeypatch.setattr(numba.config, 'DISABLE_JIT', 1)
+    function = compiler.compiled(max)
+    assert function is max
+    task = make_task()
+    obstacle = sparse_obstacle(task.network, DataSettings(name='digits'), task.training, streamed=False)
+    assert obstacle is not None and 'NUMBA_DISABLE_JIT is set' in obstacle

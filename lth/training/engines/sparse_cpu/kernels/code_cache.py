@@ -2,8 +2,8 @@
 without it.
 """
 import contextlib
-import functools
 import pickle
+import struct
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +12,9 @@ from lth.errors import LthWarning, describe
 
 # Raised for files that cannot be read or written, and by pickle for files that are empty, truncated or not its own.
 _ERRORS = (OSError, EOFError, pickle.PickleError, AttributeError, ImportError, LookupError, ValueError, TypeError,
-           MemoryError, OverflowError)
+           MemoryError, OverflowError, RuntimeError, struct.error)
+# Folders that were reported.
+_reported: set[str] = set()
 
 
 class TolerantCache:
@@ -53,8 +55,12 @@ def warn_without_folder() -> None:
     _warn('of numba (NUMBA_CACHE_DIR)', 'no folder can be written')
 
 
-@functools.cache
 def _warn(folder: str, problem: str) -> None:
+    """Warn of the first problem with a folder: each file in it may have another one."""
+
+    if folder in _reported:
+        return
+    _reported.add(folder)
     warnings.warn(f'the cache {folder} of compiled code cannot be used ({problem}), so the sparse engine is compiled '
                   'again. If this is repeated, free some space, make the folder writable, or delete it', LthWarning,
                   stacklevel=2)

@@ -18,6 +18,8 @@ F = TypeVar('F', bound=Callable[..., Any])
 def compiled(function: F) -> F:
     """The function as machine code, which lets other threads run. It is cached if that is possible."""
 
+    if is_disabled():
+        return function
     function.__qualname__ = f'{function.__qualname__}_{_DIGEST}'
     # No fast-math: a NaN must stay a NaN.
     try:
@@ -28,6 +30,12 @@ def compiled(function: F) -> F:
     # The only place to catch errors of the cache.
     setattr(kernel, '_cache', TolerantCache(getattr(kernel, '_cache')))
     return cast(F, kernel)
+
+
+def is_disabled() -> bool:
+    """Whether the user told numba to compile nothing, by NUMBA_DISABLE_JIT."""
+
+    return bool(getattr(numba.config, 'DISABLE_JIT'))
 
 
 def _digest(folder: Path) -> str:
