@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from lth.errors import LthWarning
-from lth.system.signals import NUMBERS
+
+# Those that end a command, which saves a checkpoint before.
+_SIGNALS = ('SIGINT', 'SIGTERM', 'SIGHUP')
 
 
 class _Setting(NamedTuple):
@@ -65,7 +67,7 @@ _SETTINGS = {
         lambda _torch, value: _set_attribute(sys.modules['PIL.ImageFile'], 'LOAD_TRUNCATED_IMAGES', value)),
     'sys.argv': _Setting(lambda _torch: list(sys.argv), lambda _torch, value: _set_attribute(sys, 'argv', value)),
     'how signals are handled': _Setting(
-        lambda _torch: {number.name: signal.getsignal(number) for number in NUMBERS},
+        lambda _torch: {name: signal.getsignal(signal.Signals[name]) for name in _SIGNALS},
         lambda _torch, value: _set_handlers(value)),
     'the current folder': _Setting(lambda _torch: _current_folder(), lambda _torch, value: os.chdir(value))}
 
