@@ -10,8 +10,9 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from lth.errors import LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.recipes.schema import DataSettings
+from lth.system.memory import available_memory, in_gibibytes
 
 Shape = tuple[int, int, int]
 # Called with the number of images done and the number of all images.
@@ -136,6 +137,21 @@ class Source:
             raise LthError(f'data.undecodable: {settings.name} has no image files to skip. Remove this setting.')
         large = should_stream(sum(self.image_counts), resized_shape(self.shape, settings), settings)
         return self.streams == 'always' or (self.streams == 'large' and large)
+
+    def image_bytes(self, settings: DataSettings) -> int:
+        """The memory of all images as they are stored, 0 if they are streamed; LthError for more than there is."""
+
+        if self.is_streamed(settings):
+            return 0
+        shape = resized_shape(self.shape, settings)
+        size, limit = sum(self.image_counts) * math.prod(shape), available_memory()
+        if size > limit:
+            streams = '' if self.streams == 'never' else ', or stream them (data.storage)'
+            raise LthError(f'{settings.name} has {sum(self.image_counts):,} images of {"×".join(map(str, shape))} '
+                           f'pixels, which need {in_gibibytes(size)} of memory. The limit is {in_gibibytes(limit)}, '
+                           f'the memory of this machine. Use smaller images (data.size){streams}.',
+                           exit_code=ENVIRONMENT_ERROR)
+        return size
 
 
 def resized_shape(shape: Shape, settings: DataSettings) -> Shape:

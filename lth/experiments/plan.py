@@ -113,8 +113,11 @@ class Plan:
         return {use: digests for use, digests in files.items() if digests}
 
     def read(self, datasets: Path) -> Dataset:
-        """The data set, from the folder of all data sets, with images of the size that the recipe stores."""
+        """The data set, from the folder of all data sets, with images of the size that the recipe stores. LthError if
+        they need more memory than there is.
+        """
 
+        self.source.image_bytes(self.recipe.data)
         shape = resized_shape(self.source.shape, self.recipe.data)
         data = resize_dataset(foreign_sources.read(self.source, datasets, self.recipe.data), shape)
         if self.recipe.data.labels == 'true':

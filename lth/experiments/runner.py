@@ -10,7 +10,7 @@ from functools import partial
 
 from lth.datasets import Dataset
 from lth.errors import USER_ERROR, LthError
-from lth.experiments import derived_runs, provenance, recipe_claim
+from lth.experiments import derived_runs, memory_needs, provenance, recipe_claim
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward, seed_names
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
@@ -44,6 +44,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     if not unfinished:
         _remove_leftovers(run, seeds)
         return run
+    _refuse_too_much_memory(plan, engine, target, len(unfinished))
     training = _read_data(plan, run, engine, target)
     # The recipe is checked again: another process may have trained here while the data were being read.
     with run_locks.hold_seeds(run.folder, unfinished), recipe_claim.claim_recipe(training.plan, run, unfinished):
@@ -66,6 +67,16 @@ def _refuse_other_code(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
     provenance.refuse_other_inputs(run, provenance.code_inputs(plan))
     if plan.recipe.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
+
+
+def _refuse_too_much_memory(plan: Plan, engine: Engine, target: RunTarget, seeds: int) -> None:
+    if engine.device.type != 'cpu':
+        memory_needs.refuse_too_much(plan, seeds=0)
+    elif target.in_process or seeds == 1:
+        memory_needs.refuse_too_much(plan)
+    else:
+        together = min(seeds, processes.available_slots(target.threads or 1))
+        memory_needs.refuse_too_much(plan, processes=together, seeds=together)
 
 
 def _read_data(plan: Plan, run: Run, engine: Engine, target: RunTarget) -> SeedTraining:

@@ -15,6 +15,7 @@ from lth.models.build import build_module, probe_module
 from lth.models.flat_parameters import Layout
 from lth.models.initializers import find_initializer
 from lth.models.objects import ModuleCopies, describe_structure
+from lth.models.memory_estimate import LimitParameters
 from lth.models.registry import MODELS, OWN, Shape
 from lth.recipes.schema import ModelSettings
 from lth.registry.objects import is_object
@@ -43,7 +44,8 @@ class Network:
         prunable. LthError if the model cannot be built or does not fit the images.
         """
 
-        module = build_module(settings, shape, classes, seed=0)
+        with LimitParameters(f'{settings.name} for images of {shape[1]} × {shape[2]} pixels'):
+            module = build_module(settings, shape, classes, seed=0)
         layout = Layout.of(module, keep_out)
         stochastic = probe_module(copy.deepcopy(module).train(), settings.name, shape, classes)
         module.eval()

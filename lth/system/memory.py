@@ -10,11 +10,25 @@ from lth.system import lazy_import
 
 torch = lazy_import.module('torch')
 
+_CONTROL_GROUP = Path('/sys/fs/cgroup')
+
 
 def total_memory() -> int:
     """Memory of this machine in bytes."""
 
     return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
+
+
+def available_memory() -> int:
+    """Memory in bytes that this process can use: that of the machine, or of its control group if this has less."""
+
+    return min([total_memory(), *_group_limits()])
+
+
+def in_gibibytes(size: float) -> str:
+    """A number of bytes for a message."""
+
+    return f'{size / 2 ** 30:,.1f} GiB'
 
 
 def peak_memory() -> float:
@@ -35,6 +49,16 @@ def measure_peak() -> Iterator[Callable[[], float | None]]:
         Path('/proc/self/clear_refs').write_text('5', encoding='ascii')  # resets the peak
     before = _resident_memory('VmRSS')
     yield lambda: None if before is None else (_resident_memory('VmHWM') or 0.) - before
+
+
+def _group_limits() -> list[int]:
+    """The limits of the control group, of both versions, as containers see theirs."""
+
+    limits = []
+    for name in ('memory.max', 'memory/memory.limit_in_bytes'):
+        with contextlib.suppress(OSError, ValueError):  # no such version, or 'max', which is no limit
+            limits.append(int((_CONTROL_GROUP / name).read_text(encoding='ascii')))
+    return limits
 
 
 def _resident_memory(entry: str) -> float | None:
