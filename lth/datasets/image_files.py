@@ -74,13 +74,16 @@ def decode_all(
             raise undecodable_error(reasons, len(folder.files))
         decodable = torch.ones(len(folder.files), dtype=torch.bool)
         decodable[list(corrupt)] = False
+        _require_all_classes(folder, decodable.nonzero().flatten())
         images, labels = images[decodable], labels[decodable]
     _write_cache(path, {'images': images, 'labels': labels})
     return images, labels
 
 
 def decodable_indices(folder: ImageList, shape: Shape, cache: Path) -> Tensor:
-    """Indices of the images that can be decoded. Each is tried once, and the result is cached below `cache`."""
+    """Indices of the images that can be decoded. Each is tried once, and the result is cached below `cache`. LthError
+    if they lack a class.
+    """
 
     path = cache / f'{fingerprint(folder, shape, "numbers")}.safetensors'
     if cached := _read_cache(path):
@@ -88,6 +91,7 @@ def decodable_indices(folder: ImageList, shape: Shape, cache: Path) -> Tensor:
     images = image_decoding.decode_in_order(folder.files, shape)
     decodable = torch.tensor([isinstance(image, Tensor) for image in images])
     indices = decodable.nonzero().flatten()
+    _require_all_classes(folder, indices)
     _write_cache(path, {'numbers': indices})
     return indices
 
@@ -103,6 +107,16 @@ def fingerprint(folder: ImageList, *facts: object) -> str:
             status = file.lstat()  # a link to nothing
         digest.update(os.fsencode(f'{file.parent.name}/{file.name} {status.st_size} {status.st_mtime_ns}\n'))
     return digest.hexdigest()
+
+
+def _require_all_classes(folder: ImageList, indices: Tensor) -> None:
+    """LthError if the images with these indices lack a class of the folder."""
+
+    missing = sorted(set(folder.labels.tolist()) - set(folder.labels[indices].tolist()))
+    if missing:
+        first = folder.files[folder.labels.tolist().index(missing[0])]
+        raise LthError(f'No image of class {missing[0]} can be decoded, such as {first}. Replace its images, or delete '
+                       'its folders.')
 
 
 def _read_cache(path: Path) -> dict[str, Tensor] | None:

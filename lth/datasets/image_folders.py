@@ -14,7 +14,7 @@ from lth import rng
 from lth.datasets import ffcv_writer, image_decoding, image_files, pil_images, streaming
 from lth.datasets.image_files import ImageFolders, ImageList
 from lth.datasets.source import Dataset, OnProgress, Shape, Source, Split, resized_shape, should_stream
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.recipes.schema import DataSettings
 
 _IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.bmp', '.gif', '.webp', '.ppm', '.pgm', '.tif', '.tiff'}
@@ -129,8 +129,8 @@ def _subfolders(path: Path) -> list[Path]:
         return sorted(entry for entry in path.iterdir() if not _is_hidden(entry.name) and entry.is_dir())
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         words = getattr(error, 'strerror', None) or error
-        raise LthError(f'folder:{path} cannot be read: {words}. Give a folder with one subfolder of images per class.'
-                       ) from None
+        raise LthError(f'The folder {quote(str(path))} cannot be read: {words}. Give a folder with one subfolder of '
+                       'images per class.') from None
 
 
 def _classes(path: Path) -> list[str]:

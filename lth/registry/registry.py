@@ -49,7 +49,7 @@ class BaseRegistry(Generic[T]):
         """The name in its registered spelling, for a name or an alias in any spelling."""
 
         if self._external and ':' in name:
-            return name
+            return _utf8(name)
         plugins.load()
         if normalize_name(name) not in self._names:
             raise LthError(f'Unknown {self.kind} {quote(name)}{suggestion(name, self._entries)}')
@@ -59,7 +59,7 @@ class BaseRegistry(Generic[T]):
         """The entry with this name or alias."""
 
         if self._external and ':' in name:
-            return self._external(name)
+            return self._external(_utf8(name))
         return self._entries[self.canonical(name)]
 
     def names(self) -> list[str]:
@@ -110,6 +110,17 @@ class Registry(BaseRegistry[T]):
             self.add(entry, name, *aliases)
             return entry
         return add
+
+
+def _utf8(name: str) -> str:
+    """The name; LthError if no recipe can hold it."""
+
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise LthError(f'The name {quote(name)} is not UTF-8, so it cannot be written into a recipe. Rename the file '
+                       'or the folder.') from None
+    return name
 
 
 def _registering_module() -> str:

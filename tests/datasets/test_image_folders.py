@@ -136,7 +136,7 @@ def test_a_folder_with_missing_images_or_classes_is_an_error(flowers, change: Ca
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
-    with pytest.raises(LthError, match='nowhere cannot be read: No such file or directory'):
+    with pytest.raises(LthError, match="nowhere' cannot be read: No such file or directory"):
         DATASETS.find(f'folder:{tmp_path}/nowhere')
 
 
@@ -203,6 +203,17 @@ def test_special_files_and_images_that_are_too_large_are_refused_or_skipped(flow
     assert data.train.labels.bincount().tolist() == [10, 10, 10]
 
 
+@pytest.mark.parametrize('settings', [MEMORY, STREAM], ids=['memory', 'stream'])
+@pytest.mark.parametrize('classes', ['test/b', 'train/c', 'test/*'])
+def test_a_class_without_an_image_that_can_be_decoded_is_an_error_also_if_images_are_skipped(
+        flowers, tmp_path, settings, classes):
+    for file in flowers.glob(f'{classes}/*.jpg'):
+        file.write_bytes(b'no image')
+    source = DATASETS.find(f'folder:{flowers}')
+    with pytest.raises(LthError, match=r'No image of class [0-2] can be decoded, such as .*\.jpg. Replace its images'):
+        source.read(tmp_path, settings.model_copy(update={'undecodable': 'skip'}))
+
+
 def test_names_that_are_not_utf_8_are_names_like_others(flowers, tmp_path, lth):
     for part in ('train', 'test'):
         (flowers / part / 'c').rename(os.fsdecode(os.fsencode(flowers / part) + b'/\xff'))
@@ -210,6 +221,8 @@ def test_names_that_are_not_utf_8_are_names_like_others(flowers, tmp_path, lth):
     result = run(lth, flowers, 'r', '-i', '0')
     assert result.code == 2 and '1 of 31 images cannot be decoded: ' in result.err
     assert run(lth, flowers, 'r', '-i', '0', '--set', 'data.undecodable=skip').code == 0
+    with pytest.raises(LthError, match=r"'folder:x\\udcff' is not UTF-8, so it cannot be written into a recipe"):
+        DATASETS.find(os.fsdecode(b'folder:x\xff'))
 
 
 def test_only_folders_of_images_are_classes_and_what_is_not_used_is_reported(flowers, tmp_path):
