@@ -18,7 +18,7 @@ _SHAPE_ERRORS = (RuntimeError, ValueError, TypeError, AssertionError, Arithmetic
 def build_module(settings: ModelSettings, shape: Shape, classes: int, *, seed: int) -> nn.Module:
     """The module as the model's code makes it, with random numbers from the seed; the global generator is unchanged."""
 
-    options = {name: value for name, value in settings if name not in ('name', 'initializer')}
+    options = {name: value for name, value in settings if name not in set(ModelSettings.model_fields)}
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(rng.derive_seed(seed, 'module'))
         with user_code.guard(f'{settings.name}, built for images of shape {shape} in {classes} classes,'):

@@ -105,7 +105,7 @@ class Network:
         # In module order, so that the random numbers of a weight do not depend on which layers are kept out of pruning.
         for name in values:
             if slots[name].kind != 'other':
-                values[name] = find_initializer(initializer)(slots[name], random)
+                values[name] = find_initializer(initializer)(slots[name], random) * self.settings.initializer_gain
             elif name in biases:
                 values[name] = torch.zeros(slots[name].shape)
         return self.layout.pack(values)

@@ -40,7 +40,7 @@ def settings_class(name: str) -> type[ModelSettings]:
         option.name: (Any if option.annotation is option.empty else option.annotation,
                       ... if option.default is option.empty else option.default)
         for option in signature.parameters.values() if option.kind is option.KEYWORD_ONLY}
-    if taken := fixed.keys() & options.keys():
+    if taken := ModelSettings.model_fields.keys() & options.keys():
         raise LthError(f'{name}: its argument {min(taken)!r} has the same name as a setting of every model. '
                        'Rename the argument.')
     try:

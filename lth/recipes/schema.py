@@ -5,10 +5,10 @@ to their code and passed to `validate_recipe`. A new setting is a new field with
 """
 import copy
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pydantic
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, model_validator
 
 from lth.recipes.algorithm_settings import MOST_ROUNDS, AlgorithmSettings
 from lth.recipes.section import Section, validate_section
@@ -24,10 +24,19 @@ __all__ = [
 
 
 class ModelSettings(Section):
-    """The network and its initializer. A model's options, the keyword arguments of its function, are further fields."""
+    """The network and its initializer; `initializer_gain` multiplies the weights that the initializer draws. A model's
+    options, the keyword arguments of its function, are further fields.
+    """
 
     name: str
     initializer: str = 'glorot-normal'
+    initializer_gain: float = Field(1., gt=0, le=1000)
+
+    @model_validator(mode='after')
+    def _check_gain(self) -> Self:
+        if self.initializer == 'own' and self.initializer_gain != 1:
+            raise ValueError('initializer_gain has no effect on the initializer own: leave one of them out')
+        return self
 
 
 class DataSettings(Section):

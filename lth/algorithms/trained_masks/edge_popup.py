@@ -51,8 +51,9 @@ class Level(NamedTuple):
 
 
 class GlobalSettings(base.PeriodicSettings):
-    """All layers share one threshold. With `shrink_every` T the density decreases gradually, in rounds of T: in epoch e
-    of E it is density^(⌊(e + 1)/T⌋ / ⌊E/T⌋). `penalty` is λ of the penalty λ Σ p².
+    """All layers share one threshold. With `shrink_every` T the density decreases gradually: in epoch e = 0, 1, … of E
+    it is density^(k/K) with K = ⌊(E - 1)/T⌋ and k = ⌊(e + 1)/T⌋, at least 1 and at most K. `penalty` is λ of the
+    penalty λ Σ p².
     """
 
     name: Literal['global-edge-popup']
@@ -66,10 +67,9 @@ class GlobalSettings(base.PeriodicSettings):
             return [Level(end, self.density) for end in super().round_ends(training, steps_per_epoch)]
         unit = steps_per_epoch if self.shrink_every.unit == 'epochs' else 1
         end, every = training.length.steps(steps_per_epoch), self.shrink_every.steps(steps_per_epoch)
-        steps = end // every
-        bounds = [0, *(step * every - unit for step in range(1, steps + 1)), end]
-        return [Level(bounds[step + 1], self.density ** (step / steps))
-                for step in range(steps + 1) if bounds[step] < bounds[step + 1]]
+        steps = (end - unit) // every
+        bounds = [*(step * every - unit for step in range(2, steps + 1)), end]
+        return [Level(bound, self.density ** (step / steps)) for step, bound in enumerate(bounds, 1)]
 
     def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         return [level.end for level in self.levels(training, steps_per_epoch)]
@@ -85,7 +85,8 @@ class GlobalSettings(base.PeriodicSettings):
         if self.shrink_every is None:
             return
         base.refuse_empty_interval('shrink_every', self.shrink_every)
-        if self.shrink_every.steps(steps_per_epoch) >= training.length.steps(steps_per_epoch):
+        unit = steps_per_epoch if self.shrink_every.unit == 'epochs' else 1
+        if self.shrink_every.steps(steps_per_epoch) > training.length.steps(steps_per_epoch) - unit:
             raise LthError(f'algorithm.shrink_every: the density never decreases, as {self.shrink_every} is not before '
                            f'the end of training, {training.length}. Use a shorter interval or train longer.')
 

@@ -33,14 +33,16 @@ def _current_name(value: Any) -> Any:
 
 
 class Settings(base.TrainedMaskSettings):
-    """`penalty` is the factor λ of the regularizer, `exponents` are a and b of the regularizer `variance`. The final
-    mask holds all `active` scores, or only those `above-threshold`.
+    """Scores freeze every `freeze_every`, the first time `freeze_offset` later. `penalty` is the factor λ of the
+    regularizer, `exponents` are a and b of the regularizer `variance`. The final mask holds all `active` scores, or
+    only those `above-threshold`.
     """
 
     event: ClassVar[str] = 'freeze event'
 
     name: Literal['gem-miner']
     freeze_every: DurationSetting = Duration(5, 'epochs')
+    freeze_offset: DurationSetting = Duration(0, 'epochs')
     penalty: float = Field(1e-4, ge=0)
     regularizer: Regularizer = 'l2'
     exponents: Exponents = (1., 1.)
@@ -64,7 +66,9 @@ class Settings(base.TrainedMaskSettings):
         return super().inverted()
 
     def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-        return base.multiples(self.freeze_every, training, steps_per_epoch)
+        offset, end = self.freeze_offset.steps(steps_per_epoch), training.length.steps(steps_per_epoch)
+        events = base.multiples(self.freeze_every, training, steps_per_epoch)[:-1]
+        return [*(event + offset for event in events if event + offset < end), end]
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         """Number of active scores at the start and after each of the K events, which freeze ⌈ρ · active⌉ scores with

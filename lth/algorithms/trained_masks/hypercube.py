@@ -1,9 +1,9 @@
 """Optimization on the hypercube without freezing (Sreenivasan et al. 2022, "Rare Gems"; `hc` in the paper's code)."""
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from lth.algorithms.base import ALGORITHMS
@@ -16,8 +16,9 @@ from lth.training.task import Task
 
 
 class Settings(base.PeriodicSettings):
-    """Scores are rounded in `every-step`, or weights are multiplied by them and they are rounded `at-end`. The other
-    settings are those of Gem-Miner.
+    """Scores are rounded in `every-step`, or weights are multiplied by them and they are rounded `at-end`. The final
+    mask holds the `largest` scores, as many as `density` says, or all `above-threshold`, for which `density` is 1. The
+    other settings are those of Gem-Miner.
     """
 
     name: Literal['hypercube']
@@ -26,6 +27,18 @@ class Settings(base.PeriodicSettings):
     exponents: Exponents = (1., 1.)
     scores: ScoreDistribution = 'uniform'
     rounding: Literal['every-step', 'at-end'] = 'every-step'
+    final_mask: Literal['largest', 'above-threshold'] = 'largest'
+
+    @property
+    def count_is_limit(self) -> bool:
+        return self.final_mask == 'above-threshold'
+
+    @model_validator(mode='after')
+    def _check_density(self) -> Self:
+        if self.final_mask == 'above-threshold' and self.density < 1:
+            raise ValueError('final_mask above-threshold keeps all scores above 0.5, as many as there are: density has '
+                             'no effect, leave it at 1')
+        return self
 
 
 class _Search(base.MaskSearch[Settings]):
@@ -38,6 +51,12 @@ class _Search(base.MaskSearch[Settings]):
 
     def initial_scores(self, random: torch.Generator) -> Tensor:
         return sample_scores(self.settings.scores, self.task.network.layout.prunable_count, random)
+
+    def round_masks(self, number: int, active: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        if number + 1 < len(self.ends) or self.settings.final_mask == 'largest':
+            return super().round_masks(number, active, scores)
+        final = self.above_threshold(scores)
+        return final, final
 
     def parametrization(self, _number: int, weights: Tensor) -> Rounded:
         penalty = Penalty(self.settings.penalty, self.settings.regularizer, self.settings.exponents)

@@ -51,7 +51,7 @@ class Rounded(_Penalized):
 
         part = slice(start, start + gradient.shape[1])
         torch.mul(gradient, self.frozen[:, part], out=out[:, part])
-        self.penalty.add_gradient(learned[:, part], out[:, part])
+        self.penalty.add_gradient(learned[:, part], self.frozen[:, part], out[:, part])
 
     def project(self, learned: Tensor) -> None:
         """Clip scores to [0, 1]."""
@@ -101,7 +101,7 @@ class Top(_Penalized):
 
         part = slice(start, start + gradient.shape[1])
         torch.mul(gradient, self.frozen[:, part], out=out[:, part]).mul_(learned[:, part].sign())
-        self.penalty.add_gradient(learned[:, part], out[:, part])
+        self.penalty.add_gradient(learned[:, part], self.frozen[:, part], out[:, part])
 
     def project(self, _learned: Tensor) -> None:
         """Scores have no limits."""

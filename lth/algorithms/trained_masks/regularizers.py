@@ -1,8 +1,8 @@
 """Regularizers of scores p: λ times a sum over all scores, added to the loss.
 
-Except for `l2`, which is a weight decay, a regularizer is a function (p, a, b) -> derivative with respect to each
-score, where a and b are the exponents of `variance`. To add a regularizer, write a function here, and add its name to
-`REGULARIZERS` and `Regularizer`.
+Except for `l2`, which is a weight decay, a regularizer is a function (p, w, a, b) -> derivative with respect to each
+score, where w are the initial weights, and a and b the exponents of `variance`. To add a regularizer, write a function
+here, and add its name to `REGULARIZERS` and `Regularizer`.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import Tensor
 
-Regularizer = Literal['l2', 'l1', 'l1-l2', 'variance']
+Regularizer = Literal['l2', 'l1', 'l1-l2', 'variance', 'weighted-variance']
 Exponent = Annotated[float, Field(ge=1, le=100)]
 Exponents = Annotated[tuple[Exponent, Exponent], Field(strict=False)]
 
@@ -30,31 +30,37 @@ class Penalty:
 
         return 2 * self.factor if self.regularizer == 'l2' else 0.
 
-    def add_gradient(self, scores: Tensor, gradient: Tensor) -> None:
-        """Add the gradient of the penalty, unless it is a `decay`, to the gradient of the loss: (R, P), (R, P)."""
+    def add_gradient(self, scores: Tensor, weights: Tensor, gradient: Tensor) -> None:
+        """Add the gradient of the penalty, unless it is a `decay`, to the gradient of the loss: (R, P) each."""
 
         if self.factor and self.regularizer != 'l2':
-            gradient.add_(REGULARIZERS[self.regularizer](scores, *self.exponents), alpha=self.factor)
+            gradient.add_(REGULARIZERS[self.regularizer](scores, weights, *self.exponents), alpha=self.factor)
 
 
-def _l1(scores: Tensor, _a: float, _b: float) -> Tensor:
+def _l1(scores: Tensor, _weights: Tensor, _a: float, _b: float) -> Tensor:
     """Σ |p|."""
 
     return scores.sign()
 
 
-def _l1_l2(scores: Tensor, _a: float, _b: float) -> Tensor:
+def _l1_l2(scores: Tensor, _weights: Tensor, _a: float, _b: float) -> Tensor:
     """Σ |p| + p²."""
 
     return scores.sign().add_(scores, alpha=2)
 
 
-def _variance(scores: Tensor, a: float, b: float) -> Tensor:
+def _variance(scores: Tensor, _weights: Tensor, a: float, b: float) -> Tensor:
     """Σ pᵃ(1 - p)ᵇ, which pulls scores towards 0 or 1."""
 
     rest = 1 - scores
     return a * scores ** (a - 1) * rest ** b - b * scores ** a * rest ** (b - 1)
 
 
-REGULARIZERS: dict[Regularizer, Callable[[Tensor, float, float], Tensor]] = {
-    'l1': _l1, 'l1-l2': _l1_l2, 'variance': _variance}
+def _weighted_variance(scores: Tensor, weights: Tensor, a: float, b: float) -> Tensor:
+    """Σ w² pᵃ(1 - p)ᵇ, the variance of the weights if each is used with probability p (`var_red_2` of Rare Gems)."""
+
+    return _variance(scores, weights, a, b) * weights ** 2
+
+
+REGULARIZERS: dict[Regularizer, Callable[[Tensor, Tensor, float, float], Tensor]] = {
+    'l1': _l1, 'l1-l2': _l1_l2, 'variance': _variance, 'weighted-variance': _weighted_variance}

@@ -59,14 +59,26 @@ def resnet18(shape: Shape, classes: int, *, shortcut: Shortcut = 'projection', n
     return _ResNet(shape, classes, (64, 128, 256, 512), blocks=2, shortcut=shortcut, norm=norm)
 
 
+@MODELS.register('resnet18-imagenet')
+def resnet18_imagenet(shape: Shape, classes: int, *, norm: Norm = 'affine') -> nn.Module:
+    """The 18-layer network in its ImageNet form (He et al. 2016, table 1): a 7×7 stem of stride 2 with pooling, which
+    reduces height and width to a quarter: 11,678,912 weights on ImageNet.
+    """
+
+    stem = nn.Sequential(
+        nn.Conv2d(shape[0], 64, 7, 2, padding=3, bias=False), batch_norm(64, norm), nn.ReLU(),
+        nn.MaxPool2d(3, 2, padding=1))
+    return _ResNet(shape, classes, (64, 128, 256, 512), blocks=2, shortcut='projection', norm=norm, stem=stem)
+
+
 class _ResNet(nn.Module):
     """Stem, stages, average pooling, classifier. Each stage but the first halves height and width."""
 
     def __init__(
             self, shape: Shape, classes: int, widths: Sequence[int], *, blocks: int, shortcut: Shortcut,
-            norm: Norm) -> None:
+            norm: Norm, stem: nn.Module | None = None) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
+        self.stem = stem or nn.Sequential(
             nn.Conv2d(shape[0], widths[0], 3, padding=1, bias=False), batch_norm(widths[0], norm), nn.ReLU())
         stages: list[nn.Module] = []
         inputs = widths[0]

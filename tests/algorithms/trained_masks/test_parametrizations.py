@@ -11,8 +11,8 @@ from tests.conftest import make_task
 NONE = Penalty(0.)
 RANDOM = torch.Generator().manual_seed(5)
 FORMULAS = {
-    'l2': lambda p: p ** 2, 'l1': lambda p: p.abs(), 'l1-l2': lambda p: p.abs() + p ** 2,
-    'variance': lambda p: p ** 2 * (1 - p) ** 3}
+    'l2': lambda p, w: p ** 2, 'l1': lambda p, w: p.abs(), 'l1-l2': lambda p, w: p.abs() + p ** 2,
+    'variance': lambda p, w: p ** 2 * (1 - p) ** 3, 'weighted-variance': lambda p, w: w ** 2 * p ** 2 * (1 - p) ** 3}
 
 
 def drawn(rows: int = 2, count: int = 12, extra: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -25,11 +25,11 @@ def drawn(rows: int = 2, count: int = 12, extra: int = 3) -> tuple[torch.Tensor,
 
 @pytest.mark.parametrize('name', sorted(FORMULAS))
 def test_a_regularizer_adds_the_gradient_of_its_formula(name):
-    _, scores, _ = drawn()
+    weights, scores, _ = drawn(extra=0)
     scores.requires_grad_()
-    (0.3 * FORMULAS[name](scores)).sum().backward()
+    (0.3 * FORMULAS[name](scores, weights)).sum().backward()
     gradient, penalty = torch.ones_like(scores), Penalty(0.3, name, (2., 3.))
-    penalty.add_gradient(scores.detach(), gradient)
+    penalty.add_gradient(scores.detach(), weights, gradient)
     gradient += penalty.decay * scores.detach()  # as the optimizer adds it
     assert torch.allclose(gradient, 1 + scores.grad, atol=1e-12)
 
@@ -37,7 +37,7 @@ def test_a_regularizer_adds_the_gradient_of_its_formula(name):
 @pytest.mark.parametrize('name', sorted(REGULARIZERS))
 def test_a_regularizer_is_finite_at_the_ends_of_the_range(name):
     gradient = torch.zeros(1, 2)
-    Penalty(0.3, name).add_gradient(torch.tensor([[0., 1.]]), gradient)
+    Penalty(0.3, name).add_gradient(torch.tensor([[0., 1.]]), torch.ones(1, 2), gradient)
     assert gradient.isfinite().all()
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from lth import rng
 from lth.algorithms import ALGORITHMS
@@ -20,7 +21,7 @@ from tests.conftest import SGD, make_task
 FINETUNE = {'length': '1 epochs', 'batch_size': 8, 'optimizer': SGD}
 EVERY = {
     'gem-miner': {'freeze_every': '2 epochs'}, 'hypercube': {'save_every': '3 epochs'},
-    'edge-popup': {'save_every': '3 epochs'}, 'global-edge-popup': {'shrink_every': '2 epochs'},
+    'edge-popup': {'save_every': '3 epochs'}, 'global-edge-popup': {'shrink_every': '1 epochs'},
     'supermask': {'save_every': '3 epochs'}}
 VARIANTS = [
     *EVERY.items(), ('hypercube', {'save_every': '3 epochs', 'rounding': 'at-end'}),
@@ -60,13 +61,15 @@ def test_every_round_keeps_the_planned_count_and_the_initial_weights(model, name
 
 @pytest.mark.parametrize('name', sorted(EVERY))
 def test_two_seeds_searched_together_have_the_same_scores_as_alone(name):
-    together, alone = (find_rounds(mining(seeds=seeds), name)[0].search.scores[-1] for seeds in ((0, 5), (5,)))
+    together, alone = (find_rounds(mining(seeds=seeds), name, density=0.2)[0].search.scores[-1]
+                       for seeds in ((0, 5), (5,)))
     assert torch.allclose(together, alone, atol=1e-5)
 
 
 @pytest.mark.parametrize('name', sorted(EVERY))
 def test_the_same_seed_gives_the_same_mask_and_another_seed_another_mask(name):
-    mask, repeated, other = (find_rounds(mining(seeds=(seed,)), name)[-1].ticket.mask for seed in (3, 3, 4))
+    mask, repeated, other = (find_rounds(mining(seeds=(seed,)), name, density=0.2)[-1].ticket.mask
+                             for seed in (3, 3, 4))
     assert torch.equal(mask, repeated) and not torch.equal(mask, other)
 
 
@@ -100,9 +103,11 @@ def test_edge_popup_keeps_the_same_density_in_every_layer():
     assert all(mask.float().mean().item() == pytest.approx(0.1, abs=1 / mask.numel()) for mask in masks.values())
 
 
-# E = 8, T = 2: K = 4; in epoch e the density is 0.1^(⌊(e + 1)/2⌋ / 4); 5 iterations per epoch.
-def test_the_density_of_global_edge_popup_decreases_in_the_published_steps():
-    training = TrainingSettings.model_validate({'length': '8 epochs', 'batch_size': 8, 'optimizer': SGD})
+# K = ⌊(E - 1)/T⌋; in epoch e the published code has removed 1 - (1 - ρ)^⌊(e + 1)/T⌋ with (1 - ρ)^K = 0.1, and starts
+# with one step. It takes one step too many in the last epoch if T divides E, where the target is kept here.
+@pytest.mark.parametrize(('epochs', 'powers'), [(8, [1, 1, 1, 2, 2, 3, 3, 3]), (9, [1, 1, 1, 2, 2, 3, 3, 4, 4])])
+def test_the_density_of_global_edge_popup_decreases_in_the_published_steps(epochs, powers):
+    training = TrainingSettings.model_validate({'length': f'{epochs} epochs', 'batch_size': 8, 'optimizer': SGD})
     settings = GlobalSettings.model_validate({'name': 'global-edge-popup', 'density': 0.1, 'finetune': FINETUNE,
                                               'shrink_every': '2 epochs'})
     share_in_epoch = {}
@@ -110,7 +115,8 @@ def test_the_density_of_global_edge_popup_decreases_in_the_published_steps():
     for level in settings.levels(training, 5):
         share_in_epoch |= {epoch: level.density for epoch in range(begin // 5, level.end // 5)}
         begin = level.end
-    assert share_in_epoch == {epoch: pytest.approx(0.1 ** ((epoch + 1) // 2 / 4)) for epoch in range(8)}
+    assert share_in_epoch == {
+        epoch: pytest.approx(0.1 ** (power / powers[-1])) for epoch, power in enumerate(powers)}
 
 
 def test_the_penalty_of_global_edge_popup_reduces_scores():
@@ -165,3 +171,20 @@ def test_supermasks_report_the_mean_accuracy_of_ten_sampled_masks():
 def test_a_search_with_random_labels_may_lose_all_scores_and_keeps_its_count(name):
     task = mining(data={'labels': 'random'})
     assert int(find_rounds(task, name, penalty=30.)[-1].ticket.mask.sum()) == counted(task, name)[-1]
+
+
+@pytest.mark.parametrize('rounding', ['every-step', 'at-end'])
+def test_hypercube_can_keep_all_scores_above_the_threshold(rounding):
+    over = {'density': 1., 'final_mask': 'above-threshold', 'rounding': rounding}
+    last = find_rounds(mining(), 'hypercube', **over)[-1]
+    assert torch.equal(last.ticket.mask, last.search.scores > 0.5) and 0 < last.ticket.mask.float().mean() < 1
+    with pytest.raises(ValidationError, match='density has no effect'):
+        settings_of('hypercube', final_mask='above-threshold')
+
+
+# E = 13, T = 5: epochs 5 and 10, counted from 0, are followed by an event in the published code: after 6 and 11.
+@pytest.mark.parametrize(('offset', 'ends'), [('0 epochs', [5, 10, 13]), ('1 epochs', [6, 11, 13])])
+def test_scores_can_freeze_at_the_epochs_of_the_published_code(offset, ends):
+    training = TrainingSettings.model_validate({'length': '13 epochs', 'batch_size': 8, 'optimizer': SGD})
+    settings = settings_of('gem-miner', freeze_every='5 epochs', freeze_offset=offset)
+    assert settings.round_ends(training, 7) == [7 * end for end in ends]
