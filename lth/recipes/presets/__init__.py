@@ -97,7 +97,8 @@ def find(name: str) -> RawRecipe:
         return RawRecipe(copy.deepcopy(raw), origin)
     base = raw.pop('base')
     if base not in names():
-        raise LthError(f'{origin}: base: unknown recipe {base!r}{suggestion(str(base), names())}')
+        similar = suggestion(str(base), names(), listed_by='lth list recipes')
+        raise LthError(f'{origin}: base: unknown recipe {quote(base)}{similar}')
     return RawRecipe(_with_base(raw, origin, find(base).settings), origin)
 
 
