@@ -20,6 +20,15 @@ class LthError(Exception):
     def __init__(self, message: str, *, exit_code: int = USER_ERROR) -> None:
         super().__init__(shorten_words(message))
         self.exit_code = exit_code
+        # That of an exception of code outside of lth, for --traceback: text, as it comes from other processes too.
+        self.traceback = ''
+
+    def extended(self, addition: str) -> 'LthError':
+        """The same error with one more sentence."""
+
+        error = LthError(f'{self} {addition}', exit_code=self.exit_code)
+        error.traceback = self.traceback
+        return error
 
 
 class LthWarning(UserWarning):

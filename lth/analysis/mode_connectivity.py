@@ -135,7 +135,8 @@ def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[Co
         group = list(parts)
         tickets = [run.load_ticket(pair.seed, pair.round).to(engine.device) for pair in group]
         tasks = [plan.for_round(pair.round).task(data, [pair.seed], engine) for pair in group]
-        with user_code.guard_training(f'Training {plan.recipe.model.name}, {_pair_names(group)},'), \
+        with user_code.guard_training(f'Training {plan.recipe.model.name}, {_pair_names(group)},',
+                                      foreign_model=plan.network.has_foreign_code), \
                 select.explain_training_failures(tasks[0]):
             for pair, task, ticket, copies in zip(group, tasks, tickets, train_copies(group, tasks, tickets)):
                 errors = compare_copies(task, pair, *copies)

@@ -122,7 +122,7 @@ def _stored_plan(folder: Path) -> Plan:
         directories = [entry['directory'] for entry in sessions.read(folder) if 'directory' in entry]
         if not directories or directories[-1] == os.getcwd() or not any(map(user_code.names_code, _names(recipe))):
             raise
-        raise LthError(f'{error} The run was started in {directories[-1]}: repeat the command there.') from None
+        raise error.extended(f'The run was started in {directories[-1]}: repeat the command there.') from None
 
 
 def _names(recipe: Raw) -> list[str]:

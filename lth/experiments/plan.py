@@ -15,6 +15,7 @@ from lth.errors import LthError, quote
 from lth.models.initializers import INITIALIZERS
 from lth.models.network import Network
 from lth.models.registry import MODELS, OWN, settings_class
+from lth.models.trial import Use, try_network
 from lth.recipes.durations import Duration
 from lth.recipes.schema import Multistep, Recipe, TrainingSettings, merge, validate_recipe
 from lth.registry.code_fingerprints import Fingerprint
@@ -22,6 +23,7 @@ from lth.registry.registry import BaseRegistry
 from lth.runs.folder import Run
 from lth.system.yaml_text import Raw
 from lth.training.engines import select
+from lth.training.engines.metrics import evaluation_batch_size
 from lth.training.task import Engine, OnStep, Task, ignore_step, steps_per_epoch
 
 # The learning rate of each is kept in memory. 90 epochs of ImageNet in batches of 32 have 3,600,000.
@@ -171,6 +173,8 @@ def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = (), *, device: str
     recipe.algorithm.check(recipe.training, epoch)
     source.is_streamed(recipe.data)  # raises LthError for a way of storing that the data set does not have
     network = Network.of(recipe.model, source.input_shape(recipe.data), source.classes, recipe.algorithm.keep_out)
+    network = try_network(network, Use(
+        recipe.training.batch_size, evaluation_batch_size(network), recipe.algorithm.second_derivatives))
     if recipe.training.precision == 'auto':
         precision = select.default_precision(device, network)
         training = recipe.training.model_copy(update={'precision': precision})
@@ -205,7 +209,7 @@ def _section_name(raw: Raw, section: str, origin: str) -> str:
 def _notes(recipe: Recipe, network: Network, kept: list[int], epoch: int) -> list[str]:
     """What the user should know before the plan is run; `epoch` is the number of steps in an epoch."""
 
-    notes = _notes_on_schedule(recipe.training, epoch)
+    notes = [*network.notes, *_notes_on_schedule(recipe.training, epoch)]
     if network.has_fixed_weights:
         notes.insert(0, 'all seeds start from the weights of the given module and differ only in the order of the '
                      'data; the setting model.initializer draws weights for each seed')

@@ -121,8 +121,8 @@ def _explain_completed_rounds(run: Run) -> Iterator[None]:
     except LthError as error:
         if error.exit_code != USER_ERROR or not run.seeds():
             raise
-        raise LthError(f'{error} The completed rounds stay in {run.folder}. To start over with other settings, add '
-                       '--restart, which moves them aside.') from None
+        raise error.extended(f'The completed rounds stay in {run.folder}. To start over with other settings, add '
+                             '--restart, which moves them aside.') from None
 
 
 def _compile_ahead(training: SeedTraining, seed: int, reporter: Reporter) -> None:

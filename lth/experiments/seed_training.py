@@ -53,7 +53,8 @@ def train_seeds(training: SeedTraining, seeds: tuple[int, ...], report: Report) 
     sources = derived_runs.source_fingerprints(plan, run, seeds, missing) if derived else {}
     checkpoints = RunCheckpoints(_checkpoint_store(training, run, watch, report), len(past))
     task = replace(plan.task(training.data, seeds, engine, watch.on_step), checkpoints=checkpoints)
-    with user_code.guard_training(f'Training {plan.recipe.model.name}, {seed_names(seeds)},'), \
+    with user_code.guard_training(f'Training {plan.recipe.model.name}, {seed_names(seeds)},',
+                                  foreign_model=plan.network.has_foreign_code), \
             select.explain_training_failures(task), signals.deferred():
         for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past, source=source):
             round_ = replace(round_, sources=sources.get(round_.number, ()))

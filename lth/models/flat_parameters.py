@@ -7,7 +7,7 @@ order (out, height, width, in), so that their views are channels_last without a 
 import fnmatch
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -23,13 +23,14 @@ _ROLES = ('output', 'shortcut')
 
 @dataclass(frozen=True)
 class Slot:
-    """The part of the vector that holds one parameter tensor."""
+    """The part of the vector that holds one parameter tensor, with the input channels of convolutions last or not."""
 
     name: str
     shape: tuple[int, ...]
     start: int
     kind: LayerKind
     prunable: bool
+    channels_last: bool = True
 
     @property
     def size(self) -> int:
@@ -47,7 +48,7 @@ class Slot:
         """The tensor as a view into the vector: (..., N) -> (..., *shape)."""
 
         part = flat[..., self.start:self.stop]
-        if len(self.shape) != 4:
+        if len(self.shape) != 4 or not self.channels_last:
             return part.view((*flat.shape[:-1], *self.shape))
         out, inputs, height, width = self.shape
         return part.view(*flat.shape[:-1], out, height, width, inputs).movedim(-1, -3)
@@ -75,6 +76,11 @@ class Layout:
             slots.append(Slot(name, tuple(parameters[name].shape), start, kinds.get(name, 'other'), prunable))
             start = slots[-1].stop
         return Layout(tuple(slots))
+
+    def contiguous(self) -> 'Layout':
+        """The layout whose views have torch's usual order, for code that needs it."""
+
+        return Layout(tuple(replace(slot, channels_last=False) for slot in self.slots))
 
     @property
     def size(self) -> int:

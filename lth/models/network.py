@@ -11,13 +11,16 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from lth import rng
-from lth.models.build import build_module, probe_module
+from lth.models.build import build_module, build_with_notes, probe_module
 from lth.models.flat_parameters import Layout
+from lth.models.hooks import copy_hooks
 from lth.models.initializers import find_initializer
 from lth.models.objects import ModuleCopies, describe_structure
 from lth.models.memory_estimate import LimitParameters
 from lth.models.registry import MODELS, OWN, Shape
+from lth.models.requirements import module_copy
 from lth.recipes.schema import ModelSettings
+from lth.registry import user_code
 from lth.registry.objects import is_object
 
 Buffers = dict[str, Tensor]
@@ -28,7 +31,8 @@ class Network:
     """A module's structure and the layout of its parameter vector. Weights and buffers are passed to the methods; the
     module's own values are used only where `initial_weights` and `initial_buffers` say so.
 
-    `stochastic`: whether it uses random numbers in training, as dropout does.
+    `stochastic`: whether it uses random numbers in training, as dropout does; `noisy`: whether it does so in evaluation
+    mode too. `unused`: parameters that training does not use. `notes`: what the user should know about the module.
     """
 
     module: nn.Module
@@ -37,6 +41,9 @@ class Network:
     classes: int
     settings: ModelSettings
     stochastic: bool = False
+    noisy: bool = False
+    unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @staticmethod
     def of(settings: ModelSettings, shape: Shape, classes: int, keep_out: tuple[str, ...] = ()) -> 'Network':
@@ -45,11 +52,13 @@ class Network:
         """
 
         with LimitParameters(f'{settings.name} for images of {shape[1]} × {shape[2]} pixels'):
-            module = build_module(settings, shape, classes, seed=0)
+            module, notes = build_with_notes(settings, shape, classes, seed=0)
         layout = Layout.of(module, keep_out)
-        stochastic = probe_module(copy.deepcopy(module).train(), settings.name, shape, classes)
-        module.eval()
-        return Network(module, layout, shape, classes, settings, stochastic)
+        with user_code.guard(settings.name):
+            training = module_copy(module, settings.name).train()
+            module.eval()
+        stochastic = probe_module(training, settings.name, shape, classes)
+        return Network(module, layout, shape, classes, settings, stochastic, notes=notes)
 
     @property
     def stackable(self) -> bool:
@@ -82,6 +91,12 @@ class Network:
 
         name = self.settings.name
         return not (MODELS.is_builtin(name) or name.startswith('torchvision:'))
+
+    @property
+    def has_foreign_code(self) -> bool:
+        """Whether it runs code that is not of lth: that of users, of plug-ins or of torchvision."""
+
+        return not MODELS.is_builtin(self.settings.name)
 
     @property
     def has_fixed_weights(self) -> bool:
@@ -117,10 +132,22 @@ class Network:
         return {name: buffer.clone() for name, buffer in module.named_buffers()}
 
     def logits(self, weights: Tensor, buffers: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        """Logits in evaluation mode: weights (N,), buffers, images (B, C, H, W) -> (B, classes)."""
+        """Logits in evaluation mode: weights (N,), buffers, images (B, C, H, W) -> (B, classes). A user's module may
+        change weights and buffers, or keep values that it computes: it gets copies, and starts anew each time.
+        """
 
-        logits: Tensor = functional_call(self.module, {**self.layout.unpack(weights), **buffers}, (images,))
+        if not self.has_user_code:
+            logits: Tensor = functional_call(self.module, {**self.layout.unpack(weights), **buffers}, (images,))
+            return logits
+        tensors = self.layout.unpack(weights.clone()) | {name: buffer.clone() for name, buffer in buffers.items()}
+        logits = functional_call(self._without_state(), tensors, (images,))
         return logits
+
+    def _without_state(self) -> nn.Module:
+        """A copy of the module, without copies of its tensors: only its attributes are its own."""
+
+        shared = {id(tensor): tensor for tensor in (*self.module.parameters(), *self.module.buffers())}
+        return copy.deepcopy(self.module, shared)
 
     def bind(self, weights: Tensor, buffers: Buffers, copied: Tensor | None = None) -> nn.Module:
         """A module in training mode whose parameters are views into `weights` (N,), each a leaf of autograd, and whose
@@ -128,7 +155,7 @@ class Network:
         `copied`, a copy of the first weights in another precision, the first parameters are views into the copy.
         """
 
-        module = copy.deepcopy(self.module).train()
+        module = module_copy(self.module, self.settings.name).train()
         tensors = self.layout.unpack(weights) | (self.layout.unpack(copied) if copied is not None else {})
         views = {name: nn.Parameter(view) for name, view in tensors.items()}
         slot_names = {id(parameter): name for name, parameter in module.named_parameters()}
@@ -138,6 +165,7 @@ class Network:
         for name, tensor in {**shared, **buffers}.items():
             owner, _, leaf = name.rpartition('.')
             setattr(module.get_submodule(owner), leaf, tensor)
+        copy_hooks(self.module, module)
         for layer in module.modules():
             if isinstance(layer, nn.Flatten):
                 layer.register_forward_pre_hook(_channels_last_gradient)

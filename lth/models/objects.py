@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lth.errors import LthError
+from lth.models.hooks import copy_hooks
 from lth.registry import objects, user_code
 
 Factory = Callable[..., nn.Module]
@@ -22,7 +23,9 @@ class ModuleCopies:
     module: nn.Module
 
     def __call__(self, _shape: tuple[int, int, int], _classes: int) -> nn.Module:
-        return copy.deepcopy(self.module)
+        module = copy.deepcopy(self.module)
+        copy_hooks(self.module, module)
+        return module
 
 
 def register_model(model: nn.Module | Factory) -> str:
@@ -36,6 +39,7 @@ def register_model(model: nn.Module | Factory) -> str:
     if isinstance(model, nn.Module):
         with user_code.guard(f'Copying the model {type(model).__name__}'):
             module = copy.deepcopy(model).cpu()
+            copy_hooks(model, module)
         return objects.register(type(model).__name__, _module_digest(module), ModuleCopies(module))
     if not callable(model):
         raise LthError(f'The model is of type {type(model).__name__}. Give the name of a model, a torch.nn.Module, or '

@@ -33,13 +33,13 @@ def refuse_too_few(layout: Layout, density: float, count_of: Callable[[float], i
 
 
 def refuse_empty_layers(task: Task, mask: Tensor, cause: str, remedy: str) -> None:
-    """Raise an LthError if a mask (R, P) leaves a layer without weights. `cause` says what made the mask, `remedy` is
-    the first advice.
+    """Raise an LthError if a mask (R, P) leaves a layer without weights that training uses. `cause` says what made the
+    mask, `remedy` is the first advice.
     """
 
     for name, part in task.network.layout.unpack(mask).items():
         kept = part.flatten(1).sum(1)
-        if (kept == 0).any():
+        if (kept == 0).any() and name not in task.network.unused:
             seed = task.seeds[int(kept.argmin())]
             raise LthError(f'{cause} leaves no weight in {name} (seed {seed}), so that no signal passes through the '
                            f'network. {remedy}; keep more weights; or keep the layer out of pruning: --set '

@@ -26,8 +26,9 @@ class AlgorithmSettings(Section):
 
     `trains`: weights in `each` round, starting again; `throughout`, all rounds being parts of one training of scores;
     or `never`. `finds`: tickets, gems, or nothing new, if it trains what another run found. `uses_data`: whether the
-    masks depend on images or labels. `stochastic`: whether each training step samples a mask. `needs_source`: whether
-    it starts from rounds of another run. `copies_dense_round`: whether round 0 is a copy of the source's round 0.
+    masks depend on images or labels. `stochastic`: whether each training step samples a mask. `second_derivatives`:
+    whether gradients are differentiated again. `needs_source`: whether it starts from rounds of another run.
+    `copies_dense_round`: whether round 0 is a copy of the source's round 0.
     `fits_output_layer`: whether the source's tickets get a new output layer if the classes differ.
     `preset`: the preset that find-gem uses if none is for this algorithm; if it is empty, Gem-Miner's recipe for the
     model and data set, of whose section `algorithm` it takes the settings `preset_keys`.
@@ -41,6 +42,7 @@ class AlgorithmSettings(Section):
     finds: ClassVar[Literal['tickets', 'gems', 'nothing new']] = 'tickets'
     uses_data: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
+    second_derivatives: ClassVar[bool] = False
     needs_source: ClassVar[bool] = False
     copies_dense_round: ClassVar[bool] = False
     fits_output_layer: ClassVar[bool] = False

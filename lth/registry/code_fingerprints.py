@@ -118,6 +118,12 @@ def was_read(file: str) -> bool:
     return Path(file) in _contents
 
 
+def is_user_file(file: str) -> bool:
+    """Whether a file is neither of lth, nor of Python's library, nor of an installed package."""
+
+    return _is_user_file(Path(file).absolute())
+
+
 def _digest(file: Path | None) -> str:
     """Digest of a file's bytes, '' if it cannot be read."""
 

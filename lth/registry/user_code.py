@@ -114,12 +114,14 @@ def guard_plug_in(name: str) -> Iterator[None]:
         except LthError:
             raise
         except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught # user code raises anything
-            raise _failure(name, error, traceback.extract_tb(error.__traceback__)[-1]) from None
+            raise _failure(name, error) from None
 
 
 @contextlib.contextmanager
-def guard_training(name: str) -> Iterator[None]:
-    """As `guard`, for a block that runs lth's code as well: exceptions of lth's own are passed on."""
+def guard_training(name: str, *, foreign_model: bool = False) -> Iterator[None]:
+    """As `guard`, for a block that runs lth's code as well: exceptions of lth's own are passed on. Those in a forward
+    pass are those of the model, if it is foreign.
+    """
 
     with restored_settings(name), _exits_as_exceptions(), _recorded_imports():
         try:
@@ -127,15 +129,30 @@ def guard_training(name: str) -> Iterator[None]:
         except LthError:
             raise
         except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught # user code raises anything
-            frames = [frame for frame in traceback.extract_tb(error.__traceback__)
-                      if code_fingerprints.was_read(frame.filename)]
-            if not frames and not isinstance(error, SystemExit):
+            frames = traceback.extract_tb(error.__traceback__)
+            foreign = any(code_fingerprints.was_read(frame.filename) for frame in frames)
+            in_forward = foreign_model and any(frame.name == '_call_impl' for frame in frames)
+            if not (foreign or in_forward or isinstance(error, SystemExit)):
                 raise
-            raise _failure(name, error, (frames or traceback.extract_tb(error.__traceback__))[-1]) from None
+            raise _failure(name, error) from None
 
 
-def _failure(name: str, error: BaseException, frame: traceback.FrameSummary) -> LthError:
-    return LthError(f'{name} raised {describe(error)} ({frame.filename}, line {frame.lineno}).')
+def place(error: BaseException) -> str:
+    """Where an exception was raised, as the end of a sentence: ` (FILE, line N)`; in the user's code if it passed
+    through some, '' if it has no traceback.
+    """
+
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if code_fingerprints.was_read(frame.filename)]
+    own = own or [frame for frame in frames if code_fingerprints.is_user_file(frame.filename)]
+    frame = next(reversed(own or frames), None)
+    return f' ({frame.filename}, line {frame.lineno})' if frame else ''
+
+
+def _failure(name: str, error: BaseException) -> LthError:
+    failure = LthError(f'{name} raised {describe(error):.1000}{place(error)}.')
+    failure.traceback = ''.join(traceback.format_exception(error))
+    return failure
 
 
 def _module(origin: str) -> ModuleType:
@@ -175,8 +192,8 @@ def _import_module(name: str) -> ModuleType:
         with _importing(f'The module {quote(name)}'):
             return importlib.import_module(name)
     except LthError as error:
-        raise LthError(f'{error} Write package.module:function for a module that Python can import, or '
-                       'path/to/file.py:function.') from None
+        raise error.extended('Write package.module:function for a module that Python can import, or '
+                             'path/to/file.py:function.') from None
 
 
 @contextlib.contextmanager

@@ -5,11 +5,12 @@ S = -w ⊙ (H g). Removing weights with negative S would reduce the gradient flo
 In this package the higher score is kept, so the score is -S = w ⊙ (H g).
 """
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lth.algorithms.at_init import base
 from lth.algorithms.base import ALGORITHMS
@@ -22,6 +23,8 @@ class Settings(base.BatchSettings):
     """Logits are divided by `temperature` before the loss, by 200 in the paper's code. The paper's batches have equally
     many images of each class; here the training batches are used.
     """
+
+    second_derivatives: ClassVar[bool] = True
 
     name: Literal['grasp']
     temperature: float = Field(200., gt=0)
@@ -46,7 +49,8 @@ def scores(task: Task, weights: Tensor, buffers: Buffers, *, batches: int = 1, t
     direction = layout.unpack(base.mean_gradient(layout, parameters, loss, batches=batches)).values()
     product = torch.zeros_like(weights[:layout.prunable_count])
     for number in range(batches):
-        gradients = torch.autograd.grad(loss(number), parameters, create_graph=True, materialize_grads=True)
+        with sdpa_kernel(SDPBackend.MATH):  # the only kernel of attention with second derivatives
+            gradients = torch.autograd.grad(loss(number), parameters, create_graph=True, materialize_grads=True)
         slope = torch.stack([(part * along).sum() for part, along in zip(gradients, direction, strict=True)]).sum()
         product += base.pack_prunable(layout, torch.autograd.grad(slope, parameters, materialize_grads=True)) / batches
     return weights[:layout.prunable_count] * product

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeGuard, TypeVar
 from torch import nn
 
 from lth.models.flat_parameters import Slot
+from lth.models.hooks import has_hooks
 from lth.models.network import Network
 
 M = TypeVar('M', bound=nn.Module)
@@ -79,6 +80,8 @@ class Chain(NamedTuple):
 def supported_chain(network: Network) -> Chain | None:
     """The layers of a network if it is a chain in which each parameter is used once, else None."""
 
+    if has_hooks(network.module):
+        return None
     modules = _flat_modules(network.module)
     slots = _slots(network)
     flatten = next((index for index, module in enumerate(modules) if _is_flatten(module)), -1)

@@ -19,13 +19,31 @@ def seed_dropout(task: Task) -> Iterator[Callable[[int], None]]:
         yield lambda _step: None
         return
     devices = [task.engine.device] if task.engine.device.type == 'cuda' else []
-    with torch.random.fork_rng(devices):
+    with torch.random.fork_rng(devices), rng.seeded_globals(0):
         yield lambda step: _seed(task, step)
 
 
+@contextlib.contextmanager
+def same_noise(task: Task, replicate: int) -> Iterator[None]:
+    """Let a network that draws random numbers in evaluation mode draw the same ones in each measurement of a seed."""
+
+    if not task.network.noisy:
+        yield
+        return
+    devices = [task.engine.device] if task.engine.device.type == 'cuda' else []
+    with torch.random.fork_rng(devices), rng.seeded_globals(0):
+        _seed_generators(task, rng.derive_seed(task.seeds[replicate], 'measurement'))
+        yield
+
+
 def _seed(task: Task, step: int) -> None:
-    # torch.manual_seed visits all devices: 87 µs instead of 1.
-    number = rng.derive_seed(task.seeds[0], 'noise', step)
-    torch.default_generator.manual_seed(number)
+    _seed_generators(task, rng.derive_seed(task.seeds[0], 'noise', step))
+
+
+def _seed_generators(task: Task, number: int) -> None:
+    if task.network.has_user_code:
+        rng.seed_globals(number)
+    else:
+        torch.default_generator.manual_seed(number)  # torch.manual_seed visits all devices: 87 µs instead of 1
     if task.engine.device.type == 'cuda':
         torch.cuda.default_generators[task.engine.device.index].manual_seed(number)

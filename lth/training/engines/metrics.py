@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lth.datasets import Split, Stream
 from lth.models.network import Network
 from lth.training.engines.batches import Preprocessing
+from lth.training.engines.dropout_rng import same_noise
 from lth.training.engines.precision import precision_context
 from lth.training.task import Metrics, State, Task
 
@@ -30,7 +31,8 @@ def evaluate(task: Task, state: State, indices: Sequence[Tensor] | None, _token:
     rows: list[tuple[float, float]] = []
     for replicate, weights in enumerate(state.weights):
         buffers = {name: buffer[replicate] for name, buffer in state.buffers.items()}
-        rows.append(_evaluate_one(task, weights, buffers, split, indices[replicate]))
+        with same_noise(task, replicate):
+            rows.append(_evaluate_one(task, weights, buffers, split, indices[replicate]))
     return Metrics(*zip(*rows, strict=True))
 
 
@@ -93,7 +95,7 @@ def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) ->
         indices = task.splits[replicate][0][:at_most]
         for images in _batches(task.data.train.images, indices, evaluation_batch_size(task.network)):
             _check(task)
-            with precision_context(task):
+            with precision_context(task), same_noise(task, replicate):
                 module(_inputs(task, images, weights))
     return replace(state, buffers=buffers)
 

@@ -157,9 +157,10 @@ class TrainingStep:
             parametrization.gradient(self.learned, self._gradient[:, :self.learned.shape[1]], out)
             return
         for slot, parameter in zip(slots, parameters):
-            assert parameter.grad is not None
             part = self._gradient[:, slot.start:slot.stop]
-            if len(slot.shape) == 2 and parameter.grad.is_contiguous():
+            if parameter.grad is None:
+                part.zero_()  # the layer was not used
+            elif len(slot.shape) == 2 and parameter.grad.is_contiguous():
                 # It has the order of the vector, so no copy is needed: 0.02 ms of LeNet's 0.15 for scores.
                 part = parameter.grad.view(1, -1)
             else:
@@ -170,6 +171,11 @@ class TrainingStep:
         """Write the gradients of all parameters into one vector (R, N)."""
 
         targets = zip(self._backward.views(self._gradient), self._backward.parameters, strict=True)
-        pairs = [(view, parameter.grad) for view, parameter in targets if parameter.grad is not None]
+        pairs = list[tuple[Tensor, Tensor]]()
+        for view, parameter in targets:
+            if parameter.grad is None:
+                view.zero_()  # the layer was not used
+            else:
+                pairs.append((view, parameter.grad))
         torch._foreach_copy_(  # pylint: disable=protected-access # has no public name
             [view for view, _ in pairs], [gradient for _, gradient in pairs])
