@@ -163,3 +163,9 @@ def test_a_machine_without_a_compiler_says_so(gpus, monkeypatch):
     assert decided.decision == 'off' and 'this machine has no C++ compiler (g++' in decided.note
     with pytest.raises(LthError, match='no C\\+\\+ compiler'):
         decide_compilation('cpu', 'on', task.network, task.training, steps=1)
+
+
+def test_a_corrupt_cache_of_compiled_code_is_named_instead_of_a_layer(monkeypatch):
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', '/cache')
+    reason = compilation.describe_failure(make_task().network, RuntimeError('Failed to import /cache/c5/x.py'))
+    assert 'the cache /cache of compiled code is corrupt or cannot be written, and has to be deleted' in reason

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from lth.errors import describe
 from lth.models.network import Network
 from lth.registry import user_code
 
@@ -60,8 +61,14 @@ def compiler_obstacle(device: torch.device) -> str | None:
 
 
 def describe_failure(network: Network, error: Exception) -> str:
-    """Return why a network cannot be compiled: the layer that cannot be traced, if there is one, and torch's reason."""
+    """Return why a network cannot be compiled: the cache of compiled code if torch names a file in it, else the layer
+    that cannot be traced, if there is one; and torch's reason.
+    """
 
+    cache = os.environ.get('TORCHINDUCTOR_CACHE_DIR')
+    if cache and cache in str(error):
+        return (f'{network.settings.name} cannot be compiled: the cache {cache} of compiled code is corrupt or cannot '
+                f'be written, and has to be deleted ({describe(error):.100})')
     name, reason = _untraceable_layer(network) or ('', error)
     lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
     what = f'the layer {name} of ' * bool(name) + network.settings.name

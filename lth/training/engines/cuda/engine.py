@@ -114,7 +114,7 @@ class CudaGraph:
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = describe_failure(task.network, error)
         if self._required:
-            raise LthError(f'--compile on: {reason}. Change that layer, or use --compile off.')
+            raise LthError(f'--compile on: {reason}. Fix that, or use --compile off.')
         self.compiles, self.note = False, f'It is trained without compiling: {reason}.'
         if self.device.type == 'cpu' or task.network.has_user_code:
             self._eager = Eager(self.device)
