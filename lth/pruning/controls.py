@@ -177,7 +177,8 @@ def shuffle_weights(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> 
 def smart_ratio(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """A random mask with as many weights, distributed over the layers by smart ratio; weights of the rewind point."""
 
-    return _randomly_masked(task, origin, ticket, draw, layer_densities.smart_ratio)
+    layer_counts = layer_densities.smart_ratio_for(task.network.settings.name)
+    return _randomly_masked(task, origin, ticket, draw, layer_counts)
 
 
 @CONTROLS.register('erk', claims=['count kept', 'mask differs'], layer_counts=layer_densities.erk)

@@ -49,6 +49,13 @@ def smart_ratio(slots: Sequence[Slot], count: int) -> tuple[int, ...]:
     return _round_to_integers(_smart_ratio(slots, Fraction(count), _CLASSIFIER, 0))
 
 
+def smart_ratio_for(model: str) -> LayerCounts:
+    """Smart ratio for the network of this name: for VGG, densities are also divided by l² (Su et al. 2020)."""
+
+    decay = 2 if 'vgg' in model.lower() else 0
+    return lambda slots, count: _round_to_integers(_smart_ratio(slots, Fraction(count), _CLASSIFIER, decay))
+
+
 def published_smart_ratio(
         slots: Sequence[Slot], density: float, *, classifier: float = _CLASSIFIER, decay: int = 0) -> tuple[int, ...]:
     """The counts of Su et al. 2020, ⌊p_l n_l⌋. Their sum is less than L below the target, density · P.
@@ -56,8 +63,8 @@ def published_smart_ratio(
     l = 1 … L counts all prunable weight tensors, including shortcuts and classifier. The classifier has the density
     `classifier`. For the others p_l = s ((L - l + 1)² + (L - l + 1)) / l^decay, where `decay` is 0, or 2 for VGG, and s
     is such that Σ p_l n_l, including the classifier, is the target before rounding. ResNet-20 without shortcut weights
-    thus keeps 1,574 of 268,336 weights at density 0.0059. What exceeds a layer's size is distributed over the others in
-    proportion, and each layer keeps at least one weight.
+    thus keeps 1,574 of 268,336 weights at density 0.0059. What exceeds a layer's size goes to the next layers, as in
+    the published code, and each layer keeps at least one weight.
     """
 
     target = Fraction(repr(density)) * sum(slot.size for slot in slots)
@@ -72,12 +79,27 @@ def _smart_ratio(slots: Sequence[Slot], target: Fraction, classifier: float, dec
                for number, slot in enumerate(slots)]
     last = slots[-1]
     if last.kind != 'output':
-        return _distribute(slots, amounts, target)
+        return _carry(slots, amounts, target)
     others = slots[:-1]
     # If the other layers are full, the classifier keeps the rest.
     fixed = max(Fraction(repr(classifier)) * last.size, Fraction(1), target - sum(slot.size for slot in others))
     _refuse_too_few_for_others(slots, target, fixed)
-    return [*(_distribute(others, amounts[:-1], target - fixed) if others else []), fixed]
+    return [*(_carry(others, amounts[:-1], target - fixed) if others else []), fixed]
+
+
+def _carry(slots: Sequence[Slot], amounts: Sequence[Fraction], target: Fraction) -> list[Fraction]:
+    """Parts of the target in proportion to the amounts, but at least 1 and at most the layer's size. The difference
+    goes to the next layer; that of the last layers, to those before.
+    """
+
+    _refuse_too_few(slots, target)
+    scale, rest = target / sum(amounts, Fraction(0)), Fraction(0)
+    parts = [Fraction(0)] * len(slots)
+    for number in [*range(len(slots)), *reversed(range(len(slots)))]:
+        share = parts[number] or scale * amounts[number]
+        parts[number] = min(max(share + rest, Fraction(1)), Fraction(slots[number].size))
+        rest += share - parts[number]
+    return parts
 
 
 def _distribute(slots: Sequence[Slot], amounts: Sequence[Fraction], target: Fraction) -> list[Fraction]:

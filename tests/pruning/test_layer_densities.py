@@ -9,7 +9,8 @@ from lth.models.flat_parameters import Layout, Slot
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.pruning import masks
-from lth.pruning.layer_densities import LAYER_COUNTS, balanced, erk, published_smart_ratio, smart_ratio, uniform
+from lth.pruning.layer_densities import (
+    LAYER_COUNTS, balanced, erk, published_smart_ratio, smart_ratio, smart_ratio_for, uniform)
 
 
 def slots_of(*layers: nn.Module, keep_out: tuple[str, ...] = ()) -> tuple[Slot, ...]:
@@ -96,10 +97,19 @@ def test_smart_ratio_with_decay_2_falls_with_the_square_of_the_depth():
     assert published_smart_ratio(slots, 106 / 400, decay=0) == (40, 24, 12, 30)
 
 
-def test_smart_ratio_distributes_the_excess_of_full_layers_over_the_others():
+def test_smart_ratio_of_vgg_falls_with_the_square_of_the_depth():
+    slots = dense(10, 10, 10, 10, 10)
+    assert smart_ratio_for('vgg16')(slots, 101) == smart_ratio_for('torchvision:vgg19_bn')(slots, 101) == (60, 9, 2, 30)
+    assert smart_ratio_for('resnet20')(slots, 106) == smart_ratio(slots, 106) == (40, 24, 12, 30)
+
+
+def test_smart_ratio_passes_the_excess_of_full_layers_on_to_the_next_layers():
     slots = dense(10, 10, 10, 10, 1)  # three of 100 weights, a classifier of 10
-    # 190 in addition to the classifier's 3: 100 and, of the other 90, as 12 to 6.
+    # 190 in addition to the classifier's 3, as 20 to 12 to 6.
     assert smart_ratio(slots, 193) == (100, 60, 30, 3)
+    # 209 would be 110, 66 and 33: the second layer gets the 10. Of 247 it cannot take all: the third gets the rest.
+    assert smart_ratio(slots, 212) == (100, 76, 33, 3)
+    assert smart_ratio(slots, 250) == (100, 100, 47, 3)
     assert smart_ratio(slots, 310) == (100, 100, 100, 10)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lth import rng
 from lth.algorithms.trained_masks.regularizers import Penalty
-from lth.models.flat_parameters import Layout
+from lth.models.flat_parameters import Layout, Slot
 
 # Relative half-widths of the bands around the last step's threshold that are searched, in this order.
 _BANDS = (0.002, 0.02)
@@ -143,7 +143,8 @@ def _largest(values: NDArray[np.float32], count: int) -> float:
 @dataclass(frozen=True)
 class Bernoulli:
     """A weight is used with probability σ(p), sampled in each step (Zhou et al. 2019, section 5). With `rescale` the
-    weights of a layer are multiplied by its size over the number of ones in its mask.
+    weights of a layer are multiplied by its size over the number of ones in its mask, and the gradient includes that of
+    this factor.
     """
 
     frozen: Tensor
@@ -151,6 +152,7 @@ class Bernoulli:
     seeds: Sequence[int]
     rescale: bool
     _scales: dict[str, Tensor] = field(default_factory=dict)
+    _masks: dict[str, Tensor] = field(default_factory=dict)
     decay: float = 0.
 
     def weights(self, learned: Tensor, step: int, out: Tensor | None = None) -> Tensor:
@@ -162,16 +164,23 @@ class Bernoulli:
         torch.lt(noise.to(learned.device), learned.sigmoid(), out=out[:, :count])
         if self.rescale:
             self._scales.update(layer_scales(self.layout, out[:, :count]))
+            self._masks.update({slot.name: out[:, slot.start:slot.stop].bool() for slot in self.layout.prunable_slots})
         out[:, :count].mul_(self.frozen[:, :count])
         self._scale(out, slice(0, count))
         return out
 
     def gradient(self, learned: Tensor, gradient: Tensor, out: Tensor, start: int = 0) -> None:
-        """(∂CE/∂w_eff) ⊙ w ⊙ σ'(p), times the factor of the layer."""
+        """∂CE/∂m ⊙ σ'(p). With the factor s = n / Σ m of a layer, w_eff = s w ⊙ m, so that
+        ∂CE/∂mᵢ = s (gᵢ wᵢ - Σⱼ gⱼ wⱼ mⱼ / Σ m) with g = ∂CE/∂w_eff.
+        """
 
         part = slice(start, start + gradient.shape[1])
+        torch.mul(gradient, self.frozen[:, part], out=out[:, part])
+        for slot in self._slots(part):
+            layer, mask = out[:, slot.start:slot.stop], self._masks[slot.name]
+            layer.sub_((layer * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp_min(1))
         probability = learned[:, part].sigmoid()
-        torch.mul(gradient, self.frozen[:, part], out=out[:, part]).mul_(probability * (1 - probability))
+        out[:, part].mul_(probability * (1 - probability))
         self._scale(out, part)
 
     def project(self, _learned: Tensor) -> None:
@@ -180,9 +189,14 @@ class Bernoulli:
     def _scale(self, vector: Tensor, part: slice) -> None:
         """Multiply the layers in this part of the vector, which consists of complete layers, by their factors."""
 
-        for slot in self.layout.prunable_slots if self.rescale else ():
-            if part.start <= slot.start < part.stop:
-                vector[:, slot.start:slot.stop].mul_(self._scales[slot.name])
+        for slot in self._slots(part):
+            vector[:, slot.start:slot.stop].mul_(self._scales[slot.name])
+
+    def _slots(self, part: slice) -> list[Slot]:
+        """The layers in this part of the vector that have a factor."""
+
+        slots = self.layout.prunable_slots if self.rescale else ()
+        return [slot for slot in slots if part.start <= slot.start < part.stop]
 
 
 def layer_scales(layout: Layout, mask: Tensor) -> dict[str, Tensor]:

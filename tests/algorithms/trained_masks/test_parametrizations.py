@@ -118,5 +118,8 @@ def test_a_probability_has_a_gradient_through_the_sample_and_the_factor_of_its_l
         kept = effective[0, part] != 0
         assert torch.allclose(effective[0, part][kept], (weights[0, part] * factor)[kept])
         leaf = scores[0, part].clone().requires_grad_()
-        (leaf.sigmoid() * weights[0, part] * factor * gradient[0, part]).sum().backward()
+        # Straight through: the mask has the gradient of its probability. The factor depends on the mask too.
+        mask = kept + leaf.sigmoid() - leaf.sigmoid().detach()
+        factor = slot.size / mask.sum() if rescale else torch.tensor(1.)
+        (mask * weights[0, part] * factor * gradient[0, part]).sum().backward()
         assert torch.allclose(out[0, part], leaf.grad, atol=1e-6)
