@@ -45,11 +45,30 @@ def _message(section: type[BaseModel], raw: Any, origin: str, error: Any) -> str
         case 'union_tag_invalid':
             name, names = error['ctx']['tag'], error['ctx']['expected_tags'].replace("'", '').split(', ')
             return f'{start}: {key}: unknown name {quote(name)}{suggestion(name, names)}'
-    text = error['msg'].removeprefix('Value error, ').replace('Input', 'it', 1)
-    text = f'{start}: {key}: {text[0].lower() + text[1:]}'
+    text = f'{start}: {key}: {_expected(error, path)}'
     if error['type'] == 'value_error' and isinstance(error['input'], Mapping):
         return f'{text}.'  # names the settings that do not fit together; the value would be the section
     return f'{text}; it is {quote(error["input"])}.'
+
+
+def _expected(error: Any, path: list[str]) -> str:
+    """What the value of a setting should be."""
+
+    match error['type']:
+        case 'model_type':
+            return 'expected settings, lines of the form `key: value`'
+        case 'model_attributes_type' | 'union_tag_not_found':
+            name = error['input'] if isinstance(error['input'], str) else 'NAME'
+            return f'expected settings with a name: write {".".join(path)}.name={name}'
+        case 'tuple_type' | 'list_type':
+            return 'it should be a list, such as [a, b]'
+        case 'too_long':
+            return f'it should have at most {error["ctx"]["max_length"]} entries'
+        case 'invalid_key':
+            return 'keys should be strings'
+    text = str(error['msg']).removeprefix('Value error, ').replace('Input', 'it', 1).replace('a valid ', 'a ', 1)
+    text = text.replace('a integer', 'a whole number').replace('a string', 'a text')
+    return text[0].lower() + text[1:]
 
 
 def _key_suggestion(word: str, known: set[str], section: type[BaseModel], raw: Any) -> str:

@@ -254,7 +254,13 @@ def steps_per_epoch(images: int, data: DataSettings, training: TrainingSettings)
     Raises LthError if there is no full batch.
     """
 
+    if data.validation >= images:
+        raise LthError(f'data.validation: {data.validation:,} images for validation leave none of the {images:,} '
+                       f'training images of {data.name}. Choose fewer.')
     remaining = sampling.training_count(images, data)
+    if remaining == 0:
+        raise LthError(f'data.share: a share of {data.share} of {images - data.validation:,} images leaves no image. '
+                       'Choose a larger share.')
     if remaining < training.batch_size:
         raise LthError(f'batch_size: {training.batch_size} is more than the {remaining} training images of {data.name} '
                        f'({images} minus {data.validation} for validation). Use a smaller batch (-b) or fewer '

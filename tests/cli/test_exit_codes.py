@@ -39,7 +39,7 @@ QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
     (['find-tickets'], "no command 'find-tickets', did you mean 'find-ticket'"),
     ([*QUICK, '--set', 'algorithm.rewind=99 epochs'], 'is not before the end of training, 2 epochs'),
     ([*QUICK, '-b', '2000'], '2000 is more than the 1294 training images of digits'),
-    ([*QUICK, '--set', 'data.validation=1437'], 'more than the 0 training images'),
+    ([*QUICK, '--set', 'data.validation=1437'], 'leave none of the 1,437 training images'),
     ([*QUICK, '--recipe', 'none.yaml'], "no recipe file 'none.yaml'"),
     ([*QUICK, '--recipe', 'resnet20-cifar10'], "is for 'resnet20'"),
     ([*QUICK, '--set', 'training.optimizer.betas=[1.5, 0.9]'], 'less than 1; it is 1.5'),

@@ -59,7 +59,7 @@ def test_a_note_names_the_default_recipe_only_if_the_file_misses_settings(lth, t
     ('lr: 0.1', "mine.yaml: unknown key 'lr', did you mean training.optimizer.learning_rate?"),
     ('model: {name: vgg19}', "mine.yaml: model: this recipe is for 'vgg19', not for 'resnet20'"),
     ('data: 3', 'mine.yaml: data: expected settings with a name'),
-    ('training:', 'mine.yaml: training: it should be a valid dictionary'),
+    ('training:', 'mine.yaml: training: expected settings, lines of the form `key: value`; it is None.'),
     ('training: {optimizer: {name: sgd}, optimizer: {}}', "the key 'optimizer' is given twice"),
     ('base: resnet2', "mine.yaml: base: unknown recipe 'resnet2'")])
 def test_an_error_in_a_partial_recipe_file_names_the_file_and_the_key(lth, tmp_path, text, message):

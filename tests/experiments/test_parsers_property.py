@@ -31,7 +31,8 @@ SETTINGS = (
     'shots', 'keep_out', 'convolution', 'dense', 'output', 'density', 'kept', 'round', 'finetune')
 WORDS = some.one_of(
     some.none(), some.booleans(), some.integers(-3, 100), some.sampled_from((10 ** 9, 10 ** 30, -10 ** 400)),
-    some.floats(allow_subnormal=False), some.floats(0, 1, allow_subnormal=False), some.text(max_size=10), some.sampled_from((
+    some.floats(allow_subnormal=False), some.floats(0, 1, allow_subnormal=False), some.text(max_size=10),
+    some.sampled_from((
         'adam', 'sgd', 'cosine', 'multistep', 'constant', 'magnitude', 'gem-miner', 'finetune', 'control', 'global',
         'lenet-300-100', 'conv-2', 'digits', 'mnist', 'random', 'auto', '1 epoch', '0 iterations', '99999999 epochs',
         '5 iterations', 'x' * 1000, '[/bold]', '../x', 'a\0b', 'none.py:f', 'digits.yaml', '\u0661')))
@@ -53,14 +54,14 @@ NUMBERS = some.text('0123456789,-. e+%\u0661', max_size=30) | some.text(max_size
 
 
 def try_it(parse: Callable[[], Any]) -> None:
-    """Call the function: any result, or an error in a few short lines, in at most 2 seconds."""
+    """Call the function: any result, or an error in a few short lines, in at most 2 seconds of CPU time."""
 
-    began = time.monotonic()
+    began = time.process_time()
     try:
         parse()
     except (LthError, typer.BadParameter) as error:
         assert all(len(line) < 1000 for line in str(error).splitlines())
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def read_recipe(path: Path, text: str) -> None:

@@ -59,7 +59,7 @@ def test_a_pruning_rate_outside_0_and_1_is_an_error(rate):
 
 
 @pytest.mark.parametrize(('key', 'value', 'message'), [
-    ('batch_size', 'many', "batch_size: it should be a valid integer; it is 'many'."),
+    ('batch_size', 'many', "batch_size: it should be a whole number; it is 'many'."),
     ('batch_size', 0, 'greater than or equal to 1; it is 0'),
     ('length', '0 epochs', 'length: it should be at least 1'),
     ('length', 50, "such as '50 epochs'"),
@@ -124,3 +124,15 @@ def test_every_data_setting_is_an_augmentation_or_listed_as_another_setting(fiel
 def test_a_resolution_moves_pixels_but_does_not_augment():
     plain, cut = DataSettings(name='x'), DataSettings(name='x', resolution=8)
     assert (plain.augments, plain.moves, cut.augments, cut.moves) == (False, False, False, True)
+
+
+@pytest.mark.parametrize(('training', 'message'), [
+    ({'schedule': 'cosine'}, "schedule: expected settings with a name: write training.schedule.name=cosine"),
+    ({'optimizer': None}, 'optimizer: expected settings with a name: write training.optimizer.name=NAME; it is None.'),
+    ({'optimizer': {'betas': 0.9}}, 'training.optimizer: betas: it should be a list, such as [a, b]; it is 0.9.'),
+    ({'length': '9999999999 epochs'}, 'length: it should be at most 999,999,999 epochs or iterations'),
+    ({'schedule': {'name': 'multistep', 'milestones': ['1 epoch'] * 101}}, 'milestones: it should have at most 100')])
+def test_a_wrong_setting_is_explained_without_words_of_pydantic(training, message):
+    text = error(training=training)
+    text, foreign = error(training=training), ('dictionary', 'tuple', 'tag', 'valid', 'discriminator')
+    assert message in text and not any(word in text for word in foreign)
