@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from lth import __version__
 from lth.cli.bench import bench
-from lth.cli.command import exit_codes
+from lth.cli.command import Tracebacks, exit_codes
 from lth.cli.console import print_raw
 from lth.cli.convert_config import convert_config
 from lth.cli.evaluate import evaluate
@@ -75,7 +75,11 @@ app.command('bench')(bench)
 @app.callback(invoke_without_command=True)
 def _options(
         context: typer.Context,
-        version: bool = typer.Option(False, '--version', help='Print the version and exit.')) -> None:
+        version: bool = typer.Option(False, '--version', help='Print the version and exit.'),
+        traceback: bool = typer.Option(
+            False, '--traceback', help='Print the traceback of an error in your own code or in a plug-in: lth '
+                                       '--traceback find-ticket ...')) -> None:
+    Tracebacks.shown = traceback
     start_without_user_code(context)
     if version:
         with exit_codes():

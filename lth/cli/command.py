@@ -10,7 +10,7 @@ from typing import ParamSpec
 
 import typer
 
-from lth.cli.console import print_error, print_message, warnings_as_notes
+from lth.cli.console import print_error, print_message, print_raw_error, warnings_as_notes
 from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError, describe, shorten_words
 from lth.system import signals
 from lth.system.streams import STANDARD_OUTPUT, reserved_for_results, standard_output
@@ -18,6 +18,12 @@ from lth.system.streams import STANDARD_OUTPUT, reserved_for_results, standard_o
 # As the shell reports SIGPIPE, signal 13.
 _CLOSED_PIPE = 141
 P = ParamSpec('P')
+
+
+class Tracebacks:
+    """Whether errors of code outside of lth are printed with their tracebacks."""
+
+    shown = False
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
@@ -46,6 +52,7 @@ def exit_codes() -> Iterator[None]:
     try:
         yield
     except LthError as error:
+        _print_traceback(error)
         print_error(str(error))
         raise typer.Exit(error.exit_code) from None
     except OSError as error:
@@ -58,6 +65,11 @@ def exit_codes() -> Iterator[None]:
         raise typer.Exit(USER_ERROR if error.errno == errno.ENAMETOOLONG else ENVIRONMENT_ERROR) from None
     except EOFError as error:
         raise RuntimeError('a file or a pipe ended early') from error  # typer would take it for Ctrl-D
+
+
+def _print_traceback(error: LthError) -> None:
+    if error.traceback and Tracebacks.shown:
+        print_raw_error(error.traceback)
 
 
 @contextlib.contextmanager

@@ -87,6 +87,12 @@ def warnings_as_notes() -> Iterator[None]:
         yield
 
 
+def print_raw_error(text: str) -> None:
+    """Print text of the user's code as it is, on standard error."""
+
+    err.print(Text(text), highlight=False, soft_wrap=True)
+
+
 def print_error(text: str) -> None:
     """Print why the command failed."""
 

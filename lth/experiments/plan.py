@@ -209,7 +209,7 @@ def _section_name(raw: Raw, section: str, origin: str) -> str:
 def _notes(recipe: Recipe, network: Network, kept: list[int], epoch: int) -> list[str]:
     """What the user should know before the plan is run; `epoch` is the number of steps in an epoch."""
 
-    notes = [*network.notes, *_notes_on_schedule(recipe.training, epoch)]
+    notes = [*network.notes, *_notes_on_parameters(network), *_notes_on_schedule(recipe.training, epoch)]
     if network.has_fixed_weights:
         notes.insert(0, 'all seeds start from the weights of the given module and differ only in the order of the '
                      'data; the setting model.initializer draws weights for each seed')
@@ -218,6 +218,15 @@ def _notes(recipe: Recipe, network: Network, kept: list[int], epoch: int) -> lis
         notes.append(f'{len(unchanged)} rounds from round {unchanged[0]} on prune nothing, as their pruning rate is '
                      'less than one weight; they only train again')
     return notes
+
+
+def _notes_on_parameters(network: Network) -> list[str]:
+    """A note on matrices that are not weights of convolutions or dense layers, if there are any."""
+
+    slots = [slot for slot in network.layout.slots if slot.kind == 'other' and len(slot.shape) > 1]
+    names = ', '.join(slot.name for slot in slots[:4]) + ', …' * (len(slots) > 4)
+    return [f'not pruned: {names} ({sum(slot.size for slot in slots):,} weights in {len(slots)} tensors, which no '
+            'density counts). Weights of convolutions and dense layers are pruned'] if slots else []
 
 
 def _notes_on_schedule(training: TrainingSettings, epoch: int) -> list[str]:

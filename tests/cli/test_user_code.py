@@ -165,7 +165,7 @@ def test_the_path_of_a_run_is_normalized(lth):
     ('os._exit(0)', r'SystemExit: os._exit(0)'), ('raise SystemExit(0)', 'SystemExit: 0'),
     ('raise KeyError("mine")', "KeyError: 'mine'")])
 def test_a_model_that_ends_the_process_or_fails_while_it_trains_is_an_error_with_its_line(lth, call, says):
-    write('net.py', NET, EXIT=call)
+    write('net.py', NET, EXIT=f'if os.path.exists("runs/r"): {call}')  # not yet in the trial
     message = error(lth(*SEARCH))
     assert f'Training net.py:net, seed 0, raised {says} ({Path.cwd()}/net.py, line ' in message
 
@@ -232,3 +232,28 @@ def test_a_model_that_ends_its_process_is_an_error_of_the_command_in_real_proces
         [sys.executable, '-m', 'lth', *SEARCH, '--seeds', seeds], capture_output=True, text=True, check=False,
         env={'PYTHONPATH': root, 'PATH': '/usr/bin:/bin', 'COLUMNS': '200'}, timeout=200)
     assert result.returncode == 2 and 'raised SystemExit: os._exit(0)' in result.stderr
+
+
+def test_the_traceback_of_a_users_model_is_printed_on_request(lth, tmp_path):
+    (tmp_path / 'net.py').write_text('def net(shape, classes):\n    raise OSError("not today [/bold]")\n')
+    command = ('find-ticket', 'net.py:net', 'digits', '--dry-run')
+    short, long = lth(*command), lth('--traceback', *command)
+    assert short.code == long.code == 2
+    assert 'raised OSError: not today [/bold] (' in short.err and 'net.py, line 2).' in short.err
+    assert 'Traceback' not in short.err and 'Traceback (most recent call last)' in long.err
+
+
+def test_parameters_that_are_not_pruned_are_noted(lth, tmp_path):
+    (tmp_path / 'net.py').write_text('''
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.rnn, self.output = nn.LSTM(shape[2], 4, batch_first=True), nn.Linear(4, classes)
+
+    def forward(self, images):
+        return self.output(self.rnn(images[:, 0])[0][:, -1])
+''')
+    result = lth('find-ticket', 'net.py:Net', 'digits', '-i', '1', '--dry-run')
+    assert 'not pruned: rnn.weight_ih_l0, rnn.weight_hh_l0 (192 weights in 2 tensors' in result.out + result.err
