@@ -18,6 +18,7 @@ from lth.cli.find_gem import find_gem
 from lth.cli.find_ticket import find_ticket
 from lth.cli.finetune import finetune
 from lth.cli.list import list_entries
+from lth.cli.option_rules import RuledCommand
 from lth.cli.prepare import prepare
 from lth.cli.repair import repair
 from lth.cli.sanity_check import sanity_check
@@ -57,19 +58,19 @@ app = typer.Typer(
     epilog='Exit codes: 0 success (a sanity check that fails is a result), 2 wrong input or damaged files, 3 the '
            'environment (disk, memory, lock, network), 70 a bug of lth, 129 SIGHUP, 130 Ctrl-C, 141 standard '
            'output was closed, 143 SIGTERM.')
-app.command('find-ticket')(find_ticket)
-app.command('find-gem')(find_gem)
-app.command('finetune')(finetune)
-app.command('evaluate')(evaluate)
-app.command('sanity-check')(sanity_check)
-app.command('transfer')(transfer)
-app.command('stability')(stability)
-app.command('list')(list_entries)
-app.command('repair')(repair)
-app.command('prepare')(prepare)
-app.command('show')(show)
-app.command('convert-config')(convert_config)
-app.command('bench')(bench)
+app.command('find-ticket', cls=RuledCommand)(find_ticket)
+app.command('find-gem', cls=RuledCommand)(find_gem)
+app.command('finetune', cls=RuledCommand)(finetune)
+app.command('evaluate', cls=RuledCommand)(evaluate)
+app.command('sanity-check', cls=RuledCommand)(sanity_check)
+app.command('transfer', cls=RuledCommand)(transfer)
+app.command('stability', cls=RuledCommand)(stability)
+app.command('list', cls=RuledCommand)(list_entries)
+app.command('repair', cls=RuledCommand)(repair)
+app.command('prepare', cls=RuledCommand)(prepare)
+app.command('show', cls=RuledCommand)(show)
+app.command('convert-config', cls=RuledCommand)(convert_config)
+app.command('bench', cls=RuledCommand)(bench)
 
 
 @app.callback(invoke_without_command=True)

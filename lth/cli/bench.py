@@ -11,6 +11,7 @@ from lth.cli.arguments import changes, parse_densities
 from lth.cli.bench_tables import print_convolutions, print_profile, print_selection, print_study, print_times
 from lth.cli.command import command
 from lth.cli.console import print_json, print_text
+from lth.cli.option_rules import Excludes, Needs, option_rules
 from lth.cli.options import (
     DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads)
 from lth.cli.progress import ProgressDisplay
@@ -24,9 +25,17 @@ if TYPE_CHECKING:
     from lth.experiments.plan import Plan
     from lth.experiments.run_target import RunTarget
 
+# Options for timing single steps.
+_OF_STEPS = ('--algorithm', '--densities', '--seeds')
+
 
 @command
 @accepts_trust_code
+@option_rules(
+    Needs('--run', '--study'),
+    Excludes('--study', ['--masks', '--convolutions', '--profile', *_OF_STEPS]),
+    Excludes('--masks', ['--convolutions', '--profile', *_OF_STEPS]),
+    Excludes('--convolutions', ['--profile', *_OF_STEPS]))
 def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,
         dataset: DatasetName,
@@ -94,7 +103,7 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         _bench_masks(plan, turns, as_json=as_json)
     elif convolutions:
         _bench_convolutions(device, plan.recipe.training.batch_size, turns, as_json=as_json)
-    elif study or run:
+    elif study:
         study_result = _study(plan, experiments.run_target.RunTarget(Path(), datasets, device, threads), turns, run=run)
         if as_json:
             print_json(_study_output(plan, study_result, turns))

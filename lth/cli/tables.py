@@ -49,7 +49,7 @@ def make_table(caption: str, columns: Columns[Row], rows: Iterable[Row], width: 
         return Group(Text(caption, 'bold'), *[_paragraph(list(columns), row, width) for row in cells])
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for position, (heading, column_width) in enumerate(zip(columns, widths, strict=True)):
-        table.add_column(heading, justify='right' if position else 'left', overflow='fold', width=column_width)
+        table.add_column(Text(heading), justify='right' if position else 'left', overflow='fold', width=column_width)
     for row in cells:
         table.add_row(*map(Text, row))
     return Group(Text(caption, 'bold'), table)

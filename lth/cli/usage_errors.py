@@ -40,6 +40,8 @@ def _message(error: Any) -> str:
             return f'There is no option {quote(error.option_name)}{suggestion(error.option_name, _options(error.ctx))}'
         case 'MissingParameter':
             return f'{_name(error.param)} is missing'
+        case 'BadParameter' if error.param is None:
+            return str(error.message)
         case 'BadParameter':
             return _about_value(_name(error.param), error.message.removeprefix('Value error, '))
         case 'BadOptionUsage':

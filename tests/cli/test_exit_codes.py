@@ -27,7 +27,7 @@ QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
     ([*QUICK, '--set', 'training.batch_size=many'], "it is 'many'"),
     ([*QUICK, '--set', 'algorithm.rates.dense=1.5'], 'less than 1; it is 1.5'),
     ([*QUICK, '--set', 'algorithm=3'], 'expected settings with a name'),
-    ([*QUICK, '-i', '-1'], 'greater than or equal to 0; it is -1'),
+    ([*QUICK[:3], '-i', '-1'], 'greater than or equal to 0; it is -1'),
     ([*QUICK, '-l', '0'], 'greater than 0; it is 0'),
     ([*QUICK, '-l', 'nan'], "--learning-rate: 'nan' is not a finite number"),
     ([*QUICK, '--threads', 'x'], "--threads: 'x' is not a whole number"),
@@ -58,7 +58,7 @@ QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
     ([*QUICK, '--set', 'data.name=mnist'], "this recipe is for 'mnist', not for 'digits'"),
     ([*QUICK, '--run', ''], 'The name of the run is empty'),
     ([*QUICK, '--recipe', 'x' * 300], 'There is no recipe file'),
-    ([*QUICK, '-b', '1294', '-e', '1', '-l', '1e30'], 'no longer a finite number at iteration'),
+    ([*QUICK[:5], '-b', '1294', '-e', '1', '-l', '1e30'], 'no longer a finite number at iteration'),
     ([*QUICK, '--seeds', 'one'], "--seeds: 'one' is not a list of numbers"),
     ([*QUICK, '--seeds', '4-2'], "--seeds: '4-2' is not a list of numbers"),
     ([*QUICK, '--device', 'tpu'], "Unknown device 'tpu'"),
@@ -85,7 +85,7 @@ def test_a_driver_that_is_too_old_exits_with_3_or_is_a_note_if_the_cpu_is_used_i
     result = lth(*QUICK, '--device', 'cuda')
     assert result.code == 3 and 'the NVIDIA driver is too old' in ' '.join(result.err.split())
     assert 'Traceback' not in result.err and not list(tmp_path.iterdir())
-    result = lth(*QUICK, '-i', '0')
+    result = lth(*QUICK[:3], '-i', '0', '-e', '2')
     assert result.code == 0
     assert 'the GPU is not used: the NVIDIA driver is too old' in ' '.join((result.out + result.err).split())
 
@@ -99,7 +99,7 @@ def test_a_precision_that_the_gpu_lacks_is_an_error(lth, tmp_path, gpus):
 
 def test_tf32_on_a_cpu_is_a_note_and_trains_as_fp32(lth, tmp_path):
     for precision in ('tf32', 'fp32'):
-        result = lth(*QUICK, '-i', '0', '--device', 'cpu', '--precision', precision, '--run', precision)
+        result = lth(*QUICK[:3], '-i', '0', '-e', '2', '--device', 'cpu', '--precision', precision, '--run', precision)
         assert result.code == 0
         assert ('Note: tf32 is computed as fp32' in result.out + result.err) == (precision == 'tf32')
     trained = 'seed-0/round-00/metrics.jsonl'

@@ -139,7 +139,7 @@ def test_a_session_is_recorded(lth, tmp_path):
     pytest.param(['--retrain', 'fine-tuning'], marks=pytest.mark.slow)])
 def test_rounds_that_were_removed_are_trained_again_byte_for_byte_on_resume(lth, tmp_path, options):
     def search() -> dict[str, bytes]:
-        result = lth(*QUICK, '-i', '3', '--seeds', '0-1', *options)
+        result = lth(*QUICK[:3], '-i', '3', '-e', '2', '--seeds', '0-1', *options)
         assert result.code == 0, result.err
         return {str(path): path.read_bytes() for path in tmp_path.rglob('round-0?/*')}
     complete = search()

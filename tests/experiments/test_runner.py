@@ -21,11 +21,11 @@ from lth.experiments.run_target import RunTarget
 from lth.recipes.schema import DataSettings
 
 COMMAND = [
-    sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '-e', '6', '--run', './run']
+    sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '--run', './run']
 
 
 def start_search(folder: Path, *more: str) -> 'subprocess.Popen[str]':
-    return subprocess.Popen([*COMMAND, *more], cwd=folder, text=True, start_new_session=True,
+    return subprocess.Popen([*COMMAND, *(() if '-e' in more else ('-e', '6')), *more], cwd=folder, text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
