@@ -28,12 +28,17 @@ class Changes:
 
     epochs: length of training, which also decides where a gem's learning rate drops.
     options: settings that have an argument of their own; None leaves the value of the recipe.
-    overrides: pairs (key, value), applied last and in order; a value that replaces a whole section may be a dict.
+    overrides: pairs (key, value), applied last; a value that replaces a whole section may be a dict.
+
+    LthError if two of them set the same thing.
     """
 
     epochs: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     overrides: Sequence[tuple[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        setting_checks.refuse_contradictions({**self.options, 'training.length': self.epochs}, self.overrides)
 
     def apply(self, raw: Raw, lengths: Mapping[str, Any] | None = None) -> Raw:
         """The recipe with the changes; `lengths` are the settings that the number of epochs changes in it."""

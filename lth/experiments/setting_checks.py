@@ -23,6 +23,19 @@ def refuse_computed(overrides: Sequence[tuple[str, Any]]) -> None:
             raise LthError(f'{quote(key)} cannot be set, as its value comes from the run that is the source. {advice}')
 
 
+def refuse_contradictions(options: Mapping[str, Any], overrides: Sequence[tuple[str, Any]]) -> None:
+    """LthError if an override (dotted key, value) sets what one of the options or another override sets."""
+
+    given = [key for key, value in options.items() if value is not None]
+    for override in overrides:
+        keys = list(_dotted_keys(*override))
+        for key, other in itertools.product(keys, given):
+            if f'{key}.'.startswith(f'{other}.'):
+                raise LthError(f'{quote(key)} is set twice: by the settings and by an option or another setting. '
+                               'Leave out one of them.')
+        given += keys
+
+
 def refuse_other_command(algorithm: Any) -> None:
     """LthError if these settings of an algorithm, in a search for tickets, need another command."""
 

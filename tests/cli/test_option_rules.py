@@ -53,3 +53,26 @@ def test_what_bench_times_is_selected_by_one_option(lth, options, message):
     result = lth(*BENCH, *options)
     assert (result.code, result.out) == (2, '')
     assert message in result.err
+
+
+@pytest.mark.parametrize(('options', 'key'), [
+    (['-i', '3', '--set', 'algorithm.rounds=2'], 'algorithm.rounds'),
+    (['-e', '3', '--set', 'training.length=2 epochs'], 'training.length'),
+    (['-l', '0.1', '--set', 'training.optimizer={name: sgd, learning_rate: 0.1}'], 'training.optimizer.learning_rate'),
+    (['--criterion', 'random', '--set', 'algorithm={criterion: magnitude}'], 'algorithm.criterion'),
+    (['--precision', 'fp32', '--set', 'training.precision=fp32'], 'training.precision'),
+    (['--set', 'training.batch_size=30', '--set', 'training.batch_size=60'], 'training.batch_size')])
+def test_a_setting_that_is_also_set_by_an_option_is_an_error(lth, options, key):
+    result = lth('find-ticket', *BENCH[1:], *options, '--dry-run')
+    assert (result.code, result.out) == (2, '')
+    assert f"'{key}' is set twice" in result.err
+
+
+def test_the_density_of_a_gem_is_set_once(lth):
+    result = lth('find-gem', *BENCH[1:], '--sparsity', '5', '--set', 'algorithm.density=0.5', '--dry-run')
+    assert result.code == 2 and "'algorithm.density' is set twice" in result.err
+
+
+def test_an_option_may_change_a_setting_of_a_section_that_set_replaces(lth):
+    options = ('-l', '0.1', '--set', 'training.optimizer={name: sgd, momentum: 0.9}')
+    assert 'learning_rate: 0.1' in lth('find-ticket', *BENCH[1:], *options, '--dry-run').out
