@@ -61,12 +61,13 @@ def describe(error: BaseException) -> str:
 
 
 def suggestion(word: str, known: Iterable[str], *, listed_by: str = '') -> str:
-    """The end of an error message: `, did you mean 'x'?` with the known words that are similar to `word`. If none is,
-    ` (known: x, y)` with all of them, or the command that lists them.
+    """The end of an error message: `, did you mean 'x'?` with the known words that start with `word`, or else are
+    similar. If there are none, ` (known: x, y)` with all of them, or the command that lists them.
     """
 
     names = {name.lower(): name for name in sorted(known)}
-    similar = difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.55)
+    similar = [name for name in names if word and name.startswith(word.lower())][:3]
+    similar = similar or difflib.get_close_matches(word.lower(), names, n=3, cutoff=0.55)
     similar.sort(key=lambda name: -len(os.path.commonprefix([name, word.lower()])))
     if similar:
         return ', did you mean ' + ' or '.join(repr(names[name]) for name in similar) + '?'

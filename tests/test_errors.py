@@ -5,7 +5,8 @@ from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError, describe, sugges
 
 
 @pytest.mark.parametrize(('word', 'end'), [
-    ('resnet2', ", did you mean 'resnet20' or 'resnet32'?"), ('VGG_19', ", did you mean 'vgg19'?"),
+    ('resnet2', ", did you mean 'resnet20'?"), ('resnet30', ", did you mean 'resnet32' or 'resnet20'?"),
+    ('resnet', ", did you mean 'resnet20' or 'resnet32'?"), ('VGG_19', ", did you mean 'vgg19'?"),
     ('xyz', ' (known: resnet20, resnet32, vgg19)')])
 def test_a_suggestion_names_similar_words_or_else_all_known_words(word, end):
     assert suggestion(word, ['vgg19', 'resnet32', 'resnet20']) == end

@@ -21,7 +21,7 @@ def test_markup_in_arguments_is_text_in_every_command(lth, command):
 def test_markup_in_the_name_of_a_run_is_text_in_the_list_of_runs(lth):
     search = ('find-ticket', 'lenet-300-100', 'digits', '-i', '0', '-e', '1', '-b', '200', '--run', 'a[/bold]')
     assert lth(*search).code == 0
-    assert 'a[/bold]' in lth('list', 'runs').out
+    assert 'a[/bold]' in lth('list', 'runs', 'a[').out
 
 
 def test_markup_in_headings_captions_and_cells_of_a_table_is_text():

@@ -25,7 +25,8 @@ COMMAND = [
 
 
 def start_search(folder: Path, *more: str) -> 'subprocess.Popen[str]':
-    return subprocess.Popen([*COMMAND, *(() if '-e' in more else ('-e', '6')), *more], cwd=folder, text=True, start_new_session=True,
+    epochs = () if '-e' in more else ('-e', '6')
+    return subprocess.Popen([*COMMAND, *epochs, *more], cwd=folder, text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
