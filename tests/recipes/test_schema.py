@@ -133,6 +133,5 @@ def test_a_resolution_moves_pixels_but_does_not_augment():
     ({'length': '9999999999 epochs'}, 'length: it should be at most 999,999,999 epochs or iterations'),
     ({'schedule': {'name': 'multistep', 'milestones': ['1 epoch'] * 101}}, 'milestones: it should have at most 100')])
 def test_a_wrong_setting_is_explained_without_words_of_pydantic(training, message):
-    text = error(training=training)
     text, foreign = error(training=training), ('dictionary', 'tuple', 'tag', 'valid', 'discriminator')
     assert message in text and not any(word in text for word in foreign)
