@@ -132,10 +132,14 @@ def batch_losses(
 ) -> tuple[Sequence[Tensor], BatchLoss]:
     """The prunable parameters of one network in training mode, as leaves of the graph, and a function that returns the
     loss of the i-th training batch, with the same images and the same dropout at each call. `weights` and `buffers` are
-    not changed.
+    not changed. All is contiguous in memory: BatchNorm of other formats is less exact, and masks at 2% density of
+    ResNet-20 then differ from those of double precision in 55 places instead of 14.
     """
 
-    module = task.network.bind(weights.clone(), {name: buffer.clone() for name, buffer in buffers.items()})
+    layout = task.network.layout.contiguous()
+    network = replace(task.network, layout=layout)
+    module = network.bind(layout.pack(task.network.layout.unpack(weights)),
+                          {name: buffer.clone() for name, buffer in buffers.items()})
     epoch = Batches(task, weights.dtype)
     epoch.start_epoch(0)
     inputs = [epoch.batch(columns) for columns in epoch.columns[:batches]]
@@ -144,7 +148,7 @@ def batch_losses(
         images, labels = inputs[number]
         with seed_dropout(task) as begin_noise:
             begin_noise(number)
-            return F.cross_entropy(module(images[0]) / temperature, labels[0])
+            return F.cross_entropy(module(images[0].contiguous()) / temperature, labels[0])
     return prunable_parameters(task.network.layout, module), loss
 
 

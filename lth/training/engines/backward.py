@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.models.network import Buffers, Network
 from lth.training.engines.batches import Batches
+from lth.training.engines.exact_batch_norm import use_exact_batch_norm
 
 
 class Backward(NamedTuple):
@@ -38,6 +39,7 @@ def _single(network: Network, weights: Tensor, buffers: Buffers, batches: Batche
     """For one network. The optimizer reads autograd's gradients: a copy into a flat vector takes 0.10 of 1.4 ms."""
 
     module = network.bind(weights[0], {name: buffer[0] for name, buffer in buffers.items()})
+    use_exact_batch_norm(module)
     named = dict(module.named_parameters())
     parameters: list[Tensor] = [named[slot.name] for slot in network.layout.slots]
 

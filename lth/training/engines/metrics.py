@@ -13,6 +13,7 @@ from lth.datasets import Split, Stream
 from lth.models.network import Network
 from lth.training.engines.batches import Preprocessing
 from lth.training.engines.dropout_rng import same_noise
+from lth.training.engines.exact_batch_norm import use_exact_batch_norm
 from lth.training.engines.precision import precision_context
 from lth.training.task import Metrics, State, Task
 
@@ -88,6 +89,7 @@ def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) ->
     buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
     for replicate, weights in enumerate(state.weights):
         module = task.network.bind(weights, {name: buffer[replicate] for name, buffer in buffers.items()}).eval()
+        use_exact_batch_norm(module)
         for layer in module.modules():
             if isinstance(layer, _BatchNorm) and layer.track_running_stats:
                 layer.train().reset_running_stats()

@@ -1,0 +1,83 @@
+"""BatchNorm with exact statistics for channels_last features in float32 on a CPU.
+
+torch's kernel for this format adds the values of a channel one after the other: with 128 images of 32×32 pixels, its
+outputs have a relative error of 2e-5 and its gradients of 2e-5, against 1e-7 and 6e-8 of the contiguous format.
+"""
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ExactBatchNorm2d(nn.BatchNorm2d):
+    """An nn.BatchNorm2d that computes means, and then variances around them, with pairwise sums."""
+
+    def forward(self, input: Tensor) -> Tensor:  # pylint: disable=redefined-builtin # torch's name
+        """Normalize images (B, C, H, W)."""
+
+        if not (self.training and _is_imprecise(input)):
+            return super().forward(input)
+        outputs, mean, variance = _Normalize.apply(input, self.weight, self.bias, self.eps)
+        self._update(mean, variance, input.numel() // input.shape[1])
+        return outputs
+
+    def _update(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        """Update the running statistics as torch does, with the unbiased variance."""
+
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.mul_(1 - factor).add_(mean, alpha=factor)
+        self.running_var.mul_(1 - factor).add_(variance, alpha=factor * count / (count - 1))
+
+
+def use_exact_batch_norm(module: nn.Module) -> None:
+    """Let the BatchNorm layers of a module, which must not be that of the user, compute exact statistics."""
+
+    for layer in module.modules():
+        if type(layer) is nn.BatchNorm2d:  # pylint: disable=unidiomatic-typecheck # a subclass has its own forward
+            layer.__class__ = ExactBatchNorm2d
+
+
+def _is_imprecise(images: Tensor) -> bool:
+    """Whether torch's kernel for these images is the imprecise one. A single value per channel is torch's error."""
+
+    return (images.device.type == 'cpu' and images.dtype == torch.float32 and images.dim() == 4
+            and images.numel() > images.shape[1] and not images.is_contiguous()
+            and images.is_contiguous(memory_format=torch.channels_last)
+            and not torch.compiler.is_compiling() and not torch.is_autocast_enabled('cpu'))
+
+
+class _Normalize(torch.autograd.Function):
+    """(images, weight, bias, eps) -> outputs, means and variances."""
+
+    @staticmethod
+    def forward(context: Any, images: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Any:
+        """Values are pixels × channels; torch's sums over the first of two dimensions are pairwise."""
+
+        batch, channels, height, width = images.shape
+        values = images.permute(0, 2, 3, 1).reshape(-1, channels)
+        rough = values.mean(0)
+        centered = values - rough
+        correction = centered.mean(0)
+        variance = (centered * centered).mean(0) - correction * correction
+        mean, scale = rough + correction, (variance + eps).rsqrt()
+        context.save_for_backward(images, weight, mean, scale)
+        context.eps = eps
+        context.mark_non_differentiable(mean, variance)
+        outputs = centered.sub_(correction).mul_(scale if weight is None else scale * weight)
+        if bias is not None:
+            outputs.add_(bias)
+        return outputs.view(batch, height, width, channels).permute(0, 3, 1, 2), mean, variance
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context: Any, gradient: Tensor, _mean: Tensor, _variance: Tensor) -> Any:  # type: ignore[override]
+        """torch's own kernel, which is exact given exact statistics."""
+
+        images, weight, mean, scale = context.saved_tensors
+        affine = weight is not None
+        of_images, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradient, images, weight, None, None, mean, scale, True, context.eps, [True, affine, affine])
+        return of_images, of_weight if affine else None, of_bias if affine else None, None
