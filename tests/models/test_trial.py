@@ -190,6 +190,7 @@ def test_double_precision_is_converted_with_a_note():
     assert 'was converted from float64 to float32' in net.notes[0]
 
 
+@pytest.mark.slow  # the import of torch's compiler takes 8 s
 def test_torch_compile_is_left_out_with_a_note():
     net = tried(lambda shape, classes: torch.compile(Net(shape, classes)))
     assert [slot.name for slot in net.layout.slots] == ['first.weight', 'second.weight', 'first.bias', 'second.bias']

@@ -12,8 +12,9 @@ NET = 'from parts import word\n\ndef net():\n    from late import end\n    retur
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    """An empty current folder, from which nothing is imported."""
+    """An empty current folder, from which nothing is imported, and no folders of other tests in sys.path."""
 
+    user_code.forget()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'path', [path for path in sys.path if path not in ('', str(tmp_path))])
     yield tmp_path
