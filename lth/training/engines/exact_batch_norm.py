@@ -16,18 +16,21 @@ class ExactBatchNorm2d(nn.BatchNorm2d):
         """Normalize images (B, C, H, W)."""
 
         if not (self.training and _is_imprecise(input)):
-            return super().forward(input)
+            outputs: Tensor = super().forward(input)
+            return outputs
         outputs, mean, variance = _Normalize.apply(input, self.weight, self.bias, self.eps)
         self._update(mean, variance, input.numel() // input.shape[1])
         return outputs
 
     def _update(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Update the running statistics as torch does, with the unbiased variance."""
+        """Update the running statistics as torch does, with the unbiased variance. Steps may be counted elsewhere."""
 
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+        if self.running_mean is None or self.running_var is None:
             return
-        self.num_batches_tracked.add_(1)
-        factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        factor = self.momentum or 0.
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
         self.running_mean.mul_(1 - factor).add_(mean, alpha=factor)
         self.running_var.mul_(1 - factor).add_(variance, alpha=factor * count / (count - 1))
 
@@ -43,14 +46,17 @@ def use_exact_batch_norm(module: nn.Module) -> None:
 def _is_imprecise(images: Tensor) -> bool:
     """Whether torch's kernel for these images is the imprecise one. A single value per channel is torch's error."""
 
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled('cpu'):
+        return False
     return (images.device.type == 'cpu' and images.dtype == torch.float32 and images.dim() == 4
             and images.numel() > images.shape[1] and not images.is_contiguous()
-            and images.is_contiguous(memory_format=torch.channels_last)
-            and not torch.compiler.is_compiling() and not torch.is_autocast_enabled('cpu'))
+            and images.is_contiguous(memory_format=torch.channels_last))
 
 
-class _Normalize(torch.autograd.Function):
+class _Normalize(torch.autograd.Function):  # pylint: disable=abstract-method # of other kinds of functions
     """(images, weight, bias, eps) -> outputs, means and variances."""
+
+    # pylint: disable=arguments-differ # torch declares any arguments
 
     @staticmethod
     def forward(context: Any, images: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Any:

@@ -55,6 +55,17 @@ def test_other_features_and_evaluation_are_computed_by_torch():
         ours.train()(torch.rand(1, 3, 1, 1).contiguous(memory_format=torch.channels_last))
 
 
+def test_running_statistics_are_updated_also_if_steps_are_counted_for_all_layers_at_once():
+    images = torch.rand(4, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    layers = [nn.BatchNorm2d(3), nn.BatchNorm2d(3)]
+    use_exact_batch_norm(layers[0])
+    for layer, memory_format in zip(layers, (torch.channels_last, torch.contiguous_format), strict=True):
+        layer.num_batches_tracked = None
+        layer(images.contiguous(memory_format=memory_format))
+    assert torch.allclose(layers[0].running_mean, layers[1].running_mean, rtol=1e-6)
+    assert torch.allclose(layers[0].running_var, layers[1].running_var, rtol=1e-6)
+
+
 def test_a_training_step_of_resnet20_has_the_gradients_of_float64():
     gradients = {}
     for dtype in (torch.float32, torch.float64):

@@ -15,6 +15,7 @@ from lth.models.network import Buffers, Network
 from lth.training.engines.backward import Backward
 from lth.training.engines.batches import Batches, EpochTensors, Preprocessing, read_batch
 from lth.training.engines.cuda.step_counters import count_step, remove_step_counters, step_counters
+from lth.training.engines.exact_batch_norm import use_exact_batch_norm
 
 # The loss of a batch, and the number of correct predictions.
 Result = tuple[Tensor, Tensor]
@@ -86,11 +87,16 @@ def aligned_rows(tensor: Tensor) -> Tensor:
 
 
 def _bind(network: Network, row: int, weights: Tensor, buffers: Buffers, copied: Tensor | None) -> nn.Module:
-    """Return the module of one replicate, without counters of steps: these are counted once for all layers."""
+    """Return the module of one replicate, without counters of steps: these are counted once for all layers.
+
+    On a CPU its BatchNorm layers are those of the eager engine.
+    """
 
     module = network.bind(
         weights[row], {name: buffer[row] for name, buffer in buffers.items()}, None if copied is None else copied[row])
     remove_step_counters(module)
+    if not weights.is_cuda:
+        use_exact_batch_norm(module)
     return module
 
 
