@@ -3,7 +3,7 @@
 An algorithm is a class of settings, which declare all that the rest of the package has to know (see AlgorithmSettings),
 and a generator of rounds.
 """
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from lth.errors import LthError
 from lth.pruning.tickets import Round
 from lth.recipes.schema import AlgorithmSettings
 from lth.recipes.section import validate_section
+from lth.registry import user_code
 from lth.registry.registry import BaseRegistry, normalize_name
 from lth.system.yaml_text import Raw
 from lth.training.task import Parametrization, Task
@@ -38,9 +39,15 @@ class Algorithm:
         lists, for algorithms that need one.
         """
 
-        if self.settings.needs_source:
-            return self.generator(task, settings, past, source=source)
-        return self.generator(task, settings, past)
+        options = {'source': source} if self.settings.needs_source else {}
+        what = f'The algorithm {settings.name}{user_code.definition_place(self.generator)}'
+        rounds = self.generator(task, settings, past, **options)
+        if not isinstance(rounds, Iterable):
+            raise LthError(f'{what} returns {type(rounds).__name__} instead of rounds. Let it yield each Round.')
+        for round_ in rounds:
+            if not isinstance(round_, Round):
+                raise LthError(f'{what} yields {type(round_).__name__} instead of a lth.pruning.tickets.Round.')
+            yield round_
 
 
 class Algorithms(BaseRegistry[Algorithm]):

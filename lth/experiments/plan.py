@@ -18,6 +18,7 @@ from lth.models.registry import MODELS, OWN, settings_class
 from lth.models.trial import Use, try_network
 from lth.recipes.durations import Duration
 from lth.recipes.schema import Multistep, Recipe, TrainingSettings, merge, validate_recipe
+from lth.registry import user_code
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.registry import BaseRegistry
 from lth.runs.folder import Run
@@ -179,8 +180,23 @@ def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = (), *, device: str
         precision = select.default_precision(device, network)
         training = recipe.training.model_copy(update={'precision': precision})
         recipe = recipe.model_copy(update={'training': training})
-    kept = recipe.algorithm.kept_counts(network.layout, recipe.training, epoch)
+    kept = _kept_counts(recipe, network, epoch)
     return Plan(recipe, source, network, algorithm, kept, (*notes, *_notes(recipe, network, kept, epoch)))
+
+
+def _kept_counts(recipe: Recipe, network: Network, epoch: int) -> list[int]:
+    """The numbers of weights left in each round; LthError if code outside of lth computes something else."""
+
+    settings = recipe.algorithm
+    if not any(registry.is_foreign(name) for registry, name in ((ALGORITHMS, settings.name), *settings.entries())):
+        return settings.kept_counts(network.layout, recipe.training, epoch)
+    what, method = f'The number of weights that {settings.name} keeps', type(settings).kept_counts
+    with user_code.guard(what, method):
+        kept = settings.kept_counts(network.layout, recipe.training, epoch)
+    if not isinstance(kept, list) or not kept or not all(isinstance(count, int) for count in kept):
+        raise LthError(f'{what}{user_code.definition_place(method)} is {quote(kept)}. Let kept_counts return a list of '
+                       'a whole number for each round.')
+    return kept
 
 
 def _refuse_long_training(training: TrainingSettings, epoch: int) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lth import rng
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.pruning import layer_densities, masks
@@ -201,12 +201,20 @@ def _change(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -
     change = CONTROLS.find(name).change
     if not CONTROLS.is_foreign(name):
         return change(task, origin, ticket, draw)
-    with user_code.guard(f'The control {name}'):
+    what = f'control {name}{user_code.definition_place(change)}'
+    with user_code.guard(f'The control {name}', change):
         changed = change(task, origin, ticket, draw)
     if not isinstance(changed, Ticket):
-        raise LthError(f'The control {name} returned {type(changed).__name__} instead of a Ticket.')
-    check_tensor(f'mask of the control {name}', changed.mask, ticket.mask.shape, torch.bool)
-    check_tensor(f'weights of the control {name}', changed.weights, ticket.weights.shape, ticket.weights.dtype)
+        raise LthError(f'The {what} returned {type(changed).__name__} instead of a Ticket.')
+    check_tensor(f'mask of the {what}', changed.mask, ticket.mask.shape, torch.bool)
+    check_tensor(f'weights of the {what}', changed.weights, ticket.weights.shape, ticket.weights.dtype)
+    if not isinstance(changed.buffers, dict) or changed.buffers.keys() != ticket.buffers.keys():
+        raise LthError(f'The buffers of the {what} are not a dictionary of those of the given ticket: '
+                       f'{quote(list(ticket.buffers))}.')
+    for key, buffer in ticket.buffers.items():
+        check_tensor(f'buffer {key} of the {what}', changed.buffers[key], buffer.shape, buffer.dtype)
+    if type(changed.iteration) is not int or changed.iteration < 0:  # True is no number of steps
+        raise LthError(f'The iteration of the {what} is {quote(changed.iteration)}, not a whole number from 0.')
     return changed
 
 

@@ -21,9 +21,10 @@ def guarded(what: str, function: Callable[P, Any], expected: Callable[P, Tensor]
     def call(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         like = expected(*args, **kwargs)
         shape, dtype, device = like.shape, like.dtype, like.device  # it might change what it is given
-        with user_code.guard(f'The {what}'):
+        with user_code.guard(f'The {what}', function):
             result = function(*args, **kwargs)
-        return check_tensor(f'result of the {what}', result, shape, dtype).to(device)
+        place = user_code.definition_place(function)
+        return check_tensor(f'result of the {what}{place}', result, shape, dtype).to(device)
     return call
 
 

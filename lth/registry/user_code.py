@@ -5,6 +5,7 @@ import functools
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 import traceback
@@ -95,17 +96,18 @@ def require_trust(recipe: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def guard(name: str) -> Iterator[None]:
+def guard(name: str, function: object = None) -> Iterator[None]:
     """Report exceptions that the user's code raises in this block, and its attempts to end the process, as an LthError
-    with file and line. Settings of torch that it changes are restored.
+    with file and line, by default those of the `function` that the block calls. Settings of torch that it changes are
+    restored.
     """
 
-    with guard_plug_in(name), _recorded_imports():
+    with guard_plug_in(name, function), _recorded_imports():
         yield
 
 
 @contextlib.contextmanager
-def guard_plug_in(name: str) -> Iterator[None]:
+def guard_plug_in(name: str, function: object = None) -> Iterator[None]:
     """As `guard`, for the import of a plug-in, which is never imported again."""
 
     with restored_settings(name), _exits_as_exceptions():
@@ -114,7 +116,7 @@ def guard_plug_in(name: str) -> Iterator[None]:
         except LthError:
             raise
         except (Exception, SystemExit) as error:  # pylint: disable=broad-exception-caught # user code raises anything
-            raise _failure(name, error) from None
+            raise _failure(name, error, definition_place(function)) from None
 
 
 @contextlib.contextmanager
@@ -137,20 +139,29 @@ def guard_training(name: str, *, foreign_model: bool = False) -> Iterator[None]:
             raise _failure(name, error) from None
 
 
-def place(error: BaseException) -> str:
+def definition_place(function: object) -> str:
+    """Where a function is defined, as the end of a sentence: ` (FILE, line N)`, or ''."""
+
+    code = getattr(inspect.unwrap(function), '__code__', None) if callable(function) else None
+    return f' ({code.co_filename}, line {code.co_firstlineno})' if code else ''
+
+
+def place(error: BaseException, otherwise: str = '') -> str:
     """Where an exception was raised, as the end of a sentence: ` (FILE, line N)`; in the user's code if it passed
-    through some, '' if it has no traceback.
+    through some, else `otherwise`, or the last place in any code; '' if it has no traceback.
     """
 
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if code_fingerprints.was_read(frame.filename)]
     own = own or [frame for frame in frames if code_fingerprints.is_user_file(frame.filename)]
+    if otherwise and not own:
+        return otherwise
     frame = next(reversed(own or frames), None)
     return f' ({frame.filename}, line {frame.lineno})' if frame else ''
 
 
-def _failure(name: str, error: BaseException) -> LthError:
-    failure = LthError(f'{name} raised {describe(error):.1000}{place(error)}.')
+def _failure(name: str, error: BaseException, otherwise: str = '') -> LthError:
+    failure = LthError(f'{name} raised {describe(error):.1000}{place(error, otherwise)}.')
     failure.traceback = ''.join(traceback.format_exception(error))
     return failure
 

@@ -4,12 +4,14 @@ import math
 import pytest
 import torch
 
+from lth.algorithms.base import Algorithm
 from lth.errors import LthError
 from lth.models.initializers import INITIALIZERS
 from lth.pruning.controls import CONTROLS, apply_control
 from lth.pruning.criteria import CRITERIA, CriterionContext, find_criterion
 from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors, find_mask_0_action, find_mask_1_action
 from lth.pruning.tickets import Ticket, dense_ticket
+from lth.recipes.schema import AlgorithmSettings
 from tests.conftest import make_task
 
 WRONG = {
@@ -45,6 +47,29 @@ def test_a_plug_in_that_returns_no_tensor_like_its_weights_is_an_error_with_its_
         find_mask_0_action('mine')(layer, VALUES)
 
 
+def test_a_wrong_result_and_wrong_arguments_name_the_line_of_the_plug_in():
+    def short(_initial, final, _context):
+        return final[1:]
+    CRITERIA.register('short')(short)
+    CRITERIA.register('one')(lambda initial: initial)
+    context = CriterionContext(2, torch.Generator())
+    line = short.__code__.co_firstlineno
+    with pytest.raises(LthError, match=rf'criterion short \(.*test_tensor_results.py, line {line}\) is'):
+        find_criterion('short')(VALUES, VALUES, context)
+    with pytest.raises(LthError, match=r'takes 1 positional argument but 3 were given \(.*test_tensor'):
+        find_criterion('one')(VALUES, VALUES, context)
+
+
+@pytest.mark.parametrize(('generator', 'says'), [
+    (lambda task, settings, past: None, r'algorithm mine \(.*test_tensor_results.py, .* returns NoneType instead of'),
+    (lambda task, settings, past: [5], r'algorithm mine \(.*test_tensor_results.py, .* yields int instead of a')])
+def test_an_algorithm_that_yields_no_rounds_is_an_error_with_its_name(generator, says):
+    class Settings(AlgorithmSettings):
+        name: str = 'mine'
+    with pytest.raises(LthError, match=says):
+        list(Algorithm('', Settings, generator).find(make_task(), Settings(), []))
+
+
 def test_what_a_plug_in_returns_correctly_is_passed_on():
     CRITERIA.register('mine')(lambda _initial, final, _context: -final)
     scores = find_criterion('mine')(VALUES, VALUES, CriterionContext(2, torch.Generator()))
@@ -52,9 +77,11 @@ def test_what_a_plug_in_returns_correctly_is_passed_on():
 
 
 @pytest.mark.parametrize(('change', 'says'), [
-    (lambda ticket: None, 'The control mine returned NoneType instead of a Ticket'),
-    (lambda ticket: Ticket(ticket.mask.float(), ticket.weights, ticket.buffers, 0), 'The mask of the control mine is'),
-    (lambda ticket: Ticket(ticket.mask, ticket.weights / 0, ticket.buffers, 0), 'Of the weights of the control mine')])
+    (lambda ticket: None, r'control mine \(.*test_tensor_results.py, line \d+\) returned NoneType'),
+    (lambda ticket: Ticket(ticket.mask.float(), ticket.weights, ticket.buffers, 0), r'mask of the control mine \(.* is'),
+    (lambda ticket: Ticket(ticket.mask, ticket.weights / 0, ticket.buffers, 0), 'Of the weights of the control mine'),
+    (lambda ticket: Ticket(ticket.mask, ticket.weights, None, 0), r'buffers of the control mine \(.* are not'),
+    (lambda ticket: Ticket(ticket.mask, ticket.weights, ticket.buffers, -1), 'control mine .* is -1, not a whole')])
 def test_a_control_that_returns_no_ticket_is_an_error_with_its_name(change, says):
     task = make_task()
     CONTROLS.register('mine', claims=[])(lambda _task, _origin, ticket, _draw: change(ticket))
