@@ -71,10 +71,10 @@ def parse_densities(text: str) -> list[float]:
     return densities
 
 
-def read_conversion(file: Path) -> 'Conversion':
-    """Read a file of rare-gems settings and convert it to a recipe."""
+def read_conversion(file: Path, model: str | None = None, dataset: str | None = None) -> 'Conversion':
+    """Read a file of rare-gems settings, complete it by the model and data set, and convert it to a recipe."""
 
-    return recipes.rare_gems.convert(yaml_text.read_yaml(file), file.name)
+    return recipes.rare_gems.convert(yaml_text.read_yaml(file), file.name, model=model, dataset=dataset)
 
 
 def _parse_override(text: str) -> tuple[str, Any]:

@@ -51,8 +51,8 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
                  'smart-ratio, random.')] = None,
         config: Annotated[Path | None, typer.Option(
             '--config', metavar='FILE', show_default=False,
-            help='Take the settings from a .yml file of the rare-gems code. MODEL, DATASET and --sparsity are then '
-                 'optional.')] = None,
+            help='Take the settings from a .yml file of the rare-gems code. MODEL and DATASET are then needed only if '
+                 'the file has no arch or dataset; other options replace settings of the file.')] = None,
         number_of_epochs: Epochs = None,
         batch_size: BatchSize = None,
         learning_rate: LearningRate = None,
@@ -102,9 +102,8 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         'training.precision': precision}, override, number_of_epochs)
     if config is not None:
         _refuse_with_config(recipe, algorithm)
-        conversion = read_conversion(config)
-        for note in conversion.notes:
-            print_note(note)
+        conversion = read_conversion(config, model, dataset)
+        _print_notes(conversion, config.name, seeds)
         plan = experiments.resolve.converted_plan(
             conversion, config.name, changed, model=model, dataset=dataset, density=kept, device=device)
         default_seeds, datasets = conversion.seeds, _datasets_of(conversion, datasets)
@@ -147,6 +146,15 @@ def _find_and_finetune(
     else:
         print_run(finetuned, seeds, {})
     experiments.thinning.thin_runs([found], seeds, keep)
+
+
+def _print_notes(conversion: 'Conversion', origin: str, seeds: str | None) -> None:
+    """What a conversion does, and that the seeds of the command line replace that of the file."""
+
+    for note in conversion.notes:
+        print_note(note)
+    if seeds is not None:
+        print_note(f'--seeds replaces the seed of {origin}, {conversion.seeds[0]}')
 
 
 def _refuse_with_config(recipe: str | None, algorithm: str | None) -> None:

@@ -16,7 +16,7 @@ from lth.models.registry import MODELS, settings_class
 from lth.recipes import presets
 from lth.recipes.presets import RawRecipe
 from lth.recipes.rare_gems import Conversion, finetuning_milestones
-from lth.recipes.schema import merge
+from lth.recipes.schema import differences, merge
 from lth.registry import user_code
 from lth.registry.registry import normalize_name
 from lth.system.yaml_text import Raw
@@ -89,8 +89,8 @@ def gem_plan(
 def converted_plan(
         conversion: Conversion, origin: str, changes: Changes = Changes(), *, model: str | None = None,
         dataset: str | None = None, density: float | None = None, device: str = 'auto') -> Plan:
-    """The plan of converted rare-gems settings, for their own model, data set and density or for others. `origin` is
-    the name of their file.
+    """The plan of converted rare-gems settings with the changes and the density, and a note on the settings that these
+    replace. A model or data set must be that of the settings. `origin` is the name of their file.
     """
 
     if density is not None and 'density' not in conversion.recipe['algorithm']:
@@ -98,9 +98,12 @@ def converted_plan(
                        'density. Leave out --sparsity and --density, or change the number of rounds with '
                        '--set algorithm.rounds=N.')
     user_code.require_trust(conversion.recipe)
-    raw, pair = _adapted(conversion.recipe, model, dataset)
-    lengths = _gem_lengths(raw, changes.epochs)
-    return plan_for(RawRecipe(raw, origin), pair, _with_density(changes, density), lengths, device=device)
+    pair = _agreed_pair(conversion.recipe, model, dataset, origin)
+    raw = _completed(conversion.recipe, pair)
+    lengths, changes = _gem_lengths(raw, changes.epochs), _with_density(changes, density)
+    replaced = [line.split(': ')[0] for line in differences(raw, changes.apply(raw, lengths))]
+    note = f'options replace these settings of {origin}: {", ".join(replaced)}' if replaced else ''
+    return plan_for(RawRecipe(raw, origin, note), pair, changes, lengths, device=device)
 
 
 def gem_density(sparsity: float | None, density: float | None) -> float | None:
@@ -192,19 +195,29 @@ def _for_pair(raw: Raw, pair: tuple[str, str], origin: str) -> Raw:
     return {**raw, **sections}
 
 
-def _adapted(raw: Raw, model: str | None, dataset: str | None) -> tuple[Raw, tuple[str, str]]:
-    """A converted recipe for another model or data set, with that pair."""
+def _agreed_pair(raw: Raw, model: str | None, dataset: str | None, origin: str) -> tuple[str, str]:
+    """Model and data set of a converted recipe; LthError if others are given."""
 
-    own = str(raw['model']['name']), str(raw['data']['name'])
-    pair = canonical_pair(model or own[0], dataset or own[1])
-    raw = dict(raw)
-    if pair[0] != own[0]:
-        # The other model keeps the initializer, and the options that it has as well.
-        known = settings_class(pair[0]).model_fields
-        raw['model'] = {key: value for key, value in raw['model'].items() if key in known} | {'name': pair[0]}
-    if pair[1] != own[1]:
-        raw['data'] = presets.gem_recipe(*pair, 0.05).settings['data'] | {'name': pair[1]}
-    return raw, pair
+    pair = canonical_pair(str(raw['model']['name']), str(raw['data']['name']))
+    given = canonical_pair(model or pair[0], dataset or pair[1])
+    for kind, key, own, other in zip(('MODEL', 'DATASET'), ('arch', 'dataset'), pair, given, strict=True):
+        if own != other:
+            raise LthError(f'{kind} is {quote(other)}, but the key {key} of {origin} means {quote(own)}. Leave {kind} '
+                           f'out, or remove the key from the file.')
+    return pair
+
+
+def _completed(raw: Raw, pair: tuple[str, str]) -> Raw:
+    """A converted recipe without the options that its model lacks; a data section that is only a name is that of the
+    data set's own recipe.
+    """
+
+    known = settings_class(pair[0]).model_fields
+    model = {key: value for key, value in raw['model'].items() if key in known} | {'name': pair[0]}
+    data = raw['data']
+    if data.keys() == {'name'}:
+        data = presets.gem_recipe(*pair, 0.05).settings['data'] | {'name': pair[1]}
+    return raw | {'model': model, 'data': data}
 
 
 def _gem_lengths(raw: Raw, epochs: int | None) -> dict[str, Any]:

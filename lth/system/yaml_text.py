@@ -132,15 +132,23 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _check_keys(node: yaml.MappingNode) -> None:
-    """_Refusal for keys that are no text, and for a key that is given twice. Keys that are merged may be repeated."""
+    """_Refusal for keys that are no text, and for a key that is given twice, unless with the same text. Keys that are
+    merged may be repeated.
+    """
 
-    seen = set()
-    for key, _ in node.value:
+    seen: dict[tuple[str, str], yaml.Node] = {}
+    for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode):
             raise _Refusal('a list or a mapping cannot be a key', key.start_mark)
-        if (key.tag, key.value) in seen:
+        if not _same_scalar(seen.setdefault((key.tag, key.value), value), value):
             raise _Refusal(f'the key {quote(key.value)} is given twice', key.start_mark)
-        seen.add((key.tag, key.value))
+
+
+def _same_scalar(first: yaml.Node, second: yaml.Node) -> bool:
+    """Whether two nodes are the same node, or scalars with the same value."""
+
+    both_scalars = isinstance(first, yaml.ScalarNode) and isinstance(second, yaml.ScalarNode)
+    return first is second or both_scalars and (first.tag, first.value) == (second.tag, second.value)
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:

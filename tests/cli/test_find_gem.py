@@ -178,7 +178,7 @@ def test_settings_missing_in_a_recipe_file_come_from_the_published_gem_recipe(lt
 
 
 @pytest.mark.parametrize(('algorithm', 'folder', 'rounds', 'kept'), [
-    ('edge-popup', 'edge-popup-5', 2, 2510), ('global_edge_popup', 'global-edge-popup-5', 6, 2510),
+    ('edge-popup', 'edge-popup-5', 2, 2510), ('global_edge_popup', 'global-edge-popup-5', 5, 2510),
     ('hypercube', 'hypercube-5', 2, 2510), ('supermask', 'supermask-5', 2, 2510), ('snip', 'snip-5', 1, 2510),
     ('GraSP', 'grasp-5', 1, 2510), ('synflow', 'synflow-5', 1, 2510),
     ('magnitude', 'magnitude-at-init-5', 1, 2510), ('smart-ratio', 'smart-ratio-5', 1, None),
@@ -255,6 +255,7 @@ regularization: L2
 lmbda: 0.0001
 seed: 7
 """
+OPEN_CONFIG = CONFIG.replace('arch: resnet20\ndataset: CIFAR10\n', '')
 
 
 def test_options_change_the_settings_of_a_rare_gems_file(lth):
@@ -263,15 +264,16 @@ def test_options_change_the_settings_of_a_rare_gems_file(lth):
     assert result.code == 0, result.err
     outline = json.loads(result.out)
     assert outline['rounds'][-1]['kept'] == 1_580 and 'Keeps 1,580 of 268,336 weights (0.5888%)' in result.err
+    Path('open.yml').write_text(OPEN_CONFIG)
     over = json.loads(lth(
-        'find-gem', 'lenet-300-100', 'digits', '--config', 'rare-gems.yml', '--sparsity', '5', '-e', '12',
+        'find-gem', 'lenet-300-100', 'digits', '--config', 'open.yml', '--sparsity', '5', '-e', '12',
         '--set', 'algorithm.penalty=0', '--dry-run', '--json').out)
     assert (over['model'], over['dataset'], over['rounds'][-1]['kept']) == ('lenet-300-100', 'digits', 2_509)
     assert over['recipe']['algorithm']['penalty'] == 0 and over['recipe']['algorithm']['freeze_every'] == '5 epochs'
 
 
 def test_seeds_come_from_the_rare_gems_file_unless_given(lth):
-    Path('rare-gems.yml').write_text(CONFIG)
+    Path('rare-gems.yml').write_text(OPEN_CONFIG)
 
     def seeds_of(*more: str) -> list[int]:
         result = lth('find-gem', 'lenet-300-100', 'digits', '--config', 'rare-gems.yml', '--sparsity', '5', '-e', '6',
@@ -375,8 +377,21 @@ def test_option_e_does_not_change_a_schedule_without_milestones(lth):
     assert (finetuned['schedule']['name'], finetuned['length']) == ('cosine', '20 epochs')
 
 
-def test_the_initializer_of_a_rare_gems_file_is_used_for_another_model(lth):
-    Path('rare-gems.yml').write_text(CONFIG + 'init: signed_constant\n')
+def test_model_and_data_set_next_to_a_rare_gems_file_must_be_those_of_the_file(lth):
+    Path('rare-gems.yml').write_text(CONFIG)
+    same = lth('find-gem', 'resnet-20', 'cifar-10', '--config', 'rare-gems.yml', '-b', '32', '--dry-run')
+    assert same.code == 0
+    note = 'options replace these settings of rare-gems.yml: training.batch_size'
+    assert note in ' '.join(f'{same.out} {same.err}'.split())
+    for pair, message in (
+            (('vgg16', 'cifar10'), "MODEL is 'vgg16', but the key arch of rare-gems.yml means 'resnet20'"),
+            (('resnet20', 'mnist'), "DATASET is 'mnist', but the key dataset of rare-gems.yml means")):
+        result = lth('find-gem', *pair, '--config', 'rare-gems.yml', '--dry-run')
+        assert result.code == 2 and message in ' '.join(result.err.split())
+
+
+def test_the_initializer_of_a_rare_gems_file_is_used_for_a_model_of_lth(lth):
+    Path('rare-gems.yml').write_text(OPEN_CONFIG + 'init: signed_constant\n')
     recipe = json.loads(lth('find-gem', 'lenet-300-100', 'mnist', '--config', 'rare-gems.yml', '--sparsity', '5',
                             '--dry-run', '--json').out)['recipe']
     assert recipe['model']['initializer'] == 'signed-constant' and 'shortcut' not in recipe['model']

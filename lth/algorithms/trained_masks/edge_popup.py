@@ -14,7 +14,7 @@ from torch import Tensor
 from lth.algorithms.base import ALGORITHMS
 from lth.algorithms.trained_masks import base
 from lth.algorithms.trained_masks.parametrizations import Top
-from lth.algorithms.trained_masks.regularizers import Penalty
+from lth.algorithms.trained_masks.regularizers import Exponents, Penalty, Regularizer
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
@@ -29,7 +29,15 @@ _SHRINK_GRADUALLY = ('One threshold for layers of different sizes can cause this
                      '"algorithm.shrink_every=1 epochs"')
 
 
-class LayerSettings(base.PeriodicSettings):
+class EdgePopupSettings(base.PeriodicSettings):
+    """`penalty` is the factor λ of the regularizer, `exponents` are a and b of the regularizer `variance`."""
+
+    penalty: float = Field(0., ge=0)
+    regularizer: Regularizer = 'l2'
+    exponents: Exponents = (1., 1.)
+
+
+class LayerSettings(EdgePopupSettings):
     """Every layer keeps the same share of its weights."""
 
     name: Literal['edge-popup']
@@ -50,15 +58,13 @@ class Level(NamedTuple):
     density: float
 
 
-class GlobalSettings(base.PeriodicSettings):
+class GlobalSettings(EdgePopupSettings):
     """All layers share one threshold. With `shrink_every` T the density decreases gradually: in epoch e = 0, 1, … of E
-    it is density^(k/K) with K = ⌊(E - 1)/T⌋ and k = ⌊(e + 1)/T⌋, at least 1 and at most K. `penalty` is λ of the
-    penalty λ Σ p².
+    it is density^(k/K) with K = ⌊(E - 1)/T⌋ and k = ⌊(e + 1)/T⌋, at least 1 and at most K.
     """
 
     name: Literal['global-edge-popup']
     shrink_every: DurationSetting | None = None
-    penalty: float = Field(0., ge=0)
 
     def levels(self, training: TrainingSettings, steps_per_epoch: int) -> list[Level]:
         """The rounds. If `shrink_every` is in iterations, the formula counts iterations instead of epochs."""
@@ -91,15 +97,15 @@ class GlobalSettings(base.PeriodicSettings):
                            f'the end of training, {training.length}. Use a shorter interval or train longer.')
 
 
-class _Search(base.MaskSearch[base.PeriodicSettings]):
+class _Search(base.MaskSearch[EdgePopupSettings]):
     """In round i, `part_counts[i][j]` weights of the part `bounds[j]` of the vector are used: of each layer, or of all.
     """
 
     def __init__(
-            self, task: Task, settings: base.PeriodicSettings, bounds: Sequence[tuple[int, int]],
-            penalty: Penalty) -> None:
+            self, task: Task, settings: EdgePopupSettings, bounds: Sequence[tuple[int, int]]) -> None:
         super().__init__(task, settings)
-        self.bounds, self.penalty, self.may_prune_all = bounds, penalty, False
+        self.bounds, self.may_prune_all = bounds, False
+        self.penalty = Penalty(settings.penalty, settings.regularizer, settings.exponents)
         self.part_counts: Sequence[tuple[int, ...]] = [(count,) for count in self.counts]
 
     def initial_scores(self, random: torch.Generator) -> Tensor:
@@ -137,7 +143,7 @@ def _layer_bounds(task: Task) -> list[tuple[int, int]]:
 def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of each layer (Ramanujan et al. 2020)."""
 
-    search = _Search(task, settings, _layer_bounds(task), Penalty(0.))
+    search = _Search(task, settings, _layer_bounds(task))
     search.part_counts = [settings.layer_counts(task.network.layout)] * len(search.ends)
     yield from search.rounds(past)
 
@@ -146,6 +152,6 @@ def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iter
 def find_gem_globally(task: Task, settings: GlobalSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of the whole network, at once or gradually (Rare Gems)."""
 
-    search = _Search(task, settings, [(0, task.network.layout.prunable_count)], Penalty(settings.penalty))
+    search = _Search(task, settings, [(0, task.network.layout.prunable_count)])
     search.remedy = _SHRINK_GRADUALLY
     yield from search.rounds(past)

@@ -33,16 +33,16 @@ def _current_name(value: Any) -> Any:
 
 
 class Settings(base.TrainedMaskSettings):
-    """Scores freeze every `freeze_every`, the first time `freeze_offset` later. `penalty` is the factor λ of the
-    regularizer, `exponents` are a and b of the regularizer `variance`. The final mask holds all `active` scores, or
-    only those `above-threshold`.
+    """Scores freeze `freeze_offset` after each multiple of `freeze_every`: 1 epoch after it in the code of Rare Gems,
+    which counts epochs from 0. `penalty` is the factor λ of the regularizer, `exponents` are a and b of the regularizer
+    `variance`. The final mask holds all `active` scores, or only those `above-threshold`.
     """
 
     event: ClassVar[str] = 'freeze event'
 
     name: Literal['gem-miner']
     freeze_every: DurationSetting = Duration(5, 'epochs')
-    freeze_offset: DurationSetting = Duration(0, 'epochs')
+    freeze_offset: DurationSetting = Duration(0, 'iterations')
     penalty: float = Field(1e-4, ge=0)
     regularizer: Regularizer = 'l2'
     exponents: Exponents = (1., 1.)
@@ -66,9 +66,13 @@ class Settings(base.TrainedMaskSettings):
         return super().inverted()
 
     def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-        offset, end = self.freeze_offset.steps(steps_per_epoch), training.length.steps(steps_per_epoch)
-        events = base.multiples(self.freeze_every, training, steps_per_epoch)[:-1]
-        return [*(event + offset for event in events if event + offset < end), end]
+        """The iterations of the freeze events, and the end of training. An event that the offset moves to the end or
+        beyond is one iteration before it, so that the last round is not empty.
+        """
+
+        *events, end = base.multiples(self.freeze_every, training, steps_per_epoch)
+        offset = self.freeze_offset.steps(steps_per_epoch)
+        return [*(min(event + offset, end - 1) for event in events), end]
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         """Number of active scores at the start and after each of the K events, which freeze ⌈ρ · active⌉ scores with
@@ -81,6 +85,9 @@ class Settings(base.TrainedMaskSettings):
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
         base.refuse_empty_interval('freeze_every', self.freeze_every)
+        if self.freeze_offset.steps(steps_per_epoch) >= self.freeze_every.steps(steps_per_epoch):
+            raise LthError(f'algorithm.freeze_offset: {self.freeze_offset} is not shorter than algorithm.freeze_every, '
+                           f'{self.freeze_every}. Give a shorter offset.')
         if len(self.round_ends(training, steps_per_epoch)) == 1:
             raise LthError(f'algorithm.freeze_every: scores never freeze, as {self.freeze_every} is not before the end '
                            f'of training, {training.length}. Freeze earlier or train longer.')

@@ -11,7 +11,9 @@ from lth.algorithms.trained_masks import base
 from lth.algorithms.trained_masks.initial_scores import ScoreDistribution, sample_scores
 from lth.algorithms.trained_masks.parametrizations import Multiplied, Rounded
 from lth.algorithms.trained_masks.regularizers import Exponents, Penalty, Regularizer
+from lth.errors import LthError
 from lth.pruning.tickets import Round
+from lth.system.yaml_text import Raw
 from lth.training.task import Task
 
 
@@ -32,6 +34,12 @@ class Settings(base.PeriodicSettings):
     @property
     def count_is_limit(self) -> bool:
         return self.final_mask == 'above-threshold'
+
+    def inverted(self) -> Raw:
+        if self.final_mask == 'above-threshold':
+            raise LthError('the final mask holds scores above the threshold, and inverting the ranking does not '
+                           'change which these are')
+        return super().inverted()
 
     @model_validator(mode='after')
     def _check_density(self) -> Self:

@@ -8,10 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
-Regularizer = Literal['l2', 'l1', 'l1-l2', 'variance', 'weighted-variance']
+Regularizer = Literal['l2', 'l1', 'l1-l2', 'variance', 'weighted-variance', 'entropy']
 Exponent = Annotated[float, Field(ge=1, le=100)]
 Exponents = Annotated[tuple[Exponent, Exponent], Field(strict=False)]
 
@@ -62,5 +63,13 @@ def _weighted_variance(scores: Tensor, weights: Tensor, a: float, b: float) -> T
     return _variance(scores, weights, a, b) * weights ** 2
 
 
+def _entropy(scores: Tensor, _weights: Tensor, _a: float, _b: float) -> Tensor:
+    """Σ -p ln p - (1 - p) ln(1 - p) over the scores strictly between 0 and 1; at the ends the derivative is infinite.
+    """
+
+    inside = (scores > 0) & (scores < 1)
+    return torch.where(inside, torch.log((1 - scores) / scores), 0.)
+
+
 REGULARIZERS: dict[Regularizer, Callable[[Tensor, Tensor, float, float], Tensor]] = {
-    'l1': _l1, 'l1-l2': _l1_l2, 'variance': _variance, 'weighted-variance': _weighted_variance}
+    'l1': _l1, 'l1-l2': _l1_l2, 'variance': _variance, 'weighted-variance': _weighted_variance, 'entropy': _entropy}

@@ -36,37 +36,47 @@ def algorithm(kind: str, reader: Reader) -> _Sections:
 def _gem_miner(reader: Reader) -> _Sections:
     if 'hc_quantized' in reader and not reader.hc_quantized:
         reader.error('hc_quantized', 'is not supported: hc_iter rounds scores at every step. Write True, or algo: hc.')
+    elif not reader.hc_quantized:
+        reader.note('hc_quantized is not given: lth rounds scores at every step, rare-gems multiplies weights by them')
+    _note_prune_type(reader)
     period = _period(reader)
     density = _density(reader, events=(reader.epochs - 1) // period)
+    reader.note(f'scores are frozen after epochs {period + 1}, {2 * period + 1}, ..., one epoch after the multiples of '
+                'iter_period, as in the code of rare-gems; recipes of lth freeze at the multiples, as in the paper')
     return _score_search(reader, {
-        'name': 'gem-miner', 'density': density, 'freeze_every': f'{period} epochs', **_penalty(reader),
+        'name': 'gem-miner', 'density': density, 'freeze_every': f'{period} epochs', 'freeze_offset': '1 epochs',
+        **_penalty(reader),
         'scores': reader.score_init, 'final_mask': 'active' if reader.unflag_before_finetune else 'above-threshold'})
 
 
 def _hypercube(reader: Reader) -> _Sections:
-    density = _target(reader)
-    reader.note(f'hc keeps all scores above 0.5 in rare-gems; lth keeps the best {100 * density:g}%, target_sparsity')
+    if 'target_sparsity' in reader:
+        reader.note('target_sparsity has no effect for hc, as in rare-gems: the gem keeps all scores above 0.5')
     return _score_search(reader, {
-        'name': 'hypercube', 'density': density, **_penalty(reader), 'scores': reader.score_init,
-        'rounding': 'every-step' if reader.hc_quantized else 'at-end'})
+        'name': 'hypercube', 'density': 1., **_penalty(reader), 'scores': reader.score_init,
+        'rounding': 'every-step' if reader.hc_quantized else 'at-end', 'final_mask': 'above-threshold'})
 
 
 def _edge_popup(reader: Reader) -> _Sections:
-    if _penalty(reader)['penalty']:
-        reader.error('regularization', 'is not supported for ep: leave it out, or use algo: global_ep.')
-    return _score_search(reader, {'name': 'edge-popup', 'density': _kept_share(reader)})
+    if 'prune_rate' in reader and not reader.override_prune_rate:
+        reader.note('without override_prune_rate: True, rare-gems replaces prune_rate by the rate of the freeze events '
+                    'for target_sparsity; lth keeps the share prune_rate')
+    return _score_search(reader, {'name': 'edge-popup', 'density': _kept_share(reader), **_penalty(reader)})
 
 
 def _global_edge_popup(reader: Reader) -> _Sections:
     return _score_search(reader, {
-        'name': 'global-edge-popup', 'density': _density(reader, events=1), **_l2_penalty(reader)})
+        'name': 'global-edge-popup', 'density': _density(reader, events=1), **_penalty(reader)})
 
 
 def _gradual_edge_popup(reader: Reader) -> _Sections:
+    _note_prune_type(reader)
     period = _period(reader)
+    if reader.epochs % period == 0:
+        reader.note('rare-gems prunes once more in the last epoch, below target_sparsity; lth does not')
     return _score_search(reader, {
-        'name': 'global-edge-popup', 'density': _density(reader, events=reader.epochs // period),
-        **_l2_penalty(reader), 'shrink_every': f'{period} epochs'})
+        'name': 'global-edge-popup', 'density': _density(reader, events=(reader.epochs - 1) // period),
+        **_penalty(reader), 'shrink_every': f'{period} epochs'})
 
 
 def _score_search(reader: Reader, settings: Raw) -> _Sections:
@@ -82,9 +92,14 @@ def _magnitude(reader: Reader) -> _Sections:
 
     length = reader.iter_period if 'iter_period' in reader else reader.epochs
     rate = _removed_share(reader) if 'prune_rate' in reader else _RATE
-    return search_training(reader, length), {
-        'name': 'magnitude', 'rounds': _rounds(reader, rate, length), 'rates': rate, 'scope': 'global',
+    if rate == 0:
+        reader.error('prune_rate', 'should be above 0: it is the share of weights that a round removes.')
+        rate = _RATE
+    # Without rewinding, rare-gems replays the learning rates from the start.
+    rewinding = {'rewind': '0 iterations', 'retrain': 'learning-rate-rewinding'} if reader.imp_no_rewind else {
         'rewind': f'{reader.imp_rewind_iter} iterations'}
+    return search_training(reader, length), {
+        'name': 'magnitude', 'rounds': _rounds(reader, rate, length), 'rates': rate, 'scope': 'global', **rewinding}
 
 
 def _rounds(reader: Reader, rate: float, length: int) -> int:
@@ -101,6 +116,8 @@ def _rounds(reader: Reader, rate: float, length: int) -> int:
 
 
 def _dense(reader: Reader) -> _Sections:
+    if 'skip_fine_tune' not in reader:
+        reader.note('rare-gems finetunes the trained network with the settings fine_tune_...; lth does not')
     return search_training(reader, reader.epochs), {'name': 'magnitude', 'rounds': 0}
 
 
@@ -114,9 +131,21 @@ def _smart_ratio(reader: Reader) -> _Sections:
 
 
 def _random(reader: Reader) -> _Sections:
-    by_rate = reader.algo == 'ep' and 'target_sparsity' not in reader
-    density = _kept_share(reader) if by_rate else _target(reader)
+    density = _random_density(reader)
     return finetuning(reader, reader.epochs), {'name': 'random', 'density': density, 'layers': 'uniform'}
+
+
+def _random_density(reader: Reader) -> float:
+    """The share that prune_rate says: the share to keep with ep, otherwise the share to remove."""
+
+    if 'prune_rate' not in reader and 'target_sparsity' in reader:
+        reader.note('random_subnet: rare-gems reads prune_rate; the file has none, so that lth keeps target_sparsity')
+        return _target(reader)
+    density = _kept_share(reader) if reader.algo == 'ep' else 1 - _removed_share(reader)
+    if 'target_sparsity' in reader:
+        reader.note(f'random_subnet keeps {100 * density:g}%, from prune_rate; target_sparsity has no effect, as in '
+                    'rare-gems')
+    return density
 
 
 _KINDS = {
@@ -146,14 +175,17 @@ def _kept_share(reader: Reader) -> float:
     if 'prune_rate' not in reader and 'target_sparsity' in reader:
         reader.error('target_sparsity', 'has no effect for ep, which keeps the share prune_rate. Write prune_rate: '
                                         f'{_target(reader):g}.')
+    if reader.prune_rate <= 0:
+        reader.error('prune_rate', 'should be above 0: it is the share of weights to keep.')
+        return _RATE
     return float(reader.prune_rate)
 
 
 def _removed_share(reader: Reader) -> float:
     """prune_rate where it is the share of weights that one event removes."""
 
-    if reader.prune_rate == 1:
-        reader.error('prune_rate', 'should be less than 1: it is the share of weights to remove.')
+    if not 0 <= reader.prune_rate < 1:
+        reader.error('prune_rate', 'should be at least 0 and less than 1: it is the share of weights to remove.')
         return _RATE
     return float(reader.prune_rate)
 
@@ -164,9 +196,15 @@ def _density(reader: Reader, *, events: int) -> float:
     if reader.override_prune_rate:
         return float((1 - _removed_share(reader)) ** events)
     if 'prune_rate' in reader and 'target_sparsity' not in reader:
-        reader.error('prune_rate', 'has no effect without override_prune_rate: True. Add it, or write target_sparsity, '
-                                   'the percentage of weights to keep.')
+        reader.note('prune_rate has no effect without override_prune_rate: True, as in rare-gems; target_sparsity '
+                    'decides, the percentage of weights to keep')
     return _target(reader)
+
+
+def _note_prune_type(reader: Reader) -> None:
+    if 'prune_type' not in reader:
+        reader.note('prune_type is not given: lth prunes the smallest scores, as with BottomK; rare-gems all that are '
+                    'below a threshold')
 
 
 def _penalty(reader: Reader) -> Raw:
@@ -174,17 +212,12 @@ def _penalty(reader: Reader) -> Raw:
 
     name = reader.regularization
     if not name:
-        if 'lmbda' in reader:
+        if 'regularization' in reader and 'lmbda' in reader:
+            reader.note('regularization names no regularizer, so that scores have no penalty, as in rare-gems')
+        elif 'lmbda' in reader:
             reader.note('without regularization scores have no penalty, and lmbda has no effect')
         return {'penalty': 0.}
     penalty = {'penalty': reader.lmbda}
     if name == 'variance':
         penalty['exponents'] = [reader.alpha, reader.alpha_prime]
     return penalty if name == 'l2' else penalty | {'regularizer': name}
-
-
-def _l2_penalty(reader: Reader) -> Raw:
-    penalty = _penalty(reader)
-    if 'regularizer' in penalty:
-        reader.error('regularization', 'is not supported for global_ep: use L2, or leave it out.')
-    return {'penalty': penalty['penalty']}

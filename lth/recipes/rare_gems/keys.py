@@ -1,4 +1,4 @@
-"""The keys of rare-gems files: converted, not needed, refused if they affect the result, or misspelled.
+"""The keys of rare-gems files: converted, not needed, refused if they affect the result, or ignored by rare-gems.
 
 A converted key has its published default and its type, a refused key has a reason and the values that are harmless. A
 new key is a line here; one that is converted also needs code that reads it.
@@ -49,7 +49,6 @@ def _one_of(choices: Mapping[str, Any], refused: Mapping[str, str] | None = None
 _Switch = Annotated[bool, BeforeValidator(lambda value: bool(value) if value in (0, 1) else value)]
 _Positive = Annotated[float, Field(gt=0)]
 _NotNegative = Annotated[float, Field(ge=0)]
-_Factor = Annotated[float, Field(gt=0, lt=1)]
 _Count = Annotated[int, Field(ge=1, le=999_999_999)]
 _CountFrom0 = Annotated[int, Field(ge=0, le=999_999_999)]
 
@@ -65,9 +64,6 @@ CONVERTED = {
     'optimizer': Key('sgd', _one_of(names.OPTIMIZERS)),
     'lr': Key(0.001, _Positive),
     'lr_policy': Key('constant_lr', _one_of(names.SCHEDULES)),
-    'milestones': Key([], list[_Count]),
-    'lr_gamma': Key(0.1, _Factor),
-    'gamma': Key(0.1, _Factor),
     'epochs': Key(10, _Count),
     'wd': Key(5e-4, _NotNegative),
     'momentum': Key(0.9, Annotated[float, Field(ge=0, lt=1)]),
@@ -77,10 +73,10 @@ CONVERTED = {
     'fine_tune_lr_policy': Key('constant_lr', _one_of(names.SCHEDULES)),
     'fine_tune_wd': Key(1e-4, _NotNegative),
     'iter_period': Key(5, _Count),
-    'prune_rate': Key(0.5, Annotated[float, Field(gt=0, le=1)]),
+    'prune_rate': Key(0.5, Annotated[float, Field(ge=-1, le=1)]),
     'target_sparsity': Key(0.5, Annotated[float, Field(gt=0, le=100)]),
     'score_init': Key('unif', _one_of(names.SCORES)),
-    'regularization': Key(False, _one_of(names.REGULARIZERS, names.NO_REGULARIZERS)),
+    'regularization': Key(False, _one_of(names.REGULARIZERS)),
     'lmbda': Key(0.001, _NotNegative),
     'alpha': Key(1., _NotNegative),
     'alpha_prime': Key(1., _NotNegative),
@@ -90,14 +86,14 @@ CONVERTED = {
     **dict.fromkeys((
         'first_layer_dense', 'last_layer_dense', 'use_full_data', 'nesterov', 'mixed_precision', 'override_prune_rate',
         'unflag_before_finetune', 'hc_quantized', 'invert_sanity_check', 'random_subnet', 'weight_training',
-        'dense_training'), Key(False, _Switch))}
+        'dense_training', 'scale_fan', 'imp_no_rewind', 'fixed_init'), Key(False, _Switch))}
 
 NOT_NEEDED = (
     'name', 'subfolder', 'run_idx', 'log_dir', 'log_interval', 'print_freq', 'results_filename', 'save_model',
     'save_every', 'ckpt_interval', 'checkpoint_at_prune', 'ckpt_at_fixed_epochs', 'workers', 'num_workers', 'gpu',
     'no_cuda', 'multiprocessing_distributed', 'world_size', 'rank', 'dist_backend', 'skip_fine_tune',
     'skip_sanity_checks', 'sanity_folder', 'seed_fixed_init', 'noise', 'num_test', 'rewind_to_epoch', 'hc_period',
-    'hidden_size')
+    'hidden_size', 'milestones', 'gamma', 'lr_gamma', 'lr_adjust')
 
 
 @dataclass(frozen=True)
@@ -135,7 +131,6 @@ _HALF = 'scores are rounded at 0.5'
 
 REFUSED = {
     'bias': Refusal('biases are neither pruned nor counted; leave it out'),
-    'scale_fan': Refusal('weights are initialized by their full fan, not by the share of it that is kept; write False'),
     'mode': Refusal('weights are initialized by fan_in; leave it out', ('fan_in',)),
     'nonlinearity': Refusal('weights are initialized for relu; leave it out', ('relu',)),
     'conv_type': Refusal('layers are masked as in SubnetConv; leave it out', ('SubnetConv', 'DenseConv')),
@@ -153,9 +148,6 @@ REFUSED = {
     'rewind_score': Refusal('training of the scores continues from their values; write False', kinds=SCORED),
     'hc_warmup': Refusal(
         'scores are not rounded permanently during training; leave it out', (), frozenset({'hc'}), _warms_up),
-    'lr_adjust': Refusal(
-        'write at which epochs the learning rate drops, such as `milestones: [50, 100]`', (), KINDS - RANDOM,
-        lambda raw: raw.get('lr_policy') == 'multistep_lr' and not raw.get('milestones')),
     'label_smoothing': Refusal('the loss is cross-entropy without smoothing; leave it out', (0,)),
     'width': Refusal(_WIDTH, (1,)),
     'width_mult': Refusal(_WIDTH, (1,)),
@@ -163,16 +155,16 @@ REFUSED = {
     **dict.fromkeys(('shuffle', 'reinit', 'chg_mask', 'chg_weight'), Refusal(_CHANGES)),
     **dict.fromkeys(('only_sanity', 'evaluate', 'evaluate_only', 'compare_rounding'), Refusal(_CHECKS)),
     'mode_connect': Refusal('a search does not measure paths between networks; write False, and use `lth stability`'),
-    'fixed_init': Refusal('weights are initialized from the seed of the run; write False'),
+    'loss': Refusal('the loss is cross-entropy; leave it out', ('cross-entropy-loss',)),
     'trainer': Refusal('there is one training procedure; leave it out', ('default',)),
     **dict.fromkeys(('pretrained', 'pretrained2', 'load_ckpt'), Refusal(_CHECKPOINT)),
     'resume': Refusal(_RESUME),
     'drop_bottom_half_weights': Refusal('weights are pruned only by the schedule; write False'),
-    'imp_no_rewind': Refusal(
-        'every round rewinds the weights to iteration imp_rewind_iter; write False', kinds=frozenset({'imp'})),
     'imp_resume_round': Refusal(_RESUME, (-1, 0), frozenset({'imp'}))}
 
-# Keys in many files that rare-gems does not read, and the keys that their authors probably meant.
-MISSPELT = {'weight_decay': ('wd',), 'iter_ep': ('iter_period',), 'transfer_learning': ('pretrained',),
-            'datasets': ('dataset', 'data')}
-KNOWN = (*CONVERTED, *NOT_NEEDED, *REFUSED)
+# Keys in many files that rare-gems does not read, and the keys that it reads instead.
+IGNORED = {'weight_decay': 'wd', 'iter_ep': 'iter_period', 'transfer_learning': 'pretrained', 'datasets': 'data'}
+# Keys that only another program of rare-gems reads: it prunes by the loss of single weights, and has no `algo`.
+GREEDY = frozenset({'pruning_strategy', 'how_to_prune', 'submask_size', 'metric', 'num_epochs', 'save_plot_data',
+                    'start_from_nothing', 'flips', 'td', 'temp', 'max_iter', 'data_dir'})
+KNOWN = (*CONVERTED, *NOT_NEEDED, *REFUSED, *IGNORED)

@@ -25,18 +25,20 @@ class NetworkSettings:
 _IDENTITY = {'shortcut': 'identity'}
 _BIAS = 'its classifier has a bias, which starts at 0, is never pruned, and is trained whenever weights are'
 _BIASES = 'its layers have biases, which start at 0, are never pruned, and are trained whenever weights are'
-_SHORTCUTS = 'its projection shortcuts, 2,776,576 weights, are pruned and counted, which rare-gems does not do'
+_SHORTCUTS = 'its projection shortcuts, 2,768,896 weights, are pruned and counted, which rare-gems does not do'
+_TINY_SHORTCUTS = 'its projection shortcuts, 172,032 weights, are pruned and counted, which rare-gems does not do'
 _NETWORKS = {
     'resnet20': NetworkSettings('resnet20', 'stem.0.weight', _IDENTITY),
     'resnet32': NetworkSettings('resnet32', 'stem.0.weight', _IDENTITY),
     'cResNet18': NetworkSettings('resnet18', 'stem.0.weight', differs=_BIAS),
-    'TinyResNet18': NetworkSettings('resnet18', 'stem.0.weight', differs=_BIAS),
+    'TinyResNet18': NetworkSettings(
+        'resnet18-imagenet', 'stem.0.weight', differs=f'{_TINY_SHORTCUTS}; {_BIAS}'),
     'ResNet50': NetworkSettings('resnet50', '0.0.weight', differs=f'{_SHORTCUTS}; {_BIAS}'),
     'ResNet101': NetworkSettings(
         'torchvision:resnet101', 'conv1.weight', norm=False,
         differs=f'{_SHORTCUTS}; {_BIAS}, as are scale and shift of its BatchNorm'),
-    'vgg16': NetworkSettings('vgg16', 'conv1.weight', differs=_BIAS),
-    'tinyvgg16': NetworkSettings('vgg16', 'conv1.weight', differs=_BIAS),
+    'vgg16': NetworkSettings('vgg16-max-pool', 'conv1.weight', differs=_BIAS),
+    'tinyvgg16': NetworkSettings('vgg16-max-pool', 'conv1.weight', differs=_BIAS),
     'MobileNetV2': NetworkSettings('mobilenet-v2', '0.weight', differs=_BIAS),
     'WideResNet28': NetworkSettings('wide-resnet28-2', 'stem.weight', differs=_BIAS),
     'Conv2': NetworkSettings('conv-2', 'conv1.weight', norm=False, differs=_BIASES),
@@ -69,8 +71,6 @@ SCORES = {'unif': 'uniform', 'half': 'half', 'bern': 'bernoulli', 'bimodal': 'bi
 ALGORITHMS = {name: name for name in ('hc_iter', 'hc', 'ep', 'global_ep', 'global_ep_iter', 'imp', 'training')}
 NO_ALGORITHMS = dict.fromkeys(
     ('pt', 'pt_hack'), 'its behavior is not documented and could not be checked; choose hc_iter, hc or ep')
-REGULARIZERS = {'L2': 'l2', 'L1': 'l1', 'L1_L2': 'l1-l2', 'var_red_1': 'variance', 'False': '', 'None': ''}
-NO_REGULARIZERS = {
-    'var_red_2': 'it multiplies p(1-p) by the squared weight; var_red_1 does not, and is the same within a layer of '
-                 'signed_constant weights',
-    'bin_entropy': 'use var_red_1, which also moves scores to 0 and 1'}
+REGULARIZERS = {
+    'L2': 'l2', 'L1': 'l1', 'L1_L2': 'l1-l2', 'var_red_1': 'variance', 'var_red_2': 'weighted-variance',
+    'bin_entropy': 'entropy', 'True': '', 'False': '', 'None': ''}

@@ -6,20 +6,24 @@ from typing import Any
 import pydantic
 
 from lth.errors import quote, suggestion
-from lth.recipes.rare_gems.keys import CONVERTED, KNOWN, MISSPELT, REFUSED
+from lth.recipes.rare_gems.keys import CONVERTED, IGNORED, KNOWN, REFUSED
+
+_CAN_BE_UNREAD = frozenset(KNOWN) - IGNORED.keys()
 
 
 class Reader:
     """A converted key is an attribute: `reader.lr` is its value, or the published default if the file has none or the
-    value is wrong. `errors` are the messages so far.
+    value is wrong. `completed` are the values of keys that the file lacks, given on the command line. `errors` are the
+    messages so far.
     """
 
-    def __init__(self, raw: Mapping[str, Any]) -> None:
+    def __init__(self, raw: Mapping[str, Any], completed: Mapping[str, Any]) -> None:
         self._raw = {str(key): value for key, value in raw.items() if value is not None}
+        self._completed = {key: value for key, value in completed.items() if key not in self._raw}
         self._keys = [str(key) for key in raw]
         self._read: set[str] = set()
-        self._notes: list[str] = []
-        self.errors = [f'unknown key {quote(key)}{_suggestion(key, raw[key])}' for key in raw if key not in KNOWN]
+        self._notes = [_ignored_note(key, self._raw[key]) for key in IGNORED if key in self._raw]
+        self.errors = [f'unknown key {quote(key)}{_suggestion(key)}' for key in raw if key not in KNOWN]
 
     def __contains__(self, key: str) -> bool:
         return key in self._raw
@@ -28,6 +32,8 @@ class Reader:
         if key not in CONVERTED:
             raise AttributeError(key)
         self._read.add(key)
+        if key in self._completed:
+            return self._completed[key]
         default, example = CONVERTED[key].default, CONVERTED[key].example
         value = self._raw.get(key, default)
         if value is None:
@@ -62,7 +68,7 @@ class Reader:
 
         used = [f'{key} {CONVERTED[key].default}' for key in CONVERTED
                 if key in self._read and key not in self and CONVERTED[key].default]
-        unread = [key for key in self._keys if key in KNOWN and key not in self._read]
+        unread = [key for key in self._keys if key in _CAN_BE_UNREAD and key not in self._read]
         lists = (('not given, so the default of rare-gems is used: ', used), ('not needed here: ', unread))
         return (*self._notes, *(start + ', '.join(keys) for start, keys in lists if keys))
 
@@ -80,11 +86,17 @@ def _type(key: str) -> pydantic.TypeAdapter[Any]:
     return pydantic.TypeAdapter(CONVERTED[key].type, config=pydantic.ConfigDict(allow_inf_nan=False))
 
 
-def _suggestion(key: Any, value: Any) -> str:
+def _ignored_note(key: str, value: Any) -> str:
+    """What rare-gems really did with a key that it does not read."""
+
+    instead = IGNORED[key]
+    default = CONVERTED[instead].default if instead in CONVERTED else None
+    missing = f', which is {default} unless the file gives it' if default else ''
+    return f'{key} {quote(value)} has no effect, as in rare-gems, which reads {instead} instead{missing}'
+
+
+def _suggestion(key: Any) -> str:
     """The end of an error about an unknown key."""
 
-    if key in MISSPELT:
-        return f' ({quote(value)}), did you mean {" or ".join(map(repr, MISSPELT[key]))}? rare-gems does not '\
-               f'read {quote(key)}.'
     similar = suggestion(str(key), KNOWN)
     return similar if similar.startswith(',') else ': no key of rare-gems is similar. Leave it out.'

@@ -12,7 +12,8 @@ NONE = Penalty(0.)
 RANDOM = torch.Generator().manual_seed(5)
 FORMULAS = {
     'l2': lambda p, w: p ** 2, 'l1': lambda p, w: p.abs(), 'l1-l2': lambda p, w: p.abs() + p ** 2,
-    'variance': lambda p, w: p ** 2 * (1 - p) ** 3, 'weighted-variance': lambda p, w: w ** 2 * p ** 2 * (1 - p) ** 3}
+    'variance': lambda p, w: p ** 2 * (1 - p) ** 3, 'weighted-variance': lambda p, w: w ** 2 * p ** 2 * (1 - p) ** 3,
+    'entropy': lambda p, w: -p * p.log() - (1 - p) * (1 - p).log()}
 
 
 def drawn(rows: int = 2, count: int = 12, extra: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
