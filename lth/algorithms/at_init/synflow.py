@@ -12,23 +12,39 @@ from torch import Tensor
 
 from lth.algorithms.at_init import base
 from lth.algorithms.base import ALGORITHMS
+from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers
 from lth.pruning import masks
 from lth.pruning.tickets import Ticket
+from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 
 
 class Settings(base.ScoreSettings):
-    """`iterations` is the number of times that scores are computed and weights removed."""
+    """`iterations` is the number of times that scores are computed and weights removed.
+
+    `counts: published` keeps as many weights as the published code: P − ⌊(1 − density^(k/n)) · P⌋ after iteration k of
+    n, one more than `exact` in almost all iterations.
+    """
 
     uses_data: ClassVar[bool] = False
 
     name: Literal['synflow']
     iterations: int = Field(100, ge=1)
+    counts: Literal['exact', 'published'] = 'exact'
+
+    def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        """The count after the last iteration, for the only round; an LthError if a layer would be empty."""
+
+        exact = super().kept_counts(layout, training, steps_per_epoch)
+        return self.iteration_counts(layout.prunable_count)[-1:] if self.counts == 'published' else exact
 
     def iteration_counts(self, prunable: int) -> list[int]:
         """Number of weights kept after each iteration k of n: P · density^(k/n), finally exactly ⌊density · P⌋."""
 
+        if self.counts == 'published':
+            densities = [self.density ** (number / self.iterations) for number in range(1, self.iterations + 1)]
+            return [prunable - int((1 - density) * prunable) for density in densities]
         last = masks.floor_share(prunable, self.density)
         counts = [int(prunable * self.density ** (number / self.iterations)) for number in range(1, self.iterations)]
         return [*(max(last, count) for count in counts), last]

@@ -178,6 +178,28 @@ def test_synflow_removes_the_smallest_scores_iteratively(tiny):
     assert not np.array_equal(alive, mask_of(task, 'synflow', density=0.3, iterations=1)[0].numpy())
 
 
+def test_synflow_keeps_the_published_counts_if_they_are_selected(tiny):
+    task = tiny('relu')
+    over = {'density': 0.31, 'iterations': 7, 'counts': 'published'}
+    published = settings('synflow', **over)
+    vector = dense_ticket(task).weights[0].double().numpy().copy()
+    alive = np.ones(50, dtype=bool)
+    for number in range(1, 8):
+        vector[:50] *= alive
+        # The published code removes all scores up to the j-th smallest of all, j = ⌊(1 − s^(k/n)) P⌋; removed ones have
+        # a score of 0.
+        scores = flow_by_hand(vector) * alive
+        alive = scores > np.sort(scores)[int((1 - 0.31 ** (number / 7)) * 50) - 1]
+    assert mask_of(task, 'synflow', **over)[0].tolist() == alive.tolist()
+    assert published.kept_counts(task.network.layout, task.training, 1) == [alive.sum()] == [16]
+    exact = settings('synflow', density=0.31, iterations=7)
+    assert exact.kept_counts(task.network.layout, task.training, 1) == [15]
+    assert np.subtract(published.iteration_counts(50), exact.iteration_counts(50)).tolist() == [1] * 7
+    # ResNet-20's 268,336 weights at a compression of 10^1.5: 1 − 10^−0.015 of them are 9,109.97, 10^−1.5 are 8,485.5.
+    resnet20 = settings('synflow', density=10 ** -1.5, iterations=100, counts='published').iteration_counts(268_336)
+    assert (resnet20[0], resnet20[-1]) == (268_336 - 9_109, 8_486)
+
+
 def test_synaptic_flow_is_conserved_from_layer_to_layer(tiny):
     task = tiny('normed', (1, 8, 8))
     buffers = task.network.initial_buffers()
