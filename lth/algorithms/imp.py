@@ -49,9 +49,9 @@ class Settings(AlgorithmSettings):
     rounds: int = Field(20, ge=0, le=MOST_ROUNDS)
     rates: Rate | Rates = 0.2
     scope: Literal['layer', 'global'] = 'layer'
-    criterion: Annotated[str, AfterValidator(CRITERIA.canonical)] = 'magnitude'
-    mask_1_action: Annotated[str, AfterValidator(MASK_ACTIONS.mask_1.canonical)] = 'rewind'
-    mask_0_action: Annotated[str, AfterValidator(MASK_ACTIONS.mask_0.canonical)] = 'zero'
+    criterion: Annotated[str, AfterValidator(CRITERIA.recorded)] = 'magnitude'
+    mask_1_action: Annotated[str, AfterValidator(MASK_ACTIONS.mask_1.recorded)] = 'rewind'
+    mask_0_action: Annotated[str, AfterValidator(MASK_ACTIONS.mask_0.recorded)] = 'zero'
     rewind: DurationSetting = Duration(0, 'iterations')
     retrain: Retrain = 'weight-rewinding'
     shots: Literal['iterative', 'one-shot'] = 'iterative'

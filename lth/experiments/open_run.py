@@ -9,6 +9,7 @@ from lth.errors import LthError, quote
 from lth.experiments import provenance
 from lth.experiments.plan import Plan, make_plan
 from lth.registry import user_code
+from lth.registry.registry import missing_entries_allowed
 from lth.runs import integrity, sessions
 from lth.runs.folder import Run
 from lth.system import yaml_text
@@ -111,13 +112,15 @@ def select_round(plan: Plan, run: Run, seeds: Sequence[int], path_round: int | N
 
 def _stored_plan(folder: Path) -> Plan:
     """The plan of the recipe in the folder. Relative names of user code and data are relative to the current folder; if
-    they cannot be found there, the error says where the run was started.
+    they cannot be found there, the error says where the run was started. Criteria and other entries of plug-ins that
+    only training needs may be missing.
     """
 
     recipe = yaml_text.read_yaml(folder / 'recipe.yaml')
     user_code.require_trust(recipe)
     try:
-        return make_plan(recipe, str(folder / 'recipe.yaml'))
+        with missing_entries_allowed():
+            return make_plan(recipe, str(folder / 'recipe.yaml'))
     except LthError as error:
         directories = [entry['directory'] for entry in sessions.read(folder) if 'directory' in entry]
         if not directories or directories[-1] == os.getcwd() or not any(map(user_code.names_code, _names(recipe))):

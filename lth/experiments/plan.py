@@ -112,7 +112,7 @@ class Plan:
             *recipe.algorithm.entries()]
         if recipe.model.initializer != OWN:
             uses.append((INITIALIZERS, recipe.model.initializer))
-        files = {f'{registry.kind} {name}': registry.code(name) for registry, name in uses}
+        files = {f'{registry.kind} {name}': registry.code(name) for registry, name in uses if registry.has(name)}
         return {use: digests for use, digests in files.items() if digests}
 
     def read(self, datasets: Path) -> Dataset:
@@ -188,7 +188,8 @@ def _kept_counts(recipe: Recipe, network: Network, epoch: int) -> list[int]:
     """The numbers of weights left in each round; LthError if code outside of lth computes something else."""
 
     settings = recipe.algorithm
-    if not any(registry.is_foreign(name) for registry, name in ((ALGORITHMS, settings.name), *settings.entries())):
+    entries = ((ALGORITHMS, settings.name), *settings.entries())
+    if not any(registry.has(name) and registry.is_foreign(name) for registry, name in entries):
         return settings.kept_counts(network.layout, recipe.training, epoch)
     what, method = f'The number of weights that {settings.name} keeps', type(settings).kept_counts
     with user_code.guard(what, method):

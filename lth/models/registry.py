@@ -52,7 +52,7 @@ def settings_class(name: str) -> type[ModelSettings]:
 
 
 def _initializer(name: str) -> str:
-    return OWN if name == OWN else INITIALIZERS.canonical(name)
+    return OWN if name == OWN else INITIALIZERS.recorded(name)
 
 
 def batch_norm(channels: int, norm: Norm) -> nn.Module:

@@ -4,10 +4,11 @@ Case, hyphens and underscores do not matter: `CIFAR-10`, `cifar_10` and `cifar10
 have `external` names, which contain a colon, such as `torchvision:resnet18`. To add an entry, decorate it with the
 registry's `register`, in a file of lth or of a plug-in.
 """
+import contextlib
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from lth.errors import LthError, quote, suggestion
@@ -15,6 +16,23 @@ from lth.registry import code_fingerprints, objects, plugins, user_code
 from lth.registry.code_fingerprints import Fingerprint
 
 T = TypeVar('T')
+
+
+class _Missing:
+    """Whether a recipe that is read may name entries that are not there."""
+
+    allowed = False
+
+
+@contextlib.contextmanager
+def missing_entries_allowed() -> Iterator[None]:
+    """In this block recipes may name entries of plug-ins that are not installed, as far as only training needs them."""
+
+    before, _Missing.allowed = _Missing.allowed, True
+    try:
+        yield
+    finally:
+        _Missing.allowed = before
 
 
 class BaseRegistry(Generic[T]):
@@ -52,8 +70,22 @@ class BaseRegistry(Generic[T]):
             return _utf8(name)
         plugins.load()
         if normalize_name(name) not in self._names:
-            raise LthError(f'Unknown {self.kind} {quote(name)}{suggestion(name, self._entries)}')
+            advice = ' If a plug-in made this run, install it.' if _Missing.allowed else ''
+            raise LthError(f'Unknown {self.kind} {quote(name)}{suggestion(name, self._entries)}{advice}')
         return self._names[normalize_name(name)]
+
+    def has(self, name: str) -> bool:
+        """Whether there is an entry with this name or alias."""
+
+        if self._external and ':' in name:
+            return True
+        plugins.load()
+        return normalize_name(name) in self._names
+
+    def recorded(self, name: str) -> str:
+        """As `canonical`, but within `missing_entries_allowed` unknown names are passed on."""
+
+        return name if _Missing.allowed and not self.has(name) else self.canonical(name)
 
     def find(self, name: str) -> T:
         """The entry with this name or alias."""

@@ -29,7 +29,7 @@ class Settings(AlgorithmSettings):
     ladder: ClassVar[str] = 'kept'
 
     name: Literal['control']
-    control: Annotated[str, AfterValidator(CONTROLS.canonical)]
+    control: Annotated[str, AfterValidator(CONTROLS.recorded)]
     source: str
     kept: Annotated[tuple[int, ...], Field(strict=False, min_length=2)]
     draw: int = Field(1, ge=1)
@@ -38,7 +38,8 @@ class Settings(AlgorithmSettings):
         return ((CONTROLS, self.control),)
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-        if layer_counts := CONTROLS.find(self.control).layer_counts:
+        layer_counts = CONTROLS.find(self.control).layer_counts if CONTROLS.has(self.control) else None
+        if layer_counts:
             for count in self.kept[1:]:
                 layer_counts(layout.prunable_slots, count)
         return list(self.kept)

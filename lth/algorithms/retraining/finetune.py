@@ -28,7 +28,7 @@ class Settings(AlgorithmSettings):
     source: str
     round: int = Field(ge=0)
     kept: int = Field(ge=0)
-    control: Annotated[str, AfterValidator(CONTROLS.canonical)] = 'original'
+    control: Annotated[str, AfterValidator(CONTROLS.recorded)] = 'original'
 
     def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
         return ((CONTROLS, self.control),)

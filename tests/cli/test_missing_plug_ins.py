@@ -1,0 +1,47 @@
+"""A run whose plug-in is no longer installed is measured and shown, unless its network or images need the plug-in."""
+import pytest
+from torch import nn
+
+from lth.models.registry import MODELS
+from lth.pruning.controls import CONTROLS
+from lth.pruning.criteria import CRITERIA
+
+BASE = ('digits', '-i', '1', '-e', '1', '-b', '300')
+
+
+@pytest.fixture(autouse=True)
+def uninstall(monkeypatch):
+    """Registers entries of a plug-in; the function that is returned removes them."""
+
+    before = {}
+    for registry in (CRITERIA, CONTROLS, MODELS):
+        for name in ('_entries', '_names', '_origins'):
+            before[registry, name] = getattr(registry, name)
+            monkeypatch.setattr(registry, name, dict(before[registry, name]))
+    CRITERIA.register('plugged')(lambda _initial, final, _context: final.abs())
+    CONTROLS.register('plugged', claims=[])(lambda _task, _origin, ticket, _draw: ticket)
+    MODELS.register('plugged')(lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(64, classes)))
+
+    def remove() -> None:
+        for (registry, name), value in before.items():
+            setattr(registry, name, value)
+    return remove
+
+
+def test_a_run_whose_criterion_and_control_are_gone_is_evaluated_but_not_resumed(lth, uninstall):
+    search = ('find-ticket', 'lenet-300-100', *BASE, '--set', 'algorithm.criterion=plugged', '--run', 'gone')
+    assert lth(*search, '--controls', 'plugged').code == 0
+    measured = [lth('evaluate', run).out for run in ('gone', 'gone-controls/plugged')]
+    uninstall()
+    assert [lth('evaluate', run).out for run in ('gone', 'gone-controls/plugged')] == measured
+    assert lth('show', 'run', 'gone').code == 0
+    resumed = lth(*search, '--set', 'algorithm.rounds=2')
+    assert resumed.code == 2 and "Unknown criterion 'plugged'" in resumed.err
+
+
+def test_a_run_whose_model_is_gone_says_that_a_plug_in_may_be_needed(lth, uninstall):
+    assert lth('find-ticket', 'plugged', *BASE, '--run', 'gone').code == 0
+    uninstall()
+    result = lth('evaluate', 'gone')
+    assert result.code == 2 and "Unknown model 'plugged'" in result.err
+    assert 'If a plug-in made this run, install it.' in ' '.join(result.err.split())
