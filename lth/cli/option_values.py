@@ -32,6 +32,10 @@ def whole_number(*, smallest: int | None = None, largest: int | None = None) -> 
 def number(text: str) -> float:
     """A number that is finite."""
 
+    if ',' in str(text):
+        raise typer.BadParameter(f'{quote(text)} is not one number. Give one, and run the command once for each.')
+    if str(text).endswith('%'):
+        raise typer.BadParameter(f'{quote(text)} is not a number. Leave out the %.')
     try:
         value = float(text)
     except ValueError:

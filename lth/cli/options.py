@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from lth.cli.option_values import number, whole_number
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.registry import trust
 from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
 from lth.training.engines.names import EngineChoice, engine_choice
@@ -25,12 +25,22 @@ def _parse_interval(text: str) -> CheckpointInterval:
         raise typer.BadParameter(str(error)) from None
 
 
+def _refuse_run(folder: Path) -> Path:
+    """The folder of the data sets, if it is not a second run."""
+
+    run = folder if folder.exists() else Path('runs') / folder
+    if (run / 'recipe.yaml').is_file():
+        raise typer.BadParameter(f'{quote(str(folder))} is a run and not the folder of the data sets. The command '
+                                 'takes one run: run it once for each.')
+    return folder
+
+
 Model = Annotated[str, typer.Argument(
     metavar='MODEL', callback=trust.add, show_default=False, help='Name of a model, see `lth list models`.')]
 DatasetName = Annotated[str, typer.Argument(
     metavar='DATASET', callback=trust.add, show_default=False, help='Name of a data set, see `lth list datasets`.')]
 Datasets = Annotated[Path, typer.Argument(
-    metavar='DATASETS', envvar='LTH_DATASETS',
+    metavar='DATASETS', envvar='LTH_DATASETS', callback=_refuse_run,
     help='Folder that contains the files of the data sets. Files that are missing are downloaded to it.')]
 RecipeName = Annotated[str | None, typer.Option(
     '--recipe', metavar='RECIPE', show_default=False,

@@ -2,6 +2,7 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,7 +15,7 @@ from lth.experiments.open_run import RunPath, SourceRound, open_run
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.resolve import Changes, canonical_pair, gem_schedule, plan_for, training_length
 from lth.pruning import output_layer
-from lth.pruning.controls import CONTROLS, available_controls, control_obstacle
+from lth.pruning.controls import CONTROLS, STANDARDS, available_controls, control_obstacle
 from lth.recipes import presets
 from lth.runs.folder import Run
 
@@ -40,7 +41,7 @@ def control_plans(names: Sequence[str], plan: Plan, folder: Path, *, draws: int 
 
     if draws > 1 and not names:
         raise LthError(f'--control-draws {draws}: no controls are given. Name them, such as --controls reinit.')
-    controls = list(dict.fromkeys(map(CONTROLS.canonical, names)))
+    controls = list(dict.fromkeys(map(partial(CONTROLS.canonical, unlisted=STANDARDS), names)))
     for control in controls:
         if control not in available_controls():
             raise LthError(f'--controls: controls are compared with {control}. Choose among '

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lth.errors import LthError, quote
+from lth.errors import LthError, quote, shorten_words
 from lth.experiments import provenance
 from lth.experiments.plan import Plan, make_plan
 from lth.registry import user_code
@@ -14,6 +14,9 @@ from lth.runs import integrity, sessions
 from lth.runs.folder import Run
 from lth.system import yaml_text
 from lth.system.yaml_text import Raw
+
+# As many runs are named in an error.
+_MOST_NAMES = 5
 
 
 class RunPath(NamedTuple):
@@ -48,6 +51,8 @@ class SourceRound(NamedTuple):
 def parse_run_path(path: str) -> RunPath:
     """The run, seed and round that a path names; a relative path is also looked up in ./runs."""
 
+    if not path:
+        raise LthError('RUN is empty. Give a run folder, or a name in ./runs.')
     for full in (Path(path), Path('runs') / path):
         for folder in (full, *full.parents[:2]):
             below = full.relative_to(folder).as_posix()
@@ -55,8 +60,17 @@ def parse_run_path(path: str) -> RunPath:
             if match and (folder / 'recipe.yaml').is_file():
                 seed, number = match.groups()
                 return RunPath(folder, _integer(seed), _integer(number))
+    if held := _runs_below(Path(path)) or _runs_below(Path('runs') / path):
+        raise LthError(f'{quote(path)} is not a run, but it holds runs: {held}. Give one of them.')
     raise LthError(f'{quote(path)} is not a run. Give a run folder (one with a recipe.yaml), RUN/seed-S or '
                    'RUN/seed-S/round-NN; relative names are also looked up in ./runs.')
+
+
+def _runs_below(folder: Path) -> str:
+    """The first runs in a folder, separated by commas; '' if there are none."""
+
+    held = sorted(str(recipe.parent) for recipe in folder.glob('*/recipe.yaml'))
+    return shorten_words(', '.join(held[:_MOST_NAMES])) + (' and more' if len(held) > _MOST_NAMES else '')
 
 
 def open_run(path: RunPath) -> tuple[Plan, Run]:

@@ -44,6 +44,7 @@ def refuse_other_recipe(run: Run) -> None:
     refuse_other_objects(run.folder, {section: run.recipe[section]['name'] for section in ('model', 'data')})
     user_code.require_trust(stored)
     stored_recipe = make_plan(stored, str(run.folder / 'recipe.yaml')).recipe
+    _refuse_other_kind(run, stored_recipe.algorithm.name)
     rows = differences(stored_recipe.dump() | {'source': ''}, run.recipe | {'source': ''})
     if not rows:
         return
@@ -52,6 +53,15 @@ def refuse_other_recipe(run: Run) -> None:
     raise LthError(f'{run.folder} holds a run of another recipe (there / here): {"; ".join(rows)}.{reason} Choose '
                    'another folder with --run, use the settings of that run, or start over with --restart, which moves '
                    'that run aside.')
+
+
+def _refuse_other_kind(run: Run, stored: str) -> None:
+    """LthError if the run in the folder was made with another algorithm, which has other settings."""
+
+    wanted = run.recipe['algorithm']['name']
+    if stored != wanted:
+        raise LthError(f'{run.folder} holds a run of the algorithm {stored!r}, and this command uses {wanted!r}. '
+                       'Choose another folder with --run, or start over with --restart, which moves that run aside.')
 
 
 def refuse_other_objects(folder: Path, names: Mapping[str, str]) -> None:

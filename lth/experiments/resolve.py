@@ -138,6 +138,7 @@ def plan_for(
 ) -> Plan:
     """The plan of a recipe for this model and data set with the changes; LthError if it is for others."""
 
+    setting_checks.refuse_other_pair(changes.overrides, pair)
     unchanged = _for_pair(recipe.settings, pair, recipe.origin)
     raw = changes.apply(unchanged, lengths)
     origin = recipe.origin if raw == unchanged else f'{recipe.origin} with the given options'
@@ -146,8 +147,11 @@ def plan_for(
 
 
 def canonical_pair(model: str, dataset: str) -> tuple[str, str]:
-    """Model and data set under their registered names."""
+    """Model and data set under their registered names. LthError if one is unknown, or if they are swapped."""
 
+    if dataset in MODELS.names() and model in DATASETS.names():
+        raise LthError(f'{quote(model)} is a data set and {quote(dataset)} is a model. Give the model first: '
+                       f'{dataset} {model}.')
     return MODELS.canonical(model), DATASETS.canonical(dataset)
 
 

@@ -23,6 +23,17 @@ def refuse_computed(overrides: Sequence[tuple[str, Any]]) -> None:
             raise LthError(f'{quote(key)} cannot be set, as its value comes from the run that is the source. {advice}')
 
 
+def refuse_other_pair(overrides: Sequence[tuple[str, Any]], pair: tuple[str, str]) -> None:
+    """LthError if an override (dotted key, value) names another model or data set than the arguments of the command."""
+
+    named = {'model.name': ('model', 'first', pair[0]), 'data.name': ('data set', 'second', pair[1])}
+    for key, value in itertools.chain.from_iterable(_settings(*override) for override in overrides):
+        if key in named and normalize_name(str(value)) != normalize_name(named[key][2]):
+            kind, place, name = named[key]
+            raise LthError(f'{key}: the {kind} is the {place} argument of the command, {quote(name)}. Give '
+                           f'{quote(str(value))} there.')
+
+
 def refuse_contradictions(options: Mapping[str, Any], overrides: Sequence[tuple[str, Any]]) -> None:
     """LthError if an override (dotted key, value) sets what one of the options or another override sets."""
 
@@ -66,8 +77,14 @@ def refuse_idle_rounds(plan: Plan) -> None:
 def _dotted_keys(key: str, value: Any) -> Iterator[str]:
     """The keys of all settings in a value: of 'a' and {'b': 1} it is 'a.b'."""
 
+    return (name for name, _ in _settings(key, value))
+
+
+def _settings(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The keys and values of all settings in a value: of 'a' and {'b': 1} it is ('a.b', 1)."""
+
     if not isinstance(value, Mapping) or not value:
-        yield key
+        yield key, value
     else:
         for name, part in value.items():
-            yield from _dotted_keys(f'{key}.{name}', part)
+            yield from _settings(f'{key}.{name}', part)

@@ -8,7 +8,7 @@ import contextlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Generic, TypeVar
 
 from lth.errors import LthError, quote, suggestion
@@ -63,15 +63,18 @@ class BaseRegistry(Generic[T]):
         self._entries[name] = entry
         self._origins[name] = module
 
-    def canonical(self, name: str) -> str:
-        """The name in its registered spelling, for a name or an alias in any spelling."""
+    def canonical(self, name: str, *, unlisted: Collection[str] = ()) -> str:
+        """The name in its registered spelling, for a name or an alias in any spelling. The error for an unknown name
+        does not suggest the `unlisted` ones.
+        """
 
         if self._external and ':' in name:
             return _utf8(name)
         plugins.load()
         if normalize_name(name) not in self._names:
             advice = ' If a plug-in made this run, install it.' if _Missing.allowed else ''
-            raise LthError(f'Unknown {self.kind} {quote(name)}{suggestion(name, self._entries)}{advice}')
+            similar = suggestion(name, self._entries.keys() - set(unlisted))
+            raise LthError(f'Unknown {self.kind} {quote(name)}{similar}{advice}')
         return self._names[normalize_name(name)]
 
     def has(self, name: str) -> bool:

@@ -71,8 +71,10 @@ def write_error(path: Path, error: OSError) -> LthError:
 
     disk_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     advice = 'Free some space' if disk_full else 'Choose another folder'
-    return LthError(f'Cannot write {path}: {error.strerror or error}. {advice}, then run the same command again: it '
-                    'resumes after the last completed round.', exit_code=ENVIRONMENT_ERROR)
+    # In a folder that does not exist there is no earlier round.
+    outcome = (f'{advice}, then run the same command again: it resumes after the last completed round.'
+               if path.parent.exists() else f'Nothing was started. {advice}.')
+    return LthError(f'Cannot write {path}: {error.strerror or error}. {outcome}', exit_code=ENVIRONMENT_ERROR)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -22,6 +22,7 @@ def _single_options() -> Iterator[Any]:
                 yield pytest.param(name, option, id=f'{name} {option.name}')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('command', 'option'), [*_single_options()])
 def test_an_option_that_is_given_twice_is_an_error_in_every_command(lth, command, option):
     value = [] if option.is_flag else ['1']
@@ -29,6 +30,13 @@ def test_an_option_that_is_given_twice_is_an_error_in_every_command(lth, command
     result = lth(command, 'x', 'x', names[-1], *value, names[0], *value)
     assert (result.code, result.out) == (2, '')
     assert f'{"/".join(names)} is given 2 times. Give it once. See `lth {command} --help`.' in result.err
+
+
+def test_an_option_that_is_given_twice_is_an_error_with_both_of_its_names(lth):
+    message = 'is given 2 times. Give it once.'
+    assert f'-i/--number-of-iterations {message}' in lth('find-ticket', *BENCH[1:], '-i', '1', '-i', '2').err
+    repeated = lth('find-ticket', *BENCH[1:], '--deterministic', '--no-deterministic')
+    assert f'--deterministic/--no-deterministic {message}' in repeated.err
 
 
 def test_set_can_be_repeated(lth):
