@@ -36,6 +36,8 @@ def view_run(path: RunPath) -> RunView:
     if not seeds:
         of_seed = '' if path.seed is None else f' of seed {path.seed}'
         raise LthError(f'{path.folder} has no completed round{of_seed} yet. {resume_sentence(run)}')
+    if path.round is not None and run.round_count(seeds[0]) <= path.round:
+        raise LthError(f'{path.folder} has no round {path.round} of seed {seeds[0]}. {resume_sentence(run)}')
     left_out = _source_note(run)
     controls = _controls(run, left_out)
     derived = _derived_runs(run, left_out)

@@ -17,6 +17,7 @@ from lth.benchmark.trainers import Trainer, make_trainer, refuse_streamed
 from lth.experiments.plan import Plan, make_plan
 from lth.system import processes
 from lth.system.yaml_text import Raw
+from lth.training.engines.process_settings import check_threads
 
 _WARMUP_STEPS = 5
 _SECONDS = 0.5
@@ -51,6 +52,7 @@ def profile_contenders(
     """Profile each contender but the baseline, one after the other, each in its own process."""
 
     refuse_streamed(plan)
+    check_threads(threads)
     profiles = list[StepProfile]()
     jobs = [(contender, plan.recipe.dump(), datasets, threads) for contender in contenders
             if contender.engine != BASELINE]

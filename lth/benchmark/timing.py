@@ -17,6 +17,7 @@ from lth.experiments.plan import Plan
 from lth.system import processes
 from lth.system.memory import peak_memory
 from lth.system.yaml_text import Raw
+from lth.training.engines.process_settings import check_threads
 
 _TURN_SECONDS = 1.0
 _WARMUP_STEPS = 5
@@ -55,6 +56,7 @@ def time_contenders(
     """Time all contenders in turns, about a second each. The first one is the baseline."""
 
     refuse_streamed(plan)
+    check_threads(threads)
     teams = list[_Team]()
     try:
         for contender in contenders:

@@ -8,6 +8,7 @@ from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_note
 from lth.cli.options import Json
 from lth.cli.trust_code import accepts_trust_code
+from lth.errors import LthError, quote
 
 if TYPE_CHECKING:
     from lth.analysis.json_output.repairs import RepairReport
@@ -36,7 +37,9 @@ def repair(
         lth repair lenet-300-100-mnist
     """
 
-    folder = experiments.open_run.parse_run_path(run).folder
+    folder, seed, _ = experiments.open_run.parse_run_path(run)
+    if seed is not None:
+        raise LthError(f'{quote(run)} is a part of a run, and repair checks whole runs: give {folder}.')
     report = analysis.repair.find_damage(folder) if dry_run else analysis.repair.repair(folder)
     for note in report.notes:
         print_note(note)

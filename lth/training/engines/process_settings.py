@@ -20,7 +20,7 @@ def configure_process(*, threads: int, device: torch.device, deterministic: bool
     more threads than the operating system can start.
     """
 
-    _check_threads(threads)
+    check_threads(threads)
     torch.set_num_threads(threads)
     # Processors are slow with numbers below 1e-38, as some of Adam's moments: 1.97 ms for a step of LeNet, not 1.33.
     torch.set_flush_denormal(True)
@@ -38,8 +38,10 @@ def make_deterministic(device: torch.device) -> None:
         _select_algorithms(deterministic=True)
 
 
-def _check_threads(threads: int) -> None:
-    """More threads than cores are slow, but repeat a run of a larger machine; tens of thousands cannot be started."""
+def check_threads(threads: int) -> None:
+    """LthError for too many threads. More than cores are slow, but repeat a run of a larger machine; tens of thousands
+    cannot be started.
+    """
 
     cores = os.cpu_count() or 1
     largest = max(64, 4 * cores)
