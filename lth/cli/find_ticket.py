@@ -14,6 +14,7 @@ from lth.cli.options import (
     Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import whole_number
+from lth.registry import trust
 
 
 @command
@@ -30,8 +31,9 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         ] = None,
         number_of_epochs: Epochs = None,
         criterion: Annotated[str | None, typer.Option(
-            '--criterion', metavar='NAME', show_default=False,
-            help='Criterion that scores the weights; those with the lowest scores are pruned. See `lth list criteria`.')
+            '--criterion', metavar='NAME', callback=trust.add, show_default=False,
+            help='Criterion that scores the weights; those with the lowest scores are pruned. See `lth list criteria`. '
+                 'Your own function: path/to/file.py:function.')
         ] = None,
         mask_1_action: Annotated[str | None, typer.Option(
             '--mask-1-action', metavar='NAME', show_default=False,

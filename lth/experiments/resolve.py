@@ -64,6 +64,7 @@ def ticket_plan(
     setting_checks.refuse_other_command(changes.apply(selected.settings).get('algorithm'))
     plan = plan_for(selected, pair, changes, training_length(changes.epochs), device=device)
     setting_checks.refuse_idle_rounds(plan)
+    setting_checks.refuse_missing_functions(plan)
     return plan
 
 

@@ -74,6 +74,13 @@ def refuse_idle_rounds(plan: Plan) -> None:
                        'higher rate.')
 
 
+def refuse_missing_functions(plan: Plan) -> None:
+    """LthError if a function of the user that prunes, such as the criterion `file.py:function`, cannot be imported."""
+
+    for registry, name in plan.recipe.algorithm.entries():
+        registry.find(name)
+
+
 def _dotted_keys(key: str, value: Any) -> Iterator[str]:
     """The keys of all settings in a value: of 'a' and {'b': 1} it is 'a.b'."""
 

@@ -1,8 +1,8 @@
 """Mask criteria of Zhou et al. 2019 (section 3): (initial, final, context) -> scores; the higher score is kept.
 
 The weights are the remaining ones of one layer, or of all layers if they are ranked together: w_i before training, w_f
-after training, (n,) each. Equal scores are decided elsewhere. To add a criterion, write a function here with
-`@CRITERIA.register(name)` above it.
+after training, (n,) each. Equal scores are decided elsewhere. A function of a user is `path/to/file.py:function` or
+`package.module:function`. To add a criterion, write a function here with `@CRITERIA.register(name)` above it.
 """
 import bisect
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lth.registry import user_code
 from lth.registry.registry import Registry
 from lth.registry.tensor_results import guarded
 
@@ -25,7 +26,7 @@ class CriterionContext:
 
 
 Criterion = Callable[[Tensor, Tensor, CriterionContext], Tensor]
-CRITERIA: Registry[Criterion] = Registry('criterion')
+CRITERIA: Registry[Criterion] = Registry('criterion', external=user_code.load)
 # Replaces 0 in the ratio α, so that one term can rank weights where the other is 0 everywhere. Smaller than any weight,
 # but far above the smallest float32.
 _EPSILON = 1e-30

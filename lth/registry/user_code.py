@@ -87,10 +87,11 @@ def imports() -> int:
 
 
 def require_trust(recipe: Mapping[str, Any]) -> None:
-    """LthError if a recipe names a model or a data set whose code may not run."""
+    """LthError if a recipe names a model, a data set or a criterion whose code may not run."""
 
-    for section in (recipe.get('model'), recipe.get('data')):
-        name = section.get('name') if isinstance(section, Mapping) else None
+    for key, setting in (('model', 'name'), ('data', 'name'), ('algorithm', 'criterion')):
+        section = recipe.get(key)
+        name = section.get(setting) if isinstance(section, Mapping) else None
         if isinstance(name, str) and names_code(name):
             trust.require(name)
 
