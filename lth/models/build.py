@@ -7,6 +7,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from lth import rng
 from lth.errors import LthError, describe, quote
+from lth.models.double_precision import first_double
 from lth.models.registry import MODELS, Shape
 from lth.models.requirements import require_supported, without_compilation
 from lth.recipes.schema import ModelSettings
@@ -74,20 +75,25 @@ def probe_module(module: nn.Module, name: str, shape: Shape, classes: int, *, im
         try:
             logits = module(torch.zeros(images, *shape))
         except _SHAPE_ERRORS as error:
-            raise LthError(f'{name} does not fit {_images(images)} of shape {shape}: {_shape_error(error, calls)}'
-                           f'{_precision_advice(error)}') from None
+            if double := first_double(module, torch.zeros(images, *shape)) if 'ouble' in str(error) else '':
+                raise LthError(f'{name}: forward computes in float64{double}, but lth trains in float32: '
+                               f'{describe(error)}{user_code.place(error)}. Convert it with .float().') from None
+            raise LthError(
+                f'{name} does not fit {_images(images)} of shape {shape}: {_shape_error(error, calls)}') from None
         stochastic = before != rng.globals_state()
     replaced = [path for path, buffer in module.named_buffers() if buffers.get(path) != id(buffer)]
     if replaced:
         raise LthError(f'{name}: forward replaces its buffer {replaced[0]}, and the new value would be lost. Change it '
                        'in place (buffer.copy_(...)).')
     require_logits(logits, name, (images, classes))
+    _require_no_doubles(logits, module, name, torch.zeros(images, *shape))
     return stochastic
 
 
-def _precision_advice(error: Exception) -> str:
-    return (' lth trains in float32: let forward convert nothing to float64, or convert it '
-            'back.') if 'ouble' in str(error) else ''
+def _require_no_doubles(logits: Tensor, module: nn.Module, name: str, images: Tensor) -> None:
+    if logits.dtype == torch.float64:
+        raise LthError(f'{name} returns logits in float64{first_double(module, images)}, but lth trains in float32. '
+                       'Convert them with .float().')
 
 
 def _images(count: int) -> str:

@@ -9,7 +9,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -18,6 +18,9 @@ from lth.errors import LthError, describe, quote, suggestion
 from lth.registry import code_fingerprints, neighbors, trust
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.torch_settings import restored_settings
+from lth.system import lazy_import
+
+rng = lazy_import.module('lth.rng')  # it imports torch, which not every command needs
 
 # Names with these words before the colon are no code of the user.
 _KINDS_OF_NAMES = ('torchvision', 'folder', 'object')
@@ -153,12 +156,24 @@ def place(error: BaseException, otherwise: str = '') -> str:
     """
 
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if code_fingerprints.was_read(frame.filename)]
-    own = own or [frame for frame in frames if code_fingerprints.is_user_file(frame.filename)]
-    if otherwise and not own:
-        return otherwise
-    frame = next(reversed(own or frames), None)
-    return f' ({frame.filename}, line {frame.lineno})' if frame else ''
+    return _place(_own(frames)) or otherwise or _place(frames)
+
+
+def current_place() -> str:
+    """The line of the user's code that is being executed, as the end of a sentence: ` (FILE, line N)`, or ''."""
+
+    return _place(_own(traceback.extract_stack()))
+
+
+def _own(frames: traceback.StackSummary) -> list[traceback.FrameSummary]:
+    """The frames in files of the user."""
+
+    read = [frame for frame in frames if code_fingerprints.was_read(frame.filename)]
+    return read or [frame for frame in frames if code_fingerprints.is_user_file(frame.filename)]
+
+
+def _place(frames: Sequence[traceback.FrameSummary]) -> str:
+    return f' ({frames[-1].filename}, line {frames[-1].lineno})' if frames else ''
 
 
 def _failure(name: str, error: BaseException, otherwise: str = '') -> LthError:
@@ -210,9 +225,9 @@ def _import_module(name: str) -> ModuleType:
 
 @contextlib.contextmanager
 def _importing(what: str) -> Iterator[None]:
-    """Guard an import."""
+    """Guard an import. Random numbers that are drawn in it are the same in each process."""
 
-    with guard(f'The import of {what.removeprefix("The ")}'):
+    with rng.seeded_globals(0), guard(f'The import of {what.removeprefix("The ")}'):
         try:
             yield
         except (ImportError, SyntaxError) as error:

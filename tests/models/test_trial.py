@@ -254,6 +254,48 @@ def test_values_kept_in_evaluation_mode_are_those_of_the_weights_that_are_measur
     assert torch.equal(net.logits(weights, {}, images), first)
 
 
+def times_doubles(net, images):
+    hidden = net.first(images.flatten(1))
+    factors = torch.from_numpy(np.ones(16))
+    return net.second(hidden * factors)
+
+
+def return_doubles(net, images):
+    return Net.forward(net, images) * torch.ones(4, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(('forward', 'offset', 'says'), [
+    (times_doubles, 3, 'forward computes in float64'), (return_doubles, 1, 'returns logits in float64')])
+def test_the_line_that_first_computes_in_float64_is_named(forward, offset, says):
+    line = forward.__code__.co_firstlineno + offset
+    with pytest.raises(LthError, match=rf'{says} \(.*test_trial.py, line {line}\), but lth trains in float32'):
+        tried(net_with(forward=forward))
+
+
+def test_float64_within_forward_does_not_matter_if_it_is_converted_back():
+    def convert(net, images):
+        return Net.forward(net, images.double().mul(0.1).float())
+    assert tried(net_with(forward=convert)).notes == ()
+
+
+def test_a_function_that_is_once_differentiable_is_refused_where_second_derivatives_are_needed():
+    class Square(torch.autograd.Function):  # pylint: disable=abstract-method,arguments-differ # as torch documents it
+        @staticmethod
+        def forward(ctx, features):
+            ctx.save_for_backward(features)
+            return features ** 2
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, gradient):
+            return 2 * ctx.saved_tensors[0] * gradient
+
+    factory = net_with(forward=lambda net, images: net.second(Square.apply(net.first(images.flatten(1)))))
+    assert tried(factory).notes == ()
+    with pytest.raises(LthError, match=r'second derivative of object:.* once_differentiable \(.*test_trial.py, line'):
+        tried(factory, second_derivatives=True)
+
+
 def test_second_derivatives_are_tried_only_where_they_are_needed():
     class Once(torch.autograd.Function):  # pylint: disable=abstract-method,arguments-differ # as torch documents it
         @staticmethod

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lth import rng
 from lth.errors import LthError
 from lth.registry import user_code
 
@@ -56,6 +57,16 @@ def test_a_folder_without_init_is_imported_as_a_package():
     write('sub/models', parts='word = "models"')
     write('sub', net=NET.replace('from parts', 'from models.parts'), late='end = ""')
     assert call('sub/net.py:net') == 'models'
+
+
+@pytest.mark.parametrize('draw', ['numpy.random.rand()', 'random.random()', 'float(torch.rand(()))'])
+def test_random_numbers_drawn_by_an_import_are_the_same_each_time_and_change_no_generator(draw):
+    write('a', net=f'import random, numpy, torch\nvalue = {draw}\ndef net():\n    return value\n')
+    state = rng.globals_state()
+    first = call('a/net.py:net')
+    assert rng.globals_state() == state
+    user_code.forget()
+    assert call('a/net.py:net') == first
 
 
 @pytest.mark.parametrize('other', ['from parts import word\ndef data(): pass', 'def data():\n    import parts'])
