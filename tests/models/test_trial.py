@@ -292,7 +292,7 @@ def test_a_function_that_is_once_differentiable_is_refused_where_second_derivati
 
     factory = net_with(forward=lambda net, images: net.second(Square.apply(net.first(images.flatten(1)))))
     assert tried(factory).notes == ()
-    with pytest.raises(LthError, match=r'second derivative of object:.* once_differentiable \(.*test_trial.py, line'):
+    with pytest.raises(LthError, match=r'second derivative of object:.*once_differentiable \(.*test_trial.py, line'):
         tried(factory, second_derivatives=True)
 
 
