@@ -51,14 +51,14 @@ class NamedTicket:
         """The ticket in a module that was pruned with torch.nn.utils.prune. The module is not changed."""
 
         masks, weights = dict[str, Tensor](), dict[str, Tensor]()
-        tensors = _tensors(module)
+        tensors, names = _tensors(module), {name for name, _ in module.named_parameters(remove_duplicate=False)}
         for name, tensor in tensors.items():
             parameter = name.removesuffix('_orig')
             mask = tensors.get(f'{parameter}_mask') if parameter != name else None
             if mask is not None:
                 masks[parameter] = mask.bool().clone()
                 weights[parameter] = tensor.detach() * mask
-            elif not (name.endswith('_mask') and f'{name.removesuffix("_mask")}_orig' in tensors):
+            elif not (name.endswith('_mask') and f'{name.removesuffix("_mask")}_orig' in names):
                 weights[name] = tensor.detach().clone()
         if not masks:
             raise LthError(f'{type(module).__name__} is not pruned: none of its tensors has a mask of '
@@ -111,9 +111,11 @@ class NamedTicket:
                 raise LthError(f'torch.nn.utils.prune holds pruned weights at 0, but some of {name} are frozen at '
                                'other values (--mask-0-action of the search). Use apply_to, and hold them yourself.')
         self.apply_to(module)
-        for name, mask in self.masks.items():
-            owner, _, attribute = name.rpartition('.')
-            prune.custom_from_mask(module.get_submodule(owner), attribute, mask)  # type: ignore[no-untyped-call]
+        masks = {id(parameter): self.masks[name] for name, parameter in module.named_parameters() if name in self.masks}
+        for layer in list(module.modules()):  # layers that share a weight need a mask each
+            for attribute, parameter in list(layer.named_parameters(recurse=False, remove_duplicate=False)):
+                if id(parameter) in masks:
+                    prune.custom_from_mask(layer, attribute, masks[id(parameter)])  # type: ignore[no-untyped-call]
         return module
 
 

@@ -18,9 +18,6 @@ from lth.errors import LthError, describe, quote, suggestion
 from lth.registry import code_fingerprints, neighbors, trust
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.torch_settings import restored_settings
-from lth.system import lazy_import
-
-rng = lazy_import.module('lth.rng')  # it imports torch, which not every command needs
 
 # Names with these words before the colon are no code of the user.
 _KINDS_OF_NAMES = ('torchvision', 'folder', 'object')
@@ -227,6 +224,7 @@ def _import_module(name: str) -> ModuleType:
 def _importing(what: str) -> Iterator[None]:
     """Guard an import. Random numbers that are drawn in it are the same in each process."""
 
+    from lth import rng  # pylint: disable=import-outside-toplevel # imports torch, which not every command needs
     with rng.seeded_globals(0), guard(f'The import of {what.removeprefix("The ")}'):
         try:
             yield

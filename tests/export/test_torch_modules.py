@@ -212,3 +212,29 @@ def test_load_ticket_with_a_mask_of_another_shape_is_refused(tmp_path):
     round_files.forge_tensors(path, masks)
     with pytest.raises(LthError, match='does not fit the weights next to it: stem.0.weight'):
         load_ticket(path.parent)
+
+
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4), nn.Linear(4, 4)
+        self.second.weight = self.first.weight
+
+    def forward(self, features):
+        return self.second(self.first(features))
+
+
+def test_a_weight_that_layers_share_is_pruned_in_each_of_them_and_stays_shared():
+    mask, weight = torch.eye(4).bool(), torch.diag(torch.arange(1., 5))
+    biases = {'first.bias': torch.ones(4), 'second.bias': torch.ones(4)}
+    module = NamedTicket({'first.weight': mask}, {'first.weight': weight, **biases}).prune(Tied())
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    module(torch.rand(3, 4)).square().sum().backward()
+    optimizer.step()
+    module(torch.rand(3, 4))
+    assert torch.equal(module.first.weight, module.second.weight)
+    assert not module.second.weight[~mask].any() and not torch.equal(module.first.weight, weight)
+    again = NamedTicket.of(module)
+    assert again.masks.keys() == {'first.weight'} and again.weights.keys() == {'first.weight', *biases}
