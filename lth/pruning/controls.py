@@ -213,7 +213,7 @@ def _change(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -
                        f'{quote(list(ticket.buffers))}.')
     for key, buffer in ticket.buffers.items():
         check_tensor(f'buffer {key} of the {what}', changed.buffers[key], buffer.shape, buffer.dtype)
-    if type(changed.iteration) is not int or changed.iteration < 0:  # True is no number of steps
+    if not isinstance(changed.iteration, int) or isinstance(changed.iteration, bool) or changed.iteration < 0:
         raise LthError(f'The iteration of the {what} is {quote(changed.iteration)}, not a whole number from 0.')
     return changed
 
