@@ -33,11 +33,7 @@ def view_run(path: RunPath) -> RunView:
 
     run = StoredRun.open(path.folder)
     seeds = [seed for seed in run.seeds() if path.seed in (None, seed)]
-    if not seeds:
-        of_seed = '' if path.seed is None else f' of seed {path.seed}'
-        raise LthError(f'{path.folder} has no completed round{of_seed} yet. {resume_sentence(run)}')
-    if path.round is not None and run.round_count(seeds[0]) <= path.round:
-        raise LthError(f'{path.folder} has no round {path.round} of seed {seeds[0]}. {resume_sentence(run)}')
+    _refuse_missing(path, run, seeds)
     left_out = _source_note(run)
     controls = _controls(run, left_out)
     derived = _derived_runs(run, left_out)
@@ -46,6 +42,16 @@ def view_run(path: RunPath) -> RunView:
     finetuned = next((one for one in derived if one.folder in names and one.source_round(0) == last), None)
     return RunView(run, seeds, controls, finetuned, _top_folders(derived, path.folder), left_out,
                    _unfinished(run, seeds))
+
+
+def _refuse_missing(path: RunPath, run: StoredRun, seeds: list[int]) -> None:
+    """LthError if the run lacks the seed or the round of the path."""
+
+    if not seeds:
+        of_seed = '' if path.seed is None else f' of seed {path.seed}'
+        raise LthError(f'{path.folder} has no completed round{of_seed} yet. {resume_sentence(run)}')
+    if path.round is not None and run.round_count(seeds[0]) <= path.round:
+        raise LthError(f'{path.folder} has no round {path.round} of seed {seeds[0]}. {resume_sentence(run)}')
 
 
 def resume_sentence(run: StoredRun) -> str:

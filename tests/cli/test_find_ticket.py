@@ -47,7 +47,7 @@ def test_a_dry_run_prints_the_recipe_the_layers_and_the_rounds(lth):
     (['--set', 'training.length=300 iterations'], 'training', 'length', '300 iterations'),
     (['--set', 'algorithm.keep_out=[output]'], 'algorithm', 'keep_out', ['output']),
     (['--set', 'training.warmup=2 epochs'], 'training', 'warmup', '2 epochs'),
-    (['--number-of-iterations', '2', '--set', 'algorithm.rounds=5'], 'algorithm', 'rounds', 5),
+    (['--set', 'algorithm.rounds=5'], 'algorithm', 'rounds', 5),
     (['--criterion', 'Large_Init'], 'algorithm', 'criterion', 'large-init'),
     (['--mask-1-action', 'reinit'], 'algorithm', 'mask_1_action', 'reinitialize'),
     (['--mask-0-action', 'freeze'], 'algorithm', 'mask_0_action', 'freeze'),
@@ -178,7 +178,8 @@ def test_names_in_a_recipe_file_can_be_spelled_as_on_the_command_line(lth, tmp_p
     (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(recipe))
     found = json.loads(lth('find-ticket', 'resnet-20', 'cifar-10', '--recipe', 'mine.yaml', '--dry-run', '--json').out)
     assert found['recipe']['model'] == {
-        'name': 'resnet20', 'initializer': 'glorot-normal', 'shortcut': 'identity', 'norm': 'affine'}
+        'name': 'resnet20', 'initializer': 'glorot-normal', 'initializer_gain': 1, 'shortcut': 'identity',
+        'norm': 'affine'}
     assert found['recipe']['data']['crop'] == 4
 
 

@@ -131,9 +131,9 @@ def test_listing_runs_does_not_import_torch(searched):
     assert listed(searched)
     code = ('import sys; from lth.cli import app\n'
             'try: app(["list", "runs"])\n'
-            'finally: print("torch" in sys.modules)')
+            'finally: print("torch" in sys.modules, file=sys.stderr)')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == 'False', done.stderr
+    assert done.stdout and done.stderr.splitlines()[-1] == 'False', done.stderr
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_a_partial_recipe_file_is_shown_with_the_settings_of_the_default_recipe(
     ('resnet20-cifar10-lo', "no recipe file 'resnet20-cifar10-lo', and no recipe of that name, did you mean 'res"),
     ('mine.yaml', 'mine.yaml does not name both a model and a data set'),
     ('other.yaml', "Unknown model 'resnet21', did you mean"),
-    ('list.yaml', 'expected lines of the form `key: value`, found list')])
+    ('list.yaml', 'list.yaml contains a list. Write lines of the form `key: value`')])
 def test_recipes_that_cannot_be_shown_are_errors(lth, tmp_path, name, message):
     (tmp_path / 'mine.yaml').write_text('training: {length: 5 epochs}\n')
     (tmp_path / 'other.yaml').write_text('model: {name: resnet21}\ndata: {name: cifar10}\n')

@@ -270,7 +270,8 @@ def test_settings_that_a_data_set_does_not_support_are_refused(lth, setting, say
 
 
 def run(lth: Callable[..., Result], flowers: Path, name: str, *more: str) -> Result:
-    return lth('find-ticket', 'conv-2', f'folder:{flowers}', '-i', '1', '-e', '2', '-b', '6', '--run', name, *more)
+    return lth('find-ticket', 'conv-2', f'folder:{flowers}', '-e', '2', '-b', '6', '--run', name, *more,
+               *(() if '-i' in more else ('-i', '1')))
 
 
 def test_training_on_streamed_files_equals_training_in_memory_bit_for_bit(flowers, lth):

@@ -46,10 +46,17 @@ def test_the_current_folder_is_a_run_path(folder, monkeypatch):
     assert parse_run_path('.') == RunPath(Path('.'))
 
 
-@pytest.mark.parametrize('path', ['nothing', '.', 'runs', 'search/seed-x', 'search/round-01', 'search/seed-0/trained'])
+@pytest.mark.parametrize('path', ['nothing', 'search/seed-x', 'search/round-01', 'search/seed-0/trained'])
 @pytest.mark.usefixtures('folder')
 def test_other_paths_are_not_a_run(path):
     with pytest.raises(LthError, match=f'{path!r} is not a run. Give a run folder'):
+        parse_run_path(path)
+
+
+@pytest.mark.parametrize('path', ['.', 'runs'])
+@pytest.mark.usefixtures('folder')
+def test_a_folder_of_runs_is_not_a_run_and_its_runs_are_named(path):
+    with pytest.raises(LthError, match=f'{path!r} is not a run, but it holds runs: runs/search. Give one of them.'):
         parse_run_path(path)
 
 

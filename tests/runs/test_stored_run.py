@@ -1,4 +1,5 @@
 """Runs that are read from their files alone."""
+import datetime
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ def test_a_recipe_without_names_is_damaged(tmp_path, recipe):
 
 
 def test_values_that_json_lacks_are_an_error_of_one_paragraph(run: Run):
-    recipe = yaml_text.parse_yaml((run.folder / 'recipe.yaml').read_text() + 'day: 2020-01-01\n', 'recipe.yaml')
+    recipe = yaml_text.read_yaml(run.folder / 'recipe.yaml') | {'day': datetime.date(2020, 1, 1)}
     with pytest.raises(LthError, match='holds values that no recipe has'):
         StoredRun(run.folder, recipe).record(0, 0)
 

@@ -62,20 +62,21 @@ class _Normalize(torch.autograd.Function):  # pylint: disable=abstract-method # 
     def forward(context: Any, images: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Any:
         """Values are pixels × channels; torch's sums over the first of two dimensions are pairwise."""
 
-        batch, channels, height, width = images.shape
-        values = images.permute(0, 2, 3, 1).reshape(-1, channels)
+        # The outputs must be no view, or a layer after it could not change them in place.
+        outputs = torch.empty_like(images)
+        values, centered = (part.permute(0, 2, 3, 1).view(-1, images.shape[1]) for part in (images, outputs))
         rough = values.mean(0)
-        centered = values - rough
+        torch.sub(values, rough, out=centered)
         correction = centered.mean(0)
         variance = (centered * centered).mean(0) - correction * correction
         mean, scale = rough + correction, (variance + eps).rsqrt()
         context.save_for_backward(images, weight, mean, scale)
         context.eps = eps
         context.mark_non_differentiable(mean, variance)
-        outputs = centered.sub_(correction).mul_(scale if weight is None else scale * weight)
+        centered.sub_(correction).mul_(scale if weight is None else scale * weight)
         if bias is not None:
-            outputs.add_(bias)
-        return outputs.view(batch, height, width, channels).permute(0, 3, 1, 2), mean, variance
+            centered.add_(bias)
+        return outputs, mean, variance
 
     @staticmethod
     @torch.autograd.function.once_differentiable

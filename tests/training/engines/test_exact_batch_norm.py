@@ -43,6 +43,19 @@ def test_statistics_outputs_and_gradients_are_as_exact_as_those_of_contiguous_fe
     assert min(errors(result(nn.BatchNorm2d(8, **options), images, gradient), expected)[:2]) > 1e-6
 
 
+def test_a_layer_after_it_may_change_its_outputs_in_place():
+    images = torch.rand(4, 8, 6, 6).contiguous(memory_format=torch.channels_last)
+    results = []
+    for inplace in (False, True):
+        layers = nn.Sequential(nn.BatchNorm2d(8), nn.ReLU(inplace))
+        use_exact_batch_norm(layers)
+        leaf = images.clone().requires_grad_()
+        outputs = layers(leaf)
+        (outputs * images).sum().backward()
+        results.append((outputs.detach(), leaf.grad))
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
 def test_other_features_and_evaluation_are_computed_by_torch():
     ours, torchs = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
     use_exact_batch_norm(ours)
