@@ -14,7 +14,7 @@ from lth.errors import LthError, quote
 from lth.runs import integrity, run_source, seed_folders, sessions
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_record import RoundRecord, read_record
-from lth.system import files, lazy_import, yaml_text
+from lth.system import lazy_import, yaml_text
 from lth.system.yaml_text import Raw
 
 # Needed only for rounds of version 0.1.0, whose facts are in the headers of tensor files.

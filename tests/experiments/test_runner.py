@@ -151,7 +151,7 @@ def test_ctrl_c_stops_soon_keeps_completed_rounds_and_prints_the_command_to_resu
         assert time.monotonic() - start < 20
     assert process.returncode == 130
     assert 'Interrupted' in errors
-    assert errors.rstrip().endswith(f'lth find-ticket lenet-300-100 digits -i 4 -e 6 --run ./run --seeds {seeds}')
+    assert errors.rstrip().endswith(f'lth find-ticket lenet-300-100 digits -i 4 --run ./run -e 6 --seeds {seeds}')
     assert 'Traceback' not in errors
     assert rounds_on_disk(tmp_path) >= 1 and not list(tmp_path.rglob('*lock'))
 
