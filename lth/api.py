@@ -35,6 +35,7 @@ from lth.experiments.run_target import set_up_engine
 from lth.experiments.thinning import Keep, thin_runs
 from lth.pruning.tickets import Round
 from lth.registry.objects import is_object
+from lth.runs.run_path import RunPath, parse_run_path
 from lth.training.engines import select
 from lth.training.task import Task
 
@@ -319,8 +320,8 @@ def _rounds(plan: Plan, task: Task) -> Iterator[Round]:
         yield from plan.algorithm.find(task, plan.recipe.algorithm, ())
 
 
-def _run_path(run: RunResults | str | Path) -> opening.RunPath:
-    return opening.parse_run_path(str(run.folder if isinstance(run, RunResults) else run))
+def _run_path(run: RunResults | str | Path) -> RunPath:
+    return parse_run_path(str(run.folder if isinstance(run, RunResults) else run))
 
 
 def _new_folder(name: str | Path | None, default: Path) -> Path:

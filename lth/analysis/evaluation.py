@@ -16,6 +16,7 @@ from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
 from lth.pruning.tickets import Round
 from lth.runs import run_source
 from lth.runs.folder import Run
+from lth.runs.run_path import RunPath
 from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import Engine, Task
@@ -79,7 +80,7 @@ class EvaluationReport(NamedTuple):
     notes: list[str]
 
 
-def evaluate(path: open_run.RunPath, datasets: Path, *, device: str = 'auto', threads: int = 1) -> EvaluationReport:
+def evaluate(path: RunPath, datasets: Path, *, device: str = 'auto', threads: int = 1) -> EvaluationReport:
     """Measure the run, seed or round at this path again from its files."""
 
     plan, run = open_run.open_run(path)
@@ -150,7 +151,7 @@ def _evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Seq
     other tickets.
     """
 
-    plan, run = open_run.open_run(open_run.RunPath(folder))
+    plan, run = open_run.open_run(RunPath(folder))
     seeds = [seed for seed in seeds if seed in run.seeds()]
     derived_runs.refuse_replaced_source(plan, run, seeds)
     data = plan.load(datasets, engine.device)

@@ -22,6 +22,7 @@ from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import Ticket
 from lth.registry import trust, user_code
 from lth.runs.folder import Run
+from lth.runs.run_path import RunPath
 from lth.system import processes
 from lth.training.engines import select
 from lth.training.loop import accuracy
@@ -121,7 +122,7 @@ def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[Co
     """Measure pairs in this process, and report each when it is saved."""
 
     trust.set_current(target.trusted)
-    plan, run = open_run.open_run(open_run.RunPath(target.folder))
+    plan, run = open_run.open_run(RunPath(target.folder))
     training = plan.for_round(pairs[0].round).recipe.training
     obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
     engine = select.select_engine(target.device, capturable=plan.capturable, obstacle=obstacle)

@@ -11,6 +11,7 @@ from lth.experiments import derived_runs, folders, open_run
 from lth.experiments.plan import Plan
 from lth.export.torch_modules import NamedTicket, load_ticket
 from lth.runs.folder import Run
+from lth.runs.run_path import RunPath
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class RunResults:
     stored: Run = field(repr=False)
 
     @classmethod
-    def open(cls, path: open_run.RunPath) -> Self:
+    def open(cls, path: RunPath) -> Self:
         """The results at a path: of all seeds that have a completed round, or of the seed that the path names."""
 
         plan, stored = open_run.open_run(path)
@@ -58,7 +59,7 @@ class RunResults:
 
         parent, controls = folders.control_folder(self.folder, 'any').parent, {}
         for recipe in sorted(parent.glob('*/recipe.yaml')):
-            control = RunResults.open(open_run.RunPath(recipe.parent))
+            control = RunResults.open(RunPath(recipe.parent))
             try:
                 derived_runs.refuse_replaced_source(control.plan, control.stored, control.seeds)
             except LthError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lth.errors import LthError
 from lth.experiments import folders
-from lth.experiments.open_run import RunPath
+from lth.runs.run_path import RunPath
 from lth.runs.stored_run import StoredRun
 
 

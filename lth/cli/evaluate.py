@@ -4,13 +4,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lth import analysis, experiments
+from lth import analysis
 from lth.cli.command import command
 from lth.cli.console import print_json, print_note
 from lth.cli.options import Datasets, Device, Json, SourceRun, Threads
 from lth.cli.run_table import run_caption
 from lth.cli.tables import percent, print_table
 from lth.cli.trust_code import accepts_trust_code
+from lth.runs.run_path import parse_run_path
 
 if TYPE_CHECKING:
     from lth.analysis.evaluation import Evaluation, EvaluationReport, LayerDensity, ScoreSummary
@@ -38,7 +39,7 @@ def evaluate(
         lth evaluate runs/lenet-300-100-mnist/seed-0/round-07 ./datasets
     """
 
-    path = experiments.open_run.parse_run_path(run)
+    path = parse_run_path(run)
     report = analysis.evaluation.evaluate(path, datasets, device=device, threads=threads)
     for note in report.notes:
         print_note(note)

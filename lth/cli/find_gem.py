@@ -19,6 +19,7 @@ from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import number
 from lth.errors import LthError
 from lth.registry import trust
+from lth.runs.run_path import RunPath
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
@@ -138,7 +139,7 @@ def _find_and_finetune(
         with more_work():
             print_run(found, seeds, {})
     source = experiments.open_run.SourceRound(plan, found, seeds, len(plan.kept) - 1)
-    folder = experiments.folders.derived_folder(experiments.open_run.RunPath(found.folder), source.number, 'finetuned')
+    folder = experiments.folders.derived_folder(RunPath(found.folder), source.number, 'finetuned')
     finetune_plan = experiments.derived_plans.finetune_plan(source, folder)
     finetuned = run_with_progress(finetune_plan, replace(target, folder=folder), seeds)
     if as_json:

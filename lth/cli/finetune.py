@@ -13,6 +13,7 @@ from lth.cli.options import (
     KeepOption, LearningRate, Optimizer, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
+from lth.runs.run_path import parse_run_path
 
 
 @command
@@ -60,7 +61,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         lth finetune lenet-300-100-mnist-gem-5 --dataset fashion-mnist --optimizer adam
     """
 
-    path = experiments.open_run.parse_run_path(run)
+    path = parse_run_path(run)
     source = experiments.open_run.open_source(path, number=round_)
     suffix = 'finetuned' if dataset is None else f'finetuned-{experiments.folders.file_name(dataset)}'
     default = experiments.folders.derived_folder(path, source.number, suffix)

@@ -3,12 +3,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lth import analysis, experiments
+from lth import analysis
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_note
 from lth.cli.options import Json
 from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError, quote
+from lth.runs.run_path import parse_run_path
 
 if TYPE_CHECKING:
     from lth.analysis.json_output.repairs import RepairReport
@@ -37,7 +38,7 @@ def repair(
         lth repair lenet-300-100-mnist
     """
 
-    folder, seed, _ = experiments.open_run.parse_run_path(run)
+    folder, seed, _ = parse_run_path(run)
     if seed is not None:
         raise LthError(f'{quote(run)} is a part of a run, and repair checks whole runs: give {folder}.')
     report = analysis.repair.find_damage(folder) if dry_run else analysis.repair.repair(folder)

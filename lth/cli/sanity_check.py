@@ -15,6 +15,7 @@ from lth.cli.options import (
 from lth.cli.progress import ProgressDisplay
 from lth.cli.tables import percent, print_table
 from lth.cli.trust_code import accepts_trust_code
+from lth.runs.run_path import parse_run_path
 
 if TYPE_CHECKING:
     from lth.analysis.sanity_checks import CheckRun
@@ -69,7 +70,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         lth sanity-check resnet20-cifar10-gem-0.59 --seeds 0-4 --dry-run
     """
 
-    path = experiments.open_run.parse_run_path(run)
+    path = parse_run_path(run)
     source = analysis.sanity_checks.open_checked(
         path, seeds=None if seeds is None else parse_numbers(seeds, '--seeds'), number=round_)
     names, notes = analysis.sanity_checks.select_checks(parse_names(checks), source)

@@ -9,6 +9,7 @@ from lth.cli.console import print_json, print_line, print_note, print_raw, print
 from lth.cli.options import Json
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
+from lth.runs.run_path import parse_run_path
 from lth.system import yaml_text
 
 _FALLBACK = ('\n# A fallback. What is missing here comes from the model and data set, as in\n'
@@ -54,7 +55,7 @@ def show(
 def _show_run(name: str, *, as_json: bool) -> None:
     """Print the table of a run, the runs that start from it, and how to resume it."""
 
-    view = analysis.run_view.view_run(experiments.open_run.parse_run_path(name))
+    view = analysis.run_view.view_run(parse_run_path(name))
     for sentence in view.left_out:
         print_note(sentence)
     if as_json:

@@ -16,6 +16,7 @@ from lth.cli.tables import number, percent, print_table
 from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import whole_number
 from lth.errors import LthError
+from lth.runs.run_path import parse_run_path
 
 if TYPE_CHECKING:
     from lth.analysis.stability_table import OverlapRow, StabilityRow
@@ -61,7 +62,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
         lth stability resnet20-cifar10 --rounds 0 --part-at 0,500,2000
     """
 
-    path = experiments.open_run.parse_run_path(run)
+    path = parse_run_path(run)
     if path.seed is not None:
         raise LthError(f'{run} is a part of a run, but stability compares the seeds of a run. Give {path.folder}.')
     plan, opened = experiments.open_run.open_run(path)

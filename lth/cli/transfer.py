@@ -13,6 +13,7 @@ from lth.cli.options import (
     KeepOption, LearningRate, Overrides, Precision, RecipeName, Replicates, Restart, SourceRun, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
+from lth.runs.run_path import parse_run_path
 
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
@@ -71,7 +72,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         lth transfer resnet20-cifar10 --to cifar10 --optimizer adam -l 3e-4
     """
 
-    path = experiments.open_run.parse_run_path(run)
+    path = parse_run_path(run)
     source = experiments.derived_plans.open_transferred(
         path, None if rounds is None else parse_numbers(rounds, '--rounds'))
     suffix = f'to-{experiments.folders.file_name(to)}' + (f'-{optimizer}' if optimizer else '')

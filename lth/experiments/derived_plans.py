@@ -11,13 +11,14 @@ from lth.errors import LthError
 from lth.experiments import setting_checks
 from lth.experiments.derived_runs import derived_plan, derived_recipe
 from lth.experiments.folders import control_folder
-from lth.experiments.open_run import RunPath, SourceRound, open_run
+from lth.experiments.open_run import SourceRound, open_run
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.resolve import Changes, canonical_pair, gem_schedule, plan_for, training_length
 from lth.pruning import output_layer
 from lth.pruning.controls import CONTROLS, STANDARDS, available_controls, control_obstacle
 from lth.recipes import presets
 from lth.runs.folder import Run
+from lth.runs.run_path import RunPath
 
 OptimizerName = Literal['adam', 'sgd']
 # Another optimizer starts with the defaults of its papers: Adam's learning rate, SGD with momentum.

@@ -2,11 +2,14 @@
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lth.errors import LthError
-from lth.experiments.open_run import RunPath
-from lth.experiments.plan import Plan
 from lth.runs import run_source
+from lth.runs.run_path import RunPath
+
+if TYPE_CHECKING:
+    from lth.experiments.plan import Plan
 
 
 def run_folder(name: str | None, default: str) -> Path:
@@ -20,7 +23,7 @@ def run_folder(name: str | None, default: str) -> Path:
     return Path(os.path.normpath(name)) if '/' in name or name in ('.', '..') else Path('runs') / name
 
 
-def search_name(plan: Plan) -> str:
+def search_name(plan: 'Plan') -> str:
     """Default name of a run: MODEL-DATASET; for a gem also its algorithm and the percentage of weights kept."""
 
     pair = f'{plan.recipe.model.name}-{plan.recipe.data.name}'

@@ -1,30 +1,19 @@
 """Open a run that a path names: a run folder, the folder of one of its seeds, or of one round of a seed."""
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lth.errors import LthError, quote, shorten_words
+from lth.errors import LthError
 from lth.experiments import provenance
 from lth.experiments.plan import Plan, make_plan
 from lth.registry import user_code
 from lth.registry.registry import missing_entries_allowed
 from lth.runs import integrity, sessions
 from lth.runs.folder import Run
+from lth.runs.run_path import RunPath
 from lth.system import yaml_text
 from lth.system.yaml_text import Raw
-
-# As many runs are named in an error.
-_MOST_NAMES = 5
-
-
-class RunPath(NamedTuple):
-    """A path to a run, to one of its seeds (RUN/seed-S) or to one round of a seed (RUN/seed-S/round-NN)."""
-
-    folder: Path
-    seed: int | None = None
-    round: int | None = None
 
 
 class SourceRound(NamedTuple):
@@ -46,31 +35,6 @@ class SourceRound(NamedTuple):
         """What the round holds, for sentences: 'gem' or 'ticket'."""
 
         return 'gem' if self.plan.recipe.algorithm.finds == 'gems' else 'ticket'
-
-
-def parse_run_path(path: str) -> RunPath:
-    """The run, seed and round that a path names; a relative path is also looked up in ./runs."""
-
-    if not path:
-        raise LthError('RUN is empty. Give a run folder, or a name in ./runs.')
-    for full in (Path(path), Path('runs') / path):
-        for folder in (full, *full.parents[:2]):
-            below = full.relative_to(folder).as_posix()
-            match = re.fullmatch(r'\.|seed-(\d+)(?:/round-(\d+))?', below)
-            if match and (folder / 'recipe.yaml').is_file():
-                seed, number = match.groups()
-                return RunPath(folder, _integer(seed), _integer(number))
-    if held := _runs_below(Path(path)) or _runs_below(Path('runs') / path):
-        raise LthError(f'{quote(path)} is not a run, but it holds runs: {held}. Give one of them.')
-    raise LthError(f'{quote(path)} is not a run. Give a run folder (one with a recipe.yaml), RUN/seed-S or '
-                   'RUN/seed-S/round-NN; relative names are also looked up in ./runs.')
-
-
-def _runs_below(folder: Path) -> str:
-    """The first runs in a folder, separated by commas; '' if there are none."""
-
-    held = sorted(str(recipe.parent) for recipe in folder.glob('*/recipe.yaml'))
-    return shorten_words(', '.join(held[:_MOST_NAMES])) + (' and more' if len(held) > _MOST_NAMES else '')
 
 
 def open_run(path: RunPath) -> tuple[Plan, Run]:
@@ -147,7 +111,3 @@ def _names(recipe: Raw) -> list[str]:
 
     sections = [recipe.get(section) for section in ('model', 'data')]
     return [str(section.get('name')) for section in sections if isinstance(section, dict)]
-
-
-def _integer(text: str | None) -> int | None:
-    return None if text is None else int(text)

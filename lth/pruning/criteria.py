@@ -4,17 +4,26 @@ The weights are the remaining ones of one layer, or of all layers if they are ra
 after training, (n,) each. Equal scores are decided elsewhere. A function of a user is `path/to/file.py:function` or
 `package.module:function`. To add a criterion, write a function here with `@CRITERIA.register(name)` above it.
 """
+from __future__ import annotations
+
 import bisect
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from lth.registry import user_code
 from lth.registry.registry import Registry
 from lth.registry.tensor_results import guarded
+from lth.system import lazy_import
+
+# Named by annotations, and used only when scores are computed: lists of names do not wait for torch.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+else:
+    torch = lazy_import.module('torch')
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class CriterionContext:
     random: torch.Generator
 
 
-Criterion = Callable[[Tensor, Tensor, CriterionContext], Tensor]
+Criterion: TypeAlias = Callable[['Tensor', 'Tensor', CriterionContext], 'Tensor']
 CRITERIA: Registry[Criterion] = Registry('criterion', external=user_code.load)
 # Replaces 0 in the ratio α, so that one term can rank weights where the other is 0 everywhere. Smaller than any weight,
 # but far above the smallest float32.

@@ -5,16 +5,25 @@ A mask-1 action, (layer) -> weights, sets the values from which kept weights are
 weights of the layer that remained before this pruning, (n,); weights that were pruned earlier do not change. To add an
 action, write a function here with `@MASK_ACTIONS.register(name, mask=1)` or `mask=0` above it.
 """
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-import torch
-from torch import Tensor
-
-from lth import rng
 from lth.registry.registry import Registry
 from lth.registry.tensor_results import guarded
+from lth.system import lazy_import
+
+# Named by annotations, and used only when values are computed: lists of names do not wait for torch.
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from lth import rng
+else:
+    torch = lazy_import.module('torch')
+    rng = lazy_import.module('lth.rng')
 
 
 @dataclass(frozen=True)
@@ -40,8 +49,8 @@ class LayerSurvivors:
         return self.final.abs() < self.start.abs()
 
 
-Mask1Action = Callable[[LayerSurvivors], Tensor]
-Mask0Action = Callable[[LayerSurvivors, Tensor], Tensor]
+Mask1Action: TypeAlias = Callable[[LayerSurvivors], 'Tensor']
+Mask0Action: TypeAlias = Callable[[LayerSurvivors, 'Tensor'], 'Tensor']
 Action = TypeVar('Action', Mask1Action, Mask0Action)
 
 

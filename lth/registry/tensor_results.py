@@ -1,14 +1,17 @@
 """Tensors that plug-ins return, such as scores: their errors are reported with the plug-in's name, and shape, dtype and
 values are checked where they come back, not where they would first do harm.
 """
-from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec
+from __future__ import annotations
 
-import torch
-from torch import Tensor
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from lth.errors import LthError
 from lth.registry import user_code
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 P = ParamSpec('P')
 
@@ -31,12 +34,14 @@ def guarded(what: str, function: Callable[P, Any], expected: Callable[P, Tensor]
 def check_tensor(what: str, value: Any, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """The value; LthError unless it is a tensor of this shape and dtype with finite numbers."""
 
+    # When results are checked, torch has been imported; lists of names do not wait for it.
+    from torch import Tensor  # pylint: disable=import-outside-toplevel
     expected = f'It should be a tensor of {dtype} and shape {tuple(shape)}'
     if not isinstance(value, Tensor):
         raise LthError(f'The {what} is of type {type(value).__name__}. {expected}.')
-    if value.shape != torch.Size(shape) or value.dtype != dtype:
+    if tuple(value.shape) != tuple(shape) or value.dtype != dtype:
         raise LthError(f'The {what} is {value.dtype} of shape {tuple(value.shape)}. {expected}.')
-    finite = torch.isfinite(value)
+    finite = value.isfinite()
     if not bool(finite.all()):
         count = int((~finite).sum())
         raise LthError(f'Of the {what}, {count} of {value.numel()} values are not finite numbers (NaN or '

@@ -1,10 +1,13 @@
 """`lth --help`, the help of each command, the names of options, and the version."""
 import inspect
+import json
+import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -40,6 +43,19 @@ def test_help_lists_every_command_without_importing_torch():
     code = 'import sys, lth.cli; print("torch" in sys.modules, "pydantic" in sys.modules)'
     modules = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
     assert modules.split() == ['False', 'False'], f'slow imports in --help, which took {min(took):.2f} s'
+
+
+def test_a_mistyped_run_and_lists_of_functions_do_not_wait_for_torch(tmp_path):
+    commands = [[command, 'nope'] for command in ('evaluate', 'finetune', 'sanity-check', 'stability', 'repair')]
+    commands += [['show', 'run', 'nope'], ['transfer', 'nope', '--to', 'digits'], ['list', 'criteria'],
+                 ['list', 'actions']]
+    code = ('import json, sys; from typer.testing import CliRunner; from lth.cli import app; '
+            'print([CliRunner().invoke(app, words).exit_code for words in json.loads(sys.argv[1])], '
+            '"torch" in sys.modules)')
+    done = subprocess.run(
+        [sys.executable, '-c', code, json.dumps(commands)], capture_output=True, text=True, check=True,
+        env=os.environ | {'PYTHONPATH': str(Path(__file__).parents[2])}, cwd=tmp_path)
+    assert done.stdout.strip() == '[2, 2, 2, 2, 2, 2, 2, 0, 0] False'
 
 
 @pytest.mark.parametrize('command', COMMANDS)

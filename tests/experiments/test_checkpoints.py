@@ -14,13 +14,14 @@ from lth.analysis.repair import repair
 from lth.errors import LthError
 from lth.experiments import runner
 from lth.experiments.derived_plans import control_plans, finetune_plan, open_transferred, transfer_plan
-from lth.experiments.open_run import open_source, parse_run_path
+from lth.experiments.open_run import open_source
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import SeedProgress, SilentReporter
 from lth.experiments.resolve import Changes, gem_plan, ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.runs import integrity
 from lth.runs.checkpoints import RunCheckpoints
+from lth.runs.run_path import parse_run_path
 from lth.system import signals, tensor_files, yaml_text
 from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
 from lth.training.task import Snapshot

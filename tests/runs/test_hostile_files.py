@@ -18,9 +18,10 @@ import lth
 from lth.analysis import checks_file, pair_files
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.errors import LthError
-from lth.experiments.open_run import open_run, parse_run_path
+from lth.experiments.open_run import open_run
 from lth.runs import sessions
 from lth.runs.checked_json import encode_checked
+from lth.runs.run_path import parse_run_path
 from tests.round_files import sign
 
 NUMBERS = st.sampled_from([0, -1, 1, 2 ** 31, -2 ** 63, 2 ** 64, 10 ** 30, 1e308, -0., 0.5, float('nan'),

@@ -1,0 +1,48 @@
+"""What the path of a run names: the run, one of its seeds, or one round of a seed. It is found without torch, so that a
+mistyped path is reported at once.
+"""
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from lth.errors import LthError, quote, shorten_words
+
+# As many runs are named in an error.
+_MOST_NAMES = 5
+
+
+class RunPath(NamedTuple):
+    """A path to a run, to one of its seeds (RUN/seed-S) or to one round of a seed (RUN/seed-S/round-NN)."""
+
+    folder: Path
+    seed: int | None = None
+    round: int | None = None
+
+
+def parse_run_path(path: str) -> RunPath:
+    """The run, seed and round that a path names; a relative path is also looked up in ./runs."""
+
+    if not path:
+        raise LthError('RUN is empty. Give a run folder, or a name in ./runs.')
+    for full in (Path(path), Path('runs') / path):
+        for folder in (full, *full.parents[:2]):
+            below = full.relative_to(folder).as_posix()
+            match = re.fullmatch(r'\.|seed-(\d+)(?:/round-(\d+))?', below)
+            if match and (folder / 'recipe.yaml').is_file():
+                seed, number = match.groups()
+                return RunPath(folder, _integer(seed), _integer(number))
+    if held := _runs_below(Path(path)) or _runs_below(Path('runs') / path):
+        raise LthError(f'{quote(path)} is not a run, but it holds runs: {held}. Give one of them.')
+    raise LthError(f'{quote(path)} is not a run. Give a run folder (one with a recipe.yaml), RUN/seed-S or '
+                   'RUN/seed-S/round-NN; relative names are also looked up in ./runs.')
+
+
+def _runs_below(folder: Path) -> str:
+    """The first runs in a folder, separated by commas; '' if there are none."""
+
+    held = sorted(str(recipe.parent) for recipe in folder.glob('*/recipe.yaml'))
+    return shorten_words(', '.join(held[:_MOST_NAMES])) + (' and more' if len(held) > _MOST_NAMES else '')
+
+
+def _integer(text: str | None) -> int | None:
+    return None if text is None else int(text)
