@@ -42,6 +42,9 @@ def open_run(path: RunPath) -> tuple[Plan, Run]:
 
     plan = _stored_plan(path.folder)
     run = plan.run(path.folder)
+    if plan.network.fingerprint != _recorded_network(run):
+        plan = _with_recorded_output(plan, run)
+        run = plan.run(path.folder)
     provenance.refuse_changed_run(run, provenance.code_inputs(plan))
     integrity.warn_of_missing_sums(run.folder)
     if not run.seeds():
@@ -104,6 +107,19 @@ def _stored_plan(folder: Path) -> Plan:
         if not directories or directories[-1] == os.getcwd() or not any(map(user_code.names_code, _names(recipe))):
             raise
         raise error.extended(f'The run was started in {directories[-1]}: repeat the command there.') from None
+
+
+def _recorded_network(run: Run) -> str | None:
+    """The fingerprint of the network with which the run was started."""
+
+    return next((session['network'] for session in run.sessions() if 'network' in session), None)
+
+
+def _with_recorded_output(plan: Plan, run: Run) -> Plan:
+    """The plan with the output layer that the run has: once, it was the layer that is registered last."""
+
+    earlier = plan.with_last_registered_output()
+    return earlier if earlier.network.fingerprint == _recorded_network(run) else plan
 
 
 def _names(recipe: Raw) -> list[str]:

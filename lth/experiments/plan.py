@@ -149,6 +149,12 @@ class Plan:
         training = self.recipe.algorithm.training_for_round(number, self.recipe.training, self.steps_per_epoch)
         return replace(self, recipe=self.recipe.model_copy(update={'training': training}))
 
+    def with_last_registered_output(self) -> 'Plan':
+        """The plan with the layer that is registered last as output layer, not the one that forward uses last."""
+
+        network = self.network.with_last_registered_output(self.recipe.algorithm.keep_out)
+        return replace(self, network=network, kept=_kept_counts(self.recipe, network, self.steps_per_epoch))
+
     def run(self, folder: Path) -> Run:
         """The run of the plan in this folder, which need not exist."""
 

@@ -61,12 +61,14 @@ class Layout:
     slots: tuple[Slot, ...]
 
     @staticmethod
-    def of(module: nn.Module, keep_out: Sequence[str] = ()) -> 'Layout':
+    def of(module: nn.Module, keep_out: Sequence[str] = (), uses: Sequence[str] = ()) -> 'Layout':
         """The layout of a module. The weights of all convolutions and dense layers are prunable, except for layers in
-        `keep_out`: `output` (the last layer), a part of a dotted name (`shortcut`) or a pattern (`*.0.weight`).
+        `keep_out`: `output`, a part of a dotted name (`shortcut`) or a pattern (`*.0.weight`). The output layer is the
+        one that comes last in `uses`, names of parameters in the order in which forward uses them; by default, the one
+        that is registered last.
         """
 
-        kinds = _kinds(module)
+        kinds = _kinds(module, uses)
         kept_out = _match_layers(kinds, keep_out)
         parameters = dict(module.named_parameters())
         names = sorted(parameters, key=lambda name: (name not in kinds) * 2 + (name in kept_out))
@@ -93,6 +95,12 @@ class Layout:
         """The prunable tensors, in module order."""
 
         return tuple(slot for slot in self.slots if slot.prunable)
+
+    @property
+    def output_name(self) -> str:
+        """The name of the weight of the output layer."""
+
+        return next(slot.name for slot in self.slots if slot.kind == 'output')
 
     @property
     def prunable_count(self) -> int:
@@ -126,8 +134,9 @@ class Layout:
         return {slot.name: slot.view(flat) for slot in self.slots if slot.stop <= flat.shape[-1]}
 
 
-def _kinds(module: nn.Module) -> dict[str, LayerKind]:
-    """The kind of each weight of a convolution or dense layer, by name. The last layer is the output layer."""
+def _kinds(module: nn.Module, uses: Sequence[str]) -> dict[str, LayerKind]:
+    """The kind of each weight of a convolution or dense layer, by name. The one that is used last is the output layer.
+    """
 
     known = {id(parameter): name for name, parameter in module.named_parameters()}
     kinds: dict[str, LayerKind] = {}
@@ -141,7 +150,8 @@ def _kinds(module: nn.Module) -> dict[str, LayerKind]:
             kinds[known[id(weight)]] = 'convolution' if isinstance(layer, _ConvNd) else 'dense'
     if not kinds:
         raise LthError(f'{type(module).__name__} has no convolution and no dense layer, so there is nothing to prune.')
-    kinds[list(kinds)[-1]] = 'output'
+    used = [name for name in uses if name in kinds]
+    kinds[(used or list(kinds))[-1]] = 'output'
     return kinds
 
 
@@ -166,7 +176,7 @@ def _match_layers(kinds: Mapping[str, LayerKind], patterns: Sequence[str]) -> se
                  if pattern == kind or pattern in name.split('.') or fnmatch.fnmatch(name, pattern)}
         if not names and pattern not in _ROLES:
             raise LthError(f'keep_out: no layer matches {quote(pattern)}. The layers are: {", ".join(kinds)}. '
-                           '`output` stands for the last one.')
+                           '`output` stands for the one that forward uses last.')
         matches |= names
     if len(matches) == len(kinds):
         raise LthError(f'keep_out: {list(patterns)} matches all layers, so there is nothing to prune.')

@@ -2,7 +2,7 @@
 import copy
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from lth.models.hooks import copy_hooks
 from lth.models.initializers import find_initializer
 from lth.models.objects import ModuleCopies, describe_structure
 from lth.models.memory_estimate import LimitParameters
+from lth.models.parameter_uses import parameters_by_use
 from lth.models.registry import MODELS, OWN, Shape
 from lth.models.requirements import module_copy
 from lth.recipes.schema import ModelSettings
@@ -53,12 +54,22 @@ class Network:
 
         with LimitParameters(f'{settings.name} for images of {shape[1]} × {shape[2]} pixels'):
             module, notes = build_with_notes(settings, shape, classes, seed=0)
-        layout = Layout.of(module, keep_out)
         with user_code.guard(settings.name):
             training = module_copy(module, settings.name).train()
             module.eval()
         stochastic = probe_module(training, settings.name, shape, classes)
-        return Network(module, layout, shape, classes, settings, stochastic, notes=notes)
+        registered = Layout.of(module, keep_out)
+        network = Network(module, registered, shape, classes, settings, stochastic, notes=notes)
+        if not network.has_user_code:
+            return network  # its output layer is registered last
+        layout = Layout.of(module, keep_out, parameters_by_use(training, shape))
+        return replace(network, layout=layout, notes=(*notes, *_notes_on_output(settings.name, registered, layout)))
+
+    def with_last_registered_output(self, keep_out: tuple[str, ...]) -> 'Network':
+        """The network with the layer that is registered last as output layer."""
+
+        layout = Layout.of(self.module, keep_out)
+        return replace(self, layout=layout if self.layout.slots[0].channels_last else layout.contiguous())
 
     @property
     def stackable(self) -> bool:
@@ -170,6 +181,13 @@ class Network:
             if isinstance(layer, nn.Flatten):
                 layer.register_forward_pre_hook(_channels_last_gradient)
         return module
+
+
+def _notes_on_output(name: str, registered: Layout, used: Layout) -> list[str]:
+    if used.output_name == registered.output_name:
+        return []
+    return [f'{name}: the output layer is {used.output_name}, which forward uses last, not {registered.output_name}, '
+            'which is registered last']
 
 
 def _channels_last_gradient(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -72,8 +72,15 @@ def published_smart_ratio(
 
 
 def _smart_ratio(slots: Sequence[Slot], target: Fraction, classifier: float, decay: int) -> list[Fraction]:
-    """p_l n_l of smart ratio."""
+    """p_l n_l of smart ratio. The classifier is the last layer, wherever it is registered."""
 
+    order = sorted(range(len(slots)), key=lambda number: slots[number].kind == 'output')
+    parts = _smart_ratio_by_depth([slots[number] for number in order], target, classifier, decay)
+    by_number = dict(zip(order, parts, strict=True))
+    return [by_number[number] for number in range(len(slots))]
+
+
+def _smart_ratio_by_depth(slots: Sequence[Slot], target: Fraction, classifier: float, decay: int) -> list[Fraction]:
     layers = len(slots)
     amounts = [Fraction(((layers - number) ** 2 + layers - number) * slot.size, (number + 1) ** decay)
                for number, slot in enumerate(slots)]

@@ -59,7 +59,7 @@ def transplanted_count(mask: Tensor, source: Network, target: Network) -> int:
 def _output_prefix(network: Network) -> str:
     """Start of the names of the output layer's parameters, such as 'output.'."""
 
-    return next(slot.name for slot in network.layout.slots if slot.kind == 'output').removesuffix('weight')
+    return network.layout.output_name.removesuffix('weight')
 
 
 def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
