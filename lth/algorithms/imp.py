@@ -87,6 +87,15 @@ class Settings(AlgorithmSettings):
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         return [sum(counts) for counts in layer_counts(layout, self)]
 
+    def kept_per_layer(
+            self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> Sequence[Sequence[int]] | None:
+        return layer_counts(layout, self) if self.scope == 'layer' else None
+
+    def trained_steps(
+            self, number: int, training: TrainingSettings, steps_per_epoch: int, *, start: int = 0) -> int:
+        rewound = self.rewind.steps(steps_per_epoch) if number else 0
+        return training.length.steps(steps_per_epoch) - rewound
+
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
         end, rewind = training.length.steps(steps_per_epoch), self.rewind.steps(steps_per_epoch)
         if rewind >= end:

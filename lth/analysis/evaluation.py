@@ -7,6 +7,9 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lth.algorithms.retraining.finetune import is_finetuning
+from lth.analysis.operation_counts import LayerOperations, Operations, total_operations
+from lth.analysis.statistics import Interval
+from lth.analysis.training_operations import mean_training_operations
 from lth.datasets import Dataset, sampling
 from lth.errors import LthError, LthWarning
 from lth.experiments import derived_runs, open_run, provenance
@@ -16,6 +19,7 @@ from lth.pruning.effective_sparsity import ConnectedLayer, connected_layers
 from lth.pruning.tickets import Round
 from lth.runs import run_source
 from lth.runs.folder import Run
+from lth.runs.round_encoding import layer_records
 from lth.runs.run_path import RunPath
 from lth.training.engines import select
 from lth.training.loop import accuracy
@@ -24,13 +28,16 @@ from lth.training.task import Engine, Task
 
 class LayerDensity(NamedTuple):
     """Number of kept weights of a layer; all of them if the layer is not pruned. Where scores were trained,
-    `above_threshold` counts the weights that are used at the end of the round.
+    `above_threshold` counts the weights that are used at the end of the round. `multiply_adds` for an image of the kept
+    weights, and of all weights (`dense_multiply_adds`), are None if they cannot be counted.
     """
 
     name: str
     kept: int
     weights: int
     above_threshold: int | None
+    multiply_adds: int | None = None
+    dense_multiply_adds: int | None = None
 
 
 class ScoreSummary(NamedTuple):
@@ -67,10 +74,18 @@ class Evaluation(NamedTuple):
     connected: list[ConnectedLayer]
     source_round: int
 
+    @property
+    def operations(self) -> Operations | None:
+        """The multiply-adds of the network for an image; None if they cannot be counted."""
+
+        return total_operations(
+            LayerOperations(layer.name, layer.dense_multiply_adds, layer.multiply_adds) for layer in self.layers)
+
 
 class EvaluationReport(NamedTuple):
     """The rounds of a run, measured again, and the runs next to it that finetune its last round, by folder. `notes`
-    says which of these runs could not be measured.
+    says which of these runs could not be measured. `training` are the multiply-adds of the training of a seed, None if
+    they are unknown.
     """
 
     run: Run
@@ -78,6 +93,7 @@ class EvaluationReport(NamedTuple):
     evaluations: list[Evaluation]
     finetuned: dict[Path, list[Evaluation]]
     notes: list[str]
+    training: Interval | None
 
 
 def evaluate(path: RunPath, datasets: Path, *, device: str = 'auto', threads: int = 1) -> EvaluationReport:
@@ -95,7 +111,7 @@ def evaluate(path: RunPath, datasets: Path, *, device: str = 'auto', threads: in
             finetuned[folder] = _evaluate_finetuned(folder, datasets, engine, seeds)
         except LthError as error:
             notes.append(f'{folder} cannot be evaluated: {error}')
-    return EvaluationReport(run, seeds, evaluations, finetuned, notes)
+    return EvaluationReport(run, seeds, evaluations, finetuned, notes, mean_training_operations(run, seeds))
 
 
 def evaluate_rounds(
@@ -161,11 +177,14 @@ def _evaluate_finetuned(folder: Path, datasets: Path, engine: Engine, seeds: Seq
 
 def _layers(plan: Plan, round_: Round) -> list[LayerDensity]:
     layout = plan.network.layout
-    kept = {name: int(mask.sum()) for name, mask in layout.unpack(round_.ticket.mask[0]).items()}
     above = {name: int(mask.sum()) for name, mask in layout.unpack(_above_threshold(plan, round_)).items()}
     above = above if round_.search else {}
-    return [LayerDensity(slot.name, kept[slot.name] if slot.prunable else slot.size, slot.size, above.get(slot.name))
-            for slot in layout.slots if slot.kind != 'other']
+    rows = []
+    for layer in layer_records(plan.network, round_.ticket.mask[0]):
+        operations = LayerOperations.of(layer)
+        rows.append(LayerDensity(layer.name, layer.kept, layer.weights, above.get(layer.name), operations.surviving,
+                                 operations.dense))
+    return rows
 
 
 def _scores(plan: Plan, task: Task, round_: Round) -> ScoreSummary | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from lth.algorithms import ALGORITHMS
+from lth.analysis.operation_counts import Operations, round_operations
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.recipes.schema import AlgorithmSettings
@@ -33,8 +34,8 @@ class RecordedRun(Protocol):
 
 class RoundResult(NamedTuple):
     """One round of one seed, in one draw: test accuracy at the end and at the early stop, the iteration of least
-    validation loss. `connected` is None where it is unknown; `drawn_test_accuracy`, the mean test accuracy of masks
-    sampled from the scores, where none were sampled.
+    validation loss. `connected` and `operations`, the multiply-adds for an image, are None where they are unknown;
+    `drawn_test_accuracy`, the mean test accuracy of masks sampled from the scores, where none were sampled.
     """
 
     seed: int
@@ -47,6 +48,7 @@ class RoundResult(NamedTuple):
     connected: ConnectedTotals | None = None
     draw: int = 1
     drawn_test_accuracy: float | None = None
+    operations: Operations | None = None
 
 
 class RoundSummary(NamedTuple):
@@ -77,7 +79,8 @@ def round_result(run: RecordedRun, seed: int, number: int, draw: int = 1) -> Rou
     stop = record.early_stop
     return RoundResult(
         seed, record.kept, record.density, record.last.test_accuracy, stop.iteration, stop.test_accuracy,
-        current_engine_name(record.engine), record.connected_totals, draw, record.drawn_test_accuracy)
+        current_engine_name(record.engine), record.connected_totals, draw, record.drawn_test_accuracy,
+        round_operations(record))
 
 
 def summary_rows(draws: Sequence[RecordedRun], seeds: Sequence[int]) -> list[RoundSummary]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lth import analysis
 from lth.cli.command import command
-from lth.cli.console import print_json, print_note
+from lth.cli.console import print_json, print_note, print_text
 from lth.cli.options import Datasets, Device, Json, SourceRun, Threads
 from lth.cli.run_table import run_caption
 from lth.cli.tables import percent, print_table
@@ -48,6 +48,7 @@ def evaluate(
         return
     _print_accuracies(report)
     _print_layers(report.evaluations[-1])
+    _print_operations(report)
     _print_scores(report.evaluations)
     _print_finetuned(report)
     for evaluation in report.evaluations:
@@ -80,11 +81,25 @@ def _print_layers(evaluation: 'Evaluation') -> None:
         'density %': lambda layer: f'{100 * layer.kept / layer.weights:.2f}'}
     if evaluation.scores:
         columns['above threshold'] = lambda layer: _count(layer.above_threshold)
+    if evaluation.operations:
+        columns['multiply-adds'] = lambda layer: _count(layer.multiply_adds)
     connected = {layer.name: layer for layer in evaluation.connected}
     if connected:
         columns['connected inputs'] = lambda layer: _part(connected, layer.name, 'inputs')
         columns['connected units'] = lambda layer: _part(connected, layer.name, 'units')
     print_table(f'Layers of seed {evaluation.seed}, round {evaluation.source_round}', columns, evaluation.layers)
+
+
+def _print_operations(report: 'EvaluationReport') -> None:
+    """Print the multiply-adds of the last round for an image, and those of the training."""
+
+    operations = report.evaluations[-1].operations
+    if operations is None:
+        print_text('Multiply-adds: unknown, as the model multiplies weights in other ways than layers of torch do.')
+        return
+    training = f' Training of a seed: {report.training.mean:.3g}.' if report.training else ''
+    print_text(f'Multiply-adds for an image: {operations.surviving:,} with the kept weights, {operations.dense:,} with '
+               f'all ({operations.surviving / operations.dense:.2%}).{training}')
 
 
 def _print_scores(evaluations: Sequence['Evaluation']) -> None:

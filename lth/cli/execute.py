@@ -26,7 +26,8 @@ def execute(
 
     controls = controls or {}
     if dry_run:
-        print_outline(plan, controls, as_json=as_json)
+        start = experiments.derived_runs.start_iteration(plan, target.folder, seeds[0])
+        print_outline(plan, controls, start=start, as_json=as_json)
         return
     if restart:
         experiments.restart.set_aside(target.folder, print_message)

@@ -15,12 +15,15 @@ _TRAINS = {'each': 'Each round trains', 'throughout': 'All rounds together train
            'never': 'The search trains nothing. Finetuning trains'}
 
 
-def print_outline(plan: 'Plan', controls: Mapping[str, Sequence['Plan']], *, as_json: bool) -> None:
-    """Print the plan and its notes, and which controls are trained after it."""
+def print_outline(
+        plan: 'Plan', controls: Mapping[str, Sequence['Plan']], *, start: int = 0, as_json: bool) -> None:
+    """Print the plan and its notes, and which controls are trained after it. `start` is the iteration at which the
+    ticket of another run starts, if the plan trains one.
+    """
 
     for note in plan.notes:
         print_note(note)
-    outline = analysis.json_output.runs.Outline.of(plan, list(controls))
+    outline = analysis.json_output.runs.Outline.of(plan, list(controls), start=start)
     if as_json:
         print_json(outline)
     else:
@@ -37,12 +40,35 @@ def _text(outline: 'Outline', trains: str) -> str:
         'shape': lambda row: '×'.join(map(str, row.shape)),
         'weights': lambda row: f'{row.weights:,}',
         'kind': lambda row: row.kind,
-        'pruned': lambda row: 'yes' if row.prunable else 'no'}, outline.layers)
+        'pruned': lambda row: 'yes' if row.prunable else 'no',
+        'multiply-adds': lambda row: _count(row.multiply_adds)}, outline.layers)
     rounds = make_table('Rounds', {
         'round': lambda row: str(row.round),
         'kept': lambda row: f'{row.kept:,}',
-        'density %': lambda row: f'{row.density_percent:.2f}'}, outline.rounds)
+        'density %': lambda row: f'{row.density_percent:.2f}',
+        'multiply-adds': lambda row: '≈ ' * outline.estimated + _count(row.multiply_adds)}, outline.rounds)
     counts = (f'# {trains} for {outline.iterations:,} iterations. {outline.prunable:,} of '
               f'{outline.weights:,} weights can be pruned;\n# density %: share of all weights that remain, '
               'including those that cannot be pruned.')
-    return '\n'.join([yaml_text.dump_yaml(outline.recipe), as_comments(layers), as_comments(rounds), counts])
+    return '\n'.join([yaml_text.dump_yaml(outline.recipe), as_comments(layers), as_comments(rounds), counts,
+                      _operations(outline)])
+
+
+def _operations(outline: 'Outline') -> str:
+    """Comments that say what multiply-adds are, and how many the training takes."""
+
+    if outline.multiply_adds is None:
+        return '# multiply-adds: unknown, as the model multiplies weights in other ways than layers of torch do.'
+    about = 'about ' * outline.estimated
+    lines = ['# multiply-adds: of convolutions and dense layers for one image, in rounds with the kept weights only.']
+    if outline.estimated:
+        lines.append('# ≈: if each layer keeps the same share; the search decides.')
+    if outline.training_multiply_adds is not None:
+        finetuning = outline.finetuning_multiply_adds
+        then = '' if finetuning is None else f', and its finetuning {about}{finetuning:.3g}'
+        lines.append(f'# The training of a seed takes {about}{outline.training_multiply_adds:.3g}{then}.')
+    return '\n'.join(lines)
+
+
+def _count(number: int | None) -> str:
+    return '' if number is None else f'{number:,}'

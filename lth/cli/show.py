@@ -1,5 +1,5 @@
 """`lth show`: show one recipe with all its settings, or the results of a run."""
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +11,9 @@ from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
 from lth.runs.run_path import parse_run_path
 from lth.system import yaml_text
+
+if TYPE_CHECKING:
+    from lth.analysis.run_view import RunView
 
 _FALLBACK = ('\n# A fallback. What is missing here comes from the model and data set, as in\n'
              '# lth find-ticket MODEL DATASET --recipe FILE')
@@ -62,7 +65,23 @@ def _show_run(name: str, *, as_json: bool) -> None:
         print_json(analysis.json_output.runs.run_report(view.run, view.seeds, view.controls, view.finetuned))
         return
     print_run(view.run, view.seeds, view.controls)
+    _print_operations(view)
     if view.derived:
         print_text(f'Results that start from this run: {", ".join(map(str, view.derived))}')
     for sentence in view.unfinished:
         print_line(sentence)
+
+
+def _print_operations(view: 'RunView') -> None:
+    """Print the multiply-adds of the last round for an image, and those of the training, if the run recorded them."""
+
+    last = min(map(view.run.round_count, view.seeds)) - 1
+    operations = analysis.operation_counts.round_operations(view.run.record(view.seeds[0], last))
+    training = analysis.training_operations.mean_training_operations(view.run, view.seeds)
+    if operations is None or training is None:
+        return
+    finetuned = view.finetuned and analysis.training_operations.mean_training_operations(view.finetuned, view.seeds)
+    then = f', and its finetuning {finetuned.mean:.3g}' if finetuned else ''
+    print_text(f'Multiply-adds for an image: {operations.dense:,} with all weights, {operations.surviving:,} '
+               f'({operations.surviving / operations.dense:.2%}) in round {view.run.source_round(last)}. The training '
+               f'of a seed took {training.mean:.3g}{then}.')

@@ -13,6 +13,7 @@ from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
 from lth.registry import user_code
 from lth.runs.folder import Run
+from lth.runs.stored_run import StoredRun
 from lth.system import yaml_text
 from lth.system.yaml_text import Raw
 from lth.training.task import Engine
@@ -59,6 +60,18 @@ def source_run(run: Run) -> Run:
     user_code.require_trust(recipe)
     plan = make_plan(recipe, str(folder / 'recipe.yaml'))
     return plan.run(folder)
+
+
+def start_iteration(plan: Plan, folder: Path, seed: int) -> int:
+    """The iteration of the schedule at which the ticket of the source run starts, from which this plan in `folder`
+    would train; 0 if it starts from no other run.
+    """
+
+    settings = plan.recipe.algorithm
+    if not settings.needs_source:
+        return 0
+    source = StoredRun.open(plan.run(folder).source_folder())
+    return source.record(seed, settings.source_round(0)).iteration
 
 
 def source_rounds(plan: Plan, run: Run, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:

@@ -3,6 +3,7 @@ import copy
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from lth.models.flat_parameters import Layout
 from lth.models.hooks import copy_hooks
 from lth.models.initializers import find_initializer
 from lth.models.objects import ModuleCopies, describe_structure
+from lth.models.operation_counts import weight_uses
 from lth.models.memory_estimate import LimitParameters
 from lth.models.parameter_uses import parameters_by_use
 from lth.models.registry import MODELS, OWN, Shape
@@ -83,6 +85,16 @@ class Network:
         """Whether it has BatchNorm layers."""
 
         return any(isinstance(layer, _BatchNorm) for layer in self.module.modules())
+
+    @cached_property
+    def weight_uses(self) -> dict[str, int | None]:
+        """How often each weight of a convolution or dense layer is multiplied for one image, by the name of the tensor.
+        None where it cannot be counted.
+        """
+
+        counts: dict[str, int | None] = {**weight_uses(self.module, self.settings.name, self.shape)}
+        counts |= dict.fromkeys(self.unused, 0)
+        return {slot.name: counts.get(slot.name) for slot in self.layout.slots if slot.kind != 'other'}
 
     @property
     def fingerprint(self) -> str:

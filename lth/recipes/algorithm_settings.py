@@ -93,6 +93,36 @@ class AlgorithmSettings(Section):
 
         raise NotImplementedError(f'{type(self)} must define kept_counts')
 
+    def kept_per_layer(
+            self, _layout: Any, _training: TrainingSettings, _steps_per_epoch: int) -> Sequence[Sequence[int]] | None:
+        """Number of weights that each prunable layer keeps in each round; None if only the search shows it."""
+
+        return None
+
+    def trained_steps(
+            self, _number: int, training: TrainingSettings, steps_per_epoch: int, *, start: int = 0) -> int | None:
+        """Number of training steps of a round; None if it is not known before. `start` is the iteration at which the
+        ticket of the source run starts.
+        """
+
+        lengths = {'each': training.length.steps(steps_per_epoch) - start, 'never': 0}
+        return lengths.get(self.trains)
+
+    def step_operations(self, _dense: int, kept: int) -> int:
+        """Multiply-adds of a training step for each image, given those of a forward pass with all weights and with the
+        weights that the round keeps. By default one forward pass with the kept weights and a backward pass of twice
+        that, for the gradients of features and weights.
+        """
+
+        return 3 * kept
+
+    def mask_operations(self, _dense: int, _batch_size: int) -> int:
+        """Multiply-adds of the passes that select the mask and are no training steps, given those of a forward pass
+        with all weights for one image.
+        """
+
+        return 0
+
     def check(self, _training: TrainingSettings, _steps_per_epoch: int) -> None:
         """Raise an LthError for settings that cannot work with this training."""
 

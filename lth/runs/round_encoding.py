@@ -10,13 +10,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from lth.models.network import Buffers
+from lth.models.network import Buffers, Network
 from lth.pruning.effective_sparsity import ConnectedTotals, connected_totals
 from lth.pruning.tickets import Round, SearchState, Ticket
 from lth.runs import integrity, metrics_file
 from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.round_identity import RoundIdentity
-from lth.runs.round_record import RECORD, Connected, RoundFacts, RoundRecord
+from lth.runs.round_record import RECORD, Connected, LayerRecord, RoundFacts, RoundRecord
 from lth.system import tensor_files
 
 
@@ -37,14 +37,25 @@ def encode_round(
                 for name, named in tensors.items()}
     lines = metrics_file.lines(
         trained.history, replicate, seed=identity.seed, number=identity.number, density=facts.density)
-    return integrity.with_sums(
-        {**contents, METRICS: metrics_file.encode(lines), RECORD: _encode_record(make_record(facts, lines))})
+    record = make_record(facts, lines).model_copy(update={
+        'layers': layer_records(identity.network, ticket.mask[replicate]),
+        'steps': trained.history[-1].iteration - trained.history[0].iteration})
+    return integrity.with_sums({**contents, METRICS: metrics_file.encode(lines), RECORD: _encode_record(record)})
 
 
 def make_record(facts: RoundFacts, lines: Sequence[MetricsLine]) -> RoundRecord:
-    """The record of a round with these facts and measurements."""
+    """The record of a round with these facts and measurements, without its layers."""
 
     return RoundRecord(**facts.dump(), last=lines[-1], early_stop=metrics_file.early_stop(lines))
+
+
+def layer_records(network: Network, mask: Tensor) -> list[LayerRecord]:
+    """The convolutions and dense layers of a network under a mask (P,), in the order of the layout."""
+
+    kept = {name: int(part.sum()) for name, part in network.layout.unpack(mask).items()}
+    return [LayerRecord(name=slot.name, weights=slot.size, kept=kept.get(slot.name, slot.size),
+                        uses=network.weight_uses[slot.name])
+            for slot in network.layout.slots if slot.kind != 'other']
 
 
 def _encode_record(record: RoundRecord) -> bytes:

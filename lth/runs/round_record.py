@@ -110,11 +110,38 @@ class TensorHeader(RoundFacts):
         return RoundFacts(**self.model_dump(exclude={'holds'}))
 
 
+class LayerRecord(Stored):
+    """A convolution or dense layer: the name of its weights, their number, how many are kept, and how often each is
+    multiplied for one image, None if that is unknown.
+    """
+
+    name: ShortText
+    weights: Count
+    kept: Count
+    uses: Count | None
+
+    @pydantic.model_validator(mode='after')
+    def _counts_fit(self) -> Self:
+        if self.kept > self.weights:
+            raise ValueError('kept should be at most weights')
+        return self
+
+
 class RoundRecord(RoundFacts):
-    """The content of round.json: the facts, the last measurement, and the one of least validation loss."""
+    """The content of round.json: the facts, the last measurement, the one of least validation loss, the layers, and
+    how many steps the round trained. Rounds of versions that did not record them have no layers and None as steps.
+    """
 
     last: MetricsLine
     early_stop: MetricsLine
+    layers: Annotated[list[LayerRecord], Field(max_length=100_000)] = []
+    steps: Count | None = None
+
+    @pydantic.model_validator(mode='after')
+    def _layers_fit(self) -> Self:
+        if self.layers and sum(layer.weights for layer in self.layers) != self.weights:
+            raise ValueError('layers should have as many weights as the network')
+        return self
 
 
 def read_record(folder: CheckedFolder) -> RoundRecord:

@@ -15,9 +15,12 @@ def test_evaluate_measures_the_recorded_accuracy(lth):
     assert [one['round'] for one in found] == [0, 1]
     assert all(one['test_accuracy_percent'] == one['recorded_accuracy_percent'] > 30 for one in found)
     assert found[1]['layers'] == [
-        {'name': 'dense1.weight', 'kept': 15_360, 'weights': 19_200, 'density_percent': 80, 'above_threshold': None},
-        {'name': 'dense2.weight', 'kept': 24_000, 'weights': 30_000, 'density_percent': 80, 'above_threshold': None},
-        {'name': 'output.weight', 'kept': 900, 'weights': 1_000, 'density_percent': 90, 'above_threshold': None}]
+        {'name': 'dense1.weight', 'kept': 15_360, 'weights': 19_200, 'density_percent': 80, 'above_threshold': None,
+         'multiply_adds': 15_360, 'dense_multiply_adds': 19_200},
+        {'name': 'dense2.weight', 'kept': 24_000, 'weights': 30_000, 'density_percent': 80, 'above_threshold': None,
+         'multiply_adds': 24_000, 'dense_multiply_adds': 30_000},
+        {'name': 'output.weight', 'kept': 900, 'weights': 1_000, 'density_percent': 90, 'above_threshold': None,
+         'multiply_adds': 900, 'dense_multiply_adds': 1_000}]
 
 
 @pytest.mark.parametrize(('below', 'count'), [('', 4), ('/seed-1', 2), ('/seed-1/round-01', 1)])

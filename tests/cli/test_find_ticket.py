@@ -23,11 +23,13 @@ def test_a_dry_run_prints_all_counts_and_writes_no_files(lth, tmp_path):
     assert (outline['model'], outline['dataset']) == ('lenet-300-100', 'mnist')
     assert (outline['prunable'], outline['weights']) == (266_200, 266_200)
     assert outline['layers'][0] == {
-        'name': 'dense1.weight', 'shape': [300, 784], 'weights': 235_200, 'kind': 'dense', 'prunable': True}
+        'name': 'dense1.weight', 'shape': [300, 784], 'weights': 235_200, 'kind': 'dense', 'prunable': True,
+        'multiply_adds': 235_200}
     assert [row['round'] for row in outline['rounds']] == list(range(21))
     assert outline['rounds'][20]['density_percent'] == pytest.approx(1.19, abs=2e-2)
     assert outline['rounds'][1] == {
-        'round': 1, 'kept': 213_060, 'density_percent': pytest.approx(100 * 213_060 / 266_200)}
+        'round': 1, 'kept': 213_060, 'density_percent': pytest.approx(100 * 213_060 / 266_200),
+        'multiply_adds': 213_060}
     assert outline['recipe']['training']['length'] == '50 epochs'
     assert not list(tmp_path.iterdir())
 

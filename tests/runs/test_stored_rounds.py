@@ -42,7 +42,8 @@ def test_the_header_and_the_record_describe_the_round(run, rounds):
     entries = header(run.round_folder(7, 1) / 'trained.safetensors')
     assert entries.pop('holds') == 'trained'
     stored = json.loads((run.round_folder(7, 1) / 'round.json').read_text())
-    assert {key: stored[key] for key in entries} == entries and stored.keys() - entries == {'last', 'early_stop'}
+    assert {key: stored[key] for key in entries} == entries and stored.keys() - entries == {
+        'last', 'early_stop', 'layers', 'steps'}
 
 
 def test_the_record_has_the_fingerprint_of_the_ticket_as_it_is_read(run):
@@ -257,7 +258,7 @@ def test_wrong_facts_are_refused_in_the_record_and_in_the_headers(run, key, valu
 def test_missing_and_null_facts_are_refused(run):
     path = run.round_folder(0, 1) / 'round.json'
     original = json.loads(path.read_text())
-    for key in original.keys() - {'connected', 'engine', 'search'}:
+    for key in original.keys() - {'connected', 'engine', 'search', 'layers', 'steps'}:
         for changed in (original | {key: None}, {name: value for name, value in original.items() if name != key}):
             forge(path, json.dumps(changed).encode())
             with pytest.raises(LthError, match=f'round.json is damaged .*{key}'):

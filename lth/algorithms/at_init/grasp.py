@@ -29,6 +29,13 @@ class Settings(base.BatchSettings):
     name: Literal['grasp']
     temperature: float = Field(200., gt=0)
 
+    def mask_operations(self, dense: int, batch_size: int) -> int:
+        """For each batch a gradient (3 passes); then a gradient (3 passes) and its derivative, which takes twice as
+        many products as the gradient itself (6 passes).
+        """
+
+        return (3 + 3 + 6) * dense * batch_size * self.batches
+
 
 @ALGORITHMS.register('grasp', settings=Settings)
 @base.mask_at_init

@@ -1,4 +1,5 @@
 """Random masks: the baseline that chooses only how many weights each layer keeps."""
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator
@@ -29,6 +30,10 @@ class Settings(base.AtInitSettings):
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         return [sum(self.layer_counts(layout))]
+
+    def kept_per_layer(
+            self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> Sequence[Sequence[int]]:
+        return [self.layer_counts(layout)]
 
 
 @ALGORITHMS.register('random', settings=Settings)

@@ -2,6 +2,7 @@
 
 Random masks that depend neither on weights nor on data; deeper layers are sparser.
 """
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -36,6 +37,10 @@ class Settings(base.AtInitSettings):
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         return [sum(self.layer_counts(layout))]
+
+    def kept_per_layer(
+            self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> Sequence[Sequence[int]]:
+        return [self.layer_counts(layout)]
 
 
 @ALGORITHMS.register('smart-ratio', settings=Settings)

@@ -19,6 +19,11 @@ class Settings(base.BatchSettings):
 
     name: Literal['snip']
 
+    def mask_operations(self, dense: int, batch_size: int) -> int:
+        """A forward and a backward pass for each batch."""
+
+        return 3 * dense * batch_size * self.batches
+
 
 @ALGORITHMS.register('snip', settings=Settings)
 @base.mask_at_init

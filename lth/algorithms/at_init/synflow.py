@@ -39,6 +39,11 @@ class Settings(base.ScoreSettings):
         exact = super().kept_counts(layout, training, steps_per_epoch)
         return self.iteration_counts(layout.prunable_count)[-1:] if self.counts == 'published' else exact
 
+    def mask_operations(self, dense: int, _batch_size: int) -> int:
+        """A forward and a backward pass of one image in each iteration; pruned weights are multiplied as zeros."""
+
+        return 3 * dense * self.iterations
+
     def iteration_counts(self, prunable: int) -> list[int]:
         """Number of weights kept after each iteration k of n: P · density^(k/n), finally exactly ⌊density · P⌋."""
 

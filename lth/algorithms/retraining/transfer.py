@@ -48,6 +48,12 @@ class Settings(AlgorithmSettings):
     def kept_counts(self, _layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         return list(self.kept)
 
+    def trained_steps(
+            self, _number: int, training: TrainingSettings, steps_per_epoch: int, *, start: int = 0) -> int:
+        """The schedule of the new data set is trained from its start."""
+
+        return training.length.steps(steps_per_epoch)
+
     def source_rounds(self) -> Sequence[int]:
         return self.rounds
 

@@ -51,6 +51,11 @@ class TrainedMaskSettings(AlgorithmSettings):
 
         raise NotImplementedError(f'{type(self)} must define round_ends')
 
+    def trained_steps(
+            self, number: int, training: TrainingSettings, steps_per_epoch: int, *, start: int = 0) -> int:
+        ends = [0, *self.round_ends(training, steps_per_epoch)]
+        return ends[number + 1] - ends[number]
+
     def inverted(self) -> Raw:
         return {'keep': 'smallest'}
 
@@ -68,6 +73,11 @@ class PeriodicSettings(TrainedMaskSettings):
 
         rounds = len(self.round_ends(training, steps_per_epoch))
         return [*[layout.prunable_count] * (rounds - 1), kept_count(layout, self.density)]
+
+    def step_operations(self, dense: int, _kept: int) -> int:
+        """All scores are trained, and any weight may be used in a step: those of the dense network."""
+
+        return 3 * dense
 
     def check(self, _training: TrainingSettings, _steps_per_epoch: int) -> None:
         refuse_empty_interval('save_every', self.save_every)

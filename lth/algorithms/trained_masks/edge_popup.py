@@ -36,6 +36,11 @@ class EdgePopupSettings(base.PeriodicSettings):
     regularizer: Regularizer = 'l2'
     exponents: Exponents = (1., 1.)
 
+    def step_operations(self, dense: int, kept: int) -> int:
+        """Features and their gradients are computed with the used weights; all scores have gradients."""
+
+        return 2 * kept + dense
+
 
 class LayerSettings(EdgePopupSettings):
     """Every layer keeps the same share of its weights."""
@@ -49,6 +54,10 @@ class LayerSettings(EdgePopupSettings):
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         return [sum(self.layer_counts(layout))] * len(self.round_ends(training, steps_per_epoch))
+
+    def kept_per_layer(
+            self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> Sequence[Sequence[int]]:
+        return [self.layer_counts(layout)] * len(self.round_ends(training, steps_per_epoch))
 
 
 class Level(NamedTuple):

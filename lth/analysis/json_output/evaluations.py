@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lth.analysis.json_output.runs import Connected
-from lth.analysis.json_output.values import percent, percent_or_none
+from lth.analysis.json_output.values import Mean, percent, percent_or_none
 
 if TYPE_CHECKING:
     from lth.analysis import evaluation
@@ -19,6 +19,8 @@ class LayerDensity:
     weights: int
     density_percent: float
     above_threshold: int | None
+    multiply_adds: int | None
+    dense_multiply_adds: int | None
 
     @classmethod
     def of(cls, layer: 'evaluation.LayerDensity') -> Self:
@@ -71,6 +73,8 @@ class Evaluation:
     density_percent: float
     test_accuracy_percent: float
     recorded_accuracy_percent: float
+    multiply_adds: int | None
+    dense_multiply_adds: int | None
     layers: list[LayerDensity]
     scores: Scores | None
     connected: list[ConnectedLayer]
@@ -79,10 +83,14 @@ class Evaluation:
     def of(cls, measured: 'evaluation.Evaluation') -> Self:
         """A measured round."""
 
+        operations = measured.operations
         return cls(
             seed=measured.seed, round=measured.source_round, stored_round=measured.round, kept=measured.kept,
             density_percent=percent(measured.density), test_accuracy_percent=percent(measured.test_accuracy),
-            recorded_accuracy_percent=percent(measured.recorded), layers=list(map(LayerDensity.of, measured.layers)),
+            recorded_accuracy_percent=percent(measured.recorded),
+            multiply_adds=operations.surviving if operations else None,
+            dense_multiply_adds=operations.dense if operations else None,
+            layers=list(map(LayerDensity.of, measured.layers)),
             scores=Scores.of(measured.scores),
             connected=[ConnectedLayer(**layer._asdict()) for layer in measured.connected])
 
@@ -100,6 +108,7 @@ class EvaluationReport:
     """The output of `lth evaluate`. `notes` says which finetuned runs could not be measured."""
 
     run: Path
+    training_multiply_adds: Mean | None
     evaluations: list[Evaluation]
     finetuned: list[FinetunedEvaluation]
     notes: list[str]
@@ -110,5 +119,5 @@ class EvaluationReport:
 
         finetuned = [FinetunedEvaluation(run=folder, evaluations=list(map(Evaluation.of, measured)))
                      for folder, measured in report.finetuned.items()]
-        return cls(run=report.run.folder, evaluations=list(map(Evaluation.of, report.evaluations)), finetuned=finetuned,
-                   notes=report.notes)
+        return cls(run=report.run.folder, training_multiply_adds=Mean.of(report.training) if report.training else None,
+                   evaluations=list(map(Evaluation.of, report.evaluations)), finetuned=finetuned, notes=report.notes)

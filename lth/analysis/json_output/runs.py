@@ -8,6 +8,7 @@ from lth import analysis
 from lth.analysis.json_output.values import Mean, percent, percent_or_none
 
 if TYPE_CHECKING:
+    from lth.analysis.planned_operations import PlannedOperations
     from lth.analysis.summary_table import RecordedRun, RoundResult, RoundSummary
     from lth.experiments.plan import Plan
     from lth.pruning.effective_sparsity import ConnectedTotals
@@ -42,18 +43,22 @@ class SeedResult:
     early_stop_accuracy_percent: float
     sampled_masks_accuracy_percent: float | None
     connected: Connected | None
+    multiply_adds: int | None
+    dense_multiply_adds: int | None
     engine: str
 
     @classmethod
     def of(cls, result: 'RoundResult') -> Self:
         """The result of a round of one seed."""
 
+        operations = result.operations
         return cls(
             seed=result.seed, draw=result.draw, kept=result.kept, density_percent=percent(result.density),
             test_accuracy_percent=percent(result.test_accuracy), early_stop_iteration=result.early_stop,
             early_stop_accuracy_percent=percent(result.early_stop_accuracy),
             sampled_masks_accuracy_percent=percent_or_none(result.drawn_test_accuracy),
-            connected=Connected.of(result.connected), engine=result.engine)
+            connected=Connected.of(result.connected), multiply_adds=operations.surviving if operations else None,
+            dense_multiply_adds=operations.dense if operations else None, engine=result.engine)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +90,13 @@ class RoundMeans:
 
 @dataclass(frozen=True, kw_only=True)
 class RunTable:
-    """The table of a run."""
+    """The table of a run. `training_multiply_adds` is the mean over the seeds, None if it is unknown."""
 
     run: Path
     model: str
     dataset: str
     seeds: list[int]
+    training_multiply_adds: Mean | None
     rounds: list[RoundMeans]
 
 
@@ -125,6 +131,7 @@ class Layer:
     weights: int
     kind: str
     prunable: bool
+    multiply_adds: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,38 +141,63 @@ class PlannedRound:
     round: int
     kept: int
     density_percent: float
+    multiply_adds: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """The output of commands that train with --dry-run."""
+    """The output of commands that train with --dry-run. The multiply-adds of rounds and of training are estimated where
+    only the search shows which layers the kept weights are in; those that cannot be counted are None.
+    """
 
     model: str
     dataset: str
     prunable: int
     weights: int
     iterations: int
+    multiply_adds: int | None
+    estimated: bool
+    training_multiply_adds: int | None
+    finetuning_multiply_adds: int | None
     layers: list[Layer]
     rounds: list[PlannedRound]
     controls: list[str]
     recipe: dict[str, Any]
 
     @classmethod
-    def of(cls, plan: 'Plan', controls: Sequence[str]) -> Self:
-        """The outline of a plan and of the controls that are trained after it."""
+    def of(cls, plan: 'Plan', controls: Sequence[str], *, start: int = 0) -> Self:
+        """The outline of a plan and of the controls that are trained after it. `start` is the iteration at which the
+        ticket of another run starts, if the plan trains one.
+        """
 
         recipe, layout = plan.recipe, plan.network.layout
-        layers = [Layer(name=slot.name, shape=list(slot.shape), weights=slot.size, kind=slot.kind,
-                        prunable=slot.prunable) for slot in layout.slots if slot.kind != 'other']
-        rounds = [PlannedRound(round=recipe.algorithm.source_round(number), kept=kept,
-                               density_percent=percent(layout.density(kept)))
-                  for number, kept in enumerate(plan.kept)]
-        return cls(model=recipe.model.name, dataset=recipe.data.name, prunable=layout.prunable_count,
-                   weights=layout.weight_count, iterations=plan.steps, layers=layers, rounds=rounds,
-                   controls=list(controls), recipe=recipe.dump())
+        operations = analysis.planned_operations.planned_operations(plan, start=start)
+        return cls(
+            model=recipe.model.name, dataset=recipe.data.name, prunable=layout.prunable_count,
+            weights=layout.weight_count, iterations=plan.steps, multiply_adds=operations and operations.dense,
+            estimated=bool(operations and not operations.exact),
+            training_multiply_adds=operations and operations.training,
+            finetuning_multiply_adds=operations and operations.finetuning, layers=_layers(plan, operations),
+            rounds=_planned_rounds(plan, operations), controls=list(controls), recipe=recipe.dump())
+
+
+def _layers(plan: 'Plan', operations: 'PlannedOperations | None') -> list[Layer]:
+    counts = {layer.name: layer.dense for layer in operations.layers} if operations else {}
+    return [Layer(name=slot.name, shape=list(slot.shape), weights=slot.size, kind=slot.kind, prunable=slot.prunable,
+                  multiply_adds=counts.get(slot.name))
+            for slot in plan.network.layout.slots if slot.kind != 'other']
+
+
+def _planned_rounds(plan: 'Plan', operations: 'PlannedOperations | None') -> list[PlannedRound]:
+    source_round, density = plan.recipe.algorithm.source_round, plan.network.layout.density
+    return [PlannedRound(round=source_round(number), kept=kept, density_percent=percent(density(kept)),
+                         multiply_adds=operations.rounds[number] if operations else None)
+            for number, kept in enumerate(plan.kept)]
 
 
 def _run_table(run: 'RecordedRun', seeds: Sequence[int]) -> RunTable:
     rows = analysis.summary_table.summary_rows([run], seeds)
+    training = analysis.training_operations.mean_training_operations(run, seeds)
     return RunTable(run=run.folder, model=run.recipe['model']['name'], dataset=run.recipe['data']['name'],
-                    seeds=list(seeds), rounds=list(map(RoundMeans.of, rows)))
+                    seeds=list(seeds), training_multiply_adds=Mean.of(training) if training else None,
+                    rounds=list(map(RoundMeans.of, rows)))

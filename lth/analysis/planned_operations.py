@@ -1,0 +1,73 @@
+"""Multiply-adds of a plan before anything is trained, as they are counted in operation_counts.py."""
+from typing import NamedTuple
+
+from lth.analysis.operation_counts import LayerOperations
+from lth.experiments.plan import Plan
+
+
+class PlannedOperations(NamedTuple):
+    """Multiply-adds for one image of each layer with all weights (`layers`), of the network with all weights (`dense`)
+    and with the weights that each round keeps (`rounds`). `exact` is False if only the search shows which layers these
+    weights are in: then each layer is assumed to keep the same share. `training` are the multiply-adds of the training
+    of one seed, masks included, and `finetuning` those of the training that its recipe has for a gem; None if they are
+    unknown or there is none.
+    """
+
+    layers: tuple[LayerOperations, ...]
+    dense: int
+    rounds: tuple[int, ...]
+    exact: bool
+    training: int | None
+    finetuning: int | None
+
+
+def planned_operations(plan: Plan, *, start: int = 0) -> PlannedOperations | None:
+    """The multiply-adds of a plan; None if they cannot be counted for its network. `start` is the iteration at which
+    the ticket starts that the plan trains.
+    """
+
+    sizes = {slot.name: slot.size for slot in plan.network.layout.slots}
+    counted = {name: uses for name, uses in plan.network.weight_uses.items() if uses is not None}
+    if len(counted) < len(plan.network.weight_uses):
+        return None
+    layers = tuple(LayerOperations(name, uses * sizes[name], uses * sizes[name]) for name, uses in counted.items())
+    dense = sum(uses * sizes[name] for name, uses in counted.items())
+    rounds, exact = _rounds(plan, counted, dense)
+    return PlannedOperations(layers, dense, rounds, exact, _training(plan, dense, rounds, start),
+                             _finetuning(plan, rounds[-1]))
+
+
+def _rounds(plan: Plan, uses: dict[str, int], dense: int) -> tuple[tuple[int, ...], bool]:
+    """The multiply-adds with the kept weights of each round, and whether they are exact."""
+
+    slots, settings, total = plan.network.layout.prunable_slots, plan.recipe.algorithm, 0
+    prunable = sum(uses[slot.name] * slot.size for slot in slots)
+    per_layer = settings.kept_per_layer(plan.network.layout, plan.recipe.training, plan.steps_per_epoch)
+    if per_layer is not None:
+        kept = [sum(uses[slot.name] * count for slot, count in zip(slots, counts, strict=True)) for counts in per_layer]
+        return tuple(dense - prunable + count for count in kept), True
+    total = plan.network.layout.prunable_count
+    shares = [round(prunable * count / total) for count in plan.kept]
+    return tuple(dense - prunable + share for share in shares), all(count == total for count in plan.kept)
+
+
+def _training(plan: Plan, dense: int, rounds: tuple[int, ...], start: int) -> int | None:
+    """The multiply-adds of the training of one seed; None if the number of its steps is not known before."""
+
+    settings, training = plan.recipe.algorithm, plan.recipe.training
+    operations = settings.mask_operations(dense, training.batch_size)
+    for number, surviving in enumerate(rounds):
+        steps = settings.trained_steps(number, training, plan.steps_per_epoch, start=start)
+        if steps is None:
+            return None
+        operations += settings.step_operations(dense, surviving) * training.batch_size * steps
+    return operations
+
+
+def _finetuning(plan: Plan, surviving: int) -> int | None:
+    """The multiply-adds of the training of the gem, None if the plan finds none."""
+
+    if plan.recipe.algorithm.finds != 'gems':
+        return None
+    finetuning = plan.for_round(len(plan.kept) - 1)
+    return 3 * surviving * finetuning.recipe.training.batch_size * finetuning.steps
