@@ -56,11 +56,11 @@ class Network:
 
         with LimitParameters(f'{settings.name} for images of {shape[1]} × {shape[2]} pixels'):
             module, notes = build_with_notes(settings, shape, classes, seed=0)
+        registered = Layout.of(module, keep_out)
         with user_code.guard(settings.name):
             training = module_copy(module, settings.name).train()
             module.eval()
         stochastic = probe_module(training, settings.name, shape, classes)
-        registered = Layout.of(module, keep_out)
         network = Network(module, registered, shape, classes, settings, stochastic, notes=notes)
         if not network.has_user_code:
             return network  # its output layer is registered last

@@ -160,7 +160,7 @@ def test_batch_norm_with_batches_of_one_image_is_refused_for_every_model():
 def test_a_layer_that_training_does_not_use_is_noted():
     net = tried(net_with(change=lambda net: setattr(net, 'spare', nn.Linear(7, 7))))
     assert net.unused == ('spare.weight', 'spare.bias')
-    assert 'training does not use spare.weight, spare.bias' in net.notes[0]
+    assert 'training does not use spare.weight, spare.bias' in net.notes[1]
 
 
 def test_dropout_in_evaluation_mode_is_noted():
