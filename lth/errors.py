@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterable
 from typing import TypeGuard
 
+# Of terminals: they could hide or recolor what follows, or move the cursor. Line ends and tabs remain.
+_CONTROL_CHARACTER = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]')
+
 USER_ERROR = 2
 ENVIRONMENT_ERROR = 3
 BUG = 70  # EX_SOFTWARE of sysexits.h
@@ -18,7 +21,7 @@ class LthError(Exception):
     """
 
     def __init__(self, message: str, *, exit_code: int = USER_ERROR) -> None:
-        super().__init__(shorten_words(message))
+        super().__init__(printable(shorten_words(message)))
         self.exit_code = exit_code
         # That of an exception of code outside of lth, for --traceback: text, as it comes from other processes too.
         self.traceback = ''
@@ -52,6 +55,19 @@ def shorten_words(text: str) -> str:
     """A message in which no word, such as the path of a file, has more than 300 characters."""
 
     return re.sub(r'\S{301,}', lambda word: f'{word[0][:300]}...', text)
+
+
+def excerpt(text: object) -> str:
+    """A text of others, such as a message of a library, on one line and shortened to 200 characters."""
+
+    line = ' '.join(str(text).split())
+    return line if len(line) <= 200 else f'{line[:197]}...'
+
+
+def printable(text: str) -> str:
+    """The text with control characters of terminals, which file names may contain, as Python writes them: `\\x1b`."""
+
+    return _CONTROL_CHARACTER.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def describe(error: BaseException) -> str:

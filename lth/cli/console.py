@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from rich.console import Console
+from rich.segment import Segment
 from rich.text import Text
 
 from lth.analysis import json_output
+from lth.errors import LthWarning, printable
 from lth.system.streams import ProgressStream, standard_output
-from lth.errors import LthWarning
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -24,6 +25,12 @@ class _Console(Console):
 
         raise  # pylint: disable=misplaced-bare-raise # rich calls this while it handles the exception
 
+    def render(self, *args: Any, **kwargs: Any) -> Iterator[Segment]:
+        """Write control characters in names and messages so that the terminal does not interpret them."""
+
+        for segment in super().render(*args, **kwargs):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
+
 
 # Names contain colons (cuda:1), which are not emoji. Files and pipes have no width: 160 columns, so that tables are
 # not folded at 80.
@@ -33,9 +40,9 @@ err = _Console(emoji=False, file=cast(TextIO, ProgressStream('stderr')))
 
 
 def print_raw(text: str) -> None:
-    """Print text of the result as it is."""
+    """Print text of the result: without wrapping, and without markup."""
 
-    standard_output.write(f'{text}\n')
+    standard_output.write(f'{printable(text)}\n')
 
 
 def print_line(text: str) -> None:
@@ -53,7 +60,7 @@ def print_text(text: str) -> None:
 def print_json(output: 'DataclassInstance') -> None:
     """Print the result for programs: a data class of lth.analysis.json_output or lth.benchmark.json_output."""
 
-    print_raw(json_output.values.encode(output))
+    standard_output.write(f'{json_output.values.encode(output)}\n')
 
 
 def print_message(text: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lth import analysis
 from lth.cli.console import out, print_line, print_text
-from lth.cli.tables import Columns, count, percent, print_table
+from lth.cli.tables import Columns, count, fits, percent, print_table
 
 if TYPE_CHECKING:
     from lth.analysis.summary_table import RecordedRun, RoundSummary
@@ -25,16 +25,8 @@ def print_run(run: 'RecordedRun', seeds: Sequence[int], controls: Controls) -> N
     """Print the table of a run, what its headings mean, and the run folders. Several draws of a control share rows."""
 
     rows = _rows(run, seeds, controls)
-    shown = [_BASIC]
-    # A table with controls, or in 80 columns, has no space left for the numbers of connected units.
-    if analysis.summary_table.algorithm_settings(run).finds == 'gems':
-        shown.append(_GEM)
-    elif controls or out.width < _WIDTH_WITH_CONNECTED or not _has_connected(rows):
-        shown.append(_TICKET)
-    else:
-        shown += [_CONNECTED, _TICKET]
-    columns = {heading: cell for part in shown for heading, cell in part.columns.items()}
-    print_table(run_caption(run, seeds), columns, rows)
+    shown = _parts(run, rows, with_controls=bool(controls))
+    print_table(run_caption(run, seeds), _columns(shown), rows)
     print_text(' '.join(part.legend for part in shown))
     _print_sampled_masks(run, rows[-1].summary)
     _print_draws(controls)
@@ -72,6 +64,22 @@ _TICKET = _Part({
     'test % at stop': lambda row: percent(row.summary.early_stop_accuracy)},
     'early stop: iteration with the lowest validation loss, determined after training.')
 _GEM = _Part({}, 'test %: accuracy of the untrained weights above the threshold; in the last round, of the gem.')
+
+
+def _parts(run: 'RecordedRun', rows: Sequence[_Row], *, with_controls: bool) -> list[_Part]:
+    """The parts of the table, without those for which the terminal is too narrow."""
+
+    if analysis.summary_table.algorithm_settings(run).finds == 'gems':
+        return [_BASIC, _GEM]
+    parts = [_BASIC, _TICKET]
+    # A table with controls, or in 80 columns, has no space left for the numbers of connected units.
+    if not with_controls and out.width >= _WIDTH_WITH_CONNECTED and _has_connected(rows):
+        parts.insert(1, _CONNECTED)
+    return parts if fits(_columns(parts), rows, out.width) else [_BASIC]
+
+
+def _columns(parts: Sequence[_Part]) -> Columns[_Row]:
+    return {heading: cell for part in parts for heading, cell in part.columns.items()}
 
 
 def _rows(run: 'RecordedRun', seeds: Sequence[int], controls: Controls) -> list[_Row]:

@@ -1,5 +1,6 @@
 """Tables for people. `--json` prints the rows of the same tables as objects, see `lth.cli.console.print_json`."""
 import io
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lth.cli.console import out
+from lth.errors import printable
 
 if TYPE_CHECKING:
     from lth.analysis.statistics import Interval
@@ -20,6 +22,9 @@ Row = TypeVar('Row')
 Columns = Mapping[str, Callable[[Row], str]]
 # Characters between two columns; as many are at the ends of a line.
 _SEPARATION = 2
+# A mean with its margin, or a part of a total, is never broken.
+_WORD_BETWEEN_NUMBERS = re.compile(r'(?<=\d) (±|of) (?=\d)')
+_NO_BREAK_SPACE = '\xa0'
 
 
 def print_table(caption: str, columns: Columns[Row], rows: Iterable[Row]) -> None:
@@ -34,7 +39,7 @@ def print_list(rows: Sequence[Sequence[str]]) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*[Text(printable(cell)) for cell in row])
     out.print(table)
 
 
@@ -43,7 +48,7 @@ def make_table(caption: str, columns: Columns[Row], rows: Iterable[Row], width: 
     broken only between words. If that does not fit into the width, each row is a paragraph with the headings.
     """
 
-    cells = [[cell(row) for cell in columns.values()] for row in rows]
+    cells = [[printable(cell(row)) for cell in columns.values()] for row in rows]
     widths = _column_widths([list(columns), *cells], width - _SEPARATION * len(columns))
     if widths is None:
         return Group(Text(caption, 'bold'), *[_paragraph(list(columns), row, width) for row in cells])
@@ -53,6 +58,13 @@ def make_table(caption: str, columns: Columns[Row], rows: Iterable[Row], width: 
     for row in cells:
         table.add_row(*map(Text, row))
     return Group(Text(caption, 'bold'), table)
+
+
+def fits(columns: Columns[Row], rows: Iterable[Row], width: int) -> bool:
+    """Whether a table with these columns fits into the width, with lines broken only between words."""
+
+    cells = [[printable(cell(row)) for cell in columns.values()] for row in rows]
+    return _column_widths([list(columns), *cells], width - _SEPARATION * len(columns)) is not None
 
 
 def as_comments(table: Group) -> str:
@@ -101,13 +113,21 @@ def _paragraph(headings: Sequence[str], row: Sequence[str], width: int) -> Text:
     """The first cell in a line of its own, and the others that are not empty with their headings."""
 
     first, *cells = row
-    values = ', '.join(f'{heading} {cell}' for heading, cell in zip(headings[1:], cells, strict=True) if cell)
+    values = ', '.join(f'{heading} {_without_breaks(cell)}'
+                       for heading, cell in zip(headings[1:], cells, strict=True) if cell)
     indent = ' ' * (4 + len(first) - len(first.lstrip()))
     lines = textwrap.wrap(values, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
-    return Text('\n'.join([first, *lines]))
+    return Text('\n'.join([first, *lines]).replace(_NO_BREAK_SPACE, ' '))
 
 
 def _longest_word(cell: str) -> int:
     """The width of its longest word, with the indentation of the cell."""
 
-    return cell_len(cell) - cell_len(cell.lstrip()) + max(map(cell_len, cell.lstrip().split(' ')))
+    words = _without_breaks(cell.lstrip()).split(' ')
+    return cell_len(cell) - cell_len(cell.lstrip()) + max(map(cell_len, words))
+
+
+def _without_breaks(cell: str) -> str:
+    """The cell with spaces that break no line in places where it must not be broken."""
+
+    return _WORD_BETWEEN_NUMBERS.sub(rf'{_NO_BREAK_SPACE}\1{_NO_BREAK_SPACE}', cell)

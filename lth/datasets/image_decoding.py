@@ -21,6 +21,7 @@ from torch import Tensor
 
 from lth.datasets import pil_images
 from lth.datasets.source import Shape
+from lth.errors import excerpt
 from lth.system import reading
 
 # Pillow raises them for corrupt files, depending on the format.
@@ -116,7 +117,7 @@ def _reason(error: BaseException) -> str:
         return 'no image'
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f'it has more than {MOST_PIXELS:,} pixels'
-    return f'{error}'[:100] or type(error).__name__
+    return excerpt(error) or type(error).__name__
 
 
 def _covering_size(image: Image.Image, width: int, height: int) -> tuple[int, int]:

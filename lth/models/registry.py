@@ -7,7 +7,7 @@ import pydantic
 from pydantic import AfterValidator
 from torch import nn
 
-from lth.errors import LthError
+from lth.errors import LthError, excerpt
 from lth.models.initializers import INITIALIZERS
 from lth.models.torchvision_and_user import external_model
 from lth.recipes.schema import ModelSettings
@@ -47,7 +47,7 @@ def settings_class(name: str) -> type[ModelSettings]:
         exact: type[ModelSettings] = pydantic.create_model('ModelSettings', __base__=ModelSettings, **fixed, **options)
     except pydantic.errors.PydanticSchemaGenerationError as error:
         raise LthError(f'{name}: an argument has a type that recipes cannot store: '
-                       f'{" ".join(str(error).split())[:200]}. Use numbers, strings, bools or lists of them.') from None
+                       f'{excerpt(error)}. Use numbers, strings, bools or lists of them.') from None
     return exact
 
 

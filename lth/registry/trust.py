@@ -79,7 +79,7 @@ def require(name: str) -> None:
         add(name)
     elif _full_name(name) not in trust.names:
         raise LthError(f'{quote(name)} is named by a recipe, and is neither a part of lth nor of a plug-in: '
-                       f'{_what_would_run(name)[:200]} would be imported and run. If you trust it, repeat the command '
+                       f'{_what_would_run(name)} would be imported and run. If you trust it, repeat the command '
                        'with --trust-code (in Python: trust_code=True), or give this name yourself as an argument.')
 
 
@@ -108,4 +108,4 @@ def _what_would_run(name: str) -> str:
         spec = importlib.util.find_spec(package)
     except (ImportError, ValueError):
         spec = None
-    return f'the package {package} ({spec.origin if spec else "which cannot be found"})'
+    return f'the package {quote(package)} ({spec.origin if spec else "which cannot be found"})'

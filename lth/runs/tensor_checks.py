@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.models.network import Network
 from lth.models.registry import OWN
 
@@ -48,8 +48,8 @@ def check_tensors(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[s
         actual = f'{_describe(tensors[name])}' if name in tensors else 'absent'
         wanted = f'{_describe(expected[name])}' if name in expected else 'absent'
         if actual != wanted:
-            raise LthError(f'{path} does not fit the network: {name[:100]} is {actual} in the file and {wanted} in the '
-                           f'network. {advice}')
+            raise LthError(f'{path} does not fit the network: {quote(name)} is {actual} in the file and {wanted} in '
+                           f'the network. {advice}')
         check_values(path, name, tensors[name], advice, expected[name].special)
 
 
@@ -58,11 +58,11 @@ def check_values(path: Path, name: str, tensor: Tensor, advice: str, special: Te
 
     if tensor.dtype == torch.bool:
         if (tensor.view(torch.uint8) > 1).any():
-            raise LthError(f'{path} is damaged: {name[:100]} has bytes other than 0 and 1. {advice}')
+            raise LthError(f'{path} is damaged: {quote(name)} has bytes other than 0 and 1. {advice}')
         return
     finite = torch.isfinite(tensor)
     if not finite.all() and (special is None or not (finite | special).all()):
-        raise LthError(f'{path} is damaged: {name[:100]} has values that are NaN or infinite. {advice}')
+        raise LthError(f'{path} is damaged: {quote(name)} has values that are NaN or infinite. {advice}')
 
 
 def _weight_dtype(network: Network) -> torch.dtype:

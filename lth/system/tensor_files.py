@@ -7,7 +7,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from lth.errors import LthError
+from lth.errors import LthError, excerpt
 from lth.system.json_text import parse_json
 
 Header = dict[str, Any]
@@ -55,4 +55,4 @@ def _header(content: bytes, path: Path, advice: str) -> Header:
 
 
 def _corrupt(path: Path, problem: object, advice: str) -> LthError:
-    return LthError(f'{path} is corrupt or not a safetensors file ({str(problem)[:100]}). {advice}')
+    return LthError(f'{path} is corrupt or not a safetensors file ({excerpt(problem)}). {advice}')

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from lth.errors import LthError, quote
+from lth.errors import LthError, excerpt, quote
 from lth.system.reading import read_bytes
 
 Raw = dict[str, Any]
@@ -54,7 +54,7 @@ def parse_yaml(text: str, origin: str) -> Any:
     except yaml.MarkedYAMLError as error:
         raise LthError(f'{origin}: not valid YAML: {_explain(error)}') from None
     except (yaml.YAMLError, ValueError) as error:
-        raise LthError(f'{origin}: not valid YAML: {" ".join(str(error).split())[:200]}.') from None
+        raise LthError(f'{origin}: not valid YAML: {excerpt(error)}.') from None
 
 
 def dump_yaml(value: Raw) -> str:
@@ -154,10 +154,9 @@ def _same_scalar(first: yaml.Node, second: yaml.Node) -> bool:
 def _explain(error: yaml.MarkedYAMLError) -> str:
     """What is wrong, and the line and column."""
 
-    problem = ' '.join(f'{error.problem or error.context}'.split())
     mark = error.problem_mark or error.context_mark
     place = f' (line {mark.line + 1}, column {mark.column + 1})' if mark else ''
-    return f'{problem[:200]}{place}.'
+    return f'{excerpt(error.problem or error.context)}{place}.'
 
 
 def _in_words(content: Any) -> str:

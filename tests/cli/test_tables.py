@@ -24,3 +24,23 @@ def test_a_table_that_does_not_fit_is_a_list_of_paragraphs(capsys, monkeypatch):
     assert capsys.readouterr().out.splitlines() == [
         'Caption', 'runs/lenet-300-100', '    stable undecided, angle in ° 0.83 ± 7.06',
         '  runs/lenet-300-100-controls/reinit', '      stable yes']
+
+
+@pytest.mark.parametrize('width', range(24, 60))
+def test_a_mean_and_its_margin_stay_on_one_line(capsys, monkeypatch, width):
+    monkeypatch.setattr(console.out, 'width', width)
+    print_table('Caption', {'round': str, 'test %': lambda row: f'85.37 ± {row}.79', 'units': lambda row: f'{row} of 64'},
+                [1, 12])
+    shown = capsys.readouterr().out
+    assert all(part in shown for part in ('85.37 ± 1.79', '85.37 ± 12.79', '1 of 64', '12 of 64'))
+    assert max(map(len, shown.splitlines())) <= width
+
+
+@pytest.mark.parametrize(('width', 'has_early_stop'), [(60, False), (80, True)])
+def test_the_table_of_a_run_leaves_out_the_early_stop_where_the_terminal_is_narrow(
+        lth, monkeypatch, width, has_early_stop):
+    search = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '-b', '200', '--seeds', '0-1')
+    monkeypatch.setattr(console.out, 'width', width)
+    shown = lth(*search, '--controls', 'shuffle-mask').out
+    assert '1 shuffle-mask' in shown and ('early stop' in shown) == has_early_stop
+    assert max(map(len, shown.splitlines())) <= width

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from lth.errors import LthWarning, describe
+from lth.errors import LthWarning, describe, excerpt
 
 # Raised for files that cannot be read or written, and by pickle for files that are empty, truncated or not its own.
 _ERRORS = (OSError, EOFError, pickle.PickleError, AttributeError, ImportError, LookupError, ValueError, TypeError,
@@ -46,7 +46,7 @@ class TolerantCache:
         try:
             yield
         except _ERRORS as error:
-            _warn(str(self._cache.cache_path), describe(error)[:200])
+            _warn(str(self._cache.cache_path), excerpt(describe(error)))
 
 
 def warn_without_folder() -> None:
