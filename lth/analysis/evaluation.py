@@ -7,7 +7,10 @@ from typing import NamedTuple
 from torch import Tensor
 
 from lth.algorithms.retraining.finetune import is_finetuning
+from lth.analysis.answers.answer import Answer, view_answers
+from lth.analysis.answers.levels import MARGIN
 from lth.analysis.operation_counts import LayerOperations, Operations, total_operations
+from lth.analysis.run_view import view_run
 from lth.analysis.statistics import Interval
 from lth.analysis.training_operations import mean_training_operations
 from lth.datasets import Dataset, sampling
@@ -85,7 +88,7 @@ class Evaluation(NamedTuple):
 class EvaluationReport(NamedTuple):
     """The rounds of a run, measured again, and the runs next to it that finetune its last round, by folder. `notes`
     says which of these runs could not be measured. `training` are the multiply-adds of the training of a seed, None if
-    they are unknown.
+    they are unknown. `answers` is what the recorded accuracies say, empty for one round.
     """
 
     run: Run
@@ -94,10 +97,12 @@ class EvaluationReport(NamedTuple):
     finetuned: dict[Path, list[Evaluation]]
     notes: list[str]
     training: Interval | None
+    answers: list[Answer]
 
 
-def evaluate(path: RunPath, datasets: Path, *, device: str = 'auto', threads: int = 1) -> EvaluationReport:
-    """Measure the run, seed or round at this path again from its files."""
+def evaluate(path: RunPath, datasets: Path, *, device: str = 'auto', threads: int = 1,
+             margin: float = MARGIN) -> EvaluationReport:
+    """Measure the run, seed or round at this path again from its files. `margin` is that of `make_answer`."""
 
     plan, run = open_run.open_run(path)
     seeds = run.seeds() if path.seed is None else [path.seed]
@@ -111,7 +116,8 @@ def evaluate(path: RunPath, datasets: Path, *, device: str = 'auto', threads: in
             finetuned[folder] = _evaluate_finetuned(folder, datasets, engine, seeds)
         except LthError as error:
             notes.append(f'{folder} cannot be evaluated: {error}')
-    return EvaluationReport(run, seeds, evaluations, finetuned, notes, mean_training_operations(run, seeds))
+    answers = view_answers(view_run(path), margin) if path.round is None else []
+    return EvaluationReport(run, seeds, evaluations, finetuned, notes, mean_training_operations(run, seeds), answers)
 
 
 def evaluate_rounds(

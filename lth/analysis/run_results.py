@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Self
 
 from lth.analysis import result_tables
+from lth.analysis.answers.answer import Answer, make_answer
+from lth.analysis.answers.levels import MARGIN
 from lth.analysis.result_tables import MetricRow, RoundRow, Table
+from lth.analysis.run_view import view_run
 from lth.errors import LthError, LthWarning
 from lth.experiments import derived_runs, folders, open_run
 from lth.experiments.plan import Plan
 from lth.export.torch_modules import NamedTicket, load_ticket
 from lth.runs.folder import Run
 from lth.runs.run_path import RunPath
+from lth.runs.stored_run import StoredRun
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,14 @@ class RunResults:
         """One row for each measurement."""
 
         return result_tables.metric_table(self.stored, self.seeds)
+
+    def answer(self, margin: float = MARGIN) -> Answer:
+        """What the run and its controls say: which tickets match the dense network (at most `margin`, a share of the
+        images, below it with 95% confidence), how accurate a gem is, what finetuning gains. `str()` is the text.
+        """
+
+        controls: dict[str, list[StoredRun]] = view_run(RunPath(self.folder)).controls
+        return make_answer(self.stored, self.seeds, controls, margin)
 
     def ticket(self, seed: int, round: int) -> NamedTicket:  # pylint: disable=redefined-builtin
         """The ticket of a round, as `lth.load_ticket` reads it: masks and weights by name, and `module()`."""

@@ -2,6 +2,7 @@
 import os
 import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from lth.errors import LthError
 from lth.experiments import folders
 from lth.runs.run_path import RunPath
 from lth.runs.stored_run import StoredRun
+from lth.system.yaml_text import Raw
 
 
 @dataclass(frozen=True)
@@ -57,12 +59,21 @@ def _refuse_missing(path: RunPath, run: StoredRun, seeds: list[int]) -> None:
 def resume_sentence(run: StoredRun) -> str:
     """How to resume a run, by the command line of its last session."""
 
-    entry = run.sessions[-1] if run.sessions else {}
-    command, directory = entry.get('command') or [], entry.get('directory')
-    if not command or Path(command[0]).name not in ('lth', '__main__.py'):
+    command = last_command(run.sessions)
+    if not command:
         return 'To resume, repeat the command or the call that started it.'
+    directory = run.sessions[-1].get('directory')
     where = '' if directory in (None, os.getcwd()) else f' in {directory}'
-    return f'To resume, run{where}: {shlex.join(["lth", *command[1:]])}'
+    return f'To resume, run{where}: {shlex.join(command)}'
+
+
+def last_command(sessions: Sequence[Raw]) -> list[str]:
+    """The command line of the last of these sessions, [] if a program started it."""
+
+    command = (sessions[-1].get('command') if sessions else None) or []
+    if not command or Path(command[0]).name not in ('lth', '__main__.py'):
+        return []
+    return ['lth', *command[1:]]
 
 
 def _controls(run: StoredRun, left_out: list[str]) -> dict[str, list[StoredRun]]:

@@ -26,6 +26,13 @@ class Comparison(NamedTuple):
     p: float | None
 
 
+class Bounds(NamedTuple):
+    """One-sided 95% confidence bounds of a mean; None for a single value."""
+
+    lower: float | None
+    upper: float | None
+
+
 Verdict = Literal['survives', 'fails', 'undecided']
 
 
@@ -40,6 +47,20 @@ def confidence_interval(values: Sequence[float]) -> Interval:
         return Interval(mean, 0., count)
     _, bound = scipy.stats.t.interval(0.95, count - 1)
     return Interval(mean, float(bound * scipy.stats.sem(values)), count)
+
+
+def one_sided_bounds(values: Sequence[float]) -> Bounds:
+    """The one-sided 95% confidence bounds of the mean of independent values, by Student's t distribution: the mean is
+    above `lower` with 95% confidence, and below `upper` with 95% confidence.
+    """
+
+    mean, margin, count = confidence_interval(values)
+    if margin is None:
+        return Bounds(None, None)
+    if margin == 0:
+        return Bounds(mean, mean)
+    lower, upper = scipy.stats.t.interval(0.90, count - 1, loc=mean, scale=scipy.stats.sem(values))
+    return Bounds(float(lower), float(upper))
 
 
 def compare_paired(first: Sequence[float], second: Sequence[float]) -> Comparison:

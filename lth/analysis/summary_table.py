@@ -101,6 +101,15 @@ def control_rows(draws: Sequence[RecordedRun], seeds: Sequence[int]) -> dict[int
     return {row.number: row for row in summary_rows(draws, seeds)[first:]}
 
 
+def values_by_seed(results: Sequence[RoundResult], value: Callable[[RoundResult], float]) -> dict[int, float]:
+    """A value of each seed: its mean over the draws."""
+
+    by_seed: dict[int, list[float]] = {}
+    for result in results:
+        by_seed.setdefault(result.seed, []).append(value(result))
+    return {seed: math.fsum(values) / len(values) for seed, values in by_seed.items()}
+
+
 def _results(draws: Sequence[RecordedRun], seeds: Sequence[int], number: int) -> list[RoundResult]:
     """The results of a round in all draws, of the seeds that have it."""
 
@@ -119,7 +128,4 @@ def _summary(number: int, source_number: int, results: list[RoundResult]) -> Rou
 def _over_seeds(results: Sequence[RoundResult], value: Callable[[RoundResult], float]) -> Interval:
     """Mean and interval of a value over seeds, each counted by its mean over the draws."""
 
-    by_seed: dict[int, list[float]] = {}
-    for result in results:
-        by_seed.setdefault(result.seed, []).append(value(result))
-    return confidence_interval([math.fsum(values) / len(values) for values in by_seed.values()])
+    return confidence_interval(list(values_by_seed(results, value).values()))

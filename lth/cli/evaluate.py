@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lth import analysis
+from lth.cli.answers import print_answers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_note, print_text
-from lth.cli.options import Datasets, Device, Json, SourceRun, Threads
+from lth.cli.options import Datasets, Device, Json, Margin, SourceRun, Threads
 from lth.cli.run_table import run_caption
 from lth.cli.tables import percent, print_table
 from lth.cli.trust_code import accepts_trust_code
@@ -26,11 +27,13 @@ def evaluate(
         *,
         device: Device = 'auto',
         threads: Threads = 1,
+        margin: Margin = 0.2,
         as_json: Json = False,
 ) -> None:
     """Measure the test accuracy of a run again from its files, and show how many weights each layer keeps.
 
     If the last round was finetuned, the runs that finetuned it, such as RUN-finetuned-round-NN, are measured as well.
+    Below the tables is what the recorded accuracies of the run say, unless RUN names a single round.
 
     [bold]Examples[/bold]
 
@@ -40,7 +43,7 @@ def evaluate(
     """
 
     path = parse_run_path(run)
-    report = analysis.evaluation.evaluate(path, datasets, device=device, threads=threads)
+    report = analysis.evaluation.evaluate(path, datasets, device=device, threads=threads, margin=margin / 100)
     for note in report.notes:
         print_note(note)
     if as_json:
@@ -51,6 +54,7 @@ def evaluate(
     _print_operations(report)
     _print_scores(report.evaluations)
     _print_finetuned(report)
+    print_answers(report.answers)
     for evaluation in report.evaluations:
         _note_difference(evaluation)
 

@@ -2,9 +2,10 @@
 import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lth import analysis, experiments
+from lth.cli.answers import print_answers
 from lth.cli.console import print_json, print_message
 from lth.cli.outline import print_outline
 from lth.cli.progress import ProgressDisplay
@@ -17,26 +18,35 @@ if TYPE_CHECKING:
     from lth.runs.folder import Run
 
 
+class Output(NamedTuple):
+    """How a command that trains prints its results: as JSON or as tables, with the margin of its answer in points."""
+
+    as_json: bool
+    margin: float
+
+
 def execute(
         plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], controls: Mapping[str, Sequence['Plan']] | None = None,
-        *, keep: 'Keep', restart: bool, dry_run: bool, as_json: bool) -> None:
-    """Run the plan, then every draw of each control in its own folder in RUN-controls, and print one table. With
-    `restart`, move the old run aside first. In the end, remove the weights that `keep` does not name.
+        *, output: Output, keep: 'Keep', restart: bool, dry_run: bool) -> None:
+    """Run the plan, then every draw of each control in its own folder in RUN-controls, and print one table and the
+    answer. With `restart`, move the old run aside first. In the end, remove the weights that `keep` does not name.
     """
 
     controls = controls or {}
     if dry_run:
         start = experiments.derived_runs.start_iteration(plan, target.folder, seeds[0])
-        print_outline(plan, controls, start=start, as_json=as_json)
+        print_outline(plan, controls, start=start, as_json=output.as_json)
         return
     if restart:
         experiments.restart.set_aside(target.folder, print_message)
     run = run_with_progress(plan, target, seeds)
     control_runs = {control: _run_draws(control, plans, target, seeds) for control, plans in controls.items()}
-    if as_json:
-        print_json(analysis.json_output.runs.run_report(run, seeds, control_runs))
+    answer = analysis.answers.answer.make_answer(run, seeds, control_runs, output.margin / 100)
+    if output.as_json:
+        print_json(analysis.json_output.runs.run_report(run, seeds, control_runs, [answer]))
     else:
         print_run(run, seeds, control_runs)
+        print_answers([answer])
     experiments.thinning.thin_runs(itertools.chain([run], *control_runs.values()), seeds, keep)
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lth import analysis, experiments
+from lth.cli.answers import print_answers
 from lth.cli.arguments import changes, parse_numbers, read_conversion
 from lth.cli.command import command, more_work
 from lth.cli.console import print_json, print_message, print_note
-from lth.cli.execute import execute, run_with_progress
+from lth.cli.execute import Output, execute, run_with_progress
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    KeepOption, LearningRate, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Threads)
+    KeepOption, LearningRate, Margin, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Threads)
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import number
@@ -76,6 +77,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         checkpoint_every: CheckpointEvery = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
+        margin: Margin = 0.2,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -124,13 +126,13 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     if finetune and not dry_run:
         if restart:
             experiments.restart.set_aside(folder, print_message)
-        _find_and_finetune(plan, target, numbers, keep=keep, as_json=as_json)
+        _find_and_finetune(plan, target, numbers, margin=margin, keep=keep, as_json=as_json)
     else:
-        execute(plan, target, numbers, keep=keep, restart=restart, dry_run=dry_run, as_json=as_json)
+        execute(plan, target, numbers, output=Output(as_json, margin), keep=keep, restart=restart, dry_run=dry_run)
 
 
 def _find_and_finetune(
-        plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], *, keep: 'Keep', as_json: bool) -> None:
+        plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], *, margin: float, keep: 'Keep', as_json: bool) -> None:
     """Search, then train the gems in RUN-finetuned-round-NN. Print one table for each, or one JSON object."""
 
     experiments.run_target.refuse_unsupported_finetuning(plan, target)
@@ -138,14 +140,18 @@ def _find_and_finetune(
     if not as_json:
         with more_work():
             print_run(found, seeds, {})
+            print_answers([replace(analysis.answers.answer.make_answer(found, seeds), next_commands=[])])
     source = experiments.open_run.SourceRound(plan, found, seeds, len(plan.kept) - 1)
     folder = experiments.folders.derived_folder(RunPath(found.folder), source.number, 'finetuned')
     finetune_plan = experiments.derived_plans.finetune_plan(source, folder)
     finetuned = run_with_progress(finetune_plan, replace(target, folder=folder), seeds)
+    answer = analysis.answers.answer.make_answer(finetuned, seeds, margin=margin / 100)
     if as_json:
-        print_json(analysis.json_output.runs.run_report(found, seeds, {}, finetuned))
+        answers = [analysis.answers.answer.make_answer(found, seeds), answer]
+        print_json(analysis.json_output.runs.run_report(found, seeds, {}, answers, finetuned))
     else:
         print_run(finetuned, seeds, {})
+        print_answers([answer])
     experiments.thinning.thin_runs([found], seeds, keep)
 
 

@@ -7,11 +7,11 @@ import typer
 from lth import experiments
 from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
-from lth.cli.execute import execute
+from lth.cli.execute import Output, execute
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs,
-    Json, KeepOption, LearningRate, Model, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Seeds,
-    Threads)
+    Json, KeepOption, LearningRate, Margin, Model, Overrides, Precision, RecipeName, Replicates, Restart, RunName,
+    Seeds, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import whole_number
 from lth.registry import trust
@@ -69,6 +69,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         checkpoint_every: CheckpointEvery = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
+        margin: Margin = 0.2,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -123,4 +124,5 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every)
     numbers = parse_numbers(seeds, '--seeds')
-    execute(plan, target, numbers, control_plans, keep=keep, restart=restart, dry_run=dry_run, as_json=as_json)
+    execute(plan, target, numbers, control_plans, output=Output(as_json, margin), keep=keep, restart=restart,
+            dry_run=dry_run)

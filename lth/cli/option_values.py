@@ -43,3 +43,14 @@ def number(text: str) -> float:
     if not math.isfinite(value):
         raise typer.BadParameter(f'{quote(text)} is not a finite number.')
     return value
+
+
+def number_in(smallest: float, largest: float) -> Callable[[str], float]:
+    """The parser of a number within these limits."""
+
+    def parse(text: str) -> float:
+        value = number(text)
+        if not smallest <= value <= largest:
+            raise typer.BadParameter(f'{value:g} is not between {smallest:g} and {largest:g}.')
+        return value
+    return parse

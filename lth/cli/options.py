@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lth.cli.option_values import number, whole_number
+from lth.cli.option_values import number, number_in, whole_number
 from lth.errors import LthError, quote
 from lth.registry import trust
 from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
@@ -110,6 +110,9 @@ KeepOption = Annotated[Literal['all', 'last', 'tickets'], typer.Option(
     '--keep',
     help='Which weights stay on disk when the command is complete. tickets: of the rounds between the first and the '
          'last, the trained weights are removed; last: their tickets too. Masks and measurements always stay.')]
+Margin = Annotated[float, typer.Option(
+    '--margin', parser=number_in(0, 100), metavar='POINTS',
+    help='A ticket matches the dense network if it is at most this many percentage points worse.')]
 Restart = Annotated[bool, typer.Option(
     '--restart',
     help='Start over: first move the run folder, and all runs derived from it, aside to RUN-set-aside-TIME.')]

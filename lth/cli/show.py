@@ -4,11 +4,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lth import analysis, experiments
+from lth.cli.answers import print_answers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_note, print_raw, print_text
-from lth.cli.options import Json
+from lth.cli.options import Json, Margin
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
+from lth.errors import LthError
 from lth.runs.run_path import parse_run_path
 from lth.system import yaml_text
 
@@ -27,6 +29,7 @@ def show(
         name: Annotated[str, typer.Argument(
             metavar='NAME', show_default=False,
             help='recipe: a name from `lth list recipes`, or a YAML file. run: a name in ./runs, or a path.')],
+        margin: Margin | None = None,
         as_json: Json = False) -> None:
     """Show a recipe with all its settings and the publication they come from, or the results of a run.
 
@@ -45,8 +48,10 @@ def show(
     """
 
     if kind == 'run':
-        _show_run(name, as_json=as_json)
+        _show_run(name, 0.2 if margin is None else margin, as_json=as_json)
         return
+    if margin is not None:
+        raise LthError('--margin belongs to `lth show run`. A recipe has no results.')
     recipe = experiments.complete_recipe.complete_recipe(name)
     if as_json:
         print_json(analysis.json_output.listings.ShownRecipe(name=name, recipe=recipe))
@@ -55,17 +60,20 @@ def show(
     print_raw(yaml_text.dump_yaml(recipe) + (_FALLBACK if is_fallback else ''))
 
 
-def _show_run(name: str, *, as_json: bool) -> None:
+def _show_run(name: str, margin: float, *, as_json: bool) -> None:
     """Print the table of a run, the runs that start from it, and how to resume it."""
 
     view = analysis.run_view.view_run(parse_run_path(name))
     for sentence in view.left_out:
         print_note(sentence)
+    answers = analysis.answers.answer.view_answers(view, margin / 100)
     if as_json:
-        print_json(analysis.json_output.runs.run_report(view.run, view.seeds, view.controls, view.finetuned))
+        print_json(analysis.json_output.runs.run_report(
+            view.run, view.seeds, view.controls, answers, view.finetuned))
         return
     print_run(view.run, view.seeds, view.controls)
     _print_operations(view)
+    print_answers(answers)
     if view.derived:
         print_text(f'Results that start from this run: {", ".join(map(str, view.derived))}')
     for sentence in view.unfinished:

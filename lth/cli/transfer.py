@@ -7,10 +7,10 @@ import typer
 from lth import experiments
 from lth.cli.arguments import changes, parse_numbers
 from lth.cli.command import command
-from lth.cli.execute import execute
+from lth.cli.execute import Output, execute
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    KeepOption, LearningRate, Overrides, Precision, RecipeName, Replicates, Restart, SourceRun, Threads)
+    KeepOption, LearningRate, Margin, Overrides, Precision, RecipeName, Replicates, Restart, SourceRun, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 from lth.runs.run_path import parse_run_path
@@ -55,6 +55,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         checkpoint_every: CheckpointEvery = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
+        margin: Margin = 0.2,
         as_json: Json = False,
         dry_run: DryRun = False,
 ) -> None:
@@ -92,5 +93,5 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every)
-    execute(plan_in(folder, 'found'), target, source.seeds, controls, keep=keep, restart=restart, dry_run=dry_run,
-            as_json=as_json)
+    execute(plan_in(folder, 'found'), target, source.seeds, controls, output=Output(as_json, margin), keep=keep,
+            restart=restart, dry_run=dry_run)

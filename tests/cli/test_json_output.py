@@ -13,7 +13,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
-from lth.analysis.json_output import checks, evaluations, listings, repairs, run_lists, runs, stability, values
+from lth.analysis.json_output import answers, checks, evaluations, listings, repairs, run_lists, runs, stability, values
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -23,7 +23,7 @@ from tests.recipes.test_rare_gems import SAMPLE
 PAIR = ('lenet-300-100', 'digits')
 SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
-MODULES = (bench, checks, evaluations, listings, repairs, run_lists, runs, stability, values)
+MODULES = (answers, bench, checks, evaluations, listings, repairs, run_lists, runs, stability, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:

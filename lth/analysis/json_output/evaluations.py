@@ -3,6 +3,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from lth.analysis.json_output.answers import Answer
 from lth.analysis.json_output.runs import Connected
 from lth.analysis.json_output.values import Mean, percent, percent_or_none
 
@@ -105,13 +106,16 @@ class FinetunedEvaluation:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationReport:
-    """The output of `lth evaluate`. `notes` says which finetuned runs could not be measured."""
+    """The output of `lth evaluate`. `notes` says which finetuned runs could not be measured, `answers` what the run
+    and the run that finetuned its last round say, by their recorded accuracies.
+    """
 
     run: Path
     training_multiply_adds: Mean | None
     evaluations: list[Evaluation]
     finetuned: list[FinetunedEvaluation]
     notes: list[str]
+    answers: list[Answer]
 
     @classmethod
     def of(cls, report: 'evaluation.EvaluationReport') -> Self:
@@ -120,4 +124,5 @@ class EvaluationReport:
         finetuned = [FinetunedEvaluation(run=folder, evaluations=list(map(Evaluation.of, measured)))
                      for folder, measured in report.finetuned.items()]
         return cls(run=report.run.folder, training_multiply_adds=Mean.of(report.training) if report.training else None,
-                   evaluations=list(map(Evaluation.of, report.evaluations)), finetuned=finetuned, notes=report.notes)
+                   evaluations=list(map(Evaluation.of, report.evaluations)), finetuned=finetuned, notes=report.notes,
+                   answers=list(map(Answer.of, report.answers)))

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from lth import analysis
+from lth.analysis.json_output.answers import Answer
 from lth.analysis.json_output.values import Mean, percent, percent_or_none
 
 if TYPE_CHECKING:
+    from lth.analysis.answers import answer
     from lth.analysis.planned_operations import PlannedOperations
     from lth.analysis.summary_table import RecordedRun, RoundResult, RoundSummary
     from lth.experiments.plan import Plan
@@ -102,24 +104,25 @@ class RunTable:
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport(RunTable):
-    """The output of find-ticket, find-gem, finetune, transfer and `show run`: the table of a run with its controls, and
-    the run that finetuned its last round, None if there is none or it was not requested.
+    """The output of find-ticket, find-gem, finetune, transfer and `show run`: the table of a run with its controls, the
+    run that finetuned its last round, None if there is none or it was not requested, and what each of the two says.
     """
 
     controls: dict[str, list[RoundMeans]]
     finetuned: RunTable | None
+    answers: list[Answer]
 
 
 def run_report(
         run: 'RecordedRun', seeds: Sequence[int], controls: Mapping[str, Sequence['RecordedRun']],
-        finetuned: 'RecordedRun | None' = None) -> RunReport:
-    """The output for a run, all draws of its controls, and the run that finetuned its last round."""
+        answers: Sequence['answer.Answer'], finetuned: 'RecordedRun | None' = None) -> RunReport:
+    """The output for a run, all draws of its controls, what they say, and the run that finetuned its last round."""
 
     rows = {name: analysis.summary_table.control_rows(draws, seeds) for name, draws in controls.items()}
     return RunReport(
         **vars(_run_table(run, seeds)),
         controls={name: list(map(RoundMeans.of, summaries.values())) for name, summaries in rows.items()},
-        finetuned=_run_table(finetuned, seeds) if finetuned else None)
+        finetuned=_run_table(finetuned, seeds) if finetuned else None, answers=list(map(Answer.of, answers)))
 
 
 @dataclass(frozen=True, kw_only=True)

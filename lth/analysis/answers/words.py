@@ -1,0 +1,62 @@
+"""Numbers in the sentences of answers."""
+import itertools
+from collections.abc import Sequence
+
+from lth.analysis.statistics import Comparison, Interval
+
+
+def percent(interval: Interval) -> str:
+    """A mean of shares in percent, with its interval."""
+
+    margin = '' if interval.margin is None else f' ± {100 * interval.margin:.2f}'
+    return f'{100 * interval.mean:.2f}{margin}%'
+
+
+def points(difference: Interval) -> str:
+    """A mean difference of shares in percentage points, with its sign and its interval."""
+
+    margin = '' if difference.margin is None else f' ± {100 * difference.margin:.2f}'
+    return f'{_signed(100 * difference.mean)}{margin} points'
+
+
+def bound(value: float) -> str:
+    """A bound of a difference of shares, in percentage points with its sign."""
+
+    return f'{_signed(100 * value)} points'
+
+
+def amount(comparison: Comparison) -> str:
+    """The size of a difference in percentage points, with its interval and the number of seeds."""
+
+    mean, margin, count = comparison.difference
+    interval = '' if margin is None else f' ± {100 * margin:.2f}'
+    return f'{100 * abs(mean):.2f}{interval} points, n = {count}'
+
+
+def density(share: float) -> str:
+    """A density in percent."""
+
+    return f'{100 * share:.2f}%'
+
+
+def number_ranges(numbers: Sequence[int]) -> str:
+    """Increasing numbers with ranges, such as 1–4, 7."""
+
+    groups = itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
+    return ', '.join(_number_range([number for _, number in group]) for _, group in groups)
+
+
+def plural(count: int, word: str) -> str:
+    """A count with its noun."""
+
+    return f'{count} {word}{"s" * (count != 1)}'
+
+
+def _number_range(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return str(numbers[0])
+    return f'{numbers[0]}{"–" if len(numbers) > 2 else ", "}{numbers[-1]}'
+
+
+def _signed(value: float) -> str:
+    return f'{value:+.2f}'.replace('-', '−')
