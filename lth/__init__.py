@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lth.algorithms import ALGORITHMS
+    from lth.analysis.figures import FIGURES
     from lth.analysis.run_results import RunResults
     from lth.api import (
         evaluate, find_gem, find_ticket, finetune, iterate, open_run, sanity_check, stability, transfer)
@@ -24,6 +25,7 @@ _MODULES = {
     'lth.api': (
         'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'open_run', 'sanity_check', 'stability',
         'transfer'),
+    'lth.analysis.figures': ('FIGURES',),
     'lth.analysis.run_results': ('RunResults',),
     'lth.export.torch_modules': ('NamedTicket', 'load_ticket'),
     'lth.errors': ('LthError',),
@@ -36,7 +38,7 @@ _MODULES = {
     'lth.pruning.mask_actions': ('MASK_ACTIONS',)}
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
-    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'INITIALIZERS', 'LthError', 'MASK_ACTIONS', 'MODELS',
+    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'FIGURES', 'INITIALIZERS', 'LthError', 'MASK_ACTIONS', 'MODELS',
     'NamedTicket', 'RunResults', 'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket',
     'open_run', 'sanity_check', 'stability', 'transfer']
 

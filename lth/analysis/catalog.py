@@ -11,12 +11,13 @@ from lth.system import lazy_import
 # Each kind imports what it lists: all together take twice as long as the criteria alone.
 if TYPE_CHECKING:
     from lth import algorithms, datasets
-    from lth.analysis import sanity_checks
+    from lth.analysis import figures, sanity_checks
     from lth.models import initializers, registry as models
     from lth.pruning import controls, criteria, mask_actions
 else:
     algorithms = lazy_import.module('lth.algorithms')
     datasets = lazy_import.module('lth.datasets')
+    figures = lazy_import.module('lth.analysis.figures')
     sanity_checks = lazy_import.module('lth.analysis.sanity_checks')
     initializers = lazy_import.module('lth.models.initializers')
     models = lazy_import.module('lth.models.registry')
@@ -82,4 +83,5 @@ CATALOG: Mapping[str, Callable[[], Iterable[Entry]]] = {
     'controls': lambda: (Entry(name, summary) for name, summary in controls.available_controls().items()),
     'initializers': _initializers,
     'algorithms': _algorithms,
+    'figures': lambda: _registered(figures.FIGURES),
     'checks': lambda: (Entry(name, summary) for name, summary in sanity_checks.available_checks().items())}

@@ -19,6 +19,7 @@ from lth.cli.find_ticket import find_ticket
 from lth.cli.finetune import finetune
 from lth.cli.list import list_entries
 from lth.cli.option_rules import RuledCommand
+from lth.cli.plot import plot
 from lth.cli.prepare import prepare
 from lth.cli.repair import repair
 from lth.cli.sanity_check import sanity_check
@@ -65,6 +66,7 @@ app.command('evaluate', cls=RuledCommand)(evaluate)
 app.command('sanity-check', cls=RuledCommand)(sanity_check)
 app.command('transfer', cls=RuledCommand)(transfer)
 app.command('stability', cls=RuledCommand)(stability)
+app.command('plot', cls=RuledCommand)(plot)
 app.command('list', cls=RuledCommand)(list_entries)
 app.command('repair', cls=RuledCommand)(repair)
 app.command('prepare', cls=RuledCommand)(prepare)

@@ -13,7 +13,8 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
-from lth.analysis.json_output import answers, checks, evaluations, listings, repairs, run_lists, runs, stability, values
+from lth.analysis.json_output import (
+    answers, checks, evaluations, figures, listings, repairs, run_lists, runs, stability, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -23,7 +24,7 @@ from tests.recipes.test_rare_gems import SAMPLE
 PAIR = ('lenet-300-100', 'digits')
 SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
-MODULES = (answers, bench, checks, evaluations, listings, repairs, run_lists, runs, stability, values)
+MODULES = (answers, bench, checks, evaluations, figures, listings, repairs, run_lists, runs, stability, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:
@@ -107,6 +108,15 @@ def test_stability_has_both_tables_and_all_pairs(lth):
     barriers = [pair['barrier_points'] for pair in report['pairs'] if pair['round'] == 1]
     assert report['rows'][1]['barrier_points']['mean'] == pytest.approx(sum(barriers) / 2)
     assert {row['between'] for row in report['overlap_rows']} == {'seeds', 'rounds'}
+
+
+def test_plot_prints_the_points_of_its_figures_in_percent(lth):
+    lth(*SEARCH)
+    (accuracy,) = output(lth, figures.FigureFiles, 'plot', 'a', '--figure', 'accuracy')['figures']
+    ((first, last),) = [series['points'] for series in accuracy['panels'][0]['series']]
+    table = output(lth, runs.RunReport, 'show', 'run', 'a')['rounds']
+    assert (first['x'], last['y']) == (100, pytest.approx(table[1]['test_accuracy_percent']['mean']))
+    assert accuracy['file'] == 'runs/a/figures/accuracy.png' and Path(accuracy['file']).is_file()
 
 
 def test_repair(lth):

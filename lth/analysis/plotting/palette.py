@@ -1,0 +1,38 @@
+"""Colors and markers that can be told apart in print and with color blindness."""
+from itertools import pairwise
+
+from lth.analysis.plotting.series import Marker
+
+# Okabe & Ito 2008, without black and yellow, which cannot be read on a dark and on a white page.
+_COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9')
+MARKERS: tuple[Marker, ...] = ('circle', 'square', 'triangle', 'diamond', 'cross', 'plus')
+# Points of the map cividis (Nuñez et al. 2018), whose lightness rises evenly, without its darkest and lightest part.
+_SCALE = ('#1f4e8c', '#575d6d', '#7d7c78', '#a69d75', '#d3c164')
+
+
+def color(number: int) -> str:
+    """The color of the series with this number; they repeat after six."""
+
+    return _COLORS[number % len(_COLORS)]
+
+
+def marker(number: int) -> Marker:
+    """The marker of the series with this number. Series of equal color differ in their markers for 36 numbers."""
+
+    return MARKERS[(number + number // len(_COLORS)) % len(MARKERS)]
+
+
+def scale(count: int) -> list[str]:
+    """Colors for things in an order, such as rounds: from dark blue to light yellow."""
+
+    positions = [number / max(count - 1, 1) * (len(_SCALE) - 1) for number in range(count)]
+    return [_mixture(position) for position in positions]
+
+
+def _mixture(position: float) -> str:
+    """The color at a position between two points of the scale."""
+
+    first = min(int(position), len(_SCALE) - 2)
+    (start, end), share = list(pairwise(_SCALE))[first], position - first
+    parts = [round((1 - share) * int(start[at:at + 2], 16) + share * int(end[at:at + 2], 16)) for at in (1, 3, 5)]
+    return '#' + ''.join(f'{part:02x}' for part in parts)
