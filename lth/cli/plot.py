@@ -4,12 +4,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from lth import analysis, experiments
+from lth import analysis
 from lth.cli.arguments import parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_note
 from lth.cli.options import Json
 from lth.cli.trust_code import accepts_trust_code
+from lth.runs.run_path import parse_run_path
 
 
 @command
@@ -52,7 +53,7 @@ def plot(  # pylint: disable=too-many-arguments # one parameter per option
         lth plot conv-2-cifar10 conv-4-cifar10 conv-6-cifar10 --figure accuracy -o conv.svg
     """
 
-    paths = [experiments.open_run.parse_run_path(run) for run in runs]
+    paths = [parse_run_path(run) for run in runs]
     names = parse_names(figure)
     numbers = None if rounds is None else parse_numbers(rounds, '--rounds')
     plotting = analysis.plotting

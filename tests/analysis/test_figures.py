@@ -6,11 +6,10 @@ import pytest
 from scipy import stats
 
 import lth as package
-from lth.analysis.figures import FIGURES
 from lth.analysis.plotting.figure_set import figure_set
 from lth.analysis.plotting.series import FigureData, Point
 from lth.analysis.run_results import RunResults
-from lth.experiments.open_run import parse_run_path
+from lth.runs.run_path import parse_run_path
 
 MODEL = 'lenet-300-100'
 
@@ -25,6 +24,8 @@ def _ticket(tmp_path_factory: pytest.TempPathFactory) -> RunResults:
 
 
 def figure(name: str, *folders: Path, rounds: list[int] | None = None) -> FigureData:
+    """The figure with this name of the runs in these folders."""
+
     (found,) = figure_set([parse_run_path(str(folder)) for folder in folders], [name], rounds=rounds).contents
     return found
 

@@ -12,7 +12,7 @@ from lth.analysis.plotting.registry import FigureRequest
 from lth.analysis.plotting.runs import open_runs
 from lth.analysis.plotting.series import FigureData, NoData
 from lth.errors import LthError
-from lth.experiments.open_run import RunPath
+from lth.runs.run_path import RunPath
 
 
 class FigureSet(NamedTuple):

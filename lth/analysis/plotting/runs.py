@@ -8,7 +8,7 @@ from lth.analysis import run_view
 from lth.analysis.run_view import RunView
 from lth.analysis.summary_table import RoundSummary, algorithm_settings, control_rows, summary_rows
 from lth.errors import LthError
-from lth.experiments.open_run import RunPath
+from lth.runs.run_path import RunPath
 from lth.recipes.schema import AlgorithmSettings
 from lth.runs.round_record import RoundRecord
 from lth.runs.stored_run import StoredRun
