@@ -9,9 +9,7 @@ import time
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lth import rng
 from lth.errors import LthError
@@ -19,6 +17,7 @@ from lth.models.build import build_module, named_tensors, probe_module, require_
 from lth.models.network import Network
 from lth.models.trial_checks import require_equal, require_equal_gradient, require_no_state, require_same_tensors
 from lth.models.trial_sample import IMAGES, Pass, Sample
+from lth.models.trial_second_derivatives import try_second_derivatives
 from lth.registry import user_code
 
 # Batches of the real size are tried if they should take no longer. Later they fail with the same paragraph.
@@ -60,7 +59,7 @@ def try_network(network: Network, use: Use) -> Network:
             raise error from None
     _try_real_sizes(network, sample, use)
     if use.second_derivatives:
-        _try_second_derivatives(network, sample)
+        try_second_derivatives(network, sample)
     return network
 
 
@@ -146,16 +145,3 @@ def _try_real_sizes(network: Network, sample: Sample, use: Use) -> None:
                 f'{sample.name}, for {use.measured_images} images of a measurement,'):
             logits = network.logits(weights, sample.buffers, torch.zeros(use.measured_images, *network.shape))
         require_logits(logits, f'In evaluation mode {sample.name}', (use.measured_images, network.classes))
-
-
-def _try_second_derivatives(network: Network, sample: Sample) -> None:
-    module = network.bind(sample.weights_in(network.layout), sample.copy_of_buffers())
-    parameters = list(module.parameters())
-    what = f'The second derivative of {sample.name}, which the algorithm needs,'
-    with rng.seeded_globals(0), user_code.guard(what, type(module).forward):
-        with sdpa_kernel(SDPBackend.MATH):
-            loss = F.cross_entropy(module(sample.images), sample.labels)
-            gradients = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
-            norm = torch.stack([gradient.square().sum() for gradient in gradients]).sum()
-            # autograd.grad would leave out what once_differentiable forbids, without an error.
-            norm.backward()  # type: ignore[no-untyped-call] # torch has no type
