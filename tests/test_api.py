@@ -103,13 +103,14 @@ def test_the_table_has_a_row_for_each_seed_and_round(small_run):
     assert list(frame.columns)[:3] == ['seed', 'round', 'kept'] and len(frame) == 6
 
 
-def test_the_metrics_have_a_row_for_each_measurement(small_run):
+def test_the_metrics_have_a_row_for_each_value_that_was_measured(small_run):
     metrics = small_run.metrics()
     lines = (small_run.folder / 'seed-1/round-02/metrics.jsonl').read_text().splitlines()
-    rows = [row for row in metrics if (row.seed, row.round) == (1, 2)]
-    assert [row.test_loss for row in rows] == [json.loads(line)['test_loss'] for line in lines]
-    assert rows[0].train_loss is None and sum(row.early_stop for row in rows) == 1
-    assert len(metrics.to_pandas()) == len(metrics)
+    rows = [row for row in metrics if (row.seed, row.round, row.split, row.metric) == (1, 2, 'test', 'loss')]
+    assert [row.value for row in rows] == [json.loads(line)['test_loss'] for line in lines]
+    assert rows[0].settings['training.batch_size'] == 128 and sum(row.early_stop for row in rows) == 1
+    frame = metrics.to_pandas()
+    assert len(frame) == len(metrics) and set(frame['training.batch_size']) == {128} and 'settings' not in frame
 
 
 def test_pandas_is_named_if_it_is_missing(small_run, monkeypatch):

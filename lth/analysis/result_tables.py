@@ -1,11 +1,11 @@
-"""The results of a run as rows for programs: one row for each round, or one row for each measurement."""
+"""The results of a run as rows for programs: one row for each round of a seed. Measurements are in metric_table.py."""
 from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from lth.analysis.metric_table import completed_rounds
 from lth.analysis.summary_table import round_result
 from lth.errors import LthError
 from lth.runs.folder import Run
-from lth.runs.metrics_file import MetricsLine
 
 R = TypeVar('R', bound=NamedTuple)
 
@@ -25,23 +25,6 @@ class RoundRow(NamedTuple):
     engine: str
 
 
-class MetricRow(NamedTuple):
-    """A measurement in a round of one seed. Training values are means since the measurement before, None at the start.
-    `early_stop` is True for the measurement of least validation loss in the round.
-    """
-
-    seed: int
-    round: int
-    iteration: int
-    train_loss: float | None
-    train_accuracy: float | None
-    validation_loss: float
-    validation_accuracy: float
-    test_loss: float
-    test_accuracy: float
-    early_stop: bool
-
-
 class Table(tuple[R, ...]):
     """A sequence of rows, which are named tuples.
 
@@ -55,20 +38,24 @@ class Table(tuple[R, ...]):
         return f'Table of {len(self)} rows: {", ".join(columns)}'
 
     def to_pandas(self) -> Any:
-        """The rows as a pandas.DataFrame, with a column for each field. LthError if pandas is not installed."""
+        """The rows as a pandas.DataFrame, with a column for each field, and one for each setting of recipes. LthError
+        if pandas is not installed.
+        """
 
         try:
             import pandas  # pylint: disable=import-outside-toplevel # an optional extra
         except ImportError:
             raise LthError("to_pandas needs the package pandas. Install it with: pip install 'lth[pandas]'") from None
-        return pandas.DataFrame(list(self))
+        frame = pandas.DataFrame(list(self))
+        return frame.drop(columns='settings').join(_setting_columns(pandas, frame.settings)) \
+            if 'settings' in frame else frame
 
 
 def round_table(run: Run, seeds: Sequence[int]) -> Table[RoundRow]:
     """One row for each round of these seeds, in the order of seeds and rounds."""
 
     rows = []
-    for seed, number in _completed_rounds(run, seeds):
+    for seed, number in completed_rounds(run, seeds):
         result = round_result(run, seed, number)
         rows.append(RoundRow(
             seed, number, result.kept, result.density, result.test_accuracy, result.early_stop,
@@ -76,20 +63,10 @@ def round_table(run: Run, seeds: Sequence[int]) -> Table[RoundRow]:
     return Table(rows)
 
 
-def metric_table(run: Run, seeds: Sequence[int]) -> Table[MetricRow]:
-    """One row for each measurement of these seeds, in the order of seeds, rounds and iterations."""
+def _setting_columns(pandas: Any, settings: Any) -> Any:
+    """A data frame with a column for each setting: the rows of one run share the same settings."""
 
-    rows = []
-    for seed, number in _completed_rounds(run, seeds):
-        rows += [_metric_row(seed, number, line) for line in run.metrics(seed, number)]
-    return Table(rows)
-
-
-def _metric_row(seed: int, number: int, line: MetricsLine) -> MetricRow:
-    return MetricRow(
-        seed, number, line.iteration, line.train_loss, line.train_accuracy, line.validation_loss,
-        line.validation_accuracy, line.test_loss, line.test_accuracy, line.early_stop)
-
-
-def _completed_rounds(run: Run, seeds: Sequence[int]) -> list[tuple[int, int]]:
-    return [(seed, number) for seed in seeds for number in range(run.round_count(seed))]
+    distinct = {id(one): one for one in settings}
+    places = {key: place for place, key in enumerate(distinct)}
+    return pandas.DataFrame(list(distinct.values())).take([places[id(one)] for one in settings]).set_axis(
+        settings.index)

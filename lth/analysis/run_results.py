@@ -7,7 +7,8 @@ from typing import Self
 from lth.analysis import result_tables
 from lth.analysis.answers.answer import Answer, make_answer
 from lth.analysis.answers.levels import MARGIN
-from lth.analysis.result_tables import MetricRow, RoundRow, Table
+from lth.analysis.metric_table import MetricRow, completed_rounds, metric_rows
+from lth.analysis.result_tables import RoundRow, Table
 from lth.analysis.run_view import view_run
 from lth.errors import LthError, LthWarning
 from lth.experiments import derived_runs, folders, open_run
@@ -46,9 +47,9 @@ class RunResults:
         return result_tables.round_table(self.stored, self.seeds)
 
     def metrics(self) -> Table[MetricRow]:
-        """One row for each measurement."""
+        """One row for each value that was measured, with the settings of the run."""
 
-        return result_tables.metric_table(self.stored, self.seeds)
+        return Table(metric_rows(self.stored, completed_rounds(self.stored, self.seeds)))
 
     def answer(self, margin: float = MARGIN) -> Answer:
         """What the run and its controls say: which tickets match the dense network (at most `margin`, a share of the

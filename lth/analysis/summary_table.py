@@ -9,6 +9,7 @@ from lth.analysis.operation_counts import Operations, round_operations
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.recipes.schema import AlgorithmSettings
+from lth.runs.metrics_file import MetricsLine
 from lth.runs.round_record import RoundRecord
 from lth.system.yaml_text import Raw
 from lth.training.engines.names import current_engine_name
@@ -30,6 +31,9 @@ class RecordedRun(Protocol):
 
     def record(self, seed: int, number: int) -> RoundRecord:
         """The facts about a round and its main results."""
+
+    def metrics(self, seed: int, number: int) -> list[MetricsLine]:
+        """The measurements of a round."""
 
 
 class RoundResult(NamedTuple):

@@ -10,10 +10,27 @@ kept weights, and a backward pass for the gradients of features and of weights, 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lth.analysis.operation_counts import round_operations
+from lth.analysis.operation_counts import Operations, round_operations
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.analysis.summary_table import RecordedRun, algorithm_settings
 from lth.recipes.schema import AlgorithmSettings
+
+
+class RoundOperations(NamedTuple):
+    """Multiply-adds of the training of one seed in a round that trains `steps` steps of `per_step` each, when `before`
+    were needed for the rounds before it and for masks. `network` has those of its network for an image.
+    """
+
+    network: Operations
+    before: int
+    per_step: int
+    steps: int
+
+    @property
+    def after(self) -> int:
+        """The multiply-adds at the end of the round."""
+
+        return self.before + self.per_step * self.steps
 
 
 class TrainingOperations(NamedTuple):
@@ -34,19 +51,28 @@ class TrainingOperations(NamedTuple):
 def training_operations(run: RecordedRun, seed: int) -> TrainingOperations | None:
     """The multiply-adds of the training of one seed so far; None if they are unknown for one of its rounds."""
 
+    rounds = rounds_operations(run, seed)
+    return TrainingOperations(
+        tuple(one.after - one.before for one in rounds), rounds[0].before) if rounds else None
+
+
+def rounds_operations(run: RecordedRun, seed: int) -> list[RoundOperations]:
+    """The multiply-adds of each round of one seed so far; [] if they are unknown for one of its rounds."""
+
     settings, batch_size = algorithm_settings(run), run.recipe['training']['batch_size']
     if type(settings) is AlgorithmSettings:  # pylint: disable=unidiomatic-typecheck # of a plug-in that is missing
-        return None
-    rounds, dense = [], 0
+        return []
+    rounds: list[RoundOperations] = []
     for number in range(run.round_count(seed)):
         record = run.record(seed, number)
-        operations = round_operations(record)
-        if operations is None or record.steps is None:
-            return None
+        network = round_operations(record)
+        if network is None or record.steps is None:
+            return []
+        before = rounds[-1].after if rounds else settings.mask_operations(network.dense, batch_size)
+        per_step = settings.step_operations(network.dense, network.surviving) * batch_size
         is_copy = number == 0 and settings.copies_dense_round
-        steps, dense = 0 if is_copy else record.steps, operations.dense
-        rounds.append(settings.step_operations(operations.dense, operations.surviving) * batch_size * steps)
-    return TrainingOperations(tuple(rounds), settings.mask_operations(dense, batch_size)) if rounds else None
+        rounds.append(RoundOperations(network, before, 0 if is_copy else per_step, record.steps))
+    return rounds
 
 
 def mean_training_operations(run: RecordedRun, seeds: Sequence[int]) -> Interval | None:

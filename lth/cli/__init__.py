@@ -14,6 +14,7 @@ from lth.cli.command import Tracebacks, exit_codes
 from lth.cli.console import print_raw
 from lth.cli.convert_config import convert_config
 from lth.cli.evaluate import evaluate
+from lth.cli.export_metrics import export_metrics
 from lth.cli.find_gem import find_gem
 from lth.cli.find_ticket import find_ticket
 from lth.cli.finetune import finetune
@@ -68,6 +69,7 @@ app.command('transfer', cls=RuledCommand)(transfer)
 app.command('stability', cls=RuledCommand)(stability)
 app.command('plot', cls=RuledCommand)(plot)
 app.command('list', cls=RuledCommand)(list_entries)
+app.command('export-metrics', cls=RuledCommand)(export_metrics)
 app.command('repair', cls=RuledCommand)(repair)
 app.command('prepare', cls=RuledCommand)(prepare)
 app.command('show', cls=RuledCommand)(show)

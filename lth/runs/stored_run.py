@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from lth.errors import LthError, quote
-from lth.runs import integrity, run_source, seed_folders, sessions
+from lth.runs import integrity, metrics_file, run_source, seed_folders, sessions
+from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_record import RoundRecord, read_record
 from lth.system import lazy_import, yaml_text
@@ -65,6 +66,19 @@ class StoredRun:
         record = old_rounds.read_record(folder) if folder.sums is None else read_record(folder)
         self._check(record, seed, number)
         return record
+
+    def metrics(self, seed: int, number: int) -> list[MetricsLine]:
+        """The measurements of a round. LthError if a file was changed, or is of another round."""
+
+        record = self.record(seed, number)
+        folder = integrity.open_folder(self._round_folder(seed, number), integrity.repair_advice(self.folder))
+        content = folder.read(METRICS, at_most=record.measurements * metrics_file.MOST_BYTES_OF_LINE)
+        path = folder.folder / METRICS
+        lines = metrics_file.parse(content, path, folder.advice, count=record.measurements)
+        if (lines[-1], metrics_file.early_stop(lines)) != (record.last, record.early_stop):
+            raise LthError(f'{path} does not belong to the other files of its round: its results are not those in '
+                           f'round.json. {folder.advice}')
+        return lines
 
     @cached_property
     def planned_rounds(self) -> int | None:

@@ -2,29 +2,50 @@
 
 A file that is missing, corrupt or cannot be written gives an LthError with its path.
 """
+import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
-from lth.errors import ENVIRONMENT_ERROR, LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError, quote
 
 
 def write(path: Path, content: bytes) -> None:
     """Write a file atomically. It is on disk when this function returns."""
 
+    try:
+        with open_atomically(path) as file:
+            file.write(content)
+    except OSError as error:
+        raise write_error(path, error) from None
+
+
+@contextlib.contextmanager
+def open_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file that replaces `path` at the end of the block, when it is on disk. If the block fails, nothing changes."""
+
     partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
     try:
         with open(partial, 'wb') as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
         _sync_folder(path.parent)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise write_error(path, error) from None
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def output_error(path: Path, error: OSError) -> LthError:
+    """The error for a file that the user named and that cannot be written."""
+
+    return LthError(f'Cannot write {quote(str(path))}: {error.strerror or error}. Choose another file with -o.',
+                    exit_code=ENVIRONMENT_ERROR)
 
 
 def create_folder(folder: Path) -> None:

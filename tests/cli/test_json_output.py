@@ -127,6 +127,12 @@ def test_repair(lth):
     assert damage['path'] == 'runs/a/seed-0/round-01'
 
 
+def test_exported_metrics(lth):
+    lth(*SEARCH)
+    assert output(lth, listings.ExportedMetrics, 'export-metrics', 'a', '-o', 'm.csv') == {
+        'file': 'm.csv', 'rows': len(Path('m.csv').read_text().splitlines()) - 1, 'runs': ['runs/a']}
+
+
 @pytest.mark.parametrize('kind', ['models', 'datasets', 'criteria', 'checks'])
 def test_lists(lth, kind):
     assert output(lth, listings.Listing, 'list', kind)['kind'] == kind

@@ -1,7 +1,10 @@
 """Lists of names, recipes, and files that were written."""
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    from lth.analysis.metric_export import MetricExport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,21 @@ class PreparedFiles:
     """The output of `lth prepare`."""
 
     files: list[Path]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedMetrics:
+    """The output of `lth export-metrics`: the file, how many rows it has, and of which runs."""
+
+    file: Path
+    rows: int
+    runs: list[Path]
+
+    @classmethod
+    def of(cls, export: 'MetricExport') -> Self:
+        """The output for a file that was written."""
+
+        return cls(file=export.file, rows=export.rows, runs=list(export.runs))
 
 
 @dataclass(frozen=True, kw_only=True)
