@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lth.registry import trust, user_code
+from lth.registry import trust, user_modules
 
 _TrustCode = Annotated[bool, typer.Option(
     '--trust-code', help='Run the code that a recipe or a run names and that is not part of lth or of a plug-in, such '
@@ -18,7 +18,7 @@ def start_without_user_code(context: typer.Context) -> None:
 
     context.call_on_close(functools.partial(trust.set_current, trust.current()))
     trust.set_current(trust.Trust(strict=True))
-    user_code.forget()
+    user_modules.forget()
 
 
 def accepts_trust_code(function: Callable[..., None]) -> Callable[..., None]:

@@ -9,7 +9,7 @@ from typing import Any
 from lth.datasets import given_data
 from lth.datasets.source import Source
 from lth.errors import LthError, quote
-from lth.registry import trust, user_code
+from lth.registry import trust, user_code, user_modules
 
 
 def source(name: str) -> Source:
@@ -18,7 +18,7 @@ def source(name: str) -> Source:
     """
 
     trust.require_if_strict(name)
-    return _cached_source(name, user_code.imports())
+    return _cached_source(name, user_modules.imports())
 
 
 def call_again(name: str) -> Source:

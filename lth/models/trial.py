@@ -13,9 +13,10 @@ from torch import Tensor
 
 from lth import rng
 from lth.errors import LthError
-from lth.models.build import build_module, named_tensors, probe_module, require_logits
+from lth.models.build import build_module, probe_module, require_logits
 from lth.models.network import Network
 from lth.models.trial_checks import require_equal, require_equal_gradient, require_no_state, require_same_tensors
+from lth.models.trial_repetition import require_repeatable_import, require_repeatable_weights
 from lth.models.trial_sample import IMAGES, Pass, Sample
 from lth.models.trial_second_derivatives import try_second_derivatives
 from lth.registry import user_code
@@ -45,9 +46,10 @@ def try_network(network: Network, use: Use) -> Network:
         probe_module(module, network.settings.name, network.shape, network.classes, images=1)
     if not network.has_user_code:
         return network
-    _require_repeatable_weights(network)
+    require_repeatable_weights(network)
     sample = Sample(network)
     expected = sample.reference_pass()
+    require_repeatable_import(network, sample, expected)
     try:
         network = _compared(network, sample, expected)
     except LthError as error:
@@ -100,20 +102,6 @@ def _notes(network: Network, unused: tuple[str, ...], *, noisy: bool) -> list[st
 
 def _listed(names: tuple[str, ...]) -> str:
     return ', '.join(names[:3]) + (f' and {len(names) - 3} others' if len(names) > 3 else '')
-
-
-def _require_repeatable_weights(network: Network) -> None:
-    """LthError if the module has other weights each time that it is built with one seed."""
-
-    built = [dict(named_tensors(build_module(network.settings, network.shape, network.classes, seed=0)))
-             for _ in range(2)]
-    for key, tensor in built[0].items():
-        other = built[1].get(key)
-        if other is None or not torch.equal(tensor.nan_to_num(), other.nan_to_num()):
-            raise LthError(f'{network.settings.name}: {key} differs each time that the module is built with the same '
-                           'seed, so a run could not be repeated. Draw random numbers from the global generators of '
-                           'torch, numpy or random, which lth seeds, or from a generator with a fixed seed that is '
-                           'created in the function.')
 
 
 def _measure(network: Network, sample: Sample, weights: Tensor, expected: Tensor) -> bool:

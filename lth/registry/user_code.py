@@ -1,7 +1,5 @@
 """Functions of the user by name: `package.module:function`, or `path/to/file.py:function` from the current folder."""
-import collections
 import contextlib
-import functools
 import hashlib
 import importlib
 import importlib.util
@@ -15,7 +13,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from lth.errors import LthError, describe, quote, suggestion
-from lth.registry import code_fingerprints, neighbors, trust
+from lth.registry import code_fingerprints, neighbors, trust, user_modules
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.torch_settings import restored_settings
 
@@ -23,16 +21,6 @@ from lth.registry.torch_settings import restored_settings
 _KINDS_OF_NAMES = ('torchvision', 'folder', 'object')
 # Their own processes end by os._exit, and signals end this one.
 _MAY_EXIT = {*sys.stdlib_module_names, 'lth', 'torch'}
-
-
-class _Imports:
-    """The user's modules that were imported, by the origin of the function that was loaded last before, and how often
-    they were forgotten.
-    """
-
-    modules: collections.defaultdict[str, set[str]] = collections.defaultdict(set)
-    origin = ''
-    count = 0
 
 
 def names_code(name: str) -> bool:
@@ -46,7 +34,7 @@ def load(name: str) -> Any:
 
     trust.require_if_strict(name)
     origin, _, function = name.rpartition(':')
-    _Imports.origin = origin
+    user_modules.Imports.origin = origin
     module = _module(origin)
     if not callable(getattr(module, function, None)):
         names = [word for word, value in vars(module).items() if callable(value) and not word.startswith('_')]
@@ -60,30 +48,13 @@ def fingerprint(name: str) -> Fingerprint:
     """
 
     origin = name.rpartition(':')[0]
-    return code_fingerprints.module_fingerprint(_module(origin), origin, _Imports.modules[origin])
+    return code_fingerprints.module_fingerprint(_module(origin), origin, user_modules.Imports.modules[origin])
 
 
 def source(name: str) -> bytes:
     """The bytes of the file of a function with this name, as it was imported; b'' if there is none."""
 
     return code_fingerprints.module_source(_module(name.rpartition(':')[0]))
-
-
-def forget() -> None:
-    """Forget the user's modules, so that the next command in this process imports them again, as a new process does."""
-
-    for names in _Imports.modules.values():
-        code_fingerprints.forget(names)
-    _Imports.modules.clear()
-    _Imports.count += 1
-    _import_file.cache_clear()
-    neighbors.forget()
-
-
-def imports() -> int:
-    """A number that changes whenever the user's code is imported again."""
-
-    return _Imports.count
 
 
 def require_trust(recipe: Mapping[str, Any]) -> None:
@@ -103,7 +74,7 @@ def guard(name: str, function: object = None) -> Iterator[None]:
     restored.
     """
 
-    with guard_plug_in(name, function), _recorded_imports():
+    with guard_plug_in(name, function), user_modules.recorded_imports():
         yield
 
 
@@ -126,7 +97,7 @@ def guard_training(name: str, *, foreign_model: bool = False) -> Iterator[None]:
     pass are those of the model, if it is foreign.
     """
 
-    with restored_settings(name), _exits_as_exceptions(), _recorded_imports():
+    with restored_settings(name), _exits_as_exceptions(), user_modules.recorded_imports():
         try:
             yield
         except LthError:
@@ -183,8 +154,13 @@ def _module(origin: str) -> ModuleType:
     return _import_file(Path(origin).resolve()) if origin.endswith('.py') else _import_module(origin)
 
 
-@functools.cache
 def _import_file(path: Path) -> ModuleType:
+    if path not in user_modules.Imports.files:
+        user_modules.Imports.files[path] = _new_module(path)
+    return user_modules.Imports.files[path]
+
+
+def _new_module(path: Path) -> ModuleType:
     """The module in a file. What is compiled are the same bytes as its fingerprint is made of."""
 
     if not path.is_file():
@@ -230,18 +206,6 @@ def _importing(what: str) -> Iterator[None]:
             yield
         except (ImportError, SyntaxError) as error:
             raise LthError(f'{what} cannot be imported: {error}.') from None
-
-
-@contextlib.contextmanager
-def _recorded_imports() -> Iterator[None]:
-    """Read the files of the user's modules that are imported in this block."""
-
-    before = set(sys.modules)
-    try:
-        yield
-    finally:
-        if len(sys.modules) != len(before):
-            _Imports.modules[_Imports.origin].update(code_fingerprints.read_new_modules(before))
 
 
 @contextlib.contextmanager

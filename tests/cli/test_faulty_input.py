@@ -15,7 +15,7 @@ import typer
 
 import lth as package
 from lth.cli import app
-from lth.registry import user_code
+from lth.registry import user_modules
 from tests.conftest import Result
 
 Lth = Callable[..., Result]
@@ -272,7 +272,7 @@ def files(lth, base):
     Path('runs').mkdir()
     Path('runs/base').symlink_to(base)
     yield
-    user_code.forget()
+    user_modules.forget()
 
 
 @pytest.mark.parametrize(('command', 'fault'), cases(MODEL_COMMANDS, MODEL_FAULTS, 'find-ticket --dry-run'))

@@ -13,7 +13,7 @@ from PIL import ImageFile
 import lth as python
 from lth.datasets import user_functions
 from lth.errors import LthError, LthWarning
-from lth.registry import code_fingerprints, trust, user_code
+from lth.registry import code_fingerprints, trust, user_code, user_modules
 from lth.system import processes
 
 NET = '''
@@ -65,7 +65,7 @@ def code(lth, monkeypatch):
         write(f'{name}.py', 'unused = 1\n')
     monkeypatch.syspath_prepend(Path.cwd())
     yield
-    user_code.forget()
+    user_modules.forget()
     for name in ('parts', 'later'):
         sys.modules.pop(name, None)
 
@@ -140,7 +140,7 @@ def test_a_derived_run_is_compared_with_its_source(lth):
 def test_a_worker_refuses_code_that_changed_after_the_command_started(lth, monkeypatch):
     def edit_and_work(work, jobs, *_rest, names):
         write('parts.py', 'from torch import nn\nactivation = nn.Tanh\n')
-        user_code.forget()  # as in a new process
+        user_modules.forget()  # as in a new process
         work(*jobs[0], lambda _: None)
     monkeypatch.setattr(processes, 'run_in_parallel', edit_and_work)
     message = error(lth(*SEARCH, '--seeds', '0-1'))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lth.registry import trust, user_code
+from lth.registry import trust, user_modules
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1')
 
@@ -18,7 +18,7 @@ def file_with_a_criterion(lth):  # pylint: disable=unused-argument # whose folde
     file = Path('mine.py')
     file.write_text('def score(initial, final, context):\n    return final.abs()\n', encoding='utf-8')
     yield file
-    user_code.forget()
+    user_modules.forget()
 
 
 def test_a_criterion_in_a_file_prunes_as_the_same_criterion_of_lth(lth):
@@ -34,7 +34,7 @@ def test_a_criterion_in_a_file_prunes_as_the_same_criterion_of_lth(lth):
 def test_an_edited_criterion_cannot_resume_a_run(lth, file):
     assert lth(*SEARCH, '--run', 'mine', '--criterion', 'mine.py:score').code == 0
     file.write_text('def score(initial, final, context):\n    return -final.abs()\n', encoding='utf-8')
-    user_code.forget()
+    user_modules.forget()
     result = lth('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '1', '--run', 'mine', '--criterion',
                  'mine.py:score')
     assert result.code == 2 and 'criterion mine.py:score' in result.err

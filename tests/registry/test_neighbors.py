@@ -6,7 +6,7 @@ import pytest
 
 from lth import rng
 from lth.errors import LthError
-from lth.registry import user_code
+from lth.registry import user_code, user_modules
 
 NET = 'from parts import word\n\ndef net():\n    from late import end\n    return word + end\n'
 
@@ -15,11 +15,11 @@ NET = 'from parts import word\n\ndef net():\n    from late import end\n    retur
 def folder(tmp_path, monkeypatch):
     """An empty current folder, from which nothing is imported, and no folders of other tests in sys.path."""
 
-    user_code.forget()
+    user_modules.forget()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, 'path', [path for path in sys.path if path not in ('', str(tmp_path))])
     yield tmp_path
-    user_code.forget()
+    user_modules.forget()
 
 
 def write(folder: str, **files: str) -> None:
@@ -41,7 +41,7 @@ def test_neighbors_are_found_in_the_folder_of_the_file_at_its_import_and_later()
     path = list(sys.path)
     assert call('sub/net.py:net') == 'sub!'
     assert user_code.fingerprint('sub/net.py:net').keys() == {'sub/net.py', 'parts', 'late'}
-    user_code.forget()
+    user_modules.forget()
     assert sys.path == path and 'parts' not in sys.modules
 
 
@@ -65,7 +65,7 @@ def test_random_numbers_drawn_by_an_import_are_the_same_each_time_and_change_no_
     state = rng.globals_state()
     first = call('a/net.py:net')
     assert rng.globals_state() == state
-    user_code.forget()
+    user_modules.forget()
     assert call('a/net.py:net') == first
 
 
