@@ -53,10 +53,11 @@ def build_with_notes(settings: ModelSettings, shape: Shape, classes: int, *, see
     return Built(module, tuple(notes))
 
 
-def named_tensors(module: nn.Module) -> list[tuple[str, Tensor]]:
-    """All parameters and buffers with their names."""
+def named_tensors(module: nn.Module, *, remove_duplicate: bool = True) -> list[tuple[str, Tensor]]:
+    """All parameters and buffers with their names; a tensor that layers share only once, or under all of its names."""
 
-    return [*module.named_parameters(), *module.named_buffers()]
+    return [*module.named_parameters(remove_duplicate=remove_duplicate),
+            *module.named_buffers(remove_duplicate=remove_duplicate)]
 
 
 def probe_module(module: nn.Module, name: str, shape: Shape, classes: int, *, images: int = 2) -> bool:

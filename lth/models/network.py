@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from lth import rng
-from lth.models.build import build_module, build_with_notes, probe_module
+from lth.models.build import build_module, build_with_notes, named_tensors, probe_module
 from lth.models.flat_parameters import Layout
 from lth.models.hooks import copy_hooks
 from lth.models.initializers import find_initializer
@@ -180,14 +180,12 @@ class Network:
 
         module = module_copy(self.module, self.settings.name).train()
         tensors = self.layout.unpack(weights) | (self.layout.unpack(copied) if copied is not None else {})
-        views = {name: nn.Parameter(view) for name, view in tensors.items()}
-        slot_names = {id(parameter): name for name, parameter in module.named_parameters()}
-        # A parameter that layers share has several names, but one slot.
-        shared = {name: views[slot_names[id(parameter)]]
-                  for name, parameter in module.named_parameters(remove_duplicate=False)}
-        for name, tensor in {**shared, **buffers}.items():
+        values = {name: nn.Parameter(view) for name, view in tensors.items()} | buffers
+        # A tensor that layers share has several names, but one value.
+        first_names = {id(tensor): name for name, tensor in named_tensors(module)}
+        for name, tensor in named_tensors(module, remove_duplicate=False):
             owner, _, leaf = name.rpartition('.')
-            setattr(module.get_submodule(owner), leaf, tensor)
+            setattr(module.get_submodule(owner), leaf, values.get(first_names[id(tensor)], tensor))
         copy_hooks(self.module, module)
         for layer in module.modules():
             if isinstance(layer, nn.Flatten):

@@ -231,6 +231,23 @@ def test_hooks_of_parameters_stay_in_the_networks_that_train():
         assert not gradient[:, ::2].any() and gradient[:, 1::2].any()
 
 
+def test_a_buffer_with_two_names_is_one_tensor_in_the_networks_that_train():
+    def share(net):
+        net.register_buffer('mean', torch.zeros(16))
+        net.second.register_buffer('center', net.mean)
+
+    def center(net, images):
+        hidden = net.first(images.flatten(1))
+        if net.training:
+            net.mean.copy_(hidden.detach().mean(0))
+        return net.second(hidden - net.second.center)
+    net = tried(net_with(change=share, forward=center))
+    buffers = net.initial_buffers()
+    module = net.bind(own_weights(net), buffers)
+    module(torch.rand(4, *SHAPE))
+    assert list(buffers) == ['mean'] and buffers['mean'].any() and module.second.center is module.mean
+
+
 def test_measuring_does_not_change_weights_that_forward_clips_in_place():
     def clip(net, images):
         net.first.weight.data.clamp_(-.05, .05)
