@@ -49,7 +49,7 @@ class _Commands(TyperGroup):
 
 
 app = typer.Typer(
-    name='lth', cls=_Commands, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode='rich',
+    name='lth', cls=_Commands, pretty_exceptions_enable=False, rich_markup_mode='rich',
     add_completion=False, context_settings={'help_option_names': ['-h', '--help']},
     help='Find and study [bold]lottery tickets[/bold] and [bold]rare gems[/bold]: sparse subnetworks that, trained '
          'from their initial weights, are as accurate as the dense network.\n\n'
@@ -91,3 +91,5 @@ def _options(
             print_raw(f'lth {__version__}')
             standard_output.flush()
         raise typer.Exit()
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())

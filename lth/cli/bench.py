@@ -11,6 +11,7 @@ from lth.cli.arguments import changes, parse_densities
 from lth.cli.bench_tables import print_convolutions, print_profile, print_selection, print_study, print_times
 from lth.cli.command import command
 from lth.cli.console import print_json, print_text
+from lth.cli.data_dir import accepts_data_dir
 from lth.cli.option_rules import Excludes, Needs, option_rules
 from lth.cli.options import (
     DatasetName, Datasets, Device, Json, Model, Overrides, Precision, RecipeName, Threads)
@@ -30,6 +31,7 @@ _OF_STEPS = ('--algorithm', '--densities', '--seeds')
 
 
 @command
+@accepts_data_dir
 @accepts_trust_code
 @option_rules(
     Needs('--run', '--study'),

@@ -8,6 +8,7 @@ from lth import analysis
 from lth.cli.answers import print_answers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_note, print_text
+from lth.cli.data_dir import accepts_data_dir
 from lth.cli.options import Datasets, Device, Json, Margin, SourceRun, Threads
 from lth.cli.run_table import run_caption
 from lth.cli.tables import percent, print_table
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 
 @command
+@accepts_data_dir
 @accepts_trust_code
 def evaluate(
         run: SourceRun,

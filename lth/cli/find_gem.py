@@ -11,6 +11,7 @@ from lth.cli.answers import print_answers
 from lth.cli.arguments import changes, parse_numbers, read_conversion
 from lth.cli.command import command, more_work
 from lth.cli.console import print_json, print_message, print_note
+from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute, run_with_progress
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 
 @command
+@accepts_data_dir
 @accepts_trust_code
 def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Annotated[str | None, typer.Argument(

@@ -7,6 +7,7 @@ import typer
 from lth import experiments
 from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
+from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs,
@@ -18,6 +19,7 @@ from lth.registry import trust
 
 
 @command
+@accepts_data_dir
 @accepts_trust_code
 def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,

@@ -7,6 +7,7 @@ import typer
 from lth import experiments
 from lth.cli.arguments import changes
 from lth.cli.command import command
+from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
@@ -17,6 +18,7 @@ from lth.runs.run_path import parse_run_path
 
 
 @command
+@accepts_data_dir
 @accepts_trust_code
 def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,

@@ -25,9 +25,11 @@ def _parse_interval(text: str) -> CheckpointInterval:
         raise typer.BadParameter(str(error)) from None
 
 
-def _refuse_run(folder: Path) -> Path:
-    """The folder of the data sets, if it is not a second run."""
+def refuse_run(folder: Path | None) -> Path | None:
+    """The folder of the data sets, if it is not a second run; None if it is not given."""
 
+    if folder is None:
+        return None
     run = folder if folder.exists() else Path('runs') / folder
     if (run / 'recipe.yaml').is_file():
         raise typer.BadParameter(f'{quote(str(folder))} is a run and not the folder of the data sets. The command '
@@ -40,7 +42,7 @@ Model = Annotated[str, typer.Argument(
 DatasetName = Annotated[str, typer.Argument(
     metavar='DATASET', callback=trust.add, show_default=False, help='Name of a data set, see `lth list datasets`.')]
 Datasets = Annotated[Path, typer.Argument(
-    metavar='DATASETS', envvar='LTH_DATASETS', callback=_refuse_run,
+    metavar='DATASETS', envvar='LTH_DATASETS', callback=refuse_run,
     help='Folder that contains the files of the data sets. Files that are missing are downloaded to it.')]
 RecipeName = Annotated[str | None, typer.Option(
     '--recipe', metavar='RECIPE', show_default=False,
@@ -82,7 +84,7 @@ CheckpointEvery = Annotated[CheckpointInterval | None, typer.Option(
     help="How often a round in progress is saved, such as '10 minutes' or '200 iterations', or off. A checkpoint is "
          'also saved when the command is interrupted. Default: 10 minutes.')]
 Epochs = Annotated[int | None, typer.Option(
-    '-e', '--number-of-epochs', parser=whole_number(), metavar='N', show_default=False,
+    '-e', '--number-of-epochs', parser=whole_number(smallest=1, largest=999_999_999), metavar='N', show_default=False,
     help='Train for N epochs. In a search for tickets, this is the length of each round.')]
 BatchSize = Annotated[int | None, typer.Option(
     '-b', '--batch-size', parser=whole_number(), metavar='N', show_default=False,

@@ -7,6 +7,7 @@ import typer
 from lth import analysis, experiments
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message
+from lth.cli.data_dir import accepts_data_dir
 from lth.cli.options import DatasetName, Datasets, Json
 from lth.cli.progress import CountDisplay
 from lth.cli.trust_code import accepts_trust_code
@@ -14,6 +15,7 @@ from lth.cli.option_values import whole_number
 
 
 @command
+@accepts_data_dir
 @accepts_trust_code
 def prepare(
         dataset: DatasetName,

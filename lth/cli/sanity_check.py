@@ -9,6 +9,7 @@ from lth import analysis, experiments
 from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_note, print_text
+from lth.cli.data_dir import accepts_data_dir
 from lth.cli.options import (
     CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, KeepOption,
     LearningRate, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 @command
+@accepts_data_dir
 @accepts_trust_code
 def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,

@@ -10,6 +10,7 @@ from lth import analysis, experiments
 from lth.cli.arguments import parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message
+from lth.cli.data_dir import accepts_data_dir
 from lth.cli.options import Datasets, Deterministic, Device, Json, Restart, Threads
 from lth.cli.progress import CountDisplay
 from lth.cli.tables import number, percent, print_table
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 @command
+@accepts_data_dir
 @accepts_trust_code
 def stability(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: Annotated[str, typer.Argument(

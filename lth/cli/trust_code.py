@@ -1,11 +1,11 @@
 """The option --trust-code of all commands that open recipes: code that a recipe names may run."""
 import functools
-import inspect
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from lth.cli.added_options import add_option
 from lth.registry import trust, user_modules
 
 _TrustCode = Annotated[bool, typer.Option(
@@ -24,15 +24,9 @@ def start_without_user_code(context: typer.Context) -> None:
 def accepts_trust_code(function: Callable[..., None]) -> Callable[..., None]:
     """The command with the option --trust-code in addition."""
 
-    @functools.wraps(function)
-    def run(*args: object, trust_code: bool = False, **kwargs: object) -> None:
-        if trust_code:
-            trust.add_everything()
-        function(*args, **kwargs)
-    signature = inspect.signature(function)
-    option = inspect.Parameter('trust_code', inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_TrustCode)
-    # Typer reads the options from the signature and the annotations.
-    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*signature.parameters.values(), option])
-    run.__annotations__ = {**function.__annotations__, 'trust_code': _TrustCode}
-    return run
+    return add_option(function, 'trust_code', _TrustCode, default=False, handle=_trust)
+
+
+def _trust(everything: bool, _arguments: dict[str, Any]) -> None:
+    if everything:
+        trust.add_everything()

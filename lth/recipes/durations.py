@@ -27,12 +27,15 @@ class Duration:
 def _parse(value: Any) -> Duration:
     if isinstance(value, Duration):
         return value
-    match = re.fullmatch(r'\s*(\d+)\s*(epoch|iteration)s?\s*', value) if isinstance(value, str) else None
+    match = re.fullmatch(r'\s*(-?)(\d+)\s*(epoch|iteration)s?\s*', value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("it should be a length such as '50 epochs' or '500 iterations'")
-    if len(match[1]) > _MOST_DIGITS:
+    sign, digits, unit = match.groups()
+    if sign:
+        raise ValueError('it should be at least 1 epoch or iteration, or 0 for the start of training')
+    if len(digits) > _MOST_DIGITS:
         raise ValueError('it should be at most 999,999,999 epochs or iterations')
-    return Duration(int(match[1]), 'epochs' if match[2] == 'epoch' else 'iterations')
+    return Duration(int(digits), 'epochs' if unit == 'epoch' else 'iterations')
 
 
 DurationSetting = Annotated[Duration, BeforeValidator(_parse), PlainSerializer(str, return_type=str)]

@@ -58,6 +58,10 @@ def test_a_mistyped_run_and_lists_of_functions_do_not_wait_for_torch(tmp_path):
     assert done.stdout.strip() == '[2, 2, 2, 2, 2, 2, 2, 2, 0, 0] False'
 
 
+def test_lth_alone_prints_its_help_with_exit_code_0(lth):
+    assert lth() == lth('--help') and lth().code == 0 and 'find-ticket' in lth().out
+
+
 @pytest.mark.parametrize('command', COMMANDS)
 def test_help_of_every_command_has_examples(lth, command):
     result = lth(command, '--help')

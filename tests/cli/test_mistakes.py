@@ -76,3 +76,19 @@ def test_a_run_folder_that_cannot_be_created_says_that_nothing_was_started(lth, 
 @pytest.mark.parametrize('command', [(), *((command.name,) for command in app.registered_commands)])
 def test_help_has_a_short_option(lth, command):
     assert lth(*command, '-h') == lth(*command, '--help')
+
+
+@pytest.mark.parametrize(('options', 'expected'), [
+    (('-e', '-3'), '--number-of-epochs: -3 is too small. Give at least 1.'),
+    (('-e', '9999999999'), '--number-of-epochs: 9999999999 is too large. Give at most 999,999,999.'),
+    (('--set', 'training.length=-3 epochs'), "or 0 for the start of training; it is '-3 epochs'"),
+    (('y', '--data-dir', 'x'), "DATASETS is 'y', and --data-dir is 'x'. Leave one of them out.")])
+def test_the_limit_of_a_length_and_a_second_data_folder_are_named(lth, options, expected):
+    result = lth('find-ticket', 'lenet-300-100', 'digits', '--dry-run', *options)
+    assert result.code == 2 and expected in result.err
+
+
+def test_the_folder_of_the_data_sets_can_be_an_option(lth, tmp_path):
+    (tmp_path / 'file').touch()
+    result = lth('find-ticket', 'lenet-300-100', 'mnist', '--data-dir', 'file', '-i', '0', '-e', '1')
+    assert result.code != 0 and 'MNIST is not in' in result.err and '/file and could not be downloaded' in result.err

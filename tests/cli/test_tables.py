@@ -29,8 +29,8 @@ def test_a_table_that_does_not_fit_is_a_list_of_paragraphs(capsys, monkeypatch):
 @pytest.mark.parametrize('width', range(24, 60))
 def test_a_mean_and_its_margin_stay_on_one_line(capsys, monkeypatch, width):
     monkeypatch.setattr(console.out, 'width', width)
-    print_table('Caption', {'round': str, 'test %': lambda row: f'85.37 ± {row}.79', 'units': lambda row: f'{row} of 64'},
-                [1, 12])
+    columns = {'round': str, 'test %': lambda row: f'85.37 ± {row}.79', 'units': lambda row: f'{row} of 64'}
+    print_table('Caption', columns, [1, 12])
     shown = capsys.readouterr().out
     assert all(part in shown for part in ('85.37 ± 1.79', '85.37 ± 12.79', '1 of 64', '12 of 64'))
     assert max(map(len, shown.splitlines())) <= width

@@ -35,7 +35,7 @@ NAMES = '''
     drop_bottom_half_weights skip_fine_tune skip_sanity_checks only_sanity sanity_folder invert_sanity_check evaluate
     evaluate_only compare_rounding lr_adjust hc_warmup hc_period mode_connect imp_rewind_iter imp_no_rewind imp_rounds
     imp_resume_round loss log_dir log_interval print_freq results_filename run_idx weight_decay iter_ep
-    transfer_learning datasets'''.split()
+    transfer_learning datasets data_dir'''.split()
 
 
 def conversion(**over: Any) -> Conversion:
@@ -411,7 +411,7 @@ def test_a_wrong_value_is_one_line_with_its_key(over, message):
 
 @pytest.mark.parametrize(('key', 'instead'), [
     ('weight_decay', 'wd instead, which is 0.0005 unless'), ('iter_ep', 'iter_period instead, which is 5 unless'),
-    ('transfer_learning', 'pretrained instead'), ('datasets', 'data instead')])
+    ('transfer_learning', 'pretrained instead'), ('datasets', 'data instead'), ('data_dir', 'data instead')])
 def test_a_key_that_rare_gems_does_not_read_has_no_effect_and_a_note_names_the_key_that_it_reads(key, instead):
     found = conversion(**{key: 0.1})
     assert found.recipe == recipe()

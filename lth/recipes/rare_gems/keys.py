@@ -163,8 +163,9 @@ REFUSED = {
     'imp_resume_round': Refusal(_RESUME, (-1, 0), frozenset({'imp'}))}
 
 # Keys in many files that rare-gems does not read, and the keys that it reads instead.
-IGNORED = {'weight_decay': 'wd', 'iter_ep': 'iter_period', 'transfer_learning': 'pretrained', 'datasets': 'data'}
+IGNORED = {'weight_decay': 'wd', 'iter_ep': 'iter_period', 'transfer_learning': 'pretrained', 'datasets': 'data',
+           'data_dir': 'data'}
 # Keys that only another program of rare-gems reads: it prunes by the loss of single weights, and has no `algo`.
 GREEDY = frozenset({'pruning_strategy', 'how_to_prune', 'submask_size', 'metric', 'num_epochs', 'save_plot_data',
-                    'start_from_nothing', 'flips', 'td', 'temp', 'max_iter', 'data_dir'})
+                    'start_from_nothing', 'flips', 'td', 'temp', 'max_iter'})
 KNOWN = (*CONVERTED, *NOT_NEEDED, *REFUSED, *IGNORED)
