@@ -114,7 +114,7 @@ def test_the_python_api_runs_code_of_a_run_only_if_it_is_trusted_or_given(lth):
 
 
 def test_a_package_that_a_recipe_names_is_not_imported():
-    with pytest.raises(LthError, match=r'the package 'json' \(.*__init__.py\) would be imported and run'):
+    with pytest.raises(LthError, match=r"the package 'json' \(.*__init__.py\) would be imported and run"):
         trust.require('json:loads')
 
 
