@@ -11,13 +11,14 @@ from lth.system import lazy_import
 # Each kind imports what it lists: all together take twice as long as the criteria alone.
 if TYPE_CHECKING:
     from lth import algorithms, datasets
-    from lth.analysis import figures, sanity_checks
+    from lth.analysis import figures, papers, sanity_checks
     from lth.models import initializers, registry as models
     from lth.pruning import controls, criteria, mask_actions
 else:
     algorithms = lazy_import.module('lth.algorithms')
     datasets = lazy_import.module('lth.datasets')
     figures = lazy_import.module('lth.analysis.figures')
+    papers = lazy_import.module('lth.analysis.papers')
     sanity_checks = lazy_import.module('lth.analysis.sanity_checks')
     initializers = lazy_import.module('lth.models.initializers')
     models = lazy_import.module('lth.models.registry')
@@ -75,6 +76,12 @@ def _algorithms() -> Iterable[Entry]:
         yield Entry(name, algorithms.ALGORITHMS.find(name).summary)
 
 
+def _papers() -> Iterable[Entry]:
+    for name in papers.experiment_names():
+        experiment = papers.find_experiment(name)
+        yield Entry(name, f'{experiment.title} ({experiment.paper.title}, {experiment.paper.section})')
+
+
 CATALOG: Mapping[str, Callable[[], Iterable[Entry]]] = {
     'models': _models,
     'datasets': _datasets,
@@ -84,4 +91,5 @@ CATALOG: Mapping[str, Callable[[], Iterable[Entry]]] = {
     'initializers': _initializers,
     'algorithms': _algorithms,
     'figures': lambda: _registered(figures.FIGURES),
+    'papers': _papers,
     'checks': lambda: (Entry(name, summary) for name, summary in sanity_checks.available_checks().items())}

@@ -23,6 +23,7 @@ from lth.cli.option_rules import RuledCommand
 from lth.cli.plot import plot
 from lth.cli.prepare import prepare
 from lth.cli.repair import repair
+from lth.cli.reproduce import reproduce
 from lth.cli.sanity_check import sanity_check
 from lth.cli.show import show
 from lth.cli.stability import stability
@@ -57,7 +58,8 @@ app = typer.Typer(
          '    lth find-ticket lenet-300-100 digits\n\n'
          '    lth evaluate lenet-300-100-digits\n\n'
          'To see the options of a command, run for example [bold]lth find-ticket --help[/bold].',
-    epilog='Exit codes: 0 success (a sanity check that fails is a result), 2 wrong input or damaged files, 3 the '
+    epilog='Exit codes: 0 success (a sanity check that fails is a result), 1 a claim that does not agree with '
+           '--strict, 2 wrong input or damaged files, 3 the '
            'environment (disk, memory, lock, network), 70 a bug of lth, 129 SIGHUP, 130 Ctrl-C, 141 standard '
            'output was closed, 143 SIGTERM.')
 app.command('find-ticket', cls=RuledCommand)(find_ticket)
@@ -68,6 +70,7 @@ app.command('sanity-check', cls=RuledCommand)(sanity_check)
 app.command('transfer', cls=RuledCommand)(transfer)
 app.command('stability', cls=RuledCommand)(stability)
 app.command('plot', cls=RuledCommand)(plot)
+app.command('reproduce', cls=RuledCommand)(reproduce)
 app.command('list', cls=RuledCommand)(list_entries)
 app.command('export-metrics', cls=RuledCommand)(export_metrics)
 app.command('repair', cls=RuledCommand)(repair)

@@ -12,6 +12,6 @@ from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
     from lth.analysis.json_output import (
-        checks, evaluations, figures, listings, repairs, run_lists, runs, stability, values)
+        answers, checks, evaluations, figures, listings, repairs, reproductions, run_lists, runs, stability, values)
 else:
     __getattr__ = submodules(__name__)

@@ -1,0 +1,81 @@
+"""A published experiment that was repeated: the output of `lth reproduce`, also in reproduction.json."""
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
+
+from lth.analysis.json_output.values import Mean
+
+if TYPE_CHECKING:
+    from lth.analysis.reproduction.claims import ClaimResult
+    from lth.analysis.reproduction.reproduce import Plan, Reproduction
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestedClaim:
+    """A claim of the paper and what was measured, both in `unit`."""
+
+    claim: str
+    section: str
+    published: float | None
+    ours: Mean | None
+    unit: Literal['%', 'points', 'iterations']
+    agreement: Literal['agrees', 'does not agree', 'cannot tell']
+    reason: str
+
+    @classmethod
+    def of(cls, result: 'ClaimResult') -> Self:
+        """The output for a claim."""
+
+        return cls(**{**result._asdict(), 'ours': Mean.of(result.ours) if result.ours else None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridEntry:
+    """A run of the experiment."""
+
+    name: str
+    command: str
+    model: str | None
+    dataset: str | None
+    source: str | None
+    controls: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedReproduction:
+    """The output of `lth reproduce --dry-run`."""
+
+    experiment: str
+    title: str
+    paper: str
+    budget: Literal['smoke', 'small', 'full']
+    seeds: list[int]
+    scaled_down: list[str]
+    runs: list[GridEntry]
+
+    @classmethod
+    def of(cls, plan: 'Plan') -> Self:
+        """The output for a plan."""
+
+        runs = [GridEntry(name=name, command=run.command, model=run.model, dataset=run.dataset, source=run.source,
+                          controls=run.controls) for name, run in plan.runs.items()]
+        paper = f'{plan.experiment.paper.title}, {plan.experiment.paper.section}'
+        return cls(experiment=plan.name, title=plan.experiment.title, paper=paper, budget=plan.budget,
+                   seeds=list(plan.seeds), scaled_down=list(plan.scale), runs=runs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproductionReport(PlannedReproduction):
+    """The output of `lth reproduce`."""
+
+    folder: Path
+    claims: list[TestedClaim]
+    figures: list[Path]
+    seconds: float
+
+    @classmethod
+    def of_reproduction(cls, done: 'Reproduction') -> Self:
+        """The output for a reproduction."""
+
+        return cls(**vars(PlannedReproduction.of(done.plan)), folder=done.folder,
+                   claims=list(map(TestedClaim.of, done.claims)), figures=done.figures, seconds=round(done.seconds, 1))

@@ -1,0 +1,124 @@
+"""Measurements of the networks that a claim is about: a value for each seed, in percent or iterations.
+
+A new measure is a function here, an entry in `MEASURES`, and a name in `papers.MeasureName`.
+"""
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from lth.analysis.answers.levels import accuracies
+from lth.analysis.answers.search import moment_of, search_answer
+from lth.analysis.pair_files import CopyPair, PairErrors
+from lth.analysis.papers import MeasureName, Side
+from lth.analysis.summary_table import RoundSummary, summary_rows, values_by_seed
+from lth.experiments import folders
+from lth.runs.stored_run import StoredRun
+
+# Half a pruning step of 20%, as the logarithm of a ratio of densities.
+_NEAR = math.log(1.25) / 2
+
+
+class Outcome(NamedTuple):
+    """What a run of the grid left: its folder, its seeds, and the pairs of copies if it measured stability."""
+
+    folder: Path
+    seeds: Sequence[int]
+    pairs: Sequence[tuple[CopyPair, PairErrors]] = ()
+
+
+class NotMeasured(Exception):
+    """A claim is about a network that this scale does not have; the text says why."""
+
+
+Values = Mapping[int, float]
+
+
+def measure(name: MeasureName, side: Side, outcomes: Mapping[str, Outcome]) -> Values:
+    """The values of a network by seed. NotMeasured if there is no such network."""
+
+    return MEASURES[name](side, outcomes[side.run])
+
+
+def _accuracy(side: Side, outcome: Outcome) -> Values:
+    runs = _runs(side, outcome)
+    row = _row(side, runs, outcome.seeds)
+    return {seed: 100 * value for seed, value in accuracies(row, moment_of(runs[0])).items()}
+
+
+def _early_stop(side: Side, outcome: Outcome) -> Values:
+    row = _row(side, _runs(side, outcome), outcome.seeds)
+    return values_by_seed(row.results, lambda result: result.early_stop)
+
+
+def _accuracy_before_training(side: Side, outcome: Outcome) -> Values:
+    """Of the ticket in its first measurement, before its first step."""
+
+    runs = _runs(side, outcome)
+    number = _row(side, runs, outcome.seeds).number
+    values: dict[int, list[float]] = {}
+    for run in runs:
+        for seed in outcome.seeds:
+            first = run.metrics(seed, number)[0]
+            values.setdefault(seed, []).append(100 * first.test_accuracy)
+    return {seed: math.fsum(drawn) / len(drawn) for seed, drawn in values.items()}
+
+
+def _barrier(side: Side, outcome: Outcome) -> Values:
+    """The mean error barrier of the pairs of a seed, of the round at this level and the first point of parting."""
+
+    number = _row(side, _runs(side, outcome), outcome.seeds).number
+    values: dict[int, list[float]] = {}
+    for pair, errors in outcome.pairs:
+        if pair.round == number:
+            values.setdefault(pair.seed, []).append(100 * errors.barrier)
+    if not values:
+        raise NotMeasured('stability was not measured there')
+    return {seed: math.fsum(barriers) / len(barriers) for seed, barriers in values.items()}
+
+
+def _density_of_sparsest_match(side: Side, outcome: Outcome) -> Values:
+    """Without spread over seeds: whether a round matches is a statement about all of them."""
+
+    found = search_answer(_runs(side, outcome)[0], outcome.seeds, {})
+    if found is None or found.dense.n == 1:
+        raise NotMeasured('it needs a dense round and two or more seeds')
+    if found.sparsest is None:
+        raise NotMeasured('no round is shown to match the dense network')
+    return dict.fromkeys(outcome.seeds, 100 * found.sparsest.density)
+
+
+MEASURES: dict[MeasureName, Callable[[Side, Outcome], Values]] = {
+    'accuracy': _accuracy, 'accuracy-before-training': _accuracy_before_training, 'early-stop': _early_stop,
+    'barrier': _barrier, 'density-of-sparsest-match': _density_of_sparsest_match}
+
+
+def _runs(side: Side, outcome: Outcome) -> list[StoredRun]:
+    """The run of a side, or all draws of its control."""
+
+    if side.check:
+        return [StoredRun.open(outcome.folder / side.check)]
+    if side.control is None:
+        return [StoredRun.open(outcome.folder)]
+    parent = folders.control_folder(outcome.folder, side.control).parent
+    found = [parent / side.control, *sorted(parent.glob(f'{side.control}-[0-9]*'))]
+    return [StoredRun.open(folder) for folder in found if (folder / 'recipe.yaml').exists()]
+
+
+def _row(side: Side, runs: Sequence[StoredRun], seeds: Sequence[int]) -> RoundSummary:
+    """The round of a side. NotMeasured if no round is near its level."""
+
+    rows = summary_rows(runs, seeds) if runs else []
+    if not rows:
+        raise NotMeasured('there is no such run')
+    if side.level == 'dense':
+        return rows[0]
+    if side.level == 'last':
+        return rows[-1]
+    if side.level == 'best':
+        return max(rows[1:] or rows, key=lambda row: row.test_accuracy.mean)
+    level = side.level / 100
+    nearest = min(rows, key=lambda row: abs(math.log(row.density / level)))
+    if abs(math.log(nearest.density / level)) > _NEAR:
+        raise NotMeasured(f'no round keeps about {side.level:g}% of the weights')
+    return nearest

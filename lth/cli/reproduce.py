@@ -1,0 +1,133 @@
+"""`lth reproduce`: repeat a published figure or table, and compare its claims with what is measured."""
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lth import analysis, experiments
+from lth.cli.arguments import parse_numbers
+from lth.cli.command import command
+from lth.cli.console import print_json, print_line, print_message, print_text
+from lth.cli.options import CheckpointEvery, Datasets, Device, DryRun, Json, Threads
+from lth.cli.progress import ProgressDisplay
+from lth.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from lth.analysis.reproduction.claims import ClaimResult
+    from lth.analysis.reproduction.reproduce import Plan, Reproduction
+
+CLAIM_FAILED = 1
+
+
+@command
+def reproduce(  # pylint: disable=too-many-arguments # one parameter per option
+        name: Annotated[str, typer.Argument(
+            metavar='NAME', show_default=False,
+            help='An experiment from `lth list papers`, or a YAML file of the same form.')],
+        datasets: Datasets = Path('datasets'),
+        *,
+        budget: Annotated[Literal['smoke', 'small', 'full'], typer.Option(
+            '--budget',
+            help='How much of the protocol to repeat. smoke: about a minute, shows only that everything runs; small: '
+                 'within an hour; full: as in the paper.')] = 'small',
+        seeds: Annotated[str | None, typer.Option(
+            '--seeds', metavar='SEEDS', show_default=False,
+            help='Random seeds, such as 0-4. Default: as many as the budget says, from 0.')] = None,
+        run: Annotated[str | None, typer.Option(
+            '--run', metavar='NAME', show_default=False,
+            help='Folder of the runs: a name in ./runs, or a path. Default: NAME-BUDGET.')] = None,
+        device: Device = 'auto',
+        threads: Threads = 1,
+        checkpoint_every: CheckpointEvery = None,
+        strict: Annotated[bool, typer.Option(
+            '--strict', help='Exit with code 1 if a claim does not agree.')] = False,
+        as_json: Json = False,
+        dry_run: DryRun = False,
+) -> None:
+    """Repeat a published figure or table: train its runs, draw its figures, and test what the paper claims.
+
+    Each claim agrees if the 95% interval over seeds lies on the claimed side, does not agree if it lies on the other
+    one, and otherwise cannot be told. Repeat the same command to resume; more seeds are added to the runs.
+
+    [bold]Examples[/bold]
+
+        lth reproduce lth-figure-4 --budget smoke
+
+        lth reproduce lth-figure-4 ./datasets --budget full --seeds 0-4
+
+        lth reproduce zhou-criteria --dry-run
+    """
+
+    reproduction = analysis.reproduction.reproduce
+    plan = reproduction.plan_experiment(name, budget, None if seeds is None else parse_numbers(seeds, '--seeds'))
+    folder = reproduction.default_folder(plan) if run is None else experiments.folders.run_folder(run, '')
+    output = analysis.json_output.reproductions
+    if dry_run:
+        _print_plan(plan, as_json=as_json)
+        return
+    target = experiments.run_target.RunTarget(folder, datasets, device, threads, checkpoint_every=checkpoint_every)
+    if budget == 'full':
+        print_message(analysis.reproduction.time_estimate.estimate_sentence(plan, target))
+    done = reproduction.reproduce(plan, target, ProgressDisplay, print_message)
+    if as_json:
+        print_json(output.ReproductionReport.of_reproduction(done))
+    else:
+        _print_result(done)
+    if strict and any(claim.agreement == 'does not agree' for claim in done.claims):
+        raise typer.Exit(CLAIM_FAILED)
+
+
+def _print_plan(plan: 'Plan', *, as_json: bool) -> None:
+    """Print the runs of the experiment, without running them."""
+
+    planned = analysis.json_output.reproductions.PlannedReproduction.of(plan)
+    if as_json:
+        print_json(planned)
+        return
+    print_table(f'{planned.title} ({planned.paper}), budget {planned.budget}', {
+        'run': lambda entry: entry.name,
+        'command': lambda entry: entry.command,
+        'model': lambda entry: entry.model or '',
+        'data set': lambda entry: entry.dataset or '',
+        'starts from': lambda entry: entry.source or '',
+        'controls': lambda entry: ', '.join(f'{count} × {name}' for name, count in entry.controls.items())},
+        planned.runs)
+    print_text(f'Seeds: {", ".join(map(str, planned.seeds))}')
+    _print_scale(plan)
+
+
+def _print_result(done: 'Reproduction') -> None:
+    """Print the claims, the figures, what was scaled down, and the time it took."""
+
+    experiment = done.plan.experiment
+    print_table(f'{experiment.title} ({experiment.paper.title}, {experiment.paper.section})', {
+        'claim': lambda result: result.claim,
+        'section': lambda result: result.section,
+        'paper': _published,
+        'ours': _ours,
+        'verdict': lambda result: result.agreement + (f' ({result.reason})' if result.reason else '')}, done.claims)
+    _print_scale(done.plan)
+    for figure in done.figures:
+        print_line(f'Figure: {figure}')
+    print_line(f'Runs: {done.folder}')
+    print_line(f'Report: {done.folder / "reproduction.json"}')
+    print_line(f'This call took {timedelta(seconds=round(done.seconds))}.')
+
+
+def _print_scale(plan: 'Plan') -> None:
+    if plan.scale:
+        print_text(f'Smaller than in the paper: {"; ".join(plan.scale)}.')
+
+
+def _published(result: 'ClaimResult') -> str:
+    if result.published is None:
+        return 'no published value at hand'
+    return f'{result.published:g} {result.unit}'
+
+
+def _ours(result: 'ClaimResult') -> str:
+    if result.ours is None:
+        return ''
+    margin = '' if result.ours.margin is None else f' ± {result.ours.margin:.2f}'
+    return f'{result.ours.mean:.2f}{margin} {result.unit}'

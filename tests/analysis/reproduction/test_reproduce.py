@@ -1,0 +1,143 @@
+"""`lth reproduce`: every experiment can be planned; small ones run, resume, and report."""
+import json
+
+import pytest
+import yaml
+
+from lth.analysis import papers
+from lth.analysis.reproduction.reproduce import plan_experiment
+from lth.errors import LthError
+from lth.experiments.grid import GridRun, Reduction, expand, reduced
+
+PLANS = [(name, budget) for name in papers.experiment_names() for budget in papers.find_experiment(name).budgets]
+TINY = '''
+title: A search and what it says
+paper: {title: Nobody 2000, section: figure 1}
+runs:
+  search:
+    command: find-ticket
+    model: lenet-300-100
+    dataset: digits
+    settings: {training.length: 1 epoch, algorithm.rounds: 1}
+    controls: {reinit: 2}
+  finetuned: {command: finetune, source: search, round: 1}
+  checks: {command: sanity-check, source: search, checks: [shuffle-mask]}
+  stability: {command: stability, source: search, rounds: [0]}
+figures:
+  - {name: accuracy, runs: [search]}
+claims:
+  - {claim: better than nothing, section: '1', measure: accuracy, of: {run: search}, expect: above, value: 1}
+  - {claim: untrained at chance, section: '1', measure: accuracy-before-training, of: {run: search, level: 80},
+     expect: below, value: 50}
+  - claim: as good as a draw
+    section: '2'
+    measure: accuracy
+    of: {run: checks, check: original}
+    than: {run: search, control: reinit}
+    expect: above
+    value: -99
+    published: 7
+  - {claim: finetuned, section: '3', measure: accuracy, of: {run: finetuned}, expect: above, value: 99}
+  - {claim: stable, section: '4', measure: barrier, of: {run: stability, level: dense}, expect: below, value: 90}
+budgets:
+  smoke: {seeds: 1}
+  full: {seeds: 2}
+'''
+
+
+def test_the_required_figures_and_tables_are_there():
+    required = {*(f'lth-figure-{number}' for number in (1, 3, 4, 5, 6, 7, 8, 9)), 'stabilizing-resnet20',
+                'stabilizing-vgg19', 'zhou-criteria', 'zhou-signs', 'zhou-supermasks', 'morcos-transfer',
+                'renda-retraining', 'lmc-barriers', 'rare-gems-ablation', 'rare-gems-sanity-checks', 'su-sanity-checks'}
+    assert required <= set(papers.experiment_names())
+    assert all({'smoke', 'full'} <= papers.find_experiment(name).budgets.keys() for name in papers.experiment_names())
+
+
+@pytest.mark.parametrize(('name', 'budget'), [plan for plan in PLANS if plan[1] != 'full'])
+def test_every_experiment_can_be_planned(name, budget):
+    plan = plan_experiment(name, budget)
+    assert plan.runs and plan.scale
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', papers.experiment_names())
+def test_every_experiment_can_be_planned_as_in_the_paper(name):
+    plan = plan_experiment(name, 'full')
+    assert not plan.scale
+
+
+def test_an_experiment_runs_reports_and_resumes(lth, tmp_path):
+    (tmp_path / 'tiny.yaml').write_text(TINY)
+    first = lth('reproduce', 'tiny.yaml', '--budget', 'full', '--json')
+    assert first.code == 0, first.err
+    assert 'at most about' in first.err
+    report = json.loads(first.out)
+    assert [(claim['claim'], claim['agreement']) for claim in report['claims']] == [
+        ('better than nothing', 'agrees'), ('untrained at chance', 'agrees'), ('as good as a draw', 'agrees'),
+        ('finetuned', 'does not agree'), ('stable', 'agrees')]
+    assert report['claims'][2]['published'] == 7 and report['claims'][2]['unit'] == 'points'
+    assert (tmp_path / 'runs/tiny-full/search-controls/reinit-2/recipe.yaml').exists()
+    assert json.loads((tmp_path / 'runs/tiny-full/reproduction.json').read_text()) == report
+    assert report['figures'] and all((tmp_path / figure).stat().st_size > 1000 for figure in report['figures'])
+    before = {path: path.read_bytes() for path in tmp_path.rglob('round.json')}
+    again = lth('reproduce', 'tiny.yaml', '--budget', 'full', '--strict')
+    assert again.code == 1 and 'does not agree' in again.out and 'no published value at hand' in again.out
+    assert {path: path.read_bytes() for path in tmp_path.rglob('round.json')} == before
+
+
+def test_a_dry_run_names_the_runs_and_what_is_smaller_and_writes_nothing(lth, tmp_path):
+    result = lth('reproduce', 'lth-figure-4', '--budget', 'smoke', '--dry-run')
+    assert result.code == 0 and '1 × shuffle-mask' in result.out
+    assert 'dataset digits, not mnist' in result.out.replace('\n', ' ') and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (('lth-figure-44',), 'lth-figure-4'), (('nothing-like-it',), 'lth list papers'),
+    (('lth-figure-5',), 'no budget small'), (('missing.yaml',), 'missing.yaml'),
+    (('lth-figure-4', '--seeds', 'x'), '--seeds'), (('lth-figure-4', '--budget', 'huge'), '--budget')])
+def test_mistakes_are_named(lth, tmp_path, arguments, message):
+    result = lth('reproduce', *arguments)
+    assert result.code == 2 and message in result.err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    ({'runs': {'x': {'command': 'find-ticket'}}}, 'needs a model'), ({'claims': [{}]}, 'claims'),
+    ({'figures': [{'name': 'accuracy', 'runs': ['y']}]}, "no run ['y']"),
+    ({'runs': {'search': {'command': 'finetune', 'source': 'search'}, 'finetuned': {'command': 'finetune'}}}, 'source')])
+def test_files_that_are_no_experiments_are_refused(lth, tmp_path, change, message):
+    (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(yaml.safe_load(TINY) | change))
+    result = lth('reproduce', 'mine.yaml', '--budget', 'smoke')
+    assert result.code == 2 and message in result.err and not (tmp_path / 'runs').exists()
+
+
+def test_runs_that_start_from_each_other_are_refused(tmp_path):
+    raw = yaml.safe_load(TINY)
+    raw['runs']['checks']['source'], raw['runs']['stability']['source'] = 'stability', 'checks'
+    (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(raw))
+    with pytest.raises(LthError, match='start from each other'):
+        plan_experiment(str(tmp_path / 'mine.yaml'), 'smoke')
+
+
+def test_a_grid_is_one_run_for_each_combination_and_a_reduction_drops_recipes_of_other_pairs():
+    run = GridRun(command='find-ticket', model='a', dataset='b', recipe='a-b', grid={'x': [1, 2], 'y': ['u', 'v']},
+                  controls={'reinit': 3})
+    expanded = expand({'run': run})
+    assert list(expanded) == ['run-1-u', 'run-1-v', 'run-2-u', 'run-2-v']
+    assert expanded['run-2-u'].settings == {'x': 2, 'y': 'u'}
+    small = reduced('run-2-u', expanded['run-2-u'], Reduction(
+        datasets={'b': 'c'}, settings={'find-ticket': {'x': 5}}, runs={'run-2-u': {'z': 1}}, draws=1))
+    assert (small.dataset, small.recipe, small.controls) == ('c', None, {'reinit': 1})
+    assert small.settings == {'x': 5, 'y': 'u', 'z': 1}
+    assert reduced('run-2-u', expanded['run-2-u'], Reduction()) == expanded['run-2-u']
+
+
+@pytest.mark.parametrize('name', [
+    pytest.param(name, marks=pytest.mark.slow if name in (
+        'lth-figure-4', 'zhou-criteria', 'rare-gems-mnist', 'su-sanity-checks', 'lmc-barriers') else pytest.mark.long)
+    for name in papers.experiment_names()])
+def test_the_smallest_budget_runs(lth, name):
+    result = lth('reproduce', name, '--budget', 'smoke', '--json')
+    assert result.code == 0, result.err
+    report = json.loads(result.out)
+    assert report['claims'] and all(claim['agreement'] == 'cannot tell' for claim in report['claims'])
+    assert any(claim['ours'] for claim in report['claims'])
