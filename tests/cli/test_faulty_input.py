@@ -192,7 +192,8 @@ FILE_COMMANDS: dict[str, tuple[str, ...]] = {
     'transfer --recipe': ('transfer', 'base', '--to', 'digits', '--recipe', 'FILE'),
     'bench --recipe': ('bench', 'lenet-300-100', 'digits', '--recipe', 'FILE'),
     'convert-config': ('convert-config', 'FILE'),
-    'show recipe': ('show', 'recipe', 'FILE')}
+    'show recipe': ('show', 'recipe', 'FILE'),
+    'reproduce': ('reproduce', 'FILE', '--run', 'new')}
 SPECIAL_FILES: dict[str, Callable[[Path], object]] = {
     'missing': lambda path: None, 'a folder': Path.mkdir, 'a FIFO': os.mkfifo,
     'a device': lambda path: path.symlink_to('/dev/zero'), 'a loop': lambda path: path.symlink_to(path.name)}
@@ -232,7 +233,7 @@ VALUES = (
 OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'find-ticket': ('lenet-300-100', 'digits', '--dry-run'),
     'find-gem': ('lenet-300-100', 'digits', '--dry-run'),
-    'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'),
+    'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'), 'reproduce': ('lth-figure-9', '--dry-run'),
     'transfer': ('base', '--to', 'digits', '--dry-run'),
     'evaluate': ('base',), 'export-metrics': ('base',), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
     'bench': ('lenet-300-100', 'digits', '--turns', '1', '--densities', '0.5')}

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
 from lth.analysis.json_output import (
-    answers, checks, evaluations, figures, listings, repairs, run_lists, runs, stability, values)
+    answers, checks, evaluations, figures, listings, repairs, reproductions, run_lists, runs, stability, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -24,7 +24,7 @@ from tests.recipes.test_rare_gems import SAMPLE
 PAIR = ('lenet-300-100', 'digits')
 SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
-MODULES = (answers, bench, checks, evaluations, figures, listings, repairs, run_lists, runs, stability, values)
+MODULES = (answers, bench, checks, evaluations, figures, listings, repairs, reproductions, run_lists, runs, stability, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:

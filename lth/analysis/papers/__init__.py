@@ -93,16 +93,22 @@ class Experiment(Section):
     budgets: dict[BudgetName, Budget]
 
     @pydantic.model_validator(mode='after')
-    def _names_are_known(self) -> 'Experiment':
+    def _is_complete(self) -> 'Experiment':
         known = set(expand(self.runs))
-        sides = [side for claim in self.claims for side in (claim.of, claim.than) if side]
-        used = {*(side.run for side in sides), *(name for figure in self.figures for name in figure.runs),
-                *(run.source for run in self.runs.values() if run.source)}
-        if used - known:
-            raise ValueError(f'runs: there is no run {sorted(used - known)}; the runs are {sorted(known)}')
+        if self.run_names() - known:
+            unknown = sorted(self.run_names() - known)
+            raise ValueError(f'runs: there is no run {unknown}; the runs are {sorted(known)}')
         if 'full' not in self.budgets:
             raise ValueError('budgets: full is missing, the protocol of the paper')
         return self
+
+    def run_names(self) -> set[str]:
+        """The runs that claims, figures and other runs name."""
+
+        sides = (side for claim in self.claims for side in (claim.of, claim.than) if side)
+        figures = (name for figure in self.figures for name in figure.runs)
+        sources = (run.source for run in self.runs.values() if run.source)
+        return {*(side.run for side in sides), *figures, *sources}
 
 
 @functools.cache
