@@ -233,7 +233,8 @@ VALUES = (
 OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'find-ticket': ('lenet-300-100', 'digits', '--dry-run'),
     'find-gem': ('lenet-300-100', 'digits', '--dry-run'),
-    'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'), 'reproduce': ('lth-figure-9', '--dry-run'),
+    'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'),
+    'reproduce': ('lth-figure-9', '--dry-run'),
     'transfer': ('base', '--to', 'digits', '--dry-run'),
     'evaluate': ('base',), 'export-metrics': ('base',), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
     'bench': ('lenet-300-100', 'digits', '--turns', '1', '--densities', '0.5')}
