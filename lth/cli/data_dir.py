@@ -28,5 +28,6 @@ def _use(folder: Path | None, arguments: dict[str, Any]) -> None:
         return
     given = arguments.get('datasets')
     if given not in (None, folder, Path('datasets'), Path(os.environ.get('LTH_DATASETS', 'datasets'))):
-        raise LthError(f'DATASETS is {quote(str(given))}, and --data-dir is {quote(str(folder))}. Leave one of them out.')
+        raise LthError(f'DATASETS is {quote(str(given))}, and --data-dir is {quote(str(folder))}. Leave one of them '
+                       'out.')
     arguments['datasets'] = folder

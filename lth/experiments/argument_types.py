@@ -16,10 +16,15 @@ from lth.registry import trust
 
 P = ParamSpec('P')
 T = TypeVar('T')
+# The smallest and the largest whole number; None for no upper limit.
+_Limits = tuple[int, int | None]
 
-# Arguments with their own checks, and the smallest whole numbers of the others; 0 for those that are not listed.
+# Arguments with their own checks, and the limits of whole numbers, as on the command line; those that are not listed
+# are at least 0.
 _OTHER_CHECKS = {'model', 'data', 'seeds', 'engine'}
-_SMALLEST = {'threads': 1, 'control_draws': 1, 'pairs': 1, 'points': 2}
+_LIMITS = {
+    'threads': (1, None), 'control_draws': (1, 1_000), 'pairs': (1, 1_000), 'points': (2, 10_000),
+    'epochs': (1, 999_999_999)}
 _WORDS = {int: 'a whole number', float: 'a number', bool: 'True or False', str: 'a string', NoneType: 'None',
           Path: 'a path', Mapping: 'a dict'}
 
@@ -59,46 +64,54 @@ def _arguments(bound: inspect.BoundArguments) -> Iterator[tuple[str, Any]]:
 
 
 def _check(name: str, value: Any, annotation: Any) -> None:
-    smallest = _SMALLEST.get(name, 0)
-    if not _fits(value, annotation, smallest):
-        raise LthError(f'{name}: {quote(value)} is not possible. Give {_in_words(annotation, smallest)}.')
+    limits = _LIMITS.get(name, (0, None))
+    if not _fits(value, annotation, limits):
+        raise LthError(f'{name}: {quote(value)} is not possible. Give {_in_words(annotation, limits)}.')
 
 
-def _fits(value: Any, annotation: Any, smallest: int) -> bool:
+def _fits(value: Any, annotation: Any, limits: _Limits) -> bool:
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return isinstance(value, str) and value in parts
     if origin is Sequence:
-        return _is_list(value) and all(_fits(element, parts[0], smallest) for element in value)
+        return _is_list(value) and all(_fits(element, parts[0], limits) for element in value)
     if origin is Mapping:
         return isinstance(value, Mapping)
     if parts:
-        return any(_fits(value, part, smallest) for part in parts)
-    return _is_a(value, annotation, smallest)
+        return any(_fits(value, part, limits) for part in parts)
+    return _is_a(value, annotation, limits)
 
 
-def _is_a(value: Any, annotation: type[Any], smallest: int) -> bool:
+def _is_a(value: Any, annotation: type[Any], limits: _Limits) -> bool:
     """Whether the value has a type without parameters; numbers of numpy are numbers, bools are none."""
 
     if annotation in (int, float):
         number = isinstance(value, Integral if annotation is int else Real) and not isinstance(value, bool)
-        return number and (value >= smallest if annotation is int else math.isfinite(value))
+        return number and (_is_within(value, limits) if annotation is int else math.isfinite(value))
     return isinstance(value, annotation) and '\0' not in str(value)
+
+
+def _is_within(value: Any, limits: _Limits) -> bool:
+    smallest, largest = limits
+    return bool(value >= smallest and (largest is None or value <= largest))
 
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
-def _in_words(annotation: Any, smallest: int) -> str:
+def _in_words(annotation: Any, limits: _Limits) -> str:
     """What an annotation accepts, for a message."""
 
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Literal:
         return ' or '.join(map(repr, parts))
     if origin is Sequence:
-        return f'a list in which each element is {_in_words(parts[0], smallest)}'
+        return f'a list in which each element is {_in_words(parts[0], limits)}'
     if parts and origin is not Mapping:
-        return ' or '.join(_in_words(part, smallest) for part in parts)
+        return ' or '.join(_in_words(part, limits) for part in parts)
     words = _WORDS.get(origin or annotation, f'an object of type {annotation.__name__}')
-    return f'{words} from {smallest}' if annotation is int else words
+    if annotation is not int:
+        return words
+    smallest, largest = limits
+    return f'{words} from {smallest}' + ('' if largest is None else f' to {largest:,}')

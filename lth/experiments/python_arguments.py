@@ -1,4 +1,5 @@
 """Arguments of the Python API, checked and turned into the values that the rest of the package uses."""
+import itertools
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ Model = str | nn.Module | Callable[..., nn.Module]
 Data = str | Sequence[Any]
 Settings = Mapping[str, Any]
 Seeds = int | Iterable[int]
+# As on the command line.
+_MOST_SEEDS = 10_001
+_LARGEST_SEED = 999_999_999
 
 
 class Execution(TypedDict, total=False):
@@ -67,11 +71,15 @@ def seed_numbers(seeds: Seeds) -> list[int]:
     """The seeds in ascending order, each once."""
 
     try:
-        numbers = sorted(map(operator.index, seeds if isinstance(seeds, Iterable) else [seeds]))
+        given = seeds if isinstance(seeds, Iterable) else [seeds]
+        numbers = sorted(map(operator.index, itertools.islice(given, _MOST_SEEDS + 1)))
     except TypeError:
         numbers = []
-    if not numbers or numbers[0] < 0:
-        raise LthError(f'seeds: {seeds!r} are not whole numbers from 0. Give one, or several such as range(3).')
+    if len(numbers) > _MOST_SEEDS:
+        raise LthError(f'seeds: {quote(seeds)} are too many. Give at most {_MOST_SEEDS:,}.')
+    if not numbers or numbers[0] < 0 or numbers[-1] > _LARGEST_SEED:
+        raise LthError(f'seeds: {quote(seeds)} are not whole numbers from 0 to {_LARGEST_SEED:,}. Give one, or several '
+                       'such as range(3).')
     return list(dict.fromkeys(numbers))
 
 

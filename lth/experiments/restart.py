@@ -10,6 +10,7 @@ from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.folders import sibling_folder
 from lth.runs import run_locks, run_source
 from lth.system import file_lock, files, yaml_text
+from lth.system.yaml_text import Raw
 
 _SECTIONS = {'model', 'data', 'training', 'algorithm'}
 
@@ -64,9 +65,7 @@ def _runs_below(parent: Path) -> Iterator[_RunToMove]:
     """The runs in a folder, and in the folders of controls and sanity checks in it."""
 
     for recipe in sorted((*parent.glob('*/recipe.yaml'), *parent.glob('*/*/recipe.yaml'))):
-        content = {}
-        with contextlib.suppress(LthError):
-            content = yaml_text.read_yaml(recipe)
+        content = _read(recipe)
         folder, settings = recipe.parent, content.get('algorithm')
         # A recipe that the user wrote is no run, but a run may have a damaged recipe.
         if not _SECTIONS <= set(content) and not any(folder.glob('seed-*')):
@@ -74,6 +73,15 @@ def _runs_below(parent: Path) -> Iterator[_RunToMove]:
         unit = folder.parent if folder.parent != parent and _is_collection(folder.parent) else folder
         source = run_source.source_folder(folder, settings) if isinstance(settings, dict) else None
         yield _RunToMove(folder, unit, source)
+
+
+def _read(recipe: Path) -> Raw:
+    """The content of a recipe. One that cannot be read counts as that of a search, so that its folder can be moved."""
+
+    try:
+        return yaml_text.read_yaml(recipe)
+    except LthError:
+        return dict.fromkeys(_SECTIONS)
 
 
 def _is_collection(folder: Path) -> bool:

@@ -110,3 +110,13 @@ def test_the_current_folder_is_not_moved(monkeypatch):
     monkeypatch.chdir('runs/a/seed-0')
     with pytest.raises(LthError, match='which is the current folder'):
         set_aside(Path('..'), print)
+
+
+def test_a_run_whose_recipe_is_no_yaml_is_moved_although_it_has_no_round(tmp_path):
+    store('runs/b')
+    Path('runs/a').mkdir()
+    Path('runs/a/recipe.yaml').write_text('a: [1\n')
+    set_aside(Path('runs/a'), lambda _message: None)
+    moved, = Path('runs').glob('a-set-aside-*')
+    assert (moved / 'a/recipe.yaml').read_text() == 'a: [1\n'
+    assert {path.name for path in Path('runs').iterdir()} == {moved.name, 'b'}
