@@ -76,6 +76,21 @@ def compare_paired(first: Sequence[float], second: Sequence[float]) -> Compariso
     return Comparison(difference._replace(margin=float(high - low) / 2), float(test.pvalue))
 
 
+def compare_unpaired(first: Sequence[float], second: Sequence[float]) -> Comparison:
+    """Difference of the means of independent values, `first` - `second`, by Welch's t-test; without an interval if one
+    of them has a single value.
+    """
+
+    mean, number = confidence_interval(first).mean - confidence_interval(second).mean, min(len(first), len(second))
+    if number == 1:
+        return Comparison(Interval(mean, None, 1), None)
+    if len(set(first)) == 1 and len(set(second)) == 1:
+        return Comparison(Interval(mean, 0., number), 1. if mean == 0 else 0.)
+    test = scipy.stats.ttest_ind(first, second, equal_var=False)
+    low, high = test.confidence_interval(0.95)
+    return Comparison(Interval(mean, float(high - low) / 2, number), float(test.pvalue))
+
+
 def is_below(interval: Interval, limit: float) -> bool | None:
     """Whether a mean is below a limit: None, undecided, if its interval contains the limit or there is no interval."""
 

@@ -12,6 +12,7 @@ from lth import __version__
 from lth.cli.bench import bench
 from lth.cli.command import Tracebacks, exit_codes
 from lth.cli.console import print_raw
+from lth.cli.compare import compare
 from lth.cli.convert_config import convert_config
 from lth.cli.evaluate import evaluate
 from lth.cli.export_metrics import export_metrics
@@ -72,6 +73,7 @@ app.command('stability', cls=RuledCommand)(stability)
 app.command('plot', cls=RuledCommand)(plot)
 app.command('reproduce', cls=RuledCommand)(reproduce)
 app.command('list', cls=RuledCommand)(list_entries)
+app.command('compare', cls=RuledCommand)(compare)
 app.command('export-metrics', cls=RuledCommand)(export_metrics)
 app.command('repair', cls=RuledCommand)(repair)
 app.command('prepare', cls=RuledCommand)(prepare)

@@ -43,6 +43,7 @@ COMMANDS = {
                         {'mask.safetensors', 'ticket.safetensors'}),
     'stability': Command(('stability', 'base', '--rounds', '2'), {'mask.safetensors', 'ticket.safetensors'}),
     'show': Command(('show', 'run', 'base'), {'round.json'}),
+    'compare': Command(('compare', 'base', 'base/seed-1'), {'round.json'}),
     'export-metrics': Command(('export-metrics', 'base', '-o', 'metrics.csv'), {'round.json', 'metrics.jsonl'}),
     'load_ticket': Command((), {'mask.safetensors', 'ticket.safetensors'})}
 

@@ -223,7 +223,8 @@ RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'evaluate': ('evaluate', '--', 'RUN'), 'finetune': ('finetune', '--', 'RUN'),
     'stability': ('stability', '--', 'RUN'),
     'sanity-check': ('sanity-check', '--', 'RUN'), 'repair': ('repair', '--', 'RUN'),
-    'show': ('show', '--', 'run', 'RUN'), 'export-metrics': ('export-metrics', '-o', 'metrics.csv', '--', 'RUN'),
+    'show': ('show', '--', 'run', 'RUN'), 'compare': ('compare', '--', 'RUN', 'base'),
+    'export-metrics': ('export-metrics', '-o', 'metrics.csv', '--', 'RUN'),
     'transfer': ('transfer', '--to', 'digits', '--', 'RUN')}
 
 # Values for every option of every command, most of which no option accepts.
@@ -236,7 +237,8 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'),
     'reproduce': ('lth-figure-9', '--dry-run'),
     'transfer': ('base', '--to', 'digits', '--dry-run'),
-    'evaluate': ('base',), 'export-metrics': ('base',), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
+    'evaluate': ('base',), 'export-metrics': ('base',),
+    'compare': ('base', 'base/seed-0'), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
     'bench': ('lenet-300-100', 'digits', '--turns', '1', '--densities', '0.5')}
 
 

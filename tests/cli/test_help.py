@@ -17,7 +17,7 @@ from lth.cli import app
 
 COMMANDS = (
     'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'stability', 'convert-config',
-    'list', 'show', 'export-metrics', 'reproduce', 'repair', 'prepare', 'bench')
+    'list', 'show', 'compare', 'export-metrics', 'reproduce', 'repair', 'prepare', 'bench')
 
 
 def declared_options(function: Callable[..., Any] | None) -> Iterator[tuple[str, list[str]]]:
@@ -47,7 +47,7 @@ def test_help_lists_every_command_without_importing_torch():
 
 def test_a_mistyped_run_and_lists_of_functions_do_not_wait_for_torch(tmp_path):
     commands = [[command, 'nope'] for command in ('evaluate', 'finetune', 'sanity-check', 'stability', 'repair')]
-    commands += [['show', 'run', 'nope'], ['export-metrics', 'nope', '-o', 'm.csv']]
+    commands += [['show', 'run', 'nope'], ['export-metrics', 'nope', '-o', 'm.csv'], ['compare', 'nope', 'x']]
     commands += [['transfer', 'nope', '--to', 'digits'], ['list', 'criteria'], ['list', 'actions']]
     code = ('import json, sys; from typer.testing import CliRunner; from lth.cli import app; '
             'print([CliRunner().invoke(app, words).exit_code for words in json.loads(sys.argv[1])], '
@@ -55,7 +55,7 @@ def test_a_mistyped_run_and_lists_of_functions_do_not_wait_for_torch(tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', code, json.dumps(commands)], capture_output=True, text=True, check=True,
         env=os.environ | {'PYTHONPATH': str(Path(__file__).parents[2])}, cwd=tmp_path)
-    assert done.stdout.strip() == '[2, 2, 2, 2, 2, 2, 2, 2, 0, 0] False'
+    assert done.stdout.strip() == '[2, 2, 2, 2, 2, 2, 2, 2, 2, 0, 0] False'
 
 
 def test_lth_alone_prints_its_help_with_exit_code_0(lth):

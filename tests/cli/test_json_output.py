@@ -14,7 +14,8 @@ from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
 from lth.analysis.json_output import (
-    answers, checks, evaluations, figures, listings, repairs, reproductions, run_lists, runs, stability, values)
+    answers, checks, comparisons, evaluations, figures, listings, repairs, reproductions, run_lists, runs, stability,
+    values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -24,7 +25,9 @@ from tests.recipes.test_rare_gems import SAMPLE
 PAIR = ('lenet-300-100', 'digits')
 SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
-MODULES = (answers, bench, checks, evaluations, figures, listings, repairs, reproductions, run_lists, runs, stability, values)
+MODULES = (
+    answers, bench, checks, comparisons, evaluations, figures, listings, repairs, reproductions, run_lists, runs,
+    stability, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:
@@ -127,8 +130,12 @@ def test_repair(lth):
     assert damage['path'] == 'runs/a/seed-0/round-01'
 
 
-def test_exported_metrics(lth):
+def test_exported_and_compared_runs(lth):
     lth(*SEARCH)
+    lth('find-ticket', *PAIR, '-i', '1', '-e', '2', '--run', 'b')
+    report = output(lth, comparisons.RunComparison, 'compare', 'a', 'b')
+    assert [one['label'] for one in report['runs']] == ['a', 'b'] and len(report['levels']) == 2
+    assert {'name': 'training.length', 'values': ['1 epoch', '2 epochs']} in report['settings']
     assert output(lth, listings.ExportedMetrics, 'export-metrics', 'a', '-o', 'm.csv') == {
         'file': 'm.csv', 'rows': len(Path('m.csv').read_text().splitlines()) - 1, 'runs': ['runs/a']}
 

@@ -64,9 +64,9 @@ class SeedResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoundMeans:
-    """A row of the table of a run: one round over all seeds. `round` is the number that the table shows, `stored_round`
-    that of the folder. They differ if the run trains tickets of chosen rounds of another run.
+class RoundValues:
+    """One round over all seeds. `round` is the number that tables show, `stored_round` that of the folder. They differ
+    if the run trains tickets of chosen rounds of another run.
     """
 
     round: int
@@ -76,18 +76,29 @@ class RoundMeans:
     test_accuracy_percent: Mean
     early_stop_iteration: Mean
     early_stop_accuracy_percent: Mean
+
+    @classmethod
+    def of_summary(cls, summary: 'RoundSummary', **more: Any) -> Self:
+        """The means of a round, with more fields of a subclass."""
+
+        return cls(
+            round=summary.source_number, stored_round=summary.number, kept=summary.kept,
+            density_percent=percent(summary.density), test_accuracy_percent=Mean.of_shares(summary.test_accuracy),
+            early_stop_iteration=Mean.of(summary.early_stop),
+            early_stop_accuracy_percent=Mean.of_shares(summary.early_stop_accuracy), **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundMeans(RoundValues):
+    """A row of the table of a run."""
+
     seeds: list[SeedResult]
 
     @classmethod
     def of(cls, summary: 'RoundSummary') -> Self:
         """The row of a round."""
 
-        return cls(
-            round=summary.source_number, stored_round=summary.number, kept=summary.kept,
-            density_percent=percent(summary.density), test_accuracy_percent=Mean.of_shares(summary.test_accuracy),
-            early_stop_iteration=Mean.of(summary.early_stop),
-            early_stop_accuracy_percent=Mean.of_shares(summary.early_stop_accuracy),
-            seeds=list(map(SeedResult.of, summary.results)))
+        return cls.of_summary(summary, seeds=list(map(SeedResult.of, summary.results)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +159,7 @@ class PlannedRound:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outline:
+class Outline:  # pylint: disable=too-many-instance-attributes # each is a field of the output
     """The output of commands that train with --dry-run. The multiply-adds of rounds and of training are estimated where
     only the search shows which layers the kept weights are in; those that cannot be counted are None.
     """

@@ -1,0 +1,152 @@
+"""`lth compare`: runs side by side, paired by seed."""
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lth import analysis
+from lth.cli.command import command
+from lth.cli.console import print_json, print_note, print_text
+from lth.cli.options import Json
+from lth.cli.tables import count, percent, print_table
+from lth.cli.trust_code import accepts_trust_code
+from lth.runs.run_path import parse_run_path
+
+if TYPE_CHECKING:
+    from lth.analysis.comparison import ComparedRun, Level, RoundDifference, RunComparison, SettingDifference
+    from lth.analysis.statistics import Comparison
+    from lth.analysis.summary_table import RoundSummary
+
+At = Literal['end', 'early-stop']
+
+
+@command
+@accepts_trust_code
+def compare(
+        runs: Annotated[list[str], typer.Argument(
+            metavar='RUN RUN...', show_default=False,
+            help='Two or more runs, or seeds of runs (RUN/seed-S). RUN is a name in ./runs, or a path. The others are '
+                 'compared with the first.')],
+        *,
+        at: Annotated[At, typer.Option(
+            '--at', help='Which test accuracy is compared: at the end of training, or at the early stop.')] = 'end',
+        as_json: Json = False) -> None:
+    """Compare runs: their test accuracy at equal densities, the settings in which they differ, and their cost.
+
+    Rounds are compared if their densities differ by less than 5%. Differences are paired by seed where both runs have
+    the seed; their intervals have 95% confidence.
+
+    [bold]Examples[/bold]
+
+        lth compare lenet-300-100-mnist runs/lenet-300-100-mnist-controls/reinit
+
+        lth compare one-shot iterative rewind-500 --at early-stop
+    """
+
+    paths = list(map(parse_run_path, runs))
+    compared = analysis.comparison.compare_runs(paths)
+    for note in compared.notes:
+        print_note(note)
+    if as_json:
+        print_json(analysis.json_output.comparisons.RunComparison.of(compared))
+        return
+    _print_runs(compared.runs)
+    _print_levels(compared, at)
+    _print_settings(compared)
+
+
+def _print_runs(runs: Sequence['ComparedRun']) -> None:
+    print_table('Runs', {
+        'run': lambda one: one.label,
+        'model': lambda one: str(one.run.recipe['model']['name']),
+        'algorithm': lambda one: str(one.run.recipe['algorithm']['name']),
+        'seeds': lambda one: str(len(one.seeds)),
+        'rounds': lambda one: str(len(one.rows)),
+        'multiply-adds': lambda one: '' if one.training is None else f'{one.training:.3g}',
+        'time': lambda one: _duration(one.seconds)}, runs)
+    print_text('multiply-adds: of the training of one seed. time: of all sessions that trained.')
+
+
+def _print_levels(compared: 'RunComparison', at: At) -> None:
+    where = 'at the end of training' if at == 'end' else 'at the early stop'
+    print_table(f'Test accuracy in percent {where}, mean ± 95% interval over seeds', _columns(compared, at),
+                compared.levels)
+    first, *others = compared.runs
+    if any(one.seeds != first.seeds for one in others):
+        print_text('Differences are over the seeds that both runs have.')
+    if any(one and not one.paired for level in compared.levels for one in level.differences):
+        print_text('* Not paired: the runs have no seed in common.')
+    if at == 'early-stop':
+        _print_stops(compared)
+
+
+def _columns(compared: 'RunComparison', at: At) -> dict[str, Callable[['Level'], str]]:
+    """The accuracy of each run, and the difference of each but the first with its p."""
+
+    first, *others = compared.runs
+    columns: dict[str, Callable[[Level], str]] = {'density %': lambda level: f'{100 * level.density:.2f}'}
+    for number, one in enumerate(compared.runs):
+        columns[one.label] = partial(_accuracy, number, at)
+    for number, one in enumerate(others):
+        columns[f'{one.label} − {first.label}'] = partial(_difference, number, at)
+        columns[f'p{number + 1 if len(others) > 1 else ""}'] = partial(_p_value, number, at)
+    return columns
+
+
+def _print_stops(compared: 'RunComparison') -> None:
+    columns: dict[str, Callable[[Level], str]] = {'density %': lambda level: f'{100 * level.density:.2f}'}
+    for number, one in enumerate(compared.runs):
+        columns[one.label] = partial(_stop, number)
+    print_table('Iteration of the early stop', columns, compared.levels)
+
+
+def _print_settings(compared: 'RunComparison') -> None:
+    if not compared.settings:
+        print_text('All settings are the same.')
+        return
+    columns: dict[str, Callable[[SettingDifference], str]] = {'setting': lambda row: row.name}
+    for number, one in enumerate(compared.runs):
+        columns[one.label] = partial(_setting, number)
+    print_table('Settings that differ', columns, compared.settings)
+
+
+def _accuracy(number: int, at: At, level: 'Level') -> str:
+    row: RoundSummary | None = level.rounds[number]
+    if row is None:
+        return ''
+    return percent(row.test_accuracy if at == 'end' else row.early_stop_accuracy)
+
+
+def _stop(number: int, level: 'Level') -> str:
+    row = level.rounds[number]
+    return '' if row is None else count(row.early_stop)
+
+
+def _difference(number: int, at: At, level: 'Level') -> str:
+    found = level.differences[number]
+    if found is None:
+        return ''
+    difference = _comparison(found, at).difference
+    return f'{"+" * (difference.mean > 0)}{percent(difference)}{"" if found.paired else " *"}'
+
+
+def _p_value(number: int, at: At, level: 'Level') -> str:
+    found = level.differences[number]
+    p = None if found is None else _comparison(found, at).p
+    return '' if p is None else f'{p:.2g}'
+
+
+def _comparison(difference: 'RoundDifference', at: At) -> 'Comparison':
+    return difference.test_accuracy if at == 'end' else difference.early_stop_accuracy
+
+
+def _setting(number: int, row: 'SettingDifference') -> str:
+    value = row.values[number]
+    return '' if value is None else str(value)
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'
