@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lth.analysis.figures import FIGURES
 from lth.analysis.plotting.registry import FigureRequest
-from lth.analysis.plotting.runs import open_runs
+from lth.analysis.plotting.runs import PlottedRun, open_runs
 from lth.analysis.plotting.series import FigureData, NoData
 from lth.errors import LthError
 from lth.runs.run_path import RunPath
@@ -35,8 +35,17 @@ def figure_set(
     those that figures show which cannot show all. LthError if there are no data for a figure that is named, or for any.
     """
 
+    canonical = None if names is None else [FIGURES.canonical(name) for name in names]
+    return figures_of_runs(open_runs(paths), canonical, rounds=rounds)
+
+
+def figures_of_runs(
+        runs: Sequence[PlottedRun], names: Sequence[str] | None = None, *, rounds: Sequence[int] | None = None,
+) -> FigureSet:
+    """As `figure_set`, of runs that are open."""
+
     canonical = FIGURES.names() if names is None else list(dict.fromkeys(map(FIGURES.canonical, names)))
-    request = FigureRequest(open_runs(paths), rounds)
+    request = FigureRequest(runs, rounds)
     contents, left_out = [], {}
     for name in canonical:
         figure = FIGURES.find(name)(request)
@@ -46,6 +55,6 @@ def figure_set(
             contents.append(figure)
     if left_out and (names is not None or not contents):
         name, reason = next(iter(left_out.items()))
-        folders = ', '.join(str(path.folder) for path in paths)
+        folders = ', '.join(str(run.run.folder) for run in runs)
         raise LthError(f'There is no figure {name} of {folders}: {reason}.')
     return FigureSet(contents, left_out)

@@ -86,10 +86,31 @@ def open_runs(paths: Sequence[RunPath]) -> list[PlottedRun]:
         if path.round is not None:
             raise LthError(f'{path.folder}/seed-{path.seed}/round-{path.round:02d} is a round, and figures show all '
                            f'rounds of a run. Give {path.folder}, and choose rounds with --rounds.')
-    views = [run_view.view_run(path) for path in paths]
-    runs = [PlottedRun(view, label) for view, label in zip(views, _labels(paths), strict=True)]
-    _refuse_other_data(runs)
+    runs = labeled_runs(paths)
+    refuse_other_data(runs)
     return runs
+
+
+def labeled_runs(paths: Sequence[RunPath]) -> list[PlottedRun]:
+    """The runs at these paths, which may be of different data sets. LthError if one has no completed round or is
+    damaged.
+    """
+
+    views = [run_view.view_run(path) for path in paths]
+    return [PlottedRun(view, label) for view, label in zip(views, _labels(paths), strict=True)]
+
+
+def refuse_other_data(runs: Sequence[PlottedRun]) -> None:
+    """LthError if the runs were not tested on the same images."""
+
+    first = runs[0]
+    for run in runs[1:]:
+        if run.dataset != first.dataset:
+            raise LthError(f'{run.run.folder} cannot be compared with {first.run.folder}: it was tested on '
+                           f'{run.dataset}, the other on {first.dataset}. Plot runs on the same data set together.')
+        if run.first_record.classes != first.first_record.classes:
+            raise LthError(f'{run.run.folder} cannot be compared with {first.run.folder}: it tells '
+                           f'{run.first_record.classes} classes apart, the other {first.first_record.classes}.')
 
 
 def pair_title(runs: Sequence[PlottedRun]) -> str:
@@ -132,16 +153,3 @@ def _ending(path: Path, length: int) -> str:
 
     length += path.name.startswith('seed-')
     return printable('/'.join(path.parts[-length:]))
-
-
-def _refuse_other_data(runs: Sequence[PlottedRun]) -> None:
-    """LthError if the runs were not tested on the same images."""
-
-    first = runs[0]
-    for run in runs[1:]:
-        if run.dataset != first.dataset:
-            raise LthError(f'{run.run.folder} cannot be compared with {first.run.folder}: it was tested on '
-                           f'{run.dataset}, the other on {first.dataset}. Plot runs on the same data set together.')
-        if run.first_record.classes != first.first_record.classes:
-            raise LthError(f'{run.run.folder} cannot be compared with {first.run.folder}: it tells '
-                           f'{run.first_record.classes} classes apart, the other {first.first_record.classes}.')
