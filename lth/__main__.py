@@ -25,7 +25,8 @@ def main() -> None:
     try:
         with command.exit_codes(), command.partly_read_help():
             try:
-                app()
+                # Completion is installed for the command lth, also by `python -m lth`.
+                app(prog_name='lth')
             finally:
                 streams.standard_output.flush()
     except typer.Exit as end:

@@ -52,7 +52,7 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     name='lth', cls=_Commands, pretty_exceptions_enable=False, rich_markup_mode='rich',
-    add_completion=False, context_settings={'help_option_names': ['-h', '--help']},
+    context_settings={'help_option_names': ['-h', '--help']},
     help='Find and study [bold]lottery tickets[/bold] and [bold]rare gems[/bold]: sparse subnetworks that, trained '
          'from their initial weights, are as accurate as the dense network.\n\n'
          'Start with this example. It takes less than a minute and downloads nothing:\n\n'
