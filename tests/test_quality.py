@@ -1,4 +1,4 @@
-"""Types, style, complexity and documents are part of the suite."""
+"""Types, style, complexity and dependencies are part of the suite."""
 import itertools
 import re
 import subprocess
@@ -11,7 +11,6 @@ import yaml
 from radon.complexity import cc_visit
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / 'README.md', ROOT / 'CHANGELOG.md', *sorted(ROOT.glob('docs/*.md'))]
 
 
 def output_of_failing(*command: str) -> str:
@@ -39,31 +38,6 @@ def test_pycodestyle_finds_nothing():
 def test_cyclomatic_complexity_is_at_most_10():
     assert [f'{path.relative_to(ROOT)}:{block.lineno} {block.name}: {block.complexity}'
             for path in ROOT.glob('lth/**/*.py') for block in cc_visit(path.read_text()) if block.complexity > 10] == []
-
-
-def test_links_in_documents_lead_to_files():
-    broken = [f'{document.name}: {link}' for document in DOCUMENTS
-              for link in re.findall(r'\]\(([^)#:]+)[^):]*\)', document.read_text())
-              if not (document.parent / link).exists()]
-    assert broken == []
-
-
-def test_lines_of_documents_have_at_most_100_columns():
-    long = []
-    for document in DOCUMENTS:
-        text = re.sub(r'^```.*?^```', lambda block: '\n' * block[0].count('\n'), document.read_text(),
-                      flags=re.DOTALL | re.MULTILINE)
-        for number, line in enumerate(text.split('\n'), 1):
-            if len(line) > 100 and not line.startswith(('|', '    ')) and '](' not in line:
-                long.append(f'{document.name}:{number}')
-    assert long == []
-
-
-def test_the_architecture_document_names_every_package():
-    text = (ROOT / 'docs' / 'architecture.md').read_text()
-    names = {path.name for path in (ROOT / 'lth').iterdir()
-             if (path.suffix == '.py' and path.stem != '__init__') or (path / '__init__.py').exists()}
-    assert {name for name in names if name not in text} == set()
 
 
 def test_dependencies_of_conda_and_pip_agree():

@@ -26,11 +26,13 @@ class RoundRow(NamedTuple):
 
 
 class Table(tuple[R, ...]):
-    """A sequence of rows, which are named tuples.
+    """A sequence of rows, which are named tuples. It becomes a data frame by one call.
 
         for row in table:
             print(row.round, row.test_accuracy)
         table.to_pandas().groupby('round').test_accuracy.mean()
+
+    Rows are in the order of seeds and rounds.
     """
 
     def __repr__(self) -> str:

@@ -26,6 +26,8 @@ class RunResults:
         run = lth.open_run('runs/lenet-300-100-digits')
         run.table().to_pandas()
         model = run.ticket(seed=0, round=3).module()
+
+    Results are read from the files of the run when they are asked for.
     """
 
     folder: Path
