@@ -37,6 +37,8 @@ Values = Mapping[int, float]
 def measure(name: MeasureName, side: Side, outcomes: Mapping[str, Outcome]) -> Values:
     """The values of a network by seed. NotMeasured if there is no such network."""
 
+    if side.run not in outcomes:
+        raise NotMeasured(f'the run {side.run} failed')
     return MEASURES[name](side, outcomes[side.run])
 
 

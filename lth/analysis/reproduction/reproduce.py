@@ -10,7 +10,7 @@ from lth.analysis.plotting import figure_set, image_files, plot
 from lth.analysis.reproduction.claims import ClaimResult, check_claims
 from lth.analysis.reproduction.measures import Outcome
 from lth.analysis.reproduction.scale import scale_notes
-from lth.errors import LthError
+from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import folders, grid
 from lth.experiments.grid import SEARCHES, GridRun
 from lth.experiments.open_run import open_run
@@ -68,7 +68,8 @@ def plan_experiment(name: str, budget: BudgetName = 'small', seeds: Sequence[int
 def reproduce(
         plan: Plan, target: RunTarget, open_reporter: OpenReporter, on_message: Callable[[str], None]) -> Reproduction:
     """Train what is missing of the runs in `target.folder`, and compare them with the claims. A call that is repeated
-    continues where the last one was interrupted.
+    continues where the last one was interrupted. A run that fails, such as a search that prunes a layer completely, is
+    left out with a message, and its claims cannot be told. LthError if the environment fails, such as memory.
     """
 
     start = time.monotonic()
@@ -77,9 +78,17 @@ def reproduce(
     target = replace(target, in_process=plan.budget == 'smoke')
     for number, (name, run) in enumerate(plan.runs.items(), 1):
         on_message(f'Run {number} of {len(plan.runs)}: {name} ({run.command})')
+        if run.source and run.source not in outcomes:
+            on_message(f'Note: {name} is left out, since {run.source} failed.')
+            continue
         run_target = replace(target, folder=target.folder / name)
         source = outcomes[run.source].folder if run.source else None
-        outcomes[name] = _outcome(run, source, run_target, plan.seeds, open_reporter, on_message)
+        try:
+            outcomes[name] = _outcome(run, source, run_target, plan.seeds, open_reporter, on_message)
+        except LthError as error:
+            if error.exit_code == ENVIRONMENT_ERROR:
+                raise
+            on_message(f'Note: {name} failed, so its claims cannot be told: {error}')
     too_small = 'the budget smoke shows only that everything runs' if plan.budget == 'smoke' else ''
     claims = check_claims(plan.experiment.claims, outcomes, too_small=too_small)
     figures = _draw(plan, outcomes, target.folder)
@@ -129,7 +138,9 @@ def _draw(plan: Plan, outcomes: Mapping[str, Outcome], folder: Path) -> list[Pat
 
     drawn: list[Path] = []
     for number, figure in enumerate(plan.experiment.figures, 1):
-        paths = [RunPath(outcomes[name].folder) for name in figure.runs]
+        paths = [RunPath(outcomes[name].folder) for name in figure.runs if name in outcomes]
+        if not paths:
+            continue
         contents = figure_set.figure_set(paths, [figure.name]).contents
         files.create_folder(folder)
         target = image_files.image_target([path.folder for path in paths], folder / f'figure-{number}.png', None)

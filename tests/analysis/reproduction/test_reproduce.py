@@ -85,6 +85,19 @@ def test_an_experiment_runs_reports_and_resumes(lth, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.rglob('round.json')} == before
 
 
+def test_a_run_that_fails_is_left_out_and_the_others_are_reported(lth, tmp_path):
+    raw = yaml.safe_load(TINY)
+    gem = {'command': 'find-gem', 'model': 'lenet-300-100', 'dataset': 'digits', 'algorithm': 'global-edge-popup',
+           'density': 0.0001, 'settings': {'training.length': '1 epoch'}}
+    raw['runs'] = {'gem': gem, 'trained': {'command': 'finetune', 'source': 'gem'}, 'search': raw['runs']['search']}
+    raw['claims'] = [raw['claims'][0], raw['claims'][0] | {'of': {'run': 'trained'}}]
+    (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(raw))
+    result = lth('reproduce', 'mine.yaml', '--budget', 'smoke', '--json')
+    assert result.code == 0 and 'Note: gem failed' in result.err and 'trained is left out' in result.err
+    first, second = json.loads(result.out)['claims']
+    assert first['ours']['n'] == 1 and second['ours'] is None and second['reason'] == 'the run trained failed'
+
+
 def test_a_dry_run_names_the_runs_and_what_is_smaller_and_writes_nothing(lth, tmp_path):
     result = lth('reproduce', 'lth-figure-4', '--budget', 'smoke', '--dry-run')
     assert result.code == 0 and '1 × shuffle-mask' in result.out
