@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from lth.analysis.figures import FIGURES
     from lth.analysis.run_results import RunResults
     from lth.api import (
-        evaluate, find_gem, find_ticket, finetune, iterate, open_run, sanity_check, stability, transfer)
+        evaluate, find_gem, find_ticket, finetune, iterate, open_run, plot, sanity_check, stability, transfer)
     from lth.datasets import DATASETS
     from lth.errors import LthError
     from lth.export.torch_modules import NamedTicket, load_ticket
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __version__ = '0.1.0'
 _MODULES = {
     'lth.api': (
-        'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'open_run', 'sanity_check', 'stability',
+        'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'open_run', 'plot', 'sanity_check', 'stability',
         'transfer'),
     'lth.analysis.figures': ('FIGURES',),
     'lth.analysis.run_results': ('RunResults',),
@@ -40,7 +40,7 @@ _MODULE_OF = {name: module for module, names in _MODULES.items() for name in nam
 __all__ = [
     'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'FIGURES', 'INITIALIZERS', 'LthError', 'MASK_ACTIONS', 'MODELS',
     'NamedTicket', 'RunResults', 'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket',
-    'open_run', 'sanity_check', 'stability', 'transfer']
+    'open_run', 'plot', 'sanity_check', 'stability', 'transfer']
 
 
 def __getattr__(name: str) -> Any:

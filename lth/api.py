@@ -17,6 +17,8 @@ from lth.analysis import evaluation, mode_connectivity, sanity_checks
 from lth.analysis.evaluation import Evaluation
 from lth.analysis.mask_overlap import MaskOverlap, mask_overlaps
 from lth.analysis.pair_files import CopyPair, PairErrors
+from lth.analysis.plotting.figure_set import figure_set
+from lth.analysis.plotting.plot import Plot, plots
 from lth.analysis.run_checks import run_checks
 from lth.analysis.run_results import RunResults
 from lth.analysis.sanity_report import SanityReport
@@ -291,6 +293,24 @@ def open_run(
     if is_object(results.plan.recipe.model.name):
         provenance.refuse_other_inputs(results.stored, {'network': results.plan.network.fingerprint})
     return results
+
+
+@check_types(Execution)
+def plot(
+        runs: RunResults | str | Path | Sequence[RunResults | str | Path], figures: str | Sequence[str] | None = None,
+        *, rounds: Sequence[int] | None = None, style: str = 'screen') -> list[Plot]:
+    """The figures of a run, or of several runs together: those that are named, or all that there are data for.
+
+    `rounds` are shown in figures that cannot show all; the styles are 'screen' and 'paper'. A notebook shows a Plot.
+
+        for plot in lth.plot(run):
+            plot.save(f'{plot.data.name}.pdf')
+    """
+
+    several = [runs] if isinstance(runs, RunResults | str | Path) else runs
+    names = [figures] if isinstance(figures, str) else figures
+    contents = figure_set([_run_path(run) for run in several], names, rounds=rounds).contents
+    return plots(contents, style)
 
 
 def _ticket_plan(

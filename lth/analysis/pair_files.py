@@ -90,6 +90,19 @@ def read(run: Path, pair: CopyPair, ticket: str) -> PairErrors:
     return PairErrors(stored.errors, stored.distance, stored.angle, stored.signs)
 
 
+def read_all(run: Path) -> list[tuple[CopyPair, str, PairErrors]]:
+    """All saved pairs of a run, in the order of round, iteration and seed: each with the fingerprint of its ticket and
+    its errors. LthError if one of the files was changed.
+    """
+
+    found = []
+    for file in folders.sibling_folder(run, 'stability').glob('seed-*.json'):
+        stored = _read(file)
+        pair = CopyPair(stored.seed, stored.round, stored.iteration, stored.pair, stored.points)
+        found.append((pair, stored.ticket, PairErrors(stored.errors, stored.distance, stored.angle, stored.signs)))
+    return sorted(found, key=lambda entry: (entry[0].round, entry[0].iteration, entry[0].seed, entry[0].pair))
+
+
 def check(file: Path) -> None:
     """LthError if the file of a pair was changed."""
 

@@ -1,5 +1,6 @@
 """A run on disk for programs: its tables, tickets and controls."""
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -8,6 +9,8 @@ from lth.analysis import result_tables
 from lth.analysis.answers.answer import Answer, make_answer
 from lth.analysis.answers.levels import MARGIN
 from lth.analysis.metric_table import MetricRow, completed_rounds, metric_rows
+from lth.analysis.plotting.figure_set import figure_set
+from lth.analysis.plotting.plot import Plot, plots
 from lth.analysis.result_tables import RoundRow, Table
 from lth.analysis.run_view import view_run
 from lth.errors import LthError, LthWarning
@@ -65,6 +68,17 @@ class RunResults:
         """The ticket of a round, as `lth.load_ticket` reads it: masks and weights by name, and `module()`."""
 
         return load_ticket(self.stored.round_folder(seed, round))
+
+    def plot(
+            self, figure: str = 'accuracy', *, rounds: Sequence[int] | None = None, style: str = 'screen') -> Plot:
+        """A figure of the run, see `lth list figures`. A notebook shows it; `save` writes it to a file.
+
+            run.plot('learning-curves', rounds=[0, 3]).save('curves.pdf')
+        """
+
+        seed = self.seeds[0] if len(self.seeds) == 1 else None
+        figures = figure_set([RunPath(self.folder, seed)], [figure], rounds=rounds).contents
+        return plots(figures, style)[0]
 
     @property
     def controls(self) -> dict[str, 'RunResults']:

@@ -7,7 +7,7 @@ from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.analysis.statistics import Interval, confidence_interval, is_below
 
 # Frankle et al. 2020: an error that rises by less than 2 percentage points on the line counts as no barrier.
-_STABLE_BARRIER = 0.02
+STABLE_BARRIER = 0.02
 Stable = Literal['yes', 'no', 'undecided']
 
 
@@ -61,7 +61,7 @@ def stable(barrier: Interval) -> Stable:
     contains this limit.
     """
 
-    below = is_below(barrier, _STABLE_BARRIER)
+    below = is_below(barrier, STABLE_BARRIER)
     return 'undecided' if below is None else ('yes' if below else 'no')
 
 

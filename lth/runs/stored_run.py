@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from lth.errors import LthError, quote
 from lth.runs import integrity, metrics_file, run_source, seed_folders, sessions
+from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_record import RoundRecord, read_record
@@ -62,7 +63,7 @@ class StoredRun:
     def record(self, seed: int, number: int) -> RoundRecord:
         """The facts about a round and its main results. LthError if its file was changed or is of another round."""
 
-        folder = integrity.open_folder(self._round_folder(seed, number), integrity.repair_advice(self.folder))
+        folder = self.open_round(seed, number)
         record = old_rounds.read_record(folder) if folder.sums is None else read_record(folder)
         self._check(record, seed, number)
         return record
@@ -70,8 +71,7 @@ class StoredRun:
     def metrics(self, seed: int, number: int) -> list[MetricsLine]:
         """The measurements of a round. LthError if a file was changed, or is of another round."""
 
-        record = self.record(seed, number)
-        folder = integrity.open_folder(self._round_folder(seed, number), integrity.repair_advice(self.folder))
+        folder, record = self.open_round(seed, number), self.record(seed, number)
         content = folder.read(METRICS, at_most=record.measurements * metrics_file.MOST_BYTES_OF_LINE)
         path = folder.folder / METRICS
         lines = metrics_file.parse(content, path, folder.advice, count=record.measurements)
@@ -79,6 +79,11 @@ class StoredRun:
             raise LthError(f'{path} does not belong to the other files of its round: its results are not those in '
                            f'round.json. {folder.advice}')
         return lines
+
+    def open_round(self, seed: int, number: int) -> CheckedFolder:
+        """The folder of a round, whose files are compared with their checksums when they are read."""
+
+        return integrity.open_folder(self._round_folder(seed, number), integrity.repair_advice(self.folder))
 
     @cached_property
     def planned_rounds(self) -> int | None:

@@ -5,6 +5,6 @@ from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
     from lth.analysis.plotting import (
-        axes, drawing, figure_set, image_files, palette, plot, registry, runs, series, styles)
+        axes, curves, drawing, figure_set, image_files, palette, plot, registry, runs, series, styles)
 else:
     __getattr__ = submodules(__name__)

@@ -3,22 +3,63 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 
 from lth.analysis.plotting.runs import PlottedRun
-from lth.analysis.plotting.series import Axis, Point, Tick
+from lth.analysis.plotting.series import Axis, Panel, Point, Tick
 from lth.analysis.statistics import Interval
 from lth.analysis.summary_table import RoundSummary
+from lth.errors import LthError
 
 # Between labels: with 20 prunings of 20% the labels are the levels 100, 41.1, 16.9, 7.0, 2.9 and 1.2 of the papers.
 _MOST_STEPS = 6
+_LEVELS = (1, 0.513, 0.211, 0.07, 0.036, 0.019)
+# A mask may be empty.
+_LEAST = 1e-9
 
 
 def density_axis(runs: Sequence[PlottedRun]) -> Axis:
     """The share of weights that remain in percent, falling. The labels are levels of the run with the most rounds."""
 
     longest = max(runs, key=lambda run: len(run.rows))
-    levels = sorted({100 * row.density for row in longest.rows if row.density}, reverse=True)
+    return level_axis([row.density for row in longest.rows])
+
+
+def level_axis(densities: Iterable[float]) -> Axis:
+    """The share of weights that remain in percent, falling, with labels for some of these densities."""
+
+    levels = sorted({100 * density for density in densities if density}, reverse=True)
     step = math.ceil(max(len(levels) - 1, 1) / _MOST_STEPS)
     ticks = tuple(Tick(level, percent_label(level)) for level in levels[::step])
     return Axis(label='weights remaining (%)', scale='log', reverse=True, ticks=ticks)
+
+
+def shown_rounds(run: PlottedRun, rounds: Sequence[int] | None) -> list[RoundSummary]:
+    """The requested rounds of a run, by default those nearest to the levels of figure 3 of Frankle & Carbin 2019, and
+    the last. LthError if the run lacks one that is requested.
+    """
+
+    by_number = {row.source_number: row for row in run.rows}
+    if rounds is None:
+        return _rounds_at_levels(run.rows)
+    if missing := [number for number in rounds if number not in by_number]:
+        raise LthError(f'--rounds: {run.run.folder} has no round {missing[0]} yet; its rounds are '
+                       f'{", ".join(map(str, by_number))}.')
+    return [by_number[number] for number in rounds]
+
+
+def _rounds_at_levels(rows: Sequence[RoundSummary]) -> list[RoundSummary]:
+    """The first and the last round, and between them the nearest to each of the levels."""
+
+    shown = {0, len(rows) - 1}
+    for level in _LEVELS:
+        if level >= rows[-1].density:
+            distances = [abs(math.log(max(row.density, _LEAST) / level)) for row in rows]
+            shown.add(distances.index(min(distances)))
+    return [rows[index] for index in sorted(shown)]
+
+
+def level_label(row: RoundSummary) -> str:
+    """A round by its density, for legends: 'round 7, 21.1%'."""
+
+    return f'round {row.source_number}, {percent_label(100 * row.density)}%'
 
 
 def percent_label(percentage: float) -> str:
@@ -46,11 +87,19 @@ def density_points(
     return tuple(mean_point(100 * row.density, value(row), factor=factor) for row in rows if row.density)
 
 
-def interval_caption(points: Iterable[Point]) -> str:
-    """What the intervals of these points are, in words."""
+def positive_points(points: Iterable[Point]) -> tuple[Point, ...]:
+    """The points that a log axis has a place for; intervals that reach 0 end at a tenth of the mean."""
 
+    shown = [point for point in points if point.y > 0]
+    return tuple(point if point.low is None else point._replace(low=max(point.low, point.y / 10)) for point in shown)
+
+
+def interval_caption(panels: Iterable[Panel], *, over: str = 'seeds') -> str:
+    """What the intervals of the points in these panels are, in words."""
+
+    points = [point for panel in panels for series in panel.series for point in series.points]
     counts = sorted({point.n for point in points if point.low is not None})
     if not counts:
-        return 'one seed: no intervals'
+        return 'one seed: no intervals' if over == 'seeds' else 'single values: no intervals'
     number = f'{counts[0]}' if len(counts) == 1 else f'{counts[0]} to {counts[-1]}'
-    return f'mean and 95% confidence interval over {number} seeds'
+    return f'mean and 95% confidence interval over {number} {over}'

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from lth.analysis.plotting.series import Axis, FigureData, Panel, Reference, Series
 from lth.analysis.plotting.styles import Style
@@ -35,6 +35,8 @@ _BAND = 0.18
 # Inches for caption and legend; characters of the caption's font.
 _LEGEND_HEIGHT = 0.6
 _CHARACTERS_PER_INCH = 14
+# Up to this ratio of the ends of a log axis there is space for ticks at 1, 2 and 5 in each decade.
+_FEW_DECADES = 200
 
 
 def draw(data: FigureData, style: Style) -> Figure:
@@ -121,10 +123,10 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def _draw_line(axes: Axes, series: Series) -> None:
-    """A line with its band. A point that has no neighbor gets an error bar instead, as its band would be invisible."""
+    """A line with its band; error bars if there are at most two points, whose band would be no band."""
 
     _plot(axes, series, '--' if series.dashed else '-')
-    if len(series.points) == 1:
+    if len(series.points) <= 2:
         _draw_error_bars(axes, series)
         return
     band = [(point.x, point.low, point.high) for point in series.points if point.low is not None]
@@ -178,7 +180,26 @@ def _set_axis(axes: Axes, direction: str, axis: Axis) -> None:
         drawn.set_major_formatter(FixedFormatter([tick.label for tick in axis.ticks]))
         drawn.set_minor_locator(NullLocator())
         drawn.set_minor_formatter(NullFormatter())
+    elif axis.scale == 'log':
+        least, largest = sorted(drawn.get_view_interval())
+        drawn.set_major_locator(LogLocator(subs=(1, 2, 5) if largest < _FEW_DECADES * least else (1,)))
+        drawn.set_major_formatter(FuncFormatter(lambda value, _: _short_number(value)))
+        drawn.set_minor_locator(NullLocator())
+    if axis.limits:
+        axes.set(**{f'{direction}lim': axis.limits})
+    if axis.padded:
+        positions = [tick.position for tick in axis.ticks]
+        axes.set(**{f'{direction}lim': (min(positions) - 0.5, max(positions) + 0.5)})
     drawn.set_inverted(axis.reverse)
+
+
+def _short_number(value: float) -> str:
+    """A number for a tick: 0.5, 20, 5k, 2M."""
+
+    for unit, factor in (('G', 1e9), ('M', 1e6), ('k', 1e3)):
+        if value >= factor:
+            return f'{value / factor:.3g}{unit}'
+    return f'{value:.3g}'
 
 
 def _draw_legend(figure: Figure, style: Style, caption: str) -> None:

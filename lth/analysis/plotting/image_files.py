@@ -2,14 +2,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from lth.analysis.plotting import drawing
 from lth.analysis.plotting.series import FigureData
 from lth.analysis.plotting.styles import Style
 from lth.errors import LthError, quote
 from lth.runs import integrity
-from lth.system import files
+from lth.system import files, lazy_import
+
+# matplotlib takes a second to import, and most users of these modules draw nothing.
+if TYPE_CHECKING:
+    from lth.analysis.plotting import drawing
+else:
+    drawing = lazy_import.module('lth.analysis.plotting.drawing')
 
 FileType = Literal['png', 'svg', 'pdf']
 FILE_TYPES: tuple[FileType, ...] = get_args(FileType)

@@ -6,8 +6,8 @@ from lth.analysis.plotting.series import Marker
 # Okabe & Ito 2008, without black and yellow, which cannot be read on a dark and on a white page.
 _COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9')
 MARKERS: tuple[Marker, ...] = ('circle', 'square', 'triangle', 'diamond', 'cross', 'plus')
-# Points of the map cividis (Nuñez et al. 2018), whose lightness rises evenly, without its darkest and lightest part.
-_SCALE = ('#1f4e8c', '#575d6d', '#7d7c78', '#a69d75', '#d3c164')
+# Points of matplotlib's map viridis, whose lightness rises evenly, without its darkest and lightest part.
+_SCALE = ('#414487', '#2a788e', '#22a884', '#7ad151')
 
 
 def color(number: int) -> str:
@@ -23,7 +23,7 @@ def marker(number: int) -> Marker:
 
 
 def scale(count: int) -> list[str]:
-    """Colors for things in an order, such as rounds: from dark blue to light yellow."""
+    """Colors for things in an order, such as rounds: from dark blue to light green."""
 
     positions = [number / max(count - 1, 1) * (len(_SCALE) - 1) for number in range(count)]
     return [_mixture(position) for position in positions]

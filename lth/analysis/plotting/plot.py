@@ -2,12 +2,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lth.analysis.plotting import drawing, image_files
+from lth.analysis.plotting import image_files
 from lth.analysis.plotting.image_files import ImageTarget
 from lth.analysis.plotting.series import FigureData
 from lth.analysis.plotting.styles import STYLES, Style, find_style
+from lth.system import lazy_import
+
+# matplotlib takes a second to import, and most users of these modules draw nothing.
+if TYPE_CHECKING:
+    from lth.analysis.plotting import drawing
+else:
+    drawing = lazy_import.module('lth.analysis.plotting.drawing')
 
 
 @dataclass(frozen=True)

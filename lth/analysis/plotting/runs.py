@@ -1,4 +1,5 @@
 """The runs of a figure, read from their files alone: without tensors, and without the code that their recipes name."""
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -138,10 +139,11 @@ def printable(text: str) -> str:
 def _labels(paths: Sequence[RunPath]) -> list[str]:
     """A name for each run: that of its folder, or as much of its path as tells it from the others."""
 
-    whole = [path.folder.resolve() / ('' if path.seed is None else f'seed-{path.seed}') for path in paths]
-    for number, path in enumerate(whole):
-        if path in whole[:number]:
+    real = [(path.folder.resolve(), path.seed) for path in paths]
+    for number, path in enumerate(real):
+        if path in real[:number]:
             raise LthError(f'{paths[number].folder} is given twice. Give each run once.')
+    whole = [Path(os.path.abspath(path.folder)) / ('' if path.seed is None else f'seed-{path.seed}') for path in paths]
     length = 1
     while len({_ending(path, length) for path in whole}) < len(whole):
         length += 1

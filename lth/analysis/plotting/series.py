@@ -33,12 +33,17 @@ class Tick(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """An axis; a reversed one falls from left to right. Without `ticks` the library that draws chooses them."""
+    """An axis; a reversed one falls from left to right. Without `ticks` the library that draws chooses them. Ticks that
+    name things and not values are `padded`: there is half a step before the first and after the last. `limits` is the
+    range that is shown, None for all.
+    """
 
     label: str
     scale: Literal['linear', 'log'] = 'linear'
     reverse: bool = False
+    padded: bool = False
     ticks: tuple[Tick, ...] = ()
+    limits: tuple[float, float] | None = None
 
 
 class Point(NamedTuple):

@@ -1,0 +1,73 @@
+"""Histograms of the scores that a search for gems trains."""
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lth.analysis.plotting import palette
+from lth.analysis.plotting.axes import level_label, shown_rounds
+from lth.analysis.plotting.registry import FIGURES, FigureRequest
+from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
+from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Series
+from lth.analysis.summary_table import RoundSummary
+from lth.runs.stored_tensors import stored_mask, stored_scores
+
+_BINS = 40
+
+
+@FIGURES.register('scores')
+def scores(request: FigureRequest) -> FigureData | NoData:
+    """Histogram of the scores of active weights in some rounds of a search for gems."""
+
+    panels, runs = [], []
+    for run in request.runs:
+        panel = _panel(run, request.rounds, run.label if len(request.runs) > 1 else '')
+        if panel:
+            panels.append(panel)
+            runs.append(run)
+    if not panels:
+        return NoData('no scores are on disk: the algorithm trains none, or --keep removed them')
+    return FigureData(
+        name='scores', title=pair_title(runs), panels=tuple(panels), notes=all_notes(runs),
+        caption='share of the active weights, which are not frozen at 0, in each of 40 intervals; mean over seeds')
+
+
+def _panel(run: PlottedRun, rounds: Sequence[int] | None, title: str) -> Panel | None:
+    """The histograms of a run, None if it has no scores."""
+
+    active = {level_label(row): _active_scores(run, row) for row in shown_rounds(run, rounds)}
+    active = {label: found for label, found in active.items() if found}
+    if not active:
+        return None
+    limits = _limits([seed for found in active.values() for seed in found])
+    series = tuple(Series(
+        label=label, points=_histogram(found, *limits), color=color, kind='steps', marker='none')
+        for (label, found), color in zip(active.items(), palette.scale(len(active)), strict=True))
+    return Panel(x=Axis(label='score'), y=Axis(label='active weights (%)'), series=series, title=title)
+
+
+def _limits(seeds: Sequence[Tensor]) -> tuple[float, float]:
+    """The least and the largest score, which differ."""
+
+    least, largest = min(float(one.min()) for one in seeds), max(float(one.max()) for one in seeds)
+    return least, largest if largest > least else least + 1
+
+
+def _active_scores(run: PlottedRun, row: RoundSummary) -> list[Tensor]:
+    """The scores of the weights that each seed keeps, of the seeds that have scores and weights."""
+
+    found = []
+    for result in row.results:
+        stored = stored_scores(run.run, result.seed, row.number)
+        if stored is not None and result.kept:
+            found.append(stored[stored_mask(run.run, result.seed, row.number)])
+    return found
+
+
+def _histogram(seeds: Sequence[Tensor], least: float, largest: float) -> tuple[Point, ...]:
+    """The share of scores in each bin in percent, as a mean over seeds; the last point ends the last bin."""
+
+    shares = [torch.histc(seed.double(), _BINS, least, largest) / len(seed) for seed in seeds]
+    mean = (100 * torch.stack(shares).mean(0)).tolist()
+    width = (largest - least) / _BINS
+    return tuple(Point(least + index * width, share, n=len(seeds)) for index, share in enumerate([*mean, mean[-1]]))

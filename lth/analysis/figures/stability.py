@@ -1,0 +1,85 @@
+"""The error on the line between two copies of a ticket, as in figure 3 of Frankle et al. 2020, and its barrier."""
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lth.analysis import pair_files
+from lth.analysis.pair_files import PairErrors
+from lth.analysis.plotting import palette
+from lth.analysis.plotting.axes import density_axis, interval_caption, level_label, mean_point
+from lth.analysis.plotting.registry import FIGURES, FigureRequest
+from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
+from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Reference, Series
+from lth.analysis.stability_table import STABLE_BARRIER
+from lth.analysis.statistics import confidence_interval
+
+
+class _Group(NamedTuple):
+    """Pairs of copies of one round that train apart from one iteration on, measured at as many points."""
+
+    round: int
+    iteration: int
+    points: int
+
+
+_Groups = dict[_Group, list[PairErrors]]
+
+
+@FIGURES.register('stability')
+def stability(request: FigureRequest) -> FigureData | NoData:
+    """Test error on the line between two copies of a ticket (`lth stability`), and its barrier in each round."""
+
+    measured = [(run, _groups(run)) for run in request.runs]
+    measured = [(run, groups) for run, groups in measured if groups]
+    if not measured:
+        return NoData(f'its stability was not measured, see: lth stability {request.runs[0].run.folder}')
+    runs, several = [run for run, _ in measured], len(measured) > 1
+    panels = [_line_panel(run, groups, run.label if several else '') for run, groups in measured]
+    panels.append(_barrier_panel(measured))
+    return FigureData(
+        name='stability', title=pair_title(runs), panels=tuple(panels), notes=all_notes(runs),
+        caption=f'{interval_caption(panels, over="pairs of copies")}; barrier: highest error minus mean of the ends')
+
+
+def _groups(run: PlottedRun) -> _Groups:
+    """The pairs of the tickets that the run has now."""
+
+    groups: _Groups = {}
+    for pair, ticket, errors in pair_files.read_all(run.run.folder):
+        present = pair.seed in run.seeds and pair.round < run.run.round_count(pair.seed)
+        if present and run.run.record(pair.seed, pair.round).ticket in (ticket, None):
+            groups.setdefault(_Group(pair.round, pair.iteration, pair.points), []).append(errors)
+    return groups
+
+
+def _line_panel(run: PlottedRun, groups: _Groups, title: str) -> Panel:
+    """The error from one copy to the other, a curve for each group."""
+
+    starts = {group.iteration for group in groups}
+    series = []
+    for (group, pairs), color in zip(groups.items(), palette.scale(len(groups)), strict=True):
+        points = [mean_point(index / (group.points - 1), confidence_interval([one.errors[index] for one in pairs]),
+                             factor=100) for index in range(group.points)]
+        label = level_label(run.rows[group.round])
+        label += f', apart from {group.iteration:,}' if len(starts) > 1 else ''
+        series.append(Series(label=label, points=tuple(points), color=color, marker='none'))
+    return Panel(x=Axis(label='position on the line between the copies'), y=Axis(label='test error (%)'),
+                 series=tuple(series), title=title)
+
+
+def _barrier_panel(measured: Sequence[tuple[PlottedRun, _Groups]]) -> Panel:
+    """The barrier against the weights that remain, a curve for each run and each iteration."""
+
+    curves: dict[str, list[Point]] = {}
+    for run, groups in measured:
+        several_starts = len({group.iteration for group in groups}) > 1
+        for group, pairs in groups.items():
+            label = f'{run.label}: barrier' if len(measured) > 1 else 'barrier'
+            label += f', apart from {group.iteration:,}' if several_starts else ''
+            barrier = confidence_interval([one.barrier for one in pairs])
+            curves.setdefault(label, []).append(mean_point(
+                100 * run.rows[group.round].density, barrier, factor=100))
+    series = tuple(Series(label=label, points=tuple(points), color=palette.color(number),
+                          marker=palette.marker(number)) for number, (label, points) in enumerate(curves.items()))
+    limit = Reference(label='limit of stable training', value=100 * STABLE_BARRIER)
+    return Panel(x=density_axis([run for run, _ in measured]), y=Axis(label='barrier (percentage points)'),
+                 series=series, references=(limit,))
