@@ -15,6 +15,7 @@ from lth.experiments.plan import Plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward, seed_names
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
 from lth.experiments.seed_training import Report, SeedTraining, train_in_worker, train_seeds
+from lth.experiments.session_log import SessionLog
 from lth.experiments.session_recorder import SessionRecorder
 from lth.pruning.tickets import dense_ticket
 from lth.runs import integrity, run_locks
@@ -30,6 +31,11 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     repeated. LthError if the folder belongs to another recipe, or to other data, code or source tickets.
     """
 
+    with SessionLog(reporter) as log:
+        return _run_plan(plan, target, seeds, log)
+
+
+def _run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: SessionLog) -> Run:
     run = plan.run(target.folder)
     for note in plan.notes:
         reporter.message(f'Note: {note}.')
@@ -101,7 +107,7 @@ def _refuse_other_data(training: SeedTraining) -> None:
         provenance.refuse_changed_source(derived_runs.source_run(training.run), training.run, inputs)
 
 
-def _start_session(training: SeedTraining, target: RunTarget, seeds: Sequence[int], reporter: Reporter) -> Report:
+def _start_session(training: SeedTraining, target: RunTarget, seeds: Sequence[int], reporter: SessionLog) -> Report:
     """Report how the seeds are trained. What is reported to the result also reaches the file of this session."""
 
     plan, engine = training.plan, training.engine

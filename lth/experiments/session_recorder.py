@@ -1,21 +1,24 @@
 """The file of this session in the run folder, kept up to date while the run is trained."""
 import time
 
-from lth.experiments.reporter import Reporter, SeedProgress
+from lth.experiments.reporter import SeedProgress
+from lth.experiments.session_log import SessionLog
 from lth.runs import sessions
 from lth.runs.folder import Run
 from lth.system.yaml_text import Raw
 
 
 class SessionRecorder:
-    """A Reporter that passes all reports on, and writes the entry of this session whenever something was saved."""
+    """A Reporter that passes all reports on to the log of this session, and writes its entry whenever something was
+    saved.
+    """
 
-    def __init__(self, run: Run, entry: Raw, reporter: Reporter) -> None:
+    def __init__(self, run: Run, entry: Raw, log: SessionLog) -> None:
         self._run = run
         self._entry = entry
-        self._reporter = reporter
+        self._reporter = log
         self._start = time.monotonic()
-        self.message = reporter.message
+        self.message = log.message
 
     def progress(self, progress: SeedProgress) -> None:
         """Record a checkpoint in the file of this session."""
@@ -34,3 +37,4 @@ class SessionRecorder:
         seconds = round(time.monotonic() - self._start, 1)
         self._entry.update(seconds=seconds, rounds=self._entry['rounds'] + rounds)
         sessions.write(self._run.folder, self._entry)
+        self._reporter.open(sessions.entry_file(self._run.folder, self._entry).with_suffix('.log'), self._entry)

@@ -1,5 +1,5 @@
 """The sessions of a run: one file in `sessions` for each command that saved something, with versions, device, engine,
-data and times.
+data and times. Next to it is the log of the session, which nothing reads.
 
 A session records the digest of the recipe of its run, so that a file of another run is noticed. Version 0.1.0 kept the
 entries of all sessions in environment.json. A new fact is a field of `_Session` with a default.
@@ -107,14 +107,20 @@ def read_entry(path: Path, advice: str, recipe: str | None = None) -> Raw:
 
 
 def write(folder: Path, entry: Raw) -> None:
-    """Create or replace the file of the session with this entry, which has its `start`, `host` and `process`."""
+    """Create or replace the file of the session with this entry."""
+
+    path = entry_file(folder, entry)
+    files.create_folder(path.parent)
+    files.write(path, encode_checked(entry))
+
+
+def entry_file(folder: Path, entry: Raw) -> Path:
+    """The file of the session with this entry, which has its `start`, `host` and `process`."""
 
     start = datetime.fromisoformat(entry['start']).astimezone(UTC)
     host = re.sub(r'[^\w.]+', '_', entry['host'], flags=re.ASCII)
     name = f'{start:%Y%m%dT%H%M%S}.{start.microsecond // 1000:03d}Z-{host}-{entry["process"]}.json'
-    path = folder / FOLDER / name
-    files.create_folder(path.parent)
-    files.write(path, encode_checked(entry))
+    return folder / FOLDER / name
 
 
 def _validated(entry: Any, origin: str, advice: str) -> Raw:

@@ -76,7 +76,7 @@ def test_every_kind_of_damage_is_found_and_an_incomplete_file_too(lth, search):
     (RUN / 'seed-0/round-00/mask.safetensors').unlink()
     shutil.rmtree(RUN / 'seed-1/round-01')
     (RUN / 'seed-1/round-00.partial').mkdir()
-    session = next((RUN / 'sessions').iterdir())
+    session = next((RUN / 'sessions').glob('*.json'))
     session.write_text(session.read_text().replace('"rounds": 3', '"rounds": 4'))
     stability, checks = Path('runs/r-stability/x.json'), Path('runs/r-checks/checks.json')
     for path in (stability, checks):
