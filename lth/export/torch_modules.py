@@ -6,6 +6,7 @@
 Inside lth a ticket is a mask vector and a weight vector (lth/pruning/tickets.py); modules and files have names.
 """
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from lth.errors import LthError, quote
+from lth.export.name_matching import match_tensors, tensors_by_name
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.recipes.schema import validate_section
@@ -51,7 +53,7 @@ class NamedTicket:
         """The ticket in a module that was pruned with torch.nn.utils.prune. The module is not changed."""
 
         masks, weights = dict[str, Tensor](), dict[str, Tensor]()
-        tensors, names = _tensors(module), {name for name, _ in module.named_parameters(remove_duplicate=False)}
+        tensors, names = tensors_by_name(module), tensors_by_name(module, remove_duplicate=False)
         for name, tensor in tensors.items():
             parameter = name.removesuffix('_orig')
             mask = tensors.get(f'{parameter}_mask') if parameter != name else None
@@ -84,39 +86,41 @@ class NamedTicket:
         network = Network.of(settings, (shape[0], shape[1], shape[2]), self.provenance['classes'])
         return self.apply_to(network.module).train()
 
-    def apply_to(self, module: nn.Module) -> nn.Module:
+    def apply_to(self, module: nn.Module, *, names: Mapping[str, str] | None = None) -> nn.Module:
         """Copy the ticket's weights into the module, and return it. LthError names the first tensor that differs.
 
-        The masks are not applied during training; use `prune` for that.
+        `names` maps names of layers or tensors in the ticket to those in the module; all other names are the same.
+        Without `names`, layers with other names are matched by their shapes if no two have the same. The prefixes of
+        torch.compile and of DataParallel are ignored. The masks are not applied during training; use `prune` for that.
+
+            ticket.apply_to(module, names={'dense1': 'features.0', 'output': 'head'})
         """
 
-        tensors = _tensors(module)
-        for name in [*tensors, *self.weights]:
-            theirs, own = _shape_in(tensors, name), _shape_in(self.weights, name)
-            if theirs != own:
-                raise LthError(f'The ticket does not fit {type(module).__name__}: {name} is {own} in the ticket and '
-                               f'{theirs} in the module. Apply it to a network of the same structure.')
-        with torch.no_grad():
-            for name, tensor in tensors.items():
-                tensor.copy_(self.weights[name])
+        self._copy_into(match_tensors(self.weights, module, names))
         return module
 
-    def prune(self, module: nn.Module) -> nn.Module:
+    def prune(self, module: nn.Module, *, names: Mapping[str, str] | None = None) -> nn.Module:
         """Copy the ticket's weights into the module, hold its masks with torch.nn.utils.prune in any training loop, and
-        return it.
+        return it. `names` as for `apply_to`.
         """
 
         for name, mask in self.masks.items():
             if self.weights[name][~mask].any():
                 raise LthError(f'torch.nn.utils.prune holds pruned weights at 0, but some of {name} are frozen at '
                                'other values (--mask-0-action of the search). Use apply_to, and hold them yourself.')
-        self.apply_to(module)
-        masks = {id(parameter): self.masks[name] for name, parameter in module.named_parameters() if name in self.masks}
+        tensors = match_tensors(self.weights, module, names)
+        self._copy_into(tensors)
+        masks = {id(tensors[name]): mask for name, mask in self.masks.items()}
         for layer in list(module.modules()):  # layers that share a weight need a mask each
             for attribute, parameter in list(layer.named_parameters(recurse=False, remove_duplicate=False)):
                 if id(parameter) in masks:
                     prune.custom_from_mask(layer, attribute, masks[id(parameter)])  # type: ignore[no-untyped-call]
         return module
+
+    def _copy_into(self, tensors: Named) -> None:
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                tensor.copy_(self.weights[name])
 
 
 def load_ticket(path: str | Path, *, trust_code: bool = False) -> NamedTicket:
@@ -199,12 +203,6 @@ def _round_folder(path: Path) -> Path:
             raise LthError(f'{path} has {len(rounds)} rounds. Name one of them, such as {max(rounds)}.')
     raise LthError(f"'{path}' is not a round of a run. Give a folder with ticket.safetensors and mask.safetensors, "
                    'such as RUN/seed-0/round-05; relative names are also looked up in ./runs.')
-
-
-def _tensors(module: nn.Module) -> Named:
-    """All parameters and buffers; a shared one under its first name."""
-
-    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
 def _shape_in(tensors: Named, name: str) -> str:
