@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lth.analysis import json_output, mode_connectivity, run_checks, sanity_checks
+from lth.analysis.figures import FIGURES
 from lth.analysis.papers import BudgetName, Experiment, find_experiment
 from lth.analysis.plotting import figure_set, image_files, plot
 from lth.analysis.reproduction.claims import ClaimResult, check_claims
@@ -58,6 +59,8 @@ def plan_experiment(name: str, budget: BudgetName = 'small', seeds: Sequence[int
     full = grid.expand(experiment.runs)
     runs = {run: grid.reduced(run, entry, scale.reduce) for run, entry in full.items()}
     chosen = tuple(range(scale.seeds) if seeds is None else seeds)
+    for figure in experiment.figures:
+        FIGURES.canonical(figure.name)
     for entry in runs.values():
         if entry.command in SEARCHES:
             grid.search_plan(entry)

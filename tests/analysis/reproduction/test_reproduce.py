@@ -116,6 +116,7 @@ def test_mistakes_are_named(lth, tmp_path, arguments, message):
 @pytest.mark.parametrize(('change', 'message'), [
     ({'runs': {'x': {'command': 'find-ticket'}}}, 'needs a model'), ({'claims': [{}]}, 'claims'),
     ({'figures': [{'name': 'accuracy', 'runs': ['y']}]}, "no run ['y']"),
+    ({'figures': [{'name': 'acuracy', 'runs': ['search']}]}, "did you mean 'accuracy'"),
     ({'runs': {'finetuned': {'command': 'finetune'}}}, 'source'), ({'budgets': {}}, 'full')])
 def test_files_that_are_no_experiments_are_refused(lth, tmp_path, change, message):
     (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(yaml.safe_load(TINY) | change))
