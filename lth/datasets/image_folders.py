@@ -152,12 +152,19 @@ def _require_same_classes(classes: Sequence[str], train_path: Path, test_path: P
 
 
 def _images_below(path: Path) -> Iterator[Path]:
-    """The image files in a folder and below it, without hidden ones and those in run folders of lth."""
+    """The image files in a folder and below it, without hidden ones and those in run folders of lth. LthError if one of
+    the folders cannot be read: without its images, the data set would be another one.
+    """
 
-    for parent, folders, names in os.walk(path):
+    for parent, folders, names in os.walk(path, onerror=_refuse_unreadable):
         folders[:] = [] if 'recipe.yaml' in names else [name for name in folders if not _is_hidden(name)]
         if 'recipe.yaml' not in names:
             yield from (Path(parent) / name for name in names if _is_image(name))
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise LthError(f'The folder {quote(str(error.filename))} cannot be read: {error.strerror}. Change its permissions, '
+                   'or move it out of the data set.') from None
 
 
 def _is_hidden(name: str) -> bool:

@@ -459,3 +459,14 @@ def test_prepare_without_ffcv_says_how_to_install_it(flowers, lth, monkeypatch):
 def test_prepare_refuses_data_sets_in_memory_and_missing_images(name, says, lth):
     result = lth('prepare', name, './datasets')
     assert result.code == 2 and says in ' '.join(result.err.split()) and not Path('datasets').exists()
+
+
+def test_a_class_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    # Root, as which tests may run, can read all folders: the system's refusal is simulated.
+    def walk(path, onerror):
+        onerror(PermissionError(13, 'Permission denied', str(path)))
+        return iter(())
+    (tmp_path / 'images' / 'a').mkdir(parents=True)
+    monkeypatch.setattr(image_folders.os, 'walk', walk)
+    with pytest.raises(LthError, match="images/a' cannot be read: Permission denied. Change its permissions"):
+        image_folders.source(str(tmp_path / 'images')).read(tmp_path, DataSettings(name='folder:images'))
