@@ -1,4 +1,5 @@
 """The figures of runs: which points they have, compared with the files of the runs and with formulas."""
+import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,10 +108,10 @@ def test_learning_curves_have_each_measurement_of_the_requested_rounds(ticket):
     curves = figure('learning-curves', ticket.folder, rounds=[0, 2])
     for panel, field, factor in ((0, 'test_accuracy', 100), (1, 'validation_loss', 1), (2, 'train_loss', 1)):
         assert len(curves.panels[panel].series) == 2
-        rows = [row for row in ticket.metrics() if row.round == 2 and getattr(row, field) is not None]
-        iterations = sorted({row.iteration for row in rows})
-        expected = [point(iteration, [getattr(row, field) for row in rows if row.iteration == iteration],
-                          factor=factor) for iteration in iterations]
+        files = [(ticket.folder / f'seed-{seed}/round-02/metrics.jsonl').read_text() for seed in SEEDS]
+        lines = zip(*[map(json.loads, text.splitlines()) for text in files])
+        expected = [point(both[0]['iteration'], [line[field] for line in both], factor=factor) for both in lines
+                    if both[0][field] is not None]
         assert list(curves.panels[panel].series[1].points) == approximately(expected)
 
 

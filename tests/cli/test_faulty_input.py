@@ -221,7 +221,7 @@ RUNS = ('', ' ', '.', '..', '/', '/dev/null', '/dev/zero', '/proc/x', 'nope', 'b
         'base/recipe.yaml', 'base/sessions', 'a' * 300, 'a/' * 3_000, '[/bold]', '\udcff', 'no\0name', '~nobody/x', '-')
 RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'evaluate': ('evaluate', '--', 'RUN'), 'finetune': ('finetune', '--', 'RUN'),
-    'stability': ('stability', '--', 'RUN'),
+    'stability': ('stability', '--', 'RUN'), 'plot': ('plot', '-o', 'figures', '--', 'RUN'),
     'sanity-check': ('sanity-check', '--', 'RUN'), 'repair': ('repair', '--', 'RUN'),
     'show': ('show', '--', 'run', 'RUN'), 'compare': ('compare', '--', 'RUN', 'base'),
     'export-metrics': ('export-metrics', '-o', 'metrics.csv', '--', 'RUN'),
@@ -237,7 +237,7 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'),
     'reproduce': ('lth-figure-9', '--dry-run'),
     'transfer': ('base', '--to', 'digits', '--dry-run'),
-    'evaluate': ('base',), 'export-metrics': ('base',),
+    'evaluate': ('base',), 'plot': ('base', '--figure', 'accuracy'), 'export-metrics': ('base',),
     'compare': ('base', 'base/seed-0'), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
     'bench': ('lenet-300-100', 'digits', '--turns', '1', '--densities', '0.5')}
 
