@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from lth.analysis.metric_table import Setting, flat_settings
 from lth.analysis.run_view import RunView, view_run
 from lth.analysis.statistics import Comparison, compare_paired, compare_unpaired
 from lth.analysis.summary_table import RoundResult, RoundSummary, summary_rows
 from lth.analysis.training_operations import mean_training_operations
 from lth.errors import LthError, quote
+from lth.recipes.flat_settings import Setting, flat_settings
 from lth.runs.run_path import RunPath
 from lth.runs.stored_run import StoredRun
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from lth.analysis.metric_table import MetricRow, Setting, completed_rounds, flat_settings, metric_rows
+from lth.analysis.metric_table import MetricRow, completed_rounds, metric_rows
 from lth.analysis.run_view import view_run
 from lth.errors import LthError, quote
+from lth.recipes.flat_settings import Setting, flat_settings
 from lth.runs.run_path import RunPath
 from lth.runs.stored_run import StoredRun
 from lth.system import files

@@ -5,18 +5,16 @@
 
 A new column is a field of MetricRow.
 """
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from lth.analysis.summary_table import RecordedRun
 from lth.analysis.training_operations import RoundOperations, rounds_operations
+from lth.recipes.flat_settings import Setting, flat_settings
 from lth.runs.metrics_file import MetricsLine
-from lth.system.yaml_text import Raw
 
 Split = Literal['train', 'validation', 'test']
 Metric = Literal['loss', 'accuracy']
-Setting = str | int | float | bool | None
 
 
 class MetricRow(NamedTuple):
@@ -58,18 +56,6 @@ def completed_rounds(run: RecordedRun, seeds: Iterable[int]) -> Iterator[tuple[i
     """The seed and the number of each completed round of these seeds."""
 
     return ((seed, number) for seed in seeds for number in range(run.round_count(seed)))
-
-
-def flat_settings(recipe: Raw, path: str = '') -> dict[str, Setting]:
-    """The settings of a recipe by their dotted names, such as `training.batch_size`; lists as JSON."""
-
-    flat: dict[str, Setting] = {}
-    for key, value in recipe.items():
-        if isinstance(value, dict):
-            flat |= flat_settings(value, f'{path}{key}.')
-        else:
-            flat[f'{path}{key}'] = value if isinstance(value, Setting) else json.dumps(value, default=str)
-    return flat
 
 
 def _round_rows(

@@ -33,6 +33,7 @@ def execute(
     """
 
     controls = controls or {}
+    experiments.metric_logs.require_logs(target.logs)
     if dry_run:
         start = experiments.derived_runs.start_iteration(plan, target.folder, seeds[0])
         print_outline(plan, controls, start=start, as_json=output.as_json)

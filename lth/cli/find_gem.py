@@ -8,14 +8,15 @@ import typer
 
 from lth import analysis, experiments
 from lth.cli.answers import print_answers
-from lth.cli.arguments import changes, parse_numbers, read_conversion
+from lth.cli.arguments import changes, parse_names, parse_numbers, read_conversion
 from lth.cli.command import command, more_work
 from lth.cli.console import print_json, print_message, print_note
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute, run_with_progress
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    KeepOption, LearningRate, Margin, Overrides, Precision, RecipeName, Replicates, Restart, RunName, Threads)
+    KeepOption, LearningRate, LogOption, Margin, Overrides, Precision, RecipeName, Replicates, Restart, RunName,
+    Threads)
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import number
@@ -77,6 +78,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         margin: Margin = 0.2,
@@ -123,7 +125,8 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every)
+        replicates=replicates, checkpoint_every=checkpoint_every,
+        logs=tuple(parse_names(log) or ()))
     print_message(_kept_sentence(plan))
     if finetune and not dry_run:
         if restart:

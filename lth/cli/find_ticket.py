@@ -11,8 +11,8 @@ from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs,
-    Json, KeepOption, LearningRate, Margin, Model, Overrides, Precision, RecipeName, Replicates, Restart, RunName,
-    Seeds, Threads)
+    Json, KeepOption, LearningRate, LogOption, Margin, Model, Overrides, Precision, RecipeName, Replicates, Restart,
+    RunName, Seeds, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import whole_number
 from lth.registry import trust
@@ -69,6 +69,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         margin: Margin = 0.2,
@@ -124,7 +125,8 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         parse_names(controls) or [], plan, folder, draws=control_draws)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every)
+        replicates=replicates, checkpoint_every=checkpoint_every,
+        logs=tuple(parse_names(log) or ()))
     numbers = parse_numbers(seeds, '--seeds')
     execute(plan, target, numbers, control_plans, output=Output(as_json, margin), keep=keep, restart=restart,
             dry_run=dry_run)

@@ -5,13 +5,14 @@ from typing import Annotated
 import typer
 
 from lth import experiments
-from lth.cli.arguments import changes
+from lth.cli.arguments import changes, parse_names
 from lth.cli.command import command
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    KeepOption, LearningRate, Margin, Optimizer, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
+    KeepOption, LearningRate, LogOption, Margin, Optimizer, Overrides, Replicates, Restart, RoundNumber, SourceRun,
+    Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 from lth.runs.run_path import parse_run_path
@@ -44,6 +45,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         margin: Margin = 0.2,
@@ -74,5 +76,6 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     plan = experiments.derived_plans.finetune_plan(source, folder, changed, optimizer=optimizer, dataset=dataset)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every)
+        replicates=replicates, checkpoint_every=checkpoint_every,
+        logs=tuple(parse_names(log) or ()))
     execute(plan, target, source.seeds, output=Output(as_json, margin), keep=keep, restart=restart, dry_run=dry_run)

@@ -108,6 +108,10 @@ SourceRun = Annotated[str, typer.Argument(
 RoundNumber = Annotated[int | None, typer.Option(
     '--round', parser=whole_number(smallest=0), metavar='N', show_default=False,
     help='Number of the round. Default: the last round.')]
+LogOption = Annotated[str | None, typer.Option(
+    '--log', metavar='NAMES', show_default=False,
+    help='Log all measurements while the run is trained: tensorboard, in RUN/tensorboard; trackio, in its own folder; '
+         'or both, as tensorboard,trackio.')]
 KeepOption = Annotated[Literal['all', 'last', 'tickets'], typer.Option(
     '--keep',
     help='Which weights stay on disk when the command is complete. tickets: of the rounds between the first and the '

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lth import experiments
-from lth.cli.arguments import changes, parse_numbers
+from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    KeepOption, LearningRate, Margin, Overrides, Precision, RecipeName, Replicates, Restart, SourceRun, Threads)
+    KeepOption, LearningRate, LogOption, Margin, Overrides, Precision, RecipeName, Replicates, Restart, SourceRun,
+    Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 from lth.runs.run_path import parse_run_path
@@ -55,6 +56,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         margin: Margin = 0.2,
@@ -94,6 +96,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         controls = {'random': [plan_in(experiments.folders.control_folder(folder, 'random'), 'random')]}
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every)
+        replicates=replicates, checkpoint_every=checkpoint_every,
+        logs=tuple(parse_names(log) or ()))
     execute(plan_in(folder, 'found'), target, source.seeds, controls, output=Output(as_json, margin), keep=keep,
             restart=restart, dry_run=dry_run)

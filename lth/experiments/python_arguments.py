@@ -37,8 +37,8 @@ class Execution(TypedDict, total=False):
     process; by default if the run's last session did. trust_code: run the code that a recipe or a run names and that is
     neither of lth, nor of a plug-in, nor given as an argument. parallel: train each seed in its own process, as the
     command line does on a CPU. checkpoint_every: how often a round in progress is saved, such as '10 minutes', which is
-    the default, '200 iterations' or 'off'. progress: print messages and completed rounds. reporter: receives all
-    reports.
+    the default, '200 iterations' or 'off'. log: 'tensorboard', 'trackio' or both, in which measurements are logged
+    while a run is trained. progress: print messages and completed rounds. reporter: receives all reports.
     """
 
     datasets: str | Path
@@ -51,6 +51,7 @@ class Execution(TypedDict, total=False):
     trust_code: bool
     parallel: bool
     checkpoint_every: str
+    log: str | Sequence[str] | None
     progress: bool
     reporter: Reporter | None
 
@@ -108,7 +109,12 @@ def run_target(folder: Path, execution: Execution) -> RunTarget:
         folder, Path(execution.get('datasets', 'datasets')), device_name(execution), execution.get('threads'),
         None if engine is None else engine_choice(str(engine)), in_process=not execution.get('parallel', False),
         deterministic=execution.get('deterministic'), compile=execution.get('compile'),
-        replicates=execution.get('replicates'), checkpoint_every=checkpoint_interval(interval) if interval else None)
+        replicates=execution.get('replicates'), checkpoint_every=checkpoint_interval(interval) if interval else None,
+        logs=_names(execution.get('log')))
+
+
+def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names or ())
 
 
 def reporter_of(execution: Execution) -> Reporter:

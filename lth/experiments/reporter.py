@@ -9,12 +9,13 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from lth.experiments.plan import Plan
+from lth.training.task import Measurement
 
 
 class SeedProgress(NamedTuple):
     """Where the training of some seeds is: round and iteration. After a measurement `validation` and `test` hold an
     accuracy for each seed. `saved` is True once the round is complete and on disk, and `checkpoint` if a checkpoint of
-    it was just saved.
+    it was just saved. `measurement` has all that was measured.
     """
 
     seeds: tuple[int, ...]
@@ -24,6 +25,7 @@ class SeedProgress(NamedTuple):
     test: tuple[float, ...] = ()
     saved: bool = False
     checkpoint: bool = False
+    measurement: Measurement | None = None
 
 
 @runtime_checkable

@@ -24,7 +24,7 @@ class RunTarget:
     None compiles if the last session did, and otherwise by the rule. `replicates` is how several convolutional networks
     train at once on a GPU; None as in the last session, else as parallel branches. `trusted`: which code outside of lth
     worker processes may run, by default the same as this process. `checkpoint_every`: how often a round in progress is
-    saved; None every ten minutes.
+    saved; None every ten minutes. `logs`: programs in which measurements are logged, see metric_logs.
     """
 
     folder: Path
@@ -38,6 +38,7 @@ class RunTarget:
     replicates: ReplicateChoice | None = None
     trusted: Trust = field(default_factory=trust.current)
     checkpoint_every: CheckpointInterval | None = None
+    logs: tuple[str, ...] = ()
 
     @property
     def interval(self) -> CheckpointInterval:

@@ -10,7 +10,7 @@ from functools import partial
 
 from lth.datasets import Dataset
 from lth.errors import USER_ERROR, LthError
-from lth.experiments import derived_runs, memory_needs, provenance, recipe_claim
+from lth.experiments import derived_runs, memory_needs, metric_logs, provenance, recipe_claim
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward, seed_names
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
@@ -36,6 +36,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
 
 
 def _run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: SessionLog) -> Run:
+    metric_logs.require_logs(target.logs)
     run = plan.run(target.folder)
     for note in plan.notes:
         reporter.message(f'Note: {note}.')
@@ -59,9 +60,10 @@ def _run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Ses
         if compilation.note:
             reporter.message(compilation.note)
         _compile_ahead(training, seeds[0], reporter)
-        report = _start_session(training, target, seeds, reporter)
-        with signals.recorded(), _explain_completed_rounds(run):
-            _train_missing_rounds(training, target, seeds, report)
+        recorder = _start_session(training, target, seeds, reporter)
+        with signals.recorded(), _explain_completed_rounds(run), \
+                metric_logs.logged(run, recorder, target.logs) as reporting:
+            _train_missing_rounds(training, target, seeds, partial(forward, reporter=reporting))
         _refuse_missing_rounds(training.plan, run, seeds)
     return run
 
@@ -107,7 +109,8 @@ def _refuse_other_data(training: SeedTraining) -> None:
         provenance.refuse_changed_source(derived_runs.source_run(training.run), training.run, inputs)
 
 
-def _start_session(training: SeedTraining, target: RunTarget, seeds: Sequence[int], reporter: SessionLog) -> Report:
+def _start_session(
+        training: SeedTraining, target: RunTarget, seeds: Sequence[int], reporter: SessionLog) -> SessionRecorder:
     """Report how the seeds are trained. What is reported to the result also reaches the file of this session."""
 
     plan, engine = training.plan, training.engine
@@ -115,7 +118,7 @@ def _start_session(training: SeedTraining, target: RunTarget, seeds: Sequence[in
     reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {entry["threads"]}')
     for note in _notes(plan, target, engine, training.data):
         reporter.message(note)
-    return partial(forward, reporter=SessionRecorder(training.run, entry, reporter))
+    return SessionRecorder(training.run, entry, reporter)
 
 
 @contextlib.contextmanager

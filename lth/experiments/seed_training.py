@@ -107,7 +107,7 @@ class _Watch:
             return
         self._last_report = time.monotonic()
         scores = (measurement.validation.accuracy, measurement.test.accuracy) if measurement else ((), ())
-        self._report(SeedProgress(self._seeds, self._number, step, *scores))
+        self._report(SeedProgress(self._seeds, self._number, step, *scores, measurement=measurement))
 
     def on_saved(self, round_: Round) -> None:
         """Report the round; the steps that follow belong to the next one."""

@@ -32,6 +32,8 @@ from lth.runs.stacking import stack_rounds
 from lth.system import files, yaml_text
 from lth.system.yaml_text import Raw
 
+# Folders in which measurements are logged, also before anything is saved.
+_LOGS = ('tensorboard',)
 _TRAINED = ('trained', 'scores', 'optimizer')
 _REMOVED_BY_KEEP = {'tickets': _TRAINED, 'last': (*_TRAINED, 'ticket')}
 
@@ -239,7 +241,7 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
 def _may_precede_recipe(entry: Path) -> bool:
     """Whether a command that was interrupted, or has just started, may leave this in a folder without recipe.yaml."""
 
-    if entry.name.startswith('.') or entry.suffix == '.partial':
+    if entry.name.startswith('.') or entry.suffix == '.partial' or entry.name in _LOGS:
         return True
     if not seed_folders.is_seed_folder(entry):
         return False
