@@ -1,4 +1,5 @@
 """`lth plot`: which files it writes, what it notes, and what it refuses."""
+import os
 import shutil
 import subprocess
 import sys
@@ -88,3 +89,9 @@ def test_no_display_is_needed_and_the_users_matplotlib_settings_do_not_matter(lt
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert Path('first.png').read_bytes() == Path('second.png').read_bytes()
+
+
+def test_an_unknown_backend_in_the_environment_is_named(lth):
+    done = subprocess.run([sys.executable, '-m', 'lth', 'plot', 'a', '--figure', 'accuracy'], capture_output=True,
+                          text=True, check=False, env=os.environ | {'MPLBACKEND': 'nonsense'})
+    assert done.returncode == 2 and 'MPLBACKEND' in done.stderr and 'Traceback' not in done.stderr

@@ -1,6 +1,7 @@
-"""Draw a figure with matplotlib. No window and no state of matplotlib is used, so this works without a display, in
-threads, and in notebooks.
+"""Draw a figure with matplotlib. No window is used, so this works without a display; the user's settings of matplotlib
+do not matter, and are the same afterwards.
 """
+# pylint: disable=wrong-import-order,ungrouped-imports # the import of matplotlib has a guard, which needs LthError
 import io
 import itertools
 import math
@@ -10,8 +11,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import matplotlib
 import numpy as np
+
+from lth.errors import LthError
+
+try:
+    import matplotlib
+except ValueError as _error:  # it reads the environment when it is imported
+    raise LthError(f'matplotlib cannot be imported: {_error}. Set the environment variable MPLBACKEND to one of these '
+                   'values, or unset it.') from None
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import PdfPages

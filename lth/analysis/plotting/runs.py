@@ -83,6 +83,8 @@ class PlottedRun:
 def open_runs(paths: Sequence[RunPath]) -> list[PlottedRun]:
     """The runs at these paths. LthError if one has no completed round or is damaged, or if they cannot be compared."""
 
+    if not paths:
+        raise LthError('There are no runs to plot. Give at least one.')
     for path in paths:
         if path.round is not None:
             raise LthError(f'{path.folder}/seed-{path.seed}/round-{path.round:02d} is a round, and figures show all '
