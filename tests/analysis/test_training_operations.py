@@ -38,6 +38,7 @@ def test_a_search_takes_three_passes_of_the_kept_weights_for_each_image_of_each_
     assert plan['multiply_adds'] == sum(layer['multiply_adds'] for layer in plan['layers']) == LENET
 
 
+@pytest.mark.slow
 def test_controls_do_not_count_the_dense_network_which_they_copy(tmp_path):
     run = package.find_ticket('lenet-300-100', 'digits', rounds=1, epochs=1, run=tmp_path / 'run', controls=['reinit'])
     search = training_operations.training_operations(run.stored, 0)
@@ -46,7 +47,8 @@ def test_controls_do_not_count_the_dense_network_which_they_copy(tmp_path):
 
 
 @pytest.mark.parametrize('algorithm, passes', [
-    ('snip', 3 * 2 * 60), ('grasp', 12 * 2 * 60), ('synflow', 3 * 7), ('random', 0)])
+    pytest.param('snip', 3 * 2 * 60, marks=pytest.mark.slow), ('grasp', 12 * 2 * 60),
+    pytest.param('synflow', 3 * 7, marks=pytest.mark.slow), pytest.param('random', 0, marks=pytest.mark.slow)])
 def test_pruning_at_initialization_counts_the_passes_of_its_scores(lth, algorithm, passes):
     settings = {'snip': 'batches=2', 'grasp': 'batches=2', 'synflow': 'iterations=7', 'random': 'layers=uniform'}
     command = ('find-gem', 'lenet-300-100', 'digits', '--algorithm', algorithm, '--density', '0.1', '-e', '1', '-b',

@@ -87,6 +87,7 @@ def test_a_log_that_cannot_be_written_is_left_out_with_a_note(tmp_path):
     assert broken.calls == 1 and kept.reports[1:] == [report] * 3 and 'No space left' in str(kept.reports[0])
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_log(tmp_path):
     pytest.importorskip('tensorboard')
     for name, log in (('plain', None), ('logged', 'tensorboard')):
@@ -96,6 +97,7 @@ def test_results_do_not_depend_on_the_log(tmp_path):
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_a_search_that_ended_before_it_saved_anything_is_repeated_in_its_folder(tmp_path):
     pytest.importorskip('tensorboard')
     diverging = {'training.optimizer.learning_rate': 1e30}
