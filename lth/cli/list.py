@@ -22,10 +22,15 @@ KINDS = (
     'figures', 'papers', 'runs')
 
 
+def _completed_kinds(incomplete: str) -> list[str]:
+    return [kind for kind in KINDS if kind.startswith(incomplete)]
+
+
 @command
 def list_entries(
         kind: Annotated[str, typer.Argument(
-            metavar='KIND', show_default=False, help=f'What to list: {", ".join(KINDS)}.')],
+            metavar='KIND', show_default=False, autocompletion=_completed_kinds,
+            help=f'What to list: {", ".join(KINDS)}.')],
         folder: Annotated[Path | None, typer.Argument(
             metavar='FOLDER', show_default=False, help='The folder whose runs are listed. Default: ./runs.')] = None,
         *,

@@ -33,8 +33,9 @@ lth --install-completion > /dev/null
 complete_line() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lth_completion lth; echo "${COMPREPLY[*]}"; }
 complete_line lth find-
 complete_line lth find-ticket --precision ""
+complete_line lth list cr
 ''')
-    assert completed == 'find-ticket find-gem\nfp32 tf32 bf16\n'
+    assert completed == 'find-ticket find-gem\nfp32 tf32 bf16\ncriteria\n'
 
 
 @pytest.mark.slow
