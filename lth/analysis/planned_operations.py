@@ -2,6 +2,7 @@
 from typing import NamedTuple
 
 from lth.analysis.operation_counts import LayerOperations
+from lth.errors import LthError
 from lth.experiments.plan import Plan
 
 
@@ -65,9 +66,14 @@ def _training(plan: Plan, dense: int, rounds: tuple[int, ...], start: int) -> in
 
 
 def _finetuning(plan: Plan, surviving: int) -> int | None:
-    """The multiply-adds of the training of the gem, None if the plan finds none."""
+    """The multiply-adds of the training of the gem, None if the plan finds none, or if its recipe cannot train it, as
+    with more images in a batch than there are: that is no mistake in a search without finetuning.
+    """
 
     if plan.recipe.algorithm.finds != 'gems':
         return None
     finetuning = plan.for_round(len(plan.kept) - 1)
-    return 3 * surviving * finetuning.recipe.training.batch_size * finetuning.steps
+    try:
+        return 3 * surviving * finetuning.recipe.training.batch_size * finetuning.steps
+    except LthError:
+        return None
