@@ -24,6 +24,9 @@ version = release = lth.__version__
 html_title = f'lth {release}'
 html_theme = 'furo'
 html_copy_source = False
+html_show_copyright = False
+# Options such as --help are typed with two hyphens, also outside of code.
+smartquotes = False
 extensions = ['myst_nb', 'sphinx.ext.autodoc']
 
 # Links to #headings of other pages are verified.
@@ -43,11 +46,12 @@ nitpick_ignore_regex = [('py:.*', '.*')]
 
 
 def commands() -> str:
-    """The help of all commands as Markdown. typer writes bold words as HTML."""
+    """The help of all commands as Markdown. typer leaves bold words as they are, or writes them as HTML."""
 
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name='lth')
-    return html.unescape(re.sub(r'<span style="font-weight: bold">(.*?)</span>', r'**\1**', text))
+    text = re.sub(r'<span style="font-weight: bold">(.*?)</span>', r'**\1**', text)
+    return html.unescape(re.sub(r'\[bold\](.*?)\[/bold\]', r'**\1**', text))
 
 
 def add_generated_text(_sphinx: Any, page: str, source: list[str]) -> None:

@@ -96,5 +96,6 @@ def test_the_site_is_built_without_a_warning_and_runs_the_notebook(tmp_path):
     assert done.returncode == 0, done.stderr
     commands = (tmp_path / 'site/commands.html').read_text()
     assert all(f'lth {name}' in commands for name in typed_commands.PROGRAM.commands)
+    assert '[bold]' not in commands and '\N{EN DASH}help' not in commands
     assert 'dataframe' in (tmp_path / 'site/tutorial.html').read_text()
     assert 'lth.find_ticket' in (tmp_path / 'site/api.html').read_text()
