@@ -1,4 +1,6 @@
-"""The documents of the Python API run as written: docs/python.md, docs/tutorial.ipynb, and a search with objects."""
+"""The documents of the Python API run as written: docs/python.md, and a search with objects. tests/test_documents.py
+runs docs/tutorial.ipynb.
+"""
 import os
 import re
 import subprocess
@@ -74,12 +76,6 @@ def test_docs_python_md_names_every_public_function_and_registry():
     import lth  # pylint: disable=import-outside-toplevel # a fixture of other tests has this name
     text = (ROOT / 'docs/python.md').read_text()
     assert {name for name in lth.__all__ if f'lth.{name}' not in text and f'`{name}`' not in text} == set()
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_the_tutorial_notebook_runs(tmp_path, monkeypatch):
-    run_notebook(tmp_path, nbformat.read(ROOT / 'docs/tutorial.ipynb', as_version=4), monkeypatch)
 
 
 @pytest.mark.slow
