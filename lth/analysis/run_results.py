@@ -8,6 +8,7 @@ from typing import Self
 from lth.analysis import result_tables
 from lth.analysis.answers.answer import Answer, make_answer
 from lth.analysis.answers.levels import MARGIN
+from lth.analysis.html_report.report import write_report
 from lth.analysis.metric_table import MetricRow, completed_rounds, metric_rows
 from lth.analysis.plotting.figure_set import figure_set
 from lth.analysis.plotting.plot import Plot, plots
@@ -79,6 +80,15 @@ class RunResults:
         seed = self.seeds[0] if len(self.seeds) == 1 else None
         figures = figure_set([RunPath(self.folder, seed)], [figure], rounds=rounds).contents
         return plots(figures, style)[0]
+
+    def report(self, file: str | Path | None = None, margin: float = MARGIN) -> Path:
+        """Write a page about the run in one HTML file, by default RUN/report.html, and return its path: answers,
+        figures, tables, settings and how to repeat the run. `margin` is that of `answer`. Needs the extra `report`.
+        """
+
+        seed = self.seeds[0] if len(self.seeds) == 1 else None
+        path = None if file is None else Path(file)
+        return write_report([RunPath(self.folder, seed)], path, margin).file
 
     @property
     def controls(self) -> dict[str, 'RunResults']:

@@ -24,6 +24,7 @@ from lth.cli.option_rules import RuledCommand
 from lth.cli.plot import plot
 from lth.cli.prepare import prepare
 from lth.cli.repair import repair
+from lth.cli.report import report
 from lth.cli.reproduce import reproduce
 from lth.cli.sanity_check import sanity_check
 from lth.cli.show import show
@@ -71,6 +72,7 @@ app.command('sanity-check', cls=RuledCommand)(sanity_check)
 app.command('transfer', cls=RuledCommand)(transfer)
 app.command('stability', cls=RuledCommand)(stability)
 app.command('plot', cls=RuledCommand)(plot)
+app.command('report', cls=RuledCommand)(report)
 app.command('reproduce', cls=RuledCommand)(reproduce)
 app.command('list', cls=RuledCommand)(list_entries)
 app.command('compare', cls=RuledCommand)(compare)

@@ -222,6 +222,7 @@ RUNS = ('', ' ', '.', '..', '/', '/dev/null', '/dev/zero', '/proc/x', 'nope', 'b
 RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'evaluate': ('evaluate', '--', 'RUN'), 'finetune': ('finetune', '--', 'RUN'),
     'stability': ('stability', '--', 'RUN'), 'plot': ('plot', '-o', 'figures', '--', 'RUN'),
+    'report': ('report', '-o', 'report.html', '--', 'RUN'),
     'sanity-check': ('sanity-check', '--', 'RUN'), 'repair': ('repair', '--', 'RUN'),
     'show': ('show', '--', 'run', 'RUN'), 'compare': ('compare', '--', 'RUN', 'base'),
     'export-metrics': ('export-metrics', '-o', 'metrics.csv', '--', 'RUN'),
@@ -237,7 +238,7 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'),
     'reproduce': ('lth-figure-9', '--dry-run'),
     'transfer': ('base', '--to', 'digits', '--dry-run'),
-    'evaluate': ('base',), 'plot': ('base', '--figure', 'accuracy'), 'export-metrics': ('base',),
+    'evaluate': ('base',), 'plot': ('base', '--figure', 'accuracy'), 'report': ('base',), 'export-metrics': ('base',),
     'compare': ('base', 'base/seed-0'), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
     'bench': ('lenet-300-100', 'digits', '--turns', '1', '--densities', '0.5')}
 

@@ -113,6 +113,13 @@ def test_stability_has_both_tables_and_all_pairs(lth):
     assert {row['between'] for row in report['overlap_rows']} == {'seeds', 'rounds'}
 
 
+def test_reports(lth):
+    lth(*SEARCH)
+    printed = output(lth, listings.WrittenReport, 'report', 'a')
+    assert (printed['file'], printed['runs'], printed['notes']) == ('runs/a/report.html', ['runs/a'], [])
+    assert 'accuracy' in printed['figures'] and Path(printed['file']).is_file()
+
+
 def test_plot_prints_the_points_of_its_figures_in_percent(lth):
     lth(*SEARCH)
     (accuracy,) = output(lth, figures.FigureFiles, 'plot', 'a', '--figure', 'accuracy')['figures']

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 if TYPE_CHECKING:
+    from lth.analysis.html_report.report import HtmlReport
     from lth.analysis.metric_export import MetricExport
 
 
@@ -68,6 +69,22 @@ class ExportedMetrics:
         """The output for a file that was written."""
 
         return cls(file=export.file, rows=export.rows, runs=list(export.runs))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenReport:
+    """The output of `lth report`: the page, of which runs it is, its figures, and what is missing."""
+
+    file: Path
+    runs: list[Path]
+    figures: list[str]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, report: 'HtmlReport') -> Self:
+        """The output for a page that was written."""
+
+        return cls(file=report.file, runs=list(report.runs), figures=list(report.figures), notes=list(report.notes))
 
 
 @dataclass(frozen=True, kw_only=True)

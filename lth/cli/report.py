@@ -1,0 +1,48 @@
+"""`lth report`: one HTML page about runs."""
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lth import analysis
+from lth.cli.command import command
+from lth.cli.console import print_json, print_line, print_note
+from lth.cli.options import Json, Margin
+from lth.cli.trust_code import accepts_trust_code
+from lth.runs.run_path import parse_run_path
+
+
+@command
+@accepts_trust_code
+def report(
+        runs: Annotated[list[str], typer.Argument(
+            metavar='RUN...', show_default=False,
+            help='Runs, or seeds of runs (RUN/seed-S). RUN is a name in ./runs, or a path.')],
+        *,
+        output: Annotated[Path | None, typer.Option(
+            '-o', '--output', metavar='FILE', show_default=False,
+            help='A .html file. A file that exists is replaced. Default: RUN/report.html; ./report.html for several '
+                 'runs.')] = None,
+        margin: Margin = 0.2,
+        as_json: Json = False,
+) -> None:
+    """Write one page about runs: what the results mean, interactive figures, tables, settings, and how to repeat them.
+
+    The page is one HTML file, which loads nothing from elsewhere. Runs are read from their files: neither the data set
+    is needed nor code that a recipe names. A run that is not complete is shown as far as it is.
+
+    [bold]Examples[/bold]
+
+        lth report lenet-300-100-mnist
+
+        lth report conv-2-cifar10 conv-4-cifar10 conv-6-cifar10 -o conv.html
+    """
+
+    paths = [parse_run_path(run) for run in runs]
+    written = analysis.html_report.report.write_report(paths, output, margin / 100)
+    for note in written.notes:
+        print_note(note)
+    if as_json:
+        print_json(analysis.json_output.listings.WrittenReport.of(written))
+        return
+    print_line(f'Report: {written.file}')
