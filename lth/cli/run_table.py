@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lth import analysis
 from lth.cli.console import out, print_line, print_text
 from lth.cli.tables import Columns, count, fits, percent, print_table
+from lth.runs.unpruned import unpruned_sentence
 
 if TYPE_CHECKING:
     from lth.analysis.summary_table import RecordedRun, RoundSummary
@@ -28,6 +29,7 @@ def print_run(run: 'RecordedRun', seeds: Sequence[int], controls: Controls) -> N
     shown = _parts(run, rows, with_controls=bool(controls))
     print_table(run_caption(run, seeds), _columns(shown), rows)
     print_text(' '.join(part.legend for part in shown))
+    _print_unpruned(run, seeds)
     _print_sampled_masks(run, rows[-1].summary)
     _print_draws(controls)
     for folder in itertools.chain([run], *controls.values()):
@@ -103,6 +105,14 @@ def _connected(summary: 'RoundSummary', part: str) -> str:
 
     counts = [getattr(result.connected, part) for result in summary.results if result.connected]
     return f'{statistics.mean(counts):,.0f}' if len(counts) == len(summary.results) else ''
+
+
+def _print_unpruned(run: 'RecordedRun', seeds: Sequence[int]) -> None:
+    """Print what no algorithm prunes, if the rounds recorded it."""
+
+    sentence = unpruned_sentence(run.record(seeds[0], 0).unpruned)
+    if sentence:
+        print_text(f'{sentence[0].upper()}{sentence[1:]}.')
 
 
 def _print_sampled_masks(run: 'RecordedRun', summary: 'RoundSummary') -> None:

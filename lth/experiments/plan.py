@@ -22,6 +22,8 @@ from lth.registry import user_code
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.registry import BaseRegistry
 from lth.runs.folder import Run
+from lth.runs.round_encoding import unpruned_records
+from lth.runs.unpruned import unpruned_sentence
 from lth.system.yaml_text import Raw
 from lth.training.engines import select
 from lth.training.engines.metrics import evaluation_batch_size
@@ -246,10 +248,7 @@ def _notes(recipe: Recipe, network: Network, kept: list[int], epoch: int) -> lis
 def _notes_on_parameters(network: Network) -> list[str]:
     """A note on matrices that are not weights of convolutions or dense layers, if there are any."""
 
-    slots = [slot for slot in network.layout.slots if slot.kind == 'other' and len(slot.shape) > 1]
-    names = ', '.join(slot.name for slot in slots[:4]) + ', …' * (len(slots) > 4)
-    return [f'not pruned: {names} ({sum(slot.size for slot in slots):,} weights in {len(slots)} tensors, which no '
-            'density counts). Weights of convolutions and dense layers are pruned'] if slots else []
+    return list(filter(None, [unpruned_sentence(unpruned_records(network.layout))]))
 
 
 def _notes_on_schedule(training: TrainingSettings, epoch: int) -> list[str]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers, Network
 from lth.pruning.effective_sparsity import ConnectedTotals, connected_totals
 from lth.pruning.tickets import Round, SearchState, Ticket
@@ -17,6 +18,7 @@ from lth.runs import integrity, metrics_file
 from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.round_identity import RoundIdentity
 from lth.runs.round_record import RECORD, Connected, LayerRecord, RoundFacts, RoundRecord
+from lth.runs.unpruned import UnprunedRecord
 from lth.system import tensor_files
 
 
@@ -39,6 +41,7 @@ def encode_round(
         trained.history, replicate, seed=identity.seed, number=identity.number, density=facts.density)
     record = make_record(facts, lines).model_copy(update={
         'layers': layer_records(identity.network, ticket.mask[replicate]),
+        'unpruned': unpruned_records(identity.network.layout),
         'steps': trained.history[-1].iteration - trained.history[0].iteration})
     return integrity.with_sums({**contents, METRICS: metrics_file.encode(lines), RECORD: _encode_record(record)})
 
@@ -56,6 +59,13 @@ def layer_records(network: Network, mask: Tensor) -> list[LayerRecord]:
     return [LayerRecord(name=slot.name, weights=slot.size, kept=kept.get(slot.name, slot.size),
                         uses=network.weight_uses[slot.name])
             for slot in network.layout.slots if slot.kind != 'other']
+
+
+def unpruned_records(layout: Layout) -> list[UnprunedRecord]:
+    """The matrices of a network that are not weights of convolutions or dense layers."""
+
+    return [UnprunedRecord(name=slot.name, weights=slot.size)
+            for slot in layout.slots if slot.kind == 'other' and len(slot.shape) > 1]
 
 
 def _encode_record(record: RoundRecord) -> bytes:

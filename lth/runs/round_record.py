@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field
 from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
+from lth.runs.unpruned import UnprunedRecord
 from lth.system import lazy_import
 from lth.system.json_text import parse_json
 
@@ -128,13 +129,15 @@ class LayerRecord(Stored):
 
 
 class RoundRecord(RoundFacts):
-    """The content of round.json: the facts, the last measurement, the one of least validation loss, the layers, and
-    how many steps the round trained. Rounds of versions that did not record them have no layers and None as steps.
+    """The content of round.json: the facts, the last measurement, the one of least validation loss, the layers,
+    matrices that are not pruned, and how many steps the round trained. Rounds of versions that did not record them
+    have no layers and None as steps.
     """
 
     last: MetricsLine
     early_stop: MetricsLine
     layers: Annotated[list[LayerRecord], Field(max_length=100_000)] = []
+    unpruned: Annotated[list[UnprunedRecord], Field(max_length=100_000)] = []
     steps: Count | None = None
 
     @pydantic.model_validator(mode='after')

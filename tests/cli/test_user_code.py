@@ -255,5 +255,10 @@ class Net(nn.Module):
     def forward(self, images):
         return self.output(self.rnn(images[:, 0])[0][:, -1])
 ''')
-    result = lth('find-ticket', 'net.py:Net', 'digits', '-i', '1', '--dry-run')
-    assert 'not pruned: rnn.weight_ih_l0, rnn.weight_hh_l0 (192 weights in 2 tensors' in result.out + result.err
+    command = 'find-ticket', 'net.py:Net', 'digits', '-i', '1', '-e', '2', '--run', 'run'
+    result = lth(*command, '--dry-run')
+    note = 'not pruned: rnn.weight_ih_l0, rnn.weight_hh_l0 (192 weights in 2 tensors'
+    assert note in result.out + result.err
+    assert note[1:] in ' '.join(lth(*command).out.split())
+    (tmp_path / 'net.py').unlink()
+    assert note[1:] in ' '.join(lth('show', 'run', 'run').out.split())

@@ -43,7 +43,7 @@ def test_the_header_and_the_record_describe_the_round(run, rounds):
     assert entries.pop('holds') == 'trained'
     stored = json.loads((run.round_folder(7, 1) / 'round.json').read_text())
     assert {key: stored[key] for key in entries} == entries and stored.keys() - entries == {
-        'last', 'early_stop', 'layers', 'steps'}
+        'last', 'early_stop', 'layers', 'unpruned', 'steps'}
 
 
 def test_the_record_has_the_fingerprint_of_the_ticket_as_it_is_read(run):
@@ -202,7 +202,7 @@ def test_numbers_that_are_not_finite_are_refused(run, name, tensor, value):
     tensors = read(path)[1]
     tensors[tensor].view(-1)[-1] = value
     forge_tensors(path, tensors)
-    with pytest.raises(LthError, match=f'{name} is damaged: {tensor} has values that are NaN or infinite'):
+    with pytest.raises(LthError, match=f"{name} is damaged: '{tensor}' has values that are NaN or infinite"):
         run.load_round(0, 1)
 
 
@@ -258,7 +258,7 @@ def test_wrong_facts_are_refused_in_the_record_and_in_the_headers(run, key, valu
 def test_missing_and_null_facts_are_refused(run):
     path = run.round_folder(0, 1) / 'round.json'
     original = json.loads(path.read_text())
-    for key in original.keys() - {'connected', 'engine', 'search', 'layers', 'steps'}:
+    for key in original.keys() - {'connected', 'engine', 'search', 'layers', 'unpruned', 'steps'}:
         for changed in (original | {key: None}, {name: value for name, value in original.items() if name != key}):
             forge(path, json.dumps(changed).encode())
             with pytest.raises(LthError, match=f'round.json is damaged .*{key}'):
