@@ -2,7 +2,7 @@
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
@@ -157,30 +157,53 @@ def _text(field: str, heading: str) -> TextColumn:
     return TextColumn(f'{{task.{field}}}', justify='right', markup=False, table_column=column)
 
 
+class _Report(NamedTuple):
+    """How many steps of a seed were done at a time."""
+
+    time: float
+    steps: int
+
+
+class _SeedReports(NamedTuple):
+    """Reports about a seed: `base`, from which its speed is measured, and the latest, the `number`-th."""
+
+    base: _Report
+    latest: _Report
+    number: int = 1
+
+    def with_report(self, report: _Report) -> '_SeedReports':
+        """These reports and another one. The third one makes the second one the base."""
+
+        return _SeedReports(self.latest if self.number == 2 else self.base, report, self.number + 1)
+
+
 class _RemainingTime:
-    """Elapsed time, and an estimate of the remaining time. As text: `elapsed 1:00, about 41:44 left`."""
+    """Elapsed time, and an estimate of the remaining time. As text: `elapsed 1:00, about 41:44 left`.
+
+    The first steps of a seed include the start of its training: processes, compiled code, caches of images. So the
+    speed of a seed is measured from its second report on, and from the first one as long as no third one came.
+    """
 
     def __init__(self, total_steps: int) -> None:
         self._total = total_steps
-        self._start = self._speed_since = time.monotonic()
-        self._first: dict[int, int] = {}
-        self._latest: dict[int, int] = {}
+        self._start = time.monotonic()
+        self._seeds: dict[int, _SeedReports] = {}
 
     def update(self, seed: int, steps: int) -> None:
         """Count the steps of a seed. The first report of a resumed run contains steps of earlier sessions."""
 
-        if seed not in self._first:
-            self._first[seed] = steps
-            self._speed_since = time.monotonic()
-        self._latest[seed] = steps
+        report = _Report(time.monotonic(), steps)
+        self._seeds[seed] = self._seeds[seed].with_report(report) if seed in self._seeds else (
+            _SeedReports(report, report))
 
     def __str__(self) -> str:
         now = time.monotonic()
         # Bars are drawn in a thread of their own, so take a copy first.
-        latest = dict(self._latest)
-        done = sum(steps - self._first[seed] for seed, steps in latest.items())
-        elapsed, measured = now - self._start, now - self._speed_since
-        if not done or measured < _SECONDS_BEFORE_ESTIMATE:
-            return f'elapsed {duration(elapsed)}'
-        remaining = measured / done * (self._total - sum(latest.values()))
-        return f'elapsed {duration(elapsed)}, about {duration(remaining)} left'
+        seeds = list(self._seeds.values())
+        elapsed = f'elapsed {duration(now - self._start)}'
+        done = sum(seed.latest.steps - seed.base.steps for seed in seeds)
+        since = min((seed.base.time for seed in seeds), default=now)
+        if not done or now - since < _SECONDS_BEFORE_ESTIMATE:
+            return elapsed
+        remaining = (now - since) / done * (self._total - sum(seed.latest.steps for seed in seeds))
+        return f'{elapsed}, about {duration(remaining)} left'

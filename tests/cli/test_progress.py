@@ -95,9 +95,36 @@ def test_a_file_gets_a_line_when_a_round_is_saved_and_otherwise_every_thirty_sec
         clock.now += 29
         display.progress(SeedProgress((0,), 0, 30))
         display.round_saved(SeedProgress((0,), 0, 42, test=(0.7,), saved=True))
+    # From the second report on, 11 steps took 31 seconds and 105 remain; later 32 took 60, and 84 remain.
     assert console.file.getvalue().splitlines() == [
-        'seed 0  round 0/2  100.00% of weights  epoch 1.0/2  test 60.00%  elapsed 0:31, about 2:35 left',
-        'seed 0  round 0/2  100.00% of weights  done  test 70.00%  elapsed 1:00, about 2:00 left']
+        'seed 0  round 0/2  100.00% of weights  epoch 1.0/2  test 60.00%  elapsed 0:31, about 4:56 left',
+        'seed 0  round 0/2  100.00% of weights  done  test 70.00%  elapsed 1:00, about 2:38 left']
+
+
+def test_the_remaining_time_leaves_out_the_start_of_training_once_a_third_report_came(plan, clock):
+    console = Console(file=io.StringIO(), width=80)
+    with ProgressDisplay(plan, [0], console) as display:
+        for seconds, step in ((0, 0), (60, 2), (10, 22), (10, 42)):
+            clock.now += seconds
+            display.round_saved(SeedProgress((0,), 0, step))
+    # 124 steps remain after the second report, at 30 s for each; later 104 and 84, at 0.5 s for each.
+    assert [line.split('  ')[-1] for line in console.file.getvalue().splitlines()] == [
+        'elapsed 0:00', 'elapsed 1:00, about 1:02:00 left', 'elapsed 1:10, about 0:52 left',
+        'elapsed 1:20, about 0:42 left']
+
+
+def test_a_seed_that_starts_later_keeps_the_speed_of_the_others(plan, clock):
+    console = Console(file=io.StringIO(), width=80)
+    with ProgressDisplay(plan, [0, 7], console) as display:
+        display.progress(SeedProgress((0,), 0, 0))
+        clock.now += 63
+        display.round_saved(SeedProgress((0,), 2, 42, saved=True))
+        clock.now += 3
+        display.progress(SeedProgress((7,), 0, 0))
+        clock.now += 1
+        display.round_saved(SeedProgress((7,), 0, 8))
+    # 126 + 8 steps took 67 seconds, 118 steps remain.
+    assert console.file.getvalue().strip().endswith('elapsed 1:07, about 0:59 left')
 
 
 def test_the_remaining_time_of_a_resumed_run_counts_the_steps_of_this_session_only(plan, clock):
