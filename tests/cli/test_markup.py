@@ -56,3 +56,48 @@ def test_markup_in_headings_captions_and_cells_of_a_table_is_text():
     Console(file=text, width=100).print(table)
     for part in ('c[/bold]', 'h[/bold]', 'i[red]', 'r[/bold]'):
         assert part in text.getvalue()
+
+
+@pytest.mark.parametrize('option', [
+    '--seeds', '-i', '-e', '-b', '--learning-rate', '--criterion', '--mask-1-action', '--engine', '--precision',
+    '--device', '--controls', '--control-draws', '--log', '--set', '--threads', '--margin', '--keep', '--replicates',
+    '--checkpoint-every', '--recipe', '--retrain', '--compile'])
+def test_markup_in_the_values_of_options_is_text(lth, option):
+    result = lth('find-ticket', 'lenet-300-100', 'digits', option, MARKUP)
+    assert result.code == 2 and MARKUP in result.err, result.err
+
+
+def test_markup_in_a_setting_and_in_its_name_is_text(lth):
+    for setting in (f'training.batch_size={MARKUP}', f'data.{MARKUP}=1', f'model.name={MARKUP}'):
+        result = lth('find-ticket', 'lenet-300-100', 'digits', '--set', setting)
+        assert result.code == 2 and MARKUP in result.err
+
+
+@pytest.mark.parametrize('place', ['built', 'forward', 'criterion', 'warning'])
+def test_markup_in_messages_of_code_of_users_is_text(lth, tmp_path, place):
+    (tmp_path / 'own.py').write_text(f'''
+import warnings
+
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, shape, classes):
+        super().__init__()
+        self.output = nn.Linear(shape[0] * shape[1] * shape[2], classes)
+        if {place == 'built'}:
+            raise ValueError('{MARKUP} [link=nope]')
+
+    def forward(self, images):
+        if {place == 'forward'}:
+            raise ValueError('{MARKUP} [link=nope]')
+        if {place == 'warning'}:
+            print('{MARKUP} [link=nope]')
+        return self.output(images.flatten(1))
+
+def score(*_arguments, **_options):
+    raise ValueError('{MARKUP} [link=nope]')
+''')
+    options = ['--criterion', 'own.py:score'] if place == 'criterion' else []
+    result = lth('find-ticket', 'own.py:Net', 'digits', '-i', '1', '-e', '1', *options)
+    assert result.code == (0 if place == 'warning' else 2)
+    assert f'{MARKUP} [link=nope]' in result.out + result.err
