@@ -75,7 +75,7 @@ def _next_commands(
     else:
         return []
     more_seeds = _command_with_more_seeds(run, seeds) if undecided else []
-    return [shlex.join(command) for command in (more_seeds, checked) if command]
+    return [shlex.join(command) for command in (more_seeds, checked, ['lth', 'report', folder]) if command]
 
 
 def _command_with_more_seeds(run: RecordedRun, seeds: Sequence[int]) -> list[str]:

@@ -21,20 +21,20 @@ def test_a_search_names_matching_rounds_controls_and_the_next_commands_and_show_
     assert [level['verdict'] for level in answer['tickets']['levels']] == ['matching', 'matching']
     assert answer['tickets']['sparsest_matching_round'] == 2
     assert [control['control'] for control in answer['tickets']['controls']] == ['reinit']
-    assert answer['next_commands'] == ['lth sanity-check runs/a --round 2']
+    assert answer['next_commands'] == ['lth sanity-check runs/a --round 2', 'lth report runs/a']
     assert json_answers(lth, 'show', 'run', 'a', '--margin', '90') == [answer]
     assert json_answers(lth, 'evaluate', 'a', '--margin', '90') == [answer]
     assert not json_answers(lth, 'evaluate', 'runs/a/seed-0/round-01')
     shown = lth('show', 'run', 'a', '--margin', '90').out
     assert all(sentence in shown.replace('\n', ' ') for sentence in answer['sentences'])
-    assert 'Next:\n  lth sanity-check runs/a --round 2\n' in shown
+    assert 'Next:\n  lth sanity-check runs/a --round 2\n  lth report runs/a\n' in shown
 
 
 def test_an_undecided_search_names_its_own_command_with_more_seeds(lth):
     (answer,) = json_answers(lth, 'find-ticket', *PAIR, '--seeds=3', '-i', '1', '-e', '1', '--run', 'a')
     assert answer['tickets']['levels'][0]['verdict'] == 'undecided'
     assert answer['tickets']['levels'][0]['to_dense']['lower_points'] is None
-    assert answer['next_commands'][-1] == 'lth sanity-check runs/a --round 1'
+    assert answer['next_commands'][-2:] == ['lth sanity-check runs/a --round 1', 'lth report runs/a']
 
 
 def test_a_gem_is_compared_with_chance_and_finetuning_with_the_dense_network_of_the_sanity_checks(lth):
