@@ -35,6 +35,7 @@ def execute(
     controls = controls or {}
     experiments.metric_logs.require_logs(target.logs)
     if dry_run:
+        experiments.memory_needs.refuse_too_much_for_one(plan, target.device)
         start = experiments.derived_runs.start_iteration(plan, target.folder, seeds[0])
         print_outline(plan, controls, start=start, as_json=output.as_json)
         return

@@ -6,9 +6,17 @@ from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.plan import Plan
 from lth.models.memory_estimate import BYTES, feature_bytes
 from lth.system.memory import available_memory, in_gibibytes
+from lth.training.engines.devices import resolve_device
 
 # Initial weights, trained weights and their gradients; optimizers add up to two.
 _VECTORS = 3
+
+
+def refuse_too_much_for_one(plan: Plan, device: str) -> None:
+    """LthError if the memory of this machine is too small to train one seed on the device, named as in --device."""
+
+    on_cpu = device == 'cpu' or device == 'auto' and resolve_device(device).type == 'cpu'
+    refuse_too_much(plan, seeds=int(on_cpu))
 
 
 def refuse_too_much(plan: Plan, *, processes: int = 0, seeds: int = 1) -> None:

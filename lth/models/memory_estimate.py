@@ -55,19 +55,42 @@ def feature_bytes(module: nn.Module, shape: tuple[int, int, int], images: int) -
     training step keeps for the gradients. 0 for small batches, and if the model's code needs real tensors.
     """
 
+    return sum(inputs for inputs, _ in _feature_bytes_by_layer(module, shape, images))
+
+
+def refuse_large_features(module: nn.Module, what: str, shape: tuple[int, int, int], *, images: int) -> None:
+    """LthError before a forward pass without gradients whose features exceed the memory: the inputs and outputs of the
+    layer that has most of them. Small batches, and models whose code needs real tensors, are not refused.
+    """
+
+    needed = max(map(sum, _feature_bytes_by_layer(module, shape, images)), default=0)
+    limit = available_memory()
+    if needed > limit:
+        raise LthError(f'{what} needs at least {in_gibibytes(needed)} of memory for the features of {images} images of '
+                       f'{shape[1]} × {shape[2]} pixels. The limit is {in_gibibytes(limit)}, the memory of this '
+                       'machine. Use smaller images (data.size) or a smaller model.', exit_code=ENVIRONMENT_ERROR)
+
+
+def _feature_bytes_by_layer(
+        module: nn.Module, shape: tuple[int, int, int], images: int) -> list[tuple[int, int]]:
+    """The memory of the inputs and of the outputs of each convolution and dense layer, from a forward pass that
+    computes and allocates nothing; [] for small batches, and if the model's code needs real tensors.
+    """
+
     if BYTES * images * math.prod(shape) < _LARGE_BATCH:
-        return 0
-    sizes: list[int] = []
+        return []
+    sizes: list[tuple[int, int]] = []
     try:
         with user_code.guard('The estimate of its memory'), torch.no_grad():
             without_memory = copy.deepcopy(module).to('meta')
             for layer in without_memory.modules():
                 if isinstance(layer, (_ConvNd, nn.Linear)):
-                    layer.register_forward_pre_hook(lambda _layer, inputs: sizes.append(BYTES * inputs[0].numel()))
+                    layer.register_forward_hook(lambda _layer, inputs, output: sizes.append(
+                        (BYTES * inputs[0].numel(), BYTES * output.numel())))
             without_memory(torch.zeros(images, *shape, device='meta'))
     except LthError:
-        return 0
-    return sum(sizes)
+        return []
+    return sizes
 
 
 def _element_count(args: tuple[Any, ...], options: Mapping[str, Any]) -> int:

@@ -18,7 +18,7 @@ from lth.models.hooks import copy_hooks
 from lth.models.initializers import find_initializer
 from lth.models.objects import ModuleCopies, describe_structure
 from lth.models.operation_counts import weight_uses
-from lth.models.memory_estimate import LimitParameters
+from lth.models.memory_estimate import LimitParameters, refuse_large_features
 from lth.models.parameter_uses import parameters_by_use
 from lth.models.registry import MODELS, OWN, Shape
 from lth.models.requirements import module_copy
@@ -60,6 +60,7 @@ class Network:
         with user_code.guard(settings.name):
             training = module_copy(module, settings.name).train()
             module.eval()
+        refuse_large_features(training, settings.name, shape, images=2)
         stochastic = probe_module(training, settings.name, shape, classes)
         network = Network(module, registered, shape, classes, settings, stochastic, notes=notes)
         if not network.has_user_code:

@@ -8,7 +8,7 @@ from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import memory_needs
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.models import memory_estimate
-from lth.models.memory_estimate import LimitParameters, feature_bytes
+from lth.models.memory_estimate import LimitParameters, feature_bytes, refuse_large_features
 from lth.recipes.schema import DataSettings
 from lth.system import memory
 
@@ -87,3 +87,26 @@ def test_small_batches_and_models_that_need_real_tensors_are_not_estimated(monke
             return images.flatten(1)
     monkeypatch.setattr(memory_estimate, '_LARGE_BATCH', 0)
     assert feature_bytes(Reads(), (1, 2, 2), 100) == 0
+
+
+def test_a_forward_pass_needs_the_inputs_and_outputs_of_its_largest_layer(monkeypatch):
+    layers = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.Conv2d(64, 8, 3, stride=2))
+    # 2 images of 3 + 64 channels of 2048 × 2048 floats: 2.09 GiB; the next layer has 64 channels and 8 of a quarter.
+    limit_memory(monkeypatch, 2.1)
+    refuse_large_features(layers, 'net', (3, 2048, 2048), images=2)
+    limit_memory(monkeypatch, 2.0)
+    with pytest.raises(LthError, match='net needs at least 2.1 GiB of memory for the features of 2 images') as caught:
+        refuse_large_features(layers, 'net', (3, 2048, 2048), images=2)
+    assert caught.value.exit_code == ENVIRONMENT_ERROR
+    refuse_large_features(layers, 'net', (3, 256, 256), images=2)
+
+
+def test_a_dry_run_refuses_batches_whose_features_exceed_the_memory(lth, monkeypatch):
+    command = ('find-ticket', 'conv-2', 'digits', '-i', '1', '-e', '1', '--set', 'data.size=64', '-b', '1000')
+    monkeypatch.setattr(memory_estimate, '_LARGE_BATCH', 0)
+    assert lth(*command, '--dry-run', '--device', 'cpu').code == 0
+    monkeypatch.setattr(memory_needs, 'available_memory', lambda: 2 ** 30)
+    results = [lth(*command, '--device', 'cpu', *dry) for dry in (['--dry-run'], [])]
+    for result in results:
+        assert result.code == ENVIRONMENT_ERROR and 'for batches of 1000 images' in result.err
+    assert results[0].err == results[1].err.splitlines(keepends=True)[-1]
