@@ -86,7 +86,7 @@ class RunResults:
         figures, tables, settings and how to repeat the run. `margin` is that of `answer`. Needs the extra `report`.
         """
 
-        seed = self.seeds[0] if len(self.seeds) == 1 else None
+        seed = self.seeds[0] if len(self.seeds) == 1 < len(self.stored.seeds()) else None
         path = None if file is None else Path(file)
         return write_report([RunPath(self.folder, seed)], path, margin).file
 

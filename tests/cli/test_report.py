@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 
 import lth as package
 from lth.analysis.html_report.markup import data_element, element, text_element
@@ -109,6 +110,22 @@ def test_an_unfinished_run_is_shown_as_far_as_it_is_and_the_page_says_so(lth):
     assert result.code == 0 and 'Note: Seed 0 has 2 of 3 rounds.' in result.err
     assert 'Seed 0 has 2 of 3 rounds.' in Page(Path('runs/unfinished/report.html')).texts['li']
     assert lth('report', 'unfinished/seed-1').out == 'Report: runs/unfinished/report-seed-1.html\n'
+
+
+def test_the_recipe_of_the_page_repeats_the_search(lth):
+    search = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '20', '-e', '2', '--run', 'gem',
+              '--set', 'algorithm.freeze_every=1 epochs')
+    for command, name in ((search, 'gem'), (None, 'a')):
+        assert command is None or lth(*command).code == 0
+        lth('report', name, '-o', 'x.html')
+        code = Page(Path('x.html')).texts['code']
+        (again,) = [text for text in code if '--recipe recipe.yaml' in text]
+        (recipe,) = [text for text in code if text.startswith('source:')]
+        Path('recipe.yaml').write_text(recipe)
+        planned = lth(*again.split()[1:], '--dry-run', '--json')
+        assert planned.code == 0, planned.err
+        stored = yaml.safe_load(Path(f'runs/{name}/recipe.yaml').read_text())
+        assert {**json.loads(planned.out)['recipe'], 'source': None} == {**stored, 'source': None}
 
 
 @pytest.mark.parametrize(('arguments', 'code', 'message'), [

@@ -13,6 +13,7 @@ from lth.analysis.html_report.cells import Cell, Table, integer, make_table
 from lth.analysis.run_view import RunView, last_command
 from lth.analysis.summary_table import algorithm_settings
 from lth.errors import LthError
+from lth.registry.objects import is_object
 from lth.runs import sessions
 from lth.system import yaml_text
 from lth.system.yaml_text import Raw
@@ -76,14 +77,17 @@ def _command(entry: Raw) -> str:
 
 
 def _recipe_command(view: RunView) -> str:
-    """The command that repeats a search by its recipe, '' for runs that start from others."""
+    """The command that repeats a search by its recipe, '' for runs that start from others, or from Python objects."""
 
-    if view.run.source_folder:
-        return ''
     recipe = view.run.recipe
-    name = 'find-gem' if algorithm_settings(view.run).finds == 'gems' else 'find-ticket'
-    return shlex.join(['lth', name, recipe['model']['name'], recipe['data']['name'], '--recipe', 'recipe.yaml',
-                       '--seeds', ','.join(map(str, view.seeds))])
+    if view.run.source_folder or any(is_object(recipe[section]['name']) for section in ('model', 'data')):
+        return ''
+    finds_gems = algorithm_settings(view.run).finds == 'gems'
+    density = recipe['algorithm'].get('density') if finds_gems else None
+    return shlex.join([
+        'lth', 'find-gem' if finds_gems else 'find-ticket', recipe['model']['name'], recipe['data']['name'],
+        *([] if density is None else ['--density', str(density)]),
+        '--recipe', 'recipe.yaml', '--seeds', ','.join(map(str, view.seeds))])
 
 
 def _session_table(entries: Sequence[Raw]) -> Table:
