@@ -29,7 +29,9 @@ class ControlAnswer(NamedTuple):
 class SearchAnswer(NamedTuple):
     """All levels next to the dense network. `sparsest` is the sparsest matching level, None if there is none, `best`
     the level of highest mean accuracy. `controls` are compared with the ticket of `sparsest`, otherwise of `best`.
-    `undertrained` are the seeds whose dense network has its lowest validation loss in the last tenth of its training.
+    `undertrained` are the seeds whose dense network has its lowest validation loss in the last tenth of its training,
+    `still_falling` the rounds with a ticket whose early stop is its last iteration, where accuracy is read at the early
+    stop.
     """
 
     moment: Moment
@@ -40,6 +42,7 @@ class SearchAnswer(NamedTuple):
     best: Level
     controls: list[ControlAnswer]
     undertrained: list[int]
+    still_falling: list[int]
     seeds: list[int]
 
     @property
@@ -57,6 +60,7 @@ class SearchAnswer(NamedTuple):
             lines.append(f'Sparsest matching ticket: {self._level_words(self.sparsest)}')
         if self.best is not self.sparsest:
             lines.append(f'Best ticket: {self._level_words(self.best)}')
+        lines += [self._falling_sentence()] if self.still_falling else []
         return lines + [self._control_sentence(control) for control in self.controls]
 
     def of_verdict(self, name: LevelVerdict) -> list[int]:
@@ -68,6 +72,11 @@ class SearchAnswer(NamedTuple):
         seeds = f'{len(self.undertrained)} of {words.plural(len(self.seeds), "seed")}'
         return (f'The dense network may be undertrained: for {seeds}, its lowest validation loss is in the last 10% of '
                 'its iterations. Train longer with -e before you compare tickets with it.')
+
+    def _falling_sentence(self) -> str:
+        return (f'The validation loss of tickets still falls at the end of training, so that their early stop is the '
+                f'last iteration (rounds: {words.number_ranges(self.still_falling)}). Train longer with -e before you '
+                'compare early stops.')
 
     def _headline(self) -> str:
         matching, count = len(self.of_verdict('matching')), len(self.levels)
@@ -142,7 +151,8 @@ def search_answer(
     dense = accuracies(rows[0], moment)
     return SearchAnswer(
         moment, margin, confidence_interval(list(dense.values())), levels, sparsest, best,
-        [control for control in compared if control], _undertrained(run, rows[0]), list(dense))
+        [control for control in compared if control], _undertrained(run, rows[0]),
+        _still_falling(run, rows[1:], moment), list(dense))
 
 
 def moment_of(run: RecordedRun) -> Moment:
@@ -164,6 +174,17 @@ def _undertrained(run: RecordedRun, dense: RoundSummary) -> list[int]:
 
     lengths = {result.seed: run.record(result.seed, dense.number).last.iteration for result in dense.results}
     return [result.seed for result in dense.results if result.early_stop > _LAST_PART * lengths[result.seed]]
+
+
+def _still_falling(run: RecordedRun, tickets: Sequence[RoundSummary], moment: Moment) -> list[int]:
+    """The rounds, as tables number them, in which the lowest validation loss of a seed is that of the last iteration.
+    With decreasing learning rates, whose accuracy is read at the end, that is expected: [].
+    """
+
+    if moment == 'end':
+        return []
+    return [row.source_number for row in tickets
+            if any(result.early_stop == run.record(result.seed, row.number).last.iteration for result in row.results)]
 
 
 def _control_answer(

@@ -83,6 +83,7 @@ class TicketAnswer:
     margin_points: float
     dense_accuracy_percent: Mean
     undertrained_seeds: list[int]
+    still_falling_rounds: list[int]
     levels: list[Level]
     sparsest_matching_round: int | None
     best_round: int
@@ -95,6 +96,7 @@ class TicketAnswer:
         return cls(
             accuracy_at=found.moment, margin_points=percent(found.margin),
             dense_accuracy_percent=Mean.of_shares(found.dense), undertrained_seeds=found.undertrained,
+            still_falling_rounds=found.still_falling,
             levels=list(map(Level.of, found.levels)),
             sparsest_matching_round=found.sparsest.number if found.sparsest else None, best_round=found.best.number,
             controls=[ControlResult.of(control, found.chosen.number) for control in found.controls])

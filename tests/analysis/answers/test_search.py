@@ -94,6 +94,15 @@ def test_a_dense_network_whose_validation_loss_still_falls_is_reported_first(sto
     assert found.sentences()[0].startswith('The dense network may be undertrained') == bool(seeds)
 
 
+def test_rounds_whose_early_stop_is_the_last_iteration_are_reported_unless_the_learning_rate_decreases():
+    run = StubRun({0: [(0.9, 1000), (0.9, 999), (0.8, 400), (0.8, 1000)], 1: [(0.9, 5), (0.9, 9), (0.8, 1000)]})
+    found = answer_of(run, [0, 1])
+    assert found.still_falling == [2, 3]
+    assert '\n'.join(found.sentences()).count('early stop is the last iteration (rounds: 2') == 1
+    run.recipe = {**run.recipe, 'training': {'schedule': {'name': 'cosine'}}}
+    assert answer_of(run, [0, 1]).still_falling == []
+
+
 def test_controls_are_compared_with_the_sparsest_matching_ticket_by_the_mean_of_their_draws():
     run = StubRun({seed: [(0.9, 500), (0.9, 400), (0.5, 400)] for seed in (0, 1)})
     draws = [StubRun({seed: [(0.9, 500), (accuracy, 400), (0.9, 400)] for seed in (0, 1)}) for accuracy in (0.8, 0.84)]
