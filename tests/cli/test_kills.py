@@ -81,7 +81,7 @@ def start_folder(server: CommandServer, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize('name', COMMANDS)
 def test_a_command_that_is_killed_at_random_instants_equals_an_undisturbed_one(server, start_folder, tmp_path, name):
-    kill_and_compare(server, start_folder, tmp_path, name, kills=5, seed=1)
+    kill_and_compare(server, start_folder, tmp_path, name, kills=3, seed=1)
 
 
 @pytest.mark.long
