@@ -93,6 +93,8 @@ def _describe(path: Path, run: StoredRun | LthError) -> ListedRun:
         trained = run_locks.seeds_in_training(path)
     except LthError as error:
         return replace(listed, state='damaged', detail=str(error))
+    except OSError as error:  # a folder that this user may not read
+        return replace(listed, state='damaged', detail=f'{error.filename}: {error.strerror}')
     if trained:
         return replace(listed, state='in training', detail=f'by {", ".join(sorted(set(trained.values())))}')
     return listed
@@ -129,7 +131,7 @@ def _with_source(
     try:
         if run.starts_from(source_run):
             return replace(listed, source=source)
-    except LthError:
+    except (LthError, OSError):
         return listed  # the source is listed as damaged
     detail = f'trained from other tickets than those that are now in {source}'
     return replace(listed, detail='; '.join(filter(None, [listed.detail, detail])))

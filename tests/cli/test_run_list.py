@@ -1,4 +1,5 @@
 """`lth list runs` and `lth show run`."""
+import errno
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from lth.analysis.json_output import run_lists, runs
 from lth.runs.checked_json import encode_checked
 from lth.runs.run_locks import hold_seeds
+from lth.runs.stored_run import StoredRun
 from tests.cli.test_json_output import output
 
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--run')
@@ -153,3 +155,17 @@ def test_a_hundred_runs_are_listed_in_less_than_a_second(searched):
 def test_what_cannot_be_listed_or_shown_is_an_error(lth, arguments, message):
     result = lth(*arguments)
     assert result.code == 2 and message in ' '.join(result.err.split())
+
+
+def test_a_run_with_a_folder_that_may_not_be_read_is_listed_as_damaged_next_to_the_others(lth, monkeypatch):
+    assert lth(*QUICK, 'a').code == lth(*QUICK, 'b').code == 0
+    count = StoredRun.round_count
+
+    def refuse(run: StoredRun, seed: int) -> int:
+        if run.folder.name == 'b':
+            raise PermissionError(errno.EACCES, 'Permission denied', f'{run.folder}/seed-0/round-00')
+        return count(run, seed)
+    monkeypatch.setattr(StoredRun, 'round_count', refuse)
+    entries = listed(lth, 'runs')
+    assert [entries[f'runs/{name}']['state'] for name in 'ab'] == ['complete', 'damaged']
+    assert 'runs/b: damaged, runs/b/seed-0/round-00: Permission denied' in lth('list', 'runs', 'runs').out
