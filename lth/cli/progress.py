@@ -172,8 +172,12 @@ class _SeedReports(NamedTuple):
     number: int = 1
 
     def with_report(self, report: _Report) -> '_SeedReports':
-        """These reports and another one. The third one makes the second one the base."""
+        """These reports and another one. The third one makes the second one the base. One without further steps does
+        not count: training starts after it.
+        """
 
+        if report.steps == self.latest.steps:
+            return self
         return _SeedReports(self.latest if self.number == 2 else self.base, report, self.number + 1)
 
 

@@ -104,6 +104,7 @@ def test_a_file_gets_a_line_when_a_round_is_saved_and_otherwise_every_thirty_sec
 def test_the_remaining_time_leaves_out_the_start_of_training_once_a_third_report_came(plan, clock):
     console = Console(file=io.StringIO(), width=80)
     with ProgressDisplay(plan, [0], console) as display:
+        display.progress(SeedProgress((0,), 0, 0))
         for seconds, step in ((0, 0), (60, 2), (10, 22), (10, 42)):
             clock.now += seconds
             display.round_saved(SeedProgress((0,), 0, step))
