@@ -72,8 +72,8 @@ def _show_run(name: str, margin: float, *, as_json: bool) -> None:
             view.run, view.seeds, view.controls, answers, view.finetuned))
         return
     print_run(view.run, view.seeds, view.controls)
-    _print_operations(view)
     print_answers(answers)
+    _print_operations(view)
     if view.derived:
         print_text(f'Results that start from this run: {", ".join(map(str, view.derived))}')
     for sentence in view.unfinished:

@@ -317,6 +317,7 @@ def test_an_action_that_needs_a_rewind_is_refused_without_one(over, says):
         settings(**over)
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_twenty_rounds():
     task = make_task('conv-2', shape=(3, 16, 16), length='1 epochs')
     resident = []

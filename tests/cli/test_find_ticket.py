@@ -217,7 +217,7 @@ def test_rounds_that_would_prune_nothing_are_refused(lth):
 @pytest.mark.parametrize(('options', 'message'), [
     (('-i', '100000000'), 'rounds: it should be less than or equal to 1000; it is 100000000.'),
     (('-e', '999999999'), 'Train for at most 20,000,000, 952,380 epochs.'),
-    (('-e', '9999999999'), 'length: it should be at most 999,999,999 epochs or iterations'),
+    (('-e', '9999999999'), '--number-of-epochs: 9999999999 is too large. Give at most 999,999,999.'),
     (('--set', 'model=null'), 'model: expected settings with a name, such as `model: {name: lenet-300-100}`, not None'),
     (('--set', 'data=null'), 'data: expected settings with a name'),
     (('--set', 'algorithm.name=gem-miner'), 'lth find-gem MODEL DATASET --sparsity PERCENT --algorithm gem-miner'),

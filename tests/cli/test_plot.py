@@ -82,6 +82,7 @@ def test_a_folder_that_cannot_be_written_is_a_failure_of_the_environment(lth):
     assert result.code == 3 and 'Cannot write file' in result.err
 
 
+@pytest.mark.slow
 def test_no_display_is_needed_and_the_users_matplotlib_settings_do_not_matter(lth):
     assert lth('plot', 'a', '--figure', 'accuracy', '-o', 'first.png').code == 0
     Path('matplotlibrc').write_text('backend: TkAgg\nlines.linewidth: 20\nfont.size: 40\n')
@@ -91,6 +92,7 @@ def test_no_display_is_needed_and_the_users_matplotlib_settings_do_not_matter(lt
     assert Path('first.png').read_bytes() == Path('second.png').read_bytes()
 
 
+@pytest.mark.slow
 def test_an_unknown_backend_in_the_environment_is_named(lth):
     done = subprocess.run([sys.executable, '-m', 'lth', 'plot', 'a', '--figure', 'accuracy'], capture_output=True,
                           text=True, check=False, env=os.environ | {'MPLBACKEND': 'nonsense'})

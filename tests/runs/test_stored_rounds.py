@@ -211,7 +211,7 @@ def test_a_mask_with_other_bytes_than_0_and_1_is_refused(run):
     masks = read(path)[1]
     masks[TENSORS].view(torch.uint8).view(-1)[0] = 254
     forge_tensors(path, masks)
-    with pytest.raises(LthError, match=f'{TENSORS} has bytes other than 0 and 1'):
+    with pytest.raises(LthError, match=f"'{TENSORS}' has bytes other than 0 and 1"):
         run.load_round(0, 1)
 
 

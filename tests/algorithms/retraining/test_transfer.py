@@ -59,6 +59,7 @@ def test_a_random_ticket_keeps_the_same_number_of_other_weights_anywhere_in_the_
     assert abs(shares[1] - density) < 0.05 < abs(shares[0] - density)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('ticket', ['found', 'random'])
 def test_a_transfer_resumed_after_any_round_equals_an_uninterrupted_one(task, source, ticket):
     transfer_settings = settings(source, ticket=ticket)

@@ -37,6 +37,7 @@ def test_an_undecided_search_names_its_own_command_with_more_seeds(lth):
     assert answer['next_commands'][-2:] == ['lth sanity-check runs/a --round 1', 'lth report runs/a']
 
 
+@pytest.mark.slow
 def test_a_gem_is_compared_with_chance_and_finetuning_with_the_dense_network_of_the_sanity_checks(lth):
     gem, finetuned = json_answers(lth, *GEM, '--finetune', '--run', 'gem', '--seeds', '0-1')
     assert gem['gem']['chance_percent'] == 10 and gem['gem']['accuracy_percent']['n'] == 2

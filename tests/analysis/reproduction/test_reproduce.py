@@ -66,6 +66,7 @@ def test_every_experiment_can_be_planned_as_in_the_paper(name):
     assert not plan.scale
 
 
+@pytest.mark.slow
 def test_an_experiment_runs_reports_and_resumes(lth, tmp_path):
     (tmp_path / 'tiny.yaml').write_text(TINY)
     first = lth('reproduce', 'tiny.yaml', '--budget', 'full', '--json')
