@@ -30,9 +30,9 @@ def require_repeatable_import(network: Network, sample: Sample, expected: tuple[
     name = network.settings.name
     if not (user_code.names_code(name) and user_modules.may_draw_random_numbers()):
         return
-    first, second = _passes(network, sample, expected), None
+    first, second = _passes(network, expected), None
     with contextlib.suppress(LthError), user_modules.second_import():
-        second = _passes(network, sample, sample.reference_pass())
+        second = _passes(network, sample.reference_pass())
     if second is not None and (differing := _difference(first, second)):
         raise LthError(f'{name}: {differing} differs each time that its file is imported, {_ADVICE}, such as '
                        'numpy.random.default_rng(0).')
@@ -44,7 +44,7 @@ def _tensors(network: Network) -> dict[str, Tensor]:
     return dict(named_tensors(build_module(network.settings, network.shape, network.classes, seed=0)))
 
 
-def _passes(network: Network, sample: Sample, passes: tuple[Pass, Tensor]) -> dict[str, Tensor]:
+def _passes(network: Network, passes: tuple[Pass, Tensor]) -> dict[str, Tensor]:
     training, measured = passes
     return _tensors(network) | {'its output in training mode': training.logits, 'its output': measured}
 
