@@ -11,6 +11,7 @@ from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.recipes.schema import AlgorithmSettings
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.round_record import RoundRecord
+from lth.runs.unpruned import unpruned_sentence
 from lth.system.yaml_text import Raw
 from lth.training.engines.names import current_engine_name
 
@@ -74,6 +75,12 @@ def algorithm_settings(run: RecordedRun) -> AlgorithmSettings:
     """The settings of the algorithm that made the run, see `ALGORITHMS.stored_settings`."""
 
     return ALGORITHMS.stored_settings(run.recipe['algorithm'])
+
+
+def unpruned_note(run: RecordedRun, seed: int) -> str:
+    """Which tensors of the network of a run no algorithm prunes; '' if there are none."""
+
+    return unpruned_sentence(run.record(seed, 0).unpruned)
 
 
 def round_result(run: RecordedRun, seed: int, number: int, draw: int = 1) -> RoundResult:

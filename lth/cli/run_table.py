@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from lth import analysis
 from lth.cli.console import out, print_line, print_text
 from lth.cli.tables import Columns, count, fits, percent, print_table
-from lth.runs.unpruned import unpruned_sentence
 
 if TYPE_CHECKING:
     from lth.analysis.summary_table import RecordedRun, RoundSummary
@@ -110,7 +109,7 @@ def _connected(summary: 'RoundSummary', part: str) -> str:
 def _print_unpruned(run: 'RecordedRun', seeds: Sequence[int]) -> None:
     """Print what no algorithm prunes, if the rounds recorded it."""
 
-    sentence = unpruned_sentence(run.record(seeds[0], 0).unpruned)
+    sentence = analysis.summary_table.unpruned_note(run, seeds[0])
     if sentence:
         print_text(f'{sentence[0].upper()}{sentence[1:]}.')
 
