@@ -1,4 +1,5 @@
 """Arguments and options that several commands share. Every option has an explicit name."""
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,8 +31,8 @@ def refuse_run(folder: Path | None) -> Path | None:
 
     if folder is None:
         return None
-    run = folder if folder.exists() else Path('runs') / folder
-    if (run / 'recipe.yaml').is_file():
+    run = folder if os.path.exists(folder) else Path('runs') / folder  # unlike Path.exists, for names of any length
+    if os.path.isfile(run / 'recipe.yaml'):
         raise typer.BadParameter(f'{quote(str(folder))} is a run and not the folder of the data sets. The command '
                                  'takes one run: run it once for each.')
     return folder

@@ -233,6 +233,7 @@ VALUES = (
     '', ' ', '0', '-1', '1e999', 'nan', 'null', '99999999999', '0-99999999', '0,0', ',', '[/bold]', 'nope', '!!bool x',
     '\udcff', 'a' * 10_000, '[' * 2_000)
 OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
+    'show': ('run', 'base'),
     'find-ticket': ('lenet-300-100', 'digits', '--dry-run'),
     'find-gem': ('lenet-300-100', 'digits', '--dry-run'),
     'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'),
