@@ -96,7 +96,7 @@ def reduced(name: str, run: GridRun, reduction: Reduction) -> GridRun:
 def search_plan(run: GridRun, *, device: str = 'auto') -> Plan:
     """The plan of a search. LthError if a setting is wrong."""
 
-    changes = _changes(run)
+    changes = changes_of(run)
     model, dataset = run.model or '', run.dataset or ''
     if run.command == 'find-ticket':
         return resolve.ticket_plan(model, dataset, changes, recipe=run.recipe, device=device)
@@ -126,7 +126,7 @@ def run_derived(
         run: GridRun, source: Path, target: RunTarget, seeds: Sequence[int], open_reporter: OpenReporter) -> Run:
     """Train a run that finetunes or transfers tickets of the run in the folder `source`."""
 
-    path, changes = RunPath(source), _changes(run)
+    path, changes = RunPath(source), changes_of(run)
     if run.command == 'finetune':
         chosen = open_source(path, seeds=seeds, number=run.round)
         plan = derived_plans.finetune_plan(chosen, target.folder, changes, dataset=run.dataset)
@@ -152,7 +152,9 @@ def _trained(
     return runs[0]
 
 
-def _changes(run: GridRun) -> Changes:
+def changes_of(run: GridRun) -> Changes:
+    """What a run changes in its recipe."""
+
     return Changes(overrides=list(run.settings.items()))
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lth.analysis.answers import words
 from lth.analysis.answers.levels import (
-    MARGIN, LevelVerdict, PairedDifference, level_verdict, paired_difference)
+    MARGIN, LevelVerdict, PairedDifference, is_dense, level_verdict, paired_difference)
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.analysis.summary_table import RecordedRun
 from lth.errors import LthError
@@ -116,9 +116,4 @@ def _dense_accuracies(
             candidate = StoredRun.open(folder)
             if all(candidate.recipe[section] == run.recipe[section] for section in ('model', 'data', 'training')):
                 yield folder, {seed: accuracy for seed, accuracy in _accuracies(candidate, seeds, 0).items()
-                               if _is_dense(candidate, seed)}
-
-
-def _is_dense(run: StoredRun, seed: int) -> bool:
-    record = run.record(seed, 0)
-    return record.kept == record.prunable
+                               if is_dense(candidate.record(seed, 0))}

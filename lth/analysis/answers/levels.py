@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 from lth.analysis.statistics import Interval, confidence_interval, one_sided_bounds
 from lth.analysis.summary_table import RoundResult, RoundSummary, values_by_seed
+from lth.runs.round_record import RoundRecord
 
 # When accuracy is read. At the early stop: at the iteration of least validation loss.
 Moment = Literal['early stop', 'end']
@@ -57,6 +58,12 @@ def paired_difference(first: Mapping[int, float], second: Mapping[int, float]) -
     if not differences:
         return None
     return PairedDifference(confidence_interval(differences), *one_sided_bounds(differences))
+
+
+def is_dense(record: RoundRecord) -> bool:
+    """Whether a round keeps every weight that can be pruned."""
+
+    return record.kept == record.prunable
 
 
 def level_verdict(paired: PairedDifference, margin: float) -> LevelVerdict:

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from lth.analysis.answers import words
 from lth.analysis.answers.levels import (
-    MARGIN, Level, LevelVerdict, Moment, accuracies, compare_levels)
+    MARGIN, Level, LevelVerdict, Moment, accuracies, compare_levels, is_dense)
 from lth.analysis.statistics import Comparison, Interval, Verdict, compare_paired, confidence_interval, verdict
 from lth.analysis.summary_table import RecordedRun, RoundSummary, control_rows, summary_rows
 
@@ -136,7 +136,7 @@ def search_answer(
     """The answer of a run, None if its first round is not dense or if there is no other."""
 
     rows = summary_rows([run], seeds)
-    if len(rows) < 2 or not _is_dense(run, rows[0]):
+    if len(rows) < 2 or not is_dense(run.record(rows[0].results[0].seed, rows[0].number)):
         return None
     moment = moment_of(run)
     levels = compare_levels(rows, moment, margin)
@@ -162,11 +162,6 @@ def moment_of(run: RecordedRun) -> Moment:
 
     schedule = run.recipe.get('training', {}).get('schedule') or {}
     return 'early stop' if schedule.get('name', 'constant') == 'constant' else 'end'
-
-
-def _is_dense(run: RecordedRun, row: RoundSummary) -> bool:
-    record = run.record(row.results[0].seed, row.number)
-    return record.kept == record.prunable
 
 
 def _undertrained(run: RecordedRun, dense: RoundSummary) -> list[int]:

@@ -16,7 +16,6 @@ from lth.experiments import folders, grid
 from lth.experiments.grid import SEARCHES, GridRun
 from lth.experiments.open_run import open_run
 from lth.experiments.reporter import OpenReporter
-from lth.experiments.resolve import Changes
 from lth.experiments.run_target import RunTarget
 from lth.runs.run_path import RunPath
 from lth.system import files
@@ -120,8 +119,7 @@ def _checked(
         on_message: Callable[[str], None]) -> Outcome:
     opened = sanity_checks.open_checked(RunPath(source), seeds=seeds, number=run.round)
     names, _ = sanity_checks.select_checks(run.checks, opened)
-    changes = Changes(overrides=list(run.settings.items()))
-    steps = list(sanity_checks.check_runs(opened, target.folder, names, changes))
+    steps = list(sanity_checks.check_runs(opened, target.folder, names, grid.changes_of(run)))
     run_checks.run_checks(steps, opened, target, open_reporter, on_message)
     return Outcome(target.folder, seeds)
 
