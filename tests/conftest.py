@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 
 from lth.cli import app, console
 from lth.datasets import Dataset, Split
+from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.recipes.schema import DataSettings, TrainingSettings
-from lth.system import processes
+from lth.system import worker_pool
 from lth.training.engines import select
 from lth.training.task import Engine, State, Task
 from tests.fake_gpu import gpus
@@ -108,7 +109,7 @@ def lth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv('COLUMNS', '200')
     monkeypatch.setattr(console.out, 'size', ConsoleDimensions(200, 50))
-    monkeypatch.setattr(processes, 'run_in_parallel', _run_in_turn)
+    monkeypatch.setattr(worker_pool, 'WorkerPool', PoolInThisProcess)
     monkeypatch.delenv('LTH_DATASETS', raising=False)
 
     def run(*arguments: str) -> Result:
@@ -119,11 +120,35 @@ def lth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     return run
 
 
-def _run_in_turn(
-        work: Callable[..., None], jobs: Sequence[tuple[Any, ...]], _slots: int, on_message: Callable[[Any], None], *,
-        names: Sequence[str] = ()) -> None:  # pylint: disable=unused-argument # the interface of run_in_parallel
-    for job in jobs:
-        work(*job, on_message)
+class PoolInThisProcess:
+    """A worker_pool.WorkerPool that does the jobs one after another in this process."""
+
+    def __init__(self, work: Callable[..., None], _slots: int) -> None:
+        self._work = work
+        self._jobs: list[tuple[Any, tuple[Any, ...]]] = []
+
+    def __class_getitem__(cls, _key: Any) -> type['PoolInThisProcess']:
+        return cls
+
+    def submit(self, key: Any, job: tuple[Any, ...], _name: str) -> None:
+        self._jobs.append((key, job))
+
+    def events(self) -> Iterator[tuple[Any, Any]]:
+        while self._jobs:
+            key, job = self._jobs.pop(0)
+            sent: list[Any] = []
+            end = worker_pool.JobEnd()
+            try:
+                self._work(*job, sent.append)
+            except LthError as error:
+                end = worker_pool.JobEnd(error)
+            yield from ((key, message) for message in (*sent, end))
+
+    def __enter__(self) -> 'PoolInThisProcess':
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        return
 
 
 @pytest.fixture

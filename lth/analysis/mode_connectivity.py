@@ -23,7 +23,7 @@ from lth.pruning.tickets import Ticket
 from lth.registry import trust, user_code
 from lth.runs.folder import Run
 from lth.runs.run_path import RunPath
-from lth.system import processes
+from lth.system import processes, worker_pool
 from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import State, Task
@@ -115,7 +115,7 @@ def _measure_missing(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Call
     worker = replace(target, threads=target.threads or 1)
     shares = [pairs[first::count] for first in range(count)]
     jobs = [(worker, share) for share in shares]
-    processes.run_in_parallel(_measure, jobs, count, on_pair, names=list(map(_pair_names, shares)))
+    worker_pool.run_in_parallel(_measure, jobs, count, on_pair, names=list(map(_pair_names, shares)))
 
 
 def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[CopyPair], None]) -> None:

@@ -15,7 +15,7 @@ from lth.benchmark.kernel_kinds import OUTSIDE, kernel_kind, kernel_kinds
 from lth.benchmark.limits import device_limits, step_work
 from lth.benchmark.trainers import Trainer, make_trainer, refuse_streamed
 from lth.experiments.plan import Plan, make_plan
-from lth.system import processes
+from lth.system import worker_pool
 from lth.system.yaml_text import Raw
 from lth.training.engines.process_settings import check_threads
 
@@ -56,7 +56,7 @@ def profile_contenders(
     profiles = list[StepProfile]()
     jobs = [(contender, plan.recipe.dump(), datasets, threads) for contender in contenders
             if contender.engine != BASELINE]
-    processes.run_in_parallel(profile_contender, jobs, 1, profiles.append)
+    worker_pool.run_in_parallel(profile_contender, jobs, 1, profiles.append)
     return profiles
 
 

@@ -1,6 +1,8 @@
 """Where and how a run is computed, and which engine trains it there."""
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -24,7 +26,8 @@ class RunTarget:
     None compiles if the last session did, and otherwise by the rule. `replicates` is how several convolutional networks
     train at once on a GPU; None as in the last session, else as parallel branches. `trusted`: which code outside of lth
     worker processes may run, by default the same as this process. `checkpoint_every`: how often a round in progress is
-    saved; None every ten minutes. `logs`: programs in which measurements are logged, see metric_logs.
+    saved; None every ten minutes. `logs`: programs in which measurements are logged, see metric_logs. `executor` says
+    where seeds are trained (lth/experiments/executors), with the `executor_settings`.
     """
 
     folder: Path
@@ -39,6 +42,8 @@ class RunTarget:
     trusted: Trust = field(default_factory=trust.current)
     checkpoint_every: CheckpointInterval | None = None
     logs: tuple[str, ...] = ()
+    executor: str = 'local'
+    executor_settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def interval(self) -> CheckpointInterval:

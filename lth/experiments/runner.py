@@ -11,10 +11,12 @@ from functools import partial
 from lth.datasets import Dataset
 from lth.errors import USER_ERROR, LthError
 from lth.experiments import derived_runs, memory_needs, metric_logs, provenance, recipe_claim
+from lth.experiments.executors import make_executor
+from lth.experiments.executors.protocol import Ended, Executor, Task
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import Reporter, SeedProgress, forward, seed_names
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
-from lth.experiments.seed_training import Report, SeedTraining, train_in_worker, train_seeds
+from lth.experiments.seed_training import Report, SeedTraining, train_seeds
 from lth.experiments.session_log import SessionLog
 from lth.experiments.session_recorder import SessionRecorder
 from lth.pruning.tickets import dense_ticket
@@ -156,7 +158,7 @@ def _notes(plan: Plan, target: RunTarget, engine: Engine, data: Dataset) -> Iter
 
 
 def _train_missing_rounds(training: SeedTraining, target: RunTarget, seeds: Sequence[int], report: Report) -> None:
-    """Train in this process on a GPU or if all seeds are one stack, otherwise with a process for each stack."""
+    """Train the stacks of seeds: in this process, or where the executor of the target does."""
 
     plan, run, engine = training.plan, training.run, training.engine
     unfinished = _unfinished_seeds(plan, run, seeds)
@@ -165,15 +167,32 @@ def _train_missing_rounds(training: SeedTraining, target: RunTarget, seeds: Sequ
         report(SeedProgress((seed,), number, step))
     groups = select.replicate_groups(engine, plan.network, plan.recipe.training, unfinished)
     stacks = _stacks(groups, run)
-    if len(stacks) > 1 and engine.device.type == 'cpu' and not target.in_process:
-        expected = provenance.inputs(plan, training.data)
-        jobs = [(plan.recipe.dump(), target, stack, expected) for stack in stacks]
-        processes.run_in_parallel(
-            train_in_worker, jobs, processes.available_slots(target.threads or 1), report,
-            names=list(map(seed_names, stacks)))
-        return
-    for stack in stacks:
-        train_seeds(training, stack, report)
+    executor = make_executor(target.executor, target.executor_settings)
+    if executor.leaves_to_caller(target, engine.device, tasks=len(stacks)):
+        for stack in stacks:
+            train_seeds(training, stack, report)
+    else:
+        _run_tasks(executor, _tasks(training, target, stacks), report)
+
+
+def _tasks(training: SeedTraining, target: RunTarget, stacks: Sequence[tuple[int, ...]]) -> list[Task]:
+    """A task for each stack of seeds."""
+
+    recipe, expected = training.plan.recipe.dump(), provenance.inputs(training.plan, training.data)
+    return [Task(recipe, target, stack, expected, seed_names(stack)) for stack in stacks]
+
+
+def _run_tasks(executor: Executor, tasks: Sequence[Task], report: Report) -> None:
+    """Let the executor train all tasks of a run. The first error ends the others."""
+
+    with signals.deferred(), executor.open(tasks[0].target) as session:
+        for task in tasks:
+            session.submit(task)
+        for _, event in session.events():
+            if not isinstance(event, Ended):
+                report(event)
+            elif event.error:
+                raise event.error
 
 
 def _remove_leftovers(run: Run, seeds: Sequence[int]) -> None:

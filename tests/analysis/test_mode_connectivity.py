@@ -19,8 +19,8 @@ from lth.experiments.reporter import SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.pruning.tickets import Ticket, dense_ticket, train_ticket
-from lth.system import processes
-from lth.system.processes import run_in_parallel
+from lth.system import processes, worker_pool
+from lth.system.worker_pool import WorkerPool
 from lth.training.engines.metrics import reestimate_batch_norm
 from lth.training.loop import accuracy
 from lth.training.task import State, Task
@@ -197,7 +197,7 @@ def test_pairs_measured_in_parallel_equal_pairs_measured_in_one_process(lth, mon
     output, folder = measure(lth, '--rounds', '0'), Path('runs/lenet-300-100-digits-stability')
     contents = {path.name: path.read_bytes() for path in folder.iterdir()}
     shutil.rmtree(folder)
-    monkeypatch.setattr(processes, 'run_in_parallel', run_in_parallel)  # the fixture lth replaces it
+    monkeypatch.setattr(worker_pool, 'WorkerPool', WorkerPool)  # the fixture lth replaces it
     monkeypatch.setattr(processes, 'available_slots', lambda _threads: 2)
     monkeypatch.setattr(mode_connectivity, 'train_copies', None)  # calling it in this process would fail
     assert measure(lth, '--rounds', '0') == output and len(contents) == 2

@@ -102,7 +102,7 @@ def test_work_of_a_step_counts_products_of_three_passes_and_the_optimizers_traff
 
 def test_profile_on_a_cpu_names_operators_and_stays_within_the_step(lth, monkeypatch):
     monkeypatch.setattr(step_profile, '_SECONDS', 0.05)
-    monkeypatch.setattr(step_profile.processes, 'run_in_parallel', lambda work, jobs, _slots, on_message: [
+    monkeypatch.setattr(step_profile.worker_pool, 'run_in_parallel', lambda work, jobs, _slots, on_message: [
         work(*job, on_message) for job in jobs])
     result = lth('bench', 'lenet-300-100', 'digits', '--device', 'cpu', '--profile', '--json')
     profiles = {one['engine']: one for one in json.loads(result.out)['profiles']}

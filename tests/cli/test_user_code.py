@@ -13,8 +13,9 @@ from PIL import ImageFile
 import lth as python
 from lth.datasets import user_functions
 from lth.errors import LthError, LthWarning
+from lth.experiments import seed_training
+from lth.experiments.executors import local
 from lth.registry import code_fingerprints, trust, user_code, user_modules
-from lth.system import processes
 
 NET = '''
 import functools
@@ -138,11 +139,11 @@ def test_a_derived_run_is_compared_with_its_source(lth):
 
 
 def test_a_worker_refuses_code_that_changed_after_the_command_started(lth, monkeypatch):
-    def edit_and_work(work, jobs, *_rest, names):
+    def edit_and_work(*job):
         write('parts.py', 'from torch import nn\nactivation = nn.Tanh\n')
         user_modules.forget()  # as in a new process
-        work(*jobs[0], lambda _: None)
-    monkeypatch.setattr(processes, 'run_in_parallel', edit_and_work)
+        seed_training.train_in_worker(*job)
+    monkeypatch.setattr(local, 'train_in_worker', edit_and_work)
     message = error(lth(*SEARCH, '--seeds', '0-1'))
     says = 'seed 0 cannot be trained: this command was started with other code of the model net.py:net (in parts: '
     assert says in message
