@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         evaluate, find_gem, find_ticket, finetune, iterate, open_run, plot, sanity_check, stability, transfer)
     from lth.datasets import DATASETS
     from lth.errors import LthError
+    from lth.experiments.executors import EXECUTORS
     from lth.export.torch_modules import NamedTicket, load_ticket
     from lth.models.initializers import INITIALIZERS
     from lth.models.registry import MODELS
@@ -30,6 +31,7 @@ _MODULES = {
     'lth.export.torch_modules': ('NamedTicket', 'load_ticket'),
     'lth.errors': ('LthError',),
     'lth.algorithms': ('ALGORITHMS',),
+    'lth.experiments.executors': ('EXECUTORS',),
     'lth.datasets': ('DATASETS',),
     'lth.models.initializers': ('INITIALIZERS',),
     'lth.models.registry': ('MODELS',),
@@ -38,8 +40,8 @@ _MODULES = {
     'lth.pruning.mask_actions': ('MASK_ACTIONS',)}
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
-    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'FIGURES', 'INITIALIZERS', 'LthError', 'MASK_ACTIONS', 'MODELS',
-    'NamedTicket', 'RunResults', 'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket',
+    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'EXECUTORS', 'FIGURES', 'INITIALIZERS', 'LthError', 'MASK_ACTIONS',
+    'MODELS', 'NamedTicket', 'RunResults', 'evaluate', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket',
     'open_run', 'plot', 'sanity_check', 'stability', 'transfer']
 
 

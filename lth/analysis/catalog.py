@@ -12,12 +12,14 @@ from lth.system import lazy_import
 if TYPE_CHECKING:
     from lth import algorithms, datasets
     from lth.analysis import figures, papers, sanity_checks
+    from lth.experiments import executors
     from lth.models import initializers, registry as models
     from lth.pruning import controls, criteria, mask_actions
 else:
     algorithms = lazy_import.module('lth.algorithms')
     datasets = lazy_import.module('lth.datasets')
     figures = lazy_import.module('lth.analysis.figures')
+    executors = lazy_import.module('lth.experiments.executors')
     papers = lazy_import.module('lth.analysis.papers')
     sanity_checks = lazy_import.module('lth.analysis.sanity_checks')
     initializers = lazy_import.module('lth.models.initializers')
@@ -90,6 +92,7 @@ CATALOG: Mapping[str, Callable[[], Iterable[Entry]]] = {
     'controls': lambda: (Entry(name, summary) for name, summary in controls.available_controls().items()),
     'initializers': _initializers,
     'algorithms': _algorithms,
+    'executors': lambda: _registered(executors.EXECUTORS),
     'figures': lambda: _registered(figures.FIGURES),
     'papers': _papers,
     'checks': lambda: (Entry(name, summary) for name, summary in sanity_checks.available_checks().items())}

@@ -77,11 +77,16 @@ def read_conversion(file: Path, model: str | None = None, dataset: str | None = 
     return recipes.rare_gems.convert(yaml_text.read_yaml(file), file.name, model=model, dataset=dataset)
 
 
-def _parse_override(text: str) -> tuple[str, Any]:
-    """Key and value of KEY=VALUE; the value is YAML."""
+def parse_setting(text: str, option: str, example: str) -> tuple[str, Any]:
+    """Key and value of KEY=VALUE, as the option gives it; the value is YAML."""
 
     key, equals, value = text.partition('=')
     parts = key.strip().split('.')
     if not equals or not all(parts) or len(parts) > _MOST_PARTS:
-        raise LthError(f'--set {quote(text)}: write it as KEY=VALUE, such as --set training.batch_size=128.')
-    return key.strip(), trust.add(yaml_text.parse_yaml(value, f'--set {quote(text)}'))
+        raise LthError(f'{option} {quote(text)}: write it as KEY=VALUE, such as {option} {example}.')
+    return key.strip(), yaml_text.parse_yaml(value, f'{option} {quote(text)}')
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    key, value = parse_setting(text, '--set', 'training.batch_size=128')
+    return key, trust.add(value)

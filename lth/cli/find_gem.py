@@ -13,6 +13,7 @@ from lth.cli.command import command, more_work
 from lth.cli.console import print_json, print_message, print_note
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute, run_with_progress
+from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
     KeepOption, LearningRate, LogOption, Margin, Overrides, Precision, RecipeName, Replicates, Restart, RunName,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 @command
 @accepts_data_dir
+@accepts_executor
 @accepts_trust_code
 def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Annotated[str | None, typer.Argument(
@@ -78,6 +80,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
@@ -126,7 +129,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every,
-        logs=tuple(parse_names(log) or ()))
+        logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
     print_message(_kept_sentence(plan))
     if finetune and not dry_run:
         if restart:

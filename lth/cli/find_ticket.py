@@ -9,6 +9,7 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
+from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs,
     Json, KeepOption, LearningRate, LogOption, Margin, Model, Overrides, Precision, RecipeName, Replicates, Restart,
@@ -20,6 +21,7 @@ from lth.registry import trust
 
 @command
 @accepts_data_dir
+@accepts_executor
 @accepts_trust_code
 def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,
@@ -69,6 +71,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
@@ -126,7 +129,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every,
-        logs=tuple(parse_names(log) or ()))
+        logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
     numbers = parse_numbers(seeds, '--seeds')
     execute(plan, target, numbers, control_plans, output=Output(as_json, margin), keep=keep, restart=restart,
             dry_run=dry_run)

@@ -9,6 +9,7 @@ from lth.cli.arguments import changes, parse_names
 from lth.cli.command import command
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
+from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
     KeepOption, LearningRate, LogOption, Margin, Optimizer, Overrides, Replicates, Restart, RoundNumber, SourceRun,
@@ -20,6 +21,7 @@ from lth.runs.run_path import parse_run_path
 
 @command
 @accepts_data_dir
+@accepts_executor
 @accepts_trust_code
 def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
@@ -45,6 +47,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
@@ -77,5 +80,5 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every,
-        logs=tuple(parse_names(log) or ()))
+        logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
     execute(plan, target, source.seeds, output=Output(as_json, margin), keep=keep, restart=restart, dry_run=dry_run)

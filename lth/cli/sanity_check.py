@@ -10,6 +10,7 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_note, print_text
 from lth.cli.data_dir import accepts_data_dir
+from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, KeepOption,
     LearningRate, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 @command
 @accepts_data_dir
+@accepts_executor
 @accepts_trust_code
 def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
@@ -52,6 +54,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        executor: ExecutorChoice = LOCAL,
         keep: KeepOption = 'all',
         restart: Restart = False,
         as_json: Json = False,
@@ -92,7 +95,8 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         experiments.restart.set_aside(folder, print_message)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every)
+        replicates=replicates, checkpoint_every=checkpoint_every, executor=executor.name,
+        executor_settings=executor.settings)
     report = analysis.run_checks.run_checks(steps, source, target, ProgressDisplay, print_message, keep=keep)
     if as_json:
         print_json(analysis.sanity_report.output(report, source))

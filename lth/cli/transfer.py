@@ -9,6 +9,7 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
+from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
     KeepOption, LearningRate, LogOption, Margin, Overrides, Precision, RecipeName, Replicates, Restart, SourceRun,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 @command
 @accepts_data_dir
+@accepts_executor
 @accepts_trust_code
 def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
@@ -56,6 +58,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
@@ -97,6 +100,6 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every,
-        logs=tuple(parse_names(log) or ()))
+        logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
     execute(plan_in(folder, 'found'), target, source.seeds, controls, output=Output(as_json, margin), keep=keep,
             restart=restart, dry_run=dry_run)

@@ -9,6 +9,7 @@ from torch import nn
 
 from lth.datasets.objects import register_data
 from lth.errors import LthError, quote
+from lth.experiments.executors import make_executor
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import LineReporter, Reporter, SilentReporter
 from lth.experiments.run_target import RunTarget
@@ -38,7 +39,8 @@ class Execution(TypedDict, total=False):
     neither of lth, nor of a plug-in, nor given as an argument. parallel: train each seed in its own process, as the
     command line does on a CPU. checkpoint_every: how often a round in progress is saved, such as '10 minutes', which is
     the default, '200 iterations' or 'off'. log: 'tensorboard', 'trackio' or both, in which measurements are logged
-    while a run is trained. progress: print messages and completed rounds. reporter: receives all reports.
+    while a run is trained. executor: 'local', or another one of `lth list executors`, such as 'ray', with its
+    executor_settings, a dict such as {'address': 'auto'}. progress: print messages and completed rounds. reporter: receives all reports.
     """
 
     datasets: str | Path
@@ -52,6 +54,8 @@ class Execution(TypedDict, total=False):
     parallel: bool
     checkpoint_every: str
     log: str | Sequence[str] | None
+    executor: str
+    executor_settings: Mapping[str, Any]
     progress: bool
     reporter: Reporter | None
 
@@ -105,12 +109,15 @@ def run_target(folder: Path, execution: Execution) -> RunTarget:
     """Where and how the run in the folder is trained."""
 
     engine, interval = execution.get('engine'), execution.get('checkpoint_every')
+    executor, settings = execution.get('executor', 'local'), execution.get('executor_settings', {})
+    remote = make_executor(executor, settings).remote
     return RunTarget(
         folder, Path(execution.get('datasets', 'datasets')), device_name(execution), execution.get('threads'),
-        None if engine is None else engine_choice(str(engine)), in_process=not execution.get('parallel', False),
+        None if engine is None else engine_choice(str(engine)), in_process=not (remote or execution.get('parallel', False)),
         deterministic=execution.get('deterministic'), compile=execution.get('compile'),
         replicates=execution.get('replicates'), checkpoint_every=checkpoint_interval(interval) if interval else None,
-        logs=_names(execution.get('log')))
+        logs=_names(execution.get('log')),
+        executor=executor, executor_settings=settings)
 
 
 def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -128,6 +135,7 @@ def refuse_parallel_objects(plan: Plan, target: RunTarget) -> None:
 
     given = [name for name in (plan.recipe.model.name, plan.recipe.data.name) if is_object(name)]
     if given and not target.in_process:
-        raise LthError(f'parallel: {given[0]} is a Python object of this process, which other processes cannot import. '
-                       'Leave out parallel to train the seeds one after another in this process; or put a function '
-                       'into a file, and give its name as path/to/file.py:function.')
+        argument = 'parallel' if target.executor == 'local' else 'executor'
+        raise LthError(f'{argument}: {given[0]} is a Python object of this process, which other processes cannot '
+                       f'import. Leave out {argument} to train the seeds one after another in this process; or put a '
+                       'function into a file, and give its name as path/to/file.py:function.')
