@@ -8,7 +8,8 @@ that it belongs to. To save something else of a training, add a tensor in `train
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from lth.errors import LthError
 from lth.runs import integrity
 from lth.runs.stored import Stored, validate_stored
-from lth.system import tensor_files
+from lth.system import files, tensor_files
 from lth.training.engines.optimizers import state_vectors
 from lth.training.task import Measurement, Metrics, Snapshot, State, Task, TrainingStart
 
@@ -132,6 +133,17 @@ def encode(seed: int, number: int, trainings: Sequence[StoredTraining]) -> dict[
              for training in trainings]
     header = {'format': _FORMAT, 'holds': 'checkpoint', 'seed': seed, 'round': number, 'trainings': facts}
     return integrity.with_sums({FILE: tensor_files.encode(tensors, header)})
+
+
+def replace_with(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write the folder of a checkpoint atomically, and then remove the others of the same seed."""
+
+    if folder.exists():
+        shutil.rmtree(folder)
+    files.write_folder(folder, contents)
+    for entry in list(folder.parent.iterdir()):
+        if entry != folder:
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def read(folder: CheckpointFolder, seed: int, *, at_most: int) -> list[StoredTraining]:

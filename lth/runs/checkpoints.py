@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lth.runs import checkpoint_files
 from lth.runs.checkpoint_files import CheckpointFolder, StoredTraining
-from lth.system import files, signals
+from lth.system import signals
 from lth.training.checkpoint_interval import CheckpointInterval
 from lth.training.task import Snapshot, Task, TrainingStart
 
@@ -134,15 +134,8 @@ class RunCheckpoints:
 
     def _write(self, seed: int, step: int, encoded: Sequence[dict[int, StoredTraining]]) -> None:
         trainings = [parts[seed] for parts in encoded if seed in parts]
-        parent = self._store.folder_of(seed)
-        folder = parent / checkpoint_files.folder_name(self._number, step)
-        contents = checkpoint_files.encode(seed, self._number, trainings)
-        if folder.exists():
-            shutil.rmtree(folder)
-        files.write_folder(folder, contents)
-        for entry in list(parent.iterdir()):
-            if entry != folder:
-                shutil.rmtree(entry, ignore_errors=True)
+        folder = self._store.folder_of(seed) / checkpoint_files.folder_name(self._number, step)
+        checkpoint_files.replace_with(folder, checkpoint_files.encode(seed, self._number, trainings))
 
     def _read(self, seeds: Sequence[int], start: TrainingStart) -> None:
         """Read the checkpoints of these seeds in this round, unless they were read before."""

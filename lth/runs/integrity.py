@@ -52,7 +52,7 @@ class CheckedFolder:
             raise removed
         if self.sums is not None and name not in self.sums:
             raise LthError(f'{path} is missing: {SUMS} next to it does not list it. {self.advice}')
-        content = read_bytes(path, at_most=at_most, advice=self.advice)
+        content = self._content(name, at_most=at_most)
         if self.sums is not None and hashlib.sha256(content).hexdigest() != self.sums[name]:
             raise LthError(f'{path} is damaged or was changed: its checksum is not the one in {SUMS} next to it. '
                            f'{self.advice}')
@@ -65,6 +65,19 @@ class CheckedFolder:
             return None
         return LthError(f'{self.folder / name} was removed by the option --keep {self.removed[name].keep}. Restore it '
                         'from a copy, or choose a round that still has this file, such as the last one.')
+
+    def _content(self, name: str, *, at_most: int) -> bytes:
+        return read_bytes(self.folder / name, at_most=at_most, advice=self.advice)
+
+
+@dataclass(frozen=True)
+class CheckedContents(CheckedFolder):
+    """A folder whose files are not on disk yet: `contents` by name."""
+
+    contents: Mapping[str, bytes] = field(default_factory=dict)
+
+    def _content(self, name: str, *, at_most: int) -> bytes:
+        return self.contents[name]
 
 
 def with_sums(contents: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -86,14 +99,26 @@ def open_folder(folder: Path, advice: str) -> CheckedFolder:
     if SUMS not in names:
         return CheckedFolder(folder, None, {}, advice)
     checked = _parse(folder, read_bytes(folder / SUMS, at_most=_MOST_BYTES_OF_SUMS, advice=advice), advice)
-    listed = {SUMS, *(checked.sums or ())}
-    if missing := listed - names:
-        raise LthError(f'{folder / min(missing)} is missing: {SUMS} next to it lists it. {advice}')
-    # A session that was killed while it removed files has marked them, but may have left them.
-    if added := names - listed - set(checked.removed):
-        raise LthError(f'{folder / min(added)} does not belong there: {SUMS} next to it does not list it. If you added '
-                       f'the file, move it away. {advice}')
+    _refuse_other_names(checked, names)
     return checked
+
+
+def check_contents(folder: Path, contents: Mapping[str, bytes], advice: str) -> CheckedContents:
+    """The files of a folder that is not written yet, all compared with their SHA256SUMS. LthError, which ends with the
+    advice, if one was changed, is missing or was added.
+    """
+
+    if SUMS not in contents:
+        raise LthError(f'{folder / SUMS} is missing. {advice}')
+    checked = _parse(folder, contents[SUMS], advice)
+    _refuse_other_names(checked, set(contents))
+    hidden = min((name for name in contents if not _belongs(name)), default=None)
+    if hidden is not None:
+        raise LthError(f'{folder / hidden} is no name of a file of a run. {advice}')
+    complete = CheckedContents(folder, checked.sums, checked.removed, advice, contents)
+    for name in complete.sums or ():
+        complete.read(name, at_most=len(contents[name]))
+    return complete
 
 
 def remove_files(checked: CheckedFolder, names: Iterable[str], keep: str) -> None:
@@ -132,6 +157,18 @@ def _belongs(name: str) -> bool:
     """Whether a file counts: hidden files of file systems and browsers, and incomplete files of lth, do not."""
 
     return not name.startswith('.') and not name.endswith('.partial')
+
+
+def _refuse_other_names(checked: CheckedFolder, names: set[str]) -> None:
+    """LthError if a file is missing from these names, or does not belong there."""
+
+    listed = {SUMS, *(checked.sums or ())}
+    if missing := listed - names:
+        raise LthError(f'{checked.folder / min(missing)} is missing: {SUMS} next to it lists it. {checked.advice}')
+    # A session that was killed while it removed files has marked them, but may have left them.
+    if added := names - listed - set(checked.removed):
+        raise LthError(f'{checked.folder / min(added)} does not belong there: {SUMS} next to it does not list it. If '
+                       f'you added the file, move it away. {checked.advice}')
 
 
 def _encode(sums: Mapping[str, str], removed: Mapping[str, Removal]) -> bytes:
