@@ -246,7 +246,8 @@ def stability(
     refuse_parallel_objects(opened.plan, target)
     if restart:
         set_aside(folders.sibling_folder(path.folder, 'stability'), reporter_of(execution).message)
-    errors = mode_connectivity.measure_pairs(opened.stored, target, planned, lambda _done, _total: None)
+    errors = mode_connectivity.measure_pairs(
+        opened.stored, target, planned, lambda _done, _total: None, reporter_of(execution).message)
     overlaps = mask_overlaps(opened.stored, numbers)
     return Stability(tuple(zip(planned, errors, strict=True)), tuple(overlaps))
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from lth import rng
-from lth.analysis import pair_files
+from lth.analysis import pair_files, pair_logs
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.errors import LthError
-from lth.experiments import open_run, provenance
+from lth.experiments import metric_logs, open_run, provenance
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
 from lth.pruning.joint_training import train_tickets
@@ -55,23 +55,33 @@ def plan_pairs(
 
 def measure_pairs(
         run: Run, target: RunTarget, requested: Sequence[CopyPair], on_progress: Callable[[int, int], None],
-) -> list[PairErrors]:
+        on_message: Callable[[str], None]) -> list[PairErrors]:
     """The errors of each pair. Pairs that were measured before are read from RUN-stability. On the CPU the others are
     shared among processes. `on_progress` receives how many of how many pairs are measured.
     """
 
+    metric_logs.require_logs(target.logs)
     tickets = {(pair.seed, pair.round): run.load_ticket(pair.seed, pair.round).fingerprints()[0]
                for pair in requested}
+
+    def read(pair: CopyPair) -> PairErrors:
+        return pair_files.read(run.folder, pair, tickets[pair.seed, pair.round])
+
     missing, count = [pair for pair in requested if not pair_files.path(run.folder, pair).exists()], len(requested)
     for pair in requested:
         if pair not in missing:
-            # Raises LthError for another ticket, before any training.
-            pair_files.read(run.folder, pair, tickets[pair.seed, pair.round])
+            read(pair)  # raises LthError for another ticket, before any training
     done = itertools.count(count - len(missing) + 1)
     on_progress(count - len(missing), count)
     if missing:
-        _measure_missing(target, missing, lambda _: on_progress(next(done), count))
-    return [pair_files.read(run.folder, pair, tickets[pair.seed, pair.round]) for pair in requested]
+        with pair_logs.logged_pairs(run, target.logs, on_message) as log:
+
+            def on_pair(pair: CopyPair) -> None:
+                log(pair, read(pair))
+                on_progress(next(done), count)
+
+            _measure_missing(target, missing, on_pair)
+    return list(map(read, requested))
 
 
 def train_copies(

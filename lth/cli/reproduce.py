@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lth import analysis, experiments
-from lth.cli.arguments import parse_numbers
+from lth.cli.arguments import parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_text
-from lth.cli.options import CheckpointEvery, Datasets, Device, DryRun, Json, Threads
+from lth.cli.options import CheckpointEvery, Datasets, Device, DryRun, Json, LogOption, Threads
 from lth.cli.progress import ProgressDisplay
 from lth.cli.tables import print_table
 
@@ -40,6 +40,7 @@ def reproduce(  # pylint: disable=too-many-arguments # one parameter per option
         device: Device = 'auto',
         threads: Threads = 1,
         checkpoint_every: CheckpointEvery = None,
+        log: LogOption = None,
         strict: Annotated[bool, typer.Option(
             '--strict', help='Exit with code 1 if a claim does not agree.')] = False,
         as_json: Json = False,
@@ -63,10 +64,12 @@ def reproduce(  # pylint: disable=too-many-arguments # one parameter per option
     plan = reproduction.plan_experiment(name, budget, None if seeds is None else parse_numbers(seeds, '--seeds'))
     folder = reproduction.default_folder(plan) if run is None else experiments.folders.run_folder(run, '')
     output = analysis.json_output.reproductions
+    target = experiments.run_target.RunTarget(
+        folder, datasets, device, threads, checkpoint_every=checkpoint_every, logs=tuple(parse_names(log) or ()))
+    experiments.metric_logs.require_logs(target.logs)
     if dry_run:
         _print_plan(plan, as_json=as_json)
         return
-    target = experiments.run_target.RunTarget(folder, datasets, device, threads, checkpoint_every=checkpoint_every)
     if budget == 'full':
         print_message(analysis.reproduction.time_estimate.estimate_sentence(plan, target))
     done = reproduction.reproduce(plan, target, ProgressDisplay, print_message)

@@ -13,7 +13,7 @@ from lth.cli.data_dir import accepts_data_dir
 from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, KeepOption,
-    LearningRate, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
+    LearningRate, LogOption, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
 from lth.cli.progress import ProgressDisplay
 from lth.cli.tables import percent, print_table
 from lth.cli.trust_code import accepts_trust_code
@@ -55,6 +55,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
         executor: ExecutorChoice = LOCAL,
+        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         as_json: Json = False,
@@ -88,15 +89,16 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
                    'with the command of the search, such as --seeds 0-2')
     for note in notes:
         print_note(note)
+    target = experiments.run_target.RunTarget(
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
+        replicates=replicates, checkpoint_every=checkpoint_every, logs=tuple(parse_names(log) or ()),
+        executor=executor.name, executor_settings=executor.settings)
+    experiments.metric_logs.require_logs(target.logs)
     if dry_run:
         _print_steps(steps, source, as_json=as_json)
         return
     if restart:
         experiments.restart.set_aside(folder, print_message)
-    target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every, executor=executor.name,
-        executor_settings=executor.settings)
     report = analysis.run_checks.run_checks(steps, source, target, ProgressDisplay, print_message, keep=keep)
     if as_json:
         print_json(analysis.sanity_report.output(report, source))

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lth import analysis, experiments
-from lth.cli.arguments import parse_numbers
+from lth.cli.arguments import parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message
 from lth.cli.data_dir import accepts_data_dir
-from lth.cli.options import Datasets, Deterministic, Device, Json, Restart, Threads
+from lth.cli.options import Datasets, Deterministic, Device, Json, LogOption, Restart, Threads
 from lth.cli.progress import CountDisplay
 from lth.cli.tables import number, percent, print_table
 from lth.cli.trust_code import accepts_trust_code
@@ -47,6 +47,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
         device: Device = 'auto',
         threads: Threads = 1,
         deterministic: Deterministic = None,
+        log: LogOption = None,
         restart: Restart = False,
         as_json: Json = False,
 ) -> None:
@@ -72,11 +73,14 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
     numbers = [0, last] if rounds is None else parse_numbers(rounds, '--rounds')
     iterations = [] if part_at is None else parse_numbers(part_at, '--part-at')
     questions = analysis.mode_connectivity.plan_pairs(plan, opened, numbers, iterations, pairs=pairs, points=points)
-    target = experiments.run_target.RunTarget(path.folder, datasets, device, threads, deterministic=deterministic)
+    target = experiments.run_target.RunTarget(
+        path.folder, datasets, device, threads, deterministic=deterministic, logs=tuple(parse_names(log) or ()))
+    experiments.metric_logs.require_logs(target.logs)
     if restart:
         experiments.restart.set_aside(experiments.folders.sibling_folder(path.folder, 'stability'), print_message)
     with CountDisplay('pairs') as display:
-        results = analysis.mode_connectivity.measure_pairs(opened, target, questions, display.update)
+        results = analysis.mode_connectivity.measure_pairs(
+            opened, target, questions, display.update, print_message)
     overlaps = list(analysis.mask_overlap.mask_overlaps(opened, numbers))
     measured, tables = list(zip(questions, results, strict=True)), analysis.stability_table
     rows, overlap_rows = tables.stability_rows(measured), tables.overlap_rows(overlaps)

@@ -8,7 +8,7 @@ import pytest
 
 import lth as package
 from lth.experiments import metric_logs
-from lth.experiments.metric_logs import LoggedReporter
+from lth.experiments.metric_logs import LoggedReporter, OpenLogs
 from lth.experiments.reporter import SeedProgress
 from tests.experiments.test_session_log import Kept
 
@@ -62,6 +62,32 @@ def test_trackio_has_a_run_with_all_values_for_each_round(tmp_path, monkeypatch)
     assert (settings['training.batch_size'], settings['seed'], settings['round']) == (60, 3, 1)
 
 
+@pytest.mark.slow
+def test_stability_and_sanity_checks_are_logged_next_to_their_results(tmp_path):
+    pytest.importorskip('tensorboard')
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    run = package.find_ticket(*PAIR, rounds=1, epochs=1, seeds=(0, 1), run=tmp_path / 'run')
+    measured = package.stability(run, rounds=[1], points=3, log='tensorboard').pairs
+    package.sanity_check(run, checks=['reinit'], log='tensorboard')
+    for pair, errors in measured:
+        folder = tmp_path / f'run-stability/tensorboard/seed-{pair.seed}/round-01-from-0-pair-0-points-3'
+        events = EventAccumulator(str(folder)).Reload()
+        assert [(event.step, event.value) for event in events.Scalars('error/test')] == [
+            (step, pytest.approx(error)) for step, error in enumerate(errors.errors)]
+        assert events.Scalars('result/barrier')[0].value == pytest.approx(errors.barrier)
+    assert len(measured) == 2
+    assert list((tmp_path / 'run-checks-round-01/reinit/tensorboard/seed-1/round-00').iterdir())
+
+
+@pytest.mark.parametrize('folder, name', [
+    ('runs/mine', 'mine'), ('runs/mine-checks-round-01/reinit', 'mine-checks-round-01-reinit'),
+    ('elsewhere/mine', 'mine'), ('elsewhere/mine-controls/reinit', 'mine-controls-reinit')])
+def test_the_project_of_trackio_names_the_run(tmp_path, monkeypatch, folder, name):
+    log = pytest.importorskip('lth.experiments.metric_logs.trackio')
+    monkeypatch.chdir(tmp_path)
+    assert log._project(tmp_path / folder) == name  # pylint: disable=protected-access
+
+
 class Broken:
     """A log on a full disk."""
 
@@ -78,12 +104,13 @@ class Broken:
 def test_a_log_that_cannot_be_written_is_left_out_with_a_note(tmp_path):
     run = package.find_ticket(*PAIR, rounds=0, epochs=1, run=tmp_path / 'run')
     kept, broken = Kept(), Broken()
-    reporter = LoggedReporter(run.stored, kept, [broken])
+    logs = OpenLogs([broken], kept.message)
+    reporter = LoggedReporter(run.stored, kept, logs)
     measurement = run.stored.load_round(0, 0).trained.history[-1]
     report = SeedProgress((0,), 0, 21, (0.5,), (0.5,), measurement=measurement)
     for _ in range(3):
         reporter.progress(report)
-    reporter.close()
+    logs.close()
     assert broken.calls == 1 and kept.reports[1:] == [report] * 3 and 'No space left' in str(kept.reports[0])
 
 

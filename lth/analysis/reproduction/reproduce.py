@@ -110,7 +110,7 @@ def _outcome(
     if run.command == 'sanity-check':
         return _checked(run, source, target, seeds, open_reporter, on_message)
     if run.command == 'stability':
-        return _stability(run, source, target, seeds)
+        return _stability(run, source, target, seeds, on_message)
     return Outcome(grid.run_derived(run, source, target, seeds, open_reporter).folder, seeds)
 
 
@@ -124,13 +124,15 @@ def _checked(
     return Outcome(target.folder, seeds)
 
 
-def _stability(run: GridRun, source: Path, target: RunTarget, seeds: Sequence[int]) -> Outcome:
+def _stability(
+        run: GridRun, source: Path, target: RunTarget, seeds: Sequence[int], on_message: Callable[[str], None],
+) -> Outcome:
     plan, stored = open_run(RunPath(source))
     last = min(stored.round_count(seed) for seed in seeds) - 1
     rounds = sorted({min(number, last) for number in run.rounds or [0, last]})
     pairs = mode_connectivity.plan_pairs(plan, stored, rounds, run.part_at, pairs=1, points=30)
     errors = mode_connectivity.measure_pairs(
-        stored, replace(target, folder=source), pairs, lambda _done, _total: None)
+        stored, replace(target, folder=source), pairs, lambda _done, _total: None, on_message)
     return Outcome(source, seeds, tuple(zip(pairs, errors, strict=True)))
 
 

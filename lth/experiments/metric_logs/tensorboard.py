@@ -1,11 +1,11 @@
 """TensorBoard: event files in RUN/tensorboard/seed-S/round-NN, with the settings of each round as hyperparameters."""
+from collections.abc import Mapping
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from lth.runs import seed_folders
-from lth.runs.folder import Run
+from lth.experiments.metric_logs import LoggedFolder, LoggedPart
 
 FOLDER = 'tensorboard'
 # A search takes minutes: curves should not lag by the two minutes that are torch's default.
@@ -13,23 +13,25 @@ _FLUSH_SECONDS = 10
 
 
 class TensorBoardLog:
-    """Event files of a run. Each round of a seed is a run of TensorBoard."""
+    """Event files of a run. Each part, such as a round of a seed, is a run of TensorBoard."""
 
-    def __init__(self, run: Run) -> None:
-        self._folder = run.folder / FOLDER
-        self._writers: dict[tuple[int, int], Any] = {}
+    def __init__(self, logged: LoggedFolder) -> None:
+        self._folder = logged.folder / FOLDER
+        self._settings = logged.settings
+        self._writers: dict[str, Any] = {}
 
-    def measured(self, seed: int, number: int, iteration: int, values: dict[str, float]) -> None:
+    def measured(self, part: LoggedPart, step: int, values: Mapping[str, float]) -> None:
         """Add a point to each curve."""
 
-        writer = self._writer(seed, number, iteration)
+        writer = self._writer(part, step)
         for name, value in values.items():
-            writer.add_scalar(name, value, iteration)
+            writer.add_scalar(name, value, step)
 
-    def round_saved(self, seed: int, number: int, settings: dict[str, Any], results: dict[str, float]) -> None:
-        """Add the hyperparameters, and close the file of the round."""
+    def completed(self, part: LoggedPart, density: float, results: Mapping[str, float]) -> None:
+        """Add the hyperparameters, and close the file of the part."""
 
-        writer = self._writer(seed, number, None)
+        writer = self._writer(part, None)
+        settings = {**self._settings, **part.settings, 'density': density}
         known = {name: value for name, value in settings.items() if value is not None}
         metrics = {f'result/{name}': value for name, value in results.items()}
         for summary in hparams(known, metrics):
@@ -37,26 +39,25 @@ class TensorBoardLog:
         for name, value in metrics.items():
             writer.add_scalar(name, value)
         writer.close()
-        del self._writers[seed, number]
+        del self._writers[part.name]
 
     def close(self) -> None:
-        """Close the files of rounds that are not complete."""
+        """Close the files of parts that are not complete."""
 
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
 
-    def _writer(self, seed: int, number: int, iteration: int | None) -> Any:
-        """The writer of a round. Points from this iteration on that an interrupted session wrote are not shown."""
+    def _writer(self, part: LoggedPart, step: int | None) -> Any:
+        """The writer of a part. Points from this step on that an interrupted session wrote are not shown."""
 
-        if (seed, number) not in self._writers:
-            folder = seed_folders.round_folder(self._folder, seed, number)
-            self._writers[seed, number] = SummaryWriter(
-                str(folder), purge_step=iteration or None, flush_secs=_FLUSH_SECONDS)
-        return self._writers[seed, number]
+        if part.name not in self._writers:
+            self._writers[part.name] = SummaryWriter(
+                str(self._folder / part.name), purge_step=step or None, flush_secs=_FLUSH_SECONDS)
+        return self._writers[part.name]
 
 
-def open_log(run: Run) -> TensorBoardLog:
+def open_log(logged: LoggedFolder) -> TensorBoardLog:
     """The log of a run."""
 
-    return TensorBoardLog(run)
+    return TensorBoardLog(logged)

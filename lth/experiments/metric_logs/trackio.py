@@ -5,72 +5,78 @@ selects: $TRACKIO_DIR, or the cache of Hugging Face.
 """
 import contextlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import trackio
 from trackio import context_vars
 
-from lth.recipes.flat_settings import flat_settings
-from lth.runs.checkpoints import newest_checkpoint
-from lth.runs.folder import Run
+from lth.experiments.metric_logs import LoggedFolder, LoggedPart
 
 
 class TrackioLog:
-    """The runs of trackio for the rounds of a run."""
+    """The runs of trackio for the parts of a run, such as rounds of a seed."""
 
-    def __init__(self, run: Run) -> None:
-        self._run_folder = run
-        self._project = _project(run.folder.resolve())
-        self._settings = flat_settings(run.recipe)
-        self._runs: dict[tuple[int, int], Any] = {}
+    def __init__(self, logged: LoggedFolder) -> None:
+        self._logged = logged
+        self._project = _project(logged.folder.resolve())
+        self._runs: dict[str, Any] = {}
 
-    def measured(self, seed: int, number: int, iteration: int, values: dict[str, float]) -> None:
-        """Log the values at the iteration."""
+    def measured(self, part: LoggedPart, step: int, values: Mapping[str, float]) -> None:
+        """Log the values at the step."""
 
-        self._run(seed, number).log(values, step=iteration)
+        self._run(part).log(dict(values), step=step)
 
-    def round_saved(self, seed: int, number: int, settings: dict[str, Any], results: dict[str, float]) -> None:
-        """Log the results of the round, and finish its run."""
+    def completed(self, part: LoggedPart, density: float, results: Mapping[str, float]) -> None:
+        """Log density and results of the part, and finish its run."""
 
-        run = self._run(seed, number)
-        run.log({f'result/{name}': value for name, value in {'density': settings['density'], **results}.items()})
+        run = self._run(part)
+        run.log({f'result/{name}': value for name, value in {'density': density, **results}.items()})
         _finish(run)
-        del self._runs[seed, number]
+        del self._runs[part.name]
 
     def close(self) -> None:
-        """Finish the runs of rounds that are not complete."""
+        """Finish the runs of parts that are not complete."""
 
         for run in self._runs.values():
             _finish(run)
         self._runs.clear()
 
-    def _run(self, seed: int, number: int) -> Any:
-        if (seed, number) not in self._runs:
-            # A round that continues from a checkpoint continues its run, also if another session started it.
-            checkpoint = newest_checkpoint(self._run_folder.checkpoint_folder(seed), number)
-            resume: Literal['allow', 'never'] = 'allow' if checkpoint else 'never'
+    def _run(self, part: LoggedPart) -> Any:
+        if part.name not in self._runs:
+            # A part that an interrupted session began continues its run.
+            resume: Literal['allow', 'never'] = 'allow' if self._logged.is_resumed(part.name) else 'never'
             # Otherwise trackio finishes the run of another seed, which is still trained.
             context_vars.current_run.set(None)
             with contextlib.redirect_stdout(io.StringIO()):
-                self._runs[seed, number] = trackio.init(
-                    project=self._project, name=f'seed-{seed}/round-{number:02d}', group=f'seed-{seed}',
-                    config={**self._settings, 'seed': seed, 'round': number}, resume=resume, embed=False,
+                self._runs[part.name] = trackio.init(
+                    project=self._project, name=part.name, group=part.name.split('/')[0],
+                    config={**self._logged.settings, **part.settings}, resume=resume, embed=False,
                     auto_log_gpu=False, auto_log_cpu=False)
             context_vars.current_run.set(None)
-        return self._runs[seed, number]
+        return self._runs[part.name]
 
 
 def _project(folder: Path) -> str:
-    """The name of the run folder; of a control also that of the folder of controls."""
+    """The path of the run folder below ./runs; elsewhere its name. Of a run among others, such as a control or a sanity
+    check, also the name of the folder of all of them.
+    """
 
-    return f'{folder.parent.name}-{folder.name}' if folder.parent.name.endswith('-controls') else folder.name
+    runs = Path('runs').resolve()
+    if folder.is_relative_to(runs):
+        return '-'.join(folder.relative_to(runs).parts)
+    return f'{folder.parent.name}-{folder.name}' if _is_one_of_several(folder) else folder.name
 
 
-def open_log(run: Run) -> TrackioLog:
+def _is_one_of_several(folder: Path) -> bool:
+    return folder.parent.name.endswith('-controls') or '-checks' in folder.parent.name
+
+
+def open_log(logged: LoggedFolder) -> TrackioLog:
     """The log of a run."""
 
-    return TrackioLog(run)
+    return TrackioLog(logged)
 
 
 def _finish(run: Any) -> None:
