@@ -10,18 +10,19 @@ from functools import partial
 
 from lth.datasets import Dataset
 from lth.errors import USER_ERROR, LthError
-from lth.experiments import derived_runs, memory_needs, metric_logs, provenance, recipe_claim
+from lth.experiments import derived_runs, memory_needs, metric_logs, provenance, recipe_claim, self_contained
 from lth.experiments.executors import make_executor
 from lth.experiments.executors.protocol import Ended, Executor, Task
 from lth.experiments.plan import Plan
-from lth.experiments.reporter import Reporter, SeedProgress, forward, seed_names
+from lth.experiments.reporter import Reporter, forward, seed_names
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
 from lth.experiments.seed_training import Report, SeedTraining, train_seeds
 from lth.experiments.session_log import SessionLog
 from lth.experiments.session_recorder import SessionRecorder
+from lth.experiments.unfinished_seeds import (
+    first_step, refuse_missing_rounds, report_starts, unfinished_seeds)
 from lth.pruning.tickets import dense_ticket
 from lth.runs import integrity, run_locks
-from lth.runs.checkpoints import newest_checkpoint
 from lth.runs.folder import Run
 from lth.system import file_lock, processes, signals
 from lth.training.engines import select
@@ -45,11 +46,15 @@ def _run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Ses
     if added := recipe_claim.added_rounds(plan, run):
         reporter.message(f'{run.folder} has the rounds 0 to {added[0] - 1}. Rounds up to {added[-1]} are added.')
     _refuse_other_code(plan, run, seeds)
+    executor = make_executor(target.executor, target.executor_settings)
+    if executor.self_contained:
+        self_contained.train_seeds(plan, target, seeds, executor, partial(forward, reporter=reporter))
+        return run
     target = target.resumed(run)
     compilation = decide_compilation(plan, target, seeds=len(seeds))
     target = replace(target, compile=compilation.decision)
     engine = select_engine(plan, target)
-    unfinished = _unfinished_seeds(plan, run, seeds)
+    unfinished = unfinished_seeds(plan, run, seeds)
     if not unfinished:
         _remove_leftovers(run, seeds)
         return run
@@ -66,7 +71,7 @@ def _run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Ses
         with signals.recorded(), _explain_completed_rounds(run), \
                 metric_logs.logged(run, recorder, target.logs) as reporting:
             _train_missing_rounds(training, target, seeds, partial(forward, reporter=reporting))
-        _refuse_missing_rounds(training.plan, run, seeds)
+        refuse_missing_rounds(training.plan, run, seeds)
     return run
 
 
@@ -161,10 +166,8 @@ def _train_missing_rounds(training: SeedTraining, target: RunTarget, seeds: Sequ
     """Train the stacks of seeds: in this process, or where the executor of the target does."""
 
     plan, run, engine = training.plan, training.run, training.engine
-    unfinished = _unfinished_seeds(plan, run, seeds)
-    for seed in seeds:
-        number, step = _first_step(run, seed) if seed in unfinished else (len(plan.kept) - 1, plan.steps)
-        report(SeedProgress((seed,), number, step))
+    unfinished = unfinished_seeds(plan, run, seeds)
+    report_starts(plan, run, seeds, report)
     groups = select.replicate_groups(engine, plan.network, plan.recipe.training, unfinished)
     stacks = _stacks(groups, run)
     executor = make_executor(target.executor, target.executor_settings)
@@ -206,32 +209,11 @@ def _remove_leftovers(run: Run, seeds: Sequence[int]) -> None:
         recipe_claim.remove_partial_files(run, seeds)
 
 
-def _refuse_missing_rounds(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
-    """LthError unless every seed has all rounds: the folder, a seed or a round may have been moved or deleted."""
-
-    if missing := _unfinished_seeds(plan, run, seeds):
-        raise LthError(f'{run.folder} is not complete: {run.round_count(missing[0])} of {len(plan.kept)} rounds of '
-                       f'seed {missing[0]} are there. The folder, or a part of it, was moved or deleted while the run '
-                       'was trained. Put it back, or run the same command again to train what is missing.')
-
-
-def _unfinished_seeds(plan: Plan, run: Run, seeds: Sequence[int]) -> list[int]:
-    return [seed for seed in seeds if run.round_count(seed) < len(plan.kept)]
-
-
-def _first_step(run: Run, seed: int) -> tuple[int, int]:
-    """The round in which a seed is, and the iteration of its checkpoint in this round, 0 if there is none."""
-
-    number = run.round_count(seed)
-    checkpoint = newest_checkpoint(run.checkpoint_folder(seed), number)
-    return number, checkpoint.step if checkpoint else 0
-
-
 def _stacks(groups: Sequence[tuple[int, ...]], run: Run) -> list[tuple[int, ...]]:
     """The groups, split where their seeds are at different iterations."""
 
     stacks: dict[tuple[int, int, int], list[int]] = {}
     for index, group in enumerate(groups):
         for seed in group:
-            stacks.setdefault((index, *_first_step(run, seed)), []).append(seed)
+            stacks.setdefault((index, *first_step(run, seed)), []).append(seed)
     return [tuple(stack) for stack in stacks.values()]

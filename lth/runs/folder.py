@@ -33,7 +33,8 @@ from lth.system import files, yaml_text
 from lth.system.yaml_text import Raw
 
 # Folders in which measurements are logged, also before anything is saved.
-_LOGS = ('tensorboard',)
+# Folders of logs: of measurements, and of jobs that wait in a queue.
+_LOGS = ('tensorboard', 'slurm')
 _TRAINED = ('trained', 'scores', 'optimizer')
 _REMOVED_BY_KEEP = {'tickets': _TRAINED, 'last': (*_TRAINED, 'ticket')}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from lth.errors import ENVIRONMENT_ERROR, LthError
+from lth.system import cluster_job
 from lth.system.files import write_error
 
 LOCK_NAME = '.lock'
@@ -102,7 +103,8 @@ def _acquire(path: Path, *, tries: int, remedy: str) -> IO[str]:
                 raise
             file.close()
     file.truncate(0)
-    file.write(json.dumps({'process': os.getpid(), 'host': socket.gethostname(), 'command': ' '.join(sys.argv)}))
+    file.write(json.dumps({'process': os.getpid(), 'host': socket.gethostname(), 'job': cluster_job.in_words(),
+                           'command': ' '.join(sys.argv)}))
     file.flush()
     return file
 
@@ -148,6 +150,7 @@ def _describe(file: IO[str]) -> str:
     try:
         file.seek(0)
         facts = json.loads(file.read(_MOST_BYTES))
-        return f'process {facts["process"]} on {facts["host"]} ({facts["command"]:.100})'
+        job = f'{facts["job"]}, ' if facts.get('job') else ''
+        return f'{job}process {facts["process"]} on {facts["host"]} ({facts["command"]:.100})'
     except (ValueError, TypeError, KeyError, RecursionError):
         return 'another process'

@@ -3,7 +3,7 @@
 A task is one group of seeds of one run that train together, from where the files of the run end to the last round.
 """
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -11,9 +11,11 @@ from typing import ClassVar, Protocol
 import torch
 
 from lth.errors import LthError
+from lth.experiments.plan import Plan
 from lth.experiments.reporter import SeedProgress
 from lth.experiments.run_target import RunTarget
 from lth.recipes.section import Section
+from lth.runs.folder import Run
 from lth.system.yaml_text import Raw
 
 
@@ -61,10 +63,13 @@ class Session(Protocol):
 
 class Executor(Section, ABC):
     """Where tasks are trained. The fields of a subclass are its settings (`--executor-set`), read like a section of a
-    recipe. If `remote`, tasks may run on other machines than the process that prepares them.
+    recipe. If `remote`, tasks may run on other machines than the process that prepares them. If `self_contained`, tasks
+    hold the locks of their seeds, read and check images and code, and record their session themselves, as a run of
+    these seeds does; so they may outlive the process that submitted them.
     """
 
     remote: ClassVar[bool] = True
+    self_contained: ClassVar[bool] = False
 
     @abstractmethod
     def open(self, target: RunTarget) -> AbstractContextManager[Session]:
@@ -79,3 +84,14 @@ class Executor(Section, ABC):
 
         del target, device, tasks
         return False
+
+    def groups(self, plan: Plan, run: Run, unfinished: Sequence[int]) -> list[tuple[int, ...]]:
+        """The unfinished seeds of a run that a task trains together, if the executor is self-contained."""
+
+        del plan, run
+        return [(seed,) for seed in unfinished]
+
+    def task_target(self, target: RunTarget) -> RunTarget:
+        """The target of a task, with the device of the machine that trains it. LthError for one that it cannot have."""
+
+        return target

@@ -7,7 +7,7 @@ from lth.errors import LthError
 from lth.models.network import Network
 from lth.recipes.schema import TrainingSettings
 from lth.training.engines.cuda.compile_rule import Compilation, decide_compilation
-from lth.training.engines.cuda.engine import CudaGraph
+from lth.training.engines.cuda.engine import CudaGraph, most_replicates
 from lth.training.engines.device_failures import explain_failures, explain_training_failures
 from lth.training.engines.devices import gpu_failure, gpu_names, resolve_device
 from lth.training.engines.eager import Eager
@@ -26,7 +26,7 @@ _SECONDS_UNTIL_MESSAGE = 1.
 __all__ = [
     'Compilation', 'CudaGraph', 'Eager', 'SparseCpu', 'compile_ahead', 'configure_process', 'decide_compilation',
     'default_precision', 'explain_failures', 'explain_training_failures', 'gpu_failure', 'gpu_names',
-    'make_deterministic', 'precision_note', 'refuse_unsupported_precision', 'replicate_groups', 'resolve_device',
+    'make_deterministic', 'most_replicates', 'precision_note', 'refuse_unsupported_precision', 'replicate_groups', 'resolve_device',
     'select_engine', 'sparse_obstacle']
 
 

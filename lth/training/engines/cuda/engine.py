@@ -28,6 +28,12 @@ from lth.training.task import Parametrization, Segment, State, Task
 _STACK, _BRANCHES = 64, 8
 
 
+def most_replicates(network: Network) -> int:
+    """Return how many replicates of a network train together on a GPU with enough memory."""
+
+    return _STACK if network.stackable else _BRANCHES
+
+
 class CudaGraph:
     """Captured steps on one GPU, of a compiled network if `compiles`; compiled steps without a capture on a CPU.
 
@@ -64,8 +70,7 @@ class CudaGraph:
 
         if self.device.type == 'cpu':
             return 1
-        most = _STACK if network.stackable else _BRANCHES
-        return max(1, min(most, replicates_that_fit(network, training, self.device)))
+        return max(1, min(most_replicates(network), replicates_that_fit(network, training, self.device)))
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],
