@@ -150,7 +150,7 @@ def _describe(file: IO[str]) -> str:
     try:
         file.seek(0)
         facts = json.loads(file.read(_MOST_BYTES))
-        job = f'{facts["job"]}, ' if facts.get('job') else ''
-        return f'{job}process {facts["process"]} on {facts["host"]} ({facts["command"]:.100})'
+        process = f'process {facts["process"]} on {facts["host"]} ({facts["command"]:.100})'
+        return f'{facts["job"]:.100}, {process}' if facts.get('job') else process
     except (ValueError, TypeError, KeyError, RecursionError):
         return 'another process'
