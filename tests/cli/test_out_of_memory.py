@@ -60,7 +60,7 @@ def test_evaluate_and_sanity_checks_end_when_memory_runs_out(lth, monkeypatch, l
 
     def fail(*_arguments):
         raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 1.00 GiB.')
-    monkeypatch.setattr(metrics, '_evaluate_one', fail)
+    monkeypatch.setattr(metrics, 'summed_metrics', fail)
     result = lth('evaluate', 'found')
     assert result.code == 3
     assert 'ran out of memory while measuring runs/found: 1.00 GiB more are needed. Use another device.' in ' '.join(

@@ -79,10 +79,10 @@ def read_batch(
 class Batches:
     """Order, crops and flips of one epoch at a time.
 
-    `columns` (steps, B) holds the columns of each step's batch in the epoch.
+    `columns` (steps, B) holds the columns of each step's batch in the epoch, or of a `part` of each batch.
     """
 
-    def __init__(self, task: Task, dtype: torch.dtype) -> None:
+    def __init__(self, task: Task, dtype: torch.dtype, part: slice = slice(None)) -> None:
         device, settings = task.engine.device, task.data_settings
         self.task, self._dtype = task, dtype
         self._count = task.steps_per_epoch * task.training.batch_size
@@ -97,7 +97,7 @@ class Batches:
         self._margin = task.data.shape[1] - task.network.shape[1] + 2 * settings.crop
         self._stream: Iterator[Tensor] | None = None
         self._drawn: tuple[int, EpochTensors] | None = None
-        self.columns = torch.arange(self._count, device=device).view(task.steps_per_epoch, -1)
+        self.columns = torch.arange(self._count, device=device).view(task.steps_per_epoch, -1)[:, part]
 
     def set_task(self, task: Task) -> None:
         """Draw for the seeds of another task from now on; it differs in nothing else."""
@@ -145,5 +145,6 @@ class Batches:
         """Return the next batch of the one replicate. The first call in an epoch starts the stream at its columns."""
 
         if self._stream is None:
-            self._stream = images.batches(self.epoch.rows[0, int(columns[0]):].cpu(), len(columns))
+            left = self.columns[int(columns[0]) // self.task.training.batch_size:].flatten()
+            self._stream = images.batches(self.epoch.rows[0, left].cpu(), len(columns))
         return next(self._stream).to(self.epoch.rows.device)[None]

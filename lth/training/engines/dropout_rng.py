@@ -12,15 +12,17 @@ from lth.training.task import Task
 
 
 @contextlib.contextmanager
-def seed_dropout(task: Task) -> Iterator[Callable[[int], None]]:
-    """Yield a function that seeds torch's global generators for a step; restore the generators at the end."""
+def seed_dropout(task: Task, rank: int = 0) -> Iterator[Callable[[int], None]]:
+    """Yield a function that seeds torch's global generators for a step; restore the generators at the end. Ranks draw
+    different numbers.
+    """
 
     if not task.network.stochastic:
         yield lambda _step: None
         return
     devices = [task.engine.device] if task.engine.device.type == 'cuda' else []
     with torch.random.fork_rng(devices), rng.seeded_globals(0):
-        yield lambda step: _seed(task, step)
+        yield lambda step: _seed(task, step, rank)
 
 
 @contextlib.contextmanager
@@ -36,8 +38,8 @@ def same_noise(task: Task, replicate: int) -> Iterator[None]:
         yield
 
 
-def _seed(task: Task, step: int) -> None:
-    _seed_generators(task, rng.derive_seed(task.seeds[0], 'noise', step))
+def _seed(task: Task, step: int, rank: int) -> None:
+    _seed_generators(task, rng.derive_seed(task.seeds[0], 'noise', step, *filter(None, [rank])))
 
 
 def _seed_generators(task: Task, number: int) -> None:

@@ -10,16 +10,22 @@ from lth.recipes.schema import TrainingSettings
 from lth.training.engines import metrics
 from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.engines.precision import precision_context
-from lth.training.engines.step import TrainingStep
+from lth.training.engines.step import StepParts, TrainingStep
 from lth.training.task import Parametrization, Pause, Segment, State, Task
 
 
 @dataclass(frozen=True)
 class Eager:
-    """Flat vectors, torch.optim, the mask applied after the step, replicates by vmap; on any device."""
+    """Flat vectors, torch.optim, the mask applied after the step, replicates by vmap; on any device.
+
+    Other `parts` are for engines that compute steps in another way; `noise` is a number of which random numbers in
+    training depend too, so that ranks draw different ones.
+    """
 
     device: torch.device
     name: str = 'eager'
+    parts: StepParts = StepParts()
+    noise: int = 0
     evaluate = staticmethod(metrics.evaluate)
     reestimate_batch_norm = staticmethod(metrics.reestimate_batch_norm)
 
@@ -33,13 +39,13 @@ class Eager:
             parametrization: Parametrization | None = None) -> Iterator[Segment]:
         """Train from the state and yield a segment at each stop."""
 
-        training_step = TrainingStep(task, state, parametrization=parametrization, rate=0.)
+        training_step = TrainingStep(task, state, parametrization=parametrization, rate=0., parts=self.parts)
         training_step.load(state, trainable)
         start, parts = state.step, list[tuple[Tensor, Tensor]]()
         for stop in stops:
             losses = torch.empty(len(task.seeds), stop - start, device=self.device)
             correct = torch.empty(len(task.seeds), stop - start, dtype=torch.int64, device=self.device)
-            with precision_context(task), seed_dropout(task) as seed_step:
+            with precision_context(task), seed_dropout(task, self.noise) as seed_step:
                 for column, step in enumerate(range(start, stop)):
                     epoch, position = divmod(step, task.steps_per_epoch)
                     if position == 0 or step == state.step:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class ExactBatchNorm2d(nn.BatchNorm2d):
@@ -19,20 +20,8 @@ class ExactBatchNorm2d(nn.BatchNorm2d):
             outputs: Tensor = super().forward(input)
             return outputs
         outputs, mean, variance = _Normalize.apply(input, self.weight, self.bias, self.eps)
-        self._update(mean, variance, input.numel() // input.shape[1])
+        update_statistics(self, mean, variance, count=input.numel() // input.shape[1])
         return outputs
-
-    def _update(self, mean: Tensor, variance: Tensor, count: int) -> None:
-        """Update the running statistics as torch does, with the unbiased variance. Steps may be counted elsewhere."""
-
-        if self.running_mean is None or self.running_var is None:
-            return
-        factor = self.momentum or 0.
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            factor = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.mul_(1 - factor).add_(mean, alpha=factor)
-        self.running_var.mul_(1 - factor).add_(variance, alpha=factor * count / (count - 1))
 
 
 def use_exact_batch_norm(module: nn.Module) -> None:
@@ -41,6 +30,21 @@ def use_exact_batch_norm(module: nn.Module) -> None:
     for layer in module.modules():
         if type(layer) is nn.BatchNorm2d:  # pylint: disable=unidiomatic-typecheck # a subclass has its own forward
             layer.__class__ = ExactBatchNorm2d
+
+
+def update_statistics(layer: _BatchNorm, mean: Tensor, variance: Tensor, *, count: int) -> None:
+    """Update the running statistics of a layer as torch does, with the unbiased variance of `count` values. Steps may
+    be counted elsewhere.
+    """
+
+    if layer.running_mean is None or layer.running_var is None:
+        return
+    factor = layer.momentum or 0.
+    if layer.num_batches_tracked is not None:
+        layer.num_batches_tracked.add_(1)
+        factor = 1 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
+    layer.running_mean.mul_(1 - factor).add_(mean, alpha=factor)
+    layer.running_var.mul_(1 - factor).add_(variance, alpha=factor * count / (count - 1))
 
 
 def _is_imprecise(images: Tensor) -> bool:

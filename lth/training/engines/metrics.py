@@ -33,25 +33,26 @@ def evaluate(task: Task, state: State, indices: Sequence[Tensor] | None, _token:
     for replicate, weights in enumerate(state.weights):
         buffers = {name: buffer[replicate] for name, buffer in state.buffers.items()}
         with same_noise(task, replicate):
-            rows.append(_evaluate_one(task, weights, buffers, split, indices[replicate]))
+            loss, correct = summed_metrics(task, weights, buffers, split, indices[replicate]).tolist()
+        rows.append((loss / len(indices[replicate]), correct / len(indices[replicate])))
     return Metrics(*zip(*rows, strict=True))
 
 
 @torch.inference_mode()
-def _evaluate_one(
-        task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, indices: Tensor) -> tuple[float, float]:
-    """Return mean loss and accuracy of one network, weights (N,)."""
+def summed_metrics(
+        task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, indices: Tensor) -> Tensor:
+    """Return the sum of the losses and the number of correct predictions of one network, weights (N,): float64 (2,)."""
 
     device, size = weights.device, evaluation_batch_size(task.network)
     loss, correct = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
     batched_labels = split.labels[indices.to(device)].split(size)
     for images, labels in zip(_batches(split.images, indices, size), batched_labels, strict=True):
-        _check(task)
+        check(task)
         with precision_context(task):
             logits = task.network.logits(weights, buffers, _inputs(task, images, weights)).to(weights.dtype)
         loss += F.cross_entropy(logits, labels, reduction='sum')
         correct += (logits.argmax(1) == labels).sum()
-    return float(loss) / len(indices), float(correct) / len(indices)
+    return torch.stack([loss, correct])
 
 
 @torch.inference_mode()
@@ -66,7 +67,7 @@ def _evaluate_stacked(task: Task, weights: Tensor, split: Split, indices: Tensor
     loss, correct = (torch.zeros(len(weights), dtype=torch.float64, device=weights.device) for _ in range(2))
     stacked_logits = vmap(lambda weights, images: task.network.logits(weights, {}, images))
     for rows in indices.split(evaluation_batch_size(task.network), 1):
-        _check(task)
+        check(task)
         with precision_context(task):
             inputs = _inputs(task, split.images[rows].flatten(0, 1), weights)
             logits = stacked_logits(weights, inputs.unflatten(0, rows.shape)).to(weights.dtype)
@@ -96,7 +97,7 @@ def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) ->
                 layer.momentum = None  # torch then averages over all batches
         indices = task.splits[replicate][0][:at_most]
         for images in _batches(task.data.train.images, indices, evaluation_batch_size(task.network)):
-            _check(task)
+            check(task)
             with precision_context(task), same_noise(task, replicate):
                 module(_inputs(task, images, weights))
     return replace(state, buffers=buffers)
@@ -108,7 +109,7 @@ def evaluation_batch_size(network: Network) -> int:
     return max(1, min(_MAX_IMAGES, _MAX_VALUES // math.prod(network.shape)))
 
 
-def _check(task: Task) -> None:
+def check(task: Task) -> None:
     """End the process here if it was asked to: on a CPU, measuring can take longer than a signal may wait."""
 
     if task.checkpoints:

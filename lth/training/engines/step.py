@@ -29,14 +29,16 @@ class OptimizerFactory(Protocol):
 
 
 class StepParts(NamedTuple):
-    """What a step is made of: the pass, the optimizer, and a copy of the initial weights (R, N) that they change in
-    place. `compiles` says that the pass is compiled when it runs first. The defaults are those of the eager engine.
+    """What a step is made of: the pass, the optimizer, a copy of the initial weights (R, N) that they change in place,
+    and the batches. `compiles` says that the pass is compiled when it runs first. The defaults are those of the eager
+    engine.
     """
 
     backward: BackwardFactory = make_backward
     optimizer: OptimizerFactory = make_optimizer
     copy_weights: Callable[[Tensor], Tensor] = torch.clone
     compiles: bool = False
+    batches: Callable[[Task, torch.dtype], Batches] = Batches
 
 
 class TrainingStep:
@@ -50,7 +52,7 @@ class TrainingStep:
     def __init__(
             self, task: Task, state: State, *, parametrization: Parametrization | None = None,
             packing: Packing | None = None, rate: float | Tensor, parts: StepParts = StepParts()) -> None:
-        self.batches = Batches(task, state.weights.dtype)
+        self.batches = parts.batches(task, state.weights.dtype)
         self._network, self._parametrization, self._packing = task.network, parametrization, packing
         self._buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
         # The weights that the network reads: (R, N).

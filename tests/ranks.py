@@ -1,0 +1,53 @@
+"""Two processes that are ranks of one command, forked from the tests, so that nothing is imported again."""
+import multiprocessing
+import pickle
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch._C._distributed_c10d import FileStore
+import torch
+
+from lth.errors import LthError
+from lth.training.engines.distributed import ranks
+from lth.training.engines.distributed.message_board import MessageBoard
+from lth.training.engines.distributed.ranks import Ranks
+
+_SECONDS = 60
+
+
+def on_ranks(function: Callable[..., Any], folder: Path, *arguments: Any, size: int = 2) -> list[Any]:
+    """Call a function with `Ranks` and these arguments on each of some ranks. Returns what they return, or their errors
+    of class LthError.
+    """
+
+    context = multiprocessing.get_context('fork')
+    pipes = [context.Pipe(duplex=False) for _ in range(size)]
+    processes = [context.Process(target=_run, args=(function, folder, arguments, rank, size, pipes[rank][1]))
+                 for rank in range(size)]
+    for process in processes:
+        process.start()
+    try:
+        results = [pickle.loads(reader.recv_bytes()) if reader.poll(_SECONDS) else 'no answer' for reader, _ in pipes]
+    finally:
+        for process in processes:
+            process.join(1)
+            process.kill()
+    failed = [result for result in results if isinstance(result, str) and 'Traceback' in result]
+    assert not failed, failed[0]
+    return results
+
+
+def _run(function: Callable[..., Any], folder: Path, arguments: Any, rank: int, size: int, pipe: Any) -> None:
+    torch.set_num_threads(1)
+    try:
+        joined = Ranks(rank, size, MessageBoard(FileStore(str(folder / 'store'), size)))
+        joined.prepare(torch.device('cpu'))
+        ranks.set_current(joined)
+        result = function(joined, *arguments)
+    except LthError as error:
+        result = error
+    except Exception:  # pylint: disable=broad-exception-caught # the parent fails with it
+        result = traceback.format_exc()
+    pipe.send_bytes(pickle.dumps(result))
