@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Unpack
 
 from lth.analysis import evaluation, mode_connectivity, sanity_checks
+from lth.analysis.comparison import RunComparison, compare_runs
 from lth.analysis.evaluation import Evaluation
 from lth.analysis.mask_overlap import MaskOverlap, mask_overlaps
+from lth.analysis.metric_export import MetricExport
+from lth.analysis.metric_export import export_metrics as write_metrics
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.analysis.plotting.figure_set import figure_set
 from lth.analysis.plotting.plot import Plot, plots
@@ -308,10 +311,37 @@ def plot(
             plot.save(f'{plot.data.name}.pdf')
     """
 
-    several = [runs] if isinstance(runs, RunResults | str | Path) else runs
     names = [figures] if isinstance(figures, str) else figures
-    contents = figure_set([_run_path(run) for run in several], names, rounds=rounds).contents
+    contents = figure_set(_run_paths(runs), names, rounds=rounds).contents
     return plots(contents, style)
+
+
+@check_types(Execution)
+def compare(runs: Sequence[RunResults | str | Path]) -> RunComparison:
+    """Compare two or more runs with the first of them: accuracies at equal densities, settings that differ, and cost.
+
+    Differences are paired by seed, over the seeds that both runs have. Runs are read from their files alone.
+
+        for level in lth.compare(['runs/one-shot', 'runs/iterative']).levels:
+            for difference in filter(None, level.differences):
+                print(level.density, difference.test_accuracy.difference, difference.test_accuracy.p)
+    """
+
+    return compare_runs(_run_paths(runs))
+
+
+@check_types(Execution)
+def export_metrics(
+        runs: RunResults | str | Path | Sequence[RunResults | str | Path], file: str | Path, *,
+        controls: bool = False) -> MetricExport:
+    """Write all measurements of runs, seeds or rounds to a .csv, .parquet or .json file: a row for each value.
+
+    The rows are those of `run.metrics()`, with all settings. `controls` adds the controls of the runs.
+
+        lth.export_metrics([run, 'runs/other/seed-0'], 'metrics.parquet')
+    """
+
+    return write_metrics(_run_paths(runs), Path(file), controls=controls)
 
 
 def _ticket_plan(
@@ -343,6 +373,12 @@ def _rounds(plan: Plan, task: Task) -> Iterator[Round]:
 
 def _run_path(run: RunResults | str | Path) -> RunPath:
     return parse_run_path(str(run.folder if isinstance(run, RunResults) else run))
+
+
+def _run_paths(runs: RunResults | str | Path | Sequence[RunResults | str | Path]) -> list[RunPath]:
+    """The path of a run, or of each of several."""
+
+    return list(map(_run_path, [runs] if isinstance(runs, RunResults | str | Path) else runs))
 
 
 def _new_folder(name: str | Path | None, default: Path) -> Path:

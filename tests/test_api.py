@@ -268,6 +268,21 @@ def test_stability_compares_copies_of_each_ticket(small_run):
         lth.stability(small_run.folder / 'seed-0')
 
 
+def test_runs_are_compared_and_exported_together(tmp_path):
+    runs = [lth.find_ticket('lenet-300-100', 'digits', rounds=0, epochs=epochs, run=tmp_path / f'run-{epochs}')
+            for epochs in (1, 2)]
+    compared = lth.compare(runs)
+    (level,) = compared.levels
+    accuracies = [run.table()[0].test_accuracy for run in runs]
+    assert level.differences[0].test_accuracy.difference.mean == pytest.approx(accuracies[1] - accuracies[0])
+    assert 'training.length' in [setting.name for setting in compared.settings]
+    written = lth.export_metrics(runs, tmp_path / 'metrics.csv')
+    assert written.rows == len((tmp_path / 'metrics.csv').read_text().splitlines()) - 1
+    assert written.rows == sum(len(run.metrics()) for run in runs)
+    with pytest.raises(lth.LthError, match='One run cannot be compared'):
+        lth.compare(runs[:1])
+
+
 def test_iterate_yields_the_rounds_of_all_seeds_without_files(tmp_path, small_run):
     rounds = list(lth.iterate(make_net, digits(), rounds=2, epochs=2, seeds=range(2)))
     assert [one.number for one in rounds] == [0, 1, 2] and not list(tmp_path.iterdir())

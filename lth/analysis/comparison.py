@@ -1,13 +1,13 @@
 """Runs side by side: their accuracy at equal densities, paired by seed, the settings in which they differ, their cost.
 
-All runs are compared with the first. Two rounds are compared if their densities differ by less than 5%; rounds of the
-usual schedules, which prune 10% or 20%, are never confused.
+All runs are compared with the first. Two rounds are compared if their densities differ by less than 5%.
 """
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from lth.analysis.density_levels import is_same_density
 from lth.analysis.run_view import RunView, view_run
 from lth.analysis.statistics import Comparison, compare_paired, compare_unpaired
 from lth.analysis.summary_table import RoundResult, RoundSummary, summary_rows
@@ -16,8 +16,6 @@ from lth.errors import LthError, quote
 from lth.recipes.flat_settings import Setting, flat_settings
 from lth.runs.run_path import RunPath
 from lth.runs.stored_run import StoredRun
-
-_SAME_DENSITY = math.log(1.05)
 
 
 class ComparedRun(NamedTuple):
@@ -44,7 +42,7 @@ class RoundDifference(NamedTuple):
     early_stop_accuracy: Comparison
 
 
-class Level(NamedTuple):
+class ComparedLevel(NamedTuple):
     """The rounds of one density, None for runs without one, and their differences to the first run."""
 
     density: float
@@ -63,7 +61,7 @@ class RunComparison(NamedTuple):
     """Runs side by side. `notes` says what is missing."""
 
     runs: Sequence[ComparedRun]
-    levels: Sequence[Level]
+    levels: Sequence[ComparedLevel]
     settings: Sequence[SettingDifference]
     notes: Sequence[str]
 
@@ -123,25 +121,21 @@ def _labels(paths: Sequence[RunPath]) -> list[str]:
             for path, label in zip(paths, labels, strict=True)]
 
 
-def _levels(tables: Sequence[Sequence[RoundSummary]]) -> list[Level]:
+def _levels(tables: Sequence[Sequence[RoundSummary]]) -> list[ComparedLevel]:
     """All densities in descending order. A round belongs to the first level of nearly its density that lacks one."""
 
     levels: list[tuple[float, list[RoundSummary | None]]] = []
     for number, rows in enumerate(tables):
         for row in rows:
-            places = [place for density, place in levels if _same(density, row.density) and place[number] is None]
+            places = [place for density, place in levels
+                      if is_same_density(density, row.density) and place[number] is None]
             if not places:
                 places = [[None] * len(tables)]
                 levels.append((row.density, places[0]))
             places[0][number] = row
     levels.sort(key=lambda level: -level[0])
-    return [Level(density, place, [_difference(place[0], row) for row in place[1:]]) for density, place in levels]
-
-
-def _same(density: float, other: float) -> bool:
-    if density <= 0 or other <= 0:
-        return density == other
-    return abs(math.log(density / other)) < _SAME_DENSITY
+    return [ComparedLevel(density, place, [_difference(place[0], row) for row in place[1:]])
+            for density, place in levels]
 
 
 def _difference(first: RoundSummary | None, other: RoundSummary | None) -> RoundDifference | None:

@@ -7,14 +7,14 @@ import typer
 
 from lth import analysis
 from lth.cli.command import command
-from lth.cli.console import print_json, print_note, print_text
+from lth.cli.console import print_text
 from lth.cli.options import Json
+from lth.cli.several_runs import RunNames, print_result, run_paths
 from lth.cli.tables import count, percent, print_table
 from lth.cli.trust_code import accepts_trust_code
-from lth.runs.run_path import parse_run_path
 
 if TYPE_CHECKING:
-    from lth.analysis.comparison import ComparedRun, Level, RoundDifference, RunComparison, SettingDifference
+    from lth.analysis.comparison import ComparedLevel, ComparedRun, RoundDifference, RunComparison, SettingDifference
     from lth.analysis.statistics import Comparison
     from lth.analysis.summary_table import RoundSummary
 
@@ -24,15 +24,12 @@ At = Literal['end', 'early-stop']
 @command
 @accepts_trust_code
 def compare(
-        runs: Annotated[list[str], typer.Argument(
-            metavar='RUN RUN...', show_default=False,
-            help='Two or more runs, or seeds of runs (RUN/seed-S). RUN is a name in ./runs, or a path. The others are '
-                 'compared with the first.')],
+        runs: RunNames,
         *,
         at: Annotated[At, typer.Option(
             '--at', help='Which test accuracy is compared: at the end of training, or at the early stop.')] = 'end',
         as_json: Json = False) -> None:
-    """Compare runs: their test accuracy at equal densities, the settings in which they differ, and their cost.
+    """Compare runs with the first: their test accuracy at equal densities, settings that differ, and their cost.
 
     Rounds are compared if their densities differ by less than 5%. Differences are paired by seed where both runs have
     the seed; their intervals have 95% confidence.
@@ -44,13 +41,12 @@ def compare(
         lth compare one-shot iterative rewind-500 --at early-stop
     """
 
-    paths = list(map(parse_run_path, runs))
-    compared = analysis.comparison.compare_runs(paths)
-    for note in compared.notes:
-        print_note(note)
-    if as_json:
-        print_json(analysis.json_output.comparisons.RunComparison.of(compared))
-        return
+    compared = analysis.comparison.compare_runs(run_paths(runs))
+    output = analysis.json_output.comparisons.RunComparison
+    print_result(compared.notes, lambda: output.of(compared), lambda: _print_comparison(compared, at), as_json=as_json)
+
+
+def _print_comparison(compared: 'RunComparison', at: At) -> None:
     _print_runs(compared.runs)
     _print_levels(compared, at)
     _print_settings(compared)
@@ -81,11 +77,11 @@ def _print_levels(compared: 'RunComparison', at: At) -> None:
         _print_stops(compared)
 
 
-def _columns(compared: 'RunComparison', at: At) -> dict[str, Callable[['Level'], str]]:
+def _columns(compared: 'RunComparison', at: At) -> dict[str, Callable[['ComparedLevel'], str]]:
     """The accuracy of each run, and the difference of each but the first with its p."""
 
     first, *others = compared.runs
-    columns: dict[str, Callable[[Level], str]] = {'density %': lambda level: f'{100 * level.density:.2f}'}
+    columns: dict[str, Callable[[ComparedLevel], str]] = {'density %': lambda level: f'{100 * level.density:.2f}'}
     for number, one in enumerate(compared.runs):
         columns[one.label] = partial(_accuracy, number, at)
     for number, one in enumerate(others):
@@ -95,7 +91,7 @@ def _columns(compared: 'RunComparison', at: At) -> dict[str, Callable[['Level'],
 
 
 def _print_stops(compared: 'RunComparison') -> None:
-    columns: dict[str, Callable[[Level], str]] = {'density %': lambda level: f'{100 * level.density:.2f}'}
+    columns: dict[str, Callable[[ComparedLevel], str]] = {'density %': lambda level: f'{100 * level.density:.2f}'}
     for number, one in enumerate(compared.runs):
         columns[one.label] = partial(_stop, number)
     print_table('Iteration of the early stop', columns, compared.levels)
@@ -111,19 +107,19 @@ def _print_settings(compared: 'RunComparison') -> None:
     print_table('Settings that differ', columns, compared.settings)
 
 
-def _accuracy(number: int, at: At, level: 'Level') -> str:
+def _accuracy(number: int, at: At, level: 'ComparedLevel') -> str:
     row: RoundSummary | None = level.rounds[number]
     if row is None:
         return ''
     return percent(row.test_accuracy if at == 'end' else row.early_stop_accuracy)
 
 
-def _stop(number: int, level: 'Level') -> str:
+def _stop(number: int, level: 'ComparedLevel') -> str:
     row = level.rounds[number]
     return '' if row is None else count(row.early_stop)
 
 
-def _difference(number: int, at: At, level: 'Level') -> str:
+def _difference(number: int, at: At, level: 'ComparedLevel') -> str:
     found = level.differences[number]
     if found is None:
         return ''
@@ -131,7 +127,7 @@ def _difference(number: int, at: At, level: 'Level') -> str:
     return f'{"+" * (difference.mean > 0)}{percent(difference)}{"" if found.paired else " *"}'
 
 
-def _p_value(number: int, at: At, level: 'Level') -> str:
+def _p_value(number: int, at: At, level: 'ComparedLevel') -> str:
     found = level.differences[number]
     p = None if found is None else _comparison(found, at).p
     return '' if p is None else f'{p:.2g}'

@@ -1,4 +1,5 @@
 """`lth plot`: figures of runs, as PNG, SVG or PDF files."""
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,19 +8,16 @@ import typer
 from lth import analysis
 from lth.cli.arguments import parse_names, parse_numbers
 from lth.cli.command import command
-from lth.cli.console import print_json, print_line, print_note
+from lth.cli.console import print_line
 from lth.cli.options import Json
+from lth.cli.several_runs import RunNames, print_result, run_paths
 from lth.cli.trust_code import accepts_trust_code
-from lth.runs.run_path import parse_run_path
 
 
 @command
 @accepts_trust_code
 def plot(  # pylint: disable=too-many-arguments # one parameter per option
-        runs: Annotated[list[str], typer.Argument(
-            metavar='RUN...', show_default=False,
-            help='Runs, or seeds of runs (RUN/seed-S). RUN is a name in ./runs, or a path. Several runs are drawn into '
-                 'one figure.')],
+        runs: RunNames,
         *,
         figure: Annotated[str | None, typer.Option(
             '--figure', metavar='NAMES', show_default=False,
@@ -43,6 +41,7 @@ def plot(  # pylint: disable=too-many-arguments # one parameter per option
 
     Means over seeds have a band, their 95% confidence interval. Controls are dashed. Runs are read from their files:
     neither the data set is needed nor code that a recipe names. A run that is not complete is drawn as far as it is.
+    Several runs are drawn into one figure.
 
     [bold]Examples[/bold]
 
@@ -53,18 +52,17 @@ def plot(  # pylint: disable=too-many-arguments # one parameter per option
         lth plot conv-2-cifar10 conv-4-cifar10 conv-6-cifar10 --figure accuracy -o conv.svg
     """
 
-    paths = [parse_run_path(run) for run in runs]
-    names = parse_names(figure)
+    paths, names = run_paths(runs), parse_names(figure)
     numbers = None if rounds is None else parse_numbers(rounds, '--rounds')
     plotting = analysis.plotting
     target = plotting.image_files.image_target([path.folder for path in paths], output, format_)
     figures = plotting.figure_set.figure_set(paths, names, rounds=numbers)
-    for note in figures.notes():
-        print_note(note)
-    plots = plotting.plot.plots(figures.contents, style)
-    files = plotting.plot.save_plots(plots, target)
-    if as_json:
-        print_json(analysis.json_output.figures.FigureFiles.of(figures.contents, files))
-        return
+    files = plotting.plot.save_plots(plotting.plot.plots(figures.contents, style), target)
+    written = analysis.json_output.figures.FigureFiles
+    print_result(figures.notes(), lambda: written.of(figures.contents, files), lambda: _print_files(files),
+                 as_json=as_json)
+
+
+def _print_files(files: Sequence[Path]) -> None:
     for file in dict.fromkeys(files):
         print_line(f'Figure: {file}')

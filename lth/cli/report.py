@@ -6,18 +6,16 @@ import typer
 
 from lth import analysis
 from lth.cli.command import command
-from lth.cli.console import print_json, print_line, print_note
+from lth.cli.console import print_line
 from lth.cli.options import Json, Margin
+from lth.cli.several_runs import RunNames, print_result, run_paths
 from lth.cli.trust_code import accepts_trust_code
-from lth.runs.run_path import parse_run_path
 
 
 @command
 @accepts_trust_code
 def report(
-        runs: Annotated[list[str], typer.Argument(
-            metavar='RUN...', show_default=False,
-            help='Runs, or seeds of runs (RUN/seed-S). RUN is a name in ./runs, or a path.')],
+        runs: RunNames,
         *,
         output: Annotated[Path | None, typer.Option(
             '-o', '--output', metavar='FILE', show_default=False,
@@ -38,11 +36,7 @@ def report(
         lth report conv-2-cifar10 conv-4-cifar10 conv-6-cifar10 -o conv.html
     """
 
-    paths = [parse_run_path(run) for run in runs]
-    written = analysis.html_report.report.write_report(paths, output, margin / 100)
-    for note in written.notes:
-        print_note(note)
-    if as_json:
-        print_json(analysis.json_output.listings.WrittenReport.of(written))
-        return
-    print_line(f'Report: {written.file}')
+    written = analysis.html_report.report.write_report(run_paths(runs), output, margin / 100)
+    listed = analysis.json_output.listings.WrittenReport
+    print_result(written.notes, lambda: listed.of(written), lambda: print_line(f'Report: {written.file}'),
+                 as_json=as_json)

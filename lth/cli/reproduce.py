@@ -15,7 +15,7 @@ from lth.cli.tables import print_table
 
 if TYPE_CHECKING:
     from lth.analysis.reproduction.claims import ClaimResult
-    from lth.analysis.reproduction.reproduce import Plan, Reproduction
+    from lth.analysis.reproduction.reproduce import ReproductionPlan, Reproduction
 
 CLAIM_FAILED = 1
 
@@ -81,7 +81,7 @@ def reproduce(  # pylint: disable=too-many-arguments # one parameter per option
         raise typer.Exit(CLAIM_FAILED)
 
 
-def _print_plan(plan: 'Plan', *, as_json: bool) -> None:
+def _print_plan(plan: 'ReproductionPlan', *, as_json: bool) -> None:
     """Print the runs of the experiment, without running them."""
 
     planned = analysis.json_output.reproductions.PlannedReproduction.of(plan)
@@ -118,7 +118,7 @@ def _print_result(done: 'Reproduction') -> None:
     print_line(f'This call took {timedelta(seconds=round(done.seconds))}.')
 
 
-def _print_scale(plan: 'Plan') -> None:
+def _print_scale(plan: 'ReproductionPlan') -> None:
     if plan.scale:
         print_text(f'Smaller than in the paper: {"; ".join(plan.scale)}.')
 

@@ -7,7 +7,7 @@ from lth.analysis.json_output.values import Mean
 
 if TYPE_CHECKING:
     from lth.analysis.reproduction.claims import ClaimResult
-    from lth.analysis.reproduction.reproduce import Plan, Reproduction
+    from lth.analysis.reproduction.reproduce import ReproductionPlan, Reproduction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class PlannedReproduction:
     runs: list[GridEntry]
 
     @classmethod
-    def of(cls, plan: 'Plan') -> Self:
+    def of(cls, plan: 'ReproductionPlan') -> Self:
         """The output for a plan."""
 
         runs = [GridEntry(name=name, command=run.command, model=run.model, dataset=run.dataset, source=run.source,

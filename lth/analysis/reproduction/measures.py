@@ -9,14 +9,12 @@ from typing import NamedTuple
 
 from lth.analysis.answers.levels import accuracies
 from lth.analysis.answers.search import moment_of, search_answer
+from lth.analysis.density_levels import round_at_level
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.analysis.papers import MeasureName, Side
 from lth.analysis.summary_table import RoundSummary, summary_rows, values_by_seed
 from lth.experiments import folders
 from lth.runs.stored_run import StoredRun
-
-# Half a pruning step of 20%, as the logarithm of a ratio of densities.
-_NEAR = math.log(1.25) / 2
 
 
 class Outcome(NamedTuple):
@@ -119,8 +117,7 @@ def _row(side: Side, runs: Sequence[StoredRun], seeds: Sequence[int]) -> RoundSu
         return rows[-1]
     if side.level == 'best':
         return max(rows[1:] or rows, key=lambda row: row.test_accuracy.mean)
-    level = side.level / 100
-    nearest = min(rows, key=lambda row: abs(math.log(row.density / level)))
-    if abs(math.log(nearest.density / level)) > _NEAR:
+    nearest = round_at_level(rows, side.level / 100)
+    if nearest is None:
         raise NotMeasured(f'no round keeps about {side.level:g}% of the weights')
     return nearest

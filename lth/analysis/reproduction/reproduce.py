@@ -22,7 +22,7 @@ from lth.system import files
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReproductionPlan:
     """An experiment at a budget: its runs at that scale by name, in an order in which each follows its source, the
     seeds, and in words what is smaller than in the paper.
     """
@@ -39,14 +39,14 @@ class Plan:
 class Reproduction:
     """What a reproduction gave. `seconds` is how long this call took, `figures` are image files."""
 
-    plan: Plan
+    plan: ReproductionPlan
     folder: Path
     claims: list[ClaimResult]
     figures: list[Path]
     seconds: float
 
 
-def plan_experiment(name: str, budget: BudgetName = 'small', seeds: Sequence[int] | None = None) -> Plan:
+def plan_experiment(name: str, budget: BudgetName = 'small', seeds: Sequence[int] | None = None) -> ReproductionPlan:
     """The plan of an experiment, with the budget's number of seeds unless seeds are given. LthError if it is unknown,
     or if a setting is wrong.
     """
@@ -64,11 +64,12 @@ def plan_experiment(name: str, budget: BudgetName = 'small', seeds: Sequence[int
         if entry.command in SEARCHES:
             grid.search_plan(entry)
     notes = scale_notes(full, runs, len(chosen), experiment.budgets['full'].seeds)
-    return Plan(Path(name).stem, experiment, budget, _in_order(runs), chosen, tuple(notes))
+    return ReproductionPlan(Path(name).stem, experiment, budget, _in_order(runs), chosen, tuple(notes))
 
 
 def reproduce(
-        plan: Plan, target: RunTarget, open_reporter: OpenReporter, on_message: Callable[[str], None]) -> Reproduction:
+        plan: ReproductionPlan, target: RunTarget, open_reporter: OpenReporter, on_message: Callable[[str], None],
+) -> Reproduction:
     """Train what is missing of the runs in `target.folder`, and compare them with the claims. A call that is repeated
     continues where the last one was interrupted. A run that fails, such as a search that prunes a layer completely, is
     left out with a message, and its claims cannot be told. LthError if the environment fails, such as memory.
@@ -136,7 +137,7 @@ def _stability(
     return Outcome(source, seeds, tuple(zip(pairs, errors, strict=True)))
 
 
-def _draw(plan: Plan, outcomes: Mapping[str, Outcome], folder: Path) -> list[Path]:
+def _draw(plan: ReproductionPlan, outcomes: Mapping[str, Outcome], folder: Path) -> list[Path]:
     """The figures of the experiment, in image files in the folder."""
 
     drawn: list[Path] = []
@@ -165,7 +166,7 @@ def _in_order(runs: Mapping[str, GridRun]) -> dict[str, GridRun]:
     return ordered
 
 
-def default_folder(plan: Plan) -> Path:
+def default_folder(plan: ReproductionPlan) -> Path:
     """The folder of a reproduction: runs/NAME-BUDGET."""
 
     return folders.run_folder(None, f'{plan.name}-{plan.budget}')

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
-from lth.analysis.reproduction.reproduce import Plan as Experiment
+from lth.analysis.reproduction.reproduce import ReproductionPlan
 from lth.experiments import grid
 from lth.experiments.grid import SEARCHES, GridRun
 from lth.experiments.plan import Plan
@@ -19,24 +19,24 @@ from lth.training.task import Task
 _FEW, _MANY = 10, 50
 
 
-def estimate_sentence(experiment: Experiment, target: RunTarget) -> str:
+def estimate_sentence(planned: ReproductionPlan, target: RunTarget) -> str:
     """The estimate in words."""
 
-    return (f'All searches, their controls and seeds train for at most about {_estimate(experiment, target)} on this '
+    return (f'All searches, their controls and seeds train for at most about {_estimate(planned, target)} on this '
             'machine: that is the time of dense steps, and pruned networks take less on the sparse engine. Measuring, '
             'and runs that start from tickets, are not counted.')
 
 
-def _estimate(experiment: Experiment, target: RunTarget) -> timedelta:
+def _estimate(planned: ReproductionPlan, target: RunTarget) -> timedelta:
     seconds, known = 0., dict[str, float]()
-    for run in experiment.runs.values():
+    for run in planned.runs.values():
         if run.command in SEARCHES:
             plan = grid.search_plan(run, device=target.device)
             key = f'{run.model} {run.dataset} {plan.recipe.training}'
             known.setdefault(key, _step_seconds(plan, target))
             seconds += known[key] * sum(_steps(run, plan))
-    at_once = min(len(experiment.seeds), environment.core_count())
-    return timedelta(seconds=math.ceil(seconds * math.ceil(len(experiment.seeds) / at_once)))
+    at_once = min(len(planned.seeds), environment.core_count())
+    return timedelta(seconds=math.ceil(seconds * math.ceil(len(planned.seeds) / at_once)))
 
 
 def _steps(run: GridRun, plan: Plan) -> Iterator[int]:
