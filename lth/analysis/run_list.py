@@ -59,6 +59,12 @@ def list_runs(folder: Path) -> list[ListedRun]:
     return list(_in_tree_order(listed))
 
 
+def list_run(folder: Path) -> ListedRun:
+    """The run in the folder. A damaged run has the reason."""
+
+    return _describe(folder, _open(folder))
+
+
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
     """The folders with a recipe.yaml at or below the folder. Folders that cannot be read are left out."""
 

@@ -5,7 +5,7 @@ from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
     from lth.benchmark import (
-        baseline_loop, contenders, convolutions, expert_loop, json_output, mask_selection, step_profile, timing,
-        trainers, whole_search)
+        baseline_loop, contenders, convolutions, expert_loop, json_output, mask_selection, step_profile, sweep_overhead,
+        timing, trainers, whole_search)
 else:
     __getattr__ = submodules(__name__)

@@ -122,6 +122,18 @@ class SelectionTimes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SweepTime:
+    """The output of `lth bench --sweep`."""
+
+    model: str
+    dataset: str
+    runs: int
+    processes: int
+    first_seconds: float
+    seconds_per_run: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ConvolutionTime:
     """The time of the convolutions of several seeds by one method."""
 

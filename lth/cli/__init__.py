@@ -29,6 +29,7 @@ from lth.cli.reproduce import reproduce
 from lth.cli.sanity_check import sanity_check
 from lth.cli.show import show
 from lth.cli.stability import stability
+from lth.cli.sweep import sweep
 from lth.system.streams import standard_output
 from lth.cli.transfer import transfer
 from lth.cli.trust_code import start_without_user_code
@@ -61,7 +62,7 @@ app = typer.Typer(
          '    lth evaluate lenet-300-100-digits\n\n'
          'To see the options of a command, run for example [bold]lth find-ticket --help[/bold].',
     epilog='Exit codes: 0 success (a sanity check that fails is a result), 1 a claim that does not agree with '
-           '--strict, 2 wrong input or damaged files, 3 the '
+           '--strict, or cells of a sweep that failed, 2 wrong input or damaged files, 3 the '
            'environment (disk, memory, lock, network), 70 a bug of lth, 129 SIGHUP, 130 Ctrl-C, 141 standard '
            'output was closed, 143 SIGTERM.')
 app.command('find-ticket', cls=RuledCommand)(find_ticket)
@@ -74,6 +75,7 @@ app.command('stability', cls=RuledCommand)(stability)
 app.command('plot', cls=RuledCommand)(plot)
 app.command('report', cls=RuledCommand)(report)
 app.command('reproduce', cls=RuledCommand)(reproduce)
+app.command('sweep', cls=RuledCommand)(sweep)
 app.command('list', cls=RuledCommand)(list_entries)
 app.command('compare', cls=RuledCommand)(compare)
 app.command('export-metrics', cls=RuledCommand)(export_metrics)

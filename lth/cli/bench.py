@@ -1,6 +1,7 @@
 """`lth bench`: measure the time of a training step, compared with an ordinary PyTorch loop and an expert's."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lth.benchmark.json_output import StudyTimes
     from lth.benchmark.whole_search import Study
     from lth.experiments.plan import Plan
+    from lth.experiments.resolve import Changes
     from lth.experiments.run_target import RunTarget
 
 # Options for timing single steps.
@@ -37,7 +39,8 @@ _OF_STEPS = ('--algorithm', '--densities', '--seeds')
     Needs('--run', '--study'),
     Excludes('--study', ['--masks', '--convolutions', '--profile', *_OF_STEPS]),
     Excludes('--masks', ['--convolutions', '--profile', *_OF_STEPS]),
-    Excludes('--convolutions', ['--profile', *_OF_STEPS]))
+    Excludes('--convolutions', ['--profile', *_OF_STEPS]),
+    Excludes('--sweep', ['--study', '--masks', '--convolutions', '--profile', '--turns', *_OF_STEPS]))
 def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,
         dataset: DatasetName,
@@ -72,6 +75,9 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         convolutions: Annotated[bool, typer.Option(
             '--convolutions', help='On a GPU: time the convolutions of ResNet-20 for eight seeds one by one, as groups '
                                    'of one convolution, and in one kernel.')] = False,
+        sweep: Annotated[bool, typer.Option(
+            '--sweep', help='Time a sweep of 100 runs of two short rounds: what a run costs besides its training.',
+        )] = False,
         as_json: Json = False,
 ) -> None:
     """Time a training step of lth, of an ordinary PyTorch loop, and of an expert's loop.
@@ -97,11 +103,17 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         lth bench resnet20 cifar10 --profile
 
         lth bench resnet50 imagenet --masks
+
+        lth bench lenet-300-100 digits --sweep
     """
 
     changed = changes({'training.precision': precision}, override)
     plan = experiments.resolve.ticket_plan(model, dataset, changed, recipe=recipe, device=device)
-    if masks:
+    if sweep:
+        make_plan = partial(experiments.resolve.ticket_plan, model, dataset, recipe=recipe, device=device)
+        _bench_sweep(make_plan, changed, experiments.run_target.RunTarget(Path(), datasets, device, threads),
+                     as_json=as_json)
+    elif masks:
         _bench_masks(plan, turns, as_json=as_json)
     elif convolutions:
         _bench_convolutions(device, plan.recipe.training.batch_size, turns, as_json=as_json)
@@ -181,6 +193,20 @@ def _bench_masks(plan: 'Plan', turns: int, *, as_json: bool) -> None:
             model=plan.recipe.model.name, turns=turns, rows=list(map(output.SelectionTime.of, rows))))
         return
     print_selection(rows, f'Selecting 80% of the weights of {plan.recipe.model.name}, median of {turns} turns')
+
+
+def _bench_sweep(
+        make_plan: 'Callable[[Changes], Plan]', changed: 'Changes', target: 'RunTarget', *, as_json: bool) -> None:
+    """Time a sweep of small runs."""
+
+    plan, time = make_plan(changed), benchmark.sweep_overhead.time_sweep(make_plan, changed, target)
+    if as_json:
+        print_json(benchmark.json_output.SweepTime(
+            model=plan.recipe.model.name, dataset=plan.recipe.data.name, **vars(time)))
+        return
+    print_text(f'{time.runs} runs of {_pair(plan)}, two rounds of 20 iterations each, in {time.processes} processes: '
+               f'the first is complete after {time.first_seconds:.2f} s, which includes the start of the processes, each '
+               f'further one takes {time.seconds_per_run:.3f} s.')
 
 
 def _bench_convolutions(device: str, images: int, turns: int, *, as_json: bool) -> None:

@@ -27,11 +27,16 @@ class Tracebacks:
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Return the command with the exit codes of all commands: that of an LthError; 128 + its number after a signal."""
+    """Return the command with the exit codes of all commands: that of an LthError; 128 + its number after a signal.
+    A command that another one calls leaves its errors to that one.
+    """
 
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
-        with exit_codes():
+        if _Running.command:
+            function(*args, **kwargs)
+            return
+        with exit_codes(), _running():
             try:
                 with _EndedBySignals(), reserved_for_results(), warnings_as_notes():
                     function(*args, **kwargs)
@@ -41,6 +46,21 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
                 raise typer.Exit(128 + getattr(interrupt, 'number', signal.SIGINT)) from None
     run.__doc__ = _one_line_paragraphs(function.__doc__ or '')
     return run
+
+
+class _Running:
+    """Whether this process is running a command."""
+
+    command = False
+
+
+@contextlib.contextmanager
+def _running() -> Iterator[None]:
+    _Running.command = True
+    try:
+        yield
+    finally:
+        _Running.command = False
 
 
 @contextlib.contextmanager

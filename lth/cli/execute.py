@@ -1,7 +1,8 @@
 """What all commands that train do: run a plan, or with --dry-run only print it, and print the table of the run."""
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from lth import analysis, experiments
@@ -14,6 +15,7 @@ from lth.cli.run_table import print_run
 if TYPE_CHECKING:
     from lth.experiments.plan import Plan
     from lth.experiments.run_target import RunTarget
+    from lth.experiments.sweeps.cells import PlannedCell
     from lth.experiments.thinning import Keep
     from lth.runs.folder import Run
 
@@ -33,6 +35,9 @@ def execute(
     """
 
     controls = controls or {}
+    if _Collected.plans is not None:
+        _Collected.plans.append(_planned(plan, target, seeds, controls, keep))
+        return
     experiments.metric_logs.require_logs(target.logs)
     if dry_run:
         experiments.memory_needs.refuse_too_much_for_one(plan, target.device)
@@ -50,6 +55,36 @@ def execute(
         print_run(run, seeds, control_runs)
         print_answers([answer])
     experiments.thinning.thin_runs(itertools.chain([run], *control_runs.values()), seeds, keep)
+
+
+@contextlib.contextmanager
+def collected_plans() -> 'Iterator[list[PlannedCell]]':
+    """In this block `execute` runs nothing and adds what it would train to the list."""
+
+    before, _Collected.plans = _Collected.plans, list['PlannedCell']()
+    try:
+        yield _Collected.plans
+    finally:
+        _Collected.plans = before
+
+
+class _Collected:
+    """Where `execute` adds plans instead of running them."""
+
+    plans: 'list[PlannedCell] | None' = None
+
+
+def _planned(
+        plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], controls: Mapping[str, Sequence['Plan']], keep: 'Keep',
+) -> 'PlannedCell':
+    """The plans of a run and of all draws of its controls, by their folders."""
+
+    experiments.metric_logs.require_logs(target.logs)
+    plans = {target.folder: plan}
+    for control, draws in controls.items():
+        for draw, control_plan in enumerate(draws, 1):
+            plans[experiments.folders.control_folder(target.folder, control, draw)] = control_plan
+    return experiments.sweeps.cells.PlannedCell(plans, target, seeds, keep)
 
 
 def run_with_progress(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int]) -> 'Run':

@@ -20,7 +20,7 @@ _SECONDS_BETWEEN_LINES = 30.
 _SECONDS_BEFORE_ESTIMATE = 2.
 
 
-class _Display:
+class BarDisplay:
     """A context manager that shows bars on a terminal, while the block runs."""
 
     _console: Console
@@ -37,7 +37,7 @@ class _Display:
             self._bars.stop()
 
 
-class ProgressDisplay(_Display):
+class ProgressDisplay(BarDisplay):
     """Shows where the training of each seed is, its accuracies, and the time that remains. A context manager."""
 
     def __init__(self, plan: 'Plan', seeds: Sequence[int], console: Console = err) -> None:
@@ -101,7 +101,7 @@ class ProgressDisplay(_Display):
         return f'{step / self._plan.steps_per_epoch:.1f}/{epochs:.3g}'
 
 
-class CountDisplay(_Display):
+class CountDisplay(BarDisplay):
     """Shows how many of a number of items are done. A context manager."""
 
     def __init__(self, items: str, console: Console = err) -> None:

@@ -5,20 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lth.cli.console import print_json, print_note
-from lth.runs.run_path import RunPath, parse_run_path
+from lth.runs.run_path import RunPath, parse_run_paths
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 RunNames = Annotated[list[str], typer.Argument(
     metavar='RUN...', show_default=False,
-    help='Runs, or seeds of runs (RUN/seed-S). RUN is a name in ./runs, or a path.')]
+    help='Runs, or seeds of runs (RUN/seed-S). RUN is a name in ./runs, or a path; the folder of a sweep stands '
+         'for its runs.')]
 
 
 def run_paths(names: Sequence[str]) -> list[RunPath]:
-    """The runs, seeds or rounds with these names, in their order."""
+    """The runs, seeds or rounds with these names, in their order, and the runs of sweeps."""
 
-    return list(map(parse_run_path, names))
+    return parse_run_paths(names)
 
 
 def print_result(

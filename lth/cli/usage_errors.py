@@ -10,7 +10,7 @@ from lth.cli.console import print_error
 from lth.errors import USER_ERROR, quote, shorten_words, suggestion
 
 # Of the click that new versions of typer contain, or of the package that old versions use.
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
 @contextlib.contextmanager
@@ -19,7 +19,7 @@ def usage_errors() -> Iterator[None]:
 
     try:
         yield
-    except _UsageError as error:
+    except UsageError as error:
         if type(error).__name__ == 'NoArgsIsHelpError':
             raise
         print_error(explain(error))

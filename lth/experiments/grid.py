@@ -1,6 +1,6 @@
 """A grid of runs, from YAML: searches, and runs that start from their tickets, each in its own folder.
 
-A sweep or a reproduction declares `GridRun`s. `expand` gives one for each combination of the values in `grid`,
+A reproduction declares `GridRun`s. `expand` gives one for each combination of the values in `grid`,
 `reduced` lays the smaller scale of a budget over them, and `run_search` and `run_derived` train one, or resume it.
 """
 import itertools

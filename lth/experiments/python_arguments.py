@@ -40,7 +40,8 @@ class Execution(TypedDict, total=False):
     command line does on a CPU. checkpoint_every: how often a round in progress is saved, such as '10 minutes', which is
     the default, '200 iterations' or 'off'. log: 'tensorboard', 'trackio' or both, in which measurements are logged
     while a run is trained. executor: 'local', or another one of `lth list executors`, such as 'ray', with its
-    executor_settings, a dict such as {'address': 'auto'}. progress: print messages and completed rounds. reporter: receives all reports.
+    executor_settings, a dict such as {'address': 'auto'}. progress: print messages and completed rounds. reporter:
+    receives all reports.
     """
 
     datasets: str | Path
@@ -110,10 +111,10 @@ def run_target(folder: Path, execution: Execution) -> RunTarget:
 
     engine, interval = execution.get('engine'), execution.get('checkpoint_every')
     executor, settings = execution.get('executor', 'local'), execution.get('executor_settings', {})
-    remote = make_executor(executor, settings).remote
+    in_process = not (make_executor(executor, settings).remote or execution.get('parallel', False))
     return RunTarget(
         folder, Path(execution.get('datasets', 'datasets')), device_name(execution), execution.get('threads'),
-        None if engine is None else engine_choice(str(engine)), in_process=not (remote or execution.get('parallel', False)),
+        None if engine is None else engine_choice(str(engine)), in_process=in_process,
         deterministic=execution.get('deterministic'), compile=execution.get('compile'),
         replicates=execution.get('replicates'), checkpoint_every=checkpoint_interval(interval) if interval else None,
         logs=_names(execution.get('log')),

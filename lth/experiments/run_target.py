@@ -18,7 +18,7 @@ from lth.training.task import Engine
 
 
 @dataclass(frozen=True)
-class RunTarget:
+class RunTarget:  # pylint: disable=too-many-instance-attributes # one for each option
     """Where and how a run is computed. Of these, only the device and the number of threads affect its results, by
     rounding. `threads` None changes no setting of this process. `engine` None takes the engine of the run's last
     session. `in_process` trains all seeds in this process, which a model or data that no other process can import

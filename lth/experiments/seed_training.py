@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from lth.datasets import Dataset, sampling
 from lth.experiments import derived_runs, provenance
+from lth.experiments.data_cache import DataCache
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import SeedProgress, seed_names
 from lth.experiments.run_target import RunTarget, select_engine
@@ -22,6 +23,8 @@ from lth.training.engines import select
 from lth.training.task import Engine, Measurement
 
 _SECONDS_BETWEEN_REPORTS = 0.2
+# A worker process does one task after another, often on the same images.
+_worker_data = DataCache()
 # Receives where the training is, and notes for the user.
 Report = Callable[[SeedProgress | str], None]
 
@@ -75,7 +78,7 @@ def train_in_worker(
     plan = make_plan(recipe, 'recipe.yaml')
     engine = select_engine(plan, target)
     replace(target, threads=target.threads or 1).configure_process(engine.device)
-    data = plan.load(target.datasets, engine.device)
+    data = _worker_data.load(plan, target.datasets, engine.device)
     provenance.refuse_changed_inputs(expected, provenance.inputs(plan, data), seeds)
     run = plan.run(target.folder)
     train_seeds(SeedTraining(plan.for_data(data), run, engine, data, target.interval), seeds, report)

@@ -2,42 +2,57 @@
 
 It takes no lock, reads no images and selects no engine: those who train do, perhaps on a machine with other devices.
 """
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from lth.errors import LthError
 from lth.experiments import provenance
-from lth.experiments.executors.protocol import Ended, Executor, Task
+from lth.experiments.executors.protocol import Executor, Task
 from lth.experiments.plan import Plan
-from lth.experiments.reporter import seed_names
+from lth.experiments.reporter import Reporter, forward, seed_names
 from lth.experiments.run_target import RunTarget
 from lth.experiments.seed_training import Report
-from lth.experiments.unfinished_seeds import refuse_missing_rounds, report_starts, unfinished_seeds
-from lth.system import signals
+from lth.experiments.unfinished_seeds import report_starts, unfinished_seeds
+from lth.runs.folder import Run
 
 
-def train_seeds(plan: Plan, target: RunTarget, seeds: Sequence[int], executor: Executor, report: Report) -> None:
-    """Let the executor train the missing rounds of the seeds. A task that fails does not end the others; its error is
-    raised in the end.
-    """
+@dataclass(frozen=True)
+class SelfContainedRun:
+    """A run that is trained by such tasks. See lth.experiments.prepared_run.PreparedRun."""
 
-    run = plan.run(target.folder)
-    report_starts(plan, run, seeds, report)
-    if not unfinished_seeds(plan, run, seeds):
-        return
-    errors = list[LthError | RuntimeError]()
-    with signals.deferred(), executor.open(target) as session:
-        for task in self_contained_tasks(plan, target, seeds, executor):
-            session.submit(task)
-        for _, event in session.events():
-            if not isinstance(event, Ended):
-                report(event)
-            elif event.error:
-                errors.append(event.error)
-    for error in errors[1:]:
-        report(f'{error}')
-    if errors:
-        raise errors[0]
-    refuse_missing_rounds(plan, run, seeds)
+    plan: Plan
+    target: RunTarget
+    seeds: Sequence[int]
+    executor: Executor
+    reporter: Reporter
+
+    @property
+    def run(self) -> Run:
+        """See PreparedRun."""
+
+        return self.plan.run(self.target.folder)
+
+    @property
+    def unfinished(self) -> Sequence[int]:
+        """See PreparedRun."""
+
+        return unfinished_seeds(self.plan, self.run, self.seeds)
+
+    @contextlib.contextmanager
+    def reports(self) -> Iterator[Report]:
+        """See PreparedRun. What is logged besides, the tasks log."""
+
+        report = partial(forward, reporter=self.reporter)
+        report_starts(self.plan, self.run, self.seeds, report)
+        yield report
+
+    def tasks(self, name: str = '') -> list[Task]:
+        """See PreparedRun."""
+
+        tasks = self_contained_tasks(self.plan, self.target, self.seeds, self.executor)
+        return [replace(task, name=task.name + name) for task in tasks]
 
 
 def self_contained_tasks(plan: Plan, target: RunTarget, seeds: Sequence[int], executor: Executor) -> list[Task]:

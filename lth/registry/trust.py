@@ -28,6 +28,7 @@ class _Current:
     """What this process may run."""
 
     trust = Trust()
+    ignores_additions = False
 
 
 def current() -> Trust:
@@ -48,9 +49,20 @@ def add(value: Any) -> Any:
     """
 
     name = value.get('name') if isinstance(value, Mapping) else value
-    if isinstance(name, str) and ':' in name:
+    if isinstance(name, str) and ':' in name and not _Current.ignores_additions:
         _Current.trust = replace(_Current.trust, names=_Current.trust.names | {_full_name(name)})
     return value
+
+
+@contextlib.contextmanager
+def additions_ignored() -> Iterator[None]:
+    """Trust no further names in this block, which reads a command line from a file: the file may be somebody else's."""
+
+    before, _Current.ignores_additions = _Current.ignores_additions, True
+    try:
+        yield
+    finally:
+        _Current.ignores_additions = before
 
 
 def add_everything() -> None:

@@ -1,14 +1,23 @@
 """What the path of a run names: the run, one of its seeds, or one round of a seed. It is found without torch, so that a
 mistyped path is reported at once.
 """
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from lth.errors import LthError, quote, shorten_words
+from lth.system import lazy_import
+
+if TYPE_CHECKING:
+    from lth.runs import sweep_file
+else:
+    sweep_file = lazy_import.module('lth.runs.sweep_file')
 
 # As many runs are named in an error.
 _MOST_NAMES = 5
+_SWEEP = 'sweep.json'
 
 
 class RunPath(NamedTuple):
@@ -35,6 +44,24 @@ def parse_run_path(path: str) -> RunPath:
         raise LthError(f'{quote(path)} is not a run, but it holds runs: {held}. Give one of them.')
     raise LthError(f'{quote(path)} is not a run. Give a run folder (one with a recipe.yaml), RUN/seed-S or '
                    'RUN/seed-S/round-NN; relative names are also looked up in ./runs.')
+
+
+def parse_run_paths(paths: Sequence[str]) -> list[RunPath]:
+    """What the paths name, with the runs of all its cells for the folder of a sweep, as far as they were started."""
+
+    return [path for text in paths for path in _cells(text) or [parse_run_path(text)]]
+
+
+def _cells(path: str) -> list[RunPath]:
+    """The runs of the sweep in a folder; [] if it is not the folder of a sweep."""
+
+    for folder in (Path(path), Path('runs') / path):
+        if path and os.path.isfile(folder / _SWEEP):
+            runs = [folder / record.cell for record in sweep_file.read_sweep(folder)]
+            if started := [RunPath(run) for run in runs if (run / 'recipe.yaml').is_file()]:
+                return started
+            raise LthError(f'No cell of the sweep {quote(path)} was started yet. Run it with lth sweep run.')
+    return []
 
 
 def _runs_below(folder: Path) -> str:

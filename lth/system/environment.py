@@ -1,4 +1,5 @@
 """Facts about this machine and the installed packages, for the record of a session. Starts no process."""
+import functools
 import os
 import platform
 import re
@@ -83,6 +84,7 @@ def _cpu_model() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
+@functools.cache
 def _versions() -> dict[str, str]:
     """The versions of the packages that are installed."""
 

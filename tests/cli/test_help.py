@@ -17,7 +17,7 @@ from lth.cli import app
 
 COMMANDS = (
     'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'stability', 'convert-config',
-    'list', 'show', 'compare', 'export-metrics', 'plot', 'report', 'reproduce', 'repair', 'prepare', 'bench')
+    'list', 'show', 'compare', 'export-metrics', 'plot', 'report', 'reproduce', 'sweep', 'repair', 'prepare', 'bench')
 
 
 def declared_options(function: Callable[..., Any] | None) -> Iterator[tuple[str, list[str]]]:

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter
 from lth import benchmark
 from lth.analysis.json_output import (
     answers, checks, comparisons, evaluations, figures, listings, repairs, reproductions, run_lists, runs, stability,
-    values)
+    sweeps, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -27,7 +27,7 @@ SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
 MODULES = (
     answers, bench, checks, comparisons, evaluations, figures, listings, repairs, reproductions, run_lists, runs,
-    stability, values)
+    stability, sweeps, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:
@@ -170,6 +170,16 @@ def test_bench(lth, monkeypatch):
     selection = [SelectionTime('distinct', 25_557_032, 0.4126, 310.2), SelectionTime('all equal', 9, 0.2, None)]
     monkeypatch.setattr(benchmark.mask_selection, 'time_selection', lambda *_arguments, **_options: selection)
     assert output(lth, bench.SelectionTimes, 'bench', *PAIR, '--masks')['rows'][0]['extra_mib'] == 310.2
+
+
+def test_a_sweep_and_its_plan_print_what_their_classes_declare(lth, monkeypatch):
+    Path('grid.yaml').write_text('command: find-ticket lenet-300-100 digits -i 1 -e 1\nfolder: s\n', encoding='utf-8')
+    assert output(lth, sweeps.PlannedSweep, 'sweep', 'run', 'grid.yaml', '--dry-run')['missing'] == 1
+    assert output(lth, sweeps.SweepReport, 'sweep', 'run', 'grid.yaml')['complete'] == 1
+    assert output(lth, sweeps.SweepReport, 'sweep', 'status', 's')['cells'][0]['rounds'] == [2]
+    time_sweep = benchmark.sweep_overhead.time_sweep
+    monkeypatch.setattr(benchmark.sweep_overhead, 'time_sweep', lambda *given: time_sweep(*given, runs=2))
+    assert output(lth, bench.SweepTime, 'bench', *PAIR, '--sweep')['runs'] == 2
 
 
 def test_every_class_and_field_is_documented():

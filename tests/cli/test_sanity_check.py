@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 from lth.analysis.checks_file import read_checks
 from lth.errors import LthError
-from lth.experiments import runner
+from lth.experiments import prepared_run, runner
 from lth.runs.folder import Run
 from tests.round_files import header
 
@@ -83,7 +83,7 @@ def test_checks_that_search_again_change_only_their_condition_in_the_recipe(lth)
 
 def test_two_seeds_give_an_interval_and_a_verdict(lth, monkeypatch):
     # In one process, which spares the start of eight.
-    monkeypatch.setattr(runner.select, 'replicate_groups', lambda *arguments: [tuple(arguments[-1])])
+    monkeypatch.setattr(prepared_run.select, 'replicate_groups', lambda *arguments: [tuple(arguments[-1])])
     call(lth, *GEM, '--seeds', '0-1')
     result = lth('sanity-check', 'gem', '-e', '2', '--checks', 'shuffle-mask')
     assert result.code == 0, result.err
@@ -202,7 +202,7 @@ def test_checks_that_counts_or_settings_rule_out_are_left_out_before_training(lt
 
 
 def test_seeds_can_be_added_to_checks_of_gems_with_different_counts(lth, monkeypatch):
-    monkeypatch.setattr(runner.select, 'replicate_groups', lambda *arguments: [tuple(arguments[-1])])
+    monkeypatch.setattr(prepared_run.select, 'replicate_groups', lambda *arguments: [tuple(arguments[-1])])
     many = [word if word != '10' else '80' for word in GEM]
     call(lth, *many, '--seeds', '0-1', '--set', 'algorithm.final_mask=in-force')
     counts = {header(path)['kept'] for path in Path('runs/gem').rglob('round-02/mask.safetensors')}

@@ -13,6 +13,6 @@ from lth.system.lazy_import import submodules
 if TYPE_CHECKING:
     from lth.analysis.json_output import (
         answers, checks, comparisons, evaluations, figures, listings, repairs, reproductions, run_lists, runs,
-        stability, values)
+        stability, sweeps, values)
 else:
     __getattr__ = submodules(__name__)

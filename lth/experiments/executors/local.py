@@ -26,7 +26,7 @@ class LocalExecutor(Executor):
 
         slots = processes.available_slots(target.threads or 1)
         with worker_pool.WorkerPool[Task](train_in_worker, slots) as pool:
-            yield _LocalSession(pool)
+            yield _LocalSession(pool, 2 * slots)
 
     def leaves_to_caller(self, target: RunTarget, device: torch.device, *, tasks: int) -> bool:
         """See Executor."""
@@ -37,8 +37,9 @@ class LocalExecutor(Executor):
 class _LocalSession:
     """Tasks as jobs of a pool of processes."""
 
-    def __init__(self, pool: worker_pool.WorkerPool[Task]) -> None:
+    def __init__(self, pool: worker_pool.WorkerPool[Task], capacity: int) -> None:
         self._pool = pool
+        self.capacity = capacity
 
     def submit(self, task: Task) -> None:
         """See Session."""

@@ -48,8 +48,13 @@ Event = SeedProgress | str | Ended
 
 class Session(Protocol):
     """An open executor, which takes tasks. The process that opens it holds the locks of their seeds, until they have
-    ended.
+    ended. `capacity` is the number of tasks to submit before one ends: a few more than are trained at the same time, so
+    that none of its places is idle.
     """
+
+    @property
+    def capacity(self) -> int:
+        """Number of unfinished tasks that the session should have, if there are as many."""
 
     def submit(self, task: Task) -> None:
         """Train the missing rounds of the task as soon as there is a place for it."""

@@ -17,6 +17,8 @@ from lth.system import signals
 _SECONDS_BETWEEN_READS = 0.5
 _SECONDS_BETWEEN_SIGNALS = 0.1
 _MOST_TRIES = 3
+# This process holds no locks for tasks, so it can follow all of a sweep.
+_MOST_TASKS = 100_000
 
 
 class SlurmSession:
@@ -25,6 +27,7 @@ class SlurmSession:
     """
 
     def __init__(self, jobs: Jobs, array_size: int, poll_seconds: int) -> None:
+        self.capacity = _MOST_TASKS
         self._jobs = jobs
         self._array_size = array_size
         self._poll_seconds = poll_seconds
