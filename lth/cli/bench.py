@@ -205,8 +205,8 @@ def _bench_sweep(
             model=plan.recipe.model.name, dataset=plan.recipe.data.name, **vars(time)))
         return
     print_text(f'{time.runs} runs of {_pair(plan)}, two rounds of 20 iterations each, in {time.processes} processes: '
-               f'the first is complete after {time.first_seconds:.2f} s, which includes the start of the processes, each '
-               f'further one takes {time.seconds_per_run:.3f} s.')
+               f'the first is complete after {time.first_seconds:.2f} s, which includes the start of the processes, '
+               f'each further one takes {time.seconds_per_run:.3f} s.')
 
 
 def _bench_convolutions(device: str, images: int, turns: int, *, as_json: bool) -> None:

@@ -41,7 +41,8 @@ def compare(
         lth compare one-shot iterative rewind-500 --at early-stop
     """
 
-    compared = analysis.comparison.compare_runs(run_paths(runs))
+    paths = run_paths(runs)  # before the import of torch
+    compared = analysis.comparison.compare_runs(paths)
     output = analysis.json_output.comparisons.RunComparison
     print_result(compared.notes, lambda: output.of(compared), lambda: _print_comparison(compared, at), as_json=as_json)
 

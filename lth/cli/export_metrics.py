@@ -36,7 +36,8 @@ def export_metrics(
         lth export-metrics runs/conv-* --with-controls -o conv.parquet
     """
 
-    export = analysis.metric_export.export_metrics(run_paths(runs), output, controls=controls)
+    paths = run_paths(runs)  # before the import of torch
+    export = analysis.metric_export.export_metrics(paths, output, controls=controls)
     written, count = analysis.json_output.listings.ExportedMetrics, len(export.runs)
     line = f'{export.file}: {export.rows:,} rows of {count} run{"s" * (count > 1)}'
     print_result(export.notes, lambda: written.of(export), lambda: print_line(line), as_json=as_json)

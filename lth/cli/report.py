@@ -36,7 +36,8 @@ def report(
         lth report conv-2-cifar10 conv-4-cifar10 conv-6-cifar10 -o conv.html
     """
 
-    written = analysis.html_report.report.write_report(run_paths(runs), output, margin / 100)
+    paths = run_paths(runs)  # before the import of torch
+    written = analysis.html_report.report.write_report(paths, output, margin / 100)
     listed = analysis.json_output.listings.WrittenReport
     print_result(written.notes, lambda: listed.of(written), lambda: print_line(f'Report: {written.file}'),
                  as_json=as_json)
