@@ -21,7 +21,7 @@ from lth.recipes.schema import differences
 from lth.registry import code_fingerprints, user_code
 from lth.registry.objects import is_object
 from lth.runs.folder import Run
-from lth.system import environment, yaml_text
+from lth.system import cluster_job, environment, yaml_text
 from lth.system.yaml_text import Raw
 from lth.training.engines import select
 from lth.training.task import Engine
@@ -99,8 +99,9 @@ def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget, 
 
     return {'lth': __version__, 'torch': torch.__version__, 'python': platform.python_version(),
             **environment.environment(), 'gpus': select.gpu_names(engine.device), 'command': sys.argv,
-            'host': socket.gethostname(), 'process': os.getpid(), 'engine': engine.name, 'device': str(engine.device),
-            'choice': target.engine, 'compile': target.compile if 'compiled' in engine.name else 'off',
+            'host': socket.gethostname(), 'process': os.getpid(), 'job': cluster_job.in_words(), 'engine': engine.name,
+            'device': str(engine.device), 'choice': target.engine,
+            'compile': target.compile if 'compiled' in engine.name else 'off',
             'replicates': target.replicates or 'branches', 'deterministic': bool(target.deterministic),
             'threads': target.threads or torch.get_num_threads(), **inputs(plan, data), 'directory': os.getcwd(),
             'start': datetime.now().astimezone().isoformat(timespec='milliseconds'), 'seconds': 0., 'rounds': 0,

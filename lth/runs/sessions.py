@@ -44,6 +44,7 @@ class _Session(Stored):
     directory_commit: ShortText | None = None
     host: ShortText | None = None
     process: Count | None = None
+    job: ShortText | None = None
     command: _Names | None = None
     engine: ShortText | None = None
     device: ShortText | None = None

@@ -17,15 +17,17 @@ _SETTLE_SECONDS = 5.
 
 class FollowedTask:
     """The events of a task, until it has ended or is lost: then its job ended before its time, and another one may
-    train the task further.
+    train the task further. `notes` are those that tasks had before, by the folders of their runs: each task says how it
+    is trained.
     """
 
-    def __init__(self, task: Task, folder: TaskFolder, jobs: Jobs) -> None:
+    def __init__(self, task: Task, folder: TaskFolder, jobs: Jobs, notes: set[tuple[Path, str]]) -> None:
         self.task = task
         self.is_lost = False
         self.has_saved = False
         self._folder = folder
         self._jobs = jobs
+        self._notes = notes
         self._reader = EventReader(folder.events)
         self._place = ''
         self._number = ''
@@ -59,13 +61,19 @@ class FollowedTask:
                 if event.restarts:
                     yield f'{self.task.name}: {self._place} resumes.'
             case 'note':
-                yield event.text
+                yield from self._note(event.text)
             case 'progress':
                 yield from self._progress(event)
             case 'stop':
                 yield f'{self.task.name}: {self._place} {event.text}. It is queued again, and resumes then.'
             case 'end':
                 yield Ended(self._error(event.failure) if event.failure else None)
+
+    def _note(self, text: str) -> Iterator[Event]:
+        note = self.task.target.folder, text
+        if note not in self._notes:
+            self._notes.add(note)
+            yield text
 
     def _progress(self, event: TaskEvent) -> Iterator[Event]:
         if event.progress and (progress := event.progress.progress(self.task.seeds)):

@@ -1,9 +1,10 @@
 """Tasks as jobs of Slurm: those that wait to be submitted, and those that are followed until they end."""
+import contextlib
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lth.errors import ENVIRONMENT_ERROR, LthError
@@ -36,7 +37,7 @@ class SlurmSession:
         self._last_poll = float('-inf')
         self._answers = True
         self._tries: dict[Task, int] = {}
-        self._notes: set[tuple[Path, Event]] = set()
+        self._notes: set[tuple[Path, str]] = set()
 
     def submit(self, task: Task) -> None:
         """See Session. A task that is in the queue already is followed."""
@@ -61,22 +62,12 @@ class SlurmSession:
         """The new events of a task, which is no longer followed if it has ended or is lost."""
 
         for event in followed.events():
-            if self._is_new(followed.task, event):
-                yield followed.task, event
+            yield followed.task, event
             if isinstance(event, Ended):
                 self._followed.remove(followed)
         if followed.is_lost:
             self._followed.remove(followed)
             yield from self._try_again(followed)
-
-    def _is_new(self, task: Task, event: Event) -> bool:
-        """Whether an event is no note that another task of the same run had: each says how it is trained."""
-
-        note = task.target.folder, event
-        if not isinstance(event, str) or note in self._notes:
-            return not isinstance(event, str)
-        self._notes.add(note)
-        return True
 
     def _try_again(self, followed: FollowedTask) -> Iterator[tuple[Task, Event]]:
         """Submit a lost task again, unless this was done several times and nothing was saved."""
@@ -101,7 +92,7 @@ class SlurmSession:
             if isinstance(found, LthError):
                 yield task, Ended(found)
             elif found:
-                self._followed.append(FollowedTask(task, found, self._jobs))
+                self._followed.append(FollowedTask(task, found, self._jobs, self._notes))
                 number = known[found.key, found.index].number
                 yield task, f'{task.name}: Slurm job {number} is in the queue already, and is followed.'
             else:
@@ -121,10 +112,10 @@ class SlurmSession:
         try:
             self._jobs.submit(name, files, [folder.path for folder in folders])
         except LthError:
-            for path in (files, *(folder.path for folder in folders)):
-                shutil.rmtree(path, ignore_errors=True)
+            _remove([files, *(folder.path for folder in folders)])
             raise
-        self._followed += [FollowedTask(task, folder, self._jobs) for task, folder in zip(tasks, folders, strict=True)]
+        for task, folder in zip(tasks, folders, strict=True):
+            self._followed.append(FollowedTask(task, folder, self._jobs, self._notes))
         jobs = '1 job' if len(tasks) == 1 else f'an array of {len(tasks)} jobs'
         yield tasks[0], (f'Submitted {jobs} with the name {name}. They go on if this command ends, and the same '
                          f'command follows them again. To cancel them: scancel --name={name}')
@@ -143,3 +134,13 @@ class SlurmSession:
         self._answers = True
         for followed in self._followed:
             followed.look_at(known)
+
+
+def _remove(folders: Sequence[Path]) -> None:
+    """Remove folders, and those above them, up to that of the run, which are empty then."""
+
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()

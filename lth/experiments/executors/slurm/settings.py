@@ -2,7 +2,7 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 _DAY = 24 * 60
 _MINUTES = {'minute': 1, 'hour': 60, 'day': _DAY}
@@ -35,12 +35,14 @@ def in_minutes(text: str) -> int:
     return minutes
 
 
-def _check_time(text: str) -> str:
+def _check_time(value: Any) -> str:
+    text = str(value)
     in_minutes(text)
     return text
 
 
-def _check_memory(text: str) -> str:
+def _check_memory(value: Any) -> str:
+    text = str(value)
     if not re.fullmatch(r'\s*[1-9]\d{0,6}\s*[MG]B\s*', text):
         raise ValueError("it should be an amount such as '500 MB' or '16 GB'")
     return ''.join(text.split())
@@ -70,6 +72,6 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
 
 
 Line = Annotated[str, Field(max_length=4096), AfterValidator(_check_line)]
-TimeLimit = Annotated[str, AfterValidator(_check_time)]
-Memory = Annotated[str, AfterValidator(_check_memory)]
+TimeLimit = Annotated[str, BeforeValidator(_check_time)]
+Memory = Annotated[str, BeforeValidator(_check_memory)]
 SbatchOptions = Annotated[dict[str, str | int | bool], AfterValidator(_check_options)]
