@@ -1,4 +1,5 @@
 """The files of RUN-stability: the errors of one pair of copies each, with a checksum."""
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,7 @@ from lth.errors import LthError
 from lth.experiments import folders
 from lth.runs.checked_json import encode_checked, read_checked
 from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
+from lth.runs.stored_run import StoredRun
 from lth.system import files
 
 _ADVICE = 'Restore it from a copy, or move it away and repeat the command to measure it again.'
@@ -101,6 +103,16 @@ def read_all(run: Path) -> list[tuple[CopyPair, str, PairErrors]]:
         pair = CopyPair(stored.seed, stored.round, stored.iteration, stored.pair, stored.points)
         found.append((pair, stored.ticket, PairErrors(stored.errors, stored.distance, stored.angle, stored.signs)))
     return sorted(found, key=lambda entry: (entry[0].round, entry[0].iteration, entry[0].seed, entry[0].pair))
+
+
+def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[CopyPair, PairErrors]]:
+    """As `read_all`, of these seeds and of the tickets that the run has now."""
+
+    def is_present(pair: CopyPair, ticket: str) -> bool:
+        there = pair.seed in seeds and pair.round < run.round_count(pair.seed)
+        return there and run.record(pair.seed, pair.round).ticket in (ticket, None)
+
+    return [(pair, errors) for pair, ticket, errors in read_all(run.folder) if is_present(pair, ticket)]
 
 
 def check(file: Path) -> None:

@@ -40,8 +40,14 @@ def parse_run_path(path: str) -> RunPath:
             if match and (folder / 'recipe.yaml').is_file():
                 seed, number = match.groups()
                 return RunPath(folder, _integer(seed), _integer(number))
-    if held := _runs_below(Path(path)) or _runs_below(Path('runs') / path):
-        raise LthError(f'{quote(path)} is not a run, but it holds runs: {held}. Give one of them.')
+    for folder in (Path(path), Path('runs') / path):
+        held, run = _runs_below(folder), _measured_run(folder)
+        if run:
+            others = f', or one of the runs in it: {held}' if held else ''
+            raise LthError(f'{quote(path)} is not a run: it holds what was measured of the run {run}, or trained from '
+                           f'it. Give {run}, with which commands such as plot and report show it{others}.')
+        if held:
+            raise LthError(f'{quote(path)} is not a run, but it holds runs: {held}. Give one of them.')
     raise LthError(f'{quote(path)} is not a run. Give a run folder (one with a recipe.yaml), RUN/seed-S or '
                    'RUN/seed-S/round-NN; relative names are also looked up in ./runs.')
 
@@ -62,6 +68,14 @@ def _cells(path: str) -> list[RunPath]:
                 return started
             raise LthError(f'No cell of the sweep {quote(path)} was started yet. Run it with lth sweep run.')
     return []
+
+
+def _measured_run(folder: Path) -> Path | None:
+    """RUN, if the folder is RUN-checks-round-NN, RUN-controls or RUN-stability."""
+
+    match = re.fullmatch(r'(.+)-(?:checks(?:-seed-\d+)?(?:-round-\d+)?|controls|stability)', folder.name)
+    run = folder.with_name(match[1]) if match else None
+    return run if run and os.path.isdir(folder) and os.path.isfile(run / 'recipe.yaml') else None
 
 
 def _runs_below(folder: Path) -> str:

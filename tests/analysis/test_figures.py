@@ -14,7 +14,7 @@ from lth.analysis import pair_files
 from lth.analysis.figures import FIGURES
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.analysis.plotting import figure_set, plot
-from lth.analysis.plotting.palette import color, marker, scale
+from lth.analysis.plotting.palette import color, marker, scale, shades
 from lth.analysis.plotting.series import FigureData, Point, Series
 from lth.analysis.run_results import RunResults
 from lth.errors import LthError
@@ -227,3 +227,15 @@ def test_names_of_any_characters_are_in_the_legend_as_plain_text(ticket, tmp_pat
 def test_colors_and_markers_differ_for_as_many_series_as_possible():
     assert len({(color(number), marker(number)) for number in range(36)}) == 36
     assert len(set(scale(12))) == 12 and len(scale(1)) == 1
+    assert len({shade for number in range(6) for shade in shades(number, 8)}) == 48 and shades(2, 1) == [color(2)]
+
+
+@pytest.mark.parametrize('name', ['layers', 'learning-curves'])
+def test_curves_of_different_runs_have_different_colors_and_labels(ticket, name):
+    control = ticket.folder.parent / 'ticket-controls' / 'reinit'
+    by_run = [{(one.color, one.label) for panel in figure(name, ticket.folder, control).panels
+               if panel.title == run for one in panel.series} for run in ('ticket', 'reinit')]
+    assert all(by_run) and not by_run[0] & by_run[1]
+    for position in (0, 1):
+        first, second = ({pair[position] for pair in pairs} for pairs in by_run)
+        assert not first & second

@@ -50,12 +50,17 @@ def test_a_second_run_is_an_error_where_the_folder_of_the_data_sets_is_expected(
 
 def test_a_folder_of_runs_is_an_error_that_lists_them(lth, run):
     assert "'runs' is not a run, but it holds runs: runs/mine. Give one of them." in lth('evaluate', 'runs').err
+    for folder in ('mine-checks-round-01', 'mine-controls', 'mine-stability'):
+        Path('runs', folder).mkdir()
+        result = lth('plot', folder)
+        assert result.code == 2 and f"'{folder}' is not a run: it holds what was measured of" in result.err
+        assert 'Give runs/mine, with which commands such as plot and report show it.' in result.err
     for number in range(7):
         folder = Path(f'runs/{run}-checks/check-{number}')
         folder.mkdir(parents=True)
         (folder / 'recipe.yaml').touch()
     error = lth('show', 'run', f'{run}-checks').err
-    assert 'runs/mine-checks/check-0' in error and 'check-4 and more. Give' in error and 'check-5' not in error
+    assert 'runs/mine-checks/check-0' in error and 'check-4 and more.' in error and 'check-5' not in error
 
 
 def test_a_run_of_another_algorithm_is_named_in_one_sentence(lth, run):

@@ -175,3 +175,12 @@ def test_elements_escape_text_and_attributes_and_data_cannot_end_a_script():
     assert element('meta', name='x') == '<meta name="x">'
     data = data_element('d', ['</script><!--'])
     assert data.count('<') == 2 and json.loads(data.split('>', 1)[1].rsplit('<', 1)[0]) == ['</script><!--']
+
+
+def test_the_stability_of_the_present_tickets_is_a_table(lth, run):
+    measured = package.stability('runs/a', rounds=[1], points=3).pairs
+    text = Page(Path(lth('report', 'a', '-o', 'page.html').out.removeprefix('Report: ').strip()))
+    assert 'Stability' in text.texts['caption']
+    barriers = [errors.barrier for _, errors in measured]
+    assert any(cell.startswith(f'{100 * sum(barriers) / 2:.2f} ±') for cell in text.texts['td'])
+    del run

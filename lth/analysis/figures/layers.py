@@ -7,6 +7,7 @@ from lth.analysis.plotting.axes import (
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title, printable
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Series, Tick
+from lth.analysis.plotting.shades import ShadedRun, shaded_runs
 from lth.analysis.statistics import confidence_interval
 from lth.analysis.summary_table import RoundSummary
 
@@ -23,39 +24,38 @@ def layers(request: FigureRequest) -> FigureData | NoData:
     if not runs:
         return NoData('an earlier version of lth saved its rounds, which did not record layers')
     panels = []
-    for run in runs:
-        title = run.label if len(runs) > 1 else ''
-        if len(run.rows) > 1:
-            panels.append(_by_round(run, title))
-        panels.append(_by_layer(run, shown_rounds(run, request.rounds), title))
+    for shaded in shaded_runs(runs):
+        if len(shaded.run.rows) > 1:
+            panels.append(_by_round(shaded))
+        panels.append(_by_layer(shaded, shown_rounds(shaded.run, request.rounds)))
     return FigureData(name='layers', title=pair_title(runs), panels=tuple(panels), notes=all_notes(runs),
                       caption=interval_caption(panels))
 
 
-def _by_round(run: PlottedRun, title: str) -> Panel:
+def _by_round(shaded: ShadedRun) -> Panel:
     """A curve for each layer, against all weights that remain."""
 
-    colors, prefix = palette.scale(len(run.first_record.layers)), f'{title}: ' if title else ''
+    run, colors = shaded.run, shaded.colors(len(shaded.run.first_record.layers))
     series = tuple(Series(
-        label=f'{prefix}{index + 1} {printable(layer.name.removesuffix(".weight"))}', color=colors[index],
+        label=shaded.label(f'{index + 1} {printable(layer.name.removesuffix(".weight"))}'), color=colors[index],
         marker=palette.MARKERS[index % len(palette.MARKERS)],
         points=positive_points(_point(run, row, index, 100 * row.density) for row in run.rows))
         for index, layer in enumerate(run.first_record.layers))
-    return Panel(x=density_axis([run]), y=Axis(label=_LAYER_AXIS, scale='log'), series=series, title=title)
+    return Panel(x=density_axis([run]), y=Axis(label=_LAYER_AXIS, scale='log'), series=series, title=shaded.title)
 
 
-def _by_layer(run: PlottedRun, rows: Sequence[RoundSummary], title: str) -> Panel:
+def _by_layer(shaded: ShadedRun, rows: Sequence[RoundSummary]) -> Panel:
     """A curve for each round, from the first to the last layer."""
 
-    count = len(run.first_record.layers)
+    run, count = shaded.run, len(shaded.run.first_record.layers)
     series = tuple(Series(
-        label=level_label(row), color=color,
+        label=shaded.label(level_label(row)), color=color,
         points=positive_points(_point(run, row, index, index + 1) for index in range(count)))
-        for row, color in zip(rows, palette.scale(len(rows)), strict=True))
+        for row, color in zip(rows, shaded.colors(len(rows)), strict=True))
     numbers = range(1, count + 1, -(-count // _MOST_TICKS))
     ticks = tuple(Tick(number, str(number)) for number in numbers)
     axis = Axis(label='layer, from input to output', ticks=ticks)
-    return Panel(x=axis, y=Axis(label=_LAYER_AXIS, scale='log'), series=series, title=title)
+    return Panel(x=axis, y=Axis(label=_LAYER_AXIS, scale='log'), series=series, title=shaded.title)
 
 
 def _point(run: PlottedRun, row: RoundSummary, index: int, x: float) -> Point:

@@ -2,11 +2,11 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from lth.analysis.plotting import palette
 from lth.analysis.plotting.axes import interval_caption, level_label, mean_point, shown_rounds
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Series
+from lth.analysis.plotting.shades import ShadedRun, shaded_runs
 from lth.analysis.statistics import confidence_interval
 from lth.analysis.summary_table import RoundSummary
 from lth.runs.metrics_file import MetricsLine
@@ -32,18 +32,20 @@ def learning_curves(request: FigureRequest) -> FigureData | NoData:
     runs = [run for run in request.runs if run.settings.trains != 'never']
     if not runs:
         return NoData('nothing is trained in its rounds')
-    panels = [_panel(run, shown_rounds(run, request.rounds), quantity, run.label if len(runs) > 1 else '')
-              for run in runs for quantity in ((_ACCURACY,) if len(runs) > 1 else (_ACCURACY, *_LOSSES))]
+    quantities = (_ACCURACY,) if len(runs) > 1 else (_ACCURACY, *_LOSSES)
+    panels = [_panel(shaded, shown_rounds(shaded.run, request.rounds), quantity)
+              for shaded in shaded_runs(runs) for quantity in quantities]
     return FigureData(
         name='learning-curves', title=pair_title(runs), panels=tuple(panels), notes=all_notes(runs),
         caption=interval_caption(panels))
 
 
-def _panel(run: PlottedRun, rows: Sequence[RoundSummary], quantity: _Quantity, title: str) -> Panel:
-    series = tuple(Series(label=level_label(row), points=_points(run, row, quantity), color=color, marker='none')
-                   for row, color in zip(rows, palette.scale(len(rows)), strict=True))
+def _panel(shaded: ShadedRun, rows: Sequence[RoundSummary], quantity: _Quantity) -> Panel:
+    series = tuple(Series(label=shaded.label(level_label(row)), points=_points(shaded.run, row, quantity),
+                          color=color, marker='none')
+                   for row, color in zip(rows, shaded.colors(len(rows)), strict=True))
     y = Axis(label=quantity.label, limits=_limits([one.points for one in series if one.points]))
-    return Panel(x=Axis(label='iteration'), y=y, series=series, title=title)
+    return Panel(x=Axis(label='iteration'), y=y, series=series, title=shaded.title)
 
 
 def _limits(curves: Sequence[Sequence[Point]]) -> tuple[float, float] | None:

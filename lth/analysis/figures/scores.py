@@ -4,11 +4,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lth.analysis.plotting import palette
 from lth.analysis.plotting.axes import level_label, shown_rounds
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Series
+from lth.analysis.plotting.shades import ShadedRun, shaded_runs
 from lth.analysis.summary_table import RoundSummary
 from lth.runs.stored_tensors import stored_mask, stored_scores
 
@@ -20,11 +20,11 @@ def scores(request: FigureRequest) -> FigureData | NoData:
     """Histogram of the scores of active weights in some rounds of a search for gems."""
 
     panels, runs = [], []
-    for run in request.runs:
-        panel = _panel(run, request.rounds, run.label if len(request.runs) > 1 else '')
+    for shaded in shaded_runs(request.runs):
+        panel = _panel(shaded, request.rounds)
         if panel:
             panels.append(panel)
-            runs.append(run)
+            runs.append(shaded.run)
     if not panels:
         return NoData('no scores are on disk: the algorithm trains none, or --keep removed them')
     return FigureData(
@@ -32,18 +32,18 @@ def scores(request: FigureRequest) -> FigureData | NoData:
         caption='share of the active weights, which are not frozen at 0, in each of 40 intervals; mean over seeds')
 
 
-def _panel(run: PlottedRun, rounds: Sequence[int] | None, title: str) -> Panel | None:
+def _panel(shaded: ShadedRun, rounds: Sequence[int] | None) -> Panel | None:
     """The histograms of a run, None if it has no scores."""
 
-    active = {level_label(row): _active_scores(run, row) for row in shown_rounds(run, rounds)}
+    active = {level_label(row): _active_scores(shaded.run, row) for row in shown_rounds(shaded.run, rounds)}
     active = {label: found for label, found in active.items() if found}
     if not active:
         return None
     limits = _limits([seed for found in active.values() for seed in found])
     series = tuple(Series(
-        label=label, points=_histogram(found, *limits), color=color, kind='steps', marker='none')
-        for (label, found), color in zip(active.items(), palette.scale(len(active)), strict=True))
-    return Panel(x=Axis(label='score'), y=Axis(label='active weights (%)'), series=series, title=title)
+        label=shaded.label(label), points=_histogram(found, *limits), color=color, kind='steps', marker='none')
+        for (label, found), color in zip(active.items(), shaded.colors(len(active)), strict=True))
+    return Panel(x=Axis(label='score'), y=Axis(label='active weights (%)'), series=series, title=shaded.title)
 
 
 def _limits(seeds: Sequence[Tensor]) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from lth.analysis.plotting.axes import density_axis, interval_caption, level_lab
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Reference, Series
+from lth.analysis.plotting.shades import ShadedRun, shaded_runs
 from lth.analysis.stability_table import STABLE_BARRIER
 from lth.analysis.statistics import confidence_interval
 
@@ -32,8 +33,9 @@ def stability(request: FigureRequest) -> FigureData | NoData:
     measured = [(run, groups) for run, groups in measured if groups]
     if not measured:
         return NoData(f'its stability was not measured, see: lth stability {request.runs[0].run.folder}')
-    runs, several = [run for run, _ in measured], len(measured) > 1
-    panels = [_line_panel(run, groups, run.label if several else '') for run, groups in measured]
+    runs = [run for run, _ in measured]
+    panels = [_line_panel(shaded, groups)
+              for shaded, (_, groups) in zip(shaded_runs(runs), measured, strict=True)]
     panels.append(_barrier_panel(measured))
     return FigureData(
         name='stability', title=pair_title(runs), panels=tuple(panels), notes=all_notes(runs),
@@ -44,26 +46,24 @@ def _groups(run: PlottedRun) -> _Groups:
     """The pairs of the tickets that the run has now."""
 
     groups: _Groups = {}
-    for pair, ticket, errors in pair_files.read_all(run.run.folder):
-        present = pair.seed in run.seeds and pair.round < run.run.round_count(pair.seed)
-        if present and run.run.record(pair.seed, pair.round).ticket in (ticket, None):
-            groups.setdefault(_Group(pair.round, pair.iteration, pair.points), []).append(errors)
+    for pair, errors in pair_files.read_present(run.run, run.seeds):
+        groups.setdefault(_Group(pair.round, pair.iteration, pair.points), []).append(errors)
     return groups
 
 
-def _line_panel(run: PlottedRun, groups: _Groups, title: str) -> Panel:
+def _line_panel(shaded: ShadedRun, groups: _Groups) -> Panel:
     """The error from one copy to the other, a curve for each group."""
 
     starts = {group.iteration for group in groups}
     series = []
-    for (group, pairs), color in zip(groups.items(), palette.scale(len(groups)), strict=True):
+    for (group, pairs), color in zip(groups.items(), shaded.colors(len(groups)), strict=True):
         points = [mean_point(index / (group.points - 1), confidence_interval([one.errors[index] for one in pairs]),
                              factor=100) for index in range(group.points)]
-        label = level_label(run.rows[group.round])
+        label = level_label(shaded.run.rows[group.round])
         label += f', apart from {group.iteration:,}' if len(starts) > 1 else ''
-        series.append(Series(label=label, points=tuple(points), color=color, marker='none'))
+        series.append(Series(label=shaded.label(label), points=tuple(points), color=color, marker='none'))
     return Panel(x=Axis(label='position on the line between the copies'), y=Axis(label='test error (%)'),
-                 series=tuple(series), title=title)
+                 series=tuple(series), title=shaded.title)
 
 
 def _barrier_panel(measured: Sequence[tuple[PlottedRun, _Groups]]) -> Panel:

@@ -70,5 +70,11 @@ def mean_count(value: Interval) -> Cell:
     return Cell(f'{value.mean:,.0f}{_margin(value, 1, ",.0f")}', value.mean)
 
 
+def mean_number(value: Interval) -> Cell:
+    """A mean with two decimals and its margin."""
+
+    return Cell(f'{value.mean:,.2f}{_margin(value, 1, ",.2f")}', value.mean)
+
+
 def _margin(value: Interval, factor: float, form: str) -> str:
     return '' if value.margin is None else f' ± {factor * value.margin:{form}}'
