@@ -4,19 +4,29 @@ import sys
 
 from lth.errors import BUG
 from lth.system import signals
+from lth.system.launch import launch
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; if torchrun has started this process, as one of its ranks."""
 
     # Before all imports that take time: their code cannot be interrupted by exceptions.
-    signals.end_on_signals(signals.resume_message())
+    found = launch()
+    signals.end_on_signals('' if found and found.rank else signals.resume_message())
     # Set before torch is imported, which lth.cli does on first use: threads that spin while they wait make training 4
     # to 40 times slower on a busy machine.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     # The user's code is found in the current folder, as with `python -m lth`.
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
+    if found is None:
+        _run_command()
+        return
+    from lth.cli.ranks import run_on_rank  # pylint: disable=import-outside-toplevel # see above
+    run_on_rank(found, _run_command)
+
+
+def _run_command() -> None:
     import typer  # pylint: disable=import-outside-toplevel # see above
 
     from lth.cli import app, bug_report, command  # pylint: disable=import-outside-toplevel

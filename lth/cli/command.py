@@ -13,6 +13,7 @@ import typer
 from lth.cli.console import print_error, print_message, print_raw_error, warnings_as_notes
 from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError, describe, shorten_words
 from lth.system import signals
+from lth.system.launch import launch
 from lth.system.streams import STANDARD_OUTPUT, reserved_for_results, standard_output
 
 # As the shell reports SIGPIPE, signal 13.
@@ -37,6 +38,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
             return
         with exit_codes(), _running():
+            _refuse_ranks(function)
             try:
                 with _EndedBySignals(), reserved_for_results(), warnings_as_notes():
                     function(*args, **kwargs)
@@ -61,6 +63,14 @@ def _running() -> Iterator[None]:
         yield
     finally:
         _Running.command = False
+
+
+def _refuse_ranks(function: Callable[..., None]) -> None:
+    """LthError if torchrun has started several processes of a command that works in one."""
+
+    if launch() and not hasattr(function, 'runs_on_ranks'):
+        raise LthError('This command works in one process. Start it without torchrun, which is for commands that train '
+                       'a network: find-ticket, find-gem, finetune, transfer and sanity-check.')
 
 
 @contextlib.contextmanager

@@ -17,7 +17,8 @@ from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
     KeepOption, LearningRate, LogOption, Margin, Overrides, Precision, RecipeName, Replicates, Restart, RunName,
-    Threads)
+    SyncBatchNorm, Threads)
+from lth.cli.ranks import runs_on_ranks
 from lth.cli.run_table import print_run
 from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import number
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 
 @command
+@runs_on_ranks
 @accepts_data_dir
 @accepts_executor
 @accepts_trust_code
@@ -79,6 +81,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        sync_batch_norm: SyncBatchNorm = None,
         checkpoint_every: CheckpointEvery = None,
         executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
@@ -128,7 +131,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every,
+        replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,
         logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
     print_message(_kept_sentence(plan))
     if finetune and not dry_run:

@@ -13,13 +13,15 @@ from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs,
     Json, KeepOption, LearningRate, LogOption, Margin, Model, Overrides, Precision, RecipeName, Replicates, Restart,
-    RunName, Seeds, Threads)
+    RunName, Seeds, SyncBatchNorm, Threads)
+from lth.cli.ranks import runs_on_ranks
 from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import whole_number
 from lth.registry import trust
 
 
 @command
+@runs_on_ranks
 @accepts_data_dir
 @accepts_executor
 @accepts_trust_code
@@ -70,6 +72,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        sync_batch_norm: SyncBatchNorm = None,
         checkpoint_every: CheckpointEvery = None,
         executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
@@ -128,7 +131,7 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         parse_names(controls) or [], plan, folder, draws=control_draws)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every,
+        replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,
         logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
     numbers = parse_numbers(seeds, '--seeds')
     execute(plan, target, numbers, control_plans, output=Output(as_json, margin), keep=keep, restart=restart,

@@ -13,13 +13,15 @@ from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
     KeepOption, LearningRate, LogOption, Margin, Optimizer, Overrides, Replicates, Restart, RoundNumber, SourceRun,
-    Threads)
+    SyncBatchNorm, Threads)
+from lth.cli.ranks import runs_on_ranks
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 from lth.runs.run_path import parse_run_path
 
 
 @command
+@runs_on_ranks
 @accepts_data_dir
 @accepts_executor
 @accepts_trust_code
@@ -46,6 +48,7 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        sync_batch_norm: SyncBatchNorm = None,
         checkpoint_every: CheckpointEvery = None,
         executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
@@ -79,6 +82,6 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     plan = experiments.derived_plans.finetune_plan(source, folder, changed, optimizer=optimizer, dataset=dataset)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every,
+        replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,
         logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
     execute(plan, target, source.seeds, output=Output(as_json, margin), keep=keep, restart=restart, dry_run=dry_run)

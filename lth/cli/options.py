@@ -70,6 +70,10 @@ Deterministic = Annotated[bool | None, typer.Option(
     '--deterministic/--no-deterministic', show_default=False,
     help='Let runs repeat bit for bit on the same GPU, by algorithms that may be slower. On a CPU they always do. '
          'Default: as the run was started, or --no-deterministic.')]
+SyncBatchNorm = Annotated[bool | None, typer.Option(
+    '--sync-batch-norm/--no-sync-batch-norm', show_default=False,
+    help='With several ranks of torchrun: let BatchNorm normalize over the complete batch, as one process does, not '
+         'over the part of each rank. Default: as the run was started, or --no-sync-batch-norm.')]
 Compile = Annotated[Literal['auto', 'on', 'off'] | None, typer.Option(
     '--compile', show_default=False,
     help='Compile the forward and backward pass with torch.compile. auto: on a GPU, if the run is long enough to save '

@@ -13,8 +13,9 @@ from lth.cli.data_dir import accepts_data_dir
 from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, KeepOption,
-    LearningRate, LogOption, Overrides, Replicates, Restart, RoundNumber, SourceRun, Threads)
+    LearningRate, LogOption, Overrides, Replicates, Restart, RoundNumber, SourceRun, SyncBatchNorm, Threads)
 from lth.cli.progress import ProgressDisplay
+from lth.cli.ranks import runs_on_ranks
 from lth.cli.tables import percent, print_table
 from lth.cli.trust_code import accepts_trust_code
 from lth.runs.run_path import parse_run_path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 
 @command
+@runs_on_ranks
 @accepts_data_dir
 @accepts_executor
 @accepts_trust_code
@@ -53,6 +55,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        sync_batch_norm: SyncBatchNorm = None,
         checkpoint_every: CheckpointEvery = None,
         executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
@@ -91,8 +94,8 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         print_note(note)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every, logs=tuple(parse_names(log) or ()),
-        executor=executor.name, executor_settings=executor.settings)
+        replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,
+        logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
     experiments.metric_logs.require_logs(target.logs)
     if dry_run:
         _print_steps(steps, source, as_json=as_json)

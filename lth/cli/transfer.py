@@ -13,7 +13,8 @@ from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
     KeepOption, LearningRate, LogOption, Margin, Overrides, Precision, RecipeName, Replicates, Restart, SourceRun,
-    Threads)
+    SyncBatchNorm, Threads)
+from lth.cli.ranks import runs_on_ranks
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 from lth.runs.run_path import parse_run_path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 
 @command
+@runs_on_ranks
 @accepts_data_dir
 @accepts_executor
 @accepts_trust_code
@@ -57,6 +59,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         compile_: Compile = None,
         replicates: Replicates = None,
         deterministic: Deterministic = None,
+        sync_batch_norm: SyncBatchNorm = None,
         checkpoint_every: CheckpointEvery = None,
         executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
@@ -99,7 +102,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         controls = {'random': [plan_in(experiments.folders.control_folder(folder, 'random'), 'random')]}
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every,
+        replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,
         logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
     execute(plan_in(folder, 'found'), target, source.seeds, controls, output=Output(as_json, margin), keep=keep,
             restart=restart, dry_run=dry_run)

@@ -12,6 +12,7 @@ from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.experiments import derived_runs, memory_needs, metric_logs, provenance, recipe_claim, self_contained
 from lth.experiments.data_cache import DataCache
+from lth.experiments.distributed import leader
 from lth.experiments.executors import make_executor
 from lth.experiments.executors.protocol import Task
 from lth.experiments.plan import Plan
@@ -24,7 +25,7 @@ from lth.experiments.unfinished_seeds import first_step, refuse_missing_rounds, 
 from lth.pruning.tickets import dense_ticket
 from lth.runs import integrity, run_locks
 from lth.runs.folder import Run
-from lth.system import file_lock, processes
+from lth.system import file_lock, launch, processes
 from lth.training.engines import select
 from lth.training.task import Engine, State
 
@@ -126,6 +127,7 @@ def prepare_run(
         refuse_missing_rounds(plan, run, seeds)
         return
     target = target.resumed(run)
+    provenance.refuse_other_normalization(plan, run, target)
     compilation = decide_compilation(plan, target, seeds=len(seeds))
     target = replace(target, compile=compilation.decision)
     engine = select_engine(plan, target)
@@ -162,7 +164,8 @@ def _refuse_too_much_memory(plan: Plan, engine: Engine, target: RunTarget, seeds
     if engine.device.type != 'cpu':
         memory_needs.refuse_too_much(plan, seeds=0)
     elif target.in_process or seeds == 1:
-        memory_needs.refuse_too_much(plan)
+        found = launch.launch()
+        memory_needs.refuse_too_much(plan, processes=found.local_size - 1 if found else 0)
     else:
         together = min(seeds, processes.available_slots(target.threads or 1))
         memory_needs.refuse_too_much(plan, processes=together, seeds=together)
@@ -178,7 +181,8 @@ def _read_data(plan: Plan, run: Run, engine: Engine, target: RunTarget, cache: D
     data = cache.load(plan, target.datasets, engine.device)
     plan = plan.for_data(data)
     provenance.refuse_random_data(plan, target.datasets, data)
-    return SeedTraining(plan, run, engine, data, target.interval)
+    lockstep = leader.make_lockstep(plan, target, engine, data)
+    return SeedTraining(plan, run, engine, data, target.interval, lockstep)
 
 
 def _refuse_other_data(training: SeedTraining) -> None:

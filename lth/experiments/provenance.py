@@ -103,7 +103,8 @@ def session_entry(plan: Plan, engine: Engine, data: Dataset, target: RunTarget, 
             'device': str(engine.device), 'choice': target.engine,
             'compile': target.compile if 'compiled' in engine.name else 'off',
             'replicates': target.replicates or 'branches', 'deterministic': bool(target.deterministic),
-            'threads': target.threads or torch.get_num_threads(), **inputs(plan, data), 'directory': os.getcwd(),
+            'threads': target.threads or torch.get_num_threads(), 'ranks': _rank_count(),
+            'sync_batch_norm': bool(target.sync_batch_norm), **inputs(plan, data), 'directory': os.getcwd(),
             'start': datetime.now().astimezone().isoformat(timespec='milliseconds'), 'seconds': 0., 'rounds': 0,
             'planned_rounds': len(plan.kept), 'seeds': list(seeds)}
 
@@ -114,9 +115,22 @@ def refuse_other_inputs(run: Run, entry: Raw) -> None:
     """
 
     for session in run.sessions():
-        if difference := _difference(session, entry):
-            raise LthError(f'{run.folder} was started with {difference}, and new rounds would not belong to it. '
+        if other := difference(session, entry):
+            raise LthError(f'{run.folder} was started with {other}, and new rounds would not belong to it. '
                            'Restore the code, images and prepared files, choose another folder with --run, or start '
+                           'over with --restart, which moves that run aside.')
+
+
+def refuse_other_normalization(plan: Plan, run: Run, target: RunTarget) -> None:
+    """LthError if BatchNorm would normalize over other parts of a batch than in an earlier session of the run."""
+
+    parts = 1 if target.sync_batch_norm else _rank_count()
+    for session in run.sessions() if plan.network.has_batch_norm else ():
+        before = 1 if session.get('sync_batch_norm') else session.get('ranks', 1)
+        if before != parts:
+            raise LthError(f'{run.folder} was trained with BatchNorm over {_parts_in_words(before)}, and this command '
+                           f'would normalize over {_parts_in_words(parts)}, which gives other results. Start as many '
+                           'ranks as before, use the same of --sync-batch-norm and --no-sync-batch-norm, or start '
                            'over with --restart, which moves that run aside.')
 
 
@@ -126,8 +140,8 @@ def refuse_changed_run(run: Run, entry: Raw) -> None:
     """
 
     for session in run.sessions():
-        if difference := _difference(session, _comparable_images(session, entry)):
-            raise LthError(f'{run.folder} was made with {difference}: what is measured now would not be this run. '
+        if other := difference(session, _comparable_images(session, entry)):
+            raise LthError(f'{run.folder} was made with {other}: what is measured now would not be this run. '
                            'Restore the code and the images.')
 
 
@@ -140,8 +154,8 @@ def refuse_changed_source(source: Run, run: Run, entry: Raw) -> None:
     entry = {key: value for key, value in entry.items() if same_images or key == 'code'}
     entry['code'] = {use: files for use, files in entry['code'].items() if same_images or use.startswith('model ')}
     for session in source.sessions():
-        if difference := _difference(session, _comparable_images(session, entry)):
-            raise LthError(f'{run.folder} trains tickets of {source.folder}, which was made with {difference}: the '
+        if other := difference(session, _comparable_images(session, entry)):
+            raise LthError(f'{run.folder} trains tickets of {source.folder}, which was made with {other}: the '
                            'results could not be compared. Restore the code and the images, or search again in '
                            'another folder.')
 
@@ -149,8 +163,8 @@ def refuse_changed_source(source: Run, run: Run, entry: Raw) -> None:
 def refuse_changed_inputs(expected: Raw, entry: Raw, seeds: Sequence[int]) -> None:
     """LthError that names the seeds if the inputs are no longer the expected ones, with which this command started."""
 
-    if difference := _difference(expected, entry):
-        raise LthError(f'{seed_names(seeds)} cannot be trained: this command was started with {difference}, which have '
+    if other := difference(expected, entry):
+        raise LthError(f'{seed_names(seeds)} cannot be trained: this command was started with {other}, which have '
                        'changed since, or are not the same each time. Restore them, and run the same command again: '
                        'it resumes after the last completed round.')
 
@@ -177,7 +191,16 @@ def refuse_random_data(plan: Plan, datasets: Path, data: Dataset) -> None:
                        'numbers, and leave augmentation to the settings data.crop, data.flip and data.resized_crop.')
 
 
-def _difference(recorded: Raw, entry: Raw) -> str:
+def _rank_count() -> int:
+    ranks = select.current_ranks()
+    return ranks.size if ranks else 1
+
+
+def _parts_in_words(parts: int) -> str:
+    return 'complete batches' if parts == 1 else f'each of {parts} parts of a batch'
+
+
+def difference(recorded: Raw, entry: Raw) -> str:
     """How the recorded inputs differ from an entry, for a message; '' if they do not, as far as both have them."""
 
     keys = _INPUTS.keys() & recorded.keys() & entry.keys()

@@ -27,7 +27,8 @@ class RunTarget:  # pylint: disable=too-many-instance-attributes # one for each 
     train at once on a GPU; None as in the last session, else as parallel branches. `trusted`: which code outside of lth
     worker processes may run, by default the same as this process. `checkpoint_every`: how often a round in progress is
     saved; None every ten minutes. `logs`: programs in which measurements are logged, see metric_logs. `executor` says
-    where seeds are trained (lth/experiments/executors), with the `executor_settings`.
+    where seeds are trained (lth/experiments/executors), with the `executor_settings`. `sync_batch_norm`: whether
+    several ranks normalize over the complete batch; None as in the last session, else each over its own part.
     """
 
     folder: Path
@@ -44,6 +45,7 @@ class RunTarget:  # pylint: disable=too-many-instance-attributes # one for each 
     logs: tuple[str, ...] = ()
     executor: str = 'local'
     executor_settings: Mapping[str, Any] = field(default_factory=dict)
+    sync_batch_norm: bool | None = None
 
     @property
     def interval(self) -> CheckpointInterval:
@@ -59,8 +61,9 @@ class RunTarget:  # pylint: disable=too-many-instance-attributes # one for each 
         deterministic = last.deterministic if self.deterministic is None else self.deterministic
         compile_ = self.compile or last.compile_decision(select.resolve_device(self.device))
         replicates = self.replicates or last.replicates
-        return replace(
-            self, engine=engine, deterministic=deterministic, compile=compile_, replicates=replicates)
+        sync_batch_norm = last.sync_batch_norm if self.sync_batch_norm is None else self.sync_batch_norm
+        return replace(self, engine=engine, deterministic=deterministic, compile=compile_, replicates=replicates,
+                       sync_batch_norm=sync_batch_norm)
 
     def configure_process(self, device: torch.device) -> None:
         """Change the settings of this process as far as the target asks for it."""
@@ -74,6 +77,10 @@ class RunTarget:  # pylint: disable=too-many-instance-attributes # one for each 
 def select_engine(plan: Plan, target: RunTarget) -> Engine:
     """The engine that trains the plan there; LthError if the requested one cannot."""
 
+    if ranks := select.current_ranks():
+        return select.select_distributed_engine(
+            target.device, ranks, plan.network, plan.recipe.training, choice=target.engine or 'auto',
+            compilation=decide_compilation(plan, target).decision, sync_batch_norm=bool(target.sync_batch_norm))
     return select.select_engine(
         target.device, choice=target.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle,
         compilation=decide_compilation(plan, target).decision, replicates=target.replicates or 'branches')
@@ -83,6 +90,8 @@ def decide_compilation(plan: Plan, target: RunTarget, *, seeds: int = 1) -> sele
     """Whether the network is compiled for the training of this number of seeds."""
 
     choice = target.compile or 'auto'
+    if select.current_ranks():
+        return select.Compilation('on' if choice == 'on' else 'off')
     if choice != 'on' and target.engine not in (None, 'auto'):
         return select.Compilation()
     return select.decide_compilation(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from lth.errors import USER_ERROR, LthError
 from lth.experiments.data_cache import DataCache
+from lth.experiments.distributed import leader
 from lth.experiments.executors import make_executor
 from lth.experiments.executors.protocol import Ended, Executor, Task
 from lth.experiments.plan import Plan
@@ -25,6 +26,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     repeated. LthError if the folder belongs to another recipe, or to other data, code or source tickets.
     """
 
+    target = leader.ranked_target(target)
     executor = make_executor(target.executor, target.executor_settings)
     with SessionLog(reporter) as log, prepare_run(plan, target, seeds, log, DataCache()) as prepared:
         if prepared.unfinished:

@@ -3,12 +3,13 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lth.datasets import Dataset, sampling
 from lth.experiments import derived_runs, provenance
 from lth.experiments.data_cache import DataCache
+from lth.experiments.distributed.lockstep import Alone, Lockstep
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import SeedProgress, seed_names
 from lth.experiments.run_target import RunTarget, select_engine
@@ -38,6 +39,7 @@ class SeedTraining:
     engine: Engine
     data: Dataset
     checkpoint_every: CheckpointInterval
+    lockstep: Lockstep = Alone()
 
 
 def train_seeds(training: SeedTraining, seeds: tuple[int, ...], report: Report) -> None:
@@ -47,7 +49,7 @@ def train_seeds(training: SeedTraining, seeds: tuple[int, ...], report: Report) 
 
     plan, engine = training.plan, training.engine
     run = replace(training.run, nonzero_pixels=sampling.nonzero_pixels(training.data, plan.recipe.data))
-    past = run.stored_rounds(seeds, engine.device)
+    past: Sequence[Round] = run.stored_rounds(seeds, engine.device)
     watch = _Watch(seeds, len(past), report)
     missing = range(len(past), len(plan.kept))
     derived = plan.recipe.algorithm.needs_source
@@ -55,11 +57,13 @@ def train_seeds(training: SeedTraining, seeds: tuple[int, ...], report: Report) 
     # Read before training, so that a source that is replaced meanwhile is noticed the next time.
     sources = derived_runs.source_fingerprints(plan, run, seeds, missing) if derived else {}
     checkpoints = RunCheckpoints(_checkpoint_store(training, run, watch, report), len(past))
-    task = replace(plan.task(training.data, seeds, engine, watch.on_step), checkpoints=checkpoints)
-    with user_code.guard_training(f'Training {plan.recipe.model.name}, {seed_names(seeds)},',
+    task = replace(plan.task(training.data, seeds, engine, watch.on_step), checkpoints=training.lockstep.checkpoints(checkpoints))
+    with training.lockstep.rounds(seeds, past, source) as (past, source), \
+            user_code.guard_training(f'Training {plan.recipe.model.name}, {seed_names(seeds)},',
                                   foreign_model=plan.network.has_foreign_code), \
             select.explain_training_failures(task), signals.deferred():
         for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past, source=source):
+            training.lockstep.check(round_)
             round_ = replace(round_, sources=sources.get(round_.number, ()))
             provenance.refuse_changed_modules()
             run.save(round_, seeds)

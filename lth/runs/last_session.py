@@ -38,6 +38,12 @@ class LastSession:
         return bool(self.entry.get('deterministic'))
 
     @property
+    def sync_batch_norm(self) -> bool:
+        """Whether its ranks normalized over the complete batch; False before the first session."""
+
+        return bool(self.entry.get('sync_batch_norm'))
+
+    @property
     def replicates(self) -> ReplicateChoice | None:
         """How it trained several convolutional networks at once; None before the first session."""
 

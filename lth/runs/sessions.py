@@ -53,6 +53,8 @@ class _Session(Stored):
     replicates: ShortText | None = None
     deterministic: bool = False
     threads: Count | None = None
+    ranks: Annotated[int, Field(ge=1)] = 1
+    sync_batch_norm: bool = False
     reader: ShortText | None = None
     pictures: ShortText | None = None
     images: ShortText | None = None

@@ -5,10 +5,8 @@ import socket
 import sys
 from typing import NamedTuple
 
-from lth.errors import LthError, quote
-
-# torchrun sets all of these. Some clusters set one or two of them for other purposes.
-_VARIABLES = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'LOCAL_WORLD_SIZE', 'MASTER_ADDR', 'MASTER_PORT')
+# torchrun sets all of these, and MASTER_ADDR. Some clusters set one or two of them for other purposes.
+_NUMBERS = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'LOCAL_WORLD_SIZE', 'MASTER_PORT')
 
 
 class Launch(NamedTuple):
@@ -21,11 +19,11 @@ class Launch(NamedTuple):
 
 
 def launch() -> Launch | None:
-    """How torchrun started this process; None if it was started alone. LthError for variables that are no numbers."""
+    """How torchrun started this process; None if it was started alone."""
 
-    if not all(name in os.environ for name in _VARIABLES):
+    if not all(os.environ.get(name, '').isdecimal() for name in _NUMBERS) or 'MASTER_ADDR' not in os.environ:
         return None
-    found = Launch(*map(_number, ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'LOCAL_WORLD_SIZE')))
+    found = Launch(*(int(os.environ[name]) for name in _NUMBERS[:4]))
     return found if found.size > 1 else None
 
 
@@ -35,19 +33,13 @@ def rank_name(rank: int, size: int) -> str:
     return f'Rank {rank} of {size} on {socket.gethostname()}'
 
 
-def command_line(found: Launch | None) -> str:
+def command_line() -> str:
     """The command that starts this one again."""
 
-    arguments = sys.argv[1:]
+    found, arguments = launch(), sys.argv[1:]
     if found is None:
         return shlex.join(['lth', *arguments])
+    # Without --, torchrun takes options such as --run for abbreviations of its own.
     nodes = ['--nnodes', str(found.size // found.local_size)] if found.size > found.local_size else []
-    return shlex.join(['torchrun', *nodes, '--nproc-per-node', str(found.local_size), '-m', 'lth', *arguments])
+    return shlex.join(['torchrun', *nodes, '--nproc-per-node', str(found.local_size), '-m', '--', 'lth', *arguments])
 
-
-def _number(name: str) -> int:
-    try:
-        return int(os.environ[name])
-    except ValueError:
-        raise LthError(f'The environment variable {name} is {quote(os.environ[name])}, not a number. Start the command '
-                       'with torchrun, which sets it; or unset RANK and WORLD_SIZE to train in one process.') from None

@@ -8,7 +8,6 @@ at a random place, where imports or destructors would turn it into a traceback.
 import contextlib
 import os
 import select
-import shlex
 import signal
 import sys
 import threading
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
+from lth.system import launch
 from lth.system.process_tree import kill_descendants
 
 if TYPE_CHECKING:
@@ -64,6 +64,13 @@ def requested() -> int | None:
     return _process.number
 
 
+def record(number: int) -> None:
+    """Act as if this signal had arrived, because another process that computes the same has got it."""
+
+    if _process.number is None:
+        _process.number = number
+
+
 def check() -> None:
     """Raise Interrupted if a signal asked this process to end."""
 
@@ -100,8 +107,7 @@ def writing() -> Iterator[None]:
 def resume_message() -> str:
     """Return what an interrupted command prints last: how to resume."""
 
-    return ('Interrupted. Completed rounds and checkpoints are saved. To resume, run:\n  '
-            + shlex.join(['lth', *sys.argv[1:]]))
+    return f'Interrupted. Completed rounds and checkpoints are saved. To resume, run:\n  {launch.command_line()}'
 
 
 def end_on_signals(message: str) -> None:
@@ -115,7 +121,7 @@ def end_on_signals(message: str) -> None:
     def end_process(number: int) -> NoReturn:
         # On a terminal, progress bars hide the cursor.
         start = '\x1b[?25h\n' if os.isatty(2) and threading.current_thread() is not threading.main_thread() else ''
-        _end_process(number, start + message + '\n')
+        _end_process(number, f'{start}{message}\n' if message else '')
     _process.end = end_process
     # A thread reads the numbers: the handlers of the main thread have to wait for code that is not Python.
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)

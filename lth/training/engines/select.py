@@ -10,6 +10,8 @@ from lth.training.engines.cuda.compile_rule import Compilation, decide_compilati
 from lth.training.engines.cuda.engine import CudaGraph, most_replicates
 from lth.training.engines.device_failures import explain_failures, explain_training_failures
 from lth.training.engines.devices import gpu_failure, gpu_names, resolve_device
+from lth.training.engines.distributed.ranks import Ranks, current as current_ranks
+from lth.training.engines.distributed.selection import select_distributed_engine
 from lth.training.engines.eager import Eager
 from lth.training.engines.names import CompileDecision, EngineChoice, ReplicateChoice
 from lth.training.engines.precision import default_precision, precision_note, refuse_unsupported_precision
@@ -24,10 +26,11 @@ _SECONDS_UNTIL_MESSAGE = 1.
 
 # What the layers above use of this package.
 __all__ = [
-    'Compilation', 'CudaGraph', 'Eager', 'SparseCpu', 'compile_ahead', 'configure_process', 'decide_compilation',
+    'Compilation', 'CudaGraph', 'Eager', 'Ranks', 'SparseCpu', 'compile_ahead', 'configure_process', 'current_ranks',
+    'decide_compilation',
     'default_precision', 'explain_failures', 'explain_training_failures', 'gpu_failure', 'gpu_names',
     'make_deterministic', 'most_replicates', 'precision_note', 'refuse_unsupported_precision', 'replicate_groups', 'resolve_device',
-    'select_engine', 'sparse_obstacle']
+    'select_distributed_engine', 'select_engine', 'sparse_obstacle']
 
 
 def select_engine(

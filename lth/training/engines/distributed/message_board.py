@@ -20,10 +20,11 @@ _SECONDS_BETWEEN_LOOKS = 0.05
 
 
 class MessageBoard:
-    """The values that the ranks of one command have written."""
+    """The values that the ranks of one command have written. `number` counts the messages to all ranks."""
 
     def __init__(self, store: Store) -> None:
         self._store = PrefixStore('lth', store)
+        self.number = 0
 
     @staticmethod
     def connect(launch: Launch) -> 'MessageBoard':
@@ -66,6 +67,19 @@ class MessageBoard:
 
         with _explained():
             return bool(self._store.check(list(names)))
+
+    def publish(self, message: object) -> None:
+        """Let all other ranks read a message; to be called by rank 0."""
+
+        self.write(f'message/{self.number}', message)
+        self.number += 1
+
+    def next(self) -> Any:
+        """Return the next message of rank 0, as soon as it is there."""
+
+        message = self.read(f'message/{self.number}')
+        self.number += 1
+        return message
 
     def is_first(self, name: str) -> bool:
         """Whether no rank has called this with the name before."""

@@ -36,10 +36,15 @@ class Failure(NamedTuple):
 
 
 class Ranks:
-    """All ranks, as the process of one of them sees them. Their process groups are made when the object is."""
+    """All ranks, as the process of one of them sees them. They are connected when the object is made.
 
-    def __init__(self, rank: int, size: int, board: MessageBoard) -> None:
-        self.rank, self.size, self.board = rank, size, board
+    `lost` says that another rank has ended; `broken` that ranks have left a training at different places, so that they
+    cannot train together any more.
+    """
+
+    def __init__(self, rank: int, size: int, board: MessageBoard, *, local_rank: int = 0) -> None:
+        self.rank, self.size, self.board, self.local_rank = rank, size, board, local_rank
+        self.lost = self.broken = False
         self._devices: dict[str, dist.ProcessGroup] = {}
         with self._reached():
             dist.init_process_group('gloo', store=board.store, rank=rank, world_size=size, timeout=_TIMEOUT)
@@ -127,11 +132,23 @@ class Ranks:
         if self.board.is_first('failures'):
             self.board.write(_FAILURE, Failure(self.name, str(error), error.exit_code))
 
+    def failure(self) -> Failure | None:
+        """Return the first error of a rank that was published, None if there was none."""
+
+        return self.board.read(_FAILURE) if self.board.has(_FAILURE) else None
+
+    def all_ended(self, *, seconds: float) -> bool:
+        """Whether all ranks call this, after the present message, within the time."""
+
+        names = [f'ended/{self.board.number}/{rank}' for rank in range(self.size)]
+        self.board.write(names[self.rank], True)
+        return all(self.board.read(name, seconds=seconds) for name in names)
+
     def disconnect(self) -> None:
         """Close the connections between CPUs, so that collectives of other ranks fail at once."""
 
         with contextlib.suppress(RuntimeError):
-            dist.destroy_process_group(dist.group.WORLD if len(self._devices) < 2 else None)
+            dist.destroy_process_group(dist.group.WORLD)
 
     def _gather(self, value: Value) -> list[Value]:
         values = cast(list[Value], [None] * self.size)
@@ -149,8 +166,8 @@ class Ranks:
             raise self._lost(error) from None
 
     def _lost(self, error: RuntimeError) -> LthError:
-        if self.board.has(_FAILURE):
-            failure: Failure = self.board.read(_FAILURE)
+        self.lost = True
+        if failure := self.failure():
             return failure.as_error()
         return LthError(f'{self.name}: another rank has ended, or does not answer ({excerpt(error)}). Completed rounds '
                         'and checkpoints are saved: start the same command with torchrun again to resume.',

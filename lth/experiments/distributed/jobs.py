@@ -1,0 +1,44 @@
+"""What rank 0 tells the others: to train seeds with it, or that the command has ended."""
+from dataclasses import dataclass
+
+from lth.errors import LthError
+from lth.experiments.run_target import RunTarget
+from lth.system.yaml_text import Raw
+from lth.training.engines.distributed.ranks import Ranks
+
+# How long ranks that fail wait for others that fail in the same way.
+_SECONDS = 5.
+
+
+@dataclass(frozen=True)
+class Job:
+    """Seeds to train on all ranks: the complete recipe, where and how, on which kind of device, from how many rounds of
+    the run and of its source. `expected` has fingerprints of the code and the images of rank 0.
+    """
+
+    recipe: Raw
+    target: RunTarget
+    device: str
+    seeds: tuple[int, ...]
+    past: int
+    source: int
+    expected: Raw
+
+
+@dataclass(frozen=True)
+class End:
+    """The command has ended on rank 0, with this exit code."""
+
+    exit_code: int
+
+
+def leave_together(ranks: Ranks) -> bool:
+    """Whether all ranks leave the present job by an error now, so that they can start the next one together. If they do
+    not, some wait for this one in the middle of it.
+    """
+
+    try:
+        ranks.broken = ranks.lost or not ranks.all_ended(seconds=_SECONDS)
+    except LthError:
+        ranks.broken = True
+    return not ranks.broken

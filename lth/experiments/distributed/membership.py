@@ -1,0 +1,123 @@
+"""How the ranks of a command meet and part: all have to run the same command with the same versions."""
+import contextlib
+import shlex
+import socket
+import sys
+from typing import NamedTuple
+
+import torch
+
+from lth import __version__
+from lth.errors import ENVIRONMENT_ERROR, LthError, quote
+from lth.experiments.distributed.follower import Follower
+from lth.experiments.distributed.jobs import End
+from lth.system import signals
+from lth.system.launch import Launch, rank_name
+from lth.training.engines.distributed import ranks as all_ranks
+from lth.training.engines.distributed.message_board import MessageBoard
+from lth.training.engines.distributed.ranks import Ranks
+
+_SECONDS_TO_START = 300.
+_END = 'end'
+# How long a rank that fails waits until rank 0 has reported its error, and one that lost another waits for an end.
+_SECONDS_TO_REPORT, _SECONDS_TO_END = 10., 2.
+
+
+class _Facts(NamedTuple):
+    """What has to be the same on all ranks, and the host of one."""
+
+    command: str
+    versions: str
+    host: str
+
+    @staticmethod
+    def own() -> '_Facts':
+        """The facts of this process."""
+
+        return _Facts(shlex.join(sys.argv[1:]), f'lth {__version__} and torch {torch.__version__}',
+                      socket.gethostname())
+
+
+_boards: list[MessageBoard] = []
+
+
+def join(launch: Launch) -> None:
+    """Connect rank 0 with all others. LthError if one does not start, or runs another command or other versions."""
+
+    board, own = _board(launch), _Facts.own()
+    for rank in range(1, launch.size):
+        _refuse_other_facts(rank, launch.size, own, board.read(f'facts/{rank}', seconds=_SECONDS_TO_START))
+    board.publish('join')
+    all_ranks.set_current(Ranks(launch.rank, launch.size, board, local_rank=launch.local_rank))
+
+
+def follow(launch: Launch) -> int:
+    """Work as a rank other than 0 until the command ends. Returns the exit code; LthError for an error that rank 0 does
+    not report.
+    """
+
+    board = _board(launch)
+    board.write(f'facts/{launch.rank}', _Facts.own())
+    if isinstance(first := board.next(), End):
+        return first.exit_code
+    ranks = Ranks(launch.rank, launch.size, board, local_rank=launch.local_rank)
+    all_ranks.set_current(ranks)
+    try:
+        code = Follower(ranks).follow()
+    except LthError as error:
+        with signals.deferred():  # torchrun ends all processes when one has ended
+            return _fail(ranks, error)
+    except signals.Interrupted as interrupt:
+        return 128 + interrupt.number
+    ranks.disconnect()
+    return code
+
+
+def end(launch: Launch, exit_code: int) -> None:
+    """Let the other ranks end too, with this exit code of rank 0."""
+
+    with contextlib.suppress(LthError):
+        board = _board(launch)
+        board.publish(End(exit_code))
+        board.write(_END, exit_code)
+    ranks = all_ranks.current()
+    if ranks and not exit_code:
+        ranks.disconnect()
+    all_ranks.set_current(None)
+
+
+def _fail(ranks: Ranks, error: LthError) -> int:
+    """Return the exit code after an error of this rank, or raise it again if nobody else reports it."""
+
+    if ranks.lost:
+        code = ranks.board.read(_END, seconds=_SECONDS_TO_END)
+        if code is None and ranks.failure() is None and ranks.board.is_first('lost'):
+            raise error
+        return error.exit_code if code is None else int(code)
+    ranks.publish_failure(error)
+    ranks.disconnect()
+    code = ranks.board.read(_END, seconds=_SECONDS_TO_REPORT)
+    if code is None:
+        raise LthError(f'{ranks.name}: {error}', exit_code=error.exit_code)
+    return int(code)
+
+
+def _board(launch: Launch) -> MessageBoard:
+    """The connection of this process to the others."""
+
+    if not _boards:
+        _boards.append(MessageBoard.connect(launch))
+    return _boards[0]
+
+
+def _refuse_other_facts(rank: int, size: int, own: _Facts, other: _Facts | None) -> None:
+    if other is None:
+        raise LthError(f'Rank {rank} of {size} did not start within {_SECONDS_TO_START / 60:.0f} minutes. Start '
+                       'torchrun on all machines at about the same time.', exit_code=ENVIRONMENT_ERROR)
+    name = f'Rank {rank} of {size} on {other.host}'
+    if other.versions != own.versions:
+        raise LthError(f'{name} runs {other.versions}, and {rank_name(0, size)} runs {own.versions}. Install the same '
+                       'versions on all machines.')
+    if other.command != own.command:
+        raise LthError(f'{name} was started with other arguments ({quote(other.command)}) than rank 0 '
+                       f'({quote(own.command)}). Start the same command on all machines.')
