@@ -2,12 +2,12 @@
 import multiprocessing
 import pickle
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
-from torch._C._distributed_c10d import FileStore
 import torch
+from torch.distributed import FileStore
 
 from lth.errors import LthError
 from lth.training.engines.distributed import ranks
@@ -17,9 +17,11 @@ from lth.training.engines.distributed.ranks import Ranks
 _SECONDS = 60
 
 
-def on_ranks(function: Callable[..., Any], folder: Path, *arguments: Any, size: int = 2) -> list[Any]:
+def on_ranks(
+        function: Callable[..., Any], folder: Path, *arguments: Any, size: int = 2, missing: Set[int] = frozenset(),
+) -> list[Any]:
     """Call a function with `Ranks` and these arguments on each of some ranks. Returns what they return, or their errors
-    of class LthError.
+    of class LthError. Those that are `missing` end without.
     """
 
     context = multiprocessing.get_context('fork')
@@ -29,7 +31,7 @@ def on_ranks(function: Callable[..., Any], folder: Path, *arguments: Any, size: 
     for process in processes:
         process.start()
     try:
-        results = [pickle.loads(reader.recv_bytes()) if reader.poll(_SECONDS) else 'no answer' for reader, _ in pipes]
+        results = [None if rank in missing else _result(pipes[rank][0]) for rank in range(size)]
     finally:
         for process in processes:
             process.join(1)
@@ -37,6 +39,11 @@ def on_ranks(function: Callable[..., Any], folder: Path, *arguments: Any, size: 
     failed = [result for result in results if isinstance(result, str) and 'Traceback' in result]
     assert not failed, failed[0]
     return results
+
+
+def _result(reader: Any) -> Any:
+    assert reader.poll(_SECONDS), 'a rank does not answer'
+    return pickle.loads(reader.recv_bytes())
 
 
 def _run(function: Callable[..., Any], folder: Path, arguments: Any, rank: int, size: int, pipe: Any) -> None:

@@ -11,6 +11,7 @@ import typer
 from lth import experiments
 from lth.cli import bug_report
 from lth.cli.command import exit_codes
+from lth.cli.console import print_error
 from lth.errors import BUG
 from lth.system.launch import Launch, launch
 
@@ -48,7 +49,7 @@ def _follow(found: Launch) -> None:
     warnings.simplefilter('ignore')
     try:
         with exit_codes():
-            sys.exit(experiments.distributed.membership.follow(found))
+            sys.exit(experiments.distributed.membership.follow(found, print_error))
     except typer.Exit as end:
         sys.exit(end.exit_code)
     except Exception as error:  # pylint: disable=broad-exception-caught # whatever is no LthError is a bug

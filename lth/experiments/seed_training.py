@@ -57,10 +57,11 @@ def train_seeds(training: SeedTraining, seeds: tuple[int, ...], report: Report) 
     # Read before training, so that a source that is replaced meanwhile is noticed the next time.
     sources = derived_runs.source_fingerprints(plan, run, seeds, missing) if derived else {}
     checkpoints = RunCheckpoints(_checkpoint_store(training, run, watch, report), len(past))
-    task = replace(plan.task(training.data, seeds, engine, watch.on_step), checkpoints=training.lockstep.checkpoints(checkpoints))
+    task = plan.task(training.data, seeds, engine, watch.on_step)
+    task = replace(task, checkpoints=training.lockstep.checkpoints(checkpoints))
     with training.lockstep.rounds(seeds, past, source) as (past, source), \
             user_code.guard_training(f'Training {plan.recipe.model.name}, {seed_names(seeds)},',
-                                  foreign_model=plan.network.has_foreign_code), \
+                                     foreign_model=plan.network.has_foreign_code), \
             select.explain_training_failures(task), signals.deferred():
         for round_ in plan.algorithm.find(task, plan.recipe.algorithm, past, source=source):
             training.lockstep.check(round_)

@@ -42,4 +42,3 @@ def command_line() -> str:
     # Without --, torchrun takes options such as --run for abbreviations of its own.
     nodes = ['--nnodes', str(found.size // found.local_size)] if found.size > found.local_size else []
     return shlex.join(['torchrun', *nodes, '--nproc-per-node', str(found.local_size), '-m', '--', 'lth', *arguments])
-

@@ -3,6 +3,8 @@ import contextlib
 import shlex
 import socket
 import sys
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -51,25 +53,16 @@ def join(launch: Launch) -> None:
     all_ranks.set_current(Ranks(launch.rank, launch.size, board, local_rank=launch.local_rank))
 
 
-def follow(launch: Launch) -> int:
-    """Work as a rank other than 0 until the command ends. Returns the exit code; LthError for an error that rank 0 does
-    not report.
+def follow(launch: Launch, report: Callable[[str], object]) -> int:
+    """Work as a rank other than 0 until the command ends. Returns the exit code. An error that rank 0 does not report
+    is passed to `report`.
     """
 
     board = _board(launch)
     board.write(f'facts/{launch.rank}', _Facts.own())
-    if isinstance(first := board.next(), End):
-        return first.exit_code
-    ranks = Ranks(launch.rank, launch.size, board, local_rank=launch.local_rank)
-    all_ranks.set_current(ranks)
-    try:
-        code = Follower(ranks).follow()
-    except LthError as error:
-        with signals.deferred():  # torchrun ends all processes when one has ended
-            return _fail(ranks, error)
-    except signals.Interrupted as interrupt:
-        return 128 + interrupt.number
-    ranks.disconnect()
+    code: int = first.exit_code if isinstance(first := board.next(), End) else _follow(launch, board, report)
+    with contextlib.suppress(LthError):
+        board.write(f'left/{launch.rank}', True)
     return code
 
 
@@ -80,26 +73,39 @@ def end(launch: Launch, exit_code: int) -> None:
         board = _board(launch)
         board.publish(End(exit_code))
         board.write(_END, exit_code)
-    ranks = all_ranks.current()
-    if ranks and not exit_code:
-        ranks.disconnect()
-    all_ranks.set_current(None)
+        # Without torchrun, the messages are kept by this process.
+        deadline = time.monotonic() + _SECONDS_TO_END
+        for rank in range(1, launch.size):
+            board.read(f'left/{rank}', seconds=max(0., deadline - time.monotonic()))
 
 
-def _fail(ranks: Ranks, error: LthError) -> int:
-    """Return the exit code after an error of this rank, or raise it again if nobody else reports it."""
+def _follow(launch: Launch, board: MessageBoard, report: Callable[[str], object]) -> int:
+    """Train with the other ranks until the command ends, and return the exit code."""
+
+    ranks = Ranks(launch.rank, launch.size, board, local_rank=launch.local_rank)
+    all_ranks.set_current(ranks)
+    try:
+        return Follower(ranks).follow()
+    except LthError as error:
+        with signals.deferred():  # torchrun ends all processes when one has ended
+            _report_unreported(ranks, error, report)
+        return error.exit_code
+    except signals.Interrupted as interrupt:
+        return 128 + interrupt.number
+
+
+def _report_unreported(ranks: Ranks, error: LthError, report: Callable[[str], object]) -> None:
+    """Report an error that ends this rank, unless another rank does."""
 
     if ranks.lost:
-        code = ranks.board.read(_END, seconds=_SECONDS_TO_END)
-        if code is None and ranks.failure() is None and ranks.board.is_first('lost'):
-            raise error
-        return error.exit_code if code is None else int(code)
+        ended = ranks.board.read(_END, seconds=_SECONDS_TO_END) is not None or ranks.failure()
+        if not ended and ranks.board.is_first('lost'):
+            report(str(error))
+        return
     ranks.publish_failure(error)
     ranks.disconnect()
-    code = ranks.board.read(_END, seconds=_SECONDS_TO_REPORT)
-    if code is None:
-        raise LthError(f'{ranks.name}: {error}', exit_code=error.exit_code)
-    return int(code)
+    if ranks.board.read(_END, seconds=_SECONDS_TO_REPORT) is None:
+        report(f'{ranks.name}: {error}')
 
 
 def _board(launch: Launch) -> MessageBoard:

@@ -27,10 +27,9 @@ _SECONDS_UNTIL_MESSAGE = 1.
 # What the layers above use of this package.
 __all__ = [
     'Compilation', 'CudaGraph', 'Eager', 'Ranks', 'SparseCpu', 'compile_ahead', 'configure_process', 'current_ranks',
-    'decide_compilation',
-    'default_precision', 'explain_failures', 'explain_training_failures', 'gpu_failure', 'gpu_names',
-    'make_deterministic', 'most_replicates', 'precision_note', 'refuse_unsupported_precision', 'replicate_groups', 'resolve_device',
-    'select_distributed_engine', 'select_engine', 'sparse_obstacle']
+    'decide_compilation', 'default_precision', 'explain_failures', 'explain_training_failures', 'gpu_failure',
+    'gpu_names', 'make_deterministic', 'most_replicates', 'precision_note', 'refuse_unsupported_precision',
+    'replicate_groups', 'resolve_device', 'select_distributed_engine', 'select_engine', 'sparse_obstacle']
 
 
 def select_engine(

@@ -4,6 +4,7 @@ Tensors on GPUs are exchanged by NCCL, everything else by gloo. All ranks call t
 """
 import contextlib
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import NamedTuple, TypeVar, cast
@@ -19,6 +20,7 @@ from lth.training.engines.distributed.message_board import MessageBoard
 # Longer than a step, a measurement or a checkpoint on a slow disk takes.
 _TIMEOUT = timedelta(minutes=30)
 _FAILURE = 'failure'
+_PLACE = re.compile(r'\[/\S+\] ')
 Value = TypeVar('Value')
 
 
@@ -169,8 +171,10 @@ class Ranks:
         self.lost = True
         if failure := self.failure():
             return failure.as_error()
-        return LthError(f'{self.name}: another rank has ended, or does not answer ({excerpt(error)}). Completed rounds '
-                        'and checkpoints are saved: start the same command with torchrun again to resume.',
+        # The first sentence, without the place in the source of gloo.
+        reason = excerpt(_PLACE.sub('', str(error)).split('. ')[0])
+        return LthError(f'{self.name}: another rank has ended, or does not answer ({reason}). Completed rounds and '
+                        'checkpoints are saved: start the same command with torchrun again to resume.',
                         exit_code=ENVIRONMENT_ERROR)
 
 
