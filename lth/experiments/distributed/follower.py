@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.experiments import provenance
+from lth.experiments.data_cache import DataCache
 from lth.experiments.distributed.jobs import End, Job, leave_together
 from lth.experiments.distributed.shared import SharedCheckpoints, SharedRounds, check_round
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import seed_names
-from lth.experiments.run_target import RunTarget, select_engine
+from lth.experiments.run_target import select_engine
 from lth.registry import trust, user_code
 from lth.system import signals
-from lth.system.yaml_text import Raw
 from lth.training.engines import select
 from lth.training.engines.distributed.ranks import Ranks
 from lth.training.task import Engine, Task
@@ -31,8 +31,7 @@ class Follower:
 
     def __init__(self, ranks: Ranks) -> None:
         self._ranks = ranks
-        # The images that were read last, and the settings that decide which they are.
-        self._images: tuple[Raw, Dataset] | None = None
+        self._data = DataCache()
 
     def follow(self) -> int:
         """Train with rank 0. Returns its exit code; LthError for an error of this rank that ends it."""
@@ -72,20 +71,11 @@ class Follower:
         engine = select_engine(plan, target)
         select.refuse_unsupported_precision(engine.device, plan.recipe.training.precision)
         replace(target, threads=target.threads or 1).configure_process(engine.device)
-        data = self._data(plan, target, engine)
+        data = self._data.load(plan, target.datasets, engine.device)
         if difference := provenance.difference(job.expected, provenance.inputs(plan, data)):
             raise LthError(f'rank 0 has {difference}. All ranks need the same images and code: copy them to this '
                            'machine, or train where a shared folder has them.')
         return _Prepared(plan.for_data(data), engine, data)
-
-    def _data(self, plan: Plan, target: RunTarget, engine: Engine) -> Dataset:
-        """The images of a plan, read once for all plans that have the same."""
-
-        key = plan.recipe.data.model_dump() | {'device': str(engine.device), 'datasets': str(target.datasets)}
-        if self._images is None or self._images[0] != key:
-            self._images = None  # frees the memory of other images
-            self._images = key, plan.load(target.datasets, engine.device)
-        return self._images[1]
 
     def _train(self, prepared: _Prepared, job: Job) -> None:
         """Compute the rounds that rank 0 computes."""
