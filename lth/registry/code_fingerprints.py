@@ -39,6 +39,12 @@ def read(path: Path) -> bytes:
     return _contents[path]
 
 
+def user_files() -> dict[Path, bytes]:
+    """The files of the user's modules that this process has read, without those of installed packages."""
+
+    return {path: content for path, content in _contents.items() if _is_user_file(path)}
+
+
 def read_new_modules(before: Iterable[str]) -> list[str]:
     """Read the files of the user's modules that were imported since sys.modules had these names. Returns the names."""
 

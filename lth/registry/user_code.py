@@ -20,7 +20,7 @@ from lth.registry.torch_settings import restored_settings
 # Names with these words before the colon are no code of the user.
 _KINDS_OF_NAMES = ('torchvision', 'folder', 'object')
 # Their own processes end by os._exit, and signals end this one.
-_MAY_EXIT = {*sys.stdlib_module_names, 'lth', 'torch'}
+_MAY_EXIT = {*sys.stdlib_module_names, 'lth', 'ray', 'torch'}
 
 
 def names_code(name: str) -> bool:
@@ -60,11 +60,17 @@ def source(name: str) -> bytes:
 def require_trust(recipe: Mapping[str, Any]) -> None:
     """LthError if a recipe names a model, a data set or a criterion whose code may not run."""
 
-    for key, setting in (('model', 'name'), ('data', 'name'), ('algorithm', 'criterion')):
-        section = recipe.get(key)
-        name = section.get(setting) if isinstance(section, Mapping) else None
-        if isinstance(name, str) and names_code(name):
-            trust.require(name)
+    for name in code_names(recipe):
+        trust.require(name)
+
+
+def code_names(recipe: Mapping[str, Any]) -> list[str]:
+    """The names of functions of the user that a recipe has as model, data set or criterion."""
+
+    sections = [(recipe.get(key), setting) for key, setting in (
+        ('model', 'name'), ('data', 'name'), ('algorithm', 'criterion'))]
+    names = [section.get(setting) for section, setting in sections if isinstance(section, Mapping)]
+    return [name for name in names if isinstance(name, str) and names_code(name)]
 
 
 @contextlib.contextmanager

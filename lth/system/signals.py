@@ -78,6 +78,14 @@ def check() -> None:
         raise Interrupted(_process.number)
 
 
+def request(number: int, on_writing: Callable[[], object]) -> None:
+    """Ask this process, a worker of a cluster, to stop at the next `check`. Unlike a signal this does not end the
+    process, which has to hand over what it saves. `on_writing` is called when it writes a checkpoint before.
+    """
+
+    _process.number, _process.on_writing = number, on_writing
+
+
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
     """Let a signal that arrives in the block only be recorded. At the end of the block it raises Interrupted."""
