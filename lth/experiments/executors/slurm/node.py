@@ -67,8 +67,12 @@ class _StopRequest:
 
     @contextlib.contextmanager
     def obeyed(self) -> Iterator[None]:
-        """In this block, both signals raise Interrupted as soon as a checkpoint is saved."""
+        """In this block, both signals raise Interrupted as soon as a checkpoint is saved. Afterwards they do nothing: the
+        job decides how it ends.
+        """
 
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, lambda *_: None)
         with signals.recorded():
             signal.signal(signal.SIGUSR2, lambda _number, _frame: self._end_late())
             yield
