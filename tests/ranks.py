@@ -28,8 +28,9 @@ def on_ranks(
     pipes = [context.Pipe(duplex=False) for _ in range(size)]
     processes = [context.Process(target=_run, args=(function, folder, arguments, rank, size, pipes[rank][1]))
                  for rank in range(size)]
-    for process in processes:
+    for process, (_, writer) in zip(processes, pipes, strict=True):
         process.start()
+        writer.close()  # so that a rank that dies ends the wait for its answer
     try:
         results = [None if rank in missing else _result(pipes[rank][0]) for rank in range(size)]
     finally:
