@@ -57,13 +57,28 @@ class _Job(Generic[K]):
 
 @dataclass
 class _Worker(Generic[K]):
-    """A process, the pipes by which it gets jobs and is asked to end, and its job; None while it waits for one."""
+    """A process, the pipes by which it gets jobs and is asked to end, the number of its slot, and its job; None while
+    it waits for one.
+    """
 
     process: SpawnProcess
     jobs: connection.Connection
     requests: connection.Connection
+    slot: int
     job: _Job[K] | None = None
     phase: _Phase = field(default=_Phase.STARTING)
+
+
+class _Place:
+    """The slot of the pool that this process has."""
+
+    slot = 0
+
+
+def slot() -> int:
+    """In a worker, the number of its slot, from 0: no two workers of a pool have the same one at the same time."""
+
+    return _Place.slot
 
 
 class WorkerPool(Generic[K]):
@@ -129,8 +144,9 @@ class WorkerPool(Generic[K]):
         receiver, sender = Pipe(duplex=False)
         obeyed, requests = Pipe(duplex=False)
         taken, jobs = Pipe(duplex=False)
-        process = processes.start_process(_serve, self._work, taken, sender, obeyed)
-        worker = self._workers[receiver] = _Worker[K](process, jobs, requests)
+        free = min(set(range(self._slots)) - {worker.slot for worker in self._workers.values()})
+        process = processes.start_process(_serve, self._work, free, taken, sender, obeyed)
+        worker = self._workers[receiver] = _Worker[K](process, jobs, requests, free)
         for end in (sender, obeyed, taken):
             end.close()
         return worker
@@ -195,10 +211,11 @@ def run_in_parallel(
 
 
 def _serve(
-        work: Callable[..., None], jobs: connection.Connection, pipe: connection.Connection,
+        work: Callable[..., None], place: int, jobs: connection.Connection, pipe: connection.Connection,
         requests: connection.Connection) -> None:
     """Do the jobs that arrive, until one fails."""
 
+    _Place.slot = place
     send = functools.partial(_send, pipe)
     signals.obey(requests, lambda: send(_Phase.SAVING))
     while True:

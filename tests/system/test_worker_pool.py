@@ -83,3 +83,15 @@ def test_a_process_does_one_job_after_another_and_a_job_that_fails_leaves_the_ot
     assert sent['first'] == sent['second'] != sent['last']
     assert str(ends['fail'].error) == 'the reason'
     assert [key for key, end in ends.items() if end.error is None] == ['first', 'second', 'last']
+
+
+def _send_slot(send):
+    send(worker_pool.slot())
+
+
+def test_workers_have_slots_of_their_own():
+    with WorkerPool[int](_send_slot, 2) as pool:
+        for number in range(2):
+            pool.submit(number, (), 'job')
+        slots = [event for _, event in pool.events() if isinstance(event, int)]
+    assert sorted(slots) == [0, 1]
