@@ -79,7 +79,7 @@ class SlurmCluster:
         lines = self.run('squeue', '--states=all', '-h', '-r', '-o', '%i %T').splitlines()
         return dict(line.split() for line in lines)
 
-    def wait_for_state(self, job: str, state: str, *, seconds: float = 60) -> None:
+    def wait_for_state(self, job: str, state: str, *, seconds: float = 120) -> None:
         """Wait until a job is in this state."""
 
         end = time.monotonic() + seconds
@@ -87,14 +87,15 @@ class SlurmCluster:
             assert time.monotonic() < end, f'job {job} is {now} after {seconds} s, not {state}'
             time.sleep(0.2)
 
-    def preempt(self, job: str) -> None:
-        """Let a job of the partition `high` take the node, which requeues the job, then let the job start again now
+    def preempt(self, *jobs: str) -> None:
+        """Let a job of the partition `high` take the node, which requeues the jobs, then let them start again now
         instead of two minutes later.
         """
 
-        self.run('srun', '-p', 'high', '-n2', '--mem=100M', 'true')
-        self.wait_for_state(job, 'PENDING')
-        self.run('scontrol', 'update', f'JobId={job}', 'StartTime=now')
+        self.run('srun', '-p', 'high', '-n2', '--mem=100M', 'sleep', '1')
+        for job in jobs:
+            self.wait_for_state(job, 'PENDING')
+            self.run('scontrol', 'update', f'JobId={job}', 'StartTime=now')
 
 
 @pytest.fixture(scope='session')

@@ -67,8 +67,8 @@ class _StopRequest:
 
     @contextlib.contextmanager
     def obeyed(self) -> Iterator[None]:
-        """In this block, both signals raise Interrupted as soon as a checkpoint is saved. Afterwards they do nothing: the
-        job decides how it ends.
+        """In this block, both signals raise Interrupted as soon as a checkpoint is saved. Afterwards they do nothing:
+        the job decides how it ends.
         """
 
         for number in (signal.SIGTERM, signal.SIGUSR2):
