@@ -99,3 +99,22 @@ def test_the_site_is_built_without_a_warning_and_runs_the_notebook(tmp_path):
     assert '[bold]' not in commands and '\N{EN DASH}help' not in commands
     assert 'dataframe' in (tmp_path / 'site/tutorial.html').read_text()
     assert 'lth.find_ticket' in (tmp_path / 'site/api.html').read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_first_command_of_the_documents_finds_matching_tickets(tmp_path):
+    readme = (ROOT / 'README.md').read_text()
+    command = re.search(r'^python3 -m venv .* -m lth (.*)$', readme, re.MULTILINE)
+    for document in ('docs/index.md', 'docs/first-ticket.md'):
+        assert f'\n    lth {command[1]}\n' in (ROOT / document).read_text()
+    done = subprocess.run(
+        [sys.executable, '-m', 'lth', *command[1].split()], cwd=tmp_path, text=True, capture_output=True, check=False,
+        env=os.environ | {'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'})
+    assert done.returncode == 0, done.stderr
+    # Accuracies differ between processors in their last digits, so only the kinds of sentences are compared.
+    for sentence in ('Matching tickets were found:', 'Sparsest matching ticket: round', 'Undecided:'):
+        assert sentence in done.stdout and sentence in readme
+    rows = re.findall(r'^ (\d+ +\d+\.\d\d) ', done.stdout, re.MULTILINE)
+    assert rows == re.findall(r'^ (\d+ +\d+\.\d\d) ', (ROOT / 'docs/first-ticket.md').read_text(), re.MULTILINE)
+    assert len(rows) == 9
