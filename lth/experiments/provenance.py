@@ -129,9 +129,8 @@ def refuse_other_normalization(plan: Plan, run: Run, target: RunTarget) -> None:
         before = 1 if session.get('sync_batch_norm') else session.get('ranks', 1)
         if before != parts:
             raise LthError(f'{run.folder} was trained with BatchNorm over {_parts_in_words(before)}, and this command '
-                           f'would normalize over {_parts_in_words(parts)}, which gives other results. Start as many '
-                           'ranks as before, use the same of --sync-batch-norm and --no-sync-batch-norm, or start '
-                           'over with --restart, which moves that run aside.')
+                           f'would normalize over {_parts_in_words(parts)}, which gives other results. '
+                           f'{_remedy(before)}, or start over with --restart, which moves that run aside.')
 
 
 def refuse_changed_run(run: Run, entry: Raw) -> None:
@@ -194,6 +193,10 @@ def refuse_random_data(plan: Plan, datasets: Path, data: Dataset) -> None:
 def _rank_count() -> int:
     ranks = select.current_ranks()
     return ranks.size if ranks else 1
+
+
+def _remedy(parts: int) -> str:
+    return 'Use --sync-batch-norm' if parts == 1 else f'Start {parts} ranks with --no-sync-batch-norm'
 
 
 def _parts_in_words(parts: int) -> str:

@@ -64,7 +64,7 @@ def requested() -> int | None:
     return _process.number
 
 
-def record(number: int) -> None:
+def request(number: int) -> None:
     """Act as if this signal had arrived, because another process that computes the same has got it."""
 
     if _process.number is None:

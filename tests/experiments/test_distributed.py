@@ -79,7 +79,7 @@ def interrupt_second_rank(ranks):
     def evaluate_and_record(*arguments):
         calls.append(1)
         if len(calls) == 3 and ranks.rank:  # the first one after some steps
-            signals.record(signal.SIGINT)
+            signals.request(signal.SIGINT)
         return evaluate(*arguments)
     evaluation.evaluate = evaluate_and_record
 

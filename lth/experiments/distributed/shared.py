@@ -85,7 +85,7 @@ class SharedCheckpoints:
         """Record the signal of any rank on all."""
 
         if number := self._ranks.largest(signals.requested() or 0):
-            signals.record(number)
+            signals.request(number)
 
 
 def _moved(snapshot: Snapshot | None, device: torch.device) -> Snapshot | None:
