@@ -64,13 +64,6 @@ def requested() -> int | None:
     return _process.number
 
 
-def request(number: int) -> None:
-    """Act as if this signal had arrived, because another process that computes the same has got it."""
-
-    if _process.number is None:
-        _process.number = number
-
-
 def check() -> None:
     """Raise Interrupted if a signal asked this process to end."""
 
@@ -78,9 +71,10 @@ def check() -> None:
         raise Interrupted(_process.number)
 
 
-def request(number: int, on_writing: Callable[[], object]) -> None:
-    """Ask this process, a worker of a cluster, to stop at the next `check`. Unlike a signal this does not end the
-    process, which has to hand over what it saves. `on_writing` is called when it writes a checkpoint before.
+def request(number: int, on_writing: Callable[[], object] = int) -> None:
+    """Ask this process, a worker of a cluster or one of several ranks, to stop at the next `check`. Unlike a signal this
+    does not end the process, which has to hand over what it saves. `on_writing` is called when it writes a checkpoint
+    before.
     """
 
     _process.number, _process.on_writing = number, on_writing
