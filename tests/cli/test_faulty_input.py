@@ -324,8 +324,8 @@ def test_no_value_of_an_option_ends_in_a_traceback_or_takes_long(lth, command, o
         result = lth(command, *OPTION_COMMANDS[command], option, value)
         assert result.code in (0, 2, 3), value[:100]
         assert result.code == 0 or paragraph(result)
-        # A folder that digits do not need is no mistake, so bench measures.
-        assert time.monotonic() - began < (90 if command == 'bench' else 10), value[:100]
+        # A folder that digits do not need is no mistake, so bench measures, for as long as that takes.
+        assert command == 'bench' or time.monotonic() - began < 10, value[:100]
 
 
 def refusal(lth: Lth, template: tuple[str, ...], **values: str) -> str:
