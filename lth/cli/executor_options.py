@@ -68,5 +68,6 @@ def _choice(
             raise LthError('--address: the settings of the executor have an address too. Leave out one of them.')
         choice.settings['address'] = address
     if choice != LOCAL:  # whose import takes as long as torch's
-        experiments.executors.make_executor(*choice)
+        origin = '' if executor_config is None else f'{executor_config} with --executor'
+        experiments.executors.make_executor(*choice, origin)
     return choice

@@ -1,4 +1,5 @@
 """sweep.json in the folder of a sweep: its cells, each with its settings, the digest of its recipe, and its state."""
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +38,7 @@ class _Content(Section):
 def is_sweep(folder: Path) -> bool:
     """Whether a folder is that of a sweep."""
 
-    return (folder / SWEEP).is_file()
+    return os.path.isfile(folder / SWEEP)  # unlike Path.is_file, for names of any length
 
 
 def lock_file(folder: Path) -> Path:

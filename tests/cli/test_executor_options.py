@@ -53,7 +53,7 @@ def test_an_executor_trains_each_seed_with_the_settings_of_file_and_options(lth)
 
 @pytest.mark.parametrize(('options', 'says'), [
     (('--executor', 'rya'), "Unknown executor 'rya'"),
-    (('--address', 'auto'), "--executor local: unknown key 'address'"),
+    (('--address', 'auto'), "--executor local: this executor has no settings. Leave out 'address'"),
     (('--executor', 'recorded', '--executor-set', 'slots=two'), "slots: it should be a whole number; it is 'two'"),
     (('--executor', 'recorded', '--executor-set', 'slots'), "--executor-set 'slots': write it as KEY=VALUE"),
     (('--executor', 'recorded', '--executor-set', 'address=a', '--address', 'b'), 'Leave out one of them'),

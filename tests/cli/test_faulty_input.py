@@ -190,6 +190,8 @@ FILE_COMMANDS: dict[str, tuple[str, ...]] = {
         'find-gem', 'lenet-300-100', 'digits', '--density', '0.5', '--recipe', 'FILE', '--run', 'new'),
     'find-gem --config': ('find-gem', '--config', 'FILE', '--run', 'new'),
     'transfer --recipe': ('transfer', 'base', '--to', 'digits', '--recipe', 'FILE'),
+    'sweep run': ('sweep', 'run', 'FILE'), '--executor-config': (
+        'find-ticket', 'lenet-300-100', 'digits', '--executor-config', 'FILE', '--run', 'new'),
     'bench --recipe': ('bench', 'lenet-300-100', 'digits', '--recipe', 'FILE'),
     'convert-config': ('convert-config', 'FILE'),
     'show recipe': ('show', 'recipe', 'FILE'),
@@ -226,7 +228,7 @@ RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'sanity-check': ('sanity-check', '--', 'RUN'), 'repair': ('repair', '--', 'RUN'),
     'show': ('show', '--', 'run', 'RUN'), 'compare': ('compare', '--', 'RUN', 'base'),
     'export-metrics': ('export-metrics', '-o', 'metrics.csv', '--', 'RUN'),
-    'transfer': ('transfer', '--to', 'digits', '--', 'RUN')}
+    'transfer': ('transfer', '--to', 'digits', '--', 'RUN'), 'sweep': ('sweep', '--', 'status', 'RUN')}
 
 # Values for every option of every command, most of which no option accepts.
 VALUES = (
@@ -241,6 +243,7 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'transfer': ('base', '--to', 'digits', '--dry-run'),
     'evaluate': ('base',), 'plot': ('base', '--figure', 'accuracy'), 'report': ('base',), 'export-metrics': ('base',),
     'compare': ('base', 'base/seed-0'), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
+    'sweep': ('run', 'grid.yaml', '--dry-run'),
     'bench': ('lenet-300-100', 'digits', '--turns', '1', '--densities', '0.5')}
 
 
@@ -275,6 +278,7 @@ def files(lth, base):
 
     Path('models.py').write_text(MODELS)
     Path('pictures.py').write_text(DATA)
+    Path('grid.yaml').write_text('command: find-ticket lenet-300-100 digits -i 1 -e 1\nfolder: s\n')
     Path('runs').mkdir()
     Path('runs/base').symlink_to(base)
     yield

@@ -46,10 +46,17 @@ COMMANDS = {
     'stability': 'stability base --pairs 2',
     'sanity checks': 'sanity-check base --seeds 0 -e 6',
     'restart': 'find-ticket lenet-300-100 digits -i 1 -e 4 --run base --restart',
-    'repair': 'repair broken'}
+    'repair': 'repair broken',
+    'sweep': 'sweep run grid.yaml'}
+GRID = '''
+command: find-ticket lenet-300-100 digits -i 1 -e 4 --checkpoint-every '5 iterations' --controls reinit
+seeds: 0-1
+folder: rates
+grid: {algorithm.rates: [0.2, 0.5], training.batch_size: [30, 60]}
+'''
 # Without dense checkpoints, a round that was killed is trained again from its start.
 DENSE_CHECKPOINTS = " --checkpoint-every '5 iterations'"
-WITHOUT_CHECKPOINTS = {'stability', 'repair'}
+WITHOUT_CHECKPOINTS = {'stability', 'repair', 'sweep'}
 
 
 class Kill(NamedTuple):
@@ -71,6 +78,7 @@ def start_folder(server: CommandServer, tmp_path_factory: pytest.TempPathFactory
 
     folder: Path = tmp_path_factory.mktemp('start')
     (folder / 'net.py').write_text(USER_CODE)
+    (folder / 'grid.yaml').write_text(GRID)
     assert finish(server, folder, BASE) == 0, errors(folder)
     broken = shutil.copytree(folder / 'runs/base', folder / 'runs/broken')
     (broken / 'seed-1/round-01/ticket.safetensors').unlink()

@@ -45,6 +45,8 @@ def run_sweep(sweep: Sweep, reporter: SweepReporter, *, retry: bool = False) -> 
     """
 
     with file_lock.hold(sweep_file.lock_file(sweep.folder), _REMEDY):
+        for path in sweep.folder.glob('*.partial'):  # of a session that was killed
+            path.unlink(missing_ok=True)
         states = States(sweep.folder, sweep.records())
         grid = yaml_text.dump_yaml(sweep.grid.model_dump(mode='json'))
         files.write(sweep.folder / sweep_file.GRID, grid.encode())
