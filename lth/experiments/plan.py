@@ -3,7 +3,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -185,11 +185,23 @@ def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = (), *, device: str
     network = try_network(network, Use(
         recipe.training.batch_size, evaluation_batch_size(network), recipe.algorithm.second_derivatives))
     if recipe.training.precision == 'auto':
-        precision = select.default_precision(device, network)
+        precision = _default_precision(device, network)
         training = recipe.training.model_copy(update={'precision': precision})
         recipe = recipe.model_copy(update={'training': training})
     kept = _kept_counts(recipe, network, epoch)
     return Plan(recipe, source, network, algorithm, kept, (*notes, *_notes(recipe, network, kept, epoch)))
+
+
+def _default_precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
+    """The default precision on a device. LthError if this machine does not have it: the plan may be for another one."""
+
+    try:
+        return select.default_precision(device, network)
+    except LthError as error:
+        if not device.startswith('cuda'):
+            raise
+        raise error.extended('To train on the GPU of another machine (--executor), give the precision too: --precision '
+                             'bf16, tf32 or fp32.') from None
 
 
 def _kept_counts(recipe: Recipe, network: Network, epoch: int) -> list[int]:
