@@ -38,7 +38,8 @@ def compare_resumed_search(folder: Path, task: Task, find: Callable[[Sequence[Ro
 @pytest.mark.parametrize('over', [
     {}, {'shots': 'one-shot'}, {'scope': 'global', 'rewind': '2 iterations'},
     *[{'retrain': name} for name in ('strategy-2', 'learning-rate-rewinding', 'fine-tuning')],
-    *[{'criterion': name, 'mask_1_action': 'reinitialize'} for name in CRITERIA.names()],
+    *[pytest.param({'criterion': name, 'mask_1_action': 'reinitialize'}, marks=pytest.mark.slow)
+      for name in CRITERIA.names()],
     *[{'mask_1_action': name} for name in MASK_ACTIONS.mask_1.names() if name != 'rewind'],
     *[{'mask_0_action': name} for name in MASK_ACTIONS.mask_0.names() if name != 'zero']], ids=str)
 def test_tickets_of_every_criterion_action_and_retraining_resume_byte_for_byte(tmp_path, over):

@@ -287,10 +287,10 @@ def test_an_unknown_interval_is_an_error_that_shows_one(text):
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.xdist_group('session')
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize('number', [
+    pytest.param(signal.SIGTERM, marks=pytest.mark.long), pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_workers_that_are_interrupted_within_rounds_resume_byte_for_byte(tmp_path, number):
     def newest() -> set[str]:
         return {path.name for path in tmp_path.glob('run/seed-?/checkpoint/round-*-step-*') if path.suffix == ''}

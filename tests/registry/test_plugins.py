@@ -73,9 +73,9 @@ def test_a_plug_in_adds_a_model_data_set_initializer_criterion_action_and_contro
     assert shown.stdout.split('\n')[:2] == [f'{[False] * 12 + [True] * 36} True True', '[True, False, False]']
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize('algorithm', ['tiny-at-init', 'tiny-scores'])
+@pytest.mark.parametrize('algorithm', [
+    pytest.param('tiny-at-init', marks=pytest.mark.long), pytest.param('tiny-scores', marks=pytest.mark.slow)])
 def test_gems_of_a_plug_in_algorithm_are_found_finetuned_checked_and_evaluated(package, algorithm):
     run = f'{algorithm}-gem'
     gem = run_json(package, 'find-gem', 'tiny-linear', 'tiny-greys', '--sparsity', '50', '--algorithm', algorithm,

@@ -352,7 +352,7 @@ def test_a_finished_search_yields_no_rounds(name):
 
 
 @pytest.mark.parametrize('name', ALL)
-@pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
+@pytest.mark.parametrize('model', ['lenet-300-100', pytest.param('resnet20', marks=pytest.mark.slow)])
 def test_seeds_have_the_same_mask_together_and_alone_and_another_seed_has_another_mask(name, model):
     def masks(*seeds: int) -> torch.Tensor:
         return mask_of(make_task(model, shape=(3, 8, 8), seeds=seeds, data={'flip': True}), name)

@@ -43,7 +43,7 @@ def counted(task: Task, name: str, **over: Any) -> list[int]:
 
 
 @pytest.mark.parametrize(('name', 'over'), VARIANTS)
-@pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
+@pytest.mark.parametrize('model', ['lenet-300-100', pytest.param('resnet20', marks=pytest.mark.slow)])
 def test_every_round_keeps_the_planned_count_and_the_initial_weights(model, name, over):
     task = mining(model, shape=(3, 8, 8))
     rounds = find_rounds(task, name, **over)

@@ -67,8 +67,9 @@ def test_a_network_is_compiled_once_for_all_rounds_and_seeds(monkeypatch):
     assert len(calls) == 1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(('model', 'shape'), [('conv-2', (3, 8, 8)), ('resnet20', (3, 8, 8))])
+@pytest.mark.parametrize(('model', 'shape'), [
+    pytest.param('conv-2', (3, 8, 8), marks=pytest.mark.slow),
+    pytest.param('resnet20', (3, 8, 8), marks=pytest.mark.long)])
 def test_machine_code_of_the_compiler_trains_as_the_eager_engine(monkeypatch, model, shape):
     monkeypatch.setattr(parts, 'compiled', compilation.compiled)
     task = make_task(model, shape=shape, data=AUGMENTED, optimizer=SGD, engine=compiled_engine())
