@@ -51,4 +51,4 @@ def test_dependencies_of_conda_and_pip_agree():
 def test_every_dependency_has_a_lower_and_no_upper_bound():
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
     required = [*project['dependencies'], *itertools.chain(*project['optional-dependencies'].values())]
-    assert [text for text in required if not re.fullmatch(r'[A-Za-z-]+>=[0-9.]+', text)] == []
+    assert [text for text in required if not re.fullmatch(r'[A-Za-z-]+(\[[a-z]+\])?>=[0-9.]+', text)] == []
