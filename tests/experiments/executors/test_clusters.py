@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from lth.errors import LthError
+from lth.experiments.derived_plans import control_plans
 from lth.experiments.executors.clusters import session, worker
 from lth.experiments.executors.clusters.cluster import Lost, WorkerShape
 from lth.experiments.executors.clusters.node_checks import own_facts
@@ -25,8 +26,18 @@ from lth.experiments.reporter import SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.experiments.run_target import RunTarget, select_engine
 from lth.experiments.runner import run_plan
-from lth.registry import trust
-from lth.system import signals
+from lth.registry import trust, user_modules
+from lth.runs.folder import Run
+from lth.system import files, signals, yaml_text
+
+NET = '''
+import widths
+from torch import nn
+
+
+def make(shape, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, widths.WIDTH), nn.ReLU(), nn.Linear(widths.WIDTH, classes))
+'''
 
 
 class ClusterInThisProcess:
@@ -113,6 +124,7 @@ def restored_process() -> Iterator[None]:
     os.chdir(folder)
     trust.set_current(trusted)
     sys.path[:] = path
+    user_modules.forget()
 
 
 def events_of(task: Task, change: Callable[[Any, str, Any], Any] = unchanged, *, places: int = 1) -> list[Any]:
@@ -233,3 +245,43 @@ def test_models_given_as_objects_are_refused(task):
 
     with pytest.raises(LthError, match='Python objects'):
         events_of(inside)
+
+
+def test_code_of_the_user_is_sent_to_nodes_that_do_not_have_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path('widths.py').write_text('WIDTH = 8\n', encoding='utf-8')
+    Path('net.py').write_text(NET, encoding='utf-8')
+    trust.add('net.py:make')
+    target = RunTarget(tmp_path / 'remote', tmp_path)
+    plan = ticket_plan('net.py:make', 'digits', Changes(1, {'algorithm.rounds': 1}))
+    target.folder.mkdir()
+    files.write(target.folder / 'recipe.yaml', yaml_text.dump_yaml(plan.recipe.dump()).encode())
+    expected = inputs(plan, plan.load(tmp_path, select_engine(plan, target).device))
+    Path('widths.py').write_text('WIDTH = 9\n', encoding='utf-8')
+    Path('net.py').unlink()
+    start = worker.Worker.start
+
+    def start_in_new_process(self: worker.Worker, order: Any) -> None:
+        user_modules.forget()
+        start(self, order)
+    monkeypatch.setattr(worker.Worker, 'start', start_in_new_process)
+
+    events = events_of(Task(plan.recipe.dump(), target, (0,), expected, 'seed 0'))
+
+    assert events[-1] == Ended() and (target.folder / 'seed-0/round-01').is_dir()
+    assert not Path('net.py').exists()
+
+
+def test_rounds_of_the_source_are_sent_with_a_control(trained, tmp_path):
+    target = RunTarget(tmp_path / 'remote', tmp_path)
+    plan = control_plans(['reinit'], trained.plan, trained.folder)['reinit'][0]
+    raw = plan.recipe.dump()
+    raw['algorithm']['source'] = os.path.relpath(trained.folder, target.folder)
+    target.folder.mkdir()
+    files.write(target.folder / 'recipe.yaml', yaml_text.dump_yaml(raw).encode())
+
+    events = events_of(Task(raw, target, (1,), trained.inputs, 'seed 1'))
+
+    assert events[-1] == Ended() and (target.folder / 'seed-1/round-02').is_dir()
+    record = Run(target.folder, raw, plan.network).record(1, 2)
+    assert record.source == trained.plan.run(trained.folder).record(1, 2).ticket

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ class _Start:
         if not self._returned.is_set():
             raise _no_answer(self._address, f'no answer within {time_limit:g} seconds')
         if self._failure:
-            raise _no_answer(self._address, excerpt(self._failure))
+            raise _no_answer(self._address, excerpt(self._failure).rstrip('.'))
 
     def end(self) -> None:
         """Let the thread end."""
@@ -162,7 +163,9 @@ class _Start:
         # Ray prints each end of a worker and of a node, with pages of its logs, to stdout.
         setattr(importlib.import_module('ray._private.worker'), '_worker_logs_enabled', False)
         try:
-            self._ray.init(**arguments, log_to_driver=False, logging_level='ERROR')
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')  # what Ray warns of is in its errors too
+                self._ray.init(**arguments, log_to_driver=False, logging_level='ERROR')
         except (ConnectionError, RuntimeError, ValueError, OSError, self._ray.exceptions.RayError) as error:
             self._failure = error
         self._returned.set()
@@ -198,8 +201,9 @@ def _require_answer(address: str, time_limit: float) -> None:
 def _no_answer(address: str | None, reason: str) -> LthError:
     if address is None:
         return LthError(f'Ray cannot start a cluster on this machine: {reason}.', exit_code=ENVIRONMENT_ERROR)
+    token = ' If it asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN.' if '://' in address else ''
     return LthError(f'The Ray cluster at {quote(address)} does not answer: {reason}. Check the address and that the '
-                    'cluster runs (`ray status`); wait longer with --executor-set time_limit=SECONDS; or leave '
+                    f'cluster runs (`ray status`).{token} Wait longer with --executor-set time_limit=SECONDS, or leave '
                     '--address out to use this machine.', exit_code=ENVIRONMENT_ERROR)
 
 
