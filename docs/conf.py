@@ -50,8 +50,17 @@ def commands() -> str:
 
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name='lth')
+    text = re.sub(r'^\* `([\w-]+)`: .*\.\.\.$', lambda match: _entry(command, *match.group(0, 1)), text,
+                  flags=re.MULTILINE)
     text = re.sub(r'<span style="font-weight: bold">(.*?)</span>', r'**\1**', text)
     return html.unescape(re.sub(r'\[bold\](.*?)\[/bold\]', r'**\1**', text))
+
+
+def _entry(program: Any, entry: str, name: str) -> str:
+    """The entry of a command in the list of all commands with its whole first sentence, which typer shortens."""
+
+    command = program.commands.get(name)
+    return f'* `{name}`: {command.help.split(chr(10))[0]}' if command else entry
 
 
 def add_generated_text(_sphinx: Any, page: str, source: list[str]) -> None:

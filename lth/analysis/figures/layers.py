@@ -20,11 +20,12 @@ _MOST_TICKS = 12
 def layers(request: FigureRequest) -> FigureData | NoData:
     """Share of the weights that each layer keeps: in all rounds, and from first to last layer in some rounds."""
 
-    runs = [run for run in request.runs if run.first_record.layers]
+    shown = [one for one in shaded_runs(request.runs) if one.run.first_record.layers]
+    runs = [one.run for one in shown]
     if not runs:
         return NoData('an earlier version of lth saved its rounds, which did not record layers')
     panels = []
-    for shaded in shaded_runs(runs):
+    for shaded in shown:
         if len(shaded.run.rows) > 1:
             panels.append(_by_round(shaded))
         panels.append(_by_layer(shaded, shown_rounds(shaded.run, request.rounds)))

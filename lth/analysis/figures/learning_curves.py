@@ -29,12 +29,13 @@ _LOSSES = (_Quantity('validation loss', lambda line: line.validation_loss),
 def learning_curves(request: FigureRequest) -> FigureData | NoData:
     """Test accuracy, validation loss and training loss against the iteration, a curve for each of some rounds."""
 
-    runs = [run for run in request.runs if run.settings.trains != 'never']
+    shown = [one for one in shaded_runs(request.runs) if one.run.settings.trains != 'never']
+    runs = [one.run for one in shown]
     if not runs:
         return NoData('nothing is trained in its rounds')
     quantities = (_ACCURACY,) if len(runs) > 1 else (_ACCURACY, *_LOSSES)
     panels = [_panel(shaded, shown_rounds(shaded.run, request.rounds), quantity)
-              for shaded in shaded_runs(runs) for quantity in quantities]
+              for shaded in shown for quantity in quantities]
     return FigureData(
         name='learning-curves', title=pair_title(runs), panels=tuple(panels), notes=all_notes(runs),
         caption=interval_caption(panels))

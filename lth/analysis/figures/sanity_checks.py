@@ -22,7 +22,8 @@ def sanity_checks(request: FigureRequest) -> FigureData | NoData:
     runs = [run for run in request.runs if _check_folders(run)]
     if not runs:
         return NoData(f'there are no sanity checks of it, see: lth sanity-check {request.runs[0].run.folder}')
-    panels = [_panel(run, read_checks(folder), several=len(runs) > 1) for run in runs for folder in _check_folders(run)]
+    several = len(request.runs) > 1
+    panels = [_panel(run, read_checks(folder), several=several) for run in runs for folder in _check_folders(run)]
     return FigureData(
         name='sanity-checks', title=pair_title(runs), panels=tuple(panels), notes=all_notes(runs),
         caption=f'difference of the test accuracies, paired by seed; {interval_caption(panels)}')

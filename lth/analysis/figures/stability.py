@@ -1,4 +1,5 @@
 """The error on the line between two copies of a ticket, as in figure 3 of Frankle et al. 2020, and its barrier."""
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,14 +30,12 @@ _Groups = dict[_Group, list[PairErrors]]
 def stability(request: FigureRequest) -> FigureData | NoData:
     """Test error on the line between two copies of a ticket (`lth stability`), and its barrier in each round."""
 
-    measured = [(run, _groups(run)) for run in request.runs]
-    measured = [(run, groups) for run, groups in measured if groups]
+    found = [(shaded, _groups(shaded.run)) for shaded in shaded_runs(request.runs)]
+    measured = [(shaded, groups) for shaded, groups in found if groups]
     if not measured:
         return NoData(f'its stability was not measured, see: lth stability {request.runs[0].run.folder}')
-    runs = [run for run, _ in measured]
-    panels = [_line_panel(shaded, groups)
-              for shaded, (_, groups) in zip(shaded_runs(runs), measured, strict=True)]
-    panels.append(_barrier_panel(measured))
+    runs = [shaded.run for shaded, _ in measured]
+    panels = [*itertools.starmap(_line_panel, measured), _barrier_panel(measured)]
     return FigureData(
         name='stability', title=pair_title(runs), panels=tuple(panels), notes=all_notes(runs),
         caption=f'{interval_caption(panels, over="pairs of copies")}; barrier: highest error minus mean of the ends')
@@ -66,20 +65,20 @@ def _line_panel(shaded: ShadedRun, groups: _Groups) -> Panel:
                  series=tuple(series), title=shaded.title)
 
 
-def _barrier_panel(measured: Sequence[tuple[PlottedRun, _Groups]]) -> Panel:
+def _barrier_panel(measured: Sequence[tuple[ShadedRun, _Groups]]) -> Panel:
     """The barrier against the weights that remain, a curve for each run and each iteration."""
 
     curves: dict[str, list[Point]] = {}
-    for run, groups in measured:
+    for shaded, groups in measured:
         several_starts = len({group.iteration for group in groups}) > 1
         for group, pairs in groups.items():
-            label = f'{run.label}: barrier' if len(measured) > 1 else 'barrier'
+            label = shaded.label('barrier')
             label += f', apart from {group.iteration:,}' if several_starts else ''
             barrier = confidence_interval([one.barrier for one in pairs])
             curves.setdefault(label, []).append(mean_point(
-                100 * run.rows[group.round].density, barrier, factor=100))
+                100 * shaded.run.rows[group.round].density, barrier, factor=100))
     series = tuple(Series(label=label, points=tuple(points), color=palette.color(number),
                           marker=palette.marker(number)) for number, (label, points) in enumerate(curves.items()))
     limit = Reference(label='limit of stable training', value=100 * STABLE_BARRIER)
-    return Panel(x=density_axis([run for run, _ in measured]), y=Axis(label='barrier (percentage points)'),
+    return Panel(x=density_axis([shaded.run for shaded, _ in measured]), y=Axis(label='barrier (percentage points)'),
                  series=series, references=(limit,))
