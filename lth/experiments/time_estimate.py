@@ -3,14 +3,17 @@ import json
 import time
 from dataclasses import replace
 
+import torch
+
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget, set_up_engine
-from lth.pruning.tickets import dense_ticket, train_ticket
+from lth.pruning.tickets import dense_ticket
 from lth.recipes.durations import Duration
-from lth.training.task import Task
+from lth.training.task import State
 
-# Measuring takes as long in both, so the difference is the time of the steps alone.
-_FEW, _MANY = 10, 50
+# The first step prepares what the others need, such as memory and compiled code.
+_STOPS = (1, 2, 4, 8, 16, 32, 64, 128)
+_SECONDS = 1.
 
 
 class StepTimes:
@@ -33,20 +36,17 @@ class StepTimes:
 
 
 def _step_seconds(plan: Plan, target: RunTarget) -> float:
-    """Seconds of a step of the dense network, the mean of a few after the first ones."""
+    """Seconds of a step of the dense network, the mean over the steps of about a second after the first one."""
 
     engine = set_up_engine(plan, replace(target, compile='off'))
-    task = plan.task(plan.load(target.datasets, engine.device), [0], engine)
-    _training_seconds(task, _FEW)
-    few, many = _training_seconds(task, _FEW), _training_seconds(task, _MANY)
-    return max(0., many - few) / (_MANY - _FEW)
-
-
-def _training_seconds(task: Task, steps: int) -> float:
-    """How long a dense network trains for some steps, and is measured at both ends."""
-
-    length = Duration(steps, 'iterations')
-    training = task.training.model_copy(update={'length': length, 'measure_every': length})
-    start = time.monotonic()
-    train_ticket(replace(task, training=training), dense_ticket(task))
-    return time.monotonic() - start
+    length = Duration(_STOPS[-1], 'iterations')
+    training = plan.recipe.training.model_copy(update={'length': length, 'measure_every': length})
+    task = replace(plan.task(plan.load(target.datasets, engine.device), [0], engine), training=training)
+    ticket, times = dense_ticket(task), list[float]()
+    trainable = torch.ones_like(ticket.weights, dtype=torch.bool)
+    for segment in engine.run(task, State(ticket.weights, ticket.buffers), trainable=trainable, stops=_STOPS):
+        float(segment.losses[0, -1])  # waits for a GPU
+        times.append(time.monotonic())
+        if times[-1] - times[0] > _SECONDS:
+            break
+    return (times[-1] - times[0]) / (_STOPS[len(times) - 1] - _STOPS[0])

@@ -49,10 +49,10 @@ COMMANDS = {
     'repair': 'repair broken',
     'sweep': 'sweep run grid.yaml'}
 GRID = '''
-command: find-ticket lenet-300-100 digits -i 1 -e 4 --checkpoint-every '5 iterations' --controls reinit
+command: find-ticket lenet-300-100 digits -i 1 -e 4 --checkpoint-every '5 iterations'
 seeds: 0-1
 folder: rates
-grid: {algorithm.rates: [0.2, 0.5], training.batch_size: [30, 60]}
+grid: {algorithm.rates: [0.2, 0.5]}
 '''
 # Without dense checkpoints, a round that was killed is trained again from its start.
 DENSE_CHECKPOINTS = " --checkpoint-every '5 iterations'"
