@@ -8,11 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
+from torch.distributed import HashStore
 
-pytestmark = pytest.mark.slow
+from lth.errors import LthError
+from lth.experiments.distributed import membership
+from lth.system.launch import Launch
+from lth.training.engines.distributed.message_board import MessageBoard
+
 ROOT = Path(__file__).parent.parent.parent
 TORCHRUN = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2', '-m', '--', 'lth']
-SEARCH = ['find-ticket', 'lenet-300-100', 'digits', '-i', '1', '--checkpoint-every', '50 iterations']
+SEARCH = ['find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '15', '--checkpoint-every', '20 iterations']
 
 
 def environment(**changes):
@@ -34,45 +39,67 @@ def weights(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.glob('seed-*/round-*/*.safetensors')}
 
 
-def wait_for_checkpoint(folder):
-    end = time.monotonic() + 100
-    while not list(folder.glob('seed-0/checkpoint/*/*')):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def checkpoints(folder):
+    return set(folder.glob('seed-0/checkpoint/*/SHA256SUMS'))
 
 
+def start_until_checkpoint(folder):
+    """The command, after it has saved one more checkpoint of the run `stopped`."""
+
+    run_folder = folder / 'runs/stopped'
+    known, process, end = checkpoints(run_folder), start(folder, *SEARCH, '--run', 'stopped'), time.monotonic() + 100
+    while not checkpoints(run_folder) - known:
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.slow
 def test_torchrun_trains_one_run_whose_ranks_are_stopped_killed_and_resumed(tmp_path):
-    code, out, err = run(tmp_path, *SEARCH, '-e', '60', '--run', 'whole')
+    code, out, err = run(tmp_path, *SEARCH, '--run', 'whole')
     assert code == 0 and out.count('Run folder: runs/whole') == 1
     assert err.count('Engine: eager, 2 ranks on cpu') == 1
-    process = start(tmp_path, *SEARCH, '-e', '60', '--run', 'stopped')
-    wait_for_checkpoint(tmp_path / 'runs/stopped')
+    process = start_until_checkpoint(tmp_path)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=60)
     assert err.count('Interrupted. Completed rounds and checkpoints are saved.') == 1
     assert 'torchrun --nproc-per-node 2 -m -- lth find-ticket' in err
-    process = start(tmp_path, *SEARCH, '-e', '60', '--run', 'stopped')
-    wait_for_checkpoint(tmp_path / 'runs/stopped')
+    process = start_until_checkpoint(tmp_path)
     ranks = subprocess.run(['pgrep', '-P', str(process.pid)], capture_output=True, text=True, check=True).stdout
     os.kill(int(ranks.split()[-1]), signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert len(re.findall('Rank 0 of 2 on .*: another rank has ended', err)) == 1
-    assert run(tmp_path, *SEARCH, '-e', '60', '--run', 'stopped')[0] == 0
+    assert run(tmp_path, *SEARCH, '--run', 'stopped')[0] == 0
     assert weights(tmp_path / 'runs/stopped') == weights(tmp_path / 'runs/whole')
 
 
-def test_other_commands_are_refused_once(tmp_path):
-    _, _, err = run(tmp_path, 'list', 'models')
-    assert err.count('This command works in one process. Start it without torchrun') == 1
+@pytest.fixture
+def ranked(monkeypatch):
+    """This process is rank 0 of 2."""
+
+    numbers = {'RANK': 0, 'WORLD_SIZE': 2, 'LOCAL_RANK': 0, 'LOCAL_WORLD_SIZE': 2, 'MASTER_PORT': 1}
+    for name, value in numbers.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setenv('MASTER_ADDR', '127.0.0.1')
 
 
-def test_ranks_with_other_arguments_are_refused_by_rank_0(tmp_path):
-    variables = {'WORLD_SIZE': '2', 'LOCAL_WORLD_SIZE': '2', 'MASTER_ADDR': '127.0.0.1', 'MASTER_PORT': '29713'}
-    commands = [subprocess.Popen(
-        [sys.executable, '-m', 'lth', *SEARCH, '-e', str(rank + 1)], cwd=tmp_path, stdout=subprocess.PIPE,
-        env=environment(**variables, RANK=str(rank), LOCAL_RANK=str(rank)), stderr=subprocess.PIPE, text=True)
-        for rank in range(2)]
-    first, second = [command.communicate(timeout=100) for command in commands]
-    assert re.search("Rank 1 of 2 on .* was started with other arguments .*-e 2'\\) than rank 0 .*-e 1'",
-                     ' '.join(first[1].split()))
-    assert [command.returncode for command in commands] == [2, 2] and not second[1].strip()
+@pytest.mark.usefixtures('ranked')
+def test_commands_that_train_no_network_are_refused(lth):
+    for command in (['list', 'models'], ['stability', 'lenet-300-100', 'digits'], ['evaluate', 'run']):
+        result = lth(*command)
+        assert result.code == 2 and 'This command works in one process. Start it without torchrun' in result.err
+
+
+def test_ranks_with_other_arguments_or_versions_are_refused_by_rank_0(monkeypatch):
+    launch = Launch(rank=0, size=2, local_rank=0, local_size=2)
+    monkeypatch.setattr(sys, 'argv', ['lth', 'find-ticket', '-e', '1'])
+    for own, command, versions, message in (
+            (True, 'find-ticket -e 2', '', "started with other arguments ('find-ticket -e 2') than rank 0 .*-e 1'"),
+            (False, 'find-ticket -e 1', 'lth 0.0.1 and torch 1.1', 'node-7 runs lth 0.0.1 and torch 1.1, and Rank 0')):
+        board = MessageBoard(HashStore())
+        facts = membership.Facts.own()
+        board.write('facts/1', membership.Facts(command, facts.versions if own else versions, 'node-7'))
+        monkeypatch.setattr(membership, '_boards', [board])
+        with pytest.raises(LthError, match='^Rank 1 of 2 on node-7') as raised:
+            membership.join(launch)
+        assert re.search(message.replace('(', '\\(').replace(')', '\\)'), str(raised.value))

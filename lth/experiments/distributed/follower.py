@@ -5,7 +5,7 @@ from lth.datasets import Dataset
 from lth.errors import LthError
 from lth.experiments import provenance
 from lth.experiments.data_cache import DataCache
-from lth.experiments.distributed.jobs import End, Job, leave_together
+from lth.experiments.distributed.jobs import End, Job, leave_together, start_together
 from lth.experiments.distributed.shared import SharedCheckpoints, SharedRounds, check_round
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.reporter import seed_names
@@ -51,7 +51,7 @@ class Follower:
         except LthError as failure:
             error = failure
         try:
-            self._ranks.refuse_failures(error)
+            start_together(self._ranks, error)
         except LthError:
             return
         assert prepared

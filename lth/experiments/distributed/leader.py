@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from lth.datasets import Dataset
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import provenance
-from lth.experiments.distributed.jobs import Job, leave_together
+from lth.experiments.distributed.jobs import Job, leave_together, start_together
 from lth.experiments.distributed.lockstep import Alone, Lockstep
 from lth.experiments.distributed.shared import SharedCheckpoints, SharedRounds, check_round
 from lth.experiments.plan import Plan
@@ -58,7 +58,7 @@ class Leader:
         self.ranks.board.publish(Job(
             self.plan.recipe.dump(), self.target, device.type, seeds, len(past), len(source),
             provenance.inputs(self.plan, self.data)))
-        self.ranks.refuse_failures(None)
+        start_together(self.ranks, None)
         self.ranks.prepare(device)
         try:
             yield (SharedRounds(self.ranks, device, range(len(past)), past),

@@ -25,7 +25,7 @@ _END = 'end'
 _SECONDS_TO_REPORT, _SECONDS_TO_END = 10., 2.
 
 
-class _Facts(NamedTuple):
+class Facts(NamedTuple):
     """What has to be the same on all ranks, and the host of one."""
 
     command: str
@@ -33,10 +33,10 @@ class _Facts(NamedTuple):
     host: str
 
     @staticmethod
-    def own() -> '_Facts':
+    def own() -> 'Facts':
         """The facts of this process."""
 
-        return _Facts(shlex.join(sys.argv[1:]), f'lth {__version__} and torch {torch.__version__}',
+        return Facts(shlex.join(sys.argv[1:]), f'lth {__version__} and torch {torch.__version__}',
                       socket.gethostname())
 
 
@@ -46,7 +46,7 @@ _boards: list[MessageBoard] = []
 def join(launch: Launch) -> None:
     """Connect rank 0 with all others. LthError if one does not start, or runs another command or other versions."""
 
-    board, own = _board(launch), _Facts.own()
+    board, own = _board(launch), Facts.own()
     for rank in range(1, launch.size):
         _refuse_other_facts(rank, launch.size, own, board.read(f'facts/{rank}', seconds=_SECONDS_TO_START))
     board.publish('join')
@@ -59,7 +59,7 @@ def follow(launch: Launch, report: Callable[[str], object]) -> int:
     """
 
     board = _board(launch)
-    board.write(f'facts/{launch.rank}', _Facts.own())
+    board.write(f'facts/{launch.rank}', Facts.own())
     code: int = first.exit_code if isinstance(first := board.next(), End) else _follow(launch, board, report)
     with contextlib.suppress(LthError):
         board.write(f'left/{launch.rank}', True)
@@ -116,7 +116,7 @@ def _board(launch: Launch) -> MessageBoard:
     return _boards[0]
 
 
-def _refuse_other_facts(rank: int, size: int, own: _Facts, other: _Facts | None) -> None:
+def _refuse_other_facts(rank: int, size: int, own: Facts, other: Facts | None) -> None:
     if other is None:
         raise LthError(f'Rank {rank} of {size} did not start within {_SECONDS_TO_START / 60:.0f} minutes. Start '
                        'torchrun on all machines at about the same time.', exit_code=ENVIRONMENT_ERROR)

@@ -139,10 +139,10 @@ class Ranks:
 
         return self.board.read(_FAILURE) if self.board.has(_FAILURE) else None
 
-    def all_ended(self, *, seconds: float) -> bool:
-        """Whether all ranks call this, after the present message, within the time."""
+    def all_reach(self, place: str, *, seconds: float) -> bool:
+        """Whether all ranks call this with the same place, after the present message, within the time."""
 
-        names = [f'ended/{self.board.number}/{rank}' for rank in range(self.size)]
+        names = [f'{place}/{self.board.number}/{rank}' for rank in range(self.size)]
         self.board.write(names[self.rank], True)
         return all(self.board.read(name, seconds=seconds) for name in names)
 
