@@ -239,3 +239,13 @@ def test_curves_of_different_runs_have_different_colors_and_labels(ticket, name)
     for position in (0, 1):
         first, second = ({pair[position] for pair in pairs} for pairs in by_run)
         assert not first & second
+
+
+def test_a_figure_that_shows_one_of_several_runs_names_it(ticket, monkeypatch):
+    pair, errors = CopyPair(0, 0, 0, 0, 2), PairErrors([0.1, 0.2], 1.0, 2.0, 0.5)
+    monkeypatch.setattr(pair_files, 'read_present',
+                        lambda run, _seeds: [(pair, errors)] if run.folder.name == 'ticket' else [])
+    control = ticket.folder.parent / 'ticket-controls' / 'reinit'
+    several, alone = figure('stability', control, ticket.folder), figure('stability', ticket.folder)
+    labels = [{one.label for panel in data.panels for one in panel.series} for data in (several, alone)]
+    assert labels[0] == {f'ticket, {label}' for label in labels[1]} and labels[1] == {'round 0, 100%', 'barrier'}
