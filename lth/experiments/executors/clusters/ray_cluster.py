@@ -24,6 +24,7 @@ _SETTINGS = {'RAY_USAGE_STATS_ENABLED': '0', 'RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO
 # Sockets of Ray have 64 characters below its folder, and the path of a socket has at most 107.
 _MOST_CHARACTERS_OF_FOLDER = 40
 _POLL_SECONDS = 0.1
+_SECONDS_TO_GIVE_UP = 15.
 _SECONDS_BETWEEN_LOOKS = 2.
 # How Ray says that a worker ended and its node did not. With its node, it ends by INTENDED_SYSTEM_EXIT.
 _EXIT_OF_WORKER = re.compile(
@@ -145,7 +146,10 @@ class _Start:
             threading.Thread(target=self._run, daemon=True).start()
             while not self._returned.wait(_POLL_SECONDS) and time.monotonic() < end:
                 signals.check()
-        if not self._returned.is_set():
+            in_time = self._returned.is_set()
+            # A process that ends while Ray connects may crash. Ray itself gives up soon.
+            self._returned.wait(_SECONDS_TO_GIVE_UP)
+        if not in_time:
             raise _no_answer(self._address, f'no answer within {time_limit:g} seconds')
         if self._failure:
             raise _no_answer(self._address, excerpt(self._failure).rstrip('.'))
@@ -239,7 +243,7 @@ def _loss(error: Exception, *, out_of_memory: bool) -> Lost:
     if out_of_memory:
         return Lost(node=False, reason='Ray ended it as the memory of the node was exhausted')
     match = _EXIT_OF_WORKER.search(str(error))
-    return Lost(node=False, reason=match[1]) if match else Lost(node=True, reason=excerpt(error))
+    return Lost(node=False, reason=f'Ray: {match[1]}') if match else Lost(node=True, reason=excerpt(error))
 
 
 def _capacity(resources: dict[str, float], shape: WorkerShape) -> int:
