@@ -43,6 +43,8 @@ _BAND = 0.18
 # Inches for caption and legend; characters of the caption's font.
 _LEGEND_HEIGHT = 0.6
 _CHARACTERS_PER_INCH = 14
+# Of an entry of the legend, in inches: its line with the gaps around it, and a character for each point of the font.
+_HANDLE_WIDTH, _CHARACTER_WIDTH = 0.6, 0.0078
 # Up to this ratio of the ends of a log axis there is space for ticks at 1, 2 and 5 in each decade.
 _FEW_DECADES = 200
 
@@ -86,8 +88,8 @@ def _settings(style: Style) -> Iterator[None]:
 
 
 def _draw(data: FigureData, style: Style) -> Figure:
-    columns = min(style.columns, len(data.panels))
-    rows = math.ceil(len(data.panels) / columns)
+    rows = math.ceil(len(data.panels) / style.columns)
+    columns = math.ceil(len(data.panels) / rows)
     size = style.panel_width * columns, style.panel_height * rows + _LEGEND_HEIGHT
     figure = Figure(figsize=size, layout='constrained')
     FigureCanvasAgg(figure)
@@ -219,7 +221,9 @@ def _draw_legend(figure: Figure, style: Style, caption: str) -> None:
             entries.setdefault(label, handle)
     entries = entries if len(entries) > 1 else {}
     if entries or caption:
-        columns = min(max(1, len(entries)), max(1, int(figure.get_figwidth() / style.legend_width)))
+        longest = max(map(len, entries), default=0)
+        width = max(style.legend_width, _HANDLE_WIDTH + longest * _CHARACTER_WIDTH * style.settings['legend.fontsize'])
+        columns = min(max(1, len(entries)), max(1, int(figure.get_figwidth() / width)))
         legend = figure.legend(entries.values(), entries.keys(), loc='outside lower center', ncols=columns,
                                title=caption, title_fontsize='small')
         legend.get_title().set(color=_GRAY, multialignment='center')
