@@ -72,9 +72,9 @@ def check() -> None:
 
 
 def request(number: int, on_writing: Callable[[], object] = int) -> None:
-    """Ask this process, a worker of a cluster or one of several ranks, to stop at the next `check`. Unlike a signal this
-    does not end the process, which has to hand over what it saves. `on_writing` is called when it writes a checkpoint
-    before.
+    """Ask this process, a worker of a cluster or one of several ranks, to stop at the next `check`. Unlike a signal
+    this does not end the process, which has to hand over what it saves. `on_writing` is called when it writes a
+    checkpoint before.
     """
 
     _process.number, _process.on_writing = number, on_writing

@@ -36,8 +36,8 @@ class Facts(NamedTuple):
     def own() -> 'Facts':
         """The facts of this process."""
 
-        return Facts(shlex.join(sys.argv[1:]), f'lth {__version__} and torch {torch.__version__}',
-                      socket.gethostname())
+        return Facts(
+            shlex.join(sys.argv[1:]), f'lth {__version__} and torch {torch.__version__}', socket.gethostname())
 
 
 _boards: list[MessageBoard] = []
