@@ -1,5 +1,6 @@
 """Whether a recipe can be trained on several ranks, and on which device each of them works."""
 import torch
+import torch.distributed as dist
 
 from lth.errors import LthError
 from lth.models.network import Network
@@ -45,6 +46,9 @@ def _device_of_rank(name: str, ranks: Ranks) -> torch.device:
         return device
     if ':' in name:
         raise LthError(f'--device {name} is one GPU, and each of {ranks.size} ranks needs its own. Use --device cuda.')
+    if not dist.is_nccl_available():
+        raise LthError(f'torch {torch.__version__} was built without NCCL, by which GPUs exchange gradients. Install a '
+                       'build with NCCL (https://pytorch.org/get-started/locally), or use --device cpu.')
     try:
         return resolve_device(f'cuda:{ranks.local_rank}')
     except LthError as error:

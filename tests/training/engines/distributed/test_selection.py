@@ -18,8 +18,12 @@ def select_for(device, local_rank, *, model='lenet-300-100', batch=8, sync_batch
                                      sync_batch_norm=sync_batch_norm)
 
 
-def test_each_rank_of_a_machine_takes_a_gpu_of_its_own(gpus):
+def test_each_rank_of_a_machine_takes_a_gpu_of_its_own(gpus, monkeypatch):
     gpus.install(4)
+    monkeypatch.setattr(torch.distributed, 'is_nccl_available', lambda: False)
+    with pytest.raises(LthError, match='was built without NCCL'):
+        select_for('cuda', 1)
+    monkeypatch.setattr(torch.distributed, 'is_nccl_available', lambda: True)
     assert [select_for('auto', rank).device for rank in range(4)] == [torch.device('cuda', rank) for rank in range(4)]
     assert select_for('cpu', 1).device == torch.device('cpu')
     with pytest.raises(LthError, match='--device cuda:1 is one GPU, and each of 4 ranks needs its own'):
