@@ -74,7 +74,7 @@ def test_bench_study_estimates_a_whole_search_from_some_densities(lth):
 
 
 # A process of torch starts in 5 s.
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_bench_with_seeds_times_them_as_processes_and_as_threads(lth):
     rows = bench_rows(lth, '--seeds', '2', '--densities', '0.1')

@@ -44,7 +44,7 @@ def assert_engines_agree(lth, *search: str, rounds: int) -> None:
         assert abs(difference.mean) <= max(difference.margin, 0.005)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_engines_agree_over_all_rounds_of_five_seeds(lth):
     assert_engines_agree(lth, *SEARCH[:3], rounds=16)

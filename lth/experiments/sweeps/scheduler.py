@@ -79,6 +79,8 @@ class Scheduler:
         for folder, plan in planned.plans.items():
             target = replace(planned.target, folder=folder)
             reporter = RunReporter(name, plan, self._reporter, before=before, known=self._messages)
+            # `train` runs this generator to its end, or ends it by an error.
+            # pylint: disable-next=contextmanager-generator-missing-cleanup
             with SessionLog(reporter) as log, prepare_run(plan, target, planned.seeds, log, self._data) as prepared:
                 if prepared.unfinished:
                     with prepared.reports() as report:

