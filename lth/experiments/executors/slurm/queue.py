@@ -77,21 +77,13 @@ def finished_job(name: str, index: int, number: str, *, seconds: int) -> Job | N
 def exit_code(number: str, *, seconds: int) -> str:
     """The exit code of a job that has ended, as EXIT:SIGNAL; '' if Slurm does not know it any more."""
 
-    try:
-        found = re.search(r' ExitCode=(\d+:\d+)', ask(['scontrol', 'show', 'job', '-o', number], seconds=seconds))
-    except LthError:
-        return ''
-    return found[1] if found else ''
+    return _job_fact(number, r' ExitCode=(\d+:\d+)', seconds=seconds)
 
 
 def job_state(number: str, *, seconds: int) -> str:
     """The state of a job; '' if Slurm does not say."""
 
-    try:
-        found = re.search(r' JobState=(\w+)', ask(['scontrol', 'show', 'job', '-o', number], seconds=seconds))
-    except LthError:
-        return ''
-    return found[1] if found else ''
+    return _job_fact(number, r' JobState=(\w+)', seconds=seconds)
 
 
 def ask(command: list[str], *, seconds: int) -> str:
@@ -128,3 +120,13 @@ def _limit(text: str) -> int | None:
         return None
     days, hours, minutes, _ = (int(part or 0) for part in found.groups())
     return days * 1440 + hours * 60 + minutes
+
+
+def _job_fact(number: str, pattern: str, *, seconds: int) -> str:
+    """What the group of the pattern matches in Slurm's description of a job; '' if Slurm does not say."""
+
+    try:
+        found = re.search(pattern, ask(['scontrol', 'show', 'job', '-o', number], seconds=seconds))
+    except LthError:
+        return ''
+    return found[1] if found else ''
