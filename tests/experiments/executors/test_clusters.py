@@ -26,7 +26,7 @@ from lth.experiments.reporter import SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.experiments.run_target import RunTarget, select_engine
 from lth.experiments.runner import run_plan
-from lth.registry import trust, user_modules
+from lth.registry import code_fingerprints, trust, user_modules
 from lth.runs.folder import Run
 from lth.system import files, signals, yaml_text
 
@@ -116,9 +116,10 @@ def task(trained: Trained, tmp_path: Path) -> Task:
 
 
 @pytest.fixture(autouse=True)
-def restored_process() -> Iterator[None]:
-    """What a worker changes in its process is restored."""
+def restored_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a worker changes in its process is restored. No module of an earlier test is sent to it."""
 
+    monkeypatch.setattr(code_fingerprints, '_contents', {})
     folder, trusted, path = os.getcwd(), trust.current(), list(sys.path)
     yield
     os.chdir(folder)
