@@ -22,6 +22,7 @@ from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.recipes.schema import DataSettings, TrainingSettings
 from lth.system import worker_pool
+from lth.system.pool_worker import JobEnd
 from lth.training.engines import select
 from lth.training.task import Engine, State, Task
 from tests.fake_gpu import gpus
@@ -137,11 +138,11 @@ class PoolInThisProcess:
         while self._jobs:
             key, job = self._jobs.pop(0)
             sent: list[Any] = []
-            end = worker_pool.JobEnd()
+            end = JobEnd()
             try:
                 self._work(*job, sent.append)
             except LthError as error:
-                end = worker_pool.JobEnd(error)
+                end = JobEnd(error)
             yield from ((key, message) for message in (*sent, end))
 
     def __enter__(self) -> 'PoolInThisProcess':

@@ -4,18 +4,18 @@ A process is started when a job waits for it, at most `slots` of them, and used 
 takes longer than a small job.
 """
 import contextlib
-import enum
-import functools
 import time
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import Pipe, connection
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from lth.errors import ENVIRONMENT_ERROR, LthError
-from lth.system import processes, signals
+from lth.system import pool_worker, processes, signals
+from lth.system.pool_worker import JobEnd, Phase, SentJob
 
 _POLL_SECONDS = 0.1
 # Workers end 5 s after they were asked to. One that does not answer for longer is killed.
@@ -23,36 +23,12 @@ _LIMIT_SECONDS = 6.
 K = TypeVar('K', bound=Hashable)
 
 
-class JobEnd(NamedTuple):
-    """The last event of a job: it is done, or failed with an LthError, or with a RuntimeError for a bug, whose
-    traceback its process has printed.
-    """
-
-    error: LthError | RuntimeError | None = None
-
-
-class _Phase(enum.Enum):
-    """What a worker is doing. It sends the last two when they begin."""
-
-    STARTING = 'starting'  # its imports take seconds, in which it hears nothing
-    WORKING = 'working'
-    SAVING = 'saving a checkpoint before it ends'
-
-
-class _Outcome(NamedTuple):
-    """The last message of a job: it is done, it ends with an error, or with a bug whose traceback is printed."""
-
-    error: LthError | None = None
-    is_bug: bool = False
-
-
 @dataclass
 class _Job(Generic[K]):
-    """What a worker does: its key among the events, its name in messages, such as 'seed 3', and its arguments."""
+    """What a worker does, with its key among the events."""
 
     key: K
-    name: str
-    arguments: tuple[Any, ...]
+    sent: SentJob
 
 
 @dataclass
@@ -66,19 +42,14 @@ class _Worker(Generic[K]):
     requests: connection.Connection
     slot: int
     job: _Job[K] | None = None
-    phase: _Phase = field(default=_Phase.STARTING)
+    phase: Phase = field(default=Phase.STARTING)
 
+    def early_end(self) -> JobEnd:
+        """The end of its job, where the process has ended without reporting it."""
 
-class _Place:
-    """The slot of the pool that this process has."""
-
-    slot = 0
-
-
-def slot() -> int:
-    """In a worker, the number of its slot, from 0: no two workers of a pool have the same one at the same time."""
-
-    return _Place.slot
+        self.process.join()
+        name = self.job.sent.name if self.job else 'no job'
+        return JobEnd(_early_end(name, self.process.exitcode or 0))
 
 
 class WorkerPool(Generic[K]):
@@ -89,7 +60,7 @@ class WorkerPool(Generic[K]):
     def __init__(self, work: Callable[..., None], slots: int) -> None:
         self._work = work
         self._slots = slots
-        self._waiting: list[_Job[K]] = []
+        self._waiting: deque[_Job[K]] = deque()
         # By the pipes that they send to.
         self._workers: dict[connection.Connection, _Worker[K]] = {}
         self._deferral = contextlib.ExitStack()
@@ -97,7 +68,7 @@ class WorkerPool(Generic[K]):
     def submit(self, key: K, job: tuple[Any, ...], name: str) -> None:
         """Let a process do the job as soon as one is free. Its events have the key."""
 
-        self._waiting.append(_Job(key, name, job))
+        self._waiting.append(_Job(key, SentJob(name, job)))
 
     def events(self) -> Iterator[tuple[K, Any]]:
         """What the jobs send, and a JobEnd for each, with their keys, until all submitted jobs have ended. Jobs may be
@@ -133,19 +104,19 @@ class WorkerPool(Generic[K]):
     def _start_jobs(self) -> None:
         """Give the waiting jobs to workers without one, and to new ones."""
 
-        idle = [worker for worker in self._workers.values() if not worker.job]
+        idle = deque(worker for worker in self._workers.values() if not worker.job)
         while self._waiting and (idle or len(self._workers) < self._slots):
-            worker = idle.pop(0) if idle else self._start_worker()
-            worker.job = self._waiting.pop(0)
+            worker = idle.popleft() if idle else self._start_worker()
+            worker.job = self._waiting.popleft()
             with contextlib.suppress(OSError):  # it was killed while it was idle: _receive notices
-                worker.jobs.send(worker.job.arguments)
+                worker.jobs.send(worker.job.sent)
 
     def _start_worker(self) -> _Worker[K]:
         receiver, sender = Pipe(duplex=False)
         obeyed, requests = Pipe(duplex=False)
         taken, jobs = Pipe(duplex=False)
         free = min(set(range(self._slots)) - {worker.slot for worker in self._workers.values()})
-        process = processes.start_process(_serve, self._work, free, taken, sender, obeyed)
+        process = processes.start_process(pool_worker.serve, self._work, free, taken, sender, obeyed)
         worker = self._workers[receiver] = _Worker[K](process, jobs, requests, free)
         for end in (sender, obeyed, taken):
             end.close()
@@ -164,19 +135,18 @@ class WorkerPool(Generic[K]):
         try:
             message = pipe.recv()
         except (EOFError, OSError):
-            message = None
-        if isinstance(message, _Phase):
+            message = worker.early_end()
+        if isinstance(message, Phase):
             worker.phase = message
-        elif message is not None and not isinstance(message, _Outcome):
-            assert worker.job
-            yield worker.job.key, message
-        else:
-            job, worker.job = worker.job, None
-            if message is None or message.error or message.is_bug:
+            return
+        job = worker.job
+        if isinstance(message, JobEnd):
+            worker.job = None
+            if message.error:
                 del self._workers[pipe]
                 worker.process.join()
-            if job:
-                yield job.key, JobEnd(_job_error(job.name, message, worker.process))
+        if job:
+            yield job.key, message
 
     def _stop(self, number: int) -> Iterator[tuple[K, Any]]:
         """Pass a signal on to all workers, and wait until they have ended."""
@@ -210,59 +180,11 @@ def run_in_parallel(
                 raise event.error
 
 
-def _serve(
-        work: Callable[..., None], place: int, jobs: connection.Connection, pipe: connection.Connection,
-        requests: connection.Connection) -> None:
-    """Do the jobs that arrive, until one fails."""
-
-    _Place.slot = place
-    send = functools.partial(_send, pipe)
-    signals.obey(requests, lambda: send(_Phase.SAVING))
-    while True:
-        try:
-            job = jobs.recv()
-        except (EOFError, OSError):
-            return
-        send(_Phase.WORKING)
-        outcome = _Outcome(is_bug=True)
-        try:
-            work(*job, send)
-            outcome = _Outcome()
-        except LthError as error:
-            outcome = _Outcome(error)
-            return
-        finally:
-            # Also for a bug, whose traceback is printed afterwards. os._exit and signals end a process without this.
-            send(outcome)
-            if outcome != _Outcome():
-                signals.end()
-                pipe.close()
-
-
-def _send(pipe: connection.Connection, message: Any) -> None:
-    """Send a message to the parent process; end this process without a traceback if the parent was killed."""
-
-    try:
-        pipe.send(message)
-    except BrokenPipeError:
-        processes.end_process()
-
-
 def _is_worth_waiting(workers: Iterable[_Worker[K]], seconds: float) -> bool:
     """Whether some of the workers may still save something, so many seconds after they were asked to end."""
 
     phases = {worker.phase for worker in workers}
-    return _Phase.SAVING in phases or (_Phase.WORKING in phases and seconds < _LIMIT_SECONDS) or seconds < _POLL_SECONDS
-
-
-def _job_error(name: str, outcome: _Outcome | None, process: SpawnProcess) -> LthError | RuntimeError | None:
-    """The error of a job whose last message is the outcome, None if the process ended without one."""
-
-    if outcome is None:
-        return _early_end(name, process.exitcode or 0)
-    if outcome.is_bug:
-        return RuntimeError(f'the worker process of {name} failed; its traceback is printed above')
-    return outcome.error
+    return Phase.SAVING in phases or (Phase.WORKING in phases and seconds < _LIMIT_SECONDS) or seconds < _POLL_SECONDS
 
 
 def _early_end(name: str, exit_code: int) -> LthError:

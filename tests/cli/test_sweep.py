@@ -12,6 +12,7 @@ from lth.experiments import seed_training
 from lth.experiments.executors import local
 from lth.runs import sweep_file
 from lth.system import worker_pool
+from lth.system.pool_worker import JobEnd
 
 GRID = '''
 command: find-ticket lenet-300-100 digits -i 1 --device cpu
@@ -126,8 +127,8 @@ def test_a_bug_in_one_cell_does_not_stop_the_others(lth, monkeypatch):
 
     def events(pool):
         for key, event in jobs(pool):
-            bug = isinstance(event, worker_pool.JobEnd) and key.recipe['training']['batch_size'] == 60
-            yield key, worker_pool.JobEnd(RuntimeError('it is broken')) if bug else event
+            bug = isinstance(event, JobEnd) and key.recipe['training']['batch_size'] == 60
+            yield key, JobEnd(RuntimeError('it is broken')) if bug else event
     monkeypatch.setattr(worker_pool.WorkerPool, 'events', events)
     assert lth('sweep', 'run', write_grid(rates=[0.1])).code == 1
     assert states() == {NAMES[0]: 'failed', NAMES[1]: 'complete'}

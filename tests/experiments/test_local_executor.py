@@ -6,7 +6,7 @@ import pytest
 
 from lth.experiments.executors import local, make_executor
 from lth.experiments.run_target import RunTarget
-from lth.system import processes, worker_pool
+from lth.system import pool_worker, processes, worker_pool
 from tests.fake_gpu import FakeGpus
 
 
@@ -54,6 +54,6 @@ def test_a_worker_trains_on_the_gpu_of_its_slot(monkeypatch):
     monkeypatch.setattr(local, 'train_in_worker', lambda _recipe, target, *_rest: devices.append(target.device))
     target = RunTarget(Path(), Path(), 'cuda')
     for slot, one in ((2, target), (0, replace(target, device='cuda:1')), (0, replace(target, device='cpu'))):
-        monkeypatch.setattr(worker_pool, 'slot', lambda slot=slot: slot)
+        monkeypatch.setattr(pool_worker, 'slot', lambda slot=slot: slot)
         local._train_on_slot({}, one, (0,), {}, print)  # pylint: disable=protected-access
     assert devices == ['cuda:2', 'cuda:1', 'cpu']

@@ -5,8 +5,9 @@ import signal
 import pytest
 
 from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError
-from lth.system import worker_pool
-from lth.system.worker_pool import JobEnd, WorkerPool
+from lth.system import pool_worker, worker_pool
+from lth.system.pool_worker import JobEnd
+from lth.system.worker_pool import WorkerPool
 
 
 def _send_twice(number, send):
@@ -86,7 +87,7 @@ def test_a_process_does_one_job_after_another_and_a_job_that_fails_leaves_the_ot
 
 
 def _send_slot(send):
-    send(worker_pool.slot())
+    send(pool_worker.slot())
 
 
 def test_workers_have_slots_of_their_own():

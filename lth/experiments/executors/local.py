@@ -9,7 +9,7 @@ from lth.experiments.executors.protocol import Ended, Event, Executor, Session, 
 from lth.experiments.executors.registry import EXECUTORS
 from lth.experiments.run_target import RunTarget
 from lth.experiments.seed_training import Report, train_in_worker
-from lth.system import processes, worker_pool
+from lth.system import pool_worker, processes, worker_pool
 from lth.system.yaml_text import Raw
 from lth.training.engines import select
 
@@ -54,7 +54,7 @@ def _train_on_slot(recipe: Raw, target: RunTarget, seeds: tuple[int, ...], expec
 
     gpus = _gpus(target, select.resolve_device(target.device))
     if gpus:
-        target = replace(target, device=gpus[worker_pool.slot()])
+        target = replace(target, device=gpus[pool_worker.slot()])
     train_in_worker(recipe, target, seeds, expected, report)
 
 
@@ -74,4 +74,4 @@ class _LocalSession:
         """See Session."""
 
         for task, event in self._pool.events():
-            yield task, Ended(event.error) if isinstance(event, worker_pool.JobEnd) else event
+            yield task, Ended(event.error) if isinstance(event, pool_worker.JobEnd) else event
