@@ -114,8 +114,13 @@ def _print_result(done: 'Reproduction') -> None:
     for figure in done.figures:
         print_line(f'Figure: {figure}')
     print_line(f'Runs: {done.folder}')
-    print_line(f'Report: {done.folder / "reproduction.json"}')
-    print_line(f'This call took {timedelta(seconds=round(done.seconds))}.')
+    print_line(f'Report: {done.report}')
+    print_line(f'All commands that trained these runs took {_duration(done.training_seconds)}, this call '
+               f'{_duration(done.seconds)}.')
+
+
+def _duration(seconds: float) -> timedelta:
+    return timedelta(seconds=round(seconds))
 
 
 def _print_scale(plan: 'ReproductionPlan') -> None:

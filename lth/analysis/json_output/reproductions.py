@@ -1,4 +1,4 @@
-"""A published experiment that was repeated: the output of `lth reproduce`, also in reproduction.json."""
+"""A published experiment that was repeated: the output of `lth reproduce`, also in a file in its folder."""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
@@ -72,10 +72,12 @@ class ReproductionReport(PlannedReproduction):
     claims: list[TestedClaim]
     figures: list[Path]
     seconds: float
+    training_seconds: float
 
     @classmethod
     def of_reproduction(cls, done: 'Reproduction') -> Self:
         """The output for a reproduction."""
 
         return cls(**vars(PlannedReproduction.of(done.plan)), folder=done.folder,
-                   claims=list(map(TestedClaim.of, done.claims)), figures=done.figures, seconds=round(done.seconds, 1))
+                   claims=list(map(TestedClaim.of, done.claims)), figures=done.figures, seconds=round(done.seconds, 1),
+                   training_seconds=round(done.training_seconds, 1))

@@ -17,6 +17,7 @@ from lth.experiments.grid import SEARCHES, GridRun
 from lth.experiments.open_run import open_run
 from lth.experiments.reporter import OpenReporter
 from lth.experiments.run_target import RunTarget
+from lth.runs import sessions
 from lth.runs.run_path import RunPath
 from lth.system import files
 
@@ -37,13 +38,22 @@ class ReproductionPlan:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What a reproduction gave. `seconds` is how long this call took, `figures` are image files."""
+    """What a reproduction gave, also written to `report`. `figures` are image files. `seconds` is how long this call
+    took, `training_seconds` how long all commands took that trained its runs.
+    """
 
     plan: ReproductionPlan
     folder: Path
     claims: list[ClaimResult]
     figures: list[Path]
     seconds: float
+    training_seconds: float
+
+    @property
+    def report(self) -> Path:
+        """The JSON file with this result."""
+
+        return self.folder / f'{self.plan.name}.json'
 
 
 def plan_experiment(name: str, budget: BudgetName = 'small', seeds: Sequence[int] | None = None) -> ReproductionPlan:
@@ -95,9 +105,10 @@ def reproduce(
     too_small = 'the budget smoke shows only that everything runs' if plan.budget == 'smoke' else ''
     claims = check_claims(plan.experiment.claims, outcomes, too_small=too_small)
     figures = _draw(plan, outcomes, target.folder)
-    done = Reproduction(plan, target.folder, claims, figures, time.monotonic() - start)
+    training_seconds = sum(_session_seconds(target.folder, name) for name in outcomes)
+    done = Reproduction(plan, target.folder, claims, figures, time.monotonic() - start, training_seconds)
     output = json_output.reproductions.ReproductionReport.of_reproduction(done)
-    files.write(target.folder / 'reproduction.json', f'{json_output.values.encode(output)}\n'.encode())
+    files.write(done.report, f'{json_output.values.encode(output)}\n'.encode())
     return done
 
 
@@ -137,6 +148,13 @@ def _stability(
     return Outcome(source, seeds, tuple(zip(pairs, errors, strict=True)))
 
 
+def _session_seconds(folder: Path, name: str) -> float:
+    """The time of all sessions of a run of the experiment and of its controls and checks."""
+
+    found = [path for part in (name, f'{name}-controls') for path in (folder / part).rglob(sessions.FOLDER)]
+    return sum(float(session.get('seconds', 0.)) for path in found for session in sessions.read(path.parent))
+
+
 def _draw(plan: ReproductionPlan, outcomes: Mapping[str, Outcome], folder: Path) -> list[Path]:
     """The figures of the experiment, in image files in the folder."""
 
@@ -147,7 +165,8 @@ def _draw(plan: ReproductionPlan, outcomes: Mapping[str, Outcome], folder: Path)
             continue
         contents = figure_set.figure_set(paths, [figure.name]).contents
         files.create_folder(folder)
-        target = image_files.image_target([path.folder for path in paths], folder / f'figure-{number}.png', None)
+        file = folder / f'{plan.name}-figure-{number}.png'
+        target = image_files.image_target([path.folder for path in paths], file, None)
         drawn += plot.save_plots(plot.plots(contents, 'screen'), target)
     return drawn
 

@@ -78,8 +78,10 @@ def test_an_experiment_runs_reports_and_resumes(lth, tmp_path):
         ('finetuned', 'does not agree'), ('stable', 'agrees')]
     assert report['claims'][2]['published'] == 7 and report['claims'][2]['unit'] == 'points'
     assert (tmp_path / 'runs/tiny-full/search-controls/reinit-2/recipe.yaml').exists()
-    assert json.loads((tmp_path / 'runs/tiny-full/reproduction.json').read_text()) == report
+    assert json.loads((tmp_path / 'runs/tiny-full/tiny.json').read_text()) == report
     assert report['figures'] and all((tmp_path / figure).stat().st_size > 1000 for figure in report['figures'])
+    sessions = [json.loads(path.read_text()) for path in tmp_path.rglob('sessions/*.json')]
+    assert report['training_seconds'] == pytest.approx(sum(session['seconds'] for session in sessions), abs=0.1)
     before = {path: path.read_bytes() for path in tmp_path.rglob('round.json')}
     again = lth('reproduce', 'tiny.yaml', '--budget', 'full', '--strict')
     assert again.code == 1 and 'does not agree' in again.out and 'no published value at hand' in again.out
