@@ -3,7 +3,7 @@ import os
 import sys
 
 from lth.errors import BUG
-from lth.system import signals
+from lth.system import signal_handlers, signals
 from lth.system.launch import launch
 
 
@@ -12,7 +12,7 @@ def main() -> None:
 
     # Before all imports that take time: their code cannot be interrupted by exceptions.
     found = launch()
-    signals.end_on_signals('' if found and found.rank else signals.resume_message())
+    signal_handlers.end_on_signals('' if found and found.rank else signals.resume_message())
     # Set before torch is imported, which lth.cli does on first use: threads that spin while they wait make training 4
     # to 40 times slower on a busy machine.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')

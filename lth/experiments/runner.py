@@ -18,7 +18,7 @@ from lth.experiments.run_target import RunTarget
 from lth.experiments.seed_training import Report, train_seeds
 from lth.experiments.session_log import SessionLog
 from lth.runs.folder import Run
-from lth.system import signals
+from lth.system import signal_handlers, signals
 
 
 def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Reporter) -> Run:
@@ -30,7 +30,7 @@ def run_plan(plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: Repo
     executor = make_executor(target.executor, target.executor_settings)
     with SessionLog(reporter) as log, prepare_run(plan, target, seeds, log, DataCache()) as prepared:
         if prepared.unfinished:
-            with signals.recorded(), _explain_completed_rounds(prepared.run), prepared.reports() as report:
+            with signal_handlers.recorded(), _explain_completed_rounds(prepared.run), prepared.reports() as report:
                 _train(prepared, executor, report)
     return prepared.run
 

@@ -6,7 +6,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from lth.errors import LthError
-from lth.system import processes, signals
+from lth.system import processes, signal_handlers, signals
 
 
 class SentJob(NamedTuple):
@@ -52,7 +52,7 @@ def serve(work: Callable[..., None], slot_number: int, jobs: Connection, events:
 
     _Place.slot = slot_number
     send = functools.partial(_send, events)
-    signals.obey(requests, lambda: send(Phase.SAVING))
+    signal_handlers.obey(requests, lambda: send(Phase.SAVING))
     while True:
         try:
             job: SentJob = jobs.recv()

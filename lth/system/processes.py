@@ -11,7 +11,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Any, NoReturn
 
 from lth.errors import LthWarning
-from lth.system import signals, streams
+from lth.system import signal_handlers, streams
 from lth.system.environment import core_count
 from lth.system.process_tree import kill_descendants
 
@@ -59,20 +59,20 @@ def _start(process: SpawnProcess) -> None:
     """Start a process that leaves signals to its parent: a terminal sends them to all processes of its group."""
 
     resource_tracker.ensure_running()  # it would unblock the signals when the first process starts
-    with signals.blocked():
+    with signal_handlers.blocked():
         process.start()
 
 
 def _lead(work: Callable[..., None], *arguments: Any) -> None:
     os.setsid()
-    signals.leave_to_parent()
+    signal_handlers.leave_to_parent()
     _call_after_parent(os.killpg, 0, signal.SIGKILL)
     work(*arguments)
     os._exit(0)  # pylint: disable=protected-access # FFCV's cleanup takes 5 s
 
 
 def _work(work: Callable[..., None], *arguments: Any) -> None:
-    signals.leave_to_parent()
+    signal_handlers.leave_to_parent()
     # Also within a step: completed rounds and checkpoints are on disk.
     _call_after_parent(end_process)
     streams.lose_what_cannot_be_written()

@@ -18,8 +18,8 @@ from lth.system import pool_worker, processes, signals
 from lth.system.pool_worker import JobEnd, Phase, SentJob
 
 _POLL_SECONDS = 0.1
-# Workers end 5 s after they were asked to. One that does not answer for longer is killed.
-_LIMIT_SECONDS = 6.
+# Workers end by themselves at the limit of signals. One that does not answer for longer is killed.
+_LIMIT_SECONDS = signals.LIMIT_SECONDS + 1
 K = TypeVar('K', bound=Hashable)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lth.system import signals
+from lth.system import signal_handlers, signals
 
 
 def test_a_signal_is_recorded_while_work_is_deferred_and_raised_where_it_checks():
-    with pytest.raises(signals.Interrupted) as caught, signals.recorded(), signals.deferred():
+    with pytest.raises(signals.Interrupted) as caught, signal_handlers.recorded(), signals.deferred():
         signal.raise_signal(signal.SIGINT)
         assert signals.requested() == signal.SIGINT
         signals.check()
@@ -22,14 +22,14 @@ def test_a_signal_is_recorded_while_work_is_deferred_and_raised_where_it_checks(
 
 def test_a_signal_that_arrives_after_the_last_check_is_raised_at_the_end_of_the_deferred_work():
     done = False
-    with pytest.raises(signals.Interrupted), signals.recorded(), signals.deferred():
+    with pytest.raises(signals.Interrupted), signal_handlers.recorded(), signals.deferred():
         signal.raise_signal(signal.SIGINT)
         done = True
     assert done
 
 
 def test_a_second_signal_interrupts_deferred_work_at_once():
-    with pytest.raises(signals.Interrupted), signals.recorded(), signals.deferred():
+    with pytest.raises(signals.Interrupted), signal_handlers.recorded(), signals.deferred():
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)  # the same one, as `timeout` sends it
         time.sleep(0.25)
@@ -38,9 +38,9 @@ def test_a_second_signal_interrupts_deferred_work_at_once():
 
 
 def test_deferred_work_that_does_not_check_is_interrupted_after_the_limit(monkeypatch):
-    monkeypatch.setattr(signals, '_LIMIT_SECONDS', 0.3)
+    monkeypatch.setattr(signals, 'LIMIT_SECONDS', 0.3)
     start = time.monotonic()
-    with pytest.raises(signals.Interrupted), signals.recorded(), signals.deferred():
+    with pytest.raises(signals.Interrupted), signal_handlers.recorded(), signals.deferred():
         signal.raise_signal(signal.SIGINT)
         time.sleep(20)
     assert time.monotonic() - start < 10
@@ -50,7 +50,7 @@ def test_sigterm_is_sent_again_to_the_handler_of_the_program():
     received = []
     before = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
     try:
-        with pytest.raises(signals.Interrupted), signals.recorded(), signals.deferred():
+        with pytest.raises(signals.Interrupted), signal_handlers.recorded(), signals.deferred():
             signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -61,7 +61,7 @@ def test_other_threads_change_no_handler():
     handlers = []
 
     def run() -> None:
-        with signals.recorded():
+        with signal_handlers.recorded():
             handlers.append(signal.getsignal(signal.SIGINT))
     thread = threading.Thread(target=run)
     thread.start()
@@ -80,8 +80,8 @@ def is_running(process: int) -> bool:
 
 PROGRAM = '''
 import os, subprocess, sys, time
-from lth.system import signals
-signals.end_on_signals('to resume')
+from lth.system import signal_handlers, signals
+signal_handlers.end_on_signals('to resume')
 child = subprocess.Popen(['sleep', '100'])
 print(child.pid, flush=True)
 class Slow:
@@ -120,10 +120,10 @@ def test_a_signal_ends_a_command_and_its_children_without_a_traceback(work, agai
 
 
 def test_a_command_that_was_started_with_nohup_ignores_sighup():
-    program = PROGRAM.replace("signals.end_on_signals('to resume')", '''
+    program = PROGRAM.replace("signal_handlers.end_on_signals('to resume')", '''
 import signal
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
-signals.end_on_signals('to resume')
+signal_handlers.end_on_signals('to resume')
 signal.raise_signal(signal.SIGHUP)''')
     with subprocess.Popen([sys.executable, '-c', program, 'checks'], text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as process:

@@ -12,7 +12,7 @@ from lth.experiments.sweeps.scheduler import Scheduler
 from lth.experiments.sweeps.states import States
 from lth.runs import sweep_file
 from lth.runs.sweep_file import CellRecord
-from lth.system import file_lock, files, signals, yaml_text
+from lth.system import file_lock, files, signal_handlers, signals, yaml_text
 
 _REMEDY = 'Wait until it ends or stop it, or choose another folder in the grid file.'
 
@@ -64,7 +64,7 @@ def _train(cells: Sequence[Cell], states: States, reporter: SweepReporter) -> No
         return
     target = cells[0].planned.target
     executor = make_executor(target.executor, target.executor_settings)
-    with signals.recorded(), signals.deferred(), executor.open(target) as session:
+    with signal_handlers.recorded(), signals.deferred(), executor.open(target) as session:
         Scheduler(session, states, reporter).train(cells)
 
 

@@ -227,12 +227,12 @@ def test_a_task_that_no_node_is_large_enough_for_waits_and_then_ends(task):
 def test_a_stopped_session_saves_checkpoints_from_which_the_next_one_continues(run, task, monkeypatch):
     def stop(_handle: Any, method: str, result: Any) -> Any:
         if method == 'next_messages' and (task.target.folder / 'seed-0/round-00').exists():
-            monkeypatch.setattr(signals._process, 'number', 15)
+            monkeypatch.setattr(signals.state, 'number', 15)
         return result
     with pytest.raises(signals.Interrupted):
         events_of(task, stop)
-    monkeypatch.setattr(signals._process, 'number', None)
-    monkeypatch.setattr(signals._process, 'on_writing', int)
+    monkeypatch.setattr(signals.state, 'number', None)
+    monkeypatch.setattr(signals.state, 'on_writing', int)
     before = sorted(path.name for path in (task.target.folder / 'seed-0').iterdir())
 
     events = events_of(task)

@@ -20,8 +20,8 @@ from lth.runs.recipe_digest import recipe_digest
 from lth.system import signals, yaml_text
 from lth.training.engines import select
 
-# Workers stop within 5 s; those that save something may take longer.
-_LIMIT_SECONDS = 6.
+# What workers send when they have stopped is still on its way then. Those that save something may take longer.
+_LIMIT_SECONDS = signals.LIMIT_SECONDS + 1
 # Without a round or checkpoint in between: the task itself may be what ends nodes.
 _MOST_LOSSES = 4
 # This process holds the locks of all seeds of the tasks that it has submitted.

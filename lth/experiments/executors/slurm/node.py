@@ -23,7 +23,7 @@ from lth.experiments.plan import make_plan
 from lth.experiments.runner import run_plan
 from lth.registry import trust
 from lth.runs import run_locks
-from lth.system import cluster_job, signals
+from lth.system import cluster_job, signal_handlers, signals
 
 # The exit code with which a process of submitit's local executor asks to be started again.
 _LOCAL_REQUEUE = 144
@@ -73,7 +73,7 @@ class _StopRequest:
 
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, lambda *_: None)
-        with signals.recorded():
+        with signal_handlers.recorded():
             signal.signal(signal.SIGUSR2, lambda _number, _frame: self._end_late())
             yield
 
