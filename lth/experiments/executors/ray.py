@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lth.experiments.executors.clusters.ray_cluster import connect
+from lth.experiments.executors.clusters.ray_connection import connect
 from lth.experiments.executors.clusters.session import ClusterSession
 from lth.experiments.executors.protocol import Executor, Session
 from lth.experiments.executors.registry import EXECUTORS
