@@ -9,6 +9,7 @@ from lth import analysis, experiments
 from lth.cli.arguments import parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_text
+from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import CheckpointEvery, Datasets, Device, DryRun, Json, LogOption, Threads
 from lth.cli.progress import ProgressDisplay
 from lth.cli.tables import print_table
@@ -21,6 +22,7 @@ CLAIM_FAILED = 1
 
 
 @command
+@accepts_executor
 def reproduce(  # pylint: disable=too-many-arguments # one parameter per option
         name: Annotated[str, typer.Argument(
             metavar='NAME', show_default=False,
@@ -40,6 +42,7 @@ def reproduce(  # pylint: disable=too-many-arguments # one parameter per option
         device: Device = 'auto',
         threads: Threads = 1,
         checkpoint_every: CheckpointEvery = None,
+        executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
         strict: Annotated[bool, typer.Option(
             '--strict', help='Exit with code 1 if a claim does not agree.')] = False,
@@ -65,7 +68,8 @@ def reproduce(  # pylint: disable=too-many-arguments # one parameter per option
     folder = reproduction.default_folder(plan) if run is None else experiments.folders.run_folder(run, '')
     output = analysis.json_output.reproductions
     target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, checkpoint_every=checkpoint_every, logs=tuple(parse_names(log) or ()))
+        folder, datasets, device, threads, checkpoint_every=checkpoint_every, logs=tuple(parse_names(log) or ()),
+        executor=executor.name, executor_settings=executor.settings)
     experiments.metric_logs.require_logs(target.logs)
     if dry_run:
         _print_plan(plan, as_json=as_json)

@@ -51,6 +51,12 @@ def test_an_executor_trains_each_seed_with_the_settings_of_file_and_options(lth)
     assert len(Recorded.opened) == 2
 
 
+def test_the_runs_of_a_published_experiment_are_trained_by_the_executor(lth):
+    result = lth('reproduce', 'lth-figure-3', '--budget', 'smoke', '--seeds', '0', '--executor', 'recorded')
+    assert result.code == 0, result.err
+    assert Recorded.opened == 2 * [('none', 1, (0,))]  # the search and its control
+
+
 @pytest.mark.parametrize(('options', 'says'), [
     (('--executor', 'rya'), "Unknown executor 'rya'"),
     (('--address', 'auto'), "--executor local: this executor has no settings. Leave out 'address'"),

@@ -88,7 +88,7 @@ def reproduce(
     start = time.monotonic()
     outcomes: dict[str, Outcome] = {}
     # Starting a process for each seed would take most of the time of such small runs.
-    target = replace(target, in_process=plan.budget == 'smoke')
+    target = replace(target, in_process=plan.budget == 'smoke' and target.executor == 'local')
     for number, (name, run) in enumerate(plan.runs.items(), 1):
         on_message(f'Run {number} of {len(plan.runs)}: {name} ({run.command})')
         if run.source and run.source not in outcomes:
