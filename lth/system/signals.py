@@ -96,4 +96,4 @@ def end() -> None:
     """End the process of a command line after Interrupted was raised; return in other programs."""
 
     if state.end and state.number is not None:
-        state.end(state.number)
+        state.end(state.number)  # pylint: disable=not-callable # signal_handlers sets it
