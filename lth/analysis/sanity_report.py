@@ -13,7 +13,7 @@ from lth.analysis.sanity_checks import SEARCHES
 from lth.analysis.statistics import Comparison, Interval, Verdict, compare_paired, confidence_interval, verdict
 from lth.errors import LthError
 from lth.experiments.open_run import SourceRound
-from lth.pruning.controls import TicketDifference, compare_tickets
+from lth.pruning.ticket_differences import TicketDifference, compare_tickets
 from lth.pruning.tickets import initial_ticket
 from lth.runs.folder import Run
 

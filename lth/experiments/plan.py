@@ -1,5 +1,4 @@
 """A plan: a recipe with its model, data set and algorithm found, and all lengths and counts checked before training."""
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,18 +11,16 @@ from lth.datasets import DATASETS, Dataset, Source, foreign_sources, sampling
 from lth.datasets.resizing import resize_dataset
 from lth.datasets.source import resized_shape
 from lth.errors import LthError, quote
+from lth.experiments.plan_notes import plan_notes
 from lth.models.initializers import INITIALIZERS
 from lth.models.network import Network
 from lth.models.registry import MODELS, OWN, settings_class
 from lth.models.trial import Use, try_network
-from lth.recipes.durations import Duration
-from lth.recipes.schema import Multistep, Recipe, TrainingSettings, merge, validate_recipe
+from lth.recipes.schema import Recipe, TrainingSettings, merge, validate_recipe
 from lth.registry import user_code
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.registry import BaseRegistry
 from lth.runs.folder import Run
-from lth.runs.round_encoding import unpruned_records
-from lth.runs.unpruned import unpruned_sentence
 from lth.system.yaml_text import Raw
 from lth.training.engines import select
 from lth.training.engines.metrics import evaluation_batch_size
@@ -189,7 +186,7 @@ def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = (), *, device: str
         training = recipe.training.model_copy(update={'precision': precision})
         recipe = recipe.model_copy(update={'training': training})
     kept = _kept_counts(recipe, network, epoch)
-    return Plan(recipe, source, network, algorithm, kept, (*notes, *_notes(recipe, network, kept, epoch)))
+    return Plan(recipe, source, network, algorithm, kept, (*notes, *plan_notes(recipe, network, kept, epoch)))
 
 
 def _default_precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
@@ -241,34 +238,3 @@ def _section_name(raw: Raw, section: str, origin: str) -> str:
         raise LthError(f'{origin}: {section}: expected settings with a name, such as `{section}: {{name: ...}}`, not '
                        f'{quote(content)}.')
     return str(content['name'])
-
-
-def _notes(recipe: Recipe, network: Network, kept: list[int], epoch: int) -> list[str]:
-    """What the user should know before the plan is run; `epoch` is the number of steps in an epoch."""
-
-    notes = [*network.notes, *_notes_on_parameters(network), *_notes_on_schedule(recipe.training, epoch)]
-    if network.has_fixed_weights:
-        notes.insert(0, 'all seeds start from the weights of the given module and differ only in the order of the '
-                     'data; the setting model.initializer draws weights for each seed')
-    unchanged = [number for number, (before, after) in enumerate(itertools.pairwise(kept), 1) if before == after]
-    if unchanged and recipe.algorithm.trains == 'each':
-        notes.append(f'{len(unchanged)} rounds from round {unchanged[0]} on prune nothing, as their pruning rate is '
-                     'less than one weight; they only train again')
-    return notes
-
-
-def _notes_on_parameters(network: Network) -> list[str]:
-    """A note on matrices that are not weights of convolutions or dense layers, if there are any."""
-
-    return list(filter(None, [unpruned_sentence(unpruned_records(network.layout))]))
-
-
-def _notes_on_schedule(training: TrainingSettings, epoch: int) -> list[str]:
-    """Notes on parts of the learning-rate schedule that come after the end of training."""
-
-    spans: list[tuple[str, Duration]] = [('warm-up', training.warmup)]
-    if isinstance(training.schedule, Multistep):
-        spans += [('milestone', milestone) for milestone in training.schedule.milestones]
-    end = training.length.steps(epoch)
-    return [f'the {what} at {span} is after the end of training, {training.length} (iteration {end})'
-            for what, span in spans if span.steps(epoch) >= end]

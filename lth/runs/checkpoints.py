@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lth.runs import checkpoint_files
-from lth.runs.checkpoint_files import CheckpointFolder, StoredTraining
+from lth.runs import checkpoint_files, stored_trainings
+from lth.runs.checkpoint_files import CheckpointFolder
+from lth.runs.stored_trainings import StoredTraining
 from lth.system import signals
 from lth.training.checkpoint_interval import CheckpointInterval
 from lth.training.task import Snapshot, Task, TrainingStart
@@ -58,7 +59,7 @@ class RunCheckpoints:
         signals.check()
         if self._current and self._current.snapshot:
             self._complete.append(self._current)
-        starts = checkpoint_files.start_digests(task, start, self._store.identity)
+        starts = stored_trainings.start_digests(task, start, self._store.identity)
         self._current = _Training(task.seeds, starts)
         self._read(task.seeds, start)
         snapshot = self._find(task, self._current, start)
@@ -160,7 +161,7 @@ class RunCheckpoints:
             checkpoint_files.check_fit(folder.path, found, task, start)
             parts.append(found)
             order += rows
-        return checkpoint_files.stack_trainings(parts, order)
+        return stored_trainings.stack_trainings(parts, order)
 
     def _report_unused(self, seeds: Sequence[int]) -> None:
         """Say that there are checkpoints, but none of the first training of the round."""
@@ -207,9 +208,9 @@ class _Training:
         """Return what is stored of each seed."""
 
         assert self.snapshot
-        state, tensors = self.snapshot.state, checkpoint_files.training_tensors(self.snapshot)
+        state, tensors = self.snapshot.state, stored_trainings.training_tensors(self.snapshot)
         return {seed: StoredTraining(tuple(self.starts[row] for row in rows), state.step, state.engine,
-                                     checkpoint_files.rows_of(tensors, rows)) for seed, rows in self.rows().items()}
+                                     stored_trainings.rows_of(tensors, rows)) for seed, rows in self.rows().items()}
 
 
 class _Pace:

@@ -6,7 +6,8 @@ import torch
 
 from lth.errors import LthError
 from lth.pruning import masks
-from lth.pruning.controls import CONTROLS, apply_control, compare_tickets
+from lth.pruning.controls import CONTROLS, apply_control
+from lth.pruning.ticket_differences import compare_tickets
 from lth.pruning.tickets import Ticket, dense_ticket
 from lth.training.task import Task
 from tests.conftest import make_task

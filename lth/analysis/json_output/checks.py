@@ -8,7 +8,7 @@ from lth.analysis.json_output.values import Mean
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What a check changed in the ticket of one seed, see lth.pruning.controls.TicketDifference."""
+    """What a check changed in the ticket of one seed, see lth.pruning.ticket_differences.TicketDifference."""
 
     # pylint: disable=duplicate-code # that class may change without changing the output
     kept_before: int

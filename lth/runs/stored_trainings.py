@@ -1,0 +1,147 @@
+"""Trainings as tensors by name, for checkpoints: those of one seed are stored, and several are stacked to continue.
+
+A training is identified by a digest of everything that it starts from, so a checkpoint is used only by the training
+that it belongs to. To save something else of a training, add a tensor in `training_tensors` and `_snapshot`.
+"""
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lth.training.engines.optimizers import state_vectors
+from lth.training.task import Measurement, Metrics, Snapshot, State, Task, TrainingStart
+
+# Tensors that have no axis of replicates.
+_SHARED = ('optimizer/step', 'has_train')
+
+
+class StoredTraining(NamedTuple):
+    """A training of one seed: a digest of the start of each of its replicates, the iteration, the engine that trained
+    last, and the tensors of its snapshot by name.
+    """
+
+    starts: tuple[str, ...]
+    step: int
+    engine: str
+    tensors: dict[str, Tensor]
+
+
+def start_digests(task: Task, start: TrainingStart, identity: str) -> tuple[str, ...]:
+    """Return a digest of all that each replicate of a training starts from. `identity` is that of recipe, code and
+    data.
+    """
+
+    settings = [identity, task.training.model_dump_json(), task.data_settings.model_dump_json(), start.until]
+    state, digests = start.state.to(torch.device('cpu')), []
+    trainable = start.trainable.cpu()
+    for row, seed in enumerate(task.seeds):
+        split_seed = task.split_seeds[row] if task.split_seeds else seed
+        digest = hashlib.blake2b(json.dumps([*settings, seed, split_seed, state.step]).encode(), digest_size=16)
+        for name, tensor in {'trainable': trainable, **_state_tensors(state)}.items():
+            digest.update(name.encode())
+            digest.update((tensor if name in _SHARED else tensor[row]).contiguous().numpy().tobytes())
+        digests.append(digest.hexdigest())
+    return tuple(digests)
+
+
+def training_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
+    """Return the tensors of a snapshot by name, on the CPU."""
+
+    history = snapshot.state.history
+    tensors = {
+        **_state_tensors(snapshot.state), 'losses': snapshot.losses, 'correct': snapshot.correct,
+        'history': torch.tensor([[_numbers(measured, row) for measured in history]
+                                 for row in range(len(snapshot.losses))], dtype=torch.float64),
+        'has_train': torch.tensor([measured.train is not None for measured in history])}
+    return {name: tensor.cpu() for name, tensor in tensors.items()}
+
+
+def rows_of(tensors: dict[str, Tensor], rows: Sequence[int]) -> dict[str, Tensor]:
+    """Return the tensors of some replicates."""
+
+    return {name: tensor if name in _SHARED else tensor[list(rows)] for name, tensor in tensors.items()}
+
+
+def stack_trainings(parts: Sequence[StoredTraining], order: Sequence[int]) -> Snapshot:
+    """Return the snapshot of several seeds together. `order` gives the replicate of each row of the parts."""
+
+    names, inverse = parts[0].tensors, torch.tensor(order).argsort()
+    tensors = {name: names[name] if name in _SHARED else torch.cat([part.tensors[name] for part in parts])[inverse]
+               for name in names}
+    return _snapshot(tensors, parts[0].step, parts[0].engine)
+
+
+def fits(training: StoredTraining, task: Task, start: TrainingStart) -> bool:
+    """Whether the tensors of a stored training could come from this start."""
+
+    actual = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in training.tensors.items()}
+    in_range = start.state.step <= training.step <= start.until
+    return in_range and actual == _expected_shapes(training, task, start.state) and _is_consistent(training)
+
+
+def _expected_shapes(
+        training: StoredTraining, task: Task, state: State) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    """Return the shapes and types of the tensors of a training."""
+
+    rows, stored, optimizer = len(training.starts), training.tensors, task.training.optimizer
+    tensors = {'weights': state.weights, **{f'buffers/{name}': tensor for name, tensor in state.buffers.items()},
+               **{f'optimizer/{name}': state.weights for name in state_vectors(optimizer)}}
+    shapes = {name: ((rows, *tensor.shape[1:]), tensor.dtype) for name, tensor in tensors.items()}
+    measurements, steps = _length(stored, 'history', 1), _length(stored, 'losses', 1)
+    if optimizer.name != 'sgd':  # its count of steps has one element or several, depending on the engine
+        shapes['optimizer/step'] = ((max(1, _length(stored, 'optimizer/step', 0)),), torch.float32)
+    return shapes | {
+        'history': ((rows, measurements, 7), torch.float64), 'has_train': ((measurements,), torch.bool),
+        'losses': ((rows, steps), torch.float32), 'correct': ((rows, steps), torch.int64)}
+
+
+def _length(tensors: dict[str, Tensor], name: str, axis: int) -> int:
+    tensor = tensors.get(name)
+    return tensor.shape[axis] if tensor is not None and tensor.dim() > axis else 0
+
+
+def _is_consistent(training: StoredTraining) -> bool:
+    """Whether there are measurements, and whether they lead to the iteration of the snapshot."""
+
+    iterations, steps = training.tensors['history'][:, :, 0], training.tensors['losses'].shape[1]
+    if not iterations.shape[1]:
+        return False
+    ends = (iterations[:, -1] + steps == training.step).all()
+    return bool(ends & (iterations.diff(dim=1) > 0).all() & (iterations == iterations[0]).all())
+
+
+def _state_tensors(state: State) -> dict[str, Tensor]:
+    return {'weights': state.weights,
+            **{f'buffers/{name}': tensor for name, tensor in sorted(state.buffers.items())},
+            **{f'optimizer/{name}': tensor for name, tensor in sorted(state.optimizer.items())}}
+
+
+def _numbers(measured: Measurement, row: int) -> list[float]:
+    """Return the iteration, and loss and accuracy of each split; 0 for a measurement without training."""
+
+    numbers = [float(measured.iteration)]
+    for metrics in measured[1:]:
+        numbers += [metrics.loss[row], metrics.accuracy[row]] if metrics else [0., 0.]
+    return numbers
+
+
+def _snapshot(tensors: dict[str, Tensor], step: int, engine: str) -> Snapshot:
+    parts: dict[str, dict[str, Tensor]] = {'buffers': {}, 'optimizer': {}}
+    for name, tensor in tensors.items():
+        kind, slash, rest = name.partition('/')
+        if slash:
+            parts[kind][rest] = tensor
+    history = tuple(_measurement(tensors['history'][:, index].T.tolist(), has_train=has_train)
+                    for index, has_train in enumerate(tensors['has_train'].tolist()))
+    state = State(tensors['weights'], parts['buffers'], step, parts['optimizer'], history, engine)
+    return Snapshot(state, tensors['losses'], tensors['correct'])
+
+
+def _measurement(columns: list[list[float]], *, has_train: bool) -> Measurement:
+    """Return the measurement with these seven columns of one number for each replicate."""
+
+    pairs = [Metrics(tuple(columns[index]), tuple(columns[index + 1])) for index in (1, 3, 5)]
+    return Measurement(int(columns[0][0]), pairs[0] if has_train else None, pairs[1], pairs[2])
