@@ -9,10 +9,10 @@ import contextlib
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -28,12 +28,11 @@ from lth.runs.round_encoding import encode_round
 from lth.runs.round_identity import RoundIdentity
 from lth.runs.round_reader import RoundReader
 from lth.runs.round_record import RoundRecord
-from lth.runs.stacking import stack_rounds
+from lth.runs.stored_rounds import StoredRounds
 from lth.system import files, yaml_text
 from lth.system.yaml_text import Raw
 
-# Folders in which measurements are logged, also before anything is saved.
-# Folders of logs: of measurements, and of jobs that wait in a queue.
+# Folders of logs, also before anything is saved: of measurements, and of jobs that wait in a queue.
 _LOGS = ('tensorboard', 'slurm')
 _TRAINED = ('trained', 'scores', 'optimizer')
 _REMOVED_BY_KEEP = {'tickets': _TRAINED, 'last': (*_TRAINED, 'ticket')}
@@ -112,11 +111,11 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
 
         return self._reader(seed, number).load_mask()
 
-    def stored_rounds(self, seeds: Sequence[int], device: torch.device) -> 'StoredRounds':
+    def stored_rounds(self, seeds: Sequence[int], device: torch.device) -> StoredRounds:
         """The rounds that all these seeds have, each read onto the device when it is used."""
 
         count = min(self.round_count(seed) for seed in seeds)
-        return StoredRounds(self, tuple(range(count)), tuple(seeds), device)
+        return StoredRounds(self.load_round, tuple(range(count)), tuple(seeds), device)
 
     def check(self, seed: int, number: int) -> None:
         """Read every file of a round. LthError as from `load_round`."""
@@ -249,28 +248,3 @@ def _may_precede_recipe(entry: Path) -> bool:
     with contextlib.suppress(FileNotFoundError):  # another command removed its empty folder
         return set(os.listdir(entry)) <= {run_locks.LOCK}
     return True
-
-
-@dataclass(frozen=True)
-class StoredRounds(Sequence[Round]):
-    """Rounds of a run with these numbers, for some seeds. Each is read and stacked, R = number of seeds, when used."""
-
-    run: Run
-    numbers: tuple[int, ...]
-    seeds: tuple[int, ...]
-    device: torch.device
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    @overload
-    def __getitem__(self, index: int) -> Round: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> 'StoredRounds': ...
-
-    def __getitem__(self, index: int | slice) -> 'Round | StoredRounds':
-        if isinstance(index, slice):
-            return replace(self, numbers=self.numbers[index])
-        number = self.numbers[index]
-        return stack_rounds([self.run.load_round(seed, number).to(self.device) for seed in self.seeds])

@@ -66,9 +66,7 @@ class Placement:
 
         for shape in dict.fromkeys(job.shape for job in self._waiting):
             jobs, capacity = [job for job in self._waiting if job.shape == shape], self._cluster.capacity(shape)
-            starting = [worker for worker in self._workers if worker.shape == shape and not worker.job]
-            alive = sum(worker.shape == shape for worker in self._workers)
-            for _ in range(min(len(jobs) - len(starting), capacity - alive)):
+            for _ in range(self._missing_workers(shape, jobs=len(jobs), capacity=capacity)):
                 self._end_idle_workers(shape)
                 self._workers.start(shape)
             if capacity:
@@ -76,6 +74,13 @@ class Placement:
                 yield from self._note_busy_cluster(jobs[0])
             else:
                 yield from self._wait_for_node(shape, jobs)
+
+    def _missing_workers(self, shape: WorkerShape, *, jobs: int, capacity: int) -> int:
+        """How many workers to start for so many jobs of a shape; negative if there are more than enough."""
+
+        alive = [worker for worker in self._workers if worker.shape == shape]
+        idle = sum(worker.job is None for worker in alive)
+        return min(jobs - idle, capacity - len(alive))
 
     def _end_idle_workers(self, shape: WorkerShape) -> None:
         """Free the cores and GPUs of idle workers that have another shape."""
