@@ -207,7 +207,7 @@ class _RemainingTime:
         elapsed = f'elapsed {duration(now - self._start)}'
         done = sum(seed.latest.steps - seed.base.steps for seed in seeds)
         since = min((seed.base.time for seed in seeds), default=now)
-        if not done or now - since < _SECONDS_BEFORE_ESTIMATE:
+        left = self._total - sum(seed.latest.steps for seed in seeds)
+        if not done or not left or now - since < _SECONDS_BEFORE_ESTIMATE:
             return elapsed
-        remaining = (now - since) / done * (self._total - sum(seed.latest.steps for seed in seeds))
-        return f'{elapsed}, about {duration(remaining)} left'
+        return f'{elapsed}, about {duration((now - since) / done * left)} left'

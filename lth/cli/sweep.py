@@ -1,5 +1,6 @@
 """`lth sweep`: run a command for each combination of settings in a grid file, and show how far its cells are."""
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -19,7 +20,7 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.analysis.sweep_status import CellStatus
-    from lth.experiments.sweeps.cells import PlannedCell
+    from lth.experiments.sweeps.cells import Cell, PlannedCell
     from lth.experiments.sweeps.grid_file import CellSettings, GridFile
     from lth.experiments.sweeps.sweep import Sweep
 
@@ -84,8 +85,9 @@ def sweep(  # pylint: disable=too-many-arguments # one parameter per option
         _print_plan(checked, as_json=as_json)
         return
     records = checked.records()
-    missing = sum(record.state == 'pending' or (retry and record.state == 'failed') for record in records)
-    with SweepDisplay(missing) as display:
+    missing = [cell for cell, record in zip(checked.cells, records, strict=True)
+               if record.state == 'pending' or (retry and record.state == 'failed')]
+    with SweepDisplay(len(missing), sum(cell.iterations for cell in missing)) as display:
         ended = experiments.sweeps.sweep.run_sweep(checked, display, retry=retry)
     _print_status(checked.folder, as_json=as_json)
     if any(record.state == 'failed' for record in ended):
@@ -118,14 +120,7 @@ def _checked_sweep(path: Path, context: typer.Context, executor: ExecutorChoice,
 def _print_plan(checked: 'Sweep', *, as_json: bool) -> None:
     """Print the cells and the estimated time of those that are missing."""
 
-    missing = [cell for cell in checked.cells if not cell.is_complete]
-    estimate = experiments.sweeps.estimate
-    times = None
-    try:
-        seconds = estimate.core_seconds(missing)
-        times = seconds, estimate.parallel_seconds(seconds, missing)
-    except LthError as error:
-        print_note(f'the time is not estimated: {error}')
+    times = _estimated_times([cell for cell in checked.cells if not cell.is_complete])
     planned = analysis.json_output.sweeps.PlannedSweep.of(checked, times)
     if as_json:
         print_json(planned)
@@ -134,11 +129,24 @@ def _print_plan(checked: 'Sweep', *, as_json: bool) -> None:
         'cell': lambda cell: cell.cell,
         'iterations': lambda cell: f'{cell.iterations:,}',
         'state': lambda cell: cell.state}, planned.cells)
-    print_text(f'{len(planned.cells)} cells, of which {planned.missing} are missing.')
-    if times:
+    count = len(planned.cells)
+    print_text(f'{count} {"cell" if count == 1 else "cells"}, {planned.missing} not complete.')
+    if times and planned.missing:
         print_text(f'Their training takes at most about {duration(times[0])} on one core of this machine, '
                    f'{duration(times[1])} on all: that is the time of dense steps, and pruned networks take less on '
                    'the sparse engine. Measuring and saving are not counted.')
+
+
+def _estimated_times(cells: Sequence['Cell']) -> tuple[float, float] | None:
+    """Seconds of these cells on one core and on all of them, None with a note if the images cannot be read."""
+
+    estimate = experiments.sweeps.estimate
+    try:
+        seconds = estimate.core_seconds(cells)
+        return seconds, estimate.parallel_seconds(seconds, cells)
+    except LthError as error:
+        print_note(f'the time is not estimated: {error}')
+        return None
 
 
 def _print_status(folder: Path, *, as_json: bool) -> None:

@@ -137,6 +137,15 @@ def test_the_remaining_time_of_a_resumed_run_counts_the_steps_of_this_session_on
     assert console.file.getvalue().strip().endswith('elapsed 0:40, about 0:40 left')
 
 
+def test_the_last_line_gives_no_remaining_time(plan, clock):
+    console = Console(file=io.StringIO(), width=80)
+    with ProgressDisplay(plan, [0], console) as display:
+        display.progress(SeedProgress((0,), 0, 0))
+        clock.now += 126
+        display.round_saved(SeedProgress((0,), 2, 42, saved=True))
+    assert console.file.getvalue().strip().endswith('elapsed 2:06')
+
+
 def test_rounds_shorter_than_an_epoch_are_shown_in_steps(clock):
     short = experiments.resolve.ticket_plan(
         'lenet-300-100', 'digits', Changes(None, {'training.length': '5 iterations', 'algorithm.rounds': 1}))

@@ -69,7 +69,7 @@ def fail_if(monkeypatch: pytest.MonkeyPatch, condition, error: Exception) -> Non
 def test_a_dry_run_prints_the_cells_their_number_and_the_time_and_writes_nothing(lth):
     result = lth('sweep', 'run', write_grid(), '--dry-run')
     assert result.code == 0 and all(name in result.out for name in NAMES)
-    assert '4 cells, of which 4 are missing' in result.out and 'on one core' in result.out
+    assert '4 cells, 4 not complete' in result.out and 'on one core' in result.out
     assert not Path('runs').exists()
     printed = json.loads(lth('sweep', 'run', 'grid.yaml', '--dry-run', '--json').out)
 
@@ -105,6 +105,8 @@ def test_the_same_command_completes_what_is_missing_and_trains_nothing_twice(lth
     assert sum(path.stat().st_mtime_ns == time for path, time in before.items()) == 3
     monkeypatch.setattr(local, 'train_in_worker', None)  # calling it would fail
     assert lth('sweep', 'run', 'grid.yaml').code == 0
+    planned = lth('sweep', 'run', 'grid.yaml', '--dry-run').out
+    assert '4 cells, 0 not complete' in planned and 'on one core' not in planned
 
 
 def test_a_cell_that_fails_is_listed_with_its_reason_and_trained_again_only_with_retry(lth, monkeypatch):
