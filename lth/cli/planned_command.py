@@ -4,17 +4,15 @@ The commands in COMMANDS end with `execute`, which passes on their plans instead
 end so, and add its name.
 """
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-
-import typer
 
 from lth.cli import execute, usage_errors
 from lth.cli.console import err
 from lth.cli.executor_options import ExecutorChoice
 from lth.errors import LthError, quote, suggestion
 from lth.registry import trust
+from lth.system import yaml_text
 
 if TYPE_CHECKING:
     from lth.experiments.sweeps.cells import PlannedCell
@@ -27,7 +25,7 @@ _REFUSED = {
     '--finetune': 'finetune the gems by a further sweep, or by lth finetune',
     **dict.fromkeys(('--executor', '--executor-set', '--executor-config', '--address'),
                     'the executor is an option of lth sweep run'),
-    **dict.fromkeys(('--dry-run', '--restart', '--json', '--margin'), 'a sweep has no use for it')}
+    **dict.fromkeys(('--dry-run', '--restart', '--json', '--margin', '--help'), 'a sweep has no use for it')}
 
 
 def plan_command(
@@ -41,28 +39,29 @@ def plan_command(
     command = context.find_root().command.commands.get(name)
     if command is None or name not in COMMANDS:
         raise LthError(f'command: {quote(name)} is not a command that can be swept{suggestion(name, COMMANDS)}')
-    arguments += [*more, '--run', run, *_seed_option(command, name, seeds)]
-    arguments += [word for key, value in settings.items() for word in ('--set', f'{key}={json.dumps(value)}')]
-    arguments += ['--executor', executor.name]
-    arguments += [word for key, value in executor.settings.items()
-                  for word in ('--executor-set', f'{key}={json.dumps(value)}')]
+    added = [*more, '--run', run, '--executor', executor.name, *_seed_option(command, name, seeds),
+             *_setting_options('--set', settings), *_setting_options('--executor-set', executor.settings)]
     with trust.additions_ignored(), _silence(), _usage_as_lth_error(), execute.collected_plans() as collected:
-        child = command.make_context(name, arguments, parent=context.find_root())
+        # The words of the user are last: they may end with an option without a value, or contain --.
+        child = command.make_context(name, [*added, *arguments], parent=context.find_root())
         with child:
             command.invoke(child)
     return collected.pop()
 
 
-def refuse_options(words: Sequence[str], context: Any) -> None:
-    """LthError if the command line has an option that a sweep decides itself."""
+def refuse_options(words: Sequence[str], context: Any, more: Sequence[str] = ()) -> None:
+    """LthError if the command line has an option that a sweep decides itself, or one of those that are added to it."""
 
     command = context.find_root().command.commands.get(words[0])
     known = {} if command is None else {name: option for option in command.params for name in option.opts}
     for word in words[1:]:
-        option = known.get(word.partition('=')[0])
-        for name in (option.opts if option else ()):
+        given = word.partition('=')[0]
+        for name in known[given].opts if given in known else (given,):
             if name in _REFUSED:
                 raise LthError(f'command: {name} cannot be given here: {_REFUSED[name]}. Leave it out.')
+            if name in more:
+                raise LthError(f'{name} is an option of lth sweep run and of the command in the grid file. Leave out '
+                               'one of them.')
 
 
 def _seed_option(command: Any, name: str, seeds: str | None) -> list[str]:
@@ -71,6 +70,10 @@ def _seed_option(command: Any, name: str, seeds: str | None) -> list[str]:
     if not any('--seeds' in option.opts for option in command.params):
         raise LthError(f'seeds: {name} trains the seeds of the run that it starts from. Leave out `seeds`.')
     return ['--seeds', seeds]
+
+
+def _setting_options(option: str, settings: Mapping[str, Any]) -> list[str]:
+    return [word for key, value in settings.items() for word in (option, f'{key}={yaml_text.value_text(value)}')]
 
 
 @contextlib.contextmanager
@@ -90,5 +93,3 @@ def _usage_as_lth_error() -> Iterator[None]:
         yield
     except usage_errors.UsageError as error:
         raise LthError(usage_errors.explain(error)) from None
-    except typer.Exit:  # of --help
-        raise LthError('command: it only prints help. Leave --help out.') from None

@@ -105,9 +105,9 @@ def _checked_sweep(path: Path, context: typer.Context, executor: ExecutorChoice,
 
     sweeps = experiments.sweeps
     grid: GridFile = sweeps.grid_file.read_grid(path)
-    refuse_options(grid.arguments, context)
-    folder = experiments.folders.run_folder(grid.folder, '')
     more = [] if data_dir is None else ['--data-dir', str(data_dir)]
+    refuse_options(grid.arguments, context, more)
+    folder = experiments.folders.run_folder(os.path.expanduser(grid.folder), '')
 
     def plan_cell(cell: 'CellSettings') -> 'PlannedCell':
         return plan_command(

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.runs import run_source
 from lth.runs.run_path import RunPath
 
@@ -19,6 +19,8 @@ def run_folder(name: str | None, default: str) -> Path:
     name = file_name(default) if name is None else name
     if not name.strip():
         raise LthError('The name of the run is empty. Give a name, which will lie in ./runs, or a path.')
+    if '\0' in name:
+        raise LthError(f'{quote(name)} has a zero byte, so it is no name of a folder. Give another name.')
     # Normalized, since a in a/../b need not exist.
     return Path(os.path.normpath(name)) if '/' in name or name in ('.', '..') else Path('runs') / name
 

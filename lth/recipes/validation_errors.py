@@ -45,7 +45,7 @@ def _message(section: type[BaseModel], raw: Any, origin: str, error: Any) -> str
         case 'union_tag_invalid':
             name, names = error['ctx']['tag'], error['ctx']['expected_tags'].replace("'", '').split(', ')
             return f'{start}: {key}: unknown name {quote(name)}{suggestion(name, names)}'
-    text = f'{start}: {key}: {_expected(error, path)}'
+    text = f'{start}: {key}: {_expected(error, path)}' if path else f'{start}: {_expected(error, path)}'
     if error['type'] == 'value_error' and isinstance(error['input'], Mapping):
         return f'{text}.'  # names the settings that do not fit together; the value would be the section
     return f'{text}; it is {quote(error["input"])}.'
@@ -62,6 +62,8 @@ def _expected(error: Any, path: list[str]) -> str:
             return f'expected settings with a name: write {".".join(path)}.name={name}'
         case 'tuple_type' | 'list_type':
             return 'it should be a list, such as [a, b]'
+        case 'too_short' | 'string_too_short' if error['ctx']['min_length'] == 1:
+            return 'it should not be empty'
         case 'too_long':
             return f'it should have at most {error["ctx"]["max_length"]} entries'
         case 'invalid_key':

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lth import __version__
+from lth.errors import LthError, quote
 from lth.recipes.section import Section, validate_section
 from lth.runs.checked_json import encode_checked, read_checked
 from lth.system import files
@@ -53,6 +54,10 @@ def read_sweep(folder: Path) -> list[CellRecord]:
     path = folder / SWEEP
     advice = 'Restore it, or delete it and repeat `lth sweep run` with the grid file: complete cells are kept.'
     content = read_checked(path, at_most=_MOST_BYTES, advice=advice)
+    if content.get('format') != _FORMAT:
+        raise LthError(f'{path} has the format {quote(content.get("format"))} of lth {quote(content.get("lth"))}, '
+                       f'which lth {__version__} cannot read. Use that version, or choose another folder in the grid '
+                       'file.')
     return validate_section(_Content, content, str(path)).cells
 
 

@@ -4,6 +4,7 @@ A file that is missing, corrupt or cannot be written gives an LthError with its 
 """
 import contextlib
 import errno
+import glob
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -39,6 +40,12 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def partial_files(path: Path) -> list[Path]:
+    """The incomplete files that processes left that were killed while they wrote the file at the path."""
+
+    return [other for other in path.parent.glob(f'{glob.escape(path.name)}.*.partial') if other.is_file()]
 
 
 def output_error(path: Path, error: OSError) -> LthError:

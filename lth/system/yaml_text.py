@@ -2,6 +2,7 @@
 
 All YAML that lth reads comes through here: recipes, the values of --set, settings of rare-gems, recipes of stored runs.
 """
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -63,6 +64,17 @@ def dump_yaml(value: Raw) -> str:
     text = _dump(value, allow_unicode=True)
     # PyYAML writes these as they are, and reads them as line ends or not at all.
     return _dump(value, allow_unicode=False) if re.search('[\x85\u2028\u2029\ufeff]', text) else text
+
+
+def value_text(value: Any) -> str:
+    """A value as YAML in ASCII, as --set and --executor-set take it.
+
+        >>> value_text([0.1, 'a: b', None])
+        "[0.1, 'a: b', null]"
+    """
+
+    # A word alone would be followed by a line that marks its end.
+    return yaml.dump([value], Dumper=_Dumper, default_flow_style=True, width=math.inf).strip()[1:-1]
 
 
 def _dump(value: Raw, *, allow_unicode: bool) -> str:

@@ -2,6 +2,7 @@
 import json
 import os
 import shutil
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import lth as package
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import seed_training
 from lth.experiments.executors import local
-from lth.runs import sweep_file
+from lth.runs import checked_json, sweep_file
 from lth.system import worker_pool
 from lth.system.pool_worker import JobEnd
 
@@ -181,6 +182,15 @@ def test_a_wrong_value_in_a_grid_is_refused_before_anything_starts(lth, change, 
     ('command: find-ticket "lenet', 'Close its quotes'),
     ('command: evaluate base', "'evaluate' is not a command that can be swept"),
     ('command: ""', 'command is empty'),
+    ('command: find-ticket --help', '--help cannot be given here'),
+    ('command: find-ticket lenet-300-100 digits -i 1 --set', 'Cell all: --set: the value is missing'),
+    ('command: find-ticket -- lenet-300-100 digit', "Cell all: Unknown data set 'digit'"),
+    ('grid: {training.length: ["1 \U0001F600"]}', 'Cell length=1-: '),
+    ('grid: {training.optimizer.learning_rate: [.nan]}', 'it should be a finite number; it is nan'),
+    ('zip: {training.batch_size: [1, 2], training.length: [1]}', 'grid.yaml: zip: its lists are taken together'),
+    ('zip: {training.batch_size: []}', 'training.batch_size: it should not be empty; it is []'),
+    ('seeds: [0, 1]', 'seeds: it should be one number, or numbers and ranges such as 0-4 or 0,2,7; it is [0, 1]'),
+    ('grid: {' + ', '.join(f'a{number}: [1, 2]' for number in range(9000)) + '}', 'has more than 1,000,000,000,000'),
     ('command: find-ticket net.py:net digits', "'net.py:net' is named by a recipe")])
 def test_a_wrong_grid_file_is_refused(lth, text, says):
     command = '' if text.startswith('command') else 'command: find-ticket lenet-300-100 digits -i 1 -e 1\n'
@@ -220,6 +230,46 @@ def test_what_is_not_a_sweep_is_refused_by_status(lth):
     assert result.code == 2 and 'sweep.json is damaged or was changed' in result.err
 
 
+@pytest.mark.parametrize(('make', 'says'), [
+    (lambda folder: folder.write_text('mine'), 'is not a folder'),
+    (lambda folder: folder.symlink_to('nowhere'), 'is not a folder'),
+    (lambda folder: (folder.mkdir(), (folder / 'recipe.yaml').write_text('a: 1')), 'is the folder of a run'),
+    (lambda folder: (folder.mkdir(), (folder / 'grid.yaml').write_text('mine')), 'is not the grid of this sweep')])
+def test_a_folder_that_is_something_else_is_refused_and_left_as_it_is(lth, make, says):
+    Path('runs').mkdir()
+    make(Path('runs/rates'))
+    before = sorted(Path('runs').rglob('*'))
+    result = lth('sweep', 'run', write_grid())
+    assert result.code == 2 and says in result.err, result.err
+    assert sorted(Path('runs').rglob('*')) == before
+
+
+def test_nothing_is_written_if_the_executor_does_not_work(lth, monkeypatch):
+    monkeypatch.setenv('PATH', '')
+    result = lth('sweep', 'run', write_grid(), '--executor', 'slurm')
+    assert result.code in (2, 3) and 'nstall' in result.err  # Slurm, or the package submitit
+    assert not Path('runs').exists()
+
+
+def test_other_files_in_the_folder_of_a_sweep_are_left_alone(lth):
+    text = Path(write_grid(rates=[0.1])).read_text(encoding='utf-8') + '# a comment\n'
+    Path('runs/rates').mkdir(parents=True)
+    for name, content in (('grid.yaml', text), ('notes.partial', 'notes'), ('sweep.json.7.partial', '{')):
+        Path('runs/rates', name).write_text(content, encoding='utf-8')
+    assert lth('sweep', 'run', 'grid.yaml').code == 0
+    assert Path('runs/rates/grid.yaml').read_text(encoding='utf-8') == text
+    assert [path.name for path in Path('runs/rates').glob('*.partial')] == ['notes.partial']
+
+
+def test_a_sweep_of_a_newer_version_is_refused_with_both_versions(lth):
+    Path('runs/rates').mkdir(parents=True)
+    content = {'format': 2, 'lth': '9.9', 'cells': [], 'more': 1}
+    Path('runs/rates/sweep.json').write_bytes(checked_json.encode_checked(content))
+    for command in (('run', write_grid()), ('status', 'rates')):
+        result = lth('sweep', *command)
+        assert result.code == 2 and f"of lth '9.9', which lth {package.__version__} cannot read" in result.err
+
+
 def test_names_of_cells_are_distinct_and_short_enough_for_a_folder():
     from lth.experiments.sweeps.grid_file import GridFile, cells  # pylint: disable=import-outside-toplevel
     keys = {f'training.a{number}.rate': ['x' * 40, 'y' * 40] for number in range(6)}
@@ -227,5 +277,9 @@ def test_names_of_cells_are_distinct_and_short_enough_for_a_folder():
     names = [cell.name for cell in cells(grid)]
     assert len(set(map(str.casefold, names))) == len(names) == 2 ** 6 * 3 and max(map(len, names)) <= 127
     assert all(os.sep not in name for name in names)
+    wide = GridFile(command='x', folder='y', grid={'a': ['\u65e5' * 200, '\u65e5' * 201, '\u00e9', 'e\u0301']})
+    names = [cell.name for cell in cells(wide)]
+    assert len({unicodedata.normalize('NFC', name) for name in names}) == 4
+    assert max(len(name.encode()) for name in names) <= 127
     short = GridFile(command='x', folder='y', grid={'algorithm.rates.convolution': [0.1], 'training.x': [True, None]})
     assert [cell.name for cell in cells(short)] == ['convolution=0.1,x=True', 'convolution=0.1,x=None']

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from lth.errors import LthError
-from lth.system.yaml_text import dump_yaml, parse_yaml, read_yaml
+from lth.system.yaml_text import dump_yaml, parse_yaml, read_yaml, value_text
 
 LIKE_OTHER_TYPES = ['1e3', '1:30', '2020-01-01', '08', '0x1f', '=', '<<', '~', 'yes', '.5', '1_000', '.inf']
 WORDS = some.one_of(
@@ -27,6 +27,13 @@ def test_numbers_are_those_that_people_write():
 @given(value=some.dictionaries(some.text(max_size=5), VALUES, max_size=4))
 def test_what_is_written_is_read_back(value):
     assert parse_yaml(dump_yaml(value), 'here') == value
+
+
+@settings(max_examples=100)
+@given(value=VALUES)
+def test_a_value_as_an_option_takes_it_is_read_back(value):
+    text = value_text(value)
+    assert parse_yaml(text, 'here') == value and text.isascii()
 
 
 def test_a_list_that_occurs_many_times_is_written_and_read():

@@ -97,7 +97,16 @@ def check_cells(settings: Sequence[CellSettings], plan_cell: PlanCell) -> list[C
 def in_cell(name: str, error: LthError) -> LthError:
     """The error, which says in which cell it is."""
 
-    return LthError(f'Cell {name}: {error}', exit_code=error.exit_code)
+    return LthError(f'Cell {name}: {of_cell(error)}', exit_code=error.exit_code)
+
+
+def of_cell(error: LthError) -> LthError:
+    """The error of a run, with what a sweep has instead of the options of a run that it advises."""
+
+    if '--run' not in str(error) and '--restart' not in str(error):
+        return error
+    return error.extended('In a sweep, choose another `folder` in the grid file instead of --run, and move the folder '
+                          'of the cell away instead of --restart.')
 
 
 def _is_complete(planned: PlannedCell) -> bool:

@@ -12,7 +12,9 @@
 import hashlib
 import itertools
 import math
+import os
 import shlex
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,24 +22,30 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lth.errors import LthError, quote
 from lth.experiments import folders
 from lth.recipes.section import Section, validate_section
 from lth.system import yaml_text
 
-_MOST_CELLS = 10_000
+_MOST_CELLS, _MOST_PRINTED = 10_000, 10 ** 12
 # File systems allow 255 bytes; the folders of controls and of derived runs add to the name.
-_MOST_CHARACTERS = 120
+_MOST_BYTES = 120
 _Values = Annotated[list[Any], Field(min_length=1)]
+
+
+def _check_seeds(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, str, type(None))):
+        raise ValueError('it should be one number, or numbers and ranges such as 0-4 or 0,2,7')
+    return value
 
 
 class GridFile(Section):
     """The content of a grid file. `seeds` is as in --seeds. The keys of `grid` and `zip` are dotted settings."""
 
     command: str
-    seeds: int | str | None = None
+    seeds: Annotated[int | str | None, BeforeValidator(_check_seeds)] = None
     folder: str
     grid: dict[str, _Values] = {}
     zip: dict[str, _Values] = {}
@@ -60,9 +68,9 @@ class GridFile(Section):
 
     @property
     def arguments(self) -> list[str]:
-        """The words of the command, without `lth`."""
+        """The words of the command, without `lth`; ~ is the home folder, as in a shell."""
 
-        words = shlex.split(self.command)
+        words = [os.path.expanduser(word) for word in shlex.split(self.command)]
         return words[1:] if words[:1] == ['lth'] else words
 
 
@@ -86,7 +94,8 @@ def read_grid(path: Path) -> GridFile:
         raise LthError(f'{path}: command is empty. Write a command of lth, such as `find-ticket lenet-300-100 digits`.')
     count = math.prod(map(len, grid.grid.values())) * _zip_length(grid)
     if count > _MOST_CELLS:
-        raise LthError(f'{path}: the grid has {count:,} cells. Give at most {_MOST_CELLS:,}: make several sweeps.')
+        printed = f'{count:,}' if count <= _MOST_PRINTED else f'more than {_MOST_PRINTED:,}'
+        raise LthError(f'{path}: the grid has {printed} cells. Give at most {_MOST_CELLS:,}: make several sweeps.')
     return grid
 
 
@@ -99,8 +108,8 @@ def cells(grid: GridFile) -> list[CellSettings]:
         combinations.append(dict(zip(grid.grid, values)) | row)
     labels = _labels([*grid.grid, *grid.zip])
     names = [_name(combination, labels) for combination in combinations]
-    shared = {name for name, count in Counter(map(str.casefold, names)).items() if count > 1}
-    return [CellSettings(_distinct(name, combination) if name.casefold() in shared else name, combination)
+    shared = {name for name, count in Counter(map(_folder_key, names)).items() if count > 1}
+    return [CellSettings(_distinct(name, combination) if _folder_key(name) in shared else name, combination)
             for name, combination in zip(names, combinations, strict=True)]
 
 
@@ -125,7 +134,14 @@ def _name(combination: Mapping[str, Any], labels: Mapping[str, str]) -> str:
 
     parts = [f'{folders.file_name(labels[key])}={folders.file_name(str(value))}' for key, value in combination.items()]
     name = ','.join(parts) or 'all'
-    return name if len(name) <= _MOST_CHARACTERS else _distinct(name[:_MOST_CHARACTERS], combination)
+    start = os.fsencode(name)[:_MOST_BYTES].decode(errors='ignore')
+    return name if start == name else _distinct(start, combination)
+
+
+def _folder_key(name: str) -> str:
+    """The same text for names that some file systems take for the same."""
+
+    return unicodedata.normalize('NFKC', name).casefold()
 
 
 def _distinct(name: str, combination: Mapping[str, Any]) -> str:

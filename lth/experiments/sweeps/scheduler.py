@@ -10,7 +10,7 @@ from lth.experiments.executors.protocol import Ended, Session, Task
 from lth.experiments.prepared_run import prepare_run
 from lth.experiments.seed_training import Report
 from lth.experiments.session_log import SessionLog
-from lth.experiments.sweeps.cells import Cell
+from lth.experiments.sweeps.cells import Cell, of_cell
 from lth.experiments.sweeps.reporter import RunReporter, SweepReporter
 from lth.experiments.sweeps.states import States
 from lth.experiments.thinning import thin_runs
@@ -97,7 +97,7 @@ class Scheduler:
         except StopIteration:
             self._reporter.cell_ended(self._states.set(cell.name, 'complete'))
         except LthError as error:
-            self._reporter.cell_ended(self._states.set(cell.name, 'failed', str(error)))
+            self._reporter.cell_ended(self._states.set(cell.name, 'failed', str(of_cell(error))))
         except RuntimeError as error:
             if error is not cell.error:
                 raise

@@ -1,12 +1,15 @@
 """Run a sweep: train what its cells lack. The same call, repeated, completes what is missing."""
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lth.errors import LthError
 from lth.experiments.executors import make_executor
+from lth.experiments.executors.protocol import Session
 from lth.experiments.sweeps.cells import Cell
-from lth.experiments.sweeps.grid_file import GridFile
+from lth.experiments.sweeps.grid_file import GridFile, read_grid
 from lth.experiments.sweeps.reporter import SweepReporter
 from lth.experiments.sweeps.scheduler import Scheduler
 from lth.experiments.sweeps.states import States
@@ -44,28 +47,73 @@ def run_sweep(sweep: Sweep, reporter: SweepReporter, *, retry: bool = False) -> 
     or if the executor does not work.
     """
 
+    _refuse_other_folder(sweep)
     with file_lock.hold(sweep_file.lock_file(sweep.folder), _REMEDY):
-        for path in sweep.folder.glob('*.partial'):  # of a session that was killed
-            path.unlink(missing_ok=True)
+        _remove_partial_files(sweep.folder)
         states = States(sweep.folder, sweep.records())
-        grid = yaml_text.dump_yaml(sweep.grid.model_dump(mode='json'))
-        files.write(sweep.folder / sweep_file.GRID, grid.encode())
-        states.write()
         missing = [cell for cell in sweep.cells if states.is_missing(cell.name, retry=retry)]
-        try:
-            _train(missing, states, reporter)
-        finally:
+        # Nothing is written unless the executor works.
+        with _session(missing) as session:
             states.write()
+            _write_grid(sweep)
+            try:
+                if session:
+                    Scheduler(session, states, reporter).train(missing)
+            finally:
+                states.write()
         return states.records
 
 
-def _train(cells: Sequence[Cell], states: States, reporter: SweepReporter) -> None:
+def _refuse_other_folder(sweep: Sweep) -> None:
+    """LthError if the folder cannot be that of the sweep: what it holds would be changed."""
+
+    folder = sweep.folder
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise LthError(f'{folder} is not a folder. Choose another one in the grid file.')
+    if (folder / 'recipe.yaml').exists():
+        raise LthError(f'{folder} is the folder of a run. Choose another one for the sweep in the grid file.')
+    grid = folder / sweep_file.GRID
+    if grid.exists() and not sweep_file.is_sweep(folder) and not _is_grid(grid, sweep.grid):
+        raise LthError(f'{grid} is not the grid of this sweep, and would be replaced by it. Move that file away, or '
+                       'choose another folder in the grid file.')
+
+
+def _remove_partial_files(folder: Path) -> None:
+    """Delete the incomplete files that a killed session left in the folder of the sweep."""
+
+    for name in (sweep_file.SWEEP, sweep_file.GRID):
+        for path in files.partial_files(folder / name):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _session(cells: Sequence[Cell]) -> Iterator[Session | None]:
+    """A session of the executor that trains these cells; None if there are none."""
+
     if not cells:
+        yield None
         return
     target = cells[0].planned.target
     executor = make_executor(target.executor, target.executor_settings)
     with signal_handlers.recorded(), signals.deferred(), executor.open(target) as session:
-        Scheduler(session, states, reporter).train(cells)
+        yield session
+
+
+def _write_grid(sweep: Sweep) -> None:
+    """Write grid.yaml, unless the same grid is there, perhaps with comments of the user."""
+
+    path = sweep.folder / sweep_file.GRID
+    if not _is_grid(path, sweep.grid):
+        files.write(path, yaml_text.dump_yaml(sweep.grid.model_dump(mode='json')).encode())
+
+
+def _is_grid(path: Path, grid: GridFile) -> bool:
+    """Whether a file has this grid."""
+
+    try:
+        return read_grid(path) == grid
+    except LthError:
+        return False
 
 
 def _record(cell: Cell, stored: CellRecord | None) -> CellRecord:
