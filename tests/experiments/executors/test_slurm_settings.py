@@ -1,11 +1,13 @@
 """Settings of the executor slurm, and what it asks Slurm before it submits anything."""
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.executors import make_executor
+from lth.experiments.executors.protocol import Task
 from lth.experiments.executors.slurm import queue
 from lth.experiments.executors.slurm.settings import in_minutes
 from lth.experiments.run_target import RunTarget
@@ -110,3 +112,20 @@ echo "lth-a1|1|12_1|PENDING|(Resources)"; echo "lth-b2|N/A|15|OUT_OF_MEMORY|OutO
     jobs = queue.jobs(seconds=10)
     assert {place: (job.number, job.is_alive) for place, job in jobs.items()} == {
         ('lth-a1', 0): ('12_0', True), ('lth-a1', 1): ('12_1', True), ('lth-b2', 0): ('15', False)}
+
+
+def test_lines_and_bytes_that_slurm_does_not_print_otherwise_are_ignored(tmp_path, monkeypatch):
+    install(tmp_path, monkeypatch, sinfo=r'printf "low*|infinite\nsinfo: a note\n"',
+            squeue=r'printf "a note\nm\374ller|N/A|14|RUNNING|None\nlth-a1|0|12_0|RUNNING|None\n"')
+    queue.refuse_unknown_partition(None, minutes=1, seconds=10)
+    assert queue.jobs(seconds=10).keys() == {('lth-a1', 0), ('m\ufffdller', 0)}
+
+
+def test_an_answer_of_sbatch_that_is_no_number_is_a_refusal(tmp_path, monkeypatch):
+    pytest.importorskip('submitit')
+    install(tmp_path, monkeypatch, sinfo='echo "low*|infinite"', sbatch='echo garbage', srun='')
+    with make_executor('slurm', {}).open(TARGET) as session:
+        session.submit(Task({}, replace(TARGET, folder=tmp_path / 'run'), (0,), {}, 'seed 0'))
+        with pytest.raises(LthError, match='Slurm refused the jobs: .*garbage') as caught:
+            list(session.events())
+    assert caught.value.exit_code == ENVIRONMENT_ERROR and not (tmp_path / 'run').exists()

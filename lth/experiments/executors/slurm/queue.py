@@ -36,7 +36,7 @@ def refuse_unknown_partition(partition: str | None, *, minutes: int, seconds: in
     partition's time limit is lower than these minutes.
     """
 
-    rows = [row.split('|') for row in ask(['sinfo', '-h', '-o', '%P|%l'], seconds=seconds).splitlines()]
+    rows = [row.partition('|')[::2] for row in ask(['sinfo', '-h', '-o', '%P|%l'], seconds=seconds).splitlines()]
     limits = {name.rstrip('*'): limit for name, limit in rows}
     default = next((name.rstrip('*') for name, _ in rows if name.endswith('*')), None)
     name = partition or default
@@ -58,9 +58,11 @@ def jobs(*, seconds: int) -> dict[tuple[str, int], Job]:
     rows = ask(['squeue', '--states=all', '-h', '-r', '-u', str(os.getuid()), '-o', '%j|%K|%i|%T|%r'], seconds=seconds)
     found = {}
     for row in rows.splitlines():
-        name, index, number, state, reason = row.split('|', 4)
-        job = Job(name, int(index) if index.isdigit() else 0, number, state, reason)
-        found[name, job.index] = job
+        fields = row.split('|', 4)
+        if len(fields) == 5:  # and no message that Slurm prints between the jobs
+            name, index, number, state, reason = fields
+            job = Job(name, int(index) if index.isdigit() else 0, number, state, reason)
+            found[name, job.index] = job
     return found
 
 
@@ -94,8 +96,8 @@ def ask(command: list[str], *, seconds: int) -> str:
                        'node of the cluster, or train on this machine with --executor local.',
                        exit_code=ENVIRONMENT_ERROR)
     try:
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=seconds,
-                              stdin=subprocess.DEVNULL).stdout
+        return subprocess.run(command, check=True, capture_output=True, encoding='utf-8', errors='replace',
+                              timeout=seconds, stdin=subprocess.DEVNULL).stdout
     except subprocess.TimeoutExpired:
         raise unanswered(command[0], seconds) from None
     except subprocess.CalledProcessError as error:

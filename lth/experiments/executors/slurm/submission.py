@@ -77,7 +77,7 @@ class SlurmJobs:
         try:
             with _outside_of_jobs(), contextlib.redirect_stderr(io.StringIO()):  # submitit prints errors of sbatch
                 _within(settings.answer_seconds, lambda: executor.map_array(start_on_node, list(map(str, tasks))))
-        except submitit.core.utils.FailedJobError as error:
+        except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
             raise LthError(f'Slurm refused the jobs: {excerpt(_refusal(str(error)))}. Change the settings of the '
                            'executor (--executor-set, --executor-config).', exit_code=ENVIRONMENT_ERROR) from None
 
