@@ -22,7 +22,7 @@ class RayExecutor(Executor):
     seconds until one joins.
     """
 
-    address: str | None = None
+    address: Annotated[str, Field(min_length=1)] | None = None
     time_limit: _Seconds = 60.
     patience: _Seconds = 300.
 

@@ -17,8 +17,10 @@ from lth.experiments.executors.clusters.ray_cluster import RayCluster
 from lth.system import signals, temporary_folders
 from lth.system.environment import core_count
 
-# Without these, Ray reports the cluster to its makers, and warns of a default that will change.
-_SETTINGS = {'RAY_USAGE_STATS_ENABLED': '0', 'RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO': '1'}
+# Without these, Ray reports the cluster to its makers, warns of a default that will change, and prints a line for each
+# second in which a cluster does not answer.
+_SETTINGS = {'RAY_USAGE_STATS_ENABLED': '0', 'RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO': '1',
+             'RAY_BACKEND_LOG_LEVEL': 'error'}
 # Sockets of Ray have 64 characters below its folder, and the path of a socket has at most 107.
 _MOST_CHARACTERS_OF_FOLDER = 40
 _POLL_SECONDS = 0.1
