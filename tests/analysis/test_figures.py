@@ -3,6 +3,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,8 +15,10 @@ from lth.analysis import pair_files
 from lth.analysis.figures import FIGURES
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.analysis.plotting import figure_set, plot
+from lth.analysis.plotting.axes import density_axis
+from lth.analysis.plotting.curves import run_curves
 from lth.analysis.plotting.palette import color, marker, scale, shades
-from lth.analysis.plotting.series import FigureData, Point, Series
+from lth.analysis.plotting.series import Axis, FigureData, Panel, Point, Series
 from lth.analysis.run_results import RunResults
 from lth.errors import LthError
 from lth.runs.checked_json import encode_checked
@@ -228,6 +231,28 @@ def test_colors_and_markers_differ_for_as_many_series_as_possible():
     assert len({(color(number), marker(number)) for number in range(36)}) == 36
     assert len(set(scale(12))) == 12 and len(scale(1)) == 1
     assert len({shade for number in range(6) for shade in shades(number, 8)}) == 48 and shades(2, 1) == [color(2)]
+
+
+def test_curves_of_many_runs_differ_in_color_or_marker():
+    runs = [SimpleNamespace(label=str(number), rows=[], control_rows={}) for number in range(36)]
+    looks = {(series.color, series.marker) for series in (curve.series([]) for curve in run_curves(runs))}
+    assert len(looks) == 36
+
+
+def test_axis_labels_of_a_figure_with_a_high_legend_are_inside_of_it():
+    points = tuple(Point(x, x) for x in (1, 2, 3))
+    series = tuple(Series(label=f'{number}{"x" * 60}', points=points, color=color(number)) for number in range(16))
+    panel = Panel(x=Axis(label='x'), y=Axis(label='test accuracy at the end of training (%)'), series=series)
+    drawn = plot.Plot(FigureData(name='many', title='many', panels=(panel,), caption='caption')).matplotlib()
+    drawn.draw_without_rendering()
+    label = drawn.axes[0].yaxis.label.get_window_extent()
+    assert label.y0 > 0 and label.y1 < drawn.bbox.height
+
+
+def test_labels_of_densities_reach_to_the_fewest_weights_of_runs_with_equally_many_rounds():
+    runs = [SimpleNamespace(rows=[SimpleNamespace(density=1), SimpleNamespace(density=least)])
+            for least in (0.5, 0.2, 0.4)]
+    assert [tick.label for tick in density_axis(runs).ticks] == ['100', '20.0']
 
 
 @pytest.mark.parametrize('name', ['layers', 'learning-curves'])

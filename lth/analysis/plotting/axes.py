@@ -16,9 +16,11 @@ _LEAST = 1e-9
 
 
 def density_axis(runs: Sequence[PlottedRun]) -> Axis:
-    """The share of weights that remain in percent, falling. The labels are levels of the run with the most rounds."""
+    """The share of weights that remain in percent, falling. The labels are levels of the run with the most rounds, of
+    several the one that keeps the fewest weights.
+    """
 
-    longest = max(runs, key=lambda run: len(run.rows))
+    longest = max(runs, key=lambda run: (len(run.rows), -run.rows[-1].density))
     return level_axis([row.density for row in longest.rows])
 
 

@@ -26,7 +26,8 @@ class Curve:
 
 
 def run_curves(runs: Sequence[PlottedRun]) -> list[Curve]:
-    """The curves of these runs. With one run all have different colors, with several runs those of a run have the same.
+    """The curves of these runs. With one run all have different colors, with several runs those of a run have the same,
+    and runs of one color differ in their markers.
     """
 
     return _curves_of_one(runs[0]) if len(runs) == 1 else _curves_of_several(runs)
@@ -49,7 +50,8 @@ def _curves_of_one(run: PlottedRun) -> list[Curve]:
 def _curves_of_several(runs: Sequence[PlottedRun]) -> list[Curve]:
     curves = []
     for number, run in enumerate(runs):
-        curves.append(Curve(run.label, run.rows, number, 0, is_control=False))
-        for marker, (name, rows) in enumerate(run.control_rows.items(), 1):
+        own = palette.repetition(number)
+        curves.append(Curve(run.label, run.rows, number, own, is_control=False))
+        for marker, (name, rows) in enumerate(run.control_rows.items(), own + 1):
             curves.append(Curve(f'{run.label}, {name}', rows, number, marker, is_control=True))
     return curves

@@ -40,8 +40,9 @@ _SETTINGS: dict[str, Any] = {
 _MARKERS = {'circle': 'o', 'square': 's', 'triangle': '^', 'diamond': 'D', 'cross': 'X', 'plus': 'P', 'none': ''}
 _GRAY = '#666666'
 _BAND = 0.18
-# Inches for caption and legend; characters of the caption's font.
-_LEGEND_HEIGHT = 0.6
+# Inches for caption and legend, which a higher one exceeds, and of one of their lines for each point of the font;
+# characters of the caption's font.
+_LEGEND_HEIGHT, _LINE_HEIGHT = 0.6, 0.021
 _CHARACTERS_PER_INCH = 14
 # Of an entry of the legend, in inches: its line with the gaps around it, and a character for each point of the font.
 _HANDLE_WIDTH, _CHARACTER_WIDTH = 0.6, 0.0078
@@ -224,6 +225,9 @@ def _draw_legend(figure: Figure, style: Style, caption: str) -> None:
         longest = max(map(len, entries), default=0)
         width = max(style.legend_width, _HANDLE_WIDTH + longest * _CHARACTER_WIDTH * style.settings['legend.fontsize'])
         columns = min(max(1, len(entries)), max(1, int(figure.get_figwidth() / width)))
+        lines = math.ceil(len(entries) / columns) + len(caption.splitlines())
+        height = lines * _LINE_HEIGHT * style.settings['legend.fontsize']
+        figure.set_figheight(figure.get_figheight() + max(0., height - _LEGEND_HEIGHT))
         legend = figure.legend(entries.values(), entries.keys(), loc='outside lower center', ncols=columns,
                                title=caption, title_fontsize='small')
         legend.get_title().set(color=_GRAY, multialignment='center')

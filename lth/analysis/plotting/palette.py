@@ -18,10 +18,16 @@ def color(number: int) -> str:
     return _COLORS[number % len(_COLORS)]
 
 
+def repetition(number: int) -> int:
+    """How many series before the one with this number had its color."""
+
+    return number // len(_COLORS)
+
+
 def marker(number: int) -> Marker:
     """The marker of the series with this number. Series of equal color differ in their markers for 36 numbers."""
 
-    return MARKERS[(number + number // len(_COLORS)) % len(MARKERS)]
+    return MARKERS[(number + repetition(number)) % len(MARKERS)]
 
 
 def scale(count: int) -> list[str]:
