@@ -1,16 +1,16 @@
 """`lth compare`: runs side by side, paired by seed."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from lth import analysis
 from lth.cli.command import command
-from lth.cli.console import print_text
+from lth.cli.console import out, print_text
 from lth.cli.options import Json
 from lth.cli.several_runs import RunNames, print_result, run_paths
-from lth.cli.tables import count, percent, print_table
+from lth.cli.tables import count, fits, percent, print_table
 from lth.cli.trust_code import accepts_trust_code
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lth.analysis.summary_table import RoundSummary
 
 At = Literal['end', 'early-stop']
+Row = TypeVar('Row')
 
 
 @command
@@ -67,8 +68,11 @@ def _print_runs(runs: Sequence['ComparedRun']) -> None:
 
 def _print_levels(compared: 'RunComparison', at: At) -> None:
     where = 'at the end of training' if at == 'end' else 'at the early stop'
-    print_table(f'Test accuracy in percent {where}, mean ± 95% interval over seeds', _columns(compared, at),
-                compared.levels)
+    caption, columns = f'Test accuracy in percent {where}, mean ± 95% interval over seeds', _columns(compared, at)
+    if fits(columns, compared.levels, out.width):
+        print_table(caption, columns, compared.levels)
+    else:
+        _print_rows_of_runs(caption, compared, at)
     first, *others = compared.runs
     if any(one.seeds != first.seeds for one in others):
         print_text('Differences are over the seeds that both runs have.')
@@ -91,21 +95,64 @@ def _columns(compared: 'RunComparison', at: At) -> dict[str, Callable[['Compared
     return columns
 
 
+def _print_rows_of_runs(caption: str, compared: 'RunComparison', at: At) -> None:
+    """Print a row for each of many runs, such as those of a sweep, and then one for its differences to the first."""
+
+    first, *others = compared.runs
+    names = {f'at {100 * level.density:.2f}%': level for level in compared.levels}
+    accuracies: dict[str, Callable[[int], str]] = {'run': lambda number: compared.runs[number].label}
+    differences: dict[str, Callable[[int], str]] = {'run': lambda number: others[number].label}
+    for name, level in names.items():
+        accuracies[name] = partial(_accuracy, at=at, level=level)
+        differences[name] = partial(_difference_with_p, at=at, level=level)
+    print_table(caption, accuracies, range(len(compared.runs)))
+    print_table(f'Difference to {first.label}', differences, range(len(others)))
+
+
+def _difference_with_p(number: int, at: At, level: 'ComparedLevel') -> str:
+    p = _p_value(number, at, level)
+    return _difference(number, at, level) + (p and f' (p={p})')
+
+
 def _print_stops(compared: 'RunComparison') -> None:
-    columns: dict[str, Callable[[ComparedLevel], str]] = {'density %': lambda level: f'{100 * level.density:.2f}'}
-    for number, one in enumerate(compared.runs):
-        columns[one.label] = partial(_stop, number)
-    print_table('Iteration of the early stop', columns, compared.levels)
+    names = {f'{100 * level.density:.2f}': level for level in compared.levels}
+    _print_values('Iteration of the early stop', compared, 'density %', names, _stop, 'at {}%')
 
 
 def _print_settings(compared: 'RunComparison') -> None:
     if not compared.settings:
         print_text('All settings are the same.')
         return
-    columns: dict[str, Callable[[SettingDifference], str]] = {'setting': lambda row: row.name}
-    for number, one in enumerate(compared.runs):
-        columns[one.label] = partial(_setting, number)
-    print_table('Settings that differ', columns, compared.settings)
+    names = {row.name: row for row in compared.settings}
+    _print_values('Settings that differ', compared, 'setting', names, _setting, '{}')
+
+
+def _print_values(
+        caption: str, compared: 'RunComparison', heading: str, rows: Mapping[str, Row],
+        cell: Callable[[int, Row], str], column: str) -> None:
+    """Print a table with a column for each run; if it does not fit, one with a row for each run. `column` makes the
+    heading of a column from the name of a row.
+    """
+
+    labels = [one.label for one in compared.runs]
+    columns: dict[str, Callable[[str], str]] = {heading: str}
+    for number, label in enumerate(labels):
+        columns[label] = partial(_named_cell, number, cell, rows)
+    if fits(columns, rows, out.width):
+        print_table(caption, columns, rows)
+        return
+    by_run: dict[str, Callable[[int], str]] = {'run': lambda number: labels[number]}
+    for name, row in rows.items():
+        by_run[column.format(name)] = partial(_cell_of_run, cell, row)
+    print_table(caption, by_run, range(len(labels)))
+
+
+def _named_cell(number: int, cell: Callable[[int, Row], str], rows: Mapping[str, Row], name: str) -> str:
+    return cell(number, rows[name])
+
+
+def _cell_of_run(cell: Callable[[int, Row], str], row: Row, number: int) -> str:
+    return cell(number, row)
 
 
 def _accuracy(number: int, at: At, level: 'ComparedLevel') -> str:

@@ -1,4 +1,5 @@
 """Runs side by side: rounds of equal density, differences paired by seed, settings that differ."""
+import re
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import lth as package
 from lth.analysis.comparison import RunComparison, compare_runs
 from lth.analysis.statistics import compare_unpaired
 from lth.analysis.summary_table import summary_rows
+from lth.cli import console
 from lth.errors import LthError
 from lth.runs.run_path import RunPath
 from lth.runs.stored_run import StoredRun
@@ -127,3 +129,15 @@ def test_the_tables_have_both_runs_their_difference_and_the_settings(lth, runs):
     assert 'at the early stop' in out and 'Iteration of the early stop' in out and 'algorithm.scope' in out
     assert 'over the seeds that both runs have' in out and 'Not paired' not in out
     assert '*' in lth('compare', str(runs / 'b'), str(runs / 'c')).out
+
+
+def test_tables_that_are_too_wide_have_a_row_for_each_run(lth, runs, monkeypatch):
+    monkeypatch.setattr(console.out, '_width', 60)
+    long = f'b{"x" * 50}'
+    shutil.copytree(runs / 'b', long)
+    out = lth('compare', str(runs / 'a'), long, '--at', 'early-stop').out
+    first, other = [f'{100 * row.early_stop_accuracy.mean:.2f} ± ' for row in (
+        compare(runs / 'a', runs / 'b').levels[0].rounds)]
+    assert re.search(rf'\na\n +at 100.00% {first}', out) and re.search(rf'\n{long}\n +at 100.00% {other}', out), out
+    assert re.search(rf'Difference to a\n{long}\n +at 100.00% .* \(p=', out), out
+    assert re.search(rf'Settings that differ\na\n(.*\n)+{long}\n +.*scope global', out), out
