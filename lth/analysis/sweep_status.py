@@ -24,9 +24,8 @@ class CellStatus:
 
 
 def sweep_status(folder: Path) -> list[CellStatus]:
-    """The cells of the sweep in the folder, in the order of its grid. LthError if it is not the folder of a sweep."""
+    """The cells of the sweep in the folder, which `find_sweep` returned, in the order of its grid."""
 
-    folder = find_sweep(folder)
     holder = file_lock.holder(sweep_file.lock_file(folder))
     return [_status(folder / record.cell, record, in_training=holder is not None)
             for record in sweep_file.read_sweep(folder)]

@@ -10,7 +10,7 @@ from lth.experiments.plan import Plan
 from lth.experiments.resolve import Changes
 from lth.experiments.run_target import RunTarget
 from lth.experiments.sweeps.cells import PlannedCell, check_cells
-from lth.experiments.sweeps.grid_file import CellSettings, GridFile, cells
+from lth.experiments.sweeps.grid_file import CellSettings, GridFile, cell_settings
 from lth.experiments.sweeps.sweep import Sweep, run_sweep
 from lth.runs.sweep_file import CellRecord
 from lth.system import processes
@@ -70,6 +70,6 @@ def time_sweep(
             return PlannedCell({folder / cell.name: plan}, target, (0,))
         grid = GridFile(command='', folder=name, grid={_KEY: [(1 + number) / 1e5 for number in range(runs)]})
         clock = _Clock()
-        run_sweep(Sweep(grid, folder, check_cells(cells(grid), plan_cell)), clock)
+        run_sweep(Sweep(grid, folder, check_cells(cell_settings(grid), plan_cell)), clock)
     first, last = clock.ends[0], clock.ends[-1]
     return SweepTime(runs, processes.available_slots(target.threads or 1), first, (last - first) / max(1, runs - 1))

@@ -1,8 +1,15 @@
 """Options that a decorator adds to a command: what several commands take, and handle before they start."""
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+
+class AddedOption(NamedTuple):
+    """An option as typer declares it: the annotation of a parameter, and its default."""
+
+    annotation: Any
+    default: Any
 
 
 def add_option(
@@ -12,14 +19,27 @@ def add_option(
     which it may change.
     """
 
+    option = AddedOption(annotation, default)
+    return add_options(function, {name: option}, lambda values, arguments: handle(values[name], arguments))
+
+
+def add_options(
+        function: Callable[..., None], options: Mapping[str, AddedOption],
+        handle: Callable[[dict[str, Any], dict[str, Any]], None]) -> Callable[..., None]:
+    """The command with more options, in the place of parameters with the same names. `handle` receives the values of
+    the options by name, and the arguments of the command, which it may change.
+    """
+
     @functools.wraps(function)
     def run(*args: object, **kwargs: Any) -> None:
-        handle(kwargs.pop(name, default), kwargs)
+        values = {name: kwargs.pop(name, option.default) for name, option in options.items()}
+        handle(values, kwargs)
         function(*args, **kwargs)
     signature = inspect.signature(function)
-    option = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    others = [parameter for name, parameter in signature.parameters.items() if name not in options]
+    added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+             for name, (annotation, default) in options.items()]
     # Typer reads the options from the signature and the annotations.
-    run.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*signature.parameters.values(), option])
-    run.__annotations__ = {**function.__annotations__, name: annotation}
+    run.__signature__ = signature.replace(parameters=[*others, *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {**function.__annotations__, **{name: option.annotation for name, option in options.items()}}
     return run

@@ -9,9 +9,10 @@ from lth import analysis
 from lth.cli.command import command
 from lth.cli.console import out, print_text
 from lth.cli.options import Json
-from lth.cli.several_runs import RunNames, print_result, run_paths
+from lth.cli.several_runs import RunNames, print_result
 from lth.cli.tables import count, fits, percent, print_table
 from lth.cli.trust_code import accepts_trust_code
+from lth.runs.run_path import parse_run_paths
 
 if TYPE_CHECKING:
     from lth.analysis.comparison import ComparedLevel, ComparedRun, RoundDifference, RunComparison, SettingDifference
@@ -42,7 +43,7 @@ def compare(
         lth compare one-shot iterative rewind-500 --at early-stop
     """
 
-    paths = run_paths(runs)  # before the import of torch
+    paths = parse_run_paths(runs)  # before the import of torch
     compared = analysis.comparison.compare_runs(paths)
     output = analysis.json_output.comparisons.RunComparison
     print_result(compared.notes, lambda: output.of(compared), lambda: _print_comparison(compared, at), as_json=as_json)

@@ -1,6 +1,4 @@
 """The options of all commands that train: where the seeds are trained, and with which settings of that executor."""
-import functools
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -8,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from lth import experiments
+from lth.cli.added_options import AddedOption, add_options
 from lth.cli.arguments import parse_setting
 from lth.errors import LthError
 from lth.system import yaml_text
@@ -22,36 +21,27 @@ class ExecutorChoice(NamedTuple):
 
 LOCAL = ExecutorChoice('local', {})
 _OPTIONS = {
-    'executor': (str, LOCAL.name, typer.Option(
+    'executor': AddedOption(Annotated[str, typer.Option(
         '--executor', metavar='NAME',
-        help='Where seeds are trained: local, in processes of this machine, or another one of `lth list executors`.')),
-    'address': (str | None, None, typer.Option(
+        help='Where seeds are trained: local, in processes of this machine, or another one of `lth list executors`.',
+    )], LOCAL.name),
+    'address': AddedOption(Annotated[str | None, typer.Option(
         '--address', metavar='ADDRESS', show_default=False,
-        help='Address of the cluster, for executors that have one: auto, or ray://HOST:PORT.')),
-    'executor_config': (Path | None, None, typer.Option(
+        help='Address of the cluster, for executors that have one: auto, or ray://HOST:PORT.')], None),
+    'executor_config': AddedOption(Annotated[Path | None, typer.Option(
         '--executor-config', metavar='FILE', show_default=False,
-        help='YAML file with settings of the executor, lines of the form `key: value`.')),
-    'executor_set': (list[str] | None, None, typer.Option(
+        help='YAML file with settings of the executor, lines of the form `key: value`.')], None),
+    'executor_set': AddedOption(Annotated[list[str] | None, typer.Option(
         '--executor-set', metavar='KEY=VALUE', show_default=False,
-        help='One setting of the executor, which replaces that of the file. Can be repeated.'))}
+        help='One setting of the executor, which replaces that of the file. Can be repeated.')], None)}
 
 
 def accepts_executor(function: Callable[..., None]) -> Callable[..., None]:
     """The command, which has an argument `executor: ExecutorChoice`, with options from which that is made."""
 
-    @functools.wraps(function)
-    def run(*args: object, **kwargs: Any) -> None:
-        given = {name: kwargs.pop(name, default) for name, (_, default, _) in _OPTIONS.items()}
-        function(*args, executor=_choice(**given), **kwargs)
-    annotations = {name: Annotated[kind, option] for name, (kind, _, option) in _OPTIONS.items()}
-    options = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_OPTIONS[name][1], annotation=annotation)
-               for name, annotation in annotations.items()]
-    signature = inspect.signature(function)
-    others = [parameter for name, parameter in signature.parameters.items() if name != 'executor']
-    # Typer reads the options from the signature and the annotations.
-    run.__signature__ = signature.replace(parameters=[*others, *options])  # type: ignore[attr-defined]
-    run.__annotations__ = {**function.__annotations__, **annotations}
-    return run
+    def choose(values: dict[str, Any], arguments: dict[str, Any]) -> None:
+        arguments['executor'] = _choice(**values)
+    return add_options(function, _OPTIONS, choose)
 
 
 def _choice(

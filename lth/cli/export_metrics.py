@@ -8,8 +8,9 @@ from lth import analysis
 from lth.cli.command import command
 from lth.cli.console import print_line
 from lth.cli.options import Json
-from lth.cli.several_runs import RunNames, print_result, run_paths
+from lth.cli.several_runs import RunNames, print_result
 from lth.cli.trust_code import accepts_trust_code
+from lth.runs.run_path import parse_run_paths
 
 
 @command
@@ -36,7 +37,7 @@ def export_metrics(
         lth export-metrics runs/conv-* --with-controls -o conv.parquet
     """
 
-    paths = run_paths(runs)  # before the import of torch
+    paths = parse_run_paths(runs)  # before the import of torch
     export = analysis.metric_export.export_metrics(paths, output, controls=controls)
     written, count = analysis.json_output.listings.ExportedMetrics, len(export.runs)
     line = f'{export.file}: {export.rows:,} rows of {count} run{"s" * (count > 1)}'

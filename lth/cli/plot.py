@@ -10,8 +10,9 @@ from lth.cli.arguments import parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_line
 from lth.cli.options import Json
-from lth.cli.several_runs import RunNames, print_result, run_paths
+from lth.cli.several_runs import RunNames, print_result
 from lth.cli.trust_code import accepts_trust_code
+from lth.runs.run_path import parse_run_paths
 
 
 @command
@@ -52,7 +53,7 @@ def plot(  # pylint: disable=too-many-arguments # one parameter per option
         lth plot conv-2-cifar10 conv-4-cifar10 conv-6-cifar10 --figure accuracy -o conv.svg
     """
 
-    paths, names = run_paths(runs), parse_names(figure)
+    paths, names = parse_run_paths(runs), parse_names(figure)
     numbers = None if rounds is None else parse_numbers(rounds, '--rounds')
     plotting = analysis.plotting
     target = plotting.image_files.image_target([path.folder for path in paths], output, format_)

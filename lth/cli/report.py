@@ -8,8 +8,9 @@ from lth import analysis
 from lth.cli.command import command
 from lth.cli.console import print_line
 from lth.cli.options import Json, Margin
-from lth.cli.several_runs import RunNames, print_result, run_paths
+from lth.cli.several_runs import RunNames, print_result
 from lth.cli.trust_code import accepts_trust_code
+from lth.runs.run_path import parse_run_paths
 
 
 @command
@@ -36,7 +37,7 @@ def report(
         lth report conv-2-cifar10 conv-4-cifar10 conv-6-cifar10 -o conv.html
     """
 
-    paths = run_paths(runs)  # before the import of torch
+    paths = parse_run_paths(runs)  # before the import of torch
     written = analysis.html_report.report.write_report(paths, output, margin / 100)
     listed = analysis.json_output.listings.WrittenReport
     print_result(written.notes, lambda: listed.of(written), lambda: print_line(f'Report: {written.file}'),

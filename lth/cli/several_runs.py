@@ -1,11 +1,10 @@
 """What commands about several runs have in common: the argument RUN..., and how they end: notes, then the result."""
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lth.cli.console import print_json, print_note
-from lth.runs.run_path import RunPath, parse_run_paths
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -14,12 +13,6 @@ RunNames = Annotated[list[str], typer.Argument(
     metavar='RUN...', show_default=False,
     help='Runs, or seeds of runs (RUN/seed-S). RUN is a name in ./runs, or a path; the folder of a sweep stands '
          'for its runs.')]
-
-
-def run_paths(names: Sequence[str]) -> list[RunPath]:
-    """The runs, seeds or rounds with these names, in their order, and the runs of sweeps."""
-
-    return parse_run_paths(names)
 
 
 def print_result(

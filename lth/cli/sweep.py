@@ -1,6 +1,5 @@
 """`lth sweep`: run a command for each combination of settings in a grid file, and show how far its cells are."""
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,7 +19,8 @@ from lth.errors import LthError
 
 if TYPE_CHECKING:
     from lth.analysis.sweep_status import CellStatus
-    from lth.experiments.sweeps.cells import Cell, PlannedCell
+    from lth.experiments.sweeps.cells import PlannedCell
+    from lth.experiments.sweeps.estimate import SweepTimes
     from lth.experiments.sweeps.grid_file import CellSettings, GridFile
     from lth.experiments.sweeps.sweep import Sweep
 
@@ -77,16 +77,14 @@ def sweep(  # pylint: disable=too-many-arguments # one parameter per option
     """
 
     if action == 'status':
-        _refuse_run_options(executor, retry or dry_run or data_dir is not None)
+        _refuse_run_options(executor, others=retry or dry_run or data_dir is not None)
         _print_status(path, as_json=as_json)
         return
     checked = _checked_sweep(path, context, executor, data_dir)
     if dry_run:
         _print_plan(checked, as_json=as_json)
         return
-    records = checked.records()
-    missing = [cell for cell, record in zip(checked.cells, records, strict=True)
-               if record.state == 'pending' or (retry and record.state == 'failed')]
+    missing = checked.missing(retry=retry)
     with SweepDisplay(len(missing), sum(cell.iterations for cell in missing)) as display:
         ended = experiments.sweeps.sweep.run_sweep(checked, display, retry=retry)
     _print_status(checked.folder, as_json=as_json)
@@ -94,7 +92,9 @@ def sweep(  # pylint: disable=too-many-arguments # one parameter per option
         raise typer.Exit(CELLS_FAILED)
 
 
-def _refuse_run_options(executor: ExecutorChoice, others: bool) -> None:
+def _refuse_run_options(executor: ExecutorChoice, *, others: bool) -> None:
+    """LthError for options that only `run` has: another executor, or one of the `others`."""
+
     if executor != LOCAL or others:
         raise LthError('lth sweep status only reads the folder of a sweep. Leave out --executor and its settings, '
                        '--data-dir, --retry and --dry-run.')
@@ -113,14 +113,18 @@ def _checked_sweep(path: Path, context: typer.Context, executor: ExecutorChoice,
         return plan_command(
             grid.arguments, context, run=os.path.join('.', folder, cell.name), seeds=grid.seed_text,
             settings=cell.settings, executor=executor, more=more)
-    cells = sweeps.cells.check_cells(sweeps.grid_file.cells(grid), plan_cell)
+    cells = sweeps.cells.check_cells(sweeps.grid_file.cell_settings(grid), plan_cell)
     return sweeps.sweep.Sweep(grid, folder, cells)
 
 
 def _print_plan(checked: 'Sweep', *, as_json: bool) -> None:
     """Print the cells and the estimated time of those that are missing."""
 
-    times = _estimated_times([cell for cell in checked.cells if not cell.is_complete])
+    times: SweepTimes | None = None
+    try:
+        times = experiments.sweeps.estimate.estimate_times([cell for cell in checked.cells if not cell.is_complete])
+    except LthError as error:
+        print_note(f'the time is not estimated: {error}')
     planned = analysis.json_output.sweeps.PlannedSweep.of(checked, times)
     if as_json:
         print_json(planned)
@@ -132,21 +136,9 @@ def _print_plan(checked: 'Sweep', *, as_json: bool) -> None:
     count = len(planned.cells)
     print_text(f'{count} {"cell" if count == 1 else "cells"}, {planned.missing} not complete.')
     if times and planned.missing:
-        print_text(f'Their training takes at most about {duration(times[0])} on one core of this machine, '
-                   f'{duration(times[1])} on all: that is the time of dense steps, and pruned networks take less on '
-                   'the sparse engine. Measuring and saving are not counted.')
-
-
-def _estimated_times(cells: Sequence['Cell']) -> tuple[float, float] | None:
-    """Seconds of these cells on one core and on all of them, None with a note if the images cannot be read."""
-
-    estimate = experiments.sweeps.estimate
-    try:
-        seconds = estimate.core_seconds(cells)
-        return seconds, estimate.parallel_seconds(seconds, cells)
-    except LthError as error:
-        print_note(f'the time is not estimated: {error}')
-        return None
+        print_text(f'Their training takes at most about {duration(times.core_seconds)} on one core of this machine, '
+                   f'{duration(times.seconds)} on all: that is the time of dense steps, and pruned networks take less '
+                   'on the sparse engine. Measuring and saving are not counted.')
 
 
 def _print_status(folder: Path, *, as_json: bool) -> None:

@@ -4,7 +4,7 @@ It takes no lock, reads no images and selects no engine: those who train do, per
 """
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from lth.errors import LthError
@@ -42,29 +42,20 @@ class SelfContainedRun:
 
     @contextlib.contextmanager
     def reports(self) -> Iterator[Report]:
-        """See PreparedRun. What is logged besides, the tasks log."""
+        """See PreparedRun. The tasks write the logs of the target."""
 
         report = partial(forward, reporter=self.reporter)
         report_starts(self.plan, self.run, self.seeds, report)
         yield report
 
     def tasks(self, name: str = '') -> list[Task]:
-        """See PreparedRun."""
+        """See PreparedRun. LthError for a model or data given as Python objects, which exist only in this process."""
 
-        tasks = self_contained_tasks(self.plan, self.target, self.seeds, self.executor)
-        return [replace(task, name=task.name + name) for task in tasks]
-
-
-def self_contained_tasks(plan: Plan, target: RunTarget, seeds: Sequence[int], executor: Executor) -> list[Task]:
-    """The tasks that train the missing rounds of these seeds. LthError for a model or data given as Python objects,
-    which exist only in this process.
-    """
-
-    if target.in_process:
-        raise LthError(f'--executor {target.executor} trains in other processes, in which a model or data given as '
-                       'Python objects do not exist. Give them by their names, such as path/to/file.py:function, or '
-                       'train with the executor local.')
-    run, there = plan.run(target.folder), executor.task_target(target)
-    recipe, expected = plan.recipe.dump(), provenance.code_inputs(plan)
-    groups = executor.groups(plan, run, unfinished_seeds(plan, run, seeds))
-    return [Task(recipe, there, group, expected, seed_names(group)) for group in groups]
+        if self.target.in_process:
+            raise LthError(f'--executor {self.target.executor} trains in other processes, in which a model or data '
+                           'given as Python objects do not exist. Give them by their names, such as '
+                           'path/to/file.py:function, or train with the executor local.')
+        there = self.executor.task_target(self.target)
+        recipe, expected = self.plan.recipe.dump(), provenance.code_inputs(self.plan)
+        groups = self.executor.groups(self.plan, self.run, self.unfinished)
+        return [Task(recipe, there, group, expected, seed_names(group) + name) for group in groups]

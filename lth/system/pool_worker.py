@@ -27,7 +27,7 @@ class JobEnd(NamedTuple):
 class Phase(enum.Enum):
     """What a worker is doing. It sends the last two when they begin."""
 
-    STARTING = 'starting'  # its imports take seconds, in which it hears nothing
+    STARTING = 'starting'  # its imports take seconds, in which it receives nothing
     WORKING = 'working'
     SAVING = 'saving a checkpoint before it ends'
 

@@ -271,10 +271,10 @@ def test_a_sweep_of_a_newer_version_is_refused_with_both_versions(lth):
 
 
 def test_names_of_cells_are_distinct_and_short_enough_for_a_folder():
-    from lth.experiments.sweeps.grid_file import GridFile, cells  # pylint: disable=import-outside-toplevel
+    from lth.experiments.sweeps.grid_file import GridFile, cell_settings  # pylint: disable=import-outside-toplevel
     keys = {f'training.a{number}.rate': ['x' * 40, 'y' * 40] for number in range(6)}
     grid = GridFile(command='x', folder='y', grid=keys | {'b': ['a/b', 'a-b', 'A-b']})
-    names = [cell.name for cell in cells(grid)]
+    names = [cell.name for cell in cell_settings(grid)]
     assert len(set(map(str.casefold, names))) == len(names) == 2 ** 6 * 3 and max(map(len, names)) <= 127
     assert all(os.sep not in name for name in names)
     wide = GridFile(command='x', folder='y', grid={'a': ['\u65e5' * 200, '\u65e5' * 201, '\u00e9', 'e\u0301']})
@@ -282,4 +282,4 @@ def test_names_of_cells_are_distinct_and_short_enough_for_a_folder():
     assert len({unicodedata.normalize('NFC', name) for name in names}) == 4
     assert max(len(name.encode()) for name in names) <= 127
     short = GridFile(command='x', folder='y', grid={'algorithm.rates.convolution': [0.1], 'training.x': [True, None]})
-    assert [cell.name for cell in cells(short)] == ['convolution=0.1,x=True', 'convolution=0.1,x=None']
+    assert [cell.name for cell in cell_settings(short)] == ['convolution=0.1,x=True', 'convolution=0.1,x=None']

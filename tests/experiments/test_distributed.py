@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from lth.errors import LthError
 from lth.experiments import provenance, resolve, runner
 from lth.experiments.distributed.follower import Follower
-from lth.experiments.distributed.jobs import End
+from lth.experiments.distributed.messages import End
 from lth.experiments.reporter import SilentReporter
 from lth.experiments.run_target import RunTarget
 from lth.system import signals

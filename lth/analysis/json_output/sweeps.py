@@ -8,6 +8,7 @@ from lth.analysis.json_output.values import percent_or_none
 
 if TYPE_CHECKING:
     from lth.analysis.sweep_status import CellStatus
+    from lth.experiments.sweeps.estimate import SweepTimes
     from lth.experiments.sweeps.sweep import Sweep
 
 
@@ -36,15 +37,14 @@ class PlannedSweep:
     seconds: float | None
 
     @classmethod
-    def of(cls, sweep: 'Sweep', times: tuple[float, float] | None) -> Self:
+    def of(cls, sweep: 'Sweep', times: 'SweepTimes | None') -> Self:
         """The output for a sweep and its estimated times."""
 
         cells = [PlannedSweepCell(
             cell=cell.name, settings=dict(cell.settings), digest=cell.digest, state=record.state,
             iterations=cell.iterations) for cell, record in zip(sweep.cells, sweep.records(), strict=True)]
-        core_seconds, seconds = times or (None, None)
         return cls(folder=sweep.folder, cells=cells, missing=sum(cell.state != 'complete' for cell in cells),
-                   core_seconds=core_seconds, seconds=seconds)
+                   core_seconds=times and times.core_seconds, seconds=times and times.seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

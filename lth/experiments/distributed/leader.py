@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from lth.datasets import Dataset
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import provenance
-from lth.experiments.distributed.jobs import Job, leave_together, start_together
+from lth.experiments.distributed.messages import SharedTask, leave_together, start_together
 from lth.experiments.distributed.lockstep import Alone, Lockstep
 from lth.experiments.distributed.shared import SharedCheckpoints, SharedRounds, check_round
 from lth.experiments.plan import Plan
@@ -55,7 +55,7 @@ class Leader:
             raise LthError('After an earlier error the ranks cannot train together any more. Start the same command '
                            'with torchrun again to resume.', exit_code=ENVIRONMENT_ERROR)
         device = self.engine.device
-        self.ranks.board.publish(Job(
+        self.ranks.board.publish(SharedTask(
             self.plan.recipe.dump(), self.target, device.type, seeds, len(past), len(source),
             provenance.inputs(self.plan, self.data)))
         start_together(self.ranks, None)

@@ -12,7 +12,7 @@ import torch
 from lth import __version__
 from lth.errors import ENVIRONMENT_ERROR, LthError, quote
 from lth.experiments.distributed.follower import Follower
-from lth.experiments.distributed.jobs import End
+from lth.experiments.distributed.messages import End
 from lth.system import signals
 from lth.system.launch import Launch, rank_name
 from lth.training.engines.distributed import ranks as all_ranks

@@ -42,8 +42,9 @@ PlanCell = Callable[[CellSettings], PlannedCell]
 
 
 class Cell:
-    """A cell whose settings are right. `digest` is that of its recipe, `iterations` the number in all its runs and
-    seeds, and `is_complete` says whether all its rounds are on disk.
+    """A cell whose settings are right. `digest` is that of its recipe, which does not depend on the number of rounds,
+    and `identity` that of all settings. `iterations` is the number in all its runs and seeds, and `is_complete` says
+    whether all its rounds are on disk.
     """
 
     def __init__(self, settings: CellSettings, planned: PlannedCell, plan_again: PlanCell) -> None:
@@ -51,18 +52,18 @@ class Cell:
         self.settings = settings.settings
         self.seeds = tuple(planned.seeds)
         self.digest = _digest(planned.plan)
-        self.recipe = _identity(planned.plan)
+        self.identity = _identity(planned.plan)
         self.is_complete = _is_complete(planned)
         self.iterations = sum(plan.total_steps for plan in planned.plans.values()) * len(self.seeds)
         self._planned: PlannedCell | None = planned
         self._plan_again = plan_again
-        self._own = settings
+        self._cell_settings = settings
 
     @property
     def planned(self) -> PlannedCell:
         """What the cell trains."""
 
-        return self._planned or self._plan_again(self._own)
+        return self._planned or self._plan_again(self._cell_settings)
 
     def forget_plan(self) -> None:
         """Free the memory of the plan, which is made again when it is needed."""
@@ -83,10 +84,10 @@ def check_cells(settings: Sequence[CellSettings], plan_cell: PlanCell) -> list[C
             cell = Cell(one, plan_cell(one), plan_cell)
         except LthError as error:
             raise in_cell(one.name, error) from None
-        if first := known.get(cell.recipe):
+        if first := known.get(cell.identity):
             raise LthError(f'The cells {first} and {cell.name} have the same settings. Leave out one of '
                            'the two values.')
-        known[cell.recipe] = cell.name
+        known[cell.identity] = cell.name
         parameters += cell.planned.plan.network.layout.size
         if parameters > _MOST_PARAMETERS:
             cell.forget_plan()

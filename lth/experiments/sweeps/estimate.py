@@ -2,15 +2,25 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from lth.experiments.sweeps.cells import Cell
 from lth.experiments.time_estimate import StepTimes
 from lth.system import processes
 
 
-def core_seconds(cells: Sequence[Cell]) -> float:
-    """Seconds of training of all seeds of these cells, one after another, at the speed of dense steps: pruned networks
-    may take less. LthError if the images cannot be read.
+class SweepTimes(NamedTuple):
+    """Seconds of training of all seeds of some cells: one after another, and with as many at the same time as this
+    machine has cores for.
+    """
+
+    core_seconds: float
+    seconds: float
+
+
+def estimate_times(cells: Sequence[Cell]) -> SweepTimes:
+    """The times of these cells at the speed of dense steps: pruned networks may take less. LthError if the images
+    cannot be read.
     """
 
     times: StepTimes | None = None
@@ -19,12 +29,6 @@ def core_seconds(cells: Sequence[Cell]) -> float:
         planned = cell.planned
         times = times or StepTimes(replace(planned.target, executor='local', executor_settings={}))
         seconds += times.seconds(planned.plan) * cell.iterations
-    return seconds
-
-
-def parallel_seconds(seconds: float, cells: Sequence[Cell]) -> float:
-    """How long that takes if as many seeds train at the same time as this machine has cores for."""
-
     seeds = sum(len(cell.seeds) for cell in cells)
     slots = processes.available_slots(cells[0].planned.target.threads or 1) if cells else 1
-    return seconds * math.ceil(seeds / slots) / max(1, seeds)
+    return SweepTimes(seconds, seconds * math.ceil(seeds / slots) / max(1, seeds))

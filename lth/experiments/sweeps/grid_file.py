@@ -99,7 +99,7 @@ def read_grid(path: Path) -> GridFile:
     return grid
 
 
-def cells(grid: GridFile) -> list[CellSettings]:
+def cell_settings(grid: GridFile) -> list[CellSettings]:
     """The cells of a grid, in the order of its values, each with a name of its own."""
 
     combinations = []

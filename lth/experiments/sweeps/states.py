@@ -24,11 +24,6 @@ class States:
 
         return list(self._records.values())
 
-    def is_missing(self, cell: str, *, retry: bool) -> bool:
-        """Whether the cell is to be trained; one that failed only to `retry`."""
-
-        return self._records[cell].state in ('pending', 'failed' if retry else 'pending')
-
     def set(self, cell: str, state: State, reason: str | None = None) -> CellRecord:
         """The record of the cell with another state."""
 

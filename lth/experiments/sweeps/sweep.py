@@ -40,6 +40,14 @@ class Sweep:
                            'put its values back, or choose another folder.')
         return [_record(cell, stored.get(cell.name)) for cell in self.cells]
 
+    def missing(self, *, retry: bool = False) -> list[Cell]:
+        """The cells to train in this session: those that are not complete. Cells that failed in an earlier session are
+        among them only to `retry`. LthError as from `records`.
+        """
+
+        states = ('pending', 'failed') if retry else ('pending',)
+        return [cell for cell, record in zip(self.cells, self.records(), strict=True) if record.state in states]
+
 
 def run_sweep(sweep: Sweep, reporter: SweepReporter, *, retry: bool = False) -> list[CellRecord]:
     """Train what the cells lack, write sweep.json, and return its cells. A cell that fails does not stop the others.
@@ -50,8 +58,7 @@ def run_sweep(sweep: Sweep, reporter: SweepReporter, *, retry: bool = False) -> 
     _refuse_other_folder(sweep)
     with file_lock.hold(sweep_file.lock_file(sweep.folder), _REMEDY):
         _remove_partial_files(sweep.folder)
-        states = States(sweep.folder, sweep.records())
-        missing = [cell for cell in sweep.cells if states.is_missing(cell.name, retry=retry)]
+        states, missing = States(sweep.folder, sweep.records()), sweep.missing(retry=retry)
         # Nothing is written unless the executor works.
         with _session(missing) as session:
             states.write()

@@ -51,8 +51,8 @@ class StoredFailure(Stored):
 
 
 class TaskEvent(Stored):
-    """A line: the task starts as this job on this host, and for the how manieth time; a note; progress; the task was
-    asked to end and is queued again; or its end.
+    """A line: the task starts as this job on this host, after so many `restarts`; a note; progress; the task was asked
+    to end and is queued again; or its end.
     """
 
     kind: Literal['start', 'note', 'progress', 'stop', 'end']
@@ -65,7 +65,9 @@ class TaskEvent(Stored):
 
 
 class EventWriter:
-    """Appends events to the file of a task. A Reporter. Events that cannot be written are lost, as training goes on."""
+    """Appends events to the file of a task. A Reporter. Events that cannot be written are lost, and do not end the
+    training.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -62,7 +62,7 @@ class SlurmExecutor(Executor):
 
     @contextlib.contextmanager
     def open(self, target: RunTarget) -> Iterator[Session]:
-        """See Executor. Jobs go on at the end of the session."""
+        """See Executor. Jobs continue after the end of the session."""
 
         _require_submitit()
         settings = self._job_settings(target)
@@ -94,11 +94,12 @@ class SlurmExecutor(Executor):
         return list(filter(None, groups))
 
     def _live_tasks(self, run: Run) -> list[task_file.TaskFolder]:
-        tasks = [task for task in task_file.task_folders(run.folder) if not task.has_ended()]
-        if not tasks or self.cluster == 'local':
+        """The tasks of a run that are in the queue. Slurm is asked only if there can be any."""
+
+        if self.cluster == 'local' or all(task.has_ended() for task in task_file.task_folders(run.folder)):
             return []
         jobs = queue.jobs(seconds=self.answer_seconds)
-        return [task for task in tasks if (job := jobs.get((task.key, task.index))) and job.is_alive]
+        return [folder for folder, _ in task_file.live_folders(run.folder, jobs)]
 
     def _job_settings(self, target: RunTarget) -> JobSettings:
         gpus = f'{self.gpu_type}:{self.gpus}' if self.gpu_type else self.gpus

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lth.errors import ENVIRONMENT_ERROR, LthError, excerpt, quote, suggestion
 
-# A job in one of these states will run, or go on.
+# A job in one of these states runs, or will run.
 _ALIVE = {'PENDING', 'CONFIGURING', 'RUNNING', 'COMPLETING', 'SUSPENDED', 'STOPPED', 'SIGNALING', 'STAGE_OUT',
           'REQUEUED', 'REQUEUE_FED', 'REQUEUE_HOLD', 'SPECIAL_EXIT', 'RESIZING', 'RESV_DEL_HOLD'}
 

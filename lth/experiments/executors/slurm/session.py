@@ -24,7 +24,7 @@ _MOST_TASKS = 100_000
 
 class SlurmSession:
     """See Session. Tasks that are submitted together become one job array, of at most `array_size` jobs. At its end all
-    jobs go on.
+    jobs continue.
     """
 
     def __init__(self, jobs: Jobs, array_size: int, poll_seconds: int) -> None:
@@ -117,7 +117,7 @@ class SlurmSession:
         for task, folder in zip(tasks, folders, strict=True):
             self._followed.append(FollowedTask(task, folder, self._jobs, self._notes))
         jobs = '1 job' if len(tasks) == 1 else f'an array of {len(tasks)} jobs'
-        yield tasks[0], (f'Submitted {jobs} with the name {name}. They go on if this command ends, and the same '
+        yield tasks[0], (f'Submitted {jobs} with the name {name}. They continue if this command ends, and the same '
                          f'command follows them again. To cancel them: scancel --name={name}')
 
     def _look_at_jobs(self) -> Iterator[tuple[Task, Event]]:

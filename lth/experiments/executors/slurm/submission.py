@@ -99,7 +99,7 @@ class SlurmJobs:
 
 @dataclass(frozen=True)
 class LocalJobs:
-    """Processes of submitit on this machine, which go on when this one ends."""
+    """Processes of submitit on this machine, which continue when this one ends."""
 
     settings: JobSettings
     _jobs: dict[tuple[str, int], Any] = field(default_factory=dict)
@@ -171,7 +171,7 @@ def _refusal(text: str) -> str:
 
 @contextlib.contextmanager
 def _outside_of_jobs() -> Iterator[None]:
-    """In this block, sbatch does not inherit what Slurm tells this process, which may run in a job itself."""
+    """In this block, sbatch does not inherit Slurm's variables of this process, which may run in a job itself."""
 
     hidden = {name: os.environ.pop(name) for name in list(os.environ)
               if name.startswith(('SLURM_', 'SRUN_')) and name != 'SLURM_CONF'}

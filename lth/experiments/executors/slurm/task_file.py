@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,15 +102,21 @@ def task_folders(run: Path) -> list[TaskFolder]:
     return [TaskFolder(path) for path in sorted(paths) if re.fullmatch(r'lth-[0-9a-f]+-\d+', path.name)]
 
 
+def live_folders(run: Path, jobs: Mapping[tuple[str, int], Job]) -> Iterator[tuple[TaskFolder, Job]]:
+    """The folders of tasks of a run that have not ended, each with the one of the jobs that trains or will train it."""
+
+    for folder in task_folders(run):
+        job = jobs.get((folder.key, folder.index))
+        if job and job.is_alive and not folder.has_ended():
+            yield folder, job
+
+
 def live_folder(task: Task, jobs: Mapping[tuple[str, int], Job]) -> TaskFolder | LthError | None:
     """The folder of a task of the run that trains the same seeds, and that one of the jobs trains or will train; None
     if there is none. An error if it trains them with another recipe, or together with only some of the seeds.
     """
 
-    for folder in task_folders(task.target.folder):
-        job = jobs.get((folder.key, folder.index))
-        if job is None or not job.is_alive or folder.has_ended():
-            continue
+    for folder, job in live_folders(task.target.folder, jobs):
         stored = folder.stored()
         common = set(stored.seeds) & set(task.seeds)
         if common and stored.recipe | {'source': ''} == task.recipe | {'source': ''} and common == set(task.seeds):

@@ -47,7 +47,8 @@ class Ranks:
     def __init__(self, rank: int, size: int, board: MessageBoard, *, local_rank: int = 0) -> None:
         self.rank, self.size, self.board, self.local_rank = rank, size, board, local_rank
         self.lost = self.broken = False
-        self._devices: dict[str, dist.ProcessGroup] = {}
+        # By the type of the device whose tensors they exchange, for those that were prepared.
+        self.groups: dict[str, dist.ProcessGroup] = {}
         with self._reached():
             dist.init_process_group('gloo', store=board.store, rank=rank, world_size=size, timeout=_TIMEOUT)
 
@@ -57,40 +58,34 @@ class Ranks:
 
         return rank_name(self.rank, self.size)
 
-    @property
-    def groups(self) -> Mapping[str, dist.ProcessGroup]:
-        """The process groups by the type of the device whose tensors they exchange, for those that were prepared."""
-
-        return self._devices
-
     def prepare(self, device: torch.device) -> None:
         """Connect the ranks for tensors on this device, unless they are."""
 
-        if device.type not in self._devices:
+        if device.type not in self.groups:
             with self._reached():
                 world = cast(dist.ProcessGroup, dist.group.WORLD)
-                self._devices[device.type] = world if device.type == 'cpu' else cast(
+                self.groups[device.type] = world if device.type == 'cpu' else cast(
                     dist.ProcessGroup, dist.new_group(backend='nccl', timeout=_TIMEOUT))
 
     def add(self, tensor: Tensor) -> None:
         """Replace a tensor by the sum of those of all ranks, which has the same bits on each."""
 
         with self._reached():
-            dist.all_reduce(tensor, group=self._devices[tensor.device.type])
+            dist.all_reduce(tensor, group=self.groups[tensor.device.type])
 
     def collect(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all ranks, which have one shape: (size, ...)."""
 
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
         with self._reached():
-            dist.all_gather(parts, tensor.contiguous(), group=self._devices[tensor.device.type])
+            dist.all_gather(parts, tensor.contiguous(), group=self.groups[tensor.device.type])
         return torch.stack(parts)
 
     def copy_from_first(self, tensor: Tensor) -> None:
         """Replace a tensor by that of rank 0."""
 
         with self._reached():
-            dist.broadcast(tensor, 0, group=self._devices[tensor.device.type])
+            dist.broadcast(tensor, 0, group=self.groups[tensor.device.type])
 
     def from_first(self, make: Callable[[], Value]) -> Value:
         """Return what `make` returns on rank 0, where alone it is called; tensors of it have to be on the CPU."""
