@@ -278,7 +278,7 @@ def test_names_of_cells_are_distinct_and_short_enough_for_a_folder():
     assert len(set(map(str.casefold, names))) == len(names) == 2 ** 6 * 3 and max(map(len, names)) <= 127
     assert all(os.sep not in name for name in names)
     wide = GridFile(command='x', folder='y', grid={'a': ['\u65e5' * 200, '\u65e5' * 201, '\u00e9', 'e\u0301']})
-    names = [cell.name for cell in cells(wide)]
+    names = [cell.name for cell in cell_settings(wide)]
     assert len({unicodedata.normalize('NFC', name) for name in names}) == 4
     assert max(len(name.encode()) for name in names) <= 127
     short = GridFile(command='x', folder='y', grid={'algorithm.rates.convolution': [0.1], 'training.x': [True, None]})
