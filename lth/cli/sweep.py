@@ -161,7 +161,7 @@ def _print_status(folder: Path, *, as_json: bool) -> None:
     counts = {state: getattr(report, state) for state in ('complete', 'failed', 'running', 'pending')}
     print_line(', '.join(f'{count} {state}' for state, count in counts.items()))
     if report.failed:
-        print_text('To train the failed cells again, repeat lth sweep run with --retry.')
+        print_text('The same command leaves failed cells alone. To train them again, add --retry to it.')
 
 
 def _accuracy(cell: 'CellStatus') -> str:
