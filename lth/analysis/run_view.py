@@ -10,6 +10,7 @@ from lth.errors import LthError
 from lth.experiments import folders
 from lth.runs.run_path import RunPath
 from lth.runs.stored_run import StoredRun
+from lth.system import launch
 from lth.system.yaml_text import Raw
 
 
@@ -68,12 +69,13 @@ def resume_sentence(run: StoredRun) -> str:
 
 
 def last_command(sessions: Sequence[Raw]) -> list[str]:
-    """The command line of the last of these sessions, [] if a program started it."""
+    """The command line of the last of these sessions, with torchrun if that started it, [] if a program did."""
 
     command = (sessions[-1].get('command') if sessions else None) or []
     if not command or Path(command[0]).name not in ('lth', '__main__.py'):
         return []
-    return ['lth', *command[1:]]
+    ranks = sessions[-1].get('ranks', 1)
+    return [*(launch.torchrun(ranks) if ranks > 1 else []), 'lth', *command[1:]]
 
 
 def _controls(run: StoredRun, left_out: list[str]) -> dict[str, list[StoredRun]]:

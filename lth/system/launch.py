@@ -3,6 +3,7 @@ import os
 import shlex
 import socket
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # torchrun sets all of these, and MASTER_ADDR. Some clusters set one or two of them for other purposes.
@@ -39,6 +40,12 @@ def command_line() -> str:
     found, arguments = launch(), sys.argv[1:]
     if found is None:
         return shlex.join(['lth', *arguments])
-    # Without --, torchrun takes options such as --run for abbreviations of its own.
     nodes = ['--nnodes', str(found.size // found.local_size)] if found.size > found.local_size else []
-    return shlex.join(['torchrun', *nodes, '--nproc-per-node', str(found.local_size), '-m', '--', 'lth', *arguments])
+    return shlex.join([*torchrun(found.local_size, nodes), 'lth', *arguments])
+
+
+def torchrun(ranks: int, options: Sequence[str] = ()) -> list[str]:
+    """The words before a command that start so many ranks of it on a machine."""
+
+    # Without --, torchrun takes options such as --run for abbreviations of its own.
+    return ['torchrun', *options, '--nproc-per-node', str(ranks), '-m', '--']

@@ -121,6 +121,17 @@ def test_an_unfinished_run_is_shown_with_the_command_that_resumes_it(lth, monkey
     assert (entry['state'], entry['completed_rounds'], entry['planned_rounds']) == ('unfinished', [1], 2)
 
 
+def test_a_run_of_several_ranks_is_resumed_with_torchrun(lth, monkeypatch):
+    monkeypatch.setattr(sys, 'argv', ['/usr/bin/lth', *QUICK, 'ranks'])
+    lth(*QUICK, 'ranks')
+    shutil.rmtree('runs/ranks/seed-0/round-01')
+    session = next(Path('runs/ranks/sessions').glob('*.json'))
+    entry = json.loads(session.read_text())
+    del entry['checksum']
+    session.write_bytes(encode_checked(entry | {'ranks': 2}))
+    assert 'To resume, run: torchrun --nproc-per-node 2 -m -- lth find-ticket' in lth('show', 'run', 'ranks').out
+
+
 def test_a_seed_without_a_completed_round_leaves_a_run_unfinished(searched):
     session = next(Path('runs/a/sessions').glob('*.json'))
     entry = json.loads(session.read_text())
