@@ -13,7 +13,7 @@ import typer
 from lth.cli.console import print_error, print_message, print_raw_error, warnings_as_notes
 from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError, describe, shorten_words
 from lth.system import signals
-from lth.system.launch import launch
+from lth.system.launch import launch, refuse_other_variables
 from lth.system.streams import STANDARD_OUTPUT, reserved_for_results, standard_output
 
 # As the shell reports SIGPIPE, signal 13.
@@ -68,7 +68,9 @@ def _running() -> Iterator[None]:
 def _refuse_ranks(function: Callable[..., None]) -> None:
     """LthError if torchrun has started several processes of a command that works in one."""
 
-    if launch() and not hasattr(function, 'runs_on_ranks'):
+    if hasattr(function, 'runs_on_ranks'):
+        refuse_other_variables()
+    elif launch():
         raise LthError('This command works in one process. Start it without torchrun, which is for commands that train '
                        'a network: find-ticket, find-gem, finetune, transfer and sanity-check.')
 

@@ -3,7 +3,9 @@
 Unlike collectives they work before all ranks have met, after one has failed, and while others wait for hours.
 """
 import contextlib
+import os
 import pickle
+import socket
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -31,9 +33,10 @@ class MessageBoard:
         """Return the board of the command that torchrun started. LthError if torchrun does not answer."""
 
         try:
+            socket.getaddrinfo(os.environ['MASTER_ADDR'], None)  # without it, torch tries until its time limit
             store, _, _ = next(iter(rendezvous(
                 'env://', launch.rank, launch.size, timeout=timedelta(seconds=_SECONDS_TO_CONNECT))))
-        except (RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise LthError(f'{rank_name(launch.rank, launch.size)} cannot connect to torchrun ({excerpt(error)}). See '
                            'that this machine reaches $MASTER_ADDR at the port $MASTER_PORT.',
                            exit_code=ENVIRONMENT_ERROR) from None
