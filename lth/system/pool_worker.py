@@ -1,6 +1,8 @@
 """What a process of a worker pool does: the jobs that arrive by a pipe, until one fails or it is asked to end."""
+import contextlib
 import enum
 import functools
+import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -53,11 +55,14 @@ def serve(work: Callable[..., None], slot_number: int, jobs: Connection, events:
     _Place.slot = slot_number
     send = functools.partial(_send, events)
     signal_handlers.obey(requests, lambda: send(Phase.SAVING))
+    folder = os.getcwd()
     while True:
         try:
             job: SentJob = jobs.recv()
         except (EOFError, OSError):
             return
+        with contextlib.suppress(OSError):
+            os.chdir(folder)  # code of the user may have changed it, and paths of runs are relative
         send(Phase.WORKING)
         end = JobEnd(RuntimeError(f'the worker process of {job.name} failed; its traceback is printed above'))
         try:
@@ -75,9 +80,11 @@ def serve(work: Callable[..., None], slot_number: int, jobs: Connection, events:
 
 
 def _send(pipe: Connection, message: Any) -> None:
-    """Send a message to the parent process; end this process without a traceback if the parent was killed."""
+    """Send a message to the parent process; end this process without a traceback if the parent was killed, or if code
+    of the user has closed the pipe.
+    """
 
     try:
         pipe.send(message)
-    except BrokenPipeError:
+    except OSError:
         processes.end_process()

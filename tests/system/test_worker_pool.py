@@ -96,3 +96,26 @@ def test_workers_have_slots_of_their_own():
             pool.submit(number, (), 'job')
         slots = [event for _, event in pool.events() if isinstance(event, int)]
     assert sorted(slots) == [0, 1]
+
+
+def _change_folder(send):
+    send(os.getcwd())
+    os.chdir('/')
+
+
+def test_each_job_starts_in_the_folder_of_the_command():
+    with WorkerPool[int](_change_folder, 1) as pool:
+        for number in range(2):
+            pool.submit(number, (), 'job')
+        assert [event for _, event in pool.events() if isinstance(event, str)] == [os.getcwd()] * 2
+
+
+def _close_pipes(_send):
+    os.closerange(3, 64)
+
+
+def test_a_job_that_closes_its_pipe_fails_without_a_traceback(capfd):
+    with WorkerPool[int](_close_pipes, 1) as pool:
+        pool.submit(0, (), 'seed 3')
+        (_, end), = [event for event in pool.events() if isinstance(event[1], JobEnd)]
+    assert 'The worker process of seed 3 ended' in str(end.error) and 'Traceback' not in capfd.readouterr().err
