@@ -169,6 +169,12 @@ def test_a_wrong_value_in_a_grid_is_refused_before_anything_starts(lth, change, 
     assert not Path('runs').exists()
 
 
+def test_the_data_folder_of_a_sweep_is_given_once(lth):
+    text = 'command: find-ticket lenet-300-100 digits --data-dir a\nfolder: s\ngrid: {algorithm.rates: [0.1]}\n'
+    result = lth('sweep', 'run', write_text(text), '--data-dir', 'b')
+    assert result.code == 2 and '--data-dir is an option of lth sweep run and of the command' in result.err
+
+
 @pytest.mark.parametrize(('text', 'says'), [
     ('grid: {training.optimiser.lr: [1]}', "options: training: unknown key 'optimiser', did you mean 'optimizer'?"),
     ('grid: {training.optimiser.lr: [1]}', 'Cell lr=1: '),
