@@ -3,7 +3,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from lth.analysis.papers import Claim
-from lth.analysis.reproduction.measures import NotMeasured, Outcome, Values, measure
+from lth.analysis.reproduction.measures import NotMeasured, Outcome, Values, match_range, measure, outcome_of
 from lth.analysis.statistics import Interval, confidence_interval
 
 Agreement = Literal['agrees', 'does not agree', 'cannot tell']
@@ -24,6 +24,10 @@ class ClaimResult(NamedTuple):
     reason: str
 
 
+# What was measured, the agreement, and why it cannot be told.
+_Test = tuple[Interval | None, Agreement, str]
+
+
 def check_claims(
         claims: Sequence[Claim], outcomes: Mapping[str, Outcome], *, too_small: str = '') -> list[ClaimResult]:
     """The claims with what the runs of the experiment say about them. `too_small` is the reason why runs of this scale
@@ -36,14 +40,32 @@ def check_claims(
 
 
 def _tested(claim: Claim, outcomes: Mapping[str, Outcome]) -> ClaimResult:
+    test = _match_test if claim.measure == 'density-of-sparsest-match' else _interval_test
     try:
-        values = _values(claim, outcomes)
+        ours, agreement, reason = test(claim, outcomes)
     except NotMeasured as error:
-        return ClaimResult(claim.claim, claim.section, claim.published, _unit(claim), None, 'cannot tell', str(error))
-    ours = confidence_interval(list(values.values()))
+        ours, agreement, reason = None, 'cannot tell', str(error)
+    return ClaimResult(claim.claim, claim.section, claim.published, _unit(claim), ours, agreement, reason)
+
+
+def _interval_test(claim: Claim, outcomes: Mapping[str, Outcome]) -> _Test:
+    """Whether the 95% interval over seeds lies on the claimed side of the value."""
+
+    ours = confidence_interval(list(_values(claim, outcomes).values()))
     agreement = _agreement(claim, ours)
-    return ClaimResult(claim.claim, claim.section, claim.published, _unit(claim), ours, agreement,
-                       _reason(ours) if agreement == 'cannot tell' else '')
+    return ours, agreement, _reason(ours) if agreement == 'cannot tell' else ''
+
+
+def _match_test(claim: Claim, outcomes: Mapping[str, Outcome]) -> _Test:
+    """Whether the sparsest matching round lies on the claimed side of the value. One without a verdict may match."""
+
+    outcome = outcome_of(claim.of, outcomes)
+    shown, possible = match_range(claim.of, outcome)
+    ours = Interval(shown, None, len(outcome.seeds))
+    if possible <= claim.value < shown:
+        return ours, 'cannot tell', f'rounds down to {possible:.3g}% are undecided: add seeds'
+    is_below = shown <= claim.value
+    return ours, 'agrees' if is_below == (claim.expect == 'below') else 'does not agree', ''
 
 
 def _values(claim: Claim, outcomes: Mapping[str, Outcome]) -> Values:

@@ -35,9 +35,15 @@ Values = Mapping[int, float]
 def measure(name: MeasureName, side: Side, outcomes: Mapping[str, Outcome]) -> Values:
     """The values of a network by seed. NotMeasured if there is no such network."""
 
+    return MEASURES[name](side, outcome_of(side, outcomes))
+
+
+def outcome_of(side: Side, outcomes: Mapping[str, Outcome]) -> Outcome:
+    """What the run of a side left. NotMeasured if it failed."""
+
     if side.run not in outcomes:
         raise NotMeasured(f'the run {side.run} failed')
-    return MEASURES[name](side, outcomes[side.run])
+    return outcomes[side.run]
 
 
 def _accuracy(side: Side, outcome: Outcome) -> Values:
@@ -77,20 +83,30 @@ def _barrier(side: Side, outcome: Outcome) -> Values:
     return {seed: math.fsum(barriers) / len(barriers) for seed, barriers in values.items()}
 
 
-def _density_of_sparsest_match(side: Side, outcome: Outcome) -> Values:
-    """Without spread over seeds: whether a round matches is a statement about all of them."""
+class MatchRange(NamedTuple):
+    """Densities in percent: of the sparsest round that is shown to match the dense network, and of the sparsest one
+    that is not shown to be worse.
+    """
+
+    shown: float
+    possible: float
+
+
+def match_range(side: Side, outcome: Outcome) -> MatchRange:
+    """How far the tickets of a run match the dense network, a statement about all seeds. NotMeasured if none does."""
 
     found = search_answer(_runs(side, outcome)[0], outcome.seeds, {})
     if found is None or found.dense.n == 1:
         raise NotMeasured('it needs a dense round and two or more seeds')
     if found.sparsest is None:
         raise NotMeasured('no round is shown to match the dense network')
-    return dict.fromkeys(outcome.seeds, 100 * found.sparsest.density)
+    possible = min(level.density for level in found.levels if level.verdict != 'worse')
+    return MatchRange(100 * found.sparsest.density, 100 * possible)
 
 
 MEASURES: dict[MeasureName, Callable[[Side, Outcome], Values]] = {
     'accuracy': _accuracy, 'accuracy-before-training': _accuracy_before_training, 'early-stop': _early_stop,
-    'barrier': _barrier, 'density-of-sparsest-match': _density_of_sparsest_match}
+    'barrier': _barrier}
 
 
 def _runs(side: Side, outcome: Outcome) -> list[StoredRun]:

@@ -1,5 +1,6 @@
 """Claims next to measurements: signs, units, levels and verdicts by hand."""
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -7,6 +8,7 @@ from lth.analysis.papers import Claim, Side
 from lth.analysis.reproduction import claims, measures
 from lth.analysis.reproduction.claims import ClaimResult, check_claims
 from lth.analysis.reproduction.measures import NotMeasured, Outcome
+from lth.analysis.statistics import Interval
 
 OUTCOMES = {'a': Outcome(Path('a'), (0, 1, 2)), 'b': Outcome(Path('b'), (0, 1, 2))}
 
@@ -44,6 +46,32 @@ def test_the_interval_decides_on_which_side_of_the_value_the_difference_is(check
 def test_a_relative_difference_is_in_percent_of_the_other_network(checked):
     result = checked({0: 62., 1: 31.}, {0: 100., 1: 50.}, relative=True, expect='below', measure='early-stop')
     assert (result.ours, result.unit, result.agreement) == ((pytest.approx(-38), pytest.approx(0), 2), '%', 'agrees')
+
+
+@pytest.mark.parametrize(('shown', 'possible', 'expect', 'agreement'), [
+    (3.6, 3.6, 'below', 'agrees'), (3.6, 1.2, 'below', 'agrees'), (5.6, 5.6, 'below', 'does not agree'),
+    (5.6, 3.6, 'below', 'cannot tell'), (5.6, 3.6, 'above', 'cannot tell'), (5.6, 5.6, 'above', 'agrees'),
+    (3.6, 1.2, 'above', 'does not agree')])
+def test_rounds_without_a_verdict_may_match(monkeypatch, shown, possible, expect, agreement):
+    monkeypatch.setattr(claims, 'match_range', lambda _side, _outcome: measures.MatchRange(shown, possible))
+    claim = Claim(claim='x', section='1', measure='density-of-sparsest-match', of=Side(run='a'), expect=expect, value=4)
+    (result,) = check_claims([claim], OUTCOMES)
+    assert (result.ours, result.unit, result.agreement) == ((shown, None, 3), '%', agreement)
+    assert ('rounds down to 3.6% are undecided' in result.reason) == (agreement == 'cannot tell')
+
+
+@pytest.mark.parametrize(('verdicts', 'expected'), [
+    (('matching', 'worse', 'matching', 'undecided', 'worse'), (40., 30.)),
+    (('matching', 'undecided', 'worse', 'worse', 'worse'), (60., 50.)),
+    (('undecided', 'worse', 'matching', 'worse', 'worse'), (40., 40.))])
+def test_the_sparsest_round_that_may_match_is_not_shown_to_be_worse(monkeypatch, verdicts, expected):
+    levels = [SimpleNamespace(density=density, verdict=verdict)
+              for density, verdict in zip((0.6, 0.5, 0.4, 0.3, 0.2), verdicts, strict=True)]
+    sparsest = [level for level in levels if level.verdict == 'matching'][-1]
+    found = SimpleNamespace(dense=Interval(98., 0.1, 3), levels=levels, sparsest=sparsest)
+    monkeypatch.setattr(measures, '_runs', lambda _side, _outcome: [None])
+    monkeypatch.setattr(measures, 'search_answer', lambda _run, _seeds, _controls: found)
+    assert measures.match_range(Side(run='a'), OUTCOMES['a']) == pytest.approx(expected)
 
 
 def test_one_seed_and_a_budget_that_is_too_small_cannot_tell(checked):
