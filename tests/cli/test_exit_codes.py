@@ -9,7 +9,7 @@ import torch
 
 from lth import analysis
 from lth.__main__ import main
-from lth.system import signals
+from lth.system import signal_handlers
 from tests.fake_gpu import OLD_DRIVER
 
 ROOT = Path(__file__).parent.parent.parent
@@ -148,7 +148,7 @@ def test_a_bug_exits_with_70_and_asks_to_report_its_traceback(monkeypatch, capfd
     def fail(_kind: str) -> None:
         raise KeyError('[a]')
     monkeypatch.setattr(analysis.catalog, 'entries', fail)
-    monkeypatch.setattr(signals, 'end_on_signals', lambda _message: None)
+    monkeypatch.setattr(signal_handlers, 'end_on_signals', lambda _message: None)
     monkeypatch.setattr(sys, 'argv', ['lth', 'list', 'models'])
     with pytest.raises(SystemExit) as ended:
         main()

@@ -124,6 +124,13 @@ def test_what_cannot_be_compiled_is_trained_without_unless_that_is_required(laye
         list(task.engine.run(task, start, trainable=full_mask(task), stops=[2]))
 
 
+def test_the_layer_that_cannot_be_compiled_is_found_among_many():
+    widths = [*range(4, 15), 4]
+    layers = [nn.Conv2d(*channels, 1) for channels in zip(widths, widths[1:])]
+    task, _ = task_with(nn.Sequential(*layers, ReadsAValue()), compiled_engine())
+    assert 'the layer 1.1.11 (ReadsAValue) of' in compilation.describe_failure(task.network, ValueError('x'))
+
+
 def test_the_rule_compares_the_time_saved_with_twice_the_time_of_compiling():
     task = make_task('resnet20', shape=(3, 32, 32), batch_size=128, precision='bf16', images=200)
     size = network_size(task.network)

@@ -17,8 +17,9 @@ from lth.registry import user_code
 
 # pylint: disable=protected-access # torch has no public names for these functions
 
-# One function is compiled for all networks of a process; torch stops at 8 versions of a function by default.
-_MAX_NETWORKS = 256
+# One function is compiled for all networks of a process, and one of torch's for all layers; torch stops at 8 versions
+# of a function by default.
+_MAX_VERSIONS = 256
 
 
 Function = TypeVar('Function', bound=Callable[..., Any])
@@ -38,7 +39,7 @@ def compiled(function: Function, backend: str = 'inductor') -> Function:
 
     @functools.wraps(function)
     def run(*arguments: Any) -> Any:
-        with torch._dynamo.config.patch(recompile_limit=_MAX_NETWORKS):
+        with torch._dynamo.config.patch(recompile_limit=_MAX_VERSIONS):
             return machine_code(*arguments)
     return cast(Function, run)
 
@@ -80,7 +81,8 @@ def _untraceable_layer(network: Network) -> tuple[str, Exception] | None:
 
     for name, layer, inputs in _calls(network):
         try:
-            torch.compile(layer, fullgraph=True, dynamic=False, backend='eager')(*inputs)
+            with torch._dynamo.config.patch(recompile_limit=_MAX_VERSIONS):
+                torch.compile(layer, fullgraph=True, dynamic=False, backend='eager')(*inputs)
         except torch._dynamo.exc.TorchDynamoException as error:
             return f'{name} ({type(layer).__name__})' if name else type(layer).__name__, error
     return None
