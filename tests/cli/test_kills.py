@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from lth.runs.run_locks import LOCK
 from tests.command_server import CommandServer
 
 # A command ends within 5 s of a signal and the time to write a checkpoint; more is for a busy machine.
@@ -180,12 +181,14 @@ def session_of(process: Path) -> int | None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files of the runs, without records of sessions and what was moved aside, whose names contain times."""
+    """All files of the runs, without records of sessions and what was moved aside, whose names contain times, and
+    without the lock file of a complete seed, which a process leaves that is killed before it removes the file.
+    """
 
     def has_time(path: Path) -> bool:
         return not {'sessions', 'damaged'}.isdisjoint(path.parts) or 'set-aside' in str(path)
     files = (path.relative_to(folder) for path in (folder / 'runs').rglob('*') if path.is_file())
-    return {str(path): (folder / path).read_bytes() for path in files if not has_time(path)}
+    return {str(path): (folder / path).read_bytes() for path in files if not has_time(path) and path.name != LOCK}
 
 
 def errors(folder: Path) -> str:
