@@ -170,8 +170,9 @@ def _accuracy(cell: 'CellStatus') -> str:
 
 
 def _rounds(cell: 'CellStatus') -> str:
-    """Completed and planned rounds of all seeds, such as 8/12."""
+    """Completed and planned rounds of all seeds, such as 8/12; 8 if no session recorded how many are planned."""
 
-    if cell.run is None or cell.run.planned is None:
+    if cell.run is None:
         return ''
-    return f'{sum(cell.run.rounds)}/{cell.run.planned * len(cell.record.seeds)}'
+    completed = sum(cell.run.rounds)
+    return str(completed) if cell.run.planned is None else f'{completed}/{cell.run.planned * len(cell.record.seeds)}'

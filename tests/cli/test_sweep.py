@@ -4,10 +4,12 @@ import os
 import shutil
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import lth as package
+from lth.cli.sweep import _rounds
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import seed_training
 from lth.experiments.executors import local
@@ -108,6 +110,13 @@ def test_the_same_command_completes_what_is_missing_and_trains_nothing_twice(lth
     assert lth('sweep', 'run', 'grid.yaml').code == 0
     planned = lth('sweep', 'run', 'grid.yaml', '--dry-run').out
     assert '4 cells, 0 not complete' in planned and 'on one core' not in planned
+
+
+def test_completed_rounds_are_counted_before_a_session_recorded_how_many_are_planned():
+    record = SimpleNamespace(seeds=[0, 1])
+    for planned, shown in ((None, '4'), (3, '4/6')):
+        cell = SimpleNamespace(record=record, run=SimpleNamespace(rounds=[3, 1], planned=planned))
+        assert _rounds(cell) == shown
 
 
 def test_a_cell_that_fails_is_listed_with_its_reason_and_trained_again_only_with_retry(lth, monkeypatch):
