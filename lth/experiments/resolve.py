@@ -72,19 +72,19 @@ def gem_plan(
         model: str, dataset: str, changes: Changes, *, density: float | None, algorithm: str | None = None,
         recipe: str | None = None, device: str = 'auto') -> Plan:
     """The plan of a search for a gem that keeps this share of the weights, by Gem-Miner unless an algorithm is given.
+    Without a density the changes set it.
     """
 
-    if density is None:
-        raise LthError('Give either --sparsity, the percentage of weights to keep, such as --sparsity 0.59, or '
-                       '--density, the same as a share, such as --density 0.0059.')
     pair = canonical_pair(model, dataset)
-    default = presets.gem_recipe(*pair, density)
+    kept = _density_setting(changes) if density is None else density
+    default = presets.gem_recipe(*pair, kept)
     if algorithm is not None:
         name = _gem_algorithm(algorithm)
         default = presets.gem_recipe_for(name, ALGORITHMS.find(name).settings, default)
     selected = presets.select_recipe(recipe, default)
     lengths = _gem_lengths(selected.settings, changes.epochs)
-    return plan_for(selected, pair, _with_density(changes, density), lengths, device=device)
+    changes = changes if density is None else _with_density(changes, density)
+    return plan_for(selected, pair, changes, lengths, device=device)
 
 
 def converted_plan(
@@ -167,6 +167,19 @@ def _gem_algorithm(name: str) -> str:
 
 def _with_density(changes: Changes, density: float | None) -> Changes:
     return replace(changes, options={'algorithm.density': density, **changes.options})
+
+
+def _density_setting(changes: Changes) -> float:
+    """The density of a gem that is set in the changes, as a sweep over densities does."""
+
+    value = _setting(changes.apply({}), 'algorithm.density')
+    if value is None:
+        raise LthError('Give either --sparsity, the percentage of weights to keep, such as --sparsity 0.59, or '
+                       '--density, the same as a share, such as --density 0.0059.')
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
+        raise LthError('algorithm.density: it should be the share of the weights to keep, above 0 and at most 1; it is '
+                       f'{quote(value)}')
+    return float(value)
 
 
 def _nested(key: str, value: Any) -> Raw:

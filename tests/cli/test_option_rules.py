@@ -81,6 +81,25 @@ def test_the_density_of_a_gem_is_set_once(lth):
     assert result.code == 2 and "'algorithm.density' is set twice" in result.err
 
 
+def test_the_density_of_a_gem_may_be_a_setting_as_in_a_sweep(lth):
+    by_option = lth('find-gem', *BENCH[1:], '--sparsity', '1.4', '--dry-run')
+    by_setting = lth('find-gem', *BENCH[1:], '--set', 'algorithm.density=0.014', '--dry-run')
+    assert by_option.code == 0 and by_setting == by_option
+
+
+@pytest.mark.parametrize('setting', ['algorithm.density=x', 'algorithm.density=0', 'algorithm.density=1.5',
+                                     'algorithm.density=true', 'algorithm={density: .inf}'])
+def test_a_density_that_is_no_share_is_an_error(lth, setting):
+    result = lth('find-gem', *BENCH[1:], '--set', setting, '--dry-run')
+    assert result.code == 2 and 'algorithm.density: it should be the share of the weights' in result.err
+
+
+@pytest.mark.parametrize('setting', ['algorithm=3', 'algorithm.penalty=1e-4', 'algorithm.density=null'])
+def test_a_gem_without_a_density_is_an_error(lth, setting):
+    result = lth('find-gem', *BENCH[1:], '--set', setting, '--dry-run')
+    assert result.code == 2 and 'Give either --sparsity' in result.err
+
+
 def test_an_option_may_change_a_setting_of_a_section_that_set_replaces(lth):
     options = ('-l', '0.1', '--set', 'training.optimizer={name: sgd, momentum: 0.9}')
     assert 'learning_rate: 0.1' in lth('find-ticket', *BENCH[1:], *options, '--dry-run').out
