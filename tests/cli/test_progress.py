@@ -7,28 +7,10 @@ import pytest
 from rich.console import Console
 
 from lth import experiments
-from lth.cli import progress
 from lth.cli.progress import CountDisplay, ProgressDisplay, duration
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import SeedProgress
 from lth.experiments.resolve import Changes
-
-
-class Clock:
-    """Replaces time.monotonic in the display."""
-
-    def __init__(self) -> None:
-        self.now = 100.
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(progress.time, 'monotonic', clock)
-    return clock
 
 
 @pytest.fixture(scope='module')

@@ -2,31 +2,12 @@
 import io
 import re
 
-import pytest
 from rich.console import Console
 
-from lth.cli import sweep_progress
 from lth.cli.sweep_progress import SweepDisplay
 from lth.runs.sweep_file import CellRecord, State
 
 LONG = 'learning_rate=0.001,dense=0.2,batch_size=120,length=40-epochs,weight_decay=0.0001'
-
-
-class Clock:
-    """Replaces time.monotonic in the display."""
-
-    def __init__(self) -> None:
-        self.now = 100.
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(sweep_progress.time, 'monotonic', clock)
-    return clock
 
 
 def record(cell: str, state: State = 'complete', reason: str | None = None) -> CellRecord:
