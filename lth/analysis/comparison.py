@@ -2,7 +2,6 @@
 
 All runs are compared with the first. Two rounds are compared if their densities differ by less than 5%.
 """
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from lth.analysis.summary_table import RoundResult, RoundSummary, summary_rows
 from lth.analysis.training_operations import mean_training_operations
 from lth.errors import LthError, quote
 from lth.recipes.flat_settings import Setting, flat_settings
+from lth.runs import sessions
 from lth.runs.run_path import RunPath
 from lth.runs.stored_run import StoredRun
 
@@ -82,7 +82,7 @@ def compare_runs(paths: Sequence[RunPath]) -> RunComparison:
 
 def _compared_run(view: RunView, label: str) -> ComparedRun:
     training = mean_training_operations(view.run, view.seeds)
-    seconds = math.fsum(session.get('seconds', 0.) for session in view.run.sessions)
+    seconds = sessions.total_seconds(view.run.sessions)
     rows = summary_rows([view.run], view.seeds)
     return ComparedRun(view.run, label, view.seeds, rows, training.mean if training else None, seconds)
 

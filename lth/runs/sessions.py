@@ -4,7 +4,9 @@ data and times. Next to it is the log of the session, which nothing reads.
 A session records the digest of the recipe of its run, so that a file of another run is noticed. Version 0.1.0 kept the
 entries of all sessions in environment.json. A new fact is a field of `_Session` with a default.
 """
+import math
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,6 +79,12 @@ def read(folder: Path, recipe: str | None = None) -> list[Raw]:
     advice = integrity.repair_advice(folder)
     entries = (read_entry(path, advice, recipe) for path in session_files(folder))
     return [*read_old(folder / OLD_FILE, advice), *entries]
+
+
+def total_seconds(entries: Iterable[Raw]) -> float:
+    """How long the sessions with these entries took."""
+
+    return math.fsum(entry.get('seconds', 0.) for entry in entries)
 
 
 def read_old(path: Path, advice: str) -> list[Raw]:

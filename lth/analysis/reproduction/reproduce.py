@@ -152,7 +152,7 @@ def _session_seconds(folder: Path, name: str) -> float:
     """The time of all sessions of a run of the experiment and of its controls and checks."""
 
     found = [path for part in (name, f'{name}-controls') for path in (folder / part).rglob(sessions.FOLDER)]
-    return sum(float(session.get('seconds', 0.)) for path in found for session in sessions.read(path.parent))
+    return sum(sessions.total_seconds(sessions.read(path.parent)) for path in found)
 
 
 def _draw(plan: ReproductionPlan, outcomes: Mapping[str, Outcome], folder: Path) -> list[Path]:
