@@ -1,5 +1,4 @@
 """`lth reproduce`: repeat a published figure or table, and compare its claims with what is measured."""
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +10,7 @@ from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_text
 from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import CheckpointEvery, Datasets, Device, DryRun, Json, LogOption, Threads
-from lth.cli.progress import ProgressDisplay
+from lth.cli.progress import ProgressDisplay, duration
 from lth.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -119,12 +118,8 @@ def _print_result(done: 'Reproduction') -> None:
         print_line(f'Figure: {figure}')
     print_line(f'Runs: {done.folder}')
     print_line(f'Report: {done.report}')
-    print_line(f'All commands that trained these runs took {_duration(done.training_seconds)}, this call '
-               f'{_duration(done.seconds)}.')
-
-
-def _duration(seconds: float) -> timedelta:
-    return timedelta(seconds=round(seconds))
+    print_line(f'All commands that trained these runs took {duration(done.training_seconds)}, this call '
+               f'{duration(done.seconds)}.')
 
 
 def _print_scale(plan: 'ReproductionPlan') -> None:
