@@ -16,6 +16,8 @@ from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.criteria import CRITERIA, find_criterion
+from lth.pruning.layer_collapse import kept_count
+from lth.pruning.layer_densities import LAYER_COUNTS
 from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors, find_mask_0_action, find_mask_1_action
 from lth.pruning.prune import TrainedRound, apply_mask_actions, prune_mask
 from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
@@ -40,7 +42,8 @@ class Rates(Section):
 
 class Settings(AlgorithmSettings):
     """`rounds` is the number N of prunings, so that the run has rounds 0 … N. `rates` is one number for all layers, or
-    one for each kind of layer. The scope `global` ranks the weights of all layers together.
+    one for each kind of layer. The scope `global` ranks the weights of all layers together. With `density` all rounds
+    prune the same share, so that the last one keeps exactly ⌊density · P⌋ weights; `rates` is then not used.
     """
 
     ladder: ClassVar[str] = 'rounds'
@@ -48,6 +51,7 @@ class Settings(AlgorithmSettings):
     name: Literal['magnitude']
     rounds: int = Field(20, ge=0, le=MOST_ROUNDS)
     rates: Rate | Rates = 0.2
+    density: Rate | None = None
     scope: Literal['layer', 'global'] = 'layer'
     criterion: Annotated[str, AfterValidator(CRITERIA.recorded)] = 'magnitude'
     mask_1_action: Annotated[str, AfterValidator(MASK_ACTIONS.mask_1.recorded)] = 'rewind'
@@ -58,7 +62,9 @@ class Settings(AlgorithmSettings):
 
     @pydantic.model_validator(mode='after')
     def _settings_are_compatible(self) -> 'Settings':
-        if self.scope == 'global' and isinstance(self.rates, Rates):
+        if self.density and self.rounds == 0:
+            raise ValueError('density is reached by pruning, and there are no prunings: set rounds to 1 or more')
+        if self.scope == 'global' and isinstance(self.rates, Rates) and not self.density:
             raise ValueError('global pruning ranks all layers together: give one number as rates, such as `rates: 0.2`')
         if self.shots == 'one-shot' and self.retrain == 'strategy-2':
             raise ValueError('one-shot prunes only the dense network, but strategy-2 continues the training of pruned '
@@ -74,6 +80,8 @@ class Settings(AlgorithmSettings):
 
     @property
     def ladder_obstacle(self) -> str:
+        if self.density:
+            return f'the counts of all rounds follow from the density of the last one ({self.density})'
         return 'only its last round rewinds (strategy-2)' if self.retrain == 'strategy-2' else ''
 
     @property
@@ -129,6 +137,8 @@ def layer_counts(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
     together.
     """
 
+    if settings.density:
+        return _counts_to_density(layout, settings, settings.density)
     slots, rate_of = layout.prunable_slots, settings.rates
     sizes = (layout.prunable_count,) if settings.scope == 'global' else tuple(slot.size for slot in slots)
     rates = [rate_of if isinstance(rate_of, float) else getattr(rate_of, slot.kind) for slot in slots]
@@ -136,6 +146,17 @@ def layer_counts(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:
     for _ in range(settings.rounds):
         counts.append(tuple(masks.remaining_count(count, rate) for count, rate in zip(counts[-1], rates)))
     return counts
+
+
+def _counts_to_density(layout: Layout, settings: Settings, density: float) -> list[tuple[int, ...]]:
+    """The counts of `layer_counts` if round n of N keeps the share density^(n / N), each layer the same share."""
+
+    total, steps = layout.prunable_count, settings.rounds
+    totals = [total, *(int(total * density ** (number / steps)) for number in range(1, steps))]
+    totals.append(kept_count(layout, density))
+    if settings.scope == 'global':
+        return [(count,) for count in totals]
+    return [LAYER_COUNTS.find('uniform')(layout.prunable_slots, count) for count in totals]
 
 
 @ALGORITHMS.register('magnitude', settings=Settings)

@@ -61,6 +61,26 @@ def test_densities_of_resnet20_equal_the_paper():
 
 
 @pytest.mark.parametrize('scope', ['layer', 'global'])
+@pytest.mark.parametrize('density', [0.1, 0.05, 0.01])
+def test_with_a_density_the_last_round_keeps_its_share_and_every_round_prunes_the_same_share(scope, density):
+    layout = Network.of(settings_class('lenet-300-100')(name='lenet-300-100'), (1, 28, 28), 10).layout
+    counts = layer_counts(layout, settings(rounds=4, density=density, scope=scope))
+    totals = [sum(count) for count in counts]
+    assert (totals[0], totals[-1]) == (266_200, int(266_200 * density))
+    shares = [after / before for before, after in itertools.pairwise(totals)]
+    assert shares == pytest.approx([density ** 0.25] * 4, rel=1e-3)
+    assert all(later <= count for pair in itertools.pairwise(counts) for count, later in zip(*pair))
+
+
+def test_a_density_without_prunings_or_with_too_few_weights_is_refused():
+    with pytest.raises(ValidationError, match='set rounds to 1 or more'):
+        settings(rounds=0, density=0.1)
+    layout = Network.of(settings_class('lenet-300-100')(name='lenet-300-100'), (1, 28, 28), 10).layout
+    with pytest.raises(LthError, match='at least 1.2e-05'):
+        layer_counts(layout, settings(density=1e-6))
+
+
+@pytest.mark.parametrize('scope', ['layer', 'global'])
 @pytest.mark.parametrize('shots', ['iterative', 'one-shot'])
 def test_every_mask_keeps_exactly_the_planned_count_of_the_remaining_weights(scope, shots):
     task = make_task(seeds=(0, 1), keep_out=('output',))
