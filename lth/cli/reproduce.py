@@ -16,6 +16,8 @@ from lth.cli.tables import print_table
 if TYPE_CHECKING:
     from lth.analysis.reproduction.claims import ClaimResult
     from lth.analysis.reproduction.reproduce import ReproductionPlan, Reproduction
+    from lth.analysis.reproduction.tables import TableResult
+    from lth.analysis.statistics import Interval
 
 CLAIM_FAILED = 1
 
@@ -104,9 +106,11 @@ def _print_plan(plan: 'ReproductionPlan', *, as_json: bool) -> None:
 
 
 def _print_result(done: 'Reproduction') -> None:
-    """Print the claims, the figures, what was scaled down, and the time it took."""
+    """Print the tables, the claims, the figures, what was scaled down, and the time it took."""
 
     experiment = done.plan.experiment
+    for table in done.tables:
+        _print_methods(table)
     print_table(f'{experiment.title} ({experiment.paper.title}, {experiment.paper.section})', {
         'claim': lambda result: result.claim,
         'section': lambda result: result.section,
@@ -120,6 +124,20 @@ def _print_result(done: 'Reproduction') -> None:
     print_line(f'Report: {done.report}')
     print_line(f'All commands that trained these runs took {duration(done.training_seconds)}, this call '
                f'{duration(done.seconds)}.')
+
+
+def _print_methods(table: 'TableResult') -> None:
+    print_table(table.title, {
+        'method': lambda row: row.name,
+        'kept': lambda row: f'{row.kept:,}',
+        'density %': lambda row: f'{100 * row.density:.2f}',
+        'test %': lambda row: _mean(row.accuracy),
+        'steps': lambda row: 'unknown' if row.steps is None else f'{row.steps:,}',
+        'multiply-adds': lambda row: 'unknown' if row.operations is None else f'{row.operations:.2e}',
+        'time': lambda row: duration(row.seconds)}, table.rows)
+    print_text('test %: of the last round. steps, multiply-adds, time: of all training of one seed, searches included.')
+    if table.missing:
+        print_text(f'Failed, and therefore not in the table: {", ".join(table.missing)}.')
 
 
 def _print_scale(plan: 'ReproductionPlan') -> None:
@@ -136,5 +154,10 @@ def _published(result: 'ClaimResult') -> str:
 def _ours(result: 'ClaimResult') -> str:
     if result.ours is None:
         return ''
-    margin = '' if result.ours.margin is None else f' ± {result.ours.margin:.2f}'
-    return f'{result.ours.mean:.2f}{margin} {result.unit}'
+    return f'{_mean(result.ours)} {result.unit}'
+
+
+def _mean(value: 'Interval') -> str:
+    """A value that is already in its unit, with its margin."""
+
+    return f'{value.mean:.2f}' + ('' if value.margin is None else f' ± {value.margin:.2f}')

@@ -30,7 +30,8 @@ _Draws = Annotated[int, Field(ge=1, le=1000)]
 class GridRun(Section):
     """One run. `settings` are dotted settings of its recipe, `grid` lists of values for some of them. `controls` maps
     names to numbers of draws. All but searches start from the run called `source`, from its round `round` (by default
-    the last), or from `rounds` if there can be several.
+    the last), or from `rounds` if there can be several. With `finetune`, the settings of a training, there is also the
+    run NAME-finetuned of each gem.
     """
 
     command: Command
@@ -42,6 +43,7 @@ class GridRun(Section):
     density: Annotated[float, Field(gt=0, le=1)] | None = None
     algorithm: str | None = None
     controls: dict[str, _Draws] = {}
+    finetune: dict[str, Any] | None = None
     source: str | None = None
     round: Annotated[int, Field(ge=0)] | None = None
     rounds: list[int] | None = None
@@ -55,6 +57,8 @@ class GridRun(Section):
             raise ValueError(f'{self.command} needs a model and a dataset')
         if self.command not in SEARCHES and self.source is None:
             raise ValueError(f'{self.command} needs a source')
+        if self.command != 'find-gem' and self.finetune is not None:
+            raise ValueError('finetune belongs to find-gem: add a run with the command finetune')
         if self.command == 'transfer' and self.dataset is None:
             raise ValueError('transfer needs a dataset')
         return self
@@ -73,9 +77,14 @@ class Reduction(Section):
 
 
 def expand(runs: Mapping[str, GridRun]) -> dict[str, GridRun]:
-    """The runs by name, with one for each combination of the values of `grid`: NAME-VALUE-VALUE."""
+    """The runs by name, with one for each combination of the values of `grid`, NAME-VALUE-VALUE, and one that finetunes
+    each gem that has `finetune`.
+    """
 
-    return {name: single for stem, run in runs.items() for name, single in _combinations(stem, run)}
+    singles = {name: single for stem, run in runs.items() for name, single in _combinations(stem, run)}
+    finetuned = {f'{name}-finetuned': GridRun(command='finetune', source=name, settings=run.finetune)
+                 for name, run in singles.items() if run.finetune is not None}
+    return singles | finetuned
 
 
 def reduced(name: str, run: GridRun, reduction: Reduction) -> GridRun:

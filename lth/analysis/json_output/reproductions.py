@@ -3,11 +3,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
-from lth.analysis.json_output.values import Mean
+from lth.analysis.json_output.values import Mean, percent
 
 if TYPE_CHECKING:
     from lth.analysis.reproduction.claims import ClaimResult
     from lth.analysis.reproduction.reproduce import ReproductionPlan, Reproduction
+    from lth.analysis.reproduction.tables import RowResult, TableResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,42 @@ class TestedClaim:
         """The output for a claim."""
 
         return cls(**{**result._asdict(), 'ours': Mean.of(result.ours) if result.ours else None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodRow:
+    """What a method reached, and for one seed its training steps, multiply-adds and seconds."""
+
+    name: str
+    accuracy_percent: Mean
+    kept: int
+    density_percent: float
+    steps: int | None
+    multiply_adds: float | None
+    seconds: float
+
+    @classmethod
+    def of(cls, row: 'RowResult') -> Self:
+        """The output for a row."""
+
+        return cls(name=row.name, accuracy_percent=Mean.of(row.accuracy), kept=row.kept,
+                   density_percent=percent(row.density), steps=row.steps, multiply_adds=row.operations,
+                   seconds=round(row.seconds, 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodTable:
+    """A table of methods, and those whose runs failed."""
+
+    title: str
+    rows: list[MethodRow]
+    missing: list[str]
+
+    @classmethod
+    def of(cls, table: 'TableResult') -> Self:
+        """The output for a table."""
+
+        return cls(title=table.title, rows=list(map(MethodRow.of, table.rows)), missing=list(table.missing))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +107,7 @@ class ReproductionReport(PlannedReproduction):
 
     folder: Path
     claims: list[TestedClaim]
+    tables: list[MethodTable]
     figures: list[Path]
     seconds: float
     training_seconds: float
@@ -79,5 +117,6 @@ class ReproductionReport(PlannedReproduction):
         """The output for a reproduction."""
 
         return cls(**vars(PlannedReproduction.of(done.plan)), folder=done.folder,
-                   claims=list(map(TestedClaim.of, done.claims)), figures=done.figures, seconds=round(done.seconds, 1),
+                   claims=list(map(TestedClaim.of, done.claims)), tables=list(map(MethodTable.of, done.tables)),
+                   figures=done.figures, seconds=round(done.seconds, 1),
                    training_seconds=round(done.training_seconds, 1))

@@ -6,6 +6,7 @@ To add one, put a file into this folder; its name is the name of the experiment:
     paper: {title: authors and year, section: which figure or table, url: where it is}
     runs: {NAME: a GridRun, ...}                     the paper's own protocol, see lth/experiments/grid.py
     figures: [{name: a name of `lth list figures`, runs: [NAME, ...]}, ...]
+    tables: [a ResultTable, ...]                     accuracies and costs of runs, one row each
     claims: [a Claim, ...]                           what the paper says, and how it is tested
     budgets: {smoke: {seeds: 2, reduce: a Reduction}, small: ..., full: ...}
 
@@ -75,6 +76,21 @@ class PaperFigure(Section):
     runs: list[str]
 
 
+class ResultTable(Section):
+    """A table for each of the `values`: a row for each method, with the accuracy, the weights and the cost of its run.
+    `rows` has the names of runs by what the row is called. `{}` in a name or in the title stands for the value.
+    """
+
+    title: str
+    values: list[str] = ['']
+    rows: dict[str, str]
+
+    def run_names(self) -> set[str]:
+        """The runs that the tables show."""
+
+        return {name.format(value) for name in self.rows.values() for value in self.values}
+
+
 class Budget(Section):
     """A scale: the number of seeds, and what makes the runs smaller than the paper's."""
 
@@ -83,12 +99,13 @@ class Budget(Section):
 
 
 class Experiment(Section):
-    """A published figure or table: the runs of its protocol, its figures and its claims."""
+    """A published figure or table: the runs of its protocol, its figures, its tables and its claims."""
 
     title: str
     paper: Publication
     runs: dict[str, GridRun]
     figures: list[PaperFigure] = []
+    tables: list[ResultTable] = []
     claims: list[Claim]
     budgets: dict[BudgetName, Budget]
 
@@ -103,12 +120,13 @@ class Experiment(Section):
         return self
 
     def run_names(self) -> set[str]:
-        """The runs that claims, figures and other runs name."""
+        """The runs that claims, figures, tables and other runs name."""
 
         sides = (side for claim in self.claims for side in (claim.of, claim.than) if side)
         figures = (name for figure in self.figures for name in figure.runs)
+        shown = (name for table in self.tables for name in table.run_names())
         sources = (run.source for run in self.runs.values() if run.source)
-        return {*(side.run for side in sides), *figures, *sources}
+        return {*(side.run for side in sides), *figures, *shown, *sources}
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from lth.analysis.plotting import figure_set, image_files, plot
 from lth.analysis.reproduction.claims import ClaimResult, check_claims
 from lth.analysis.reproduction.measures import Outcome
 from lth.analysis.reproduction.scale import scale_notes
+from lth.analysis.reproduction.tables import TableResult, result_tables
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import folders, grid
 from lth.experiments.grid import SEARCHES, GridRun
@@ -45,6 +46,7 @@ class Reproduction:
     plan: ReproductionPlan
     folder: Path
     claims: list[ClaimResult]
+    tables: list[TableResult]
     figures: list[Path]
     seconds: float
     training_seconds: float
@@ -104,9 +106,10 @@ def reproduce(
             on_message(f'Note: {name} failed, so its claims cannot be told: {error}')
     too_small = 'the budget smoke shows only that everything runs' if plan.budget == 'smoke' else ''
     claims = check_claims(plan.experiment.claims, outcomes, too_small=too_small)
+    tables = result_tables(plan.experiment.tables, plan.runs, outcomes)
     figures = _draw(plan, outcomes, target.folder)
     training_seconds = sum(_session_seconds(target.folder, name) for name in outcomes)
-    done = Reproduction(plan, target.folder, claims, figures, time.monotonic() - start, training_seconds)
+    done = Reproduction(plan, target.folder, claims, tables, figures, time.monotonic() - start, training_seconds)
     output = json_output.reproductions.ReproductionReport.of_reproduction(done)
     files.write(done.report, f'{json_output.values.encode(output)}\n'.encode())
     return done

@@ -23,8 +23,12 @@ runs:
   finetuned: {command: finetune, source: search, round: 1}
   checks: {command: sanity-check, source: search, checks: [shuffle-mask]}
   stability: {command: stability, source: search, rounds: [0]}
+  gem: {command: find-gem, model: lenet-300-100, dataset: digits, algorithm: snip, grid: {algorithm.density: [0.1, 0.2]},
+        finetune: {training.length: 3 iterations}}
 figures:
   - {name: accuracy, runs: [search]}
+tables:
+  - {title: 'Methods at {}', values: ['0.1', '0.2'], rows: {imp: search, snip: 'gem-{}-finetuned'}}
 claims:
   - {claim: better than nothing, section: '1', measure: accuracy, of: {run: search}, expect: above, value: 1}
   - {claim: untrained at chance, section: '1', measure: accuracy-before-training, of: {run: search, level: 80},
@@ -77,6 +81,10 @@ def test_an_experiment_runs_reports_and_resumes(lth, tmp_path):
         ('better than nothing', 'agrees'), ('untrained at chance', 'agrees'), ('as good as a draw', 'agrees'),
         ('finetuned', 'does not agree'), ('stable', 'agrees')]
     assert report['claims'][2]['published'] == 7 and report['claims'][2]['unit'] == 'points'
+    assert [table['title'] for table in report['tables']] == ['Methods at 0.1', 'Methods at 0.2']
+    imp, snip = report['tables'][1]['rows']
+    assert (imp['steps'], snip['steps'], snip['kept']) == (42, 3, 10_040) and snip['accuracy_percent']['n'] == 2
+    assert snip['multiply_adds'] < imp['multiply_adds'] and not report['tables'][1]['missing']
     assert (tmp_path / 'runs/tiny-full/search-controls/reinit-2/recipe.yaml').exists()
     assert json.loads((tmp_path / 'runs/tiny-full/tiny.json').read_text()) == report
     assert report['figures'] and all((tmp_path / figure).stat().st_size > 1000 for figure in report['figures'])
@@ -84,6 +92,7 @@ def test_an_experiment_runs_reports_and_resumes(lth, tmp_path):
     assert report['training_seconds'] == pytest.approx(sum(session['seconds'] for session in sessions), abs=0.1)
     before = {path: path.read_bytes() for path in tmp_path.rglob('round.json')}
     again = lth('reproduce', 'tiny.yaml', '--budget', 'full', '--strict')
+    assert 'Methods at 0.1' in again.out and 'multiply-adds' in again.out
     assert again.code == 1 and 'does not agree' in again.out and 'no published value at hand' in again.out
     assert {path: path.read_bytes() for path in tmp_path.rglob('round.json')} == before
 
