@@ -34,6 +34,13 @@ def test_uniform_weights_fill_the_range_up_to_their_bound():
     assert 0.99 * bound < initial_weights('kaiming-uniform').abs().max() <= bound
 
 
+def test_truncated_normal_has_std_0_02_before_it_is_cut_at_two_standard_deviations():
+    weights = initial_weights('truncated-normal')
+    # The variance of a normal distribution cut at ±2 is 1 - 4 φ(2) / (2 Φ(2) - 1) = 0.7737.
+    assert weights.std().item() == pytest.approx(0.02 * math.sqrt(0.7737), rel=0.02)
+    assert 0.0399 < weights.abs().max().item() <= 0.04
+
+
 def test_constants_have_one_magnitude_and_signed_constants_two_signs():
     magnitude = torch.tensor(math.sqrt(2 / FAN_IN))
     assert torch.allclose(initial_weights('signed-constant').abs(), magnitude)
@@ -48,7 +55,8 @@ def test_glorot_signed_constant_has_the_signs_of_glorot_normal_and_one_magnitude
 
 
 @pytest.mark.parametrize('name', [
-    'glorot-normal', 'kaiming-normal', 'kaiming-uniform', 'signed-constant', 'glorot-signed-constant'])
+    'glorot-normal', 'kaiming-normal', 'kaiming-uniform', 'signed-constant', 'glorot-signed-constant',
+    'truncated-normal'])
 def test_random_initializers_depend_on_the_seed_only(name):
     assert torch.equal(initial_weights(name), initial_weights(name))
     assert not torch.equal(initial_weights(name), initial_weights(name, 1))

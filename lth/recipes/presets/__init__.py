@@ -11,6 +11,8 @@ names in its sections `model` and `data`:
                       its algorithm in any model. The latter is applied on top of the model's recipe for Gem-Miner:
                       settings in `inherit` are taken from that recipe, settings in `drop` are removed from it
 
+`untested: true` marks a default whose training no paper has used for this model and nobody has tried at full length.
+
 `base: NAME` is another preset that supplies all settings that the file leaves out; a section whose `name` differs, such
 as another optimizer, takes nothing from the base. To add a preset, put a file into this folder.
 """
@@ -45,7 +47,9 @@ class RawRecipe:
 
 @dataclass(frozen=True)
 class Preset:
-    """What a preset is for. `model`, `family` and `dataset` are None if it is for any; `source` is the publication."""
+    """What a preset is for. `model`, `family` and `dataset` are None if it is for any; `source` is the publication, and
+    `untested` says that there is none and that nobody has tried the recipe at full length.
+    """
 
     name: str
     role: Literal['default', 'variant', 'fallback', 'gem']
@@ -55,6 +59,7 @@ class Preset:
     algorithm: str
     density: float | None
     source: str
+    untested: bool = False
 
     def covers(self, model: str, dataset: str) -> bool:
         """Whether the recipe can be used for this pair."""
@@ -68,6 +73,7 @@ class _PresetSection(Section):
 
     role: Literal['default', 'variant', 'fallback', 'gem']
     family: str | None = None
+    untested: bool = False
     inherit: list[str] = []
     drop: list[str] = []
 
@@ -86,7 +92,7 @@ def preset(name: str) -> Preset:
     model, dataset = (raw.get(section, {}).get('name') for section in ('model', 'data'))
     section, algorithm = _section(name), raw['algorithm']
     return Preset(name, section.role, model, section.family, dataset, algorithm['name'], algorithm.get('density'),
-                  raw['source'])
+                  raw['source'], section.untested)
 
 
 def find(name: str) -> RawRecipe:
@@ -109,6 +115,9 @@ def default_recipe(model: str, dataset: str) -> RawRecipe:
     candidates = [entry for entry in defaults if entry.covers(model, dataset)]
     best = max(candidates, key=lambda entry: (bool(entry.dataset), bool(entry.model), bool(entry.family)))
     recipe = find(best.name)
+    if best.untested:
+        return replace(recipe, note=f'{recipe.origin} is an untested default: nobody has trained {model} by it at full '
+                       'length (--dry-run shows its settings)')
     if best.role == 'default':
         return recipe
     note = f'no published recipe for {model} on {dataset}: using {recipe.origin} (--dry-run shows its settings)'
