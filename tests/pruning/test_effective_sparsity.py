@@ -62,7 +62,7 @@ def every(network: Network) -> torch.Tensor:
 @pytest.mark.parametrize(('model', 'shape', 'more'), [
     ('conv-4', (3, 8, 8), {}), ('vgg11', (3, 32, 32), {}), ('resnet20', (3, 8, 8), {'norm': 'plain'}),
     ('resnet110', (3, 8, 8), {}), ('wide-resnet28-2', (3, 8, 8), {}), ('mobilenet-v2', (3, 8, 8), {}),
-    ('resnet50', (3, 32, 32), {})])
+    ('resnet50', (3, 32, 32), {}), ('densenet', (3, 8, 8), {'depth': 16, 'growth': 4})])
 def test_connections_are_determined_for_every_model_family(model, shape, more):
     network = Network.of(settings_class(model)(name=model, **more), shape, 4)
     layers = connected_layers(network, every(network))
