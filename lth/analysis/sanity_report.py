@@ -19,7 +19,10 @@ from lth.runs.folder import Run
 
 # What the ticket is compared with, and whether that is singular (does) or plural (do).
 _WORDS = {
-    'reinit': ('re-initialized weights', 'do'), 'shuffle-mask': ('its shuffled mask', 'does'),
+    'reinit': ('re-initialized weights', 'do'), 'signs': ('new magnitudes with its trained signs', 'do'),
+    'start-signs': ('new magnitudes with its initial signs', 'do'),
+    'signs-norm': ('new magnitudes with its trained signs and normalization', 'do'),
+    'shuffle-mask': ('its shuffled mask', 'does'),
     'permute-mask': ('its mask permuted over the network', 'does'), 'shuffle-weights': ('its shuffled weights', 'do'),
     'smart-ratio': ('a random mask by smart ratio', 'does'), 'erk': ('a random mask by ERK', 'does'),
     'invert-scores': ('the subnetwork of the inverted search', 'does'),

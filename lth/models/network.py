@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from torch.nn.modules.conv import _ConvNd
 
 from lth import rng
@@ -27,6 +27,7 @@ from lth.registry import user_code
 from lth.registry.objects import is_object
 
 Buffers = dict[str, Tensor]
+_NORMALIZATION = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,17 @@ class Network:
         """Whether it has BatchNorm layers."""
 
         return any(isinstance(layer, _BatchNorm) for layer in self.module.modules())
+
+    @cached_property
+    def scales(self) -> tuple[tuple[str, str | None], ...]:
+        """The names of the scale γ and the shift β of each normalization layer that has a scale; None for a shift that
+        is missing.
+        """
+
+        names = {id(parameter): name for name, parameter in self.module.named_parameters()}
+        layers = (layer for layer in self.module.modules() if isinstance(layer, _NORMALIZATION))
+        pairs = [(names.get(id(layer.weight), ''), names.get(id(layer.bias))) for layer in layers]
+        return tuple(dict.fromkeys(pair for pair in pairs if pair[0]))
 
     @cached_property
     def weight_uses(self) -> dict[str, int | None]:

@@ -3,13 +3,15 @@
 A control is a function (task, origin, ticket, draw) -> ticket. `origin` is the dense network from which the ticket was
 pruned, `draw` the numbers that make its random numbers different from others of the seed (Frankle & Carbin 2019,
 section 4; Su et al. 2020; Frankle et al. 2021). To add a control, write a function here with `@CONTROLS.register(name,
-claims=[...])` above it.
+claims=[...])` above it. One that is registered with `reads_training` gets a fifth argument, the weights (R, N) to which
+the ticket was trained.
 """
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from lth import rng
 from lth.errors import LthError, quote
@@ -23,12 +25,14 @@ from lth.recipes.schema import AlgorithmSettings
 from lth.registry import user_code
 from lth.registry.registry import BaseRegistry
 from lth.registry.tensor_results import check_tensor
-from lth.training.task import Task
+from lth.training.task import State, Task
 
 Draw = Sequence[int]
-Change = Callable[[Task, Ticket, Ticket, Draw], Ticket]
+Change = Callable[..., Ticket]
 Claim = Literal['mask kept', 'layer counts kept', 'count kept', 'mask differs', 'weights differ', 'values kept',
-                'same distribution', 'all kept', 'weights kept']
+                'same distribution', 'all kept', 'weights kept', 'signs kept', 'same magnitudes']
+# What new weights are drawn for: not if all seeds start from the weights of a given module.
+_DRAWN: tuple[Claim, ...] = ('same distribution', 'same magnitudes')
 # The probability that a test wrongly finds that two samples have different distributions: one in a million.
 _SIGNIFICANCE = 1e-6
 # Registered like controls, but they are what tickets and controls are compared with.
@@ -39,7 +43,9 @@ STANDARDS = ('original', 'dense')
 class Control:
     """A change of a ticket, with the claims that are verified each time. `summary` is the first sentence of its
     docstring. `layer_counts` computes how many weights each layer keeps, None if that depends on the ticket only. With
-    `within_mask` the change leaves the weights outside the mask as they are.
+    `within_mask` the change leaves the weights outside the mask as they are. With `reads_training` it depends on the
+    weights to which the ticket was trained, and its claims compare the result with these. `needs_scales`: whether it
+    is for networks whose normalization layers have a scale.
     """
 
     change: Change
@@ -47,6 +53,8 @@ class Control:
     summary: str
     layer_counts: LayerCounts | None = None
     within_mask: bool = False
+    reads_training: bool = False
+    needs_scales: bool = False
 
 
 class Controls(BaseRegistry[Control]):
@@ -54,12 +62,14 @@ class Controls(BaseRegistry[Control]):
 
     def register(
             self, name: str, *aliases: str, claims: Sequence[Claim], layer_counts: LayerCounts | None = None,
-            within_mask: bool = False) -> Callable[[Change], Change]:
-        """A decorator that registers a change of a ticket with its claims; see Control for the declarations."""
+            **declared: bool) -> Callable[[Change], Change]:
+        """A decorator that registers a change of a ticket with its claims; see Control for the declarations, such as
+        within_mask=True.
+        """
 
         def add(change: Change) -> Change:
             summary = ' '.join((change.__doc__ or '').split('\n\n')[0].split())
-            self.add(Control(change, tuple(claims), summary, layer_counts, within_mask), name, *aliases)
+            self.add(Control(change, tuple(claims), summary, layer_counts, **declared), name, *aliases)
             return change
         return add
 
@@ -76,21 +86,36 @@ def available_controls() -> dict[str, str]:
 def control_obstacle(name: str, settings: AlgorithmSettings, network: Network) -> str | None:
     """Why a control cannot be used with the tickets of an algorithm in this network; None if it can."""
 
-    if 'same distribution' in CONTROLS.find(name).claims and network.has_fixed_weights:
+    control = CONTROLS.find(name)
+    if set(_DRAWN) & set(control.claims) and network.has_fixed_weights:
         return ("all seeds start from the weights of the given module, so no other weights can be drawn; the setting "
                 'model.initializer draws weights for each seed')
-    if CONTROLS.find(name).within_mask or name == 'dense' or not settings.alters_weights:
+    if control.reads_training and settings.trains != 'each':
+        return (f'{settings.name} does not train the weights that its mask keeps, so there are no trained signs; '
+                'start-signs keeps the signs of the weights themselves')
+    if control.needs_scales and not network.scales:
+        return f'{network.settings.name} has no normalization layers with a scale'
+    if control.within_mask or name == 'dense' or not settings.alters_weights:
         return None
     return ('weights are multiplied by a factor of their layer, or pruned weights are not 0 (--mask-0-action), which '
             'the control would change too')
 
 
-def apply_control(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw = ()) -> Ticket:
-    """The changed tickets of all seeds; an LthError if a claim of the control is not true of the result."""
+def apply_control(
+        name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw = (), *, trained: State | None = None,
+) -> Ticket:
+    """The changed tickets of all seeds; `trained` is the state to which the ticket was trained, for controls that read
+    it. LthError if a claim of the control is not true of the result.
+    """
 
     control = CONTROLS.find(name)
-    changed = _change(name, task, origin, ticket, draw)
-    differences = compare_tickets(task.network.layout, origin, ticket, changed)
+    if control.reads_training and trained is None:
+        raise LthError(f'The control {name} needs the weights to which the ticket was trained. Give its state as '
+                       '`trained`.')
+    weights = trained.weights if control.reads_training and trained else None
+    changed = _change(name, task, origin, ticket, draw, *([] if weights is None else [weights]))
+    before = ticket if weights is None else replace(ticket, weights=weights)
+    differences = compare_tickets(task.network.layout, origin, before, changed)
     for seed, difference in zip(task.seeds, differences, strict=True):
         for claim in control.claims:
             if not _claim_holds(claim, difference, task.network.layout, at_start=ticket.iteration == 0):
@@ -113,6 +138,34 @@ def reinit(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The same mask; weights re-initialized by the same initializer."""
 
     return mask_ticket(reinitialized_ticket(task, 'reinit', *draw), ticket.mask)
+
+
+@CONTROLS.register('signs', 'trained-signs', claims=['mask kept', 'weights differ', 'signs kept', 'same magnitudes'],
+                   reads_training=True)
+def signs(task: Task, origin: Ticket, ticket: Ticket, draw: Draw, trained: Tensor) -> Ticket:
+    """The same mask and the signs of its trained weights; magnitudes re-initialized (Oh et al. 2025)."""
+
+    return with_signs(task.network.layout, reinit(task, origin, ticket, draw), trained)
+
+
+@CONTROLS.register('start-signs', claims=['mask kept', 'weights differ', 'signs kept', 'same magnitudes'])
+def start_signs(task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
+    """The same mask and the signs of its weights before training; magnitudes re-initialized (Zhou et al. 2019)."""
+
+    return with_signs(task.network.layout, reinit(task, origin, ticket, draw), ticket.weights)
+
+
+@CONTROLS.register('signs-norm', claims=['mask kept', 'weights differ', 'signs kept', 'same magnitudes'],
+                   reads_training=True, needs_scales=True)
+def signs_norm(task: Task, origin: Ticket, ticket: Ticket, draw: Draw, trained: Tensor) -> Ticket:
+    """As signs, and the normalization layers start with their trained scales and shifts (Oh et al. 2025)."""
+
+    changed = signs(task, origin, ticket, draw, trained)
+    weights, names = changed.weights.clone(), [name for pair in task.network.scales for name in pair if name]
+    for slot in task.network.layout.slots:
+        if slot.name in names:
+            weights[:, slot.start:slot.stop] = trained[:, slot.start:slot.stop]
+    return replace(changed, weights=weights)
 
 
 @CONTROLS.register('shuffle-mask', 'random-layer', claims=['layer counts kept', 'mask differs'])
@@ -166,15 +219,25 @@ def dense(_task: Task, origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
     return mask_ticket(origin, torch.ones_like(ticket.mask))
 
 
-def _change(name: str, task: Task, origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
+def with_signs(layout: Layout, ticket: Ticket, weights: Tensor) -> Ticket:
+    """The ticket with the magnitudes of its weights and the signs of other ones (R, N): those of the weights of all
+    convolutions and dense layers, also of layers that are kept out of pruning.
+    """
+
+    signed, count = ticket.weights.clone(), layout.weight_count
+    signed[:, :count] = signed[:, :count].abs() * weights[:, :count].sign()
+    return replace(ticket, weights=signed)
+
+
+def _change(name: str, task: Task, origin: Ticket, ticket: Ticket, *more: Any) -> Ticket:
     """The ticket that a control returns; that of a plug-in is checked."""
 
     change = CONTROLS.find(name).change
     if not CONTROLS.is_foreign(name):
-        return change(task, origin, ticket, draw)
+        return change(task, origin, ticket, *more)
     what = f'control {name}{user_code.definition_place(change)}'
     with user_code.guard(f'The control {name}', change):
-        changed = change(task, origin, ticket, draw)
+        changed = change(task, origin, ticket, *more)
     if not isinstance(changed, Ticket):
         raise LthError(f'The {what} returned {type(changed).__name__} instead of a Ticket.')
     check_tensor(f'mask of the {what}', changed.mask, ticket.mask.shape, torch.bool)
@@ -212,4 +275,6 @@ def _claim_holds(claim: Claim, difference: TicketDifference, layout: Layout, *, 
         'weights differ': difference.weights > 0, 'weights kept': difference.weights == 0,
         'values kept': difference.values_kept,
         'same distribution': not at_start or difference.distribution > _SIGNIFICANCE,
+        'signs kept': difference.signs == 0,
+        'same magnitudes': not at_start or difference.magnitudes > _SIGNIFICANCE,
         'all kept': difference.kept == layout.prunable_count}[claim]

@@ -1,4 +1,5 @@
 """The differences between two tickets of a seed, measured: what claims of controls and checks of tickets compare."""
+from itertools import starmap
 from typing import NamedTuple
 
 import scipy
@@ -16,7 +17,7 @@ class TicketDifference(NamedTuple):
     only in the first. Of the weights in both masks, `weights` differ in value and `signs` in sign. `values_kept`:
     whether each layer holds the same values, in any order. `distribution`: p-value of a Kolmogorov-Smirnov test that
     the new weights of a layer have the distribution of the dense network's layer, the smallest of all layers, times
-    their number. `emptied`: names of the layers without weights.
+    their number; `magnitudes`: the same of their absolute values. `emptied`: names of the layers without weights.
     """
 
     kept_before: int
@@ -27,6 +28,7 @@ class TicketDifference(NamedTuple):
     signs: int
     values_kept: bool
     distribution: float
+    magnitudes: float
     emptied: tuple[str, ...]
 
 
@@ -44,14 +46,15 @@ def _compare_rows(
 
     old, new, both = weights[:len(mask)], new_weights[:len(mask)], mask & new_mask
     parts = {slot.name: slice(slot.start, slot.stop) for slot in layout.prunable_slots}
-    p_values = [_distribution_p_value(new[part][new_mask[part]], origin[part]) for part in parts.values()]
+    pairs = [(new[part][new_mask[part]], origin[part]) for part in parts.values()]
     return TicketDifference(
         kept_before=int(mask.sum()), kept=int(new_mask.sum()),
         layer_counts_kept=all(int(mask[part].sum()) == int(new_mask[part].sum()) for part in parts.values()),
         positions=int((mask & ~new_mask).sum()), weights=int((old != new)[both].sum()),
         signs=int((old.sign() != new.sign())[both].sum()),
         values_kept=all(_same_values(old[part][mask[part]], new[part][new_mask[part]]) for part in parts.values()),
-        distribution=min(1., len(parts) * min(p_values)),
+        distribution=min(1., len(parts) * min(starmap(_distribution_p_value, pairs))),
+        magnitudes=min(1., len(parts) * min(_distribution_p_value(new.abs(), old.abs()) for new, old in pairs)),
         emptied=tuple(name for name, part in parts.items() if not new_mask[part].any()))
 
 

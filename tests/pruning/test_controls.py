@@ -1,15 +1,16 @@
 """Controls change what they claim and nothing else; a claim that is not true is an error."""
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lth.errors import LthError
 from lth.pruning import masks
-from lth.pruning.controls import CONTROLS, apply_control
+from lth.pruning.controls import CONTROLS, apply_control, control_obstacle
 from lth.pruning.ticket_differences import compare_tickets
 from lth.pruning.tickets import Ticket, dense_ticket
-from lth.training.task import Task
+from lth.training.task import State, Task
 from tests.conftest import make_task
 
 TASK = make_task(seeds=(0, 7))
@@ -23,6 +24,14 @@ def ticket(density: float = 0.1, task: Task = TASK) -> tuple[Ticket, Ticket]:
     count = task.network.layout.prunable_count
     mask = masks.keep_best(origin.weights[:, :count].abs(), origin.mask, int(density * count), seeds=task.seeds)
     return origin, replace(origin, mask=mask, weights=masks.apply_mask(mask, origin.weights))
+
+
+def trained_state(task: Task = TASK) -> State:
+    """The weights of a tenth of a dense network after a training that flips a third of the signs."""
+
+    weights = ticket(task=task)[1].weights.clone()
+    weights[:, ::3] *= -2
+    return State(weights, {}, task.steps)
 
 
 def layer_counts(mask: torch.Tensor) -> list[list[int]]:
@@ -71,11 +80,11 @@ def test_the_dense_control_is_the_dense_network():
 
 @pytest.mark.parametrize('name', CONTROLS.names())
 def test_a_control_of_a_seed_does_not_depend_on_the_other_seeds(name):
-    together = apply_control(name, TASK, *ticket())
+    together = apply_control(name, TASK, *ticket(), trained=trained_state(TASK))
     alone = make_task(seeds=(7,))
-    single = apply_control(name, alone, *ticket(task=alone))
+    single = apply_control(name, alone, *ticket(task=alone), trained=trained_state(alone))
     assert torch.equal(together.mask[1], single.mask[0]) and torch.equal(together.weights[1], single.weights[0])
-    again = apply_control(name, TASK, *ticket())
+    again = apply_control(name, TASK, *ticket(), trained=trained_state(TASK))
     assert torch.equal(again.mask, together.mask) and torch.equal(again.weights, together.weights)
 
 
@@ -135,3 +144,62 @@ def test_seeds_with_different_counts_are_each_compared_with_their_own_ticket():
     unequal = replace(gem, mask=mask, weights=masks.apply_mask(mask, gem.weights))
     for name in ('original', 'shuffle-mask', 'erk'):
         assert apply_control(name, TASK, origin, unequal).mask.sum(1).tolist() == mask.sum(1).tolist()
+
+
+@pytest.mark.parametrize(('name', 'source'), [('signs', 'trained'), ('start-signs', 'start')])
+def test_signs_are_kept_on_the_magnitudes_that_the_control_reinit_draws(name, source):
+    origin, gem = ticket()
+    reference = trained_state().weights if source == 'trained' else gem.weights
+    signed = apply_control(name, TASK, origin, gem, (2,), trained=trained_state())
+    drawn = apply_control('reinit', TASK, origin, gem, (2,))
+    count = LAYOUT.prunable_count
+    assert torch.equal(signed.mask, gem.mask) and signed.iteration == 0
+    assert torch.equal(signed.weights[:, :count], drawn.weights[:, :count].abs() * reference[:, :count].sign())
+    assert torch.equal(signed.weights[:, count:], drawn.weights[:, count:])
+    flipped = compare_tickets(LAYOUT, origin, gem, signed)[0].signs
+    assert (flipped == 0) == (source == 'start'), 'a third of the signs were flipped by training'
+
+
+def test_signs_of_layers_that_are_kept_out_of_pruning_are_kept_too():
+    task = make_task(keep_out=('output',))
+    origin = dense_ticket(task)
+    state = State(-origin.weights, {}, task.steps)
+    signed, slot = apply_control('signs', task, origin, origin, trained=state), task.network.layout.slots[2]
+    assert slot.kind == 'output' and not slot.prunable
+    part = slice(slot.start, slot.stop)
+    assert torch.equal(signed.weights[:, part].sign(), state.weights[:, part].sign())
+
+
+def test_signs_with_normalization_start_with_the_trained_scales_and_shifts_and_new_statistics():
+    task = make_task('resnet20', shape=(3, 8, 8))
+    origin = dense_ticket(task)
+    state = State(origin.weights + 0.01, {name: buffer + 1 for name, buffer in origin.buffers.items()}, task.steps)
+    plain, signed = (apply_control(name, task, origin, origin, trained=state) for name in ('signs', 'signs-norm'))
+    values, trained, drawn = (task.network.layout.unpack(weights[0])
+                              for weights in (signed.weights, state.weights, plain.weights))
+    normalized = [name for pair in task.network.scales for name in pair]
+    assert len(normalized) == 2 * 21
+    for name, value in values.items():
+        assert torch.equal(value, (trained if name in normalized else drawn)[name])
+    assert all(torch.equal(signed.buffers[name], buffer) for name, buffer in origin.buffers.items())
+
+
+def test_controls_of_trained_signs_need_a_network_that_was_trained():
+    gem = SimpleNamespace(trains='throughout', name='gem-miner', alters_weights=False)
+    assert 'start-signs keeps' in control_obstacle('signs', gem, TASK.network)
+    assert control_obstacle('start-signs', gem, TASK.network) is None
+    search = SimpleNamespace(trains='each', name='magnitude', alters_weights=False)
+    assert control_obstacle('signs', search, TASK.network) is None
+    assert 'no normalization layers with a scale' in control_obstacle('signs-norm', search, TASK.network)
+    with pytest.raises(LthError, match='needs the weights to which the ticket was trained'):
+        apply_control('signs', TASK, *ticket())
+
+
+def test_magnitudes_of_another_distribution_are_detected_where_signs_are_all_positive():
+    origin, gem = ticket()
+    positive = replace(gem, weights=gem.weights.abs())
+    again = apply_control('reinit', TASK, origin, gem)
+    drawn = replace(again, weights=again.weights.abs())
+    difference = compare_tickets(LAYOUT, origin, positive, drawn)[0]
+    assert difference.distribution < 1e-6 < 1e-3 < difference.magnitudes
+    assert compare_tickets(LAYOUT, origin, gem, positive)[0].magnitudes < 1e-6, 'a ticket keeps the largest weights'

@@ -70,4 +70,5 @@ def train_controls(
 def _control_ticket(task: Task, settings: Settings, number: int, source: Sequence[Round]) -> Ticket:
     # Draw 1 has the random numbers of the versions without draws.
     draw = (number,) if settings.draw == 1 else (number, settings.draw)
-    return apply_control(settings.control, task, source[0].ticket, source[number].ticket, draw)
+    round_ = source[number]
+    return apply_control(settings.control, task, source[0].ticket, round_.ticket, draw, trained=round_.trained)

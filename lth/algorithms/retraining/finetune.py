@@ -52,7 +52,7 @@ def finetune(
         return
     first, last = source
     origin = first.ticket if first.ticket.mask.all() else dense_ticket(task)
-    ticket = apply_control(settings.control, task, origin, last.ticket)
+    ticket = apply_control(settings.control, task, origin, last.ticket, trained=last.trained)
     # Re-initialized weights too are trained as long as the original ticket.
     ticket = replace(ticket, iteration=last.ticket.iteration)
     yield Round(0, ticket, train_ticket(task, ticket))

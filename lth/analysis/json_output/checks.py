@@ -19,6 +19,7 @@ class Change:
     signs: int
     values_kept: bool
     distribution: float
+    magnitudes: float
     emptied: list[str]
 
 
