@@ -116,24 +116,29 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
 def finetune(  # pylint: disable=too-many-arguments # as many as the command has options
         run: RunResults | str | Path, *, round: int | None = None,  # pylint: disable=redefined-builtin
         seeds: Seeds | None = None, data: Data | None = None, optimizer: OptimizerName | None = None,
-        epochs: int | None = None, settings: Settings | None = None, new_run: str | Path | None = None,
+        epochs: int | None = None, cycles: int | None = None, then_prune: float | None = None,
+        settings: Settings | None = None, new_run: str | Path | None = None,
         keep: Keep = 'all', restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
     """Train the tickets or gems of a run from their own weights under their masks, by default those of its last round.
 
     A gem is trained as its recipe says (algorithm.finetune), a ticket as in its search, unless `data`, `optimizer`,
     `epochs` or `settings` say otherwise. The results are in RUN-finetuned-round-NN, or in the folder `new_run`.
+    `cycles` repeats the whole learning-rate schedule, each time with a new optimizer. With `then_prune` the result is
+    pruned once, by magnitude over all layers, to this share of the weights, and trained for one more cycle (SCULPT).
 
         trained = lth.finetune(gem, epochs=20)
+        trained = lth.finetune(run, round=3, cycles=3, then_prune=0.05)
         trained = lth.finetune('runs/lenet-300-100-mnist/seed-0/round-07', data='fashion-mnist')
     """
 
     path = _run_path(run)
     source = opening.open_source(path, seeds=None if seeds is None else seed_numbers(seeds), number=round)
     dataset = None if data is None else data_name(data)
-    suffix = 'finetuned' if dataset is None else f'finetuned-{folders.file_name(dataset)}'
+    suffix = derived_plans.finetune_suffix(dataset, cycles, then_prune)
     folder = _new_folder(new_run, folders.derived_folder(path, source.number, suffix))
+    changes = Changes(epochs, {'training.cycles': cycles}, setting_pairs(settings))
     plan = derived_plans.finetune_plan(
-        source, folder, Changes(epochs, overrides=setting_pairs(settings)), optimizer=optimizer, dataset=dataset)
+        source, folder, changes, optimizer=optimizer, dataset=dataset, then_prune=then_prune)
     if restart:
         set_aside(folder, reporter_of(execution).message)
     return _thinned([_train(plan, folder, source.seeds, execution)], keep)

@@ -102,13 +102,14 @@ class Settings(AlgorithmSettings):
     def trained_steps(
             self, number: int, training: TrainingSettings, steps_per_epoch: int, *, start: int = 0) -> int:
         rewound = self.rewind.steps(steps_per_epoch) if number else 0
-        return training.length.steps(steps_per_epoch) - rewound
+        return training.steps(steps_per_epoch) - rewound
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
-        end, rewind = training.length.steps(steps_per_epoch), self.rewind.steps(steps_per_epoch)
+        end, rewind = training.cycle_ends(steps_per_epoch)[0], self.rewind.steps(steps_per_epoch)
         if rewind >= end:
-            raise LthError(f'algorithm.rewind: {self.rewind} (iteration {rewind}) is not before the end of training, '
-                           f'{training.length} (iteration {end}). Rewind to an earlier iteration, such as '
+            what = f'training, {training.length}' if training.cycles == 1 else 'the first cycle'
+            raise LthError(f'algorithm.rewind: {self.rewind} (iteration {rewind}) is not before the end of {what} '
+                           f'(iteration {end}). Rewind to an earlier iteration, such as '
                            f'--set "algorithm.rewind={end // 50} iterations", or train longer.')
         if self.retrain == 'fine-tuning' and isinstance(training.schedule, Cosine):
             raise LthError('algorithm.retrain: fine-tuning trains at the last learning rate of the schedule, and a '

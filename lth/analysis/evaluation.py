@@ -140,7 +140,7 @@ def evaluate_rounds(
             yield Evaluation(
                 seed, round_number, kept, plan.network.layout.density(kept), measured,
                 run.record(seed, round_number).test_accuracy, _layers(plan, round_), scores,
-                connected_layers(plan.network, mask, nonzero_pixels), plan.recipe.algorithm.source_round(round_number))
+                connected_layers(plan.network, mask, nonzero_pixels), plan.recipe.algorithm.table_round(round_number))
 
 
 def _measurable_rounds(run: Run, seed: int) -> list[int]:

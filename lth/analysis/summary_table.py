@@ -101,7 +101,7 @@ def summary_rows(draws: Sequence[RecordedRun], seeds: Sequence[int]) -> list[Rou
 
     count = max((run.round_count(seed) for run in draws for seed in seeds), default=0)
     settings = algorithm_settings(draws[0])
-    return [_summary(number, settings.source_round(number), _results(draws, seeds, number)) for number in range(count)]
+    return [_summary(number, settings.table_round(number), _results(draws, seeds, number)) for number in range(count)]
 
 
 def control_rows(draws: Sequence[RecordedRun], seeds: Sequence[int]) -> dict[int, RoundSummary]:

@@ -14,6 +14,7 @@ from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
     KeepOption, LearningRate, LogOption, Margin, Optimizer, Overrides, Replicates, Restart, RoundNumber, SourceRun,
     SyncBatchNorm, Threads)
+from lth.cli.option_values import number_in, whole_number
 from lth.cli.ranks import runs_on_ranks
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
@@ -37,11 +38,20 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
             '--dataset', metavar='DATASET', callback=trust.add, show_default=False,
             help='Train on another data set than the search. If it has another number of classes, the output layer is '
                  're-initialized.')] = None,
+        cycles: Annotated[int | None, typer.Option(
+            '--cycles', parser=whole_number(smallest=1, largest=1_000), metavar='N', show_default=False,
+            help='Train N times by the whole learning-rate schedule, each time with a new optimizer. Default: as in '
+                 'the search, once.')] = None,
+        then_prune: Annotated[float | None, typer.Option(
+            '--then-prune', parser=number_in(0, 1), metavar='DENSITY', show_default=False,
+            help='Then prune once, by magnitude over all layers, until this share of the weights remains, and train '
+                 'for one more cycle (SCULPT).')] = None,
         round_: RoundNumber = None,
         override: Overrides = None,
         to: Annotated[str | None, typer.Option(
             '--run', metavar='NAME', show_default=False,
-            help='The new run folder. Default: RUN-finetuned-round-NN, or RUN-finetuned-DATASET-round-NN.')] = None,
+            help='The new run folder. Default: RUN-finetuned-round-NN, with the data set and the number of '
+                 'cycles if they are given; with --then-prune RUN-sculpted-to-PERCENT-round-NN.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,
@@ -70,16 +80,23 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         lth finetune lenet-300-100-mnist/seed-0/round-07 -e 20
 
         lth finetune lenet-300-100-mnist-gem-5 --dataset fashion-mnist --optimizer adam
+
+    Train in three cycles; train in cycles, then prune to 5% and train once more:
+
+        lth finetune lenet-300-100-mnist --round 3 --cycles 3
+
+        lth finetune lenet-300-100-mnist --round 3 --cycles 3 --then-prune 0.05
     """
 
     path = parse_run_path(run)
     source = experiments.open_run.open_source(path, number=round_)
-    suffix = 'finetuned' if dataset is None else f'finetuned-{experiments.folders.file_name(dataset)}'
+    suffix = experiments.derived_plans.finetune_suffix(dataset, cycles, then_prune)
     default = experiments.folders.derived_folder(path, source.number, suffix)
     folder = default if to is None else experiments.folders.run_folder(to, '')
-    changed = changes({'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size},
-                      override, number_of_epochs)
-    plan = experiments.derived_plans.finetune_plan(source, folder, changed, optimizer=optimizer, dataset=dataset)
+    changed = changes({'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size,
+                       'training.cycles': cycles}, override, number_of_epochs)
+    plan = experiments.derived_plans.finetune_plan(
+        source, folder, changed, optimizer=optimizer, dataset=dataset, then_prune=then_prune)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,

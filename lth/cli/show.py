@@ -91,5 +91,5 @@ def _print_operations(view: 'RunView') -> None:
     finetuned = view.finetuned and analysis.training_operations.mean_training_operations(view.finetuned, view.seeds)
     then = f', and its finetuning {finetuned.mean:.3g}' if finetuned else ''
     print_text(f'Multiply-adds for an image: {operations.dense:,} with all weights, {operations.surviving:,} '
-               f'({operations.surviving / operations.dense:.2%}) in round {view.run.source_round(last)}. The training '
+               f'({operations.surviving / operations.dense:.2%}) in round {view.run.table_round(last)}. The training '
                f'of a seed took {training.mean:.3g}{then}.')

@@ -10,7 +10,7 @@ from lth.datasets import DATASETS
 from lth.errors import LthError
 from lth.experiments import setting_checks
 from lth.experiments.derived_runs import derived_plan, derived_recipe
-from lth.experiments.folders import control_folder
+from lth.experiments.folders import control_folder, file_name
 from lth.experiments.open_run import SourceRound, open_run
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.resolve import Changes, canonical_pair, gem_schedule, plan_for, training_length
@@ -59,15 +59,19 @@ def control_plans(names: Sequence[str], plan: Plan, folder: Path, *, draws: int 
 
 def finetune_plan(
         source: SourceRound, folder: Path, changes: Changes = Changes(), *, optimizer: OptimizerName | None = None,
-        dataset: str | None = None) -> Plan:
+        dataset: str | None = None, then_prune: float | None = None) -> Plan:
     """The plan of a run in `folder` that trains the source's tickets from their weights under their masks: a gem as its
     recipe says (algorithm.finetune), a ticket as in its search. `optimizer` and `dataset` replace those of the source.
+    With `then_prune` the result is pruned to this share of the weights and trained for one more cycle (SCULPT).
     """
 
     setting_checks.refuse_computed(changes.overrides)
     settings: dict[str, Any] = {'training.optimizer': _OPTIMIZERS[optimizer]} if optimizer else {}
     changes = replace(changes, options={**settings, **changes.options})
     recipe = derived_recipe(source, folder, dataset=None if dataset is None else DATASETS.canonical(dataset))
+    if then_prune is not None:
+        recipe['algorithm'] |= {'name': 'sculpt', 'then_prune': then_prune}
+        del recipe['algorithm']['control']
     raw, origin = changes.apply(recipe, finetune_length(source, changes.epochs)), f'finetuning of {source.run.folder}'
     plan = derived_plan(source, raw, origin)
     new = output_layer.reinitialized_parameters(source.plan.network, plan.network)
@@ -79,6 +83,17 @@ def finetune_plan(
     note = (f'the numbers of classes differ ({source.plan.network.classes} / {plan.network.classes}), so the output '
             f'layer is re-initialized, dense: {", ".join(new)}')
     return replace(plan, notes=(*plan.notes, note))
+
+
+def finetune_suffix(dataset: str | None, cycles: int | None, then_prune: float | None) -> str:
+    """What the default name of a finetuned run has between the name of its source and the round."""
+
+    parts = ['finetuned' if then_prune is None else f'sculpted-to-{100 * then_prune:.6g}']
+    if dataset is not None:
+        parts.append(file_name(dataset))
+    if (cycles or 1) > 1:
+        parts.append(f'{cycles}-cycles')
+    return '-'.join(parts)
 
 
 def finetune_length(source: SourceRound, epochs: int | None) -> dict[str, Any]:

@@ -49,6 +49,11 @@ def derived_plan(source: SourceRound, raw: Raw, origin: str) -> Plan:
     if iteration >= plan.steps:
         raise LthError(f'Nothing would be trained: the ticket starts at iteration {iteration}, and training ends at '
                        f'iteration {plan.steps}. Train for more epochs (-e counts from iteration 0).')
+    first = plan.recipe.training.cycle_ends(plan.steps_per_epoch)[0]
+    if iteration >= first:
+        raise LthError(f'training.cycles: the ticket starts at iteration {iteration}, but the first of '
+                       f'{plan.recipe.training.cycles} cycles ends at iteration {first}. Use fewer cycles, or longer '
+                       'ones (-e, or training.cycle_budget=each).')
     return plan
 
 

@@ -83,7 +83,7 @@ class Plan:
     def steps(self) -> int:
         """Iterations of one training from start to end."""
 
-        return self.recipe.training.length.steps(self.steps_per_epoch)
+        return self.recipe.training.steps(self.steps_per_epoch)
 
     @property
     def total_steps(self) -> int:
@@ -176,6 +176,7 @@ def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = (), *, device: str
                              model=settings_class(names['model']), algorithm=algorithm.settings)
     epoch = steps_per_epoch(source.image_counts[0], recipe.data, recipe.training)
     _refuse_long_training(recipe.training, epoch)
+    _refuse_wrong_cycles(recipe, epoch)
     recipe.algorithm.check(recipe.training, epoch)
     source.is_streamed(recipe.data)  # raises LthError for a way of storing that the data set does not have
     network = Network.of(recipe.model, source.input_shape(recipe.data), source.classes, recipe.algorithm.keep_out)
@@ -218,10 +219,25 @@ def _kept_counts(recipe: Recipe, network: Network, epoch: int) -> list[int]:
 
 
 def _refuse_long_training(training: TrainingSettings, epoch: int) -> None:
-    steps = training.length.steps(epoch)
+    steps = training.steps(epoch)
     if steps > _MOST_STEPS:
-        raise LthError(f'training.length: {training.length} are {steps:,} iterations. Train for at most '
+        cycles = f' in {training.cycles:,} cycles' if training.cycles > 1 else ''
+        raise LthError(f'training.length: {training.length}{cycles} are {steps:,} iterations. Train for at most '
                        f'{_MOST_STEPS:,}, {max(1, _MOST_STEPS // epoch):,} epochs.')
+
+
+def _refuse_wrong_cycles(recipe: Recipe, epoch: int) -> None:
+    """LthError if the training cannot be divided into the cycles of the recipe."""
+
+    training, cycles = recipe.training, recipe.training.cycles
+    if cycles == 1:
+        return
+    if recipe.algorithm.trains != 'each':
+        raise LthError(f'training.cycles: {cycles} cycles repeat a training of weights, but {recipe.algorithm.name} '
+                       'trains no weights. Leave the setting out; lth finetune --cycles trains what it finds.')
+    if training.cycle_budget == 'total' and training.length.steps(epoch) < cycles:
+        raise LthError(f'training.cycles: {training.length} in total, {training.length.steps(epoch):,} iterations, '
+                       f'cannot be divided into {cycles:,} cycles. Use fewer cycles, or train longer.')
 
 
 def _with_registered_names(raw: Raw) -> Raw:

@@ -105,7 +105,7 @@ class AlgorithmSettings(Section):
         ticket of the source run starts.
         """
 
-        lengths = {'each': training.length.steps(steps_per_epoch) - start, 'never': 0}
+        lengths = {'each': training.steps(steps_per_epoch) - start, 'never': 0}
         return lengths.get(self.trains)
 
     def step_operations(self, _dense: int, kept: int) -> int:
@@ -148,6 +148,11 @@ class AlgorithmSettings(Section):
         """The round of the source run from which round `number` starts."""
 
         return number
+
+    def table_round(self, number: int) -> int:
+        """The number by which tables show round `number`: by default that of the source's round."""
+
+        return self.source_round(number)
 
     def sampled_accuracy(self, _task: Any, _scores: Any) -> tuple[float, ...]:
         """Mean test accuracy of `sampled_masks` masks sampled from scores (R, P), for each replicate."""

@@ -11,6 +11,7 @@ from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.section import Section
 
 _Share = Annotated[float, Field(ge=0, lt=1)]
+MOST_CYCLES = 1_000
 
 
 class Adam(Section):
@@ -71,7 +72,9 @@ class Cosine(Section):
 
 
 class TrainingSettings(Section):
-    """How a network, dense or sparse, is trained."""
+    """How a network, dense or sparse, is trained: `cycles` times by the whole learning-rate schedule, each time with a
+    new optimizer. Each cycle has the `length`, or with `cycle_budget: total` all of them together.
+    """
 
     length: DurationSetting
     batch_size: int = Field(ge=1)
@@ -79,6 +82,8 @@ class TrainingSettings(Section):
     schedule: Annotated[Constant | Multistep | Cosine, Field(discriminator='name')] = Constant(name='constant')
     warmup: DurationSetting = Duration(0, 'iterations')
     measure_every: DurationSetting = Duration(1, 'epochs')
+    cycles: int = Field(1, ge=1, le=MOST_CYCLES)
+    cycle_budget: Literal['each', 'total'] = 'each'
     precision: Literal['auto', 'fp32', 'tf32', 'bf16'] = 'fp32'
 
     @pydantic.field_validator('length', 'measure_every')
@@ -87,3 +92,16 @@ class TrainingSettings(Section):
         if duration.amount < 1:
             raise ValueError('it should be at least 1')
         return duration
+
+    def steps(self, steps_per_epoch: int) -> int:
+        """Number of iterations of a complete training, with all cycles."""
+
+        return self.cycle_ends(steps_per_epoch)[-1]
+
+    def cycle_ends(self, steps_per_epoch: int) -> tuple[int, ...]:
+        """The iterations at which the cycles end. Cycles of a total budget differ by at most one iteration."""
+
+        steps = self.length.steps(steps_per_epoch)
+        if self.cycle_budget == 'each':
+            return tuple(steps * number for number in range(1, self.cycles + 1))
+        return tuple(steps * number // self.cycles for number in range(1, self.cycles + 1))

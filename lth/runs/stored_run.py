@@ -119,6 +119,11 @@ class StoredRun:
             source_round = rounds[number]
         return source_round if isinstance(source_round, int) else number
 
+    def table_round(self, number: int) -> int:
+        """The number by which tables show round `number`, see AlgorithmSettings."""
+
+        return number if 'then_prune' in self.recipe['algorithm'] else self.source_round(number)
+
     def starts_from(self, source: 'StoredRun') -> bool:
         """Whether the rounds of this run started from the tickets that the source run has now, as far as both recorded
         them. Source rounds that are missing, or were removed with their whole folder, say nothing.

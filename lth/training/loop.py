@@ -18,25 +18,14 @@ def train(
 
     Weights outside `trainable` (R, N) keep their bits. With a parametrization, `state.weights` and `trainable` are the
     learned parameters and their mask: (R, L). Training, validation and test set are measured at the start, every
-    `measure_every` and at the end; measuring does not change the result. With checkpoints, a training that was
-    interrupted continues from its last one, and ends with the same bits on a CPU. Raises LthError with the seed, the
-    iteration and the learning rate if a loss is not finite.
+    `measure_every` and at the end of each cycle; measuring does not change the result. With checkpoints, a training
+    that was interrupted continues from its last one, and ends with the same bits on a CPU. Raises LthError with the
+    seed, the iteration and the learning rate if a loss is not finite.
     """
 
     snapshot = _first_snapshot(task, TrainingStart(state, trainable, until), parametrization)
-    if _is_complete(task, snapshot, until):
-        return snapshot.state
-    segments = task.engine.run(task, snapshot.state, trainable=trainable, stops=_stops(task, snapshot, until),
-                               parametrization=parametrization)
-    for segment in segments:
-        _refuse_divergence(task, segment)
-        snapshot = snapshot.after(segment)
-        if task.checkpoints:
-            task.checkpoints.keep(snapshot)
-        if _is_measured(task, snapshot.state.step, until):
-            snapshot = _measured(task, snapshot, parametrization, segment.token)
-            if task.checkpoints:
-                task.checkpoints.keep(snapshot)
+    for end in [*(end for end in task.cycle_ends if snapshot.state.step <= end < until), until]:
+        snapshot = _train_cycle(task, snapshot, end, trainable, parametrization)
     return snapshot.state
 
 
@@ -62,6 +51,34 @@ def accuracy(task: Task, state: State) -> tuple[float, ...]:
     return task.engine.evaluate(task, state, None).accuracy
 
 
+def _train_cycle(
+        task: Task, snapshot: Snapshot, until: int, trainable: Tensor, parametrization: Parametrization | None,
+) -> Snapshot:
+    """Return the snapshot at iteration `until`, the end of a cycle or of the training."""
+
+    if _is_complete(task, snapshot, until):
+        return snapshot
+    segments = task.engine.run(
+        task, _cycle_state(task, snapshot.state, until), trainable=trainable, stops=_stops(task, snapshot, until),
+        parametrization=parametrization)
+    for segment in segments:
+        _refuse_divergence(task, segment)
+        snapshot = snapshot.after(segment)
+        if task.checkpoints:
+            task.checkpoints.keep(snapshot)
+        if _is_measured(task, snapshot.state.step, until):
+            snapshot = _measured(task, snapshot, parametrization, segment.token)
+            if task.checkpoints:
+                task.checkpoints.keep(snapshot)
+    return snapshot
+
+
+def _cycle_state(task: Task, state: State, until: int) -> State:
+    """Return the state from which training continues: without the optimizer of the cycle before at the start of one."""
+
+    return replace(state, optimizer={}) if state.step < until and state.step in task.cycle_ends else state
+
+
 def _first_snapshot(task: Task, start: TrainingStart, parametrization: Parametrization | None) -> Snapshot:
     """Return where the training continues: at the checkpoint of this start if there is one, else at the start."""
 
@@ -75,7 +92,7 @@ def _first_snapshot(task: Task, start: TrainingStart, parametrization: Parametri
 
 
 def _is_measured(task: Task, step: int, until: int) -> bool:
-    """Whether an iteration is measured: the multiples of `measure_every`, and the last one."""
+    """Whether an iteration is measured: the multiples of `measure_every`, and the last one of a cycle."""
 
     return step == until or step % task.training.measure_every.steps(task.steps_per_epoch) == 0
 

@@ -2,18 +2,49 @@
 
 To add a schedule, add a section in recipes/schema.py and a case in `_factors`.
 """
+import itertools
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lth.recipes.durations import Duration
 from lth.recipes.schema import Constant, Cosine, Multistep, TrainingSettings
 
 Rates = NDArray[np.float64]
 
 
 def learning_rates(training: TrainingSettings, steps_per_epoch: int) -> Rates:
-    """Return the learning rate of every step of a complete training, (T,) float64, with a linear warm-up from 0."""
+    """Return the learning rate of every step of a complete training, (T,) float64: the whole schedule in each cycle."""
+
+    ends = training.cycle_ends(steps_per_epoch)
+    lengths = [end - start for start, end in itertools.pairwise((0, *ends))]
+    cycles = {length: _cycle_rates(cycle_training(training, steps_per_epoch, length), steps_per_epoch)
+              for length in set(lengths)}
+    return np.concatenate([cycles[length] for length in lengths])
+
+
+def cycle_training(training: TrainingSettings, steps_per_epoch: int, length: int) -> TrainingSettings:
+    """Return the settings of one cycle with this number of iterations: warm-up and milestones are at the same shares of
+    it as in the length that the settings name.
+    """
+
+    one, whole = training.model_copy(update={'cycles': 1, 'cycle_budget': 'each'}), training.length
+    if length == whole.steps(steps_per_epoch):
+        return one
+
+    def scale(span: Duration) -> Duration:
+        return Duration(span.steps(steps_per_epoch) * length // whole.steps(steps_per_epoch), 'iterations')
+
+    schedule = training.schedule
+    if isinstance(schedule, Multistep):
+        schedule = schedule.model_copy(update={'milestones': tuple(map(scale, schedule.milestones))})
+    return one.model_copy(update={
+        'length': Duration(length, 'iterations'), 'warmup': scale(training.warmup), 'schedule': schedule})
+
+
+def _cycle_rates(training: TrainingSettings, steps_per_epoch: int) -> Rates:
+    """Return the learning rate of every step of one cycle, with a linear warm-up from 0."""
 
     steps = np.arange(training.length.steps(steps_per_epoch))
     warmup = training.warmup.steps(steps_per_epoch)

@@ -241,11 +241,17 @@ class Task:
 
         return learning_rates(self.training, self.steps_per_epoch)
 
+    @cached_property
+    def cycle_ends(self) -> tuple[int, ...]:
+        """The iterations at which the cycles of the training end; the last one is T."""
+
+        return self.training.cycle_ends(self.steps_per_epoch)
+
     @property
     def steps(self) -> int:
         """T, the number of iterations of a complete training."""
 
-        return self.training.length.steps(self.steps_per_epoch)
+        return self.training.steps(self.steps_per_epoch)
 
 
 def steps_per_epoch(images: int, data: DataSettings, training: TrainingSettings) -> int:

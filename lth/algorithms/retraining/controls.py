@@ -48,7 +48,7 @@ class Settings(AlgorithmSettings):
             self, number: int, training: TrainingSettings, steps_per_epoch: int, *, start: int = 0) -> int:
         """Round 0 is the dense network of the search, which is not trained again."""
 
-        return training.length.steps(steps_per_epoch) - start if number else 0
+        return training.steps(steps_per_epoch) - start if number else 0
 
     def source_rounds(self) -> Sequence[int]:
         return range(len(self.kept))

@@ -52,7 +52,7 @@ class Settings(AlgorithmSettings):
             self, _number: int, training: TrainingSettings, steps_per_epoch: int, *, start: int = 0) -> int:
         """The schedule of the new data set is trained from its start."""
 
-        return training.length.steps(steps_per_epoch)
+        return training.steps(steps_per_epoch)
 
     def source_rounds(self) -> Sequence[int]:
         return self.rounds

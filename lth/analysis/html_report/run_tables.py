@@ -81,7 +81,7 @@ def stability_table(view: RunView) -> Table | None:
     if not measured:
         return None
     return make_table('Stability', {
-        'round': lambda row: Cell(str(view.run.source_round(row.round)), row.round),
+        'round': lambda row: Cell(str(view.run.table_round(row.round)), row.round),
         'apart from iteration': lambda row: cells.integer(row.iteration),
         'pairs': lambda row: cells.integer(row.pairs),
         'error %': lambda row: cells.mean_percent(row.error),
@@ -156,7 +156,7 @@ def _layer_table(view: RunView) -> Table:
 
     last = min(map(view.run.round_count, view.seeds)) - 1
     layers = zip(*(view.run.record(seed, last).layers for seed in view.seeds), strict=False)
-    return make_table(f'Layers in round {view.run.source_round(last)}', {
+    return make_table(f'Layers in round {view.run.table_round(last)}', {
         'layer': lambda row: Cell(row.first.name),
         'all weights': lambda row: cells.integer(row.first.weights),
         'weights': lambda row: Cell(f'{row.kept:,.0f}', row.kept),

@@ -203,8 +203,8 @@ def _layers(plan: 'Plan', operations: 'PlannedOperations | None') -> list[Layer]
 
 
 def _planned_rounds(plan: 'Plan', operations: 'PlannedOperations | None') -> list[PlannedRound]:
-    source_round, density = plan.recipe.algorithm.source_round, plan.network.layout.density
-    return [PlannedRound(round=source_round(number), kept=kept, density_percent=percent(density(kept)),
+    table_round, density = plan.recipe.algorithm.table_round, plan.network.layout.density
+    return [PlannedRound(round=table_round(number), kept=kept, density_percent=percent(density(kept)),
                          multiply_adds=operations.rounds[number] if operations else None)
             for number, kept in enumerate(plan.kept)]
 
