@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal, NamedTuple, Unpack
 
+from lth.algorithms.retraining.transfer import Carried
 from lth.analysis import evaluation, mode_connectivity, sanity_checks
 from lth.analysis.comparison import RunComparison, compare_runs
 from lth.analysis.evaluation import Evaluation
@@ -146,28 +147,30 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
 
 @check_types(Execution)
 def transfer(  # pylint: disable=too-many-arguments # as many as the command has options
-        run: RunResults | str | Path, data: Data, *, rounds: Sequence[int] | None = None, random_tickets: bool = False,
-        epochs: int | None = None, recipe: str | Path | None = None, settings: Settings | None = None,
-        new_run: str | Path | None = None, keep: Keep = 'all', restart: bool = False,
+        run: RunResults | str | Path, data: Data, *, rounds: Sequence[int] | None = None, carry: Carried = 'weights',
+        random_tickets: bool = False, epochs: int | None = None, recipe: str | Path | None = None,
+        settings: Settings | None = None, new_run: str | Path | None = None, keep: Keep = 'all', restart: bool = False,
         **execution: Unpack[Execution]) -> RunResults:
     """Train the tickets of a run on other data, by the recipe of its model and that data (Morcos et al. 2019).
 
     All rounds are transferred, or those in `rounds`. `random_tickets` adds a control: shuffled masks of the same
-    densities on re-initialized weights. The results are in RUN-to-DATA-round-NN, NN being the last round, or in the
-    folder `new_run`.
+    densities on re-initialized weights. `carry` is what is transferred with the mask: 'weights', the 'signs' of the
+    trained weights or the 'start-signs' of the first ones on new magnitudes, or only the 'mask'. The results are in
+    RUN-to-DATA-round-NN, NN being the last round, or in the folder `new_run`.
 
         transferred = lth.transfer(run, 'fashion-mnist', rounds=[0, 5])
     """
 
     path, dataset = _run_path(run), data_name(data)
     source = derived_plans.open_transferred(path, rounds)
-    suffix = f'to-{folders.file_name(dataset)}'
+    suffix = derived_plans.transfer_suffix(dataset, carry=carry)
     folder = _new_folder(new_run, folders.derived_folder(path, max(source.numbers), suffix))
 
     def train(target: Path, ticket: Literal['found', 'random']) -> RunResults:
         changes = Changes(epochs, overrides=setting_pairs(settings))
         transferred = derived_plans.transfer_plan(
-            source, dataset, target, changes, ticket=ticket, recipe=_text(recipe), device=device_name(execution))
+            source, dataset, target, changes, ticket=ticket, carry=carry, recipe=_text(recipe),
+            device=device_name(execution))
         return _train(transferred, target, source.seeds, execution)
 
     if restart:

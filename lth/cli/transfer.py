@@ -40,6 +40,10 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         optimizer: Annotated[Literal['adam', 'sgd'] | None, typer.Option(
             '--optimizer', show_default=False,
             help='Train with another optimizer than the recipe. Give its learning rate too (-l).')] = None,
+        carry: Annotated[Literal['weights', 'signs', 'start-signs', 'mask'], typer.Option(
+            '--carry', help='What is transferred with the mask: the weights that a ticket starts from; only the signs '
+                            'of its trained weights (signs), or of those that it starts from (start-signs), on '
+                            'new magnitudes; or nothing else (mask).')] = 'weights',
         random_tickets: Annotated[bool, typer.Option(
             '--random-tickets', help='Also train random tickets of the same densities: the mask is shuffled over the '
                                      'whole network and the weights are re-initialized.')] = False,
@@ -50,8 +54,8 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         override: Overrides = None,
         run_name: Annotated[str | None, typer.Option(
             '--run', metavar='NAME', show_default=False,
-            help='The new run folder. Default: RUN-to-DATASET-round-NN or RUN-to-DATASET-OPTIMIZER-round-NN, where NN '
-                 'is the last of the rounds.')] = None,
+            help='The new run folder. Default: RUN-to-DATASET-round-NN, where NN is the last of the rounds, with the '
+                 'names of --optimizer and --carry before the round.')] = None,
         precision: Precision = None,
         device: Device = 'auto',
         threads: Threads = 1,
@@ -71,8 +75,9 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
 ) -> None:
     """Train the tickets of a run on another data set, or with another optimizer (Morcos et al. 2019).
 
-    The mask and the weights that a ticket starts from are transferred. The output layer is re-initialized if the
-    number of classes differs. All other settings come from the recipe of the model and the new data set.
+    The mask and the weights that a ticket starts from are transferred, or what --carry says. The output layer is
+    re-initialized if the number of classes differs. All other settings come from the recipe of the model and the new
+    data set.
 
     [bold]Examples[/bold]
 
@@ -81,12 +86,14 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         lth transfer lenet-300-100-mnist --to fashion-mnist --rounds 0,7,10
 
         lth transfer resnet20-cifar10 --to cifar10 --optimizer adam -l 3e-4
+
+        lth transfer resnet20-cifar10 --to cifar10 --carry signs
     """
 
     path = parse_run_path(run)
     source = experiments.derived_plans.open_transferred(
         path, None if rounds is None else parse_numbers(rounds, '--rounds'))
-    suffix = f'to-{experiments.folders.file_name(to)}' + (f'-{optimizer}' if optimizer else '')
+    suffix = experiments.derived_plans.transfer_suffix(to, optimizer, carry)
     default = experiments.folders.derived_folder(path, max(source.numbers), suffix)
     folder = default if run_name is None else experiments.folders.run_folder(run_name, '')
     changed = changes({
@@ -95,7 +102,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
 
     def plan_in(folder: Path, ticket: Literal['found', 'random']) -> 'Plan':
         return experiments.derived_plans.transfer_plan(
-            source, to, folder, changed, ticket=ticket, recipe=recipe, device=device)
+            source, to, folder, changed, ticket=ticket, carry=carry, recipe=recipe, device=device)
 
     controls = {}
     if random_tickets:

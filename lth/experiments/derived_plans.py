@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from lth.algorithms.retraining.transfer import Carried
 from lth.datasets import DATASETS
 from lth.errors import LthError
-from lth.experiments import setting_checks
+from lth.experiments import folders, setting_checks
 from lth.experiments.derived_runs import derived_plan, derived_recipe
 from lth.experiments.folders import control_folder, file_name
 from lth.experiments.open_run import SourceRound, open_run
@@ -108,13 +109,16 @@ def finetune_length(source: SourceRound, epochs: int | None) -> dict[str, Any]:
 
 def transfer_plan(
         source: SourceRounds, dataset: str, folder: Path, changes: Changes = Changes(), *,
-        ticket: Literal['found', 'random'] = 'found', recipe: str | None = None, device: str = 'auto') -> Plan:
+        ticket: Literal['found', 'random'] = 'found', carry: Carried = 'weights', recipe: str | None = None,
+        device: str = 'auto') -> Plan:
     """The plan of a run in `folder` that trains the source's tickets, or random ones of their densities, on another
-    data set, by the recipe of their model and that data set.
+    data set, by the recipe of their model and that data set. `carry`: what of a ticket is kept besides its mask.
     """
 
     setting_checks.refuse_computed(changes.overrides)
+    _refuse_untrained_signs(source, carry)
     settings = {'name': 'transfer', 'keep_out': source.plan.recipe.dump()['algorithm']['keep_out'], 'ticket': ticket,
+                'carry': carry,
                 'source': os.path.relpath(source.run.folder, folder), 'rounds': list(source.numbers),
                 'shape': list(source.plan.network.shape), 'classes': source.plan.network.classes}
     model = source.plan.recipe.dump()['model']
@@ -130,8 +134,18 @@ def transfer_plan(
     if ticket == 'random' and network.has_fixed_weights:
         raise LthError('Random tickets have re-initialized weights, but all seeds start from the weights of the given '
                        'module. Choose an initializer with the setting model.initializer, or leave random tickets out.')
+    if carry != 'weights' and network.has_fixed_weights:
+        raise LthError(f'Carrying {carry} needs new weights, but all seeds start from the weights of the given module. '
+                       'Choose an initializer with the setting model.initializer, or carry the weights.')
     masks = (source.run.load_mask(source.seeds[0], number)[0] for number in source.numbers)
     return plan([output_layer.transplanted_count(mask, source.plan.network, network) for mask in masks])
+
+
+def transfer_suffix(dataset: str, optimizer: str | None = None, carry: Carried = 'weights') -> str:
+    """What follows the source in the default name of a transferred run: the data set, and what is not the default."""
+
+    parts = ['to', folders.file_name(dataset), optimizer or '', '' if carry == 'weights' else carry]
+    return '-'.join(filter(None, parts))
 
 
 def open_transferred(path: RunPath, rounds: Sequence[int] | None) -> SourceRounds:
@@ -150,6 +164,15 @@ def open_transferred(path: RunPath, rounds: Sequence[int] | None) -> SourceRound
         raise LthError(f'--rounds: {run.folder} has no round {max(numbers)} of all seeds {seeds}; its rounds are '
                        f'0 to {count - 1}.')
     return SourceRounds(plan, run, seeds, numbers)
+
+
+def _refuse_untrained_signs(source: SourceRounds, carry: Carried) -> None:
+    """LthError if trained signs are to be carried, but the algorithm of the source trains no weights of its tickets."""
+
+    settings = source.plan.recipe.algorithm
+    if carry == 'signs' and settings.trains != 'each':
+        raise LthError(f'--carry signs: {settings.name} does not train the weights that its mask keeps, so there are '
+                       'no trained signs. Carry start-signs, the signs of the weights themselves.')
 
 
 def _control_plan(plan: Plan, folder: Path, control: str, draw: int) -> Plan:

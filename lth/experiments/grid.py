@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 from pydantic import Field
 
+from lth.algorithms.retraining.transfer import Carried
 from lth.experiments import derived_plans, folders, resolve, runner
 from lth.experiments.open_run import open_source
 from lth.experiments.plan import Plan
@@ -48,6 +49,7 @@ class GridRun(Section):
     round: Annotated[int, Field(ge=0)] | None = None
     rounds: list[int] | None = None
     random_tickets: bool = False
+    carry: Carried = 'weights'
     checks: list[str] | None = None
     part_at: list[int] = []
 
@@ -145,7 +147,8 @@ def run_derived(
     kinds: dict[Path, Literal['found', 'random']] = {target.folder: 'found'}
     kinds |= {random: 'random'} if run.random_tickets else {}
     plans = {folder: derived_plans.transfer_plan(
-        tickets, run.dataset or '', folder, changes, ticket=ticket, recipe=run.recipe, device=target.device)
+        tickets, run.dataset or '', folder, changes, ticket=ticket, carry=run.carry, recipe=run.recipe,
+        device=target.device)
         for folder, ticket in kinds.items()}
     return _trained(plans, target, seeds, open_reporter)
 

@@ -106,3 +106,18 @@ def test_halves_of_cifar10_share_no_image_and_have_2500_of_each_class(real_data)
     images = [[image.numpy().tobytes() for image in some.train.images] for some in (complete, *halves)]
     assert sorted(images[1] + images[2]) == sorted(images[0])
     assert not set(images[1]) & set(images[2])
+
+
+def test_signs_are_transferred_to_a_run_named_after_them(lth):
+    run(lth, *SEARCH)
+    found = run(lth, 'transfer', 'source', '--to', 'digits', '-e', '1', '--rounds', '2', '--carry', 'signs')
+    assert found['run'] == 'runs/source-to-digits-signs-round-02'
+    trained, ticket = (load_file(f'runs/{name}.safetensors')['dense1.weight'] for name in (
+        'source/seed-0/round-02/trained', 'source-to-digits-signs-round-02/seed-0/round-00/ticket'))
+    assert ticket.sign().equal(trained.sign()) and not ticket.equal(trained)
+
+
+def test_trained_signs_of_a_gem_cannot_be_transferred(lth):
+    assert lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '90', '--algorithm', 'random', '--run', 'g').code == 0
+    result = lth('transfer', 'g', '--to', 'digits', '--carry', 'signs')
+    assert result.code == 2 and 'Carry start-signs' in ' '.join(result.err.split())

@@ -1,7 +1,7 @@
 """Tickets of one data set trained on another one (Morcos et al. 2019).
 
-Mask and rewind weights are transferred, except for the output layer if the classes differ (see output_layer.py). The
-schedule of the new data set is trained from its start.
+Mask and rewind weights are transferred, or the mask with signs, or the mask alone (Oh et al. 2025), except for the output
+layer if the classes differ (see output_layer.py). The schedule of the new data set is trained from its start.
 """
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,17 +14,23 @@ from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.pruning import masks
+from lth.pruning.controls import with_signs
 from lth.pruning.output_layer import transplant
-from lth.pruning.tickets import Round, dense_ticket, mask_ticket, reinitialized_ticket, train_ticket
+from lth.pruning.tickets import Round, Ticket, dense_ticket, mask_ticket, reinitialized_ticket, train_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.task import Task
+
+
+# What is transferred with the mask: the weights that the ticket starts from; the signs of the weights to which it was
+# trained, or of those that it starts from, on new magnitudes; nothing, so that all weights are new.
+Carried = Literal['weights', 'signs', 'start-signs', 'mask']
 
 
 class Settings(AlgorithmSettings):
     """`source` is the folder of the source run, relative to the folder of this run. `rounds` are its rounds whose
     tickets are trained as rounds 0, 1 … of this run, and `kept` the numbers of weights that they keep in this network.
     `shape` and `classes` are those of the source. `random` tickets have a mask shuffled over the whole network and
-    re-initialized weights.
+    re-initialized weights. `carry`: what of a ticket is transferred with its mask, see `Carried`.
     """
 
     finds: ClassVar[Literal['nothing new']] = 'nothing new'
@@ -37,6 +43,7 @@ class Settings(AlgorithmSettings):
     shape: Annotated[tuple[int, int, int], Field(strict=False)]
     classes: int = Field(ge=1)
     ticket: Literal['found', 'random'] = 'found'
+    carry: Carried = 'weights'
 
     @pydantic.model_validator(mode='after')
     def _rounds_match_kept(self) -> 'Settings':
@@ -69,9 +76,25 @@ def transfer(
     source_network = Network.of(task.network.settings, settings.shape, settings.classes, settings.keep_out)
     start = dense_ticket(task)
     for number in range(len(past), len(settings.kept)):
-        ticket = transplant(source[number].ticket, source_network, task.network, start)
+        ticket = _carried_ticket(task, settings, source[number], source_network, start)
         if settings.ticket == 'random':
             mask = masks.shuffle_mask(ticket.mask, task.seeds, 'random mask', 1, settings.rounds[number])
             ticket = mask_ticket(reinitialized_ticket(task, 'random ticket'), mask)
         ticket = replace(ticket, iteration=0)
         yield Round(number, ticket, train_ticket(task, ticket))
+
+
+def _carried_ticket(task: Task, settings: Settings, round_: Round, source_network: Network, start: Ticket) -> Ticket:
+    """The ticket of a round of the source, with what is carried of it, in the network of the task. New weights are as
+    the control reinit draws them for this round. A new output layer keeps its own signs.
+    """
+
+    if settings.carry == 'weights':
+        return transplant(round_.ticket, source_network, task.network, start)
+    new = reinitialized_ticket(task, 'reinit', round_.number)
+    signs = round_.ticket
+    if settings.carry == 'signs':
+        signs = replace(signs, weights=round_.trained.weights)
+    moved = transplant(signs, source_network, task.network, new)
+    carried = new if settings.carry == 'mask' else with_signs(task.network.layout, new, moved.weights)
+    return mask_ticket(carried, moved.mask)

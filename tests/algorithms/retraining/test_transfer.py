@@ -1,15 +1,20 @@
 """Tickets of one data set trained on another."""
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lth.algorithms.imp import Settings as Search
 from lth.algorithms.imp import find_ticket
 from lth.algorithms.retraining.transfer import Settings, transfer
-from lth.pruning.tickets import Round
+from lth.models.network import Network
+from lth.pruning.output_layer import transplanted_count
+from lth.pruning.tickets import Round, reinitialized_ticket
 from lth.training.task import Task
 from tests.conftest import make_task
 
 MODEL = 'resnet20'
+OLD = make_task(MODEL, shape=(3, 8, 8)).network
 
 
 @pytest.fixture(name='task', scope='module')
@@ -69,3 +74,36 @@ def test_a_transfer_resumed_after_any_round_equals_an_uninterrupted_one(task, so
         assert [round_.number for round_ in rest] == list(range(stopped, 3))
         for resumed, uninterrupted in zip(rest, whole[stopped:], strict=True):
             assert torch.equal(resumed.trained.weights, uninterrupted.trained.weights)
+
+
+def test_signs_are_carried_on_the_new_magnitudes_of_the_target_and_the_mask_alone_on_all_new_weights(task, source):
+    prunable, trained = task.network.layout.prunable_count, source[2].trained
+    flipped = [replace(source[2], trained=replace(trained, weights=-trained.weights))]
+    rounds = {carry: next(transfer(task, settings(source[2:], rounds=(2,), carry=carry), (), source=flipped))
+              for carry in ('mask', 'signs', 'start-signs')}
+    new = rounds['mask'].ticket.weights[:, :prunable]
+    for carry, round_ in rounds.items():
+        assert torch.equal(round_.ticket.mask, source[2].ticket.mask) and round_.ticket.iteration == 0
+        assert torch.equal(round_.ticket.weights[:, :prunable].abs(), new.abs()), 'the same new magnitudes'
+        assert not (round_.ticket.weights[:, :prunable] == source[2].ticket.weights[:, :prunable])[
+            round_.ticket.mask].any()
+        for name, buffer in round_.ticket.buffers.items():
+            assert torch.equal(buffer, torch.stack([task.network.initial_buffers()[name]] * 2)), carry
+    signed = {carry: round_.ticket.weights[:, :prunable].sign() for carry, round_ in rounds.items()}
+    assert torch.equal(signed['signs'], -trained.weights[:, :prunable].sign())
+    assert torch.equal(signed['start-signs'], source[2].ticket.weights[:, :prunable].sign())
+    assert not torch.equal(signed['signs'], signed['start-signs'])
+
+
+def test_an_output_layer_for_other_classes_is_new_and_dense_where_signs_are_carried(source):
+    task = make_task(MODEL, shape=(3, 8, 8), seeds=(0, 2), length='1 epochs')
+    network = Network.of(task.network.settings, (3, 8, 8), 7)
+    task, layout = replace(task, network=network), network.layout
+    kept = [transplanted_count(source[2].ticket.mask[0], OLD, network)]
+    given = settings(source[2:], carry='signs', rounds=(2,), kept=kept)
+    (ticket,) = (round_.ticket for round_ in transfer(task, given, (), source=source[2:]))
+    output = next(slot for slot in layout.slots if slot.name == layout.output_name)
+    new = reinitialized_ticket(task, 'reinit', 2).weights
+    assert torch.equal(output.view(ticket.weights), output.view(new)) and ticket.mask[:, output.start:output.stop].all()
+    first = layout.slots[0]
+    assert torch.equal(first.view(ticket.weights).sign(), first.view(source[2].trained.weights).sign())
