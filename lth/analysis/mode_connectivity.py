@@ -13,17 +13,16 @@ from torch import Tensor
 
 from lth import rng
 from lth.analysis import pair_files, pair_logs
+from lth.analysis.measured_run import open_measured, share_among_processes
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.errors import LthError
-from lth.experiments import metric_logs, open_run, provenance
+from lth.experiments import metric_logs
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
 from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import Ticket
-from lth.registry import trust, user_code
+from lth.registry import user_code
 from lth.runs.folder import Run
-from lth.runs.run_path import RunPath
-from lth.system import processes, worker_pool
 from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import State, Task
@@ -80,7 +79,7 @@ def measure_pairs(
                 log(pair, read(pair))
                 on_progress(next(done), count)
 
-            _measure_missing(target, missing, on_pair)
+            share_among_processes(_measure, target, missing, on_pair, describe=_pair_names)
     return list(map(read, requested))
 
 
@@ -108,39 +107,24 @@ def compare_copies(task: Task, pair: CopyPair, ticket: Ticket, start: State, end
     """Compare the two copies of a pair, R = 1, which parted from the ticket."""
 
     first, second = (state.weights[:, :ticket.mask.shape[1]][ticket.mask].to(torch.float64) for state in (start, end))
-    line = _line(start, end, pair.points)
-    errors = [1 - accuracy(task, task.engine.reestimate_batch_norm(task, state))[0] for state in line]
+    errors = line_errors(task, start, end, points=pair.points)
     signs = float((first.sign() == second.sign()).to(torch.float64).mean())
     return PairErrors(errors, float(torch.dist(first, second)), _angle(first, second), signs)
 
 
-def _measure_missing(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[CopyPair], None]) -> None:
-    """Measure the pairs, on a CPU in as many processes as there are cores for, and save each."""
+def line_errors(task: Task, start: State, end: State, *, points: int) -> list[float]:
+    """Test errors, shares in [0, 1], at equal steps on the line between two states, R = 1, both ends included. The
+    statistics of BatchNorm are estimated again at each of them.
+    """
 
-    parallel = select.resolve_device(target.device).type == 'cpu' and not target.in_process
-    count = min(processes.available_slots(target.threads or 1), len(pairs)) if parallel else 1
-    if count == 1:
-        _measure(target, pairs, on_pair)
-        return
-    worker = replace(target, threads=target.threads or 1)
-    shares = [pairs[first::count] for first in range(count)]
-    jobs = [(worker, share) for share in shares]
-    worker_pool.run_in_parallel(_measure, jobs, count, on_pair, names=list(map(_pair_names, shares)))
+    line = _line(start, end, points)
+    return [1 - accuracy(task, task.engine.reestimate_batch_norm(task, state))[0] for state in line]
 
 
 def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[CopyPair], None]) -> None:
     """Measure pairs in this process, and report each when it is saved."""
 
-    trust.set_current(target.trusted)
-    plan, run = open_run.open_run(RunPath(target.folder))
-    training = plan.for_round(pairs[0].round).recipe.training
-    obstacle = select.sparse_obstacle(plan.network, plan.recipe.data, training, streamed=plan.streamed)
-    engine = select.select_engine(target.device, capturable=plan.capturable, obstacle=obstacle)
-    select.refuse_unsupported_precision(engine.device, training.precision)
-    target.resumed(run).configure_process(engine.device)
-    data = plan.load(target.datasets, engine.device)
-    provenance.refuse_changed_run(run, provenance.inputs(plan, data))
-    plan = plan.for_data(data)
+    plan, run, data, engine = open_measured(target, number=pairs[0].round)
     in_order = sorted(pairs, key=_branching_point)
     for _, parts in itertools.groupby(in_order, _branching_point):
         group = list(parts)
