@@ -17,6 +17,10 @@ from lth.algorithms.retraining.transfer import Carried
 from lth.analysis import evaluation, mode_connectivity, sanity_checks
 from lth.analysis.comparison import RunComparison, compare_runs
 from lth.analysis.evaluation import Evaluation
+from lth.analysis.loss_landscape import barrier_table
+from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
+from lth.analysis.loss_landscape.barrier_table import BarrierTable
+from lth.analysis.loss_landscape.round_barriers import measure_round_pairs, plan_round_pairs
 from lth.analysis.mask_overlap import MaskOverlap, mask_overlaps
 from lth.analysis.metric_export import MetricExport
 from lth.analysis.metric_export import export_metrics as write_metrics
@@ -52,6 +56,16 @@ class Stability(NamedTuple):
 
     pairs: tuple[tuple[CopyPair, PairErrors], ...]
     overlaps: tuple[MaskOverlap, ...]
+
+
+class RoundBarriers(NamedTuple):
+    """The table of the barriers between successive rounds, the pairs of rounds that it summarizes with the errors on
+    the lines between them, and sentences about rounds that could not be measured.
+    """
+
+    table: BarrierTable
+    pairs: tuple[tuple[RoundPair, RoundErrors], ...]
+    notes: tuple[str, ...]
 
 
 @check_types(Execution)
@@ -261,6 +275,32 @@ def stability(
         opened.stored, target, planned, lambda _done, _total: None, reporter_of(execution).message)
     overlaps = mask_overlaps(opened.stored, numbers)
     return Stability(tuple(zip(planned, errors, strict=True)), tuple(overlaps))
+
+
+@check_types(Execution)
+def round_barriers(
+        run: RunResults | str | Path, *, rounds: Sequence[int] | None = None, points: int = 30, margin: float = 0.2,
+        **execution: Unpack[Execution]) -> RoundBarriers:
+    """Measure the error between the trained weights of each round and those of the round before (Paul et al. 2022).
+
+    `rounds` are by default all after round 0. The error is measured at `points` points of the line between both
+    networks, and of the line that starts from the earlier one pruned to the later mask. Each row of the table also has
+    the verdict on whether the round matches the dense network, with a `margin` in percentage points.
+
+        for row in lth.round_barriers(run).table.rows:
+            print(row.round, row.barrier.mean, row.connected, row.matching, row.agrees)
+    """
+
+    path, opened = _run_path(run), RunResults.open(_run_path(run))
+    if path.seed is not None:
+        raise LthError(f'{run} is a part of a run, but barriers are measured over its seeds. Give {path.folder}.')
+    planned = plan_round_pairs(opened.plan, opened.stored, rounds, points=points)
+    target = run_target(path.folder, execution)
+    refuse_parallel_objects(opened.plan, target)
+    errors = measure_round_pairs(opened.stored, target, planned.pairs, lambda _done, _total: None)
+    measured = tuple(zip(planned.pairs, errors, strict=True))
+    table = barrier_table.barrier_table(opened.stored, opened.seeds, measured, margin / 100)
+    return RoundBarriers(table, measured, tuple(planned.notes))
 
 
 @check_types(Execution)

@@ -42,6 +42,8 @@ COMMANDS = {
     'transfer': Command(('transfer', 'base/seed-0', '--to', 'digits', '--rounds', '2', '-e', '1'),
                         {'mask.safetensors', 'ticket.safetensors'}),
     'stability': Command(('stability', 'base', '--rounds', '2'), {'mask.safetensors', 'ticket.safetensors'}),
+    'stability --between-rounds': Command(
+        ('stability', 'base', '--between-rounds', '--rounds', '2', '--points', '2'), TENSORS | {'metrics.jsonl'}),
     'report': Command(('report', 'base', '-o', 'report.html'),
                       {'round.json', 'metrics.jsonl', 'mask.safetensors'}),
     'plot': Command(('plot', 'base', '--figure', 'learning-curves,mask-overlap'),

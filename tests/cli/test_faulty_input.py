@@ -223,7 +223,8 @@ RUNS = ('', ' ', '.', '..', '/', '/dev/null', '/dev/zero', '/proc/x', 'nope', 'b
         'base/recipe.yaml', 'base/sessions', 'a' * 300, 'a/' * 3_000, '[/bold]', '\udcff', 'no\0name', '~nobody/x', '-')
 RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'evaluate': ('evaluate', '--', 'RUN'), 'finetune': ('finetune', '--', 'RUN'),
-    'stability': ('stability', '--', 'RUN'), 'plot': ('plot', '-o', 'figures', '--', 'RUN'),
+    'stability': ('stability', '--', 'RUN'),
+    'stability --between-rounds': ('stability', '--between-rounds', '--', 'RUN'), 'plot': ('plot', '-o', 'figures', '--', 'RUN'),
     'report': ('report', '-o', 'report.html', '--', 'RUN'),
     'sanity-check': ('sanity-check', '--', 'RUN'), 'repair': ('repair', '--', 'RUN'),
     'show': ('show', '--', 'run', 'RUN'), 'compare': ('compare', '--', 'RUN', 'base'),

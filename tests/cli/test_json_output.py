@@ -14,8 +14,8 @@ from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
 from lth.analysis.json_output import (
-    answers, checks, comparisons, evaluations, figures, listings, repairs, reproductions, run_lists, runs, stability,
-    sweeps, values)
+    answers, checks, comparisons, evaluations, figures, listings, repairs, reproductions, round_barriers,
+    run_lists, runs, stability, sweeps, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -26,8 +26,8 @@ PAIR = ('lenet-300-100', 'digits')
 SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
 MODULES = (
-    answers, bench, checks, comparisons, evaluations, figures, listings, repairs, reproductions, run_lists, runs,
-    stability, sweeps, values)
+    answers, bench, checks, comparisons, evaluations, figures, listings, repairs, reproductions,
+    round_barriers, run_lists, runs, stability, sweeps, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:
@@ -111,6 +111,13 @@ def test_stability_has_both_tables_and_all_pairs(lth):
     barriers = [pair['barrier_points'] for pair in report['pairs'] if pair['round'] == 1]
     assert report['rows'][1]['barrier_points']['mean'] == pytest.approx(sum(barriers) / 2)
     assert {row['between'] for row in report['overlap_rows']} == {'seeds', 'rounds'}
+
+
+def test_stability_between_rounds_has_a_row_for_each_pair_of_rounds(lth):
+    lth(*SEARCH)
+    report = output(lth, round_barriers.BarrierReport, 'stability', 'a', '--between-rounds', '--points', '2')
+    assert [row['round'] for row in report['rows']] == [1] and len(report['pairs']) == 1
+    assert report['rows'][0]['barrier_points']['margin'] is None and report['rows'][0]['agrees'] == 'undecided'
 
 
 def test_reports(lth):

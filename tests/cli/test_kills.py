@@ -45,6 +45,7 @@ COMMANDS = {
     'finetuned': 'finetune base/seed-0 -e 12',
     'transferred': 'transfer base/seed-0 --to digits -e 5 --random-tickets',
     'stability': 'stability base --pairs 2',
+    'stability between rounds': 'stability base --between-rounds',
     'sanity checks': 'sanity-check base --seeds 0 -e 6',
     'restart': 'find-ticket lenet-300-100 digits -i 1 -e 4 --run base --restart',
     'repair': 'repair broken',
@@ -57,7 +58,7 @@ grid: {algorithm.rates: [0.2, 0.5]}
 '''
 # Without dense checkpoints, a round that was killed is trained again from its start.
 DENSE_CHECKPOINTS = " --checkpoint-every '5 iterations'"
-WITHOUT_CHECKPOINTS = {'stability', 'repair', 'sweep'}
+WITHOUT_CHECKPOINTS = {'stability', 'stability between rounds', 'repair', 'sweep'}
 
 
 class Kill(NamedTuple):

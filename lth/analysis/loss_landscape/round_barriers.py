@@ -1,0 +1,172 @@
+"""The barrier between successive rounds (Paul et al. 2022, "Unmasking the Lottery Ticket Hypothesis").
+
+The test error is measured on the straight line between the trained weights of a round and those of the round before.
+On a second line, the weights of the round before are first pruned to the mask of the round. Nothing is trained.
+"""
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lth.analysis.answers.words import number_ranges
+from lth.analysis.loss_landscape import barrier_files
+from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
+from lth.analysis.measured_run import open_measured, share_among_processes
+from lth.analysis.mode_connectivity import line_errors
+from lth.errors import LthError
+from lth.experiments.plan import Plan
+from lth.experiments.run_target import RunTarget
+from lth.pruning.tickets import Round
+from lth.registry import user_code
+from lth.runs.folder import Run
+from lth.training.engines import select
+from lth.training.task import State, Task
+
+
+class PlannedPairs(NamedTuple):
+    """The pairs to measure, in the order of seeds and rounds, and sentences about those that cannot be measured."""
+
+    pairs: list[RoundPair]
+    notes: list[str]
+
+
+def plan_round_pairs(plan: Plan, run: Run, rounds: Sequence[int] | None = None, *, points: int = 30) -> PlannedPairs:
+    """Each of these rounds, by default all after round 0, with the round before it, for every seed. LthError if the
+    run lacks one of them, if the option --keep removed what has to be measured, or if the rounds of the run are not
+    those of a search that trains weights.
+    """
+
+    seeds = run.seeds()
+    count = min(run.round_count(seed) for seed in seeds)
+    _refuse_other_runs(plan, run, count)
+    _refuse_missing(run, rounds, count)
+    numbers = range(1, count) if rounds is None else sorted(set(rounds))
+    pairs = [RoundPair(seed, number, points) for seed, number in itertools.product(seeds, numbers)]
+    removed = {pair: _removed_rounds(run, pair) for pair in pairs}
+    measurable = [pair for pair, numbers in removed.items() if not numbers]
+    notes = _removal_notes(run, removed)
+    if notes and (rounds is not None or not measurable):
+        raise LthError(f'{notes[0]} Restore the files from a copy, or choose other rounds with --rounds.')
+    return PlannedPairs(measurable, notes)
+
+
+def measure_round_pairs(
+        run: Run, target: RunTarget, requested: Sequence[RoundPair], on_progress: Callable[[int, int], None],
+) -> list[RoundErrors]:
+    """The errors of each pair. Pairs that were measured before are read from RUN-stability. On the CPU the others are
+    shared among processes. `on_progress` receives how many of how many pairs are measured.
+    """
+
+    missing = [pair for pair in requested if not barrier_files.path(run.folder, pair).exists()]
+    for pair in requested:
+        if pair not in missing:
+            barrier_files.read(run.folder, pair)  # raises LthError for other weights, before anything is measured
+    done = itertools.count(len(requested) - len(missing) + 1)
+    on_progress(len(requested) - len(missing), len(requested))
+    if missing:
+        share_among_processes(_measure, target, missing, lambda _pair: on_progress(next(done), len(requested)),
+                              describe=_pair_names)
+    return [barrier_files.read(run.folder, pair) for pair in requested]
+
+
+def compare_rounds(task: Task, earlier: Round, later: Round, *, points: int) -> RoundErrors:
+    """The errors on both lines between the trained weights of two rounds of one seed, R = 1. LthError if the later
+    round keeps a weight that the earlier one prunes.
+    """
+
+    if bool((later.ticket.mask & ~earlier.ticket.mask).any()):
+        raise LthError(f'Round {later.number} keeps weights that round {earlier.number} prunes, so it does not prune '
+                       'that round, and the barrier between both says nothing about its ticket. Choose other rounds '
+                       'with --rounds.')
+    errors = line_errors(task, earlier.trained, later.trained, points=points)
+    projected = line_errors(task, project(earlier.trained, later), later.trained, points=points)
+    return RoundErrors(errors, projected)
+
+
+def project(trained: State, later: Round) -> State:
+    """The state with its weights pruned to the mask of a later round: a pruned weight takes the value, usually 0, that
+    it has in that round.
+    """
+
+    mask: Tensor = later.ticket.mask
+    prunable, weights = mask.shape[1], trained.weights.clone()
+    weights[:, :prunable] = torch.where(mask, weights[:, :prunable], later.trained.weights[:, :prunable])
+    return replace(trained, weights=weights)
+
+
+def _measure(target: RunTarget, pairs: Sequence[RoundPair], on_pair: Callable[[RoundPair], None]) -> None:
+    """Measure pairs in this process, and report each when it is saved."""
+
+    plan, run, data, engine = open_measured(target, number=pairs[0].round)
+    for pair in pairs:
+        earlier, later = (run.load_round(pair.seed, number).to(engine.device) for number in pair.rounds)
+        task = plan.for_round(pair.round).task(data, [pair.seed], engine)
+        with user_code.guard_training(f'Measuring {plan.recipe.model.name}, {_pair_names([pair])},',
+                                      foreign_model=plan.network.has_foreign_code), \
+                select.explain_failures(engine.device, f'measuring {run.folder}'):
+            errors = compare_rounds(task, earlier, later, points=pair.points)
+        barrier_files.write(run.folder, pair, errors)
+        on_pair(pair)
+
+
+def _pair_names(pairs: Sequence[RoundPair]) -> str:
+    """The seeds and rounds of pairs in words, for messages."""
+
+    return ', '.join(f'seed {pair.seed} rounds {pair.round - 1} and {pair.round}' for pair in pairs)
+
+
+def _refuse_other_runs(plan: Plan, run: Run, count: int) -> None:
+    """LthError unless the run is a search that trains the weights of each round, and has two of them."""
+
+    settings = plan.recipe.algorithm
+    if settings.needs_source:
+        raise LthError(f'{run.folder} trains tickets of another run, so its rounds do not prune each other, and there '
+                       f'is no barrier to measure between them. Give the run of the search, {run.source_folder()}.')
+    if settings.finds != 'tickets' or settings.trains != 'each':
+        raise LthError(f'{run.folder} has no barriers between rounds: {settings.name} does not train the weights of '
+                       'each round. Give a run of lth find-ticket.')
+    if count < 2:
+        raise LthError(f'{run.folder} has one round that all seeds have, but a barrier lies between two successive '
+                       'rounds. Resume the search with at least one pruning (-i).')
+
+
+def _refuse_missing(run: Run, rounds: Sequence[int] | None, count: int) -> None:
+    """LthError if one of the rounds has no round before it, or is not there for all seeds."""
+
+    for number in rounds or ():
+        if number == 0:
+            raise LthError('--rounds: round 0 has no round before it. Each round is compared with the one before: give '
+                           f'rounds from 1 to {count - 1}.')
+        if number >= count:
+            raise LthError(f'--rounds: {run.folder} has no round {number} of all seeds {run.seeds()}; its rounds are '
+                           f'0 to {count - 1}.')
+
+
+def _removed_rounds(run: Run, pair: RoundPair) -> list[int]:
+    """The rounds of a pair whose trained weights or tickets the option --keep removed before it was measured."""
+
+    if barrier_files.path(run.folder, pair).exists():
+        return []
+    return [number for number in pair.rounds
+            if any(run.is_removed(pair.seed, number, name) for name in ('trained', 'ticket'))]
+
+
+def _removal_notes(run: Run, removed: dict[RoundPair, list[int]]) -> list[str]:
+    """A sentence about the rounds whose weights were removed, and the pairs that cannot be measured; [] if there are
+    none.
+    """
+
+    gone = sorted({number for numbers in removed.values() for number in numbers})
+    rounds = sorted({pair.round for pair, numbers in removed.items() if numbers})
+    if not gone:
+        return []
+    return [f'{run.folder}: the option --keep removed the trained weights of round{_plural(gone)} '
+            f'{number_ranges(gone)}, so the barrier before round{_plural(rounds)} {number_ranges(rounds)} cannot be '
+            'measured.']
+
+
+def _plural(numbers: Sequence[int]) -> str:
+    return 's' * (len(numbers) > 1)
