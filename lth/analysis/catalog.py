@@ -54,6 +54,7 @@ def _registered(*registries: Registry[Any]) -> Iterable[Entry]:
 def _models() -> Iterable[Entry]:
     yield from _registered(models.MODELS)
     yield Entry('torchvision:NAME', 'Any classification network of torchvision.models, untrained.')
+    yield Entry('timm:NAME', 'Any network of timm, untrained; it needs the extra timm.')
     yield Entry('FILE.py:FUNCTION', 'Your own function (shape, classes) -> nn.Module; or package.module:function.')
 
 

@@ -117,20 +117,24 @@ class Network:
         digest = hashlib.blake2b(repr(slots).encode(), digest_size=12)
         if is_object(self.settings.name):
             digest.update(describe_structure(MODELS.find(self.settings.name), self.module).encode())
-        elif self.has_user_code:
+        elif MODELS.is_foreign(self.settings.name):
             digest.update(MODELS.source(self.settings.name))
         return digest.hexdigest()
 
     @property
     def has_user_code(self) -> bool:
-        """Whether it runs code of users or plug-ins, which engines cannot stack or capture safely."""
+        """Whether it runs code of users, plug-ins or timm, which engines cannot stack or capture safely: networks of
+        timm keep values that they compute, as some users' do.
+        """
 
         name = self.settings.name
         return not (MODELS.is_builtin(name) or name.startswith('torchvision:'))
 
     @property
     def has_foreign_code(self) -> bool:
-        """Whether it runs code that is not of lth: that of users, of plug-ins or of torchvision."""
+        """Whether it runs code that is not of lth: that of users, of plug-ins, of torchvision or of
+        timm.
+        """
 
         return not MODELS.is_builtin(self.settings.name)
 

@@ -1,10 +1,11 @@
-"""Models outside of the zoo: `torchvision:NAME`, or a function (shape, classes, *, options) of a user."""
+"""Models outside of the zoo: `torchvision:NAME`, `timm:NAME`, or a function (shape, classes, *, options) of a user."""
 from collections.abc import Callable
 from typing import cast
 
 from torch import nn
 
 from lth.errors import LthError, quote, suggestion
+from lth.models import timm_networks
 from lth.registry import objects, user_code
 from lth.system import lazy_import
 
@@ -20,6 +21,8 @@ def external_model(name: str) -> Callable[..., nn.Module]:
 
     if objects.is_object(name):
         return cast(Callable[..., nn.Module], objects.find(name))
+    if name.startswith(timm_networks.PREFIX):
+        return timm_networks.timm_model(name.removeprefix(timm_networks.PREFIX))
     return _torchvision_model(name.removeprefix(_PREFIX)) if name.startswith(_PREFIX) else user_code.load(name)
 
 
