@@ -30,6 +30,7 @@ from lth.analysis.plotting.plot import Plot, plots
 from lth.analysis.run_checks import run_checks
 from lth.analysis.run_results import RunResults
 from lth.analysis.sanity_report import SanityReport
+from lth.analysis.sign_flips import SignReport, sign_report
 from lth.errors import LthError
 from lth.experiments import derived_plans, folders, provenance, resolve, runner
 from lth.experiments import open_run as opening
@@ -46,6 +47,7 @@ from lth.experiments.thinning import Keep, thin_runs
 from lth.pruning.tickets import Round
 from lth.registry.objects import is_object
 from lth.runs.run_path import RunPath, parse_run_path
+from lth.runs.stored_run import StoredRun
 from lth.training.engines import select
 from lth.training.task import Task
 
@@ -376,6 +378,23 @@ def compare(runs: Sequence[RunResults | str | Path]) -> RunComparison:
     """
 
     return compare_runs(_run_paths(runs))
+
+
+@check_types(Execution)
+def sign_flips(run: RunResults | str | Path) -> SignReport:
+    """The share of kept weights whose sign differs between the ticket and the trained network, in each round.
+
+    Each row has means over seeds: of all kept weights, of each layer, and of each tenth of the weights by their
+    magnitude before training, the smallest first. A path may name one seed or one round. Runs are read from their files
+    alone.
+
+        for row in lth.sign_flips(run).rows:
+            print(row.round, row.share.mean, [decile.mean for decile in row.deciles])
+    """
+
+    path = _run_path(run)
+    stored = StoredRun.open(path.folder)
+    return sign_report(stored, stored.seeds() if path.seed is None else [path.seed], path.round)
 
 
 @check_types(Execution)

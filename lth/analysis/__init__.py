@@ -8,6 +8,6 @@ if TYPE_CHECKING:
         answers, catalog, comparison, evaluation, figures, html_report, json_output, loss_landscape, mask_overlap,
         metric_export, metric_table, mode_connectivity, operation_counts, papers, planned_operations, plotting, repair,
         reproduction, result_tables, run_checks, run_list, run_results, run_view, sanity_checks, sanity_report,
-        stability_table, statistics, summary_table, sweep_status, training_operations)
+        sign_flips, stability_table, statistics, summary_table, sweep_status, training_operations)
 else:
     __getattr__ = submodules(__name__)

@@ -7,8 +7,10 @@ from lth import analysis, experiments
 from lth.cli.answers import print_answers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_note, print_raw, print_text
+from lth.cli.option_rules import Excludes, option_rules
 from lth.cli.options import Json, Margin
 from lth.cli.run_table import print_run
+from lth.cli.sign_flips import show_signs
 from lth.cli.trust_code import accepts_trust_code
 from lth.errors import LthError
 from lth.runs.run_path import parse_run_path
@@ -23,6 +25,7 @@ _FALLBACK = ('\n# A fallback. What is missing here comes from the model and data
 
 @command
 @accepts_trust_code
+@option_rules(Excludes('--signs', ['--margin']))
 def show(
         kind: Annotated[Literal['recipe', 'run'], typer.Argument(
             metavar='KIND', show_default=False, help='What to show: recipe, run.')],
@@ -30,6 +33,9 @@ def show(
             metavar='NAME', show_default=False,
             help='recipe: a name from `lth list recipes`, or a YAML file. run: a name in ./runs, or a path.')],
         margin: Margin | None = None,
+        signs: Annotated[bool, typer.Option(
+            '--signs', help='Show how many kept weights of a run change their sign in training: in each round, in each '
+                            'layer, and by their magnitude before training.')] = False,
         as_json: Json = False) -> None:
     """Show a recipe with all its settings and the publication they come from, or the results of a run.
 
@@ -45,13 +51,20 @@ def show(
         lth find-ticket conv-2 cifar10 --recipe mine.yaml
 
         lth show run lenet-300-100-mnist
+
+        lth show run lenet-300-100-mnist --signs
     """
 
+    if kind == 'run' and signs:
+        show_signs(parse_run_path(name), as_json=as_json)
+        return
     if kind == 'run':
         _show_run(name, 0.2 if margin is None else margin, as_json=as_json)
         return
     if margin is not None:
         raise LthError('--margin belongs to `lth show run`. A recipe has no results.')
+    if signs:
+        raise LthError('--signs belongs to `lth show run`. A recipe has no weights.')
     recipe = experiments.complete_recipe.complete_recipe(name)
     if as_json:
         print_json(analysis.json_output.listings.ShownRecipe(name=name, recipe=recipe))

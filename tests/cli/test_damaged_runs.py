@@ -49,6 +49,7 @@ COMMANDS = {
     'plot': Command(('plot', 'base', '--figure', 'learning-curves,mask-overlap'),
                     {'mask.safetensors', 'metrics.jsonl', 'round.json'}),
     'show': Command(('show', 'run', 'base'), {'round.json'}),
+    'show --signs': Command(('show', 'run', 'base', '--signs'), TENSORS | {'round.json'}),
     'compare': Command(('compare', 'base', 'base/seed-1'), {'round.json'}),
     'export-metrics': Command(('export-metrics', 'base', '-o', 'metrics.csv'), {'round.json', 'metrics.jsonl'}),
     'load_ticket': Command((), {'mask.safetensors', 'ticket.safetensors'})}

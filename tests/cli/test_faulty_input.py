@@ -227,7 +227,8 @@ RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'stability --between-rounds': ('stability', '--between-rounds', '--', 'RUN'), 'plot': ('plot', '-o', 'figures', '--', 'RUN'),
     'report': ('report', '-o', 'report.html', '--', 'RUN'),
     'sanity-check': ('sanity-check', '--', 'RUN'), 'repair': ('repair', '--', 'RUN'),
-    'show': ('show', '--', 'run', 'RUN'), 'compare': ('compare', '--', 'RUN', 'base'),
+    'show': ('show', '--', 'run', 'RUN'), 'show --signs': ('show', '--signs', '--', 'run', 'RUN'),
+    'compare': ('compare', '--', 'RUN', 'base'),
     'export-metrics': ('export-metrics', '-o', 'metrics.csv', '--', 'RUN'),
     'transfer': ('transfer', '--to', 'digits', '--', 'RUN'), 'sweep': ('sweep', '--', 'status', 'RUN')}
 

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter
 from lth import benchmark
 from lth.analysis.json_output import (
     answers, checks, comparisons, evaluations, figures, listings, repairs, reproductions, round_barriers,
-    run_lists, runs, stability, sweeps, values)
+    run_lists, runs, sign_flips, stability, sweeps, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -27,7 +27,7 @@ SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
 MODULES = (
     answers, bench, checks, comparisons, evaluations, figures, listings, repairs, reproductions,
-    round_barriers, run_lists, runs, stability, sweeps, values)
+    round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:
@@ -118,6 +118,15 @@ def test_stability_between_rounds_has_a_row_for_each_pair_of_rounds(lth):
     report = output(lth, round_barriers.BarrierReport, 'stability', 'a', '--between-rounds', '--points', '2')
     assert [row['round'] for row in report['rows']] == [1] and len(report['pairs']) == 1
     assert report['rows'][0]['barrier_points']['margin'] is None and report['rows'][0]['agrees'] == 'undecided'
+
+
+def test_signs_have_a_share_for_each_round_layer_and_tenth(lth):
+    lth(*SEARCH)
+    report = output(lth, sign_flips.SignReport, 'show', 'run', 'a', '--signs')
+    assert [one['round'] for one in report['rounds']] == [0, 1] and report['seeds'] == [0]
+    assert [layer['name'] for layer in report['rounds'][0]['layers']] == [
+        'dense1.weight', 'dense2.weight', 'output.weight']
+    assert len(report['rounds'][1]['deciles_percent']) == 10
 
 
 def test_reports(lth):

@@ -131,10 +131,10 @@ def test_every_round_is_compared_with_the_one_before_and_the_ends_are_the_record
     assert [(pair['seed'], pair['round']) for pair in output['pairs']] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     _, stored = open_run(RunPath(run))
     for pair in output['pairs']:
-        recorded = [stored.record(pair['seed'], pair['round'] - 1 + later).test_accuracy for later in (0, 1)]
-        ends = [pair['errors_percent'][0], pair['errors_percent'][-1]]
-        assert ends == pytest.approx([100 * (1 - accuracy_) for accuracy_ in recorded], abs=1e-6)
-        assert pair['projected_errors_percent'][-1] == pair['errors_percent'][-1]
+        errors, number = pair['errors_percent'], pair['round']
+        first, last = (stored.record(pair['seed'], one).test_accuracy for one in (number - 1, number))
+        assert (errors[0], errors[-1]) == pytest.approx((100 * (1 - first), 100 * (1 - last)), abs=1e-6)
+        assert pair['projected_errors_percent'][-1] == errors[-1]
     barriers = [pair['barrier_points'] for pair in output['pairs'] if pair['round'] == 2]
     last = output['rows'][-1]
     assert last['barrier_points']['mean'] == pytest.approx(sum(barriers) / 2) and last['barrier_points']['n'] == 2
