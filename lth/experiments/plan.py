@@ -53,8 +53,7 @@ class Plan:
     def capturable(self) -> bool:
         """Whether a step needs nothing from the CPU, so that a GPU can repeat it as a captured graph."""
 
-        random = self.network.stochastic or self.recipe.algorithm.stochastic
-        return not (self.streamed or random or self.network.has_user_code)
+        return not (self.streamed or self._draws_in_steps or self.network.has_user_code)
 
     @property
     def compile_obstacle(self) -> str | None:
@@ -62,8 +61,14 @@ class Plan:
 
         if self.streamed:
             return 'its images are streamed'
-        random = self.network.stochastic or self.recipe.algorithm.stochastic
-        return 'it draws random numbers in every step, which compiled code does not repeat' if random else None
+        reason = 'it draws random numbers in every step, which compiled code does not repeat'
+        return reason if self._draws_in_steps else None
+
+    @property
+    def _draws_in_steps(self) -> bool:
+        """Whether each step draws random numbers, for dropout, a mask or normalization layers."""
+
+        return self.network.stochastic or self.recipe.algorithm.stochastic or self.recipe.training.aws
 
     @property
     def obstacle(self) -> str | None:
@@ -186,6 +191,7 @@ def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = (), *, device: str
         precision = _default_precision(device, network)
         training = recipe.training.model_copy(update={'precision': precision})
         recipe = recipe.model_copy(update={'training': training})
+    _refuse_aws_without_scales(recipe.training, network)
     kept = _kept_counts(recipe, network, epoch)
     return Plan(recipe, source, network, algorithm, kept, (*notes, *plan_notes(recipe, network, kept, epoch)))
 
@@ -238,6 +244,12 @@ def _refuse_wrong_cycles(recipe: Recipe, epoch: int) -> None:
     if training.cycle_budget == 'total' and training.length.steps(epoch) < cycles:
         raise LthError(f'training.cycles: {training.length} in total, {training.length.steps(epoch):,} iterations, '
                        f'cannot be divided into {cycles:,} cycles. Use fewer cycles, or train longer.')
+
+
+def _refuse_aws_without_scales(training: TrainingSettings, network: Network) -> None:
+    if training.aws and not network.scales:
+        raise LthError(f'training.aws: {network.settings.name} has no normalization layer with a scale, so there is '
+                       'nothing to draw. Leave the setting out, or choose a network with BatchNorm or LayerNorm.')
 
 
 def _with_registered_names(raw: Raw) -> Raw:

@@ -73,7 +73,9 @@ class Cosine(Section):
 
 class TrainingSettings(Section):
     """How a network, dense or sparse, is trained: `cycles` times by the whole learning-rate schedule, each time with a
-    new optimizer. Each cycle has the `length`, or with `cycle_budget: total` all of them together.
+    new optimizer. Each cycle has the `length`, or with `cycle_budget: total` all of them together. With `aws`, the
+    normalization layers of each step use random scales and shifts between the initial and the trained ones (Oh et al.
+    2025).
     """
 
     length: DurationSetting
@@ -85,6 +87,7 @@ class TrainingSettings(Section):
     cycles: int = Field(1, ge=1, le=MOST_CYCLES)
     cycle_budget: Literal['each', 'total'] = 'each'
     precision: Literal['auto', 'fp32', 'tf32', 'bf16'] = 'fp32'
+    aws: bool = False
 
     @pydantic.field_validator('length', 'measure_every')
     @classmethod

@@ -12,6 +12,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lth.models.network import Buffers, Network
 from lth.training.engines.batches import Batches
 from lth.training.engines.exact_batch_norm import use_exact_batch_norm
+from lth.training.engines.norm_interpolation import NormInterpolation
+
+
+def _draw_nothing(_step: int) -> None:
+    """Draw no random numbers."""
 
 
 class Backward(NamedTuple):
@@ -21,12 +26,14 @@ class Backward(NamedTuple):
     (R, N). `run` maps the columns (B,) of a batch in its epoch to losses (R,) and numbers of correct predictions (R,);
     it sets the parameters' `.grad` and updates the buffers. If layers read a copy of the first weights in another
     precision, it is `copied` (R, W): it has to be updated with the weights, and the parameters are views into it.
+    `draw` draws the random numbers of a step, before `run`.
     """
 
     parameters: list[Tensor]
     views: Callable[[Tensor], list[Tensor]]
     run: Callable[[Tensor], tuple[Tensor, Tensor]]
     copied: Tensor | None = None
+    draw: Callable[[int], None] = _draw_nothing
 
 
 def make_backward(network: Network, weights: Tensor, buffers: Buffers, batches: Batches) -> Backward:
@@ -48,16 +55,23 @@ def single_backward(
     convert(module)
     named = dict(module.named_parameters())
     parameters: list[Tensor] = [named[slot.name] for slot in network.layout.slots]
+    interpolation = NormInterpolation.of(batches.task)
+
+    def forward(images: Tensor) -> Tensor:
+        used = interpolation.apply(named, interpolation.shares[0]) if interpolation else None
+        logits: Tensor = functional_call(module, used, (images,)) if used else module(images)
+        return logits
 
     def run(columns: Tensor) -> tuple[Tensor, Tensor]:
         images, labels = batches.batch(columns)
         for parameter in parameters:
             parameter.grad = None
-        logits = module(images[0])
+        logits = forward(images[0])
         value = loss(logits.to(weights.dtype), labels[0])
         value.backward()
         return value.detach()[None], (logits.detach().argmax(1) == labels[0]).sum()[None]
-    return Backward(parameters, lambda vector: list(network.layout.unpack(vector[0]).values()), run)
+    draw = interpolation.draw if interpolation else _draw_nothing
+    return Backward(parameters, lambda vector: list(network.layout.unpack(vector[0]).values()), run, draw=draw)
 
 
 def _stacked(network: Network, weights: Tensor, buffers: Buffers, batches: Batches) -> Backward:
@@ -74,24 +88,29 @@ def _stacked(network: Network, weights: Tensor, buffers: Buffers, batches: Batch
     parameters = network.layout.unpack(weights)
     weights.grad = torch.zeros_like(weights)
     gradients = network.layout.unpack(weights.grad)
+    interpolation = NormInterpolation.of(batches.task)
+    shares = weights.new_zeros(len(weights), 0) if interpolation is None else interpolation.shares
 
     def loss_of(
-            named: Mapping[str, Tensor], state: Buffers, images: Tensor, labels: Tensor,
+            named: Mapping[str, Tensor], state: Buffers, images: Tensor, labels: Tensor, share: Tensor,
     ) -> tuple[Tensor, tuple[Tensor, Buffers]]:
         state = {name: buffer.clone() for name, buffer in state.items()}
+        if interpolation:
+            named = {**named, **interpolation.apply(named, share)}
         logits = functional_call(module, {**named, **state}, (images,))
         return F.cross_entropy(logits.to(weights.dtype), labels), ((logits.argmax(1) == labels).sum(), state)
 
     stacked = vmap(grad_and_value(loss_of, has_aux=True))
 
     def run(columns: Tensor) -> tuple[Tensor, Tensor]:
-        named, (losses, (correct, state)) = stacked(parameters, buffers, *batches.batch(columns))
+        named, (losses, (correct, state)) = stacked(parameters, buffers, *batches.batch(columns), shares)
         for name, gradient in gradients.items():
             gradient.copy_(named[name])
         for name, buffer in buffers.items():
             buffer.copy_(state[name])
         return losses, correct
-    return Backward([weights], lambda vector: [vector], run)
+    draw = interpolation.draw if interpolation else _draw_nothing
+    return Backward([weights], lambda vector: [vector], run, draw=draw)
 
 
 def _convert_inputs(layer: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

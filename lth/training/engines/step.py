@@ -95,9 +95,10 @@ class TrainingStep:
     def run(self, columns: Tensor, step: int = 0) -> tuple[Tensor, Tensor]:
         """Train on the batch in these columns (B,) of the epoch; return losses (R,) and numbers of correct predictions.
 
-        Only parametrizations with random numbers use `step`.
+        Only parametrizations and passes with random numbers use `step`.
         """
 
+        self._backward.draw(step)
         if self._parametrization:
             self._parametrization.weights(self.learned, step, self._weights)
         if self._packing:

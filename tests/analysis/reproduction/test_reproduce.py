@@ -52,7 +52,8 @@ budgets:
 def test_the_required_figures_and_tables_are_there():
     required = {*(f'lth-figure-{number}' for number in (1, 3, 4, 5, 6, 7, 8, 9)), 'stabilizing-resnet20',
                 'stabilizing-vgg19', 'zhou-criteria', 'zhou-signs', 'zhou-supermasks', 'morcos-transfer',
-                'renda-retraining', 'lmc-barriers', 'rare-gems-ablation', 'rare-gems-sanity-checks', 'su-sanity-checks'}
+                'renda-retraining', 'lmc-barriers', 'rare-gems-ablation', 'rare-gems-sanity-checks', 'su-sanity-checks',
+                'aws-signs'}
     assert required <= set(papers.experiment_names())
     assert all({'smoke', 'full'} <= papers.find_experiment(name).budgets.keys() for name in papers.experiment_names())
 

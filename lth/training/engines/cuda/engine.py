@@ -95,8 +95,13 @@ class CudaGraph:
     def _step(
             self, task: Task, state: State, parametrization: Parametrization | None, packing: Packing | None,
     ) -> CapturedStep | None:
-        """Return the captured step of a task, the last one if it fits; None if the eager engine has to train it."""
+        """Return the captured step of a task, the last one if it fits; None if the eager engine has to train it, as a
+        task that draws new random numbers in every step: a graph would repeat those of its capture.
+        """
 
+        if task.training.aws:
+            self._eager = Eager(self.device)
+            return None
         if packing is None and self._captured and self._captured.fits(task, parametrization):
             self._captured.set_seeds(task)
             return self._captured
