@@ -20,6 +20,7 @@ from lth.pruning.layer_collapse import kept_count
 from lth.pruning.layer_densities import LAYER_COUNTS
 from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors, find_mask_0_action, find_mask_1_action
 from lth.pruning.prune import TrainedRound, apply_mask_actions, prune_mask
+from lth.pruning.soups import Soup, train_soup
 from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, Constant, Cosine, Section, TrainingSettings
@@ -28,6 +29,7 @@ from lth.system.yaml_text import Raw
 from lth.training.lr_schedules import learning_rates
 from lth.training.task import Task
 
+MOST_COPIES = 64
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Retrain = Literal['weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2']
 
@@ -43,7 +45,9 @@ class Rates(Section):
 class Settings(AlgorithmSettings):
     """`rounds` is the number N of prunings, so that the run has rounds 0 … N. `rates` is one number for all layers, or
     one for each kind of layer. The scope `global` ranks the weights of all layers together. With `density` all rounds
-    prune the same share, so that the last one keeps exactly ⌊density · P⌋ weights; `rates` is then not used.
+    prune the same share, so that the last one keeps exactly ⌊density · P⌋ weights; `rates` is then not used. With
+    several `copies`, each round trains as many from the same weights, and their `soup` takes the place of the trained
+    network.
     """
 
     ladder: ClassVar[str] = 'rounds'
@@ -59,6 +63,8 @@ class Settings(AlgorithmSettings):
     rewind: DurationSetting = Duration(0, 'iterations')
     retrain: Retrain = 'weight-rewinding'
     shots: Literal['iterative', 'one-shot'] = 'iterative'
+    copies: int = Field(1, ge=1, le=MOST_COPIES)
+    soup: Soup = 'uniform'
 
     @pydantic.model_validator(mode='after')
     def _settings_are_compatible(self) -> 'Settings':
@@ -72,6 +78,8 @@ class Settings(AlgorithmSettings):
         if self.mask_1_action != 'rewind' and self.retrain not in ('weight-rewinding', 'strategy-2'):
             raise ValueError(f'mask_1_action {self.mask_1_action} changes rewound weights, but with retrain '
                              f'{self.retrain} weights are never rewound: leave out mask_1_action or retrain')
+        if self.soup != 'uniform' and self.copies == 1:
+            raise ValueError(f'soup {self.soup} selects among copies, but there is one: leave it out, or set copies')
         if self.mask_0_action == 'toward-zero-all' and self.retrain != 'weight-rewinding':
             raise ValueError(f'mask_0_action toward-zero-all sets kept weights to 0, but with retrain {self.retrain} '
                              'kept weights continue from their trained values: use mask_0_action toward-zero, or leave '
@@ -101,8 +109,9 @@ class Settings(AlgorithmSettings):
 
     def trained_steps(
             self, number: int, training: TrainingSettings, steps_per_epoch: int, *, start: int = 0) -> int:
-        rewound = self.rewind.steps(steps_per_epoch) if number else 0
-        return training.steps(steps_per_epoch) - rewound
+        rewind = self.rewind.steps(steps_per_epoch)
+        before = 0 if number else rewind
+        return before + self.copies * (training.steps(steps_per_epoch) - rewind)
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
         end, rewind = training.cycle_ends(steps_per_epoch)[0], self.rewind.steps(steps_per_epoch)
@@ -172,7 +181,7 @@ def find_ticket(task: Task, settings: Settings, past: Sequence[Round]) -> Iterat
         else:
             ticket = _pruned_ticket(task, settings, number, counts[number], dense, last)
             training = settings.training_for_round(number, task.training, task.steps_per_epoch)
-            last = Round(number, ticket, train_ticket(replace(task, training=training), ticket))
+            last = _trained_round(replace(task, training=training), settings, number, ticket)
         yield last
 
 
@@ -183,11 +192,21 @@ def _dense_round(task: Task, settings: Settings) -> Round:
 
     start, iteration = dense_ticket(task), settings.rewind.steps(task.steps_per_epoch)
     if iteration == 0:
-        return Round(0, start, train_ticket(task, start))
+        return _trained_round(task, settings, 0, start)
     before = train_ticket(task, start, until=iteration)
     ticket = Ticket(start.mask, before.weights, before.buffers, before.step)
-    trained = train_ticket(task, ticket)
-    return Round(0, ticket, replace(trained, history=(*before.history, *trained.history[1:])))
+    round_ = _trained_round(task, settings, 0, ticket)
+    history = (*before.history, *round_.trained.history[1:])
+    return replace(round_, trained=replace(round_.trained, history=history))
+
+
+def _trained_round(task: Task, settings: Settings, number: int, ticket: Ticket) -> Round:
+    """A ticket with the network that was trained from it, or the soup of several."""
+
+    if settings.copies == 1:
+        return Round(number, ticket, train_ticket(task, ticket))
+    trained, copies = train_soup(task, ticket, number, copies=settings.copies, soup=settings.soup)
+    return Round(number, ticket, trained, copies=copies)
 
 
 def _pruned_ticket(

@@ -1,6 +1,6 @@
 """Train tickets that do not depend on each other: together, where the engine trains several replicates at once.
 
-The levels of a control, and the copies of a stability analysis, are such tickets.
+The levels of a control, the copies of a stability analysis and those of a soup are such tickets.
 """
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,7 +42,7 @@ def _joint_task(tasks: Sequence[Task]) -> Task:
             task.on_step(step, measurement and _measurement_rows(measurement, rows))
 
     seeds = tuple(itertools.chain.from_iterable(task.seeds for task in tasks))
-    split_seeds = tuple(itertools.chain.from_iterable(task.split_seeds or task.seeds for task in tasks))
+    split_seeds = tuple(itertools.chain.from_iterable(task.run_seeds for task in tasks))
     return replace(tasks[0], seeds=seeds, split_seeds=split_seeds, on_step=on_step)
 
 

@@ -2,6 +2,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,11 +59,33 @@ class SearchState:
         return SearchState(self.scores.to(device), _to(self.optimizer, device), self.sampled_accuracy)
 
 
+class CopyAccuracies(NamedTuple):
+    """The copies of which a soup was made, of one replicate: validation and test accuracy of each at the end of its
+    training, and whether it is in the soup.
+    """
+
+    validation: tuple[float, ...]
+    test: tuple[float, ...]
+    in_soup: tuple[bool, ...]
+
+
+class PoolMembers(NamedTuple):
+    """How a ticket of one replicate was pooled: its accuracies before, and the rounds that were interpolated into it
+    one after the other, with the share of each. Both are empty if no round improved it.
+    """
+
+    validation_before: float
+    test_before: float
+    rounds: tuple[int, ...]
+    shares: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Round:
     """A ticket and the result of its training. Round 0 is the dense network, with the rewind point as its ticket. If
     scores are trained, they are in `search`, and `trained` holds the weights that they select. `sources` are the
-    fingerprints of the tickets of another run from which the round was made, one for each replicate.
+    fingerprints of the tickets of another run from which the round was made, one for each replicate; `copies` and
+    `pool` have an entry for each replicate if `trained` is a soup of copies, or was pooled with other rounds.
     """
 
     number: int
@@ -70,12 +93,14 @@ class Round:
     trained: State
     search: SearchState | None = None
     sources: tuple[str, ...] = ()
+    copies: tuple[CopyAccuracies, ...] = ()
+    pool: tuple[PoolMembers, ...] = ()
 
     def to(self, device: torch.device) -> 'Round':
         """The round on the device."""
 
         search = self.search.to(device) if self.search else None
-        return Round(self.number, self.ticket.to(device), self.trained.to(device), search, self.sources)
+        return replace(self, ticket=self.ticket.to(device), trained=self.trained.to(device), search=search)
 
 
 def dense_ticket(task: Task) -> Ticket:

@@ -60,8 +60,8 @@ class RunCheckpoints:
         if self._current and self._current.snapshot:
             self._complete.append(self._current)
         starts = stored_trainings.start_digests(task, start, self._store.identity)
-        self._current = _Training(task.seeds, starts)
-        self._read(task.seeds, start)
+        self._current = _Training(task.run_seeds, starts)
+        self._read(task.run_seeds, start)
         snapshot = self._find(task, self._current, start)
         if snapshot:
             device = task.engine.device
@@ -182,10 +182,12 @@ def newest_checkpoint(parent: Path, number: int) -> CheckpointFolder | None:
 
 
 def _most_bytes(start: TrainingStart) -> int:
-    """Return more bytes than a checkpoint of one replicate has: eight trainings with eight vectors each."""
+    """Return more bytes than a checkpoint of one replicate has: 65 trainings, as of the copies of a soup after one
+    network, with eight vectors each.
+    """
 
     buffers = sum(tensor[0].nbytes for tensor in start.state.buffers.values())
-    return 2 ** 24 + 8 * (8 * start.state.weights[0].nbytes + buffers + 100 * start.until)
+    return 2 ** 24 + 65 * (8 * start.state.weights[0].nbytes + buffers + 100 * start.until)
 
 
 @dataclass

@@ -15,6 +15,7 @@ from lth.models.network import Buffers, Network
 from lth.pruning.effective_sparsity import ConnectedTotals, connected_totals
 from lth.pruning.tickets import Round, SearchState, Ticket
 from lth.runs import integrity, metrics_file
+from lth.runs.average_records import CopiesRecord, PoolRecord
 from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.round_identity import RoundIdentity
 from lth.runs.round_record import RECORD, Connected, LayerRecord, RoundFacts, RoundRecord
@@ -42,7 +43,7 @@ def encode_round(
     record = make_record(facts, lines).model_copy(update={
         'layers': layer_records(identity.network, ticket.mask[replicate]),
         'unpruned': unpruned_records(identity.network.layout),
-        'steps': trained.history[-1].iteration - trained.history[0].iteration})
+        'steps': _trained_steps(round_)})
     return integrity.with_sums({**contents, METRICS: metrics_file.encode(lines), RECORD: _encode_record(record)})
 
 
@@ -72,6 +73,15 @@ def _encode_record(record: RoundRecord) -> bytes:
     return json.dumps(record.dump(), sort_keys=True, indent=2, allow_nan=False).encode()
 
 
+def _trained_steps(round_: Round) -> int:
+    """The steps that a round trained; all copies of a soup start at the iteration of the ticket."""
+
+    history = round_.trained.history
+    more = len(round_.copies[0].test) - 1 if round_.copies else 0
+    end = history[-1].iteration
+    return end - history[0].iteration + more * (end - round_.ticket.iteration)
+
+
 def _facts(
         identity: RoundIdentity, round_: Round, replicate: int, connected: ConnectedTotals | None,
         search_files: list[str]) -> RoundFacts:
@@ -88,6 +98,10 @@ def _facts(
         facts['drawn_test_accuracy'] = search.sampled_accuracy[replicate]
     if round_.sources:
         facts['source'] = round_.sources[replicate]
+    if round_.copies:
+        facts['copies'] = CopiesRecord.of(round_.copies[replicate])
+    if round_.pool:
+        facts['pool'] = PoolRecord.of(round_.pool[replicate])
     return RoundFacts(**facts)
 
 

@@ -2,6 +2,7 @@
 
 Version 0.1.0 wrote rounds of format 1, which have no checksums and no round.json.
 """
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -91,15 +92,24 @@ class RoundReader:
 
         ticket, record = self.load_ticket(), self.record
         history = tuple(line.measurement() for line in self.metrics)
-        engine, sources = current_engine_name(record.engine), (record.source,) if record.source else ()
+        engine = current_engine_name(record.engine)
         if removed := self._folder.removal_error('trained.safetensors'):
-            return Round(self._identity.number, ticket, RemovedState(removed, history, engine), None, sources)
+            return self._round(ticket, RemovedState(removed, history, engine))
         weights, buffers = self._state('trained')
         pruned, prunable = ~ticket.mask, self._network.layout.prunable_count
         if not torch.equal(ticket.weights[:, :prunable][pruned], weights[:, :prunable][pruned]):
             raise self._misfit('trained.safetensors', 'its pruned weights are not those in ticket.safetensors')
         state = State(weights, buffers, history[-1].iteration, history=history, engine=engine)
-        return Round(self._identity.number, ticket, state, self._search_state(), sources)
+        return replace(self._round(ticket, state), search=self._search_state())
+
+    def _round(self, ticket: Ticket, trained: State) -> Round:
+        """The round with what its record has besides tensors."""
+
+        record = self.record
+        return Round(
+            self._identity.number, ticket, trained, sources=(record.source,) if record.source else (),
+            copies=(record.copies.accuracies(),) if record.copies else (),
+            pool=(record.pool.members(),) if record.pool else ())
 
     def check(self) -> None:
         """Read every file that the round still has."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 import pydantic
 from pydantic import AliasChoices, Field
 
+from lth.runs.average_records import CopiesRecord, PoolRecord
 from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
@@ -49,7 +50,8 @@ class RoundFacts(Stored):
     """The facts about a round: the network (`model`, images of `shape` in `classes` classes), the numbers of weights,
     the iteration at which its training starts. `search` names the files that only a search of scores has, `recipe` is
     a digest of the recipe, `source` the fingerprint of the ticket of another run from which the round was made, and
-    `ticket` that of its own ticket, unknown in rounds of version 0.1.0.
+    `ticket` that of its own ticket, unknown in rounds of version 0.1.0. `copies` and `pool` are there if the trained
+    weights are averages.
     """
 
     format: Literal[1, 2]
@@ -73,6 +75,8 @@ class RoundFacts(Stored):
     drawn_test_accuracy: Share | None = None
     source: ShortText | None = None
     ticket: ShortText | None = None
+    copies: CopiesRecord | None = None
+    pool: PoolRecord | None = None
 
     @pydantic.model_validator(mode='after')
     def _counts_fit(self) -> Self:
@@ -96,7 +100,7 @@ class RoundFacts(Stored):
         """The facts in plain types, without those that are unknown."""
 
         entries = self.model_dump()
-        optional = ('recipe', 'drawn_test_accuracy', 'source', 'ticket')
+        optional = ('recipe', 'drawn_test_accuracy', 'source', 'ticket', 'copies', 'pool')
         return {key: value for key, value in entries.items() if value is not None or key not in optional}
 
 

@@ -38,7 +38,7 @@ def start_digests(task: Task, start: TrainingStart, identity: str) -> tuple[str,
     state, digests = start.state.to(torch.device('cpu')), []
     trainable = start.trainable.cpu()
     for row, seed in enumerate(task.seeds):
-        split_seed = task.split_seeds[row] if task.split_seeds else seed
+        split_seed = task.run_seeds[row]
         digest = hashlib.blake2b(json.dumps([*settings, seed, split_seed, state.step]).encode(), digest_size=16)
         for name, tensor in {'trainable': trainable, **_state_tensors(state)}.items():
             digest.update(name.encode())

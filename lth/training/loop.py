@@ -37,7 +37,7 @@ def measure(task: Task, state: State, train_metrics: Metrics | None = None, toke
 
     validation = task.engine.evaluate(task, state, [indices for _, indices in task.splits], token)
     test = task.engine.evaluate(task, state, None, token)
-    for seed, *losses in zip(task.seeds, validation.loss, test.loss):
+    for seed, *losses in zip(task.run_seeds, validation.loss, test.loss):
         if not all(math.isfinite(loss) for loss in losses):
             raise _divergence(task, seed, state.step)
     measurement = Measurement(state.step, train_metrics, validation, test)
@@ -147,7 +147,7 @@ def _refuse_divergence(task: Task, segment: Segment) -> None:
     # Number of finite losses before the first other one. If only the last step broke the weights, all are finite.
     finite = losses.isfinite().to(torch.int64).cumprod(1).sum(1).tolist()
     replicate = finite.index(min(finite))
-    raise _divergence(task, task.seeds[replicate], segment.state.step - steps + finite[replicate])
+    raise _divergence(task, task.run_seeds[replicate], segment.state.step - steps + finite[replicate])
 
 
 def _divergence(task: Task, seed: int, step: int) -> LthError:

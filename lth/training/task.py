@@ -222,12 +222,18 @@ class Task:
     split_seeds: tuple[int, ...] = ()
     checkpoints: Checkpoints | None = None
 
+    @property
+    def run_seeds(self) -> tuple[int, ...]:
+        """The seeds of the run to which the replicates belong: several are the same for copies of one network."""
+
+        return self.split_seeds or self.seeds
+
     @cached_property
     def splits(self) -> list[tuple[Tensor, Tensor]]:
         """The training and validation images of each replicate, as indices into the training set."""
 
         count = len(self.data.train.labels)
-        return [sampling.split_indices(count, self.data_settings, seed) for seed in self.split_seeds or self.seeds]
+        return [sampling.split_indices(count, self.data_settings, seed) for seed in self.run_seeds]
 
     @cached_property
     def steps_per_epoch(self) -> int:
