@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple, Unpack
 from lth.algorithms.retraining.transfer import Carried
 from lth.analysis import evaluation, mode_connectivity, sanity_checks
 from lth.analysis.comparison import RunComparison, compare_runs
+from lth.analysis.early_bird import THRESHOLD, EarlyBirds, early_birds
 from lth.analysis.evaluation import Evaluation
 from lth.analysis.loss_landscape import barrier_table
 from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
@@ -29,10 +30,11 @@ from lth.analysis.plotting.figure_set import figure_set
 from lth.analysis.plotting.plot import Plot, plots
 from lth.analysis.run_checks import run_checks
 from lth.analysis.run_results import RunResults
+from lth.analysis.run_view import view_run
 from lth.analysis.sanity_report import SanityReport
 from lth.analysis.sign_flips import SignReport, sign_report
 from lth.errors import LthError
-from lth.experiments import derived_plans, folders, provenance, resolve, runner
+from lth.experiments import derived_plans, folders, pool_plans, provenance, resolve, runner
 from lth.experiments import open_run as opening
 from lth.experiments.argument_types import check_types
 from lth.experiments.derived_plans import OptimizerName
@@ -198,6 +200,31 @@ def transfer(  # pylint: disable=too-many-arguments # as many as the command has
 
 
 @check_types(Execution)
+def pool(
+        run: RunResults | str | Path, *, rounds: Sequence[int] | None = None,
+        scope: Literal['global', 'layer'] | None = None, new_run: str | Path | None = None, restart: bool = False,
+        **execution: Unpack[Execution]) -> RunResults:
+    """Interpolate the trained tickets of the other rounds of a search into each ticket, without training (Lottery
+    Pools), where that raises the validation accuracy.
+
+    All rounds are pooled, or those in `rounds`. The densities do not change: pooled weights are pruned by magnitude in
+    all layers together (`scope` 'global') or in each layer, by default as in the search. The results are in RUN-pool,
+    or in the folder `new_run`.
+
+        pooled = lth.pool(run)
+        pooled.plot('averages')
+    """
+
+    path = _run_path(run)
+    source = derived_plans.open_transferred(path, rounds)
+    folder = _new_folder(new_run, pool_plans.pool_folder(path))
+    plan = pool_plans.pool_plan(source, folder, scope=scope)
+    if restart:
+        set_aside(folder, reporter_of(execution).message)
+    return _train(plan, folder, source.seeds, execution)
+
+
+@check_types(Execution)
 def evaluate(
         run: RunResults | str | Path, *, round: int | None = None,  # pylint: disable=redefined-builtin
         **execution: Unpack[Execution]) -> list[Evaluation]:
@@ -303,6 +330,23 @@ def round_barriers(
     measured = tuple(zip(planned.pairs, errors, strict=True))
     table = barrier_table.barrier_table(opened.stored, opened.seeds, measured, margin / 100)
     return RoundBarriers(table, measured, tuple(planned.notes))
+
+
+@check_types(Execution)
+def early_bird(run: RunResults | str | Path, *, threshold: float = THRESHOLD) -> EarlyBirds:
+    """When the masks of a search with `algorithm.early_bird` stop changing while its dense network trains: by the
+    published test (You et al. 2020), and by the distance to the last four masks divided by that of random masks, at
+    most `threshold`. LthError if the search did not compare masks.
+
+        run = lth.find_ticket('lenet-300-100', 'digits', settings={'algorithm.early_bird': [0.5, 0.2, 0.05]})
+        for row in lth.early_bird(run).densities:
+            print(row.density, row.published, row.normalised)
+    """
+
+    if not 0 <= threshold <= 1:
+        raise LthError(f'threshold: {threshold} is not a distance between 0, equal masks, and 1, random ones.')
+    view = view_run(_run_path(run))
+    return early_birds(view.run, view.seeds, threshold)
 
 
 @check_types(Execution)

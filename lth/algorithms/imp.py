@@ -18,6 +18,7 @@ from lth.pruning import masks
 from lth.pruning.criteria import CRITERIA, find_criterion
 from lth.pruning.layer_collapse import kept_count
 from lth.pruning.layer_densities import LAYER_COUNTS
+from lth.pruning.early_bird import MOST_LEVELS, MaskWatch
 from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors, find_mask_0_action, find_mask_1_action
 from lth.pruning.prune import TrainedRound, apply_mask_actions, prune_mask
 from lth.pruning.soups import Soup, train_soup
@@ -47,7 +48,8 @@ class Settings(AlgorithmSettings):
     one for each kind of layer. The scope `global` ranks the weights of all layers together. With `density` all rounds
     prune the same share, so that the last one keeps exactly ⌊density · P⌋ weights; `rates` is then not used. With
     several `copies`, each round trains as many from the same weights, and their `soup` takes the place of the trained
-    network.
+    network. `early_bird` compares the masks during the training of round 0, at the densities of all rounds or of a
+    list (see lth/pruning/early_bird.py).
     """
 
     ladder: ClassVar[str] = 'rounds'
@@ -65,6 +67,8 @@ class Settings(AlgorithmSettings):
     shots: Literal['iterative', 'one-shot'] = 'iterative'
     copies: int = Field(1, ge=1, le=MOST_COPIES)
     soup: Soup = 'uniform'
+    early_bird: Literal['off', 'levels'] | Annotated[
+        tuple[Rate, ...], Field(strict=False, min_length=1, max_length=100)] = 'off'
 
     @pydantic.model_validator(mode='after')
     def _settings_are_compatible(self) -> 'Settings':
@@ -80,6 +84,9 @@ class Settings(AlgorithmSettings):
                              f'{self.retrain} weights are never rewound: leave out mask_1_action or retrain')
         if self.soup != 'uniform' and self.copies == 1:
             raise ValueError(f'soup {self.soup} selects among copies, but there is one: leave it out, or set copies')
+        if self.early_bird == 'levels' and not 1 <= self.rounds <= MOST_LEVELS:
+            raise ValueError(f'early_bird levels compares masks of the densities of all rounds, but there are '
+                             f'{self.rounds} prunings: prune 1 to {MOST_LEVELS} times, or give a list of densities')
         if self.mask_0_action == 'toward-zero-all' and self.retrain != 'weight-rewinding':
             raise ValueError(f'mask_0_action toward-zero-all sets kept weights to 0, but with retrain {self.retrain} '
                              'kept weights continue from their trained values: use mask_0_action toward-zero, or leave '
@@ -91,6 +98,16 @@ class Settings(AlgorithmSettings):
         if self.density:
             return f'the counts of all rounds follow from the density of the last one ({self.density})'
         return 'only its last round rewinds (strategy-2)' if self.retrain == 'strategy-2' else ''
+
+    @property
+    def soup_sentence(self) -> str:
+        if self.copies == 1:
+            return ''
+        ranks = 'The soup ranks the weights and is the trained network of its round'
+        if self.retrain == 'weight-rewinding':
+            return f'{ranks}; the next round starts from the rewind point, not from the soup.'
+        rewound = ', except the last one, which starts from the rewind point' if self.retrain == 'strategy-2' else ''
+        return f'{ranks}; the next round starts from it{rewound}.'
 
     @property
     def alters_weights(self) -> bool:
@@ -191,13 +208,31 @@ def _dense_round(task: Task, settings: Settings) -> Round:
     """
 
     start, iteration = dense_ticket(task), settings.rewind.steps(task.steps_per_epoch)
+    if settings.early_bird != 'off':
+        watch = _watch(task.network.layout, settings)
+        unwatched = settings.model_copy(update={'early_bird': 'off'})
+        return replace(_dense_round(replace(task, watch=watch), unwatched), watched=watch.masks)
     if iteration == 0:
         return _trained_round(task, settings, 0, start)
     before = train_ticket(task, start, until=iteration)
     ticket = Ticket(start.mask, before.weights, before.buffers, before.step)
+    if isinstance(task.watch, MaskWatch):
+        task = replace(task, watch=replace(task.watch, recent=before.recent))
     round_ = _trained_round(task, settings, 0, ticket)
     history = (*before.history, *round_.trained.history[1:])
     return replace(round_, trained=replace(round_.trained, history=history))
+
+
+def _watch(layout: Layout, settings: Settings) -> MaskWatch:
+    """The watch of masks at the densities that the settings ask for, pruned as the search prunes."""
+
+    slots, asked = layout.prunable_slots, settings.early_bird
+    parts = [(0, slots[-1].stop)] if settings.scope == 'global' else [(slot.start, slot.stop) for slot in slots]
+    if isinstance(asked, str):
+        return MaskWatch(parts, layer_counts(layout, settings)[1:])
+    counts = [tuple(masks.floor_share(stop - start, density) for start, stop in parts)
+              for density in sorted(set(asked), reverse=True)]
+    return MaskWatch(parts, counts)
 
 
 def _trained_round(task: Task, settings: Settings, number: int, ticket: Ticket) -> Round:

@@ -14,6 +14,7 @@ from lth.cli.command import Tracebacks, exit_codes
 from lth.cli.console import print_raw
 from lth.cli.compare import compare
 from lth.cli.convert_config import convert_config
+from lth.cli.early_bird import early_bird
 from lth.cli.evaluate import evaluate
 from lth.cli.export_metrics import export_metrics
 from lth.cli.find_gem import find_gem
@@ -22,6 +23,7 @@ from lth.cli.finetune import finetune
 from lth.cli.list import list_entries
 from lth.cli.option_rules import RuledCommand
 from lth.cli.plot import plot
+from lth.cli.pool import pool
 from lth.cli.prepare import prepare
 from lth.cli.repair import repair
 from lth.cli.report import report
@@ -71,7 +73,9 @@ app.command('finetune', cls=RuledCommand)(finetune)
 app.command('evaluate', cls=RuledCommand)(evaluate)
 app.command('sanity-check', cls=RuledCommand)(sanity_check)
 app.command('transfer', cls=RuledCommand)(transfer)
+app.command('pool', cls=RuledCommand)(pool)
 app.command('stability', cls=RuledCommand)(stability)
+app.command('early-bird', cls=RuledCommand)(early_bird)
 app.command('plot', cls=RuledCommand)(plot)
 app.command('report', cls=RuledCommand)(report)
 app.command('reproduce', cls=RuledCommand)(reproduce)

@@ -52,6 +52,13 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
             '--retrain', metavar='NAME', show_default=False,
             help='How a round trains after pruning: weight-rewinding, learning-rate-rewinding, fine-tuning or '
                  'strategy-2.')] = None,
+        copies: Annotated[int | None, typer.Option(
+            '--copies', parser=whole_number(smallest=1, largest=64), metavar='N', show_default=False,
+            help='Train N copies in each round, in different orders of the images; their average is the trained '
+                 'network of the round (a soup). Default: 1.')] = None,
+        early_bird: Annotated[bool, typer.Option(
+            '--early-bird', help='At each measurement of round 0, compare the masks of all rounds with those of the '
+                                 'last four measurements; lth early-bird shows the result.')] = False,
         controls: Annotated[str | None, typer.Option(
             '--controls', metavar='NAMES', show_default=False,
             help='Also train these controls, which are as sparse as the tickets, such as reinit,shuffle-mask. See '
@@ -114,6 +121,10 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
 
         lth find-ticket resnet20 cifar10 --retrain learning-rate-rewinding
 
+    Train three copies in each round and continue from their average:
+
+        lth find-ticket resnet20 cifar10 --retrain learning-rate-rewinding --copies 3
+
     Compare the tickets with controls: the same mask with re-initialized weights, and a shuffled mask:
 
         lth find-ticket lenet-300-100 mnist --seeds 0-4 --controls reinit,shuffle-mask
@@ -122,7 +133,8 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
     changed = changes({
         'algorithm.rounds': number_of_iterations, 'algorithm.criterion': criterion,
         'algorithm.mask_1_action': mask_1_action, 'algorithm.mask_0_action': mask_0_action,
-        'algorithm.retrain': retrain, 'training.batch_size': batch_size,
+        'algorithm.retrain': retrain, 'algorithm.copies': copies,
+        'algorithm.early_bird': 'levels' if early_bird else None, 'training.batch_size': batch_size,
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision},
         override, number_of_epochs)
     plan = experiments.resolve.ticket_plan(model, dataset, changed, recipe=recipe, device=device)

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from lth import analysis
+from lth.cli.average_tables import print_averages
 from lth.cli.console import out, print_line, print_text
 from lth.cli.tables import Columns, count, fits, percent, print_table
 
@@ -31,6 +32,7 @@ def print_run(run: 'RecordedRun', seeds: Sequence[int], controls: Controls) -> N
     _print_unpruned(run, seeds)
     _print_sampled_masks(run, rows[-1].summary)
     _print_draws(controls)
+    print_averages(run, seeds)
     for folder in itertools.chain([run], *controls.values()):
         print_line(f'Run folder: {folder.folder}')
 

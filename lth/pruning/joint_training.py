@@ -65,7 +65,8 @@ def _rows(state: State, rows: slice) -> State:
         return {name: tensor if name == 'step' else tensor[rows].clone() for name, tensor in tensors.items()}
 
     history = tuple(_measurement_rows(measurement, rows) for measurement in state.history)
-    return replace(state, weights=state.weights[rows].clone(), buffers=parts(state.buffers),
+    recent = None if state.recent is None else state.recent[rows].clone()
+    return replace(state, weights=state.weights[rows].clone(), recent=recent, buffers=parts(state.buffers),
                    optimizer=parts(state.optimizer), history=history)
 
 
@@ -73,7 +74,7 @@ def _measurement_rows(measurement: Measurement, rows: slice) -> Measurement:
     train = _metrics_rows(measurement.train, rows) if measurement.train else None
     return Measurement(
         measurement.iteration, train, _metrics_rows(measurement.validation, rows),
-        _metrics_rows(measurement.test, rows))
+        _metrics_rows(measurement.test, rows), measurement.differing and measurement.differing[rows])
 
 
 def _metrics_rows(metrics: Metrics, rows: slice) -> Metrics:

@@ -21,11 +21,12 @@ Soup = Literal['uniform', 'greedy']
 
 
 def train_soup(
-        task: Task, ticket: Ticket, number: int, *, copies: int, soup: Soup) -> tuple[State, tuple[CopyAccuracies, ...]]:
+        task: Task, ticket: Ticket, number: int, *, copies: int, soup: Soup,
+) -> tuple[State, tuple[CopyAccuracies, ...]]:
     """Train copies of the ticket of round `number`, and average them: the soup, with BatchNorm estimated again, and for
     each replicate the accuracies of its copies. Copy 0 trains as a single network would.
 
-    The history is the mean over the copies, up to its last entry, which measures the soup.
+    The history is the mean over the copies, up to its last entry, which measures the soup. A watch sees copy 0.
     """
 
     progress = _Progress(task, ticket.iteration, copies)
@@ -35,7 +36,7 @@ def train_soup(
         len(task.seeds), copies, dtype=torch.bool)
     averaged = average(task, states, included)
     history = list(map(_mean_measurement, zip(*(state.history for state in states), strict=True)))
-    history[-1] = measure(task, averaged, history[-1].train)
+    history[-1] = measure(task, averaged, history[-1].train)._replace(differing=history[-1].differing)
     return replace(averaged, history=tuple(history)), _accuracies(states, included)
 
 
@@ -100,7 +101,8 @@ def _mean_measurement(copies: Sequence[Measurement]) -> Measurement:
     train = [copy.train for copy in copies if copy.train]
     return Measurement(
         copies[0].iteration, _mean_metrics(train) if train else None,
-        _mean_metrics([copy.validation for copy in copies]), _mean_metrics([copy.test for copy in copies]))
+        _mean_metrics([copy.validation for copy in copies]), _mean_metrics([copy.test for copy in copies]),
+        copies[0].differing)
 
 
 def _mean_metrics(copies: Sequence[Metrics]) -> Metrics:

@@ -80,12 +80,22 @@ class PoolMembers(NamedTuple):
     shares: tuple[float, ...]
 
 
+class WatchedMasks(NamedTuple):
+    """The masks that were compared at each measurement, the densest first: how many weights each keeps, and in how many
+    two random masks of the same counts differ on average.
+    """
+
+    kept: tuple[int, ...]
+    chance: tuple[float, ...]
+
+
 @dataclass(frozen=True)
 class Round:
     """A ticket and the result of its training. Round 0 is the dense network, with the rewind point as its ticket. If
     scores are trained, they are in `search`, and `trained` holds the weights that they select. `sources` are the
     fingerprints of the tickets of another run from which the round was made, one for each replicate; `copies` and
-    `pool` have an entry for each replicate if `trained` is a soup of copies, or was pooled with other rounds.
+    `pool` have an entry for each replicate if `trained` is a soup of copies, or was pooled with other rounds. `watched`
+    are the masks that were compared while it was trained.
     """
 
     number: int
@@ -95,6 +105,7 @@ class Round:
     sources: tuple[str, ...] = ()
     copies: tuple[CopyAccuracies, ...] = ()
     pool: tuple[PoolMembers, ...] = ()
+    watched: WatchedMasks | None = None
 
     def to(self, device: torch.device) -> 'Round':
         """The round on the device."""

@@ -71,6 +71,12 @@ class AlgorithmSettings(Section):
         return False
 
     @property
+    def soup_sentence(self) -> str:
+        """What the soups of rounds that train copies are used for; '' if no copies are trained."""
+
+        return ''
+
+    @property
     def count_is_limit(self) -> bool:
         """Whether the last round may keep fewer weights than its planned count."""
 

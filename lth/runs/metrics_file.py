@@ -6,7 +6,9 @@ import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
 
 from lth.errors import LthError
 from lth.runs.stored import Count, Share, Stored, validate_stored
@@ -20,12 +22,13 @@ else:
     task = lazy_import.module('lth.training.task')
 
 METRICS = 'metrics.jsonl'
-MOST_BYTES_OF_LINE = 2048  # a line has about 350
+MOST_BYTES_OF_LINE = 16_384  # a line has about 350, and up to 50 more for each density whose masks are watched
 
 
 class MetricsLine(Stored):
     """A measurement of one seed. Training values are means since the measurement before, None at the start. Lines of
-    version 0.1.0 lack `seed`, `round` and `density`.
+    version 0.1.0 lack `seed`, `round` and `density`. `differing`, if masks are watched, has for each density in how
+    many weights the mask differs from those of the measurements before, the latest first.
     """
 
     seed: Count | None = None
@@ -39,6 +42,7 @@ class MetricsLine(Stored):
     test_loss: float
     test_accuracy: Share
     early_stop: bool
+    differing: Annotated[list[Annotated[list[Count], Field(max_length=4)]], Field(max_length=255)] | None = None
 
     def measurement(self) -> 'task.Measurement':
         """The measurement, R = 1."""
@@ -48,7 +52,13 @@ class MetricsLine(Stored):
             train = task.Metrics((self.train_loss,), (self.train_accuracy,))
         validation = task.Metrics((self.validation_loss,), (self.validation_accuracy,))
         test = task.Metrics((self.test_loss,), (self.test_accuracy,))
-        return task.Measurement(self.iteration, train, validation, test)
+        differing = None if self.differing is None else (tuple(map(tuple, self.differing)),)
+        return task.Measurement(self.iteration, train, validation, test, differing)
+
+    def dump(self) -> dict[str, Any]:
+        """The columns in plain types; `differing` only if masks are watched."""
+
+        return self.model_dump(exclude={'differing'} if self.differing is None else None)
 
 
 def lines(
@@ -64,13 +74,15 @@ def lines(
         validation_loss=measured.validation.loss[replicate],
         validation_accuracy=measured.validation.accuracy[replicate],
         test_loss=measured.test.loss[replicate], test_accuracy=measured.test.accuracy[replicate],
-        early_stop=measured is stop) for measured in history]
+        early_stop=measured is stop,
+        differing=list(map(list, measured.differing[replicate])) if measured.differing else None)
+            for measured in history]
 
 
 def encode(rows: Sequence[MetricsLine]) -> bytes:
     """The content of the file."""
 
-    return ''.join(json.dumps(row.model_dump(), allow_nan=False) + '\n' for row in rows).encode()
+    return ''.join(json.dumps(row.dump(), allow_nan=False) + '\n' for row in rows).encode()
 
 
 def parse(content: bytes, path: Path, advice: str, *, count: int) -> list[MetricsLine]:

@@ -18,7 +18,7 @@ from lth.runs import integrity, metrics_file
 from lth.runs.average_records import CopiesRecord, PoolRecord
 from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.round_identity import RoundIdentity
-from lth.runs.round_record import RECORD, Connected, LayerRecord, RoundFacts, RoundRecord
+from lth.runs.round_record import RECORD, Connected, EarlyBirdRecord, LayerRecord, RoundFacts, RoundRecord
 from lth.runs.unpruned import UnprunedRecord
 from lth.system import tensor_files
 
@@ -43,7 +43,8 @@ def encode_round(
     record = make_record(facts, lines).model_copy(update={
         'layers': layer_records(identity.network, ticket.mask[replicate]),
         'unpruned': unpruned_records(identity.network.layout),
-        'steps': _trained_steps(round_)})
+        'steps': _trained_steps(round_),
+        'early_bird': _watched(round_)})
     return integrity.with_sums({**contents, METRICS: metrics_file.encode(lines), RECORD: _encode_record(record)})
 
 
@@ -80,6 +81,12 @@ def _trained_steps(round_: Round) -> int:
     more = len(round_.copies[0].test) - 1 if round_.copies else 0
     end = history[-1].iteration
     return end - history[0].iteration + more * (end - round_.ticket.iteration)
+
+
+def _watched(round_: Round) -> EarlyBirdRecord | None:
+    if round_.watched is None:
+        return None
+    return EarlyBirdRecord(kept=list(round_.watched.kept), chance=list(round_.watched.chance))
 
 
 def _facts(

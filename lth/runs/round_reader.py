@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lth.errors import LthError, quote
 from lth.models.network import Buffers
-from lth.pruning.tickets import Round, SearchState, Ticket
+from lth.pruning.tickets import Round, SearchState, Ticket, WatchedMasks
 from lth.runs import integrity, metrics_file
 from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import METRICS, MetricsLine
@@ -105,11 +105,12 @@ class RoundReader:
     def _round(self, ticket: Ticket, trained: State) -> Round:
         """The round with what its record has besides tensors."""
 
-        record = self.record
+        record, early = self.record, self.record.early_bird
         return Round(
             self._identity.number, ticket, trained, sources=(record.source,) if record.source else (),
             copies=(record.copies.accuracies(),) if record.copies else (),
-            pool=(record.pool.members(),) if record.pool else ())
+            pool=(record.pool.members(),) if record.pool else (),
+            watched=WatchedMasks(tuple(early.kept), tuple(early.chance)) if early else None)
 
     def check(self) -> None:
         """Read every file that the round still has."""

@@ -100,7 +100,10 @@ class RoundFacts(Stored):
         """The facts in plain types, without those that are unknown."""
 
         entries = self.model_dump()
-        optional = ('recipe', 'drawn_test_accuracy', 'source', 'ticket', 'copies', 'pool')
+        for line in ('last', 'early_stop'):
+            if line in entries and entries[line]['differing'] is None:
+                del entries[line]['differing']
+        optional = ('recipe', 'drawn_test_accuracy', 'source', 'ticket', 'copies', 'pool', 'early_bird')
         return {key: value for key, value in entries.items() if value is not None or key not in optional}
 
 
@@ -132,10 +135,23 @@ class LayerRecord(Stored):
         return self
 
 
+class EarlyBirdRecord(Stored):
+    """The densities whose masks were watched, see WatchedMasks."""
+
+    kept: Annotated[list[Count], Field(min_length=1, max_length=255)]
+    chance: list[Annotated[float, Field(ge=0, le=10 ** 12)]]
+
+    @pydantic.model_validator(mode='after')
+    def _lists_fit(self) -> Self:
+        if len(self.kept) != len(self.chance):
+            raise ValueError('chance should have one number for each of kept')
+        return self
+
+
 class RoundRecord(RoundFacts):
     """The content of round.json: the facts, the last measurement, the one of least validation loss, the layers,
     matrices that are not pruned, and how many steps the round trained. Rounds of versions that did not record them
-    have no layers and None as steps.
+    have no layers and None as steps. `early_bird` is there if masks were watched.
     """
 
     last: MetricsLine
@@ -143,6 +159,7 @@ class RoundRecord(RoundFacts):
     layers: Annotated[list[LayerRecord], Field(max_length=100_000)] = []
     unpruned: Annotated[list[UnprunedRecord], Field(max_length=100_000)] = []
     steps: Count | None = None
+    early_bird: EarlyBirdRecord | None = None
 
     @pydantic.model_validator(mode='after')
     def _layers_fit(self) -> Self:

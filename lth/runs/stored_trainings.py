@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lth.training.engines.optimizers import state_vectors
-from lth.training.task import Measurement, Metrics, Snapshot, State, Task, TrainingStart
+from lth.training.task import WATCHED, Differing, Measurement, Metrics, Snapshot, State, Task, TrainingStart
 
 # Tensors that have no axis of replicates.
 _SHARED = ('optimizer/step', 'has_train')
@@ -55,7 +55,8 @@ def training_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
         **_state_tensors(snapshot.state), 'losses': snapshot.losses, 'correct': snapshot.correct,
         'history': torch.tensor([[_numbers(measured, row) for measured in history]
                                  for row in range(len(snapshot.losses))], dtype=torch.float64),
-        'has_train': torch.tensor([measured.train is not None for measured in history])}
+        'has_train': torch.tensor([measured.train is not None for measured in history]),
+        **_watched_tensors(snapshot.state)}
     return {name: tensor.cpu() for name, tensor in tensors.items()}
 
 
@@ -94,8 +95,43 @@ def _expected_shapes(
     if optimizer.name != 'sgd':  # its count of steps has one element or several, depending on the engine
         shapes['optimizer/step'] = ((max(1, _length(stored, 'optimizer/step', 0)),), torch.float32)
     return shapes | {
+        **_expected_watched(stored, task, rows, measurements),
         'history': ((rows, measurements, 7), torch.float64), 'has_train': ((measurements,), torch.bool),
         'losses': ((rows, steps), torch.float32), 'correct': ((rows, steps), torch.int64)}
+
+
+def _watched_tensors(state: State) -> dict[str, Tensor]:
+    """Return what a watch has seen: its recent masks (R, n, P), and for each measurement and density the numbers of
+    differing weights (R, M, D, 4), −1 where there was no earlier mask. Empty without a watch.
+    """
+
+    if state.recent is None:
+        return {}
+    differing = torch.full((len(state.recent), len(state.history), *_watched_shape(state)), -1, dtype=torch.int64)
+    for index, measured in enumerate(state.history):
+        for row, densities in enumerate(measured.differing or ()):
+            for density, numbers in enumerate(densities):
+                differing[row, index, density, :len(numbers)] = torch.tensor(numbers, dtype=torch.int64)
+    return {'recent': state.recent, 'differing': differing}
+
+
+def _watched_shape(state: State) -> tuple[int, int]:
+    """Return the number of densities, and of earlier masks with which each is compared."""
+
+    seen = [measured.differing[0] for measured in state.history if measured.differing]
+    return len(seen[0]) if seen else 0, WATCHED
+
+
+def _expected_watched(
+        stored: dict[str, Tensor], task: Task, rows: int, measurements: int,
+) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
+    if task.watch is None:
+        return {}
+    masks, densities = min(WATCHED, max(1, _length(stored, 'recent', 1))), _length(stored, 'differing', 2)
+    if densities:
+        densities = task.watch.densities
+    return {'recent': ((rows, masks, task.network.layout.prunable_count), torch.uint8),
+            'differing': ((rows, measurements, densities, WATCHED), torch.int64)}
 
 
 def _length(tensors: dict[str, Tensor], name: str, axis: int) -> int:
@@ -136,7 +172,11 @@ def _snapshot(tensors: dict[str, Tensor], step: int, engine: str) -> Snapshot:
             parts[kind][rest] = tensor
     history = tuple(_measurement(tensors['history'][:, index].T.tolist(), has_train=has_train)
                     for index, has_train in enumerate(tensors['has_train'].tolist()))
-    state = State(tensors['weights'], parts['buffers'], step, parts['optimizer'], history, engine)
+    if 'differing' in tensors:
+        history = tuple(measured._replace(differing=_differing(numbers.tolist())) for measured, numbers
+                        in zip(history, tensors['differing'].unbind(1), strict=True))
+    state = State(
+        tensors['weights'], parts['buffers'], step, parts['optimizer'], history, engine, tensors.get('recent'))
     return Snapshot(state, tensors['losses'], tensors['correct'])
 
 
@@ -145,3 +185,11 @@ def _measurement(columns: list[list[float]], *, has_train: bool) -> Measurement:
 
     pairs = [Metrics(tuple(columns[index]), tuple(columns[index + 1])) for index in (1, 3, 5)]
     return Measurement(int(columns[0][0]), pairs[0] if has_train else None, pairs[1], pairs[2])
+
+
+def _differing(numbers: list[list[list[int]]]) -> Differing | None:
+    """Return the numbers of differing weights of a measurement; None if none was watched."""
+
+    if not numbers[0]:
+        return None
+    return tuple(tuple(tuple(number for number in row if number >= 0) for row in densities) for densities in numbers)

@@ -88,7 +88,10 @@ def _first_snapshot(task: Task, start: TrainingStart, parametrization: Parametri
     if state.history:
         return Snapshot.of(state)
     measurement = measure(task, _network_state(state, parametrization))
-    return Snapshot.of(replace(state, history=(measurement,)))
+    state = replace(state, history=(measurement,))
+    if task.watch and task.watch.recent is not None:
+        return Snapshot.of(replace(state, recent=task.watch.recent))
+    return Snapshot.of(_watched(task, state))
 
 
 def _is_measured(task: Task, step: int, until: int) -> bool:
@@ -128,7 +131,16 @@ def _measured(task: Task, snapshot: Snapshot, parametrization: Parametrization |
     state = snapshot.state
     average = _average(snapshot, task.training.batch_size)
     measurement = measure(task, _network_state(state, parametrization), average, token)
-    return Snapshot.of(replace(state, history=(*state.history, measurement)))
+    return Snapshot.of(_watched(task, replace(state, history=(*state.history, measurement))))
+
+
+def _watched(task: Task, state: State) -> State:
+    """Return a state that was just measured with what the watch of the task says of it."""
+
+    if task.watch is None:
+        return state
+    recent, differing = task.watch.observe(state.weights, state.recent)
+    return replace(state, history=(*state.history[:-1], state.history[-1]._replace(differing=differing)), recent=recent)
 
 
 def _network_state(state: State, parametrization: Parametrization | None) -> State:

@@ -21,13 +21,22 @@ class Metrics(NamedTuple):
     accuracy: tuple[float, ...]
 
 
+# Masks with which a new one is compared: the published test of early birds looks at the last five.
+WATCHED = 4
+# For each replicate and density: the numbers of weights in which the mask differs from earlier ones, the latest first.
+Differing = tuple[tuple[tuple[int, ...], ...], ...]
+
+
 class Measurement(NamedTuple):
-    """Metrics at one iteration. `train` is the mean over the steps since the last measurement; None before training."""
+    """Metrics at one iteration. `train` is the mean over the steps since the last measurement; None before training.
+    `differing` is None if the task watches no masks.
+    """
 
     iteration: int
     train: Metrics | None
     validation: Metrics
     test: Metrics
+    differing: 'Differing | None' = None
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,7 @@ class State:
     and the optimizer's tensors by name, empty before the first step.
 
     `history` holds all measurements so far; `engine` is the name of the engine that trained last, '' if none did.
+    `recent` are the masks at the last measurements as a Watch encodes them, (R, n, P) on the CPU; None without one.
     """
 
     weights: Tensor
@@ -44,6 +54,7 @@ class State:
     optimizer: dict[str, Tensor] = field(default_factory=dict)
     history: tuple[Measurement, ...] = ()
     engine: str = ''
+    recent: Tensor | None = None
 
     def to(self, device: torch.device) -> 'State':
         """Return the same state with all tensors on the device."""
@@ -94,7 +105,7 @@ class Snapshot(NamedTuple):
     def after(self, segment: Segment) -> 'Snapshot':
         """Return the snapshot at the end of the segment that follows."""
 
-        state = replace(segment.state, history=self.state.history)
+        state = replace(segment.state, history=self.state.history, recent=self.state.recent)
         if not self.losses.shape[1]:
             return Snapshot(state, segment.losses, segment.correct)
         return Snapshot(
@@ -129,6 +140,23 @@ class Parametrization(Protocol):
 
     def project(self, learned: Tensor) -> None:
         """Move the learned parameters back into their range after a step, in place."""
+
+
+class Watch(Protocol):
+    """Compares the masks to which one would prune at each measurement with those at the measurements before."""
+
+    @property
+    def densities(self) -> int:
+        """D, the number of masks at each measurement."""
+
+    @property
+    def recent(self) -> Tensor | None:
+        """The masks of a training that ended where this one starts; None if there was none."""
+
+    def observe(self, weights: Tensor, recent: Tensor | None) -> tuple[Tensor, Differing]:
+        """Return the recent masks with those of the weights (R, N), and in how many weights these differ from the
+        others.
+        """
 
 
 class Engine(Protocol):
@@ -209,7 +237,8 @@ class Task:
     """A network, its data and settings, an engine, and one seed for each replicate.
 
     `split_seeds` select the validation images if `seeds` should not: copies of one network then train on the same
-    images in different orders. Without `checkpoints` no training in progress is saved.
+    images in different orders. Without `checkpoints` no training in progress is saved. `watch` sees the weights at
+    each measurement.
     """
 
     network: Network
@@ -221,6 +250,7 @@ class Task:
     on_step: OnStep = ignore_step
     split_seeds: tuple[int, ...] = ()
     checkpoints: Checkpoints | None = None
+    watch: Watch | None = None
 
     @property
     def run_seeds(self) -> tuple[int, ...]:

@@ -223,8 +223,10 @@ RUNS = ('', ' ', '.', '..', '/', '/dev/null', '/dev/zero', '/proc/x', 'nope', 'b
         'base/recipe.yaml', 'base/sessions', 'a' * 300, 'a/' * 3_000, '[/bold]', '\udcff', 'no\0name', '~nobody/x', '-')
 RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'evaluate': ('evaluate', '--', 'RUN'), 'finetune': ('finetune', '--', 'RUN'),
+    'pool': ('pool', '--', 'RUN'), 'early-bird': ('early-bird', '--', 'RUN'),
     'stability': ('stability', '--', 'RUN'),
-    'stability --between-rounds': ('stability', '--between-rounds', '--', 'RUN'), 'plot': ('plot', '-o', 'figures', '--', 'RUN'),
+    'stability --between-rounds': ('stability', '--between-rounds', '--', 'RUN'),
+    'plot': ('plot', '-o', 'figures', '--', 'RUN'),
     'report': ('report', '-o', 'report.html', '--', 'RUN'),
     'sanity-check': ('sanity-check', '--', 'RUN'), 'repair': ('repair', '--', 'RUN'),
     'show': ('show', '--', 'run', 'RUN'), 'show --signs': ('show', '--signs', '--', 'run', 'RUN'),
@@ -242,7 +244,8 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'find-gem': ('lenet-300-100', 'digits', '--dry-run'),
     'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'),
     'reproduce': ('lth-figure-9', '--dry-run'),
-    'transfer': ('base', '--to', 'digits', '--dry-run'),
+    'transfer': ('base', '--to', 'digits', '--dry-run'), 'pool': ('base', '--dry-run'),
+    'early-bird': ('base',),
     'evaluate': ('base',), 'plot': ('base', '--figure', 'accuracy'), 'report': ('base',), 'export-metrics': ('base',),
     'compare': ('base', 'base/seed-0'), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
     'sweep': ('run', 'grid.yaml', '--dry-run'),

@@ -16,8 +16,9 @@ from typer.models import OptionInfo
 from lth.cli import app
 
 COMMANDS = (
-    'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'stability', 'convert-config',
-    'list', 'show', 'compare', 'export-metrics', 'plot', 'report', 'reproduce', 'sweep', 'repair', 'prepare', 'bench')
+    'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'pool', 'stability',
+    'early-bird', 'convert-config', 'list', 'show', 'compare', 'export-metrics', 'plot', 'report', 'reproduce',
+    'sweep', 'repair', 'prepare', 'bench')
 
 
 def declared_options(function: Callable[..., Any] | None) -> Iterator[tuple[str, list[str]]]:

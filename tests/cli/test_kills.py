@@ -44,6 +44,9 @@ COMMANDS = {
                  '--set "algorithm.save_every=3 epochs"',
     'finetuned': 'finetune base/seed-0 -e 12',
     'transferred': 'transfer base/seed-0 --to digits -e 5 --random-tickets',
+    'soups': 'find-ticket lenet-300-100 digits -i 1 -e 4 --copies 3 --run new',
+    'cycles': 'finetune base/seed-0 -e 5 --cycles 2 --then-prune 0.1',
+    'pool': 'pool base',
     'stability': 'stability base --pairs 2',
     'stability between rounds': 'stability base --between-rounds',
     'sanity checks': 'sanity-check base --seeds 0 -e 6',
@@ -58,7 +61,7 @@ grid: {algorithm.rates: [0.2, 0.5]}
 '''
 # Without dense checkpoints, a round that was killed is trained again from its start.
 DENSE_CHECKPOINTS = " --checkpoint-every '5 iterations'"
-WITHOUT_CHECKPOINTS = {'stability', 'stability between rounds', 'repair', 'sweep'}
+WITHOUT_CHECKPOINTS = {'pool', 'stability', 'stability between rounds', 'repair', 'sweep'}
 
 
 class Kill(NamedTuple):

@@ -45,8 +45,11 @@ def make_answer(
     """
 
     found: SearchAnswer | GemAnswer | FinetunedAnswer | None
-    if algorithm_settings(run).finds == 'gems':
+    settings = algorithm_settings(run)
+    if settings.finds == 'gems':
         found = gem_answer(run, seeds)
+    elif settings.trains == 'never':
+        found = None
     elif is_finetuning(run.recipe['algorithm'], run.recipe['algorithm'].get('round')):
         found = finetuned_answer(run, seeds, margin)
     else:

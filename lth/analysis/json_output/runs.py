@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from lth import analysis
 from lth.analysis.json_output.answers import Answer
+from lth.analysis.json_output.averages import PoolRow, SoupRow
 from lth.analysis.json_output.values import Mean, percent, percent_or_none
 
 if TYPE_CHECKING:
@@ -111,6 +112,8 @@ class RunTable:
     seeds: list[int]
     training_multiply_adds: Mean | None
     rounds: list[RoundMeans]
+    soups: list[SoupRow]
+    pools: list[PoolRow]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,4 +217,6 @@ def _run_table(run: 'RecordedRun', seeds: Sequence[int]) -> RunTable:
     training = analysis.training_operations.mean_training_operations(run, seeds)
     return RunTable(run=run.folder, model=run.recipe['model']['name'], dataset=run.recipe['data']['name'],
                     seeds=list(seeds), training_multiply_adds=Mean.of(training) if training else None,
-                    rounds=list(map(RoundMeans.of, rows)))
+                    rounds=list(map(RoundMeans.of, rows)),
+                    soups=list(map(SoupRow.of, analysis.averages.soup_rows(run, seeds))),
+                    pools=list(map(PoolRow.of, analysis.averages.pool_rows(run, seeds))))
