@@ -72,8 +72,6 @@ class Settings(AlgorithmSettings):
 
     @pydantic.model_validator(mode='after')
     def _settings_are_compatible(self) -> 'Settings':
-        if self.density and self.rounds == 0:
-            raise ValueError('density is reached by pruning, and there are no prunings: set rounds to 1 or more')
         if self.scope == 'global' and isinstance(self.rates, Rates) and not self.density:
             raise ValueError('global pruning ranks all layers together: give one number as rates, such as `rates: 0.2`')
         if self.shots == 'one-shot' and self.retrain == 'strategy-2':
@@ -82,15 +80,21 @@ class Settings(AlgorithmSettings):
         if self.mask_1_action != 'rewind' and self.retrain not in ('weight-rewinding', 'strategy-2'):
             raise ValueError(f'mask_1_action {self.mask_1_action} changes rewound weights, but with retrain '
                              f'{self.retrain} weights are never rewound: leave out mask_1_action or retrain')
+        if self.mask_0_action == 'toward-zero-all' and self.retrain != 'weight-rewinding':
+            raise ValueError(f'mask_0_action toward-zero-all sets kept weights to 0, but with retrain {self.retrain} '
+                             'kept weights continue from their trained values: use mask_0_action toward-zero, or leave '
+                             'out retrain')
+        return self
+
+    @pydantic.model_validator(mode='after')
+    def _settings_have_an_effect(self) -> 'Settings':
+        if self.density and self.rounds == 0:
+            raise ValueError('density is reached by pruning, and there are no prunings: set rounds to 1 or more')
         if self.soup != 'uniform' and self.copies == 1:
             raise ValueError(f'soup {self.soup} selects among copies, but there is one: leave it out, or set copies')
         if self.early_bird == 'levels' and not 1 <= self.rounds <= MOST_LEVELS:
             raise ValueError(f'early_bird levels compares masks of the densities of all rounds, but there are '
                              f'{self.rounds} prunings: prune 1 to {MOST_LEVELS} times, or give a list of densities')
-        if self.mask_0_action == 'toward-zero-all' and self.retrain != 'weight-rewinding':
-            raise ValueError(f'mask_0_action toward-zero-all sets kept weights to 0, but with retrain {self.retrain} '
-                             'kept weights continue from their trained values: use mask_0_action toward-zero, or leave '
-                             'out retrain')
         return self
 
     @property

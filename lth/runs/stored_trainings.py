@@ -159,7 +159,7 @@ def _numbers(measured: Measurement, row: int) -> list[float]:
     """Return the iteration, and loss and accuracy of each split; 0 for a measurement without training."""
 
     numbers = [float(measured.iteration)]
-    for metrics in measured[1:]:
+    for metrics in (measured.train, measured.validation, measured.test):
         numbers += [metrics.loss[row], metrics.accuracy[row]] if metrics else [0., 0.]
     return numbers
 

@@ -46,6 +46,8 @@ COMMANDS = {
     'transferred': 'transfer base/seed-0 --to digits -e 5 --random-tickets',
     'soups': 'find-ticket lenet-300-100 digits -i 1 -e 4 --copies 3 --run new',
     'cycles': 'finetune base/seed-0 -e 5 --cycles 2 --then-prune 0.1',
+    'early birds': 'find-ticket lenet-300-100 digits -i 1 -e 8 --early-bird --run new '
+                   '--set "algorithm.rewind=50 iterations"',
     'pool': 'pool base',
     'stability': 'stability base --pairs 2',
     'stability between rounds': 'stability base --between-rounds',

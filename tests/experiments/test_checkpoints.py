@@ -112,6 +112,15 @@ def test_a_search_for_tickets_in_pieces_writes_the_bytes_of_an_uninterrupted_one
     compare(tickets(**settings), tmp_path, monkeypatch)
 
 
+@pytest.mark.parametrize('settings', [
+    {'training.cycles': 2, 'training.length': '12 iterations'}, {'algorithm.copies': 3, 'algorithm.soup': 'greedy'},
+    {'algorithm.copies': 2, 'algorithm.early_bird': 'levels', 'algorithm.rewind': '7 iterations'},
+    {'algorithm.early_bird': (0.5, 0.05), 'training.measure_every': '4 iterations'}], ids=str)
+def test_cycles_soups_and_watched_masks_in_pieces_write_the_bytes_of_uninterrupted_ones(
+        tmp_path, monkeypatch, settings):
+    compare(tickets(**{'algorithm.rounds': 1, **settings}), tmp_path, monkeypatch)
+
+
 @pytest.mark.slow
 def test_several_seeds_in_pieces_write_the_bytes_of_uninterrupted_ones(tmp_path, monkeypatch):
     compare(tickets(**{'algorithm.rounds': 1}), tmp_path, monkeypatch, seeds=(0, 3), stops=8)
