@@ -17,7 +17,7 @@ from lth.runs.run_path import parse_run_path
 @command
 @accepts_data_dir
 @accepts_trust_code
-def pool(
+def pool(  # pylint: disable=too-many-arguments # one parameter per option
         run: SourceRun,
         datasets: Datasets = Path('datasets'),
         *,

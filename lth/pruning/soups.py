@@ -4,7 +4,7 @@ Sparse model soups (Zimmer et al., "Sparse Model Soups"): all copies share the m
 copies differ in the order of the images and in augmentation.
 """
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 

@@ -62,7 +62,8 @@ def test_an_early_bird_is_close_to_each_of_the_last_four_masks_by_either_test():
     assert [row.normalised for row in strict] == [(60,), (None,)]
 
 
-@pytest.mark.parametrize(('kept', 'void'), [(0, True), (50, True), (51, False), (500, False), (949, False), (950, True)])
+@pytest.mark.parametrize(('kept', 'void'), [
+    (0, True), (50, True), (51, False), (500, False), (949, False), (950, True)])
 def test_the_published_test_is_void_where_no_two_masks_differ_in_more_than_a_tenth(kept, void):
     assert is_void(kept, PRUNABLE) is void
 
