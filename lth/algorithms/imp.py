@@ -36,11 +36,21 @@ Retrain = Literal['weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 
 
 
 class Rates(Section):
-    """The share of the remaining weights that a round prunes, for each kind of layer."""
+    """The share of the remaining weights that a round prunes, for each kind of layer. A kind that is only pruned on
+    request (`also_prune`) needs a rate then, and has none otherwise.
+    """
 
     convolution: Rate
     dense: Rate
     output: Rate
+    recurrent: Rate | None = None
+    embedding: Rate | None = None
+
+    @pydantic.model_serializer(mode='wrap')
+    def _without_unused_kinds(self, dump: pydantic.SerializerFunctionWrapHandler) -> Raw:
+        """Recipes that do not prune such kinds are written as before there were any."""
+
+        return {kind: rate for kind, rate in dump(self).items() if rate is not None}
 
 
 class Settings(AlgorithmSettings):
@@ -74,6 +84,7 @@ class Settings(AlgorithmSettings):
     def _settings_are_compatible(self) -> 'Settings':
         if self.scope == 'global' and isinstance(self.rates, Rates) and not self.density:
             raise ValueError('global pruning ranks all layers together: give one number as rates, such as `rates: 0.2`')
+        _check_kinds_of_rates(self.rates, self.also_prune)
         if self.shots == 'one-shot' and self.retrain == 'strategy-2':
             raise ValueError('one-shot prunes only the dense network, but strategy-2 continues the training of pruned '
                              'networks: leave out shots or retrain')
@@ -161,6 +172,17 @@ class Settings(AlgorithmSettings):
         optimizer = training.optimizer.model_copy(update={'learning_rate': rate})
         constant = {'optimizer': optimizer, 'schedule': Constant(name='constant'), 'warmup': Duration(0, 'iterations')}
         return training.model_copy(update=constant)
+
+
+def _check_kinds_of_rates(rates: float | Rates, also_prune: Sequence[str]) -> None:
+    """ValueError unless the kinds in `also_prune`, and no other optional kind, have a rate."""
+
+    given = {kind for kind in ('recurrent', 'embedding') if getattr(rates, kind, None) is not None}
+    if not isinstance(rates, Rates) or given == set(also_prune):
+        return
+    kind = min(given ^ set(also_prune))
+    raise ValueError(f'rates has a rate for {kind}, but also_prune does not name it: add it there, or leave out the rate'
+                     if kind in given else f'also_prune names {kind}, but rates has no rate for it: add one')
 
 
 def layer_counts(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:

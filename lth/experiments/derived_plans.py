@@ -18,6 +18,7 @@ from lth.experiments.resolve import Changes, canonical_pair, gem_schedule, plan_
 from lth.pruning import output_layer
 from lth.pruning.controls import CONTROLS, STANDARDS, available_controls, control_obstacle
 from lth.recipes import presets
+from lth.recipes.schema import layer_settings
 from lth.runs.folder import Run
 from lth.runs.run_path import RunPath
 
@@ -117,7 +118,7 @@ def transfer_plan(
 
     setting_checks.refuse_computed(changes.overrides)
     _refuse_untrained_signs(source, carry)
-    settings = {'name': 'transfer', 'keep_out': source.plan.recipe.dump()['algorithm']['keep_out'], 'ticket': ticket,
+    settings = {'name': 'transfer', **layer_settings(source.plan.recipe.dump()), 'ticket': ticket,
                 'carry': carry,
                 'source': os.path.relpath(source.run.folder, folder), 'rounds': list(source.numbers),
                 'shape': list(source.plan.network.shape), 'classes': source.plan.network.classes}
@@ -180,7 +181,7 @@ def _control_plan(plan: Plan, folder: Path, control: str, draw: int) -> Plan:
 
     raw = plan.recipe.dump()
     source = os.path.relpath(folder, control_folder(folder, control, draw))
-    raw['algorithm'] = {'name': 'control', 'keep_out': raw['algorithm']['keep_out'], 'control': control, 'draw': draw,
+    raw['algorithm'] = {'name': 'control', **layer_settings(raw), 'control': control, 'draw': draw,
                         'source': source, 'kept': plan.kept}
     raw['source'] = f'{control}, control of {folder}'
     return make_plan(raw, f'{control}, control of {folder}')

@@ -11,6 +11,7 @@ from lth.experiments.plan import Plan, make_plan
 from lth.pruning.output_layer import transplant
 from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
+from lth.recipes.schema import layer_settings
 from lth.registry import user_code
 from lth.runs.folder import Run
 from lth.runs.stored_run import StoredRun
@@ -31,7 +32,7 @@ def derived_recipe(
     found_in = found_in or source.run.folder
     raw['training']['precision'] = source.plan.recipe.training.precision
     raw['algorithm'] = {
-        'name': 'finetune', 'keep_out': raw['algorithm']['keep_out'], 'source': os.path.relpath(found_in, folder),
+        'name': 'finetune', **layer_settings(raw), 'source': os.path.relpath(found_in, folder),
         'round': source.number, 'control': control,
         'kept': source.plan.network.layout.prunable_count if control == 'dense' else source.kept}
     raw['source'] = f'{found_in}, round {source.number}'

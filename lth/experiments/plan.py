@@ -12,6 +12,7 @@ from lth.datasets.resizing import resize_dataset
 from lth.datasets.source import resized_shape
 from lth.errors import LthError, quote
 from lth.experiments.plan_notes import plan_notes
+from lth.models import homogeneity
 from lth.models.initializers import INITIALIZERS
 from lth.models.network import Network
 from lth.models.registry import MODELS, OWN, settings_class
@@ -156,7 +157,8 @@ class Plan:
     def with_last_registered_output(self) -> 'Plan':
         """The plan with the layer that is registered last as output layer, not the one that forward uses last."""
 
-        network = self.network.with_last_registered_output(self.recipe.algorithm.keep_out)
+        network = self.network.with_last_registered_output(
+            self.recipe.algorithm.keep_out, self.recipe.algorithm.also_prune)
         return replace(self, network=network, kept=_kept_counts(self.recipe, network, self.steps_per_epoch))
 
     def run(self, folder: Path) -> Run:
@@ -184,9 +186,12 @@ def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = (), *, device: str
     _refuse_wrong_cycles(recipe, epoch)
     recipe.algorithm.check(recipe.training, epoch)
     source.is_streamed(recipe.data)  # raises LthError for a way of storing that the data set does not have
-    network = Network.of(recipe.model, source.input_shape(recipe.data), source.classes, recipe.algorithm.keep_out)
+    network = Network.of(recipe.model, source.input_shape(recipe.data), source.classes, recipe.algorithm.keep_out,
+                         recipe.algorithm.also_prune)
     network = try_network(network, Use(
         recipe.training.batch_size, evaluation_batch_size(network), recipe.algorithm.second_derivatives))
+    if recipe.algorithm.homogeneous:
+        homogeneity.refuse_other_layers(network, recipe.algorithm.name)
     if recipe.training.precision == 'auto':
         precision = _default_precision(device, network)
         training = recipe.training.model_copy(update={'precision': precision})

@@ -1,6 +1,7 @@
 """What the user should know about a plan before it is run."""
 import itertools
 
+from lth.models.layer_kinds import available_kinds
 from lth.models.network import Network
 from lth.recipes.durations import Duration
 from lth.recipes.schema import Multistep, Recipe, TrainingSettings
@@ -23,9 +24,14 @@ def plan_notes(recipe: Recipe, network: Network, kept: list[int], epoch: int) ->
 
 
 def _notes_on_parameters(network: Network) -> list[str]:
-    """A note on matrices that are not weights of convolutions or dense layers, if there are any."""
+    """A note on matrices that are not pruned, if there are any, and on how to prune those that can be."""
 
-    return list(filter(None, [unpruned_sentence(unpruned_records(network.layout))]))
+    sentence = unpruned_sentence(unpruned_records(network.layout))
+    pruned = {slot.kind for slot in network.layout.slots}
+    kinds = [kind for kind in available_kinds(network.module) if kind not in pruned]
+    if sentence and kinds:
+        sentence += f'; --set algorithm.also_prune=[{",".join(kinds)}] prunes {" and ".join(kinds)} layers too'
+    return [sentence] if sentence else []
 
 
 def _notes_on_schedule(training: TrainingSettings, epoch: int) -> list[str]:

@@ -8,15 +8,13 @@ import fnmatch
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from lth.errors import LthError, quote
+from lth.models.layer_kinds import ExtraKind, LayerKind, layer_kinds
 
-LayerKind = Literal['convolution', 'dense', 'output', 'other']
 # Recipes may keep these layers out of pruning even if a network has none.
 _ROLES = ('output', 'shortcut')
 
@@ -61,14 +59,15 @@ class Layout:
     slots: tuple[Slot, ...]
 
     @staticmethod
-    def of(module: nn.Module, keep_out: Sequence[str] = (), uses: Sequence[str] = ()) -> 'Layout':
-        """The layout of a module. The weights of all convolutions and dense layers are prunable, except for layers in
-        `keep_out`: `output`, a part of a dotted name (`shortcut`) or a pattern (`*.0.weight`). The output layer is the
+    def of(module: nn.Module, keep_out: Sequence[str] = (), uses: Sequence[str] = (),
+           also_prune: Sequence[ExtraKind] = ()) -> 'Layout':
+        """The layout of a module. The weights of all convolutions and dense layers are prunable, and those of the kinds
+        in `also_prune`, except for layers in `keep_out`: `output`, a part of a dotted name (`shortcut`) or a pattern (`*.0.weight`). The output layer is the
         one that comes last in `uses`, names of parameters in the order in which forward uses them; by default, the one
         that is registered last.
         """
 
-        kinds = _kinds(module, uses)
+        kinds = layer_kinds(module, uses, also_prune)
         kept_out = _match_layers(kinds, keep_out)
         parameters = dict(module.named_parameters())
         names = sorted(parameters, key=lambda name: (name not in kinds) * 2 + (name in kept_out))
@@ -110,7 +109,9 @@ class Layout:
 
     @property
     def weight_count(self) -> int:
-        """Number of weights of convolutions and dense layers, prunable or not: the denominator of every density."""
+        """Number of weights of convolutions and dense layers, and of other kinds that are pruned, prunable or not: the
+        denominator of every density.
+        """
 
         return sum(slot.size for slot in self.slots if slot.kind != 'other')
 
@@ -132,39 +133,6 @@ class Layout:
         """Named views into a vector: (..., N) or (..., P) -> {name: (..., *shape)}."""
 
         return {slot.name: slot.view(flat) for slot in self.slots if slot.stop <= flat.shape[-1]}
-
-
-def _kinds(module: nn.Module, uses: Sequence[str]) -> dict[str, LayerKind]:
-    """The kind of each weight of a convolution or dense layer, by name. The one that is used last is the output layer.
-    """
-
-    known = {id(parameter): name for name, parameter in module.named_parameters()}
-    kinds: dict[str, LayerKind] = {}
-    for path, layer in module.named_modules():
-        for attribute in _weight_attributes(layer):
-            weight = getattr(layer, attribute)
-            if id(weight) not in known:
-                raise LthError(f'{type(module).__name__}: the weight of {path} is computed from other '
-                               'parameters, by weight_norm or another parametrization, so it cannot be pruned. Remove '
-                               'the parametrization.')
-            kinds[known[id(weight)]] = 'convolution' if isinstance(layer, _ConvNd) else 'dense'
-    if not kinds:
-        raise LthError(f'{type(module).__name__} has no convolution and no dense layer, so there is nothing to prune.')
-    used = [name for name in uses if name in kinds]
-    kinds[(used or list(kinds))[-1]] = 'output'
-    return kinds
-
-
-def _weight_attributes(layer: nn.Module) -> tuple[str, ...]:
-    """Names of the attributes of a layer that are weights of a convolution or dense layer."""
-
-    if isinstance(layer, (_ConvNd, nn.Linear)):
-        return ('weight',)
-    if isinstance(layer, nn.MultiheadAttention):
-        # The weights of its projections of queries, keys and values are one tensor, or three if their widths differ.
-        projections = ('in_proj_weight', 'q_proj_weight', 'k_proj_weight', 'v_proj_weight')
-        return tuple(name for name in projections if getattr(layer, name) is not None)
-    return ()
 
 
 def _match_layers(kinds: Mapping[str, LayerKind], patterns: Sequence[str]) -> set[str]:

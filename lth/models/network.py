@@ -16,6 +16,7 @@ from lth.models.build import build_module, build_with_notes, named_tensors, prob
 from lth.models.flat_parameters import Layout
 from lth.models.hooks import copy_hooks
 from lth.models.initializers import find_initializer
+from lth.models.layer_kinds import ExtraKind
 from lth.models.objects import ModuleCopies, describe_structure
 from lth.models.operation_counts import weight_uses
 from lth.models.memory_estimate import LimitParameters, refuse_large_features
@@ -27,6 +28,8 @@ from lth.registry import user_code
 from lth.registry.objects import is_object
 
 Buffers = dict[str, Tensor]
+# Kinds of layers whose weights no initializer sets, pruned or not: gates and rows have no fan-in of their own.
+_OWN_VALUES = ('recurrent', 'embedding', 'other')
 _NORMALIZATION = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -50,14 +53,15 @@ class Network:
     notes: tuple[str, ...] = ()
 
     @staticmethod
-    def of(settings: ModelSettings, shape: Shape, classes: int, keep_out: tuple[str, ...] = ()) -> 'Network':
-        """The network of the settings, for images of `shape` in `classes` classes. Layers that match `keep_out` are not
-        prunable. LthError if the model cannot be built or does not fit the images.
+    def of(settings: ModelSettings, shape: Shape, classes: int, keep_out: tuple[str, ...] = (),
+           also_prune: tuple[ExtraKind, ...] = ()) -> 'Network':
+        """The network of the settings, for images of `shape` in `classes` classes. Layers of the kinds in `also_prune`
+        are prunable too, and those that match `keep_out` are not. LthError if the model cannot be built or does not fit the images.
         """
 
         with LimitParameters(f'{settings.name} for images of {shape[1]} × {shape[2]} pixels'):
             module, notes = build_with_notes(settings, shape, classes, seed=0)
-        registered = Layout.of(module, keep_out)
+        registered = Layout.of(module, keep_out, also_prune=also_prune)
         with user_code.guard(settings.name):
             training = module_copy(module, settings.name).train()
             module.eval()
@@ -66,13 +70,14 @@ class Network:
         network = Network(module, registered, shape, classes, settings, stochastic, notes=notes)
         if not network.has_user_code:
             return network  # its output layer is registered last
-        layout = Layout.of(module, keep_out, parameters_by_use(training, shape))
+        layout = Layout.of(module, keep_out, parameters_by_use(training, shape), also_prune)
         return replace(network, layout=layout, notes=(*notes, *_notes_on_output(settings.name, registered, layout)))
 
-    def with_last_registered_output(self, keep_out: tuple[str, ...]) -> 'Network':
+    def with_last_registered_output(
+            self, keep_out: tuple[str, ...], also_prune: tuple[ExtraKind, ...] = ()) -> 'Network':
         """The network with the layer that is registered last as output layer."""
 
-        layout = Layout.of(self.module, keep_out)
+        layout = Layout.of(self.module, keep_out, also_prune=also_prune)
         return replace(self, layout=layout if self.layout.slots[0].channels_last else layout.contiguous())
 
     @property
@@ -101,7 +106,7 @@ class Network:
 
     @cached_property
     def weight_uses(self) -> dict[str, int | None]:
-        """How often each weight of a convolution or dense layer is multiplied for one image, by the name of the tensor.
+        """How often each weight of a layer that can be pruned is multiplied for one image, by the name of the tensor.
         None where it cannot be counted.
         """
 
@@ -146,7 +151,7 @@ class Network:
 
     def initial_weights(self, seed: int) -> Tensor:
         """Initial values of all parameters: (N,). The initializer sets the weights of convolutions and dense layers;
-        their biases are 0. All other parameters (of BatchNorm; with the initializer `own`, all) are set by the model's
+        their biases are 0. All other parameters (of BatchNorm, recurrent layers and embeddings; with the initializer `own`, all) are set by the model's
         code, seeded with `seed`.
         """
 
@@ -159,7 +164,7 @@ class Network:
         biases = {f'{name}.bias' for name, layer in module.named_modules() if isinstance(layer, (_ConvNd, nn.Linear))}
         # In module order, so that the random numbers of a weight do not depend on which layers are kept out of pruning.
         for name in values:
-            if slots[name].kind != 'other':
+            if slots[name].kind not in _OWN_VALUES:
                 values[name] = find_initializer(initializer)(slots[name], random) * self.settings.initializer_gain
             elif name in biases:
                 values[name] = torch.zeros(slots[name].shape)

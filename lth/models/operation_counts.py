@@ -2,7 +2,8 @@
 
 A weight of a dense layer is multiplied once for each vector that enters the layer; a weight of a convolution once for
 each position of its output, and of a transposed convolution once for each position of its input. Products with the
-zeros of the padding count. Biases, normalization, pooling and products of activations, as in attention, do not.
+zeros of the padding count. A weight of a recurrent layer is multiplied once in each step of a sequence, and one of an
+embedding never, as its rows are only looked up. Biases, normalization, pooling and products of activations, as in attention, do not.
 
 Conv-2 on images of 3 × 32 × 32: the 3 · 3 · 3 · 64 = 1,728 weights of the first layer are multiplied at 32 · 32 = 1,024
 positions, which is 1,769,472 multiply-adds.
@@ -97,11 +98,35 @@ def _attention(given: Mapping[str, Any], _output: Any) -> Iterable[tuple[Tensor,
             yield given[name], count
 
 
+def _recurrent(given: Mapping[str, Any], _output: Any) -> Iterable[tuple[Tensor, int]]:
+    """Weights of input and state, of all layers and directions: each is multiplied once for each vector of the input.
+    torch passes packed sequences with their numbers of images as second argument.
+    """
+
+    weights = given['third'] if isinstance(given['third'], list) else given['fourth']
+    vectors = given['input'].numel() // given['input'].shape[-1]
+    return [(weight, vectors) for weight in weights if weight.dim() > 1]
+
+
+def _recurrent_cell(given: Mapping[str, Any], _output: Any) -> Iterable[tuple[Tensor, int]]:
+    vectors = given['input'].numel() // given['input'].shape[-1]
+    return [(given['weight_ih'], vectors), (given['weight_hh'], vectors)]
+
+
+def _embedding(given: Mapping[str, Any], _output: Any) -> Iterable[tuple[Tensor, int]]:
+    yield given['weight'], 0
+
+
 _OF_LAYERS = ('input', 'weight')
 _COUNTS: dict[Callable[..., Any], tuple[tuple[str, ...], _Count]] = {
     F.linear: (_OF_LAYERS, _linear),
     **{function: (_OF_LAYERS, _convolution) for function in (F.conv1d, F.conv2d, F.conv3d)},
     **{function: (_OF_LAYERS, _transposed_convolution)
        for function in (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)},
+    F.embedding: (_OF_LAYERS, _embedding), F.embedding_bag: (_OF_LAYERS, _embedding),
+    **{function: (('input', 'second', 'third', 'fourth'), _recurrent)
+       for function in (torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu)},
+    **{function: (('input', 'hx', 'weight_ih', 'weight_hh'), _recurrent_cell)
+       for function in (torch.lstm_cell, torch.gru_cell, torch.rnn_tanh_cell, torch.rnn_relu_cell)},
     F.multi_head_attention_forward: (
         tuple(inspect.signature(F.multi_head_attention_forward).parameters), _attention)}

@@ -20,6 +20,10 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+# Which layers are pruned: what a run that starts from another one takes from it.
+LAYER_SETTINGS = ('keep_out', 'also_prune')
+
+
 class AlgorithmSettings(Section):
     """How subnetworks are found. Each algorithm declares its own settings in a subclass, and with these class variables
     and methods what the rest of the package has to know about it; nothing else depends on an algorithm's name.
@@ -35,6 +39,7 @@ class AlgorithmSettings(Section):
     `gem_alias`: a second name that find-gem accepts. `event`: what happens between two rounds, as find-gem reports it.
     `ladder`: the setting that a run with more rounds changes, their number or a list with an entry for each; if it is
     empty, all rounds depend on how many there are.
+    `homogeneous`: whether it needs layers whose output is proportional to their input.
     `sampled_masks`: number of masks whose mean accuracy is reported in addition, see `sampled_accuracy`.
     """
 
@@ -43,6 +48,7 @@ class AlgorithmSettings(Section):
     uses_data: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
     second_derivatives: ClassVar[bool] = False
+    homogeneous: ClassVar[bool] = False
     needs_source: ClassVar[bool] = False
     copies_dense_round: ClassVar[bool] = False
     fits_output_layer: ClassVar[bool] = False
@@ -55,6 +61,8 @@ class AlgorithmSettings(Section):
 
     name: str
     keep_out: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_as_list)] = ()
+    also_prune: Annotated[
+        tuple[Literal['recurrent', 'embedding'], ...], Field(strict=False), BeforeValidator(_as_list)] = ()
 
     @property
     def short_name(self) -> str:

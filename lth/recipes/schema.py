@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 import pydantic
 from pydantic import Field, SerializeAsAny, model_validator
 
-from lth.recipes.algorithm_settings import MOST_ROUNDS, AlgorithmSettings
+from lth.recipes.algorithm_settings import LAYER_SETTINGS, MOST_ROUNDS, AlgorithmSettings
 from lth.recipes.section import Section, validate_section
 from lth.recipes.training_settings import Adam, AdamW, Constant, Cosine, Multistep, Sgd, TrainingSettings
 from lth.registry.registry import normalize_name
@@ -19,8 +19,8 @@ from lth.system.yaml_text import Raw
 # Other packages import the settings of all sections from here.
 __all__ = [
     'MOST_ROUNDS', 'Adam', 'AdamW', 'AlgorithmSettings', 'Constant', 'Cosine', 'DataSettings', 'ModelSettings',
-    'Multistep', 'Recipe', 'Section', 'Sgd', 'TrainingSettings', 'differences', 'merge', 'validate_recipe',
-    'validate_section']
+    'Multistep', 'Recipe', 'Section', 'Sgd', 'TrainingSettings', 'differences', 'layer_settings', 'merge',
+    'validate_recipe', 'validate_section']
 
 
 class ModelSettings(Section):
@@ -98,6 +98,12 @@ def validate_recipe(raw: Raw, origin: str, *, model: type[ModelSettings], algori
     exact: type[Recipe] = pydantic.create_model(
         'Recipe', __base__=Recipe, model=(model, ...), algorithm=(algorithm, ...))
     return validate_section(exact, raw, origin)
+
+
+def layer_settings(recipe: Raw) -> Raw:
+    """The settings of a complete recipe's algorithm that say which layers are pruned."""
+
+    return {key: recipe['algorithm'][key] for key in LAYER_SETTINGS}
 
 
 def merge(base: Raw, over: Mapping[str, Any]) -> Raw:

@@ -92,6 +92,55 @@ def test_one_projection_of_queries_and_fewer_keys_is_not_counted():
     assert 'attention.in_proj_weight' not in weight_uses(_Attention(keys=3).eval(), 'net', (1, 7, 8))
 
 
+class _Sequence(nn.Module):
+    """Rows of an image as a sequence."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.layer, self.positions = layer, nn.Embedding(6, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = images.squeeze(1) + self.positions(torch.arange(6))
+        result: Tensor = self.layer(rows)[0]
+        return result.flatten(1)[:, :2]
+
+
+@pytest.mark.parametrize('kind', [nn.LSTM, nn.GRU, nn.RNN])
+def test_weights_of_recurrent_layers_are_multiplied_in_each_step_and_rows_of_embeddings_never(kind):
+    counts = weight_uses(_Sequence(kind(5, 3, num_layers=2, bidirectional=True, batch_first=True)), 'net', (1, 6, 5))
+    assert counts.pop('positions.weight') == 0
+    assert len(counts) == 8 and set(counts.values()) == {6}
+
+
+class _Cell(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.LSTMCell(5, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        state = None
+        for row in images.squeeze(1).unbind(1):
+            state = self.cell(row, state)
+        assert state is not None
+        return state[0]
+
+
+def test_a_recurrent_cell_multiplies_its_weights_once_in_each_call():
+    assert weight_uses(_Cell(), 'net', (1, 6, 5)) == {'cell.weight_ih': 6, 'cell.weight_hh': 6}
+
+
+class _Packed(_Sequence):
+    def forward(self, images: Tensor) -> Tensor:
+        lengths = torch.tensor([4, 4])
+        packed = nn.utils.rnn.pack_padded_sequence(images.squeeze(1), lengths, batch_first=True)
+        return self.layer(packed)[1][0][0]
+
+
+def test_packed_sequences_are_counted_by_their_lengths():
+    counts = weight_uses(_Packed(nn.LSTM(5, 3, batch_first=True)), 'net', (1, 6, 5))
+    assert counts == {'layer.weight_ih_l0': 4, 'layer.weight_hh_l0': 4}
+
+
 class _ByHand(nn.Module):
     def __init__(self) -> None:
         super().__init__()

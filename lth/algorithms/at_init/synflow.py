@@ -28,6 +28,7 @@ class Settings(base.ScoreSettings):
     """
 
     uses_data: ClassVar[bool] = False
+    homogeneous: ClassVar[bool] = True
 
     name: Literal['synflow']
     iterations: int = Field(100, ge=1)

@@ -73,7 +73,8 @@ def transfer(
         task: Task, settings: Settings, past: Sequence[Round], *, source: Sequence[Round]) -> Iterator[Round]:
     """Train the tickets of another run on a new data set (Morcos et al. 2019)."""
 
-    source_network = Network.of(task.network.settings, settings.shape, settings.classes, settings.keep_out)
+    source_network = Network.of(
+        task.network.settings, settings.shape, settings.classes, settings.keep_out, settings.also_prune)
     start = dense_ticket(task)
     for number in range(len(past), len(settings.kept)):
         ticket = _carried_ticket(task, settings, source[number], source_network, start)

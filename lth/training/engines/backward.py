@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lth.errors import LthError
 from lth.models.network import Buffers, Network
 from lth.training.engines.batches import Batches
 from lth.training.engines.exact_batch_norm import use_exact_batch_norm
@@ -81,6 +82,9 @@ def _stacked(network: Network, weights: Tensor, buffers: Buffers, batches: Batch
     replicates, as dense memory, and give wrong results without an error.
     """
 
+    if any(isinstance(layer, (nn.RNNBase, nn.RNNCellBase)) for layer in network.module.modules()):
+        raise LthError(f'{network.settings.name} has recurrent layers, of which torch cannot train several seeds at '
+                       'once. Give one seed at a time.')
     module = copy.deepcopy(network.module).train()
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):
