@@ -56,7 +56,7 @@ def _training(plan: Plan, dense: int, rounds: tuple[int, ...], start: int) -> in
     """The multiply-adds of the training of one seed; None if the number of its steps is not known before."""
 
     settings, training = plan.recipe.algorithm, plan.recipe.training
-    operations = settings.mask_operations(dense, training.batch_size)
+    operations = settings.mask_operations(dense, training.batch_size, plan.network.classes)
     for number, surviving in enumerate(rounds):
         steps = settings.trained_steps(number, training, plan.steps_per_epoch, start=start)
         if steps is None:

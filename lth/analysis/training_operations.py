@@ -3,7 +3,7 @@
 A training step takes three times the products of a forward pass for each image of its batch: one forward pass with the
 kept weights, and a backward pass for the gradients of features and of weights, as in the count of Evci et al. 2020
 (RigL). What an algorithm computes otherwise, and for its masks, its Settings class declares (`step_operations`,
-`mask_operations`). Measurements, sorting and the optimizer are not counted.
+`mask_operations`). Measurements, the estimation of BatchNorm's statistics, sorting and the optimizer are not counted.
 
 5 steps of the dense LeNet-300-100 with batches of 60 images of 28 × 28 take 3 · 266,200 · 60 · 5 = 239,580,000.
 """
@@ -68,7 +68,7 @@ def rounds_operations(run: RecordedRun, seed: int) -> list[RoundOperations]:
         network = round_operations(record)
         if network is None or record.steps is None:
             return []
-        before = rounds[-1].after if rounds else settings.mask_operations(network.dense, batch_size)
+        before = rounds[-1].after if rounds else settings.mask_operations(network.dense, batch_size, record.classes)
         per_step = settings.step_operations(network.dense, network.surviving) * batch_size
         is_copy = number == 0 and settings.copies_dense_round
         rounds.append(RoundOperations(network, before, 0 if is_copy else per_step, record.steps))

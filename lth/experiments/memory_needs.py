@@ -27,8 +27,9 @@ def refuse_too_much(plan: Plan, *, processes: int = 0, seeds: int = 1) -> None:
     recipe, copies = plan.recipe, processes + 1
     images = plan.source.image_bytes(recipe.data)
     weights = _VECTORS * BYTES * plan.network.layout.size * seeds
-    trains = seeds and recipe.algorithm.trains != 'never'
-    batch = seeds * feature_bytes(plan.network.module, plan.network.shape, recipe.training.batch_size) if trains else 0
+    batches = seeds * max(recipe.algorithm.mask_batches, int(recipe.algorithm.trains != 'never'))
+    batch = feature_bytes(plan.network.module, plan.network.shape, recipe.training.batch_size) if batches else 0
+    batch *= batches
     needed, limit = copies * images + weights + batch, available_memory()
     if needed <= limit:
         return

@@ -1,5 +1,6 @@
 """The settings class of an algorithm, which also declares what the rest of the package needs to know about it."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
@@ -37,6 +38,8 @@ class AlgorithmSettings(Section):
     `preset`: the preset that find-gem uses if none is for this algorithm; if it is empty, Gem-Miner's recipe for the
     model and data set, of whose section `algorithm` it takes the settings `preset_keys`.
     `gem_alias`: a second name that find-gem accepts. `event`: what happens between two rounds, as find-gem reports it.
+    `starting_values`: settings that may be `auto`, and for each the setting with the value from which it then starts:
+    that of the recipe.
     `ladder`: the setting that a run with more rounds changes, their number or a list with an entry for each; if it is
     empty, all rounds depend on how many there are.
     `homogeneous`: whether it needs layers whose output is proportional to their input.
@@ -56,6 +59,7 @@ class AlgorithmSettings(Section):
     preset_keys: ClassVar[tuple[str, ...]] = ()
     gem_alias: ClassVar[str] = ''
     event: ClassVar[str] = ''
+    starting_values: ClassVar[Mapping[str, str]] = MappingProxyType({})
     ladder: ClassVar[str] = ''
     sampled_masks: ClassVar[int] = 0
 
@@ -89,6 +93,18 @@ class AlgorithmSettings(Section):
         """Whether the last round may keep fewer weights than its planned count."""
 
         return False
+
+    @property
+    def depends_on_data(self) -> bool:
+        """Whether the masks depend on images or labels with these settings."""
+
+        return self.uses_data
+
+    @property
+    def mask_batches(self) -> int:
+        """Number of batches whose features are in memory at the same time while the mask is selected, at least."""
+
+        return 0
 
     def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
         """The registries and names of what the algorithm uses, such as criteria: their code is recorded with a run."""
@@ -130,9 +146,9 @@ class AlgorithmSettings(Section):
 
         return 3 * kept
 
-    def mask_operations(self, _dense: int, _batch_size: int) -> int:
+    def mask_operations(self, _dense: int, _batch_size: int, _classes: int) -> int:
         """Multiply-adds of the passes that select the mask and are no training steps, given those of a forward pass
-        with all weights for one image.
+        with all weights for one image. Passes that only estimate BatchNorm's statistics are not counted.
         """
 
         return 0

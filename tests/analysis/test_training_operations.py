@@ -48,9 +48,13 @@ def test_controls_do_not_count_the_dense_network_which_they_copy(tmp_path):
 
 @pytest.mark.parametrize('algorithm, passes', [
     pytest.param('snip', 3 * 2 * 60, marks=pytest.mark.slow), ('grasp', 12 * 2 * 60),
+    ('fisher', 3 * 2 * 10), pytest.param('hutchinson', (3 + 6 * 4) * 100, marks=pytest.mark.slow),
+    pytest.param('hts', (3 + 6 * 4) * 100, marks=pytest.mark.slow), ('prospr', (9 * 2 + 3) * 60),
     pytest.param('synflow', 3 * 7, marks=pytest.mark.slow), pytest.param('random', 0, marks=pytest.mark.slow)])
 def test_pruning_at_initialization_counts_the_passes_of_its_scores(lth, algorithm, passes):
-    settings = {'snip': 'batches=2', 'grasp': 'batches=2', 'synflow': 'iterations=7', 'random': 'layers=uniform'}
+    settings = {
+        'snip': 'batches=2', 'grasp': 'batches=2', 'synflow': 'iterations=7', 'random': 'layers=uniform',
+        'fisher': 'samples_per_class=2', 'hutchinson': 'draws=4', 'hts': 'draws=4', 'prospr': 'steps=2'}
     command = ('find-gem', 'lenet-300-100', 'digits', '--algorithm', algorithm, '--density', '0.1', '-e', '1', '-b',
                '60', '--set', f'algorithm.{settings[algorithm]}', '--run', 'gem')
     plan = planned(lth, *command)

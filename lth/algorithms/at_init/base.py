@@ -6,14 +6,15 @@ an algorithm, write a function (task, settings, start) -> mask (R, P) with `@ALG
 settings=Settings)` and `@mask_at_init` above it.
 """
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
@@ -28,9 +29,17 @@ from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.loop import measure
 from lth.training.task import State, Task
 
+Statistics = Literal['batch', 'warm', 'initial']
 Score = Callable[[Task, Tensor, Buffers], Tensor]
-BatchLoss = Callable[[int], Tensor]
 Mask = Callable[[Task, Any, Ticket], Tensor]
+
+
+class BatchLoss(Protocol):
+    """The loss of the training batch of this number, with the same images and the same dropout at each call. Tensors in
+    `replaced` are used instead of the parameters of these names.
+    """
+
+    def __call__(self, number: int, replaced: Mapping[str, Tensor] | None = None) -> Tensor: ...
 
 
 class AtInitSettings(AlgorithmSettings):
@@ -58,9 +67,12 @@ class ScoreSettings(AtInitSettings):
 
 
 class BatchSettings(ScoreSettings):
-    """`batches` is the number of training batches on which scores are computed."""
+    """`batches` is the number of training batches on which scores are computed. BatchNorm uses the `statistics` of the
+    batch, as in training; with `warm` or `initial` the network is in evaluation mode (see `with_statistics`).
+    """
 
     batches: int = Field(1, ge=1)
+    statistics: Statistics = 'batch'
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
         """Raise an LthError if an epoch has fewer batches."""
@@ -127,29 +139,50 @@ def scores_per_seed(task: Task, start: Ticket, score: Score) -> Tensor:
     return torch.stack(rows)
 
 
-def batch_losses(
-        task: Task, weights: Tensor, buffers: Buffers, *, batches: int, temperature: float = 1.,
-) -> tuple[Sequence[Tensor], BatchLoss]:
-    """The prunable parameters of one network in training mode, as leaves of the graph, and a function that returns the
-    loss of the i-th training batch, with the same images and the same dropout at each call. `weights` and `buffers` are
-    not changed. All is contiguous in memory: BatchNorm of other formats is less exact, and masks at 2% density of
-    ResNet-20 then differ from those of double precision in 55 places instead of 14.
+def with_statistics(task: Task, start: Ticket, statistics: Statistics) -> Ticket:
+    """The ticket with the running statistics of BatchNorm that scores are computed with. With `warm` they are averages
+    over at most 10,000 training images without augmentation, of forward passes in which nothing is trained; otherwise
+    they are the initial ones, mean 0 and variance 1.
     """
 
-    layout = task.network.layout.contiguous()
-    network = replace(task.network, layout=layout)
-    module = network.bind(layout.pack(task.network.layout.unpack(weights)),
-                          {name: buffer.clone() for name, buffer in buffers.items()})
+    if statistics != 'warm':
+        return start
+    state = task.engine.reestimate_batch_norm(task, State(start.weights, start.buffers))
+    return replace(start, buffers=state.buffers)
+
+
+def batch_losses(
+        task: Task, weights: Tensor, buffers: Buffers, *, batches: int, temperature: float = 1.,
+        statistics: Statistics = 'batch') -> tuple[Sequence[Tensor], BatchLoss]:
+    """The prunable parameters of one network, as leaves of the graph, and the loss of its first training batches.
+    `weights` and `buffers` are not changed. The network is in training mode, unless BatchNorm uses running statistics.
+    """
+
+    module = bind_contiguous(task, weights, buffers)
+    module.train(statistics == 'batch')
     epoch = Batches(task, weights.dtype)
     epoch.start_epoch(0)
     inputs = [epoch.batch(columns) for columns in epoch.columns[:batches]]
 
-    def loss(number: int) -> Tensor:
+    def loss(number: int, replaced: Mapping[str, Tensor] | None = None) -> Tensor:
         images, labels = inputs[number]
         with seed_dropout(task) as begin_noise:
             begin_noise(number)
-            return F.cross_entropy(module(images[0].contiguous()) / temperature, labels[0])
+            images = images[0].contiguous()
+            logits = module(images) if replaced is None else functional_call(module, dict(replaced), (images,))
+            return F.cross_entropy(logits / temperature, labels[0])
     return prunable_parameters(task.network.layout, module), loss
+
+
+def bind_contiguous(task: Task, weights: Tensor, buffers: Buffers) -> nn.Module:
+    """A module in training mode with copies of weights (N,) and buffers. All is contiguous in memory: BatchNorm of
+    other formats is less exact, and masks at 2% density of ResNet-20 then differ from those of double precision in 55
+    places instead of 14.
+    """
+
+    layout = task.network.layout.contiguous()
+    return replace(task.network, layout=layout).bind(
+        layout.pack(task.network.layout.unpack(weights)), {name: buffer.clone() for name, buffer in buffers.items()})
 
 
 def prunable_parameters(layout: Layout, module: nn.Module) -> Sequence[Tensor]:

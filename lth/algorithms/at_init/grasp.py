@@ -29,7 +29,7 @@ class Settings(base.BatchSettings):
     name: Literal['grasp']
     temperature: float = Field(200., gt=0)
 
-    def mask_operations(self, dense: int, batch_size: int) -> int:
+    def mask_operations(self, dense: int, batch_size: int, _classes: int) -> int:
         """For each batch a gradient (3 passes); then a gradient (3 passes) and its derivative, which takes twice as
         many products as the gradient itself (6 passes).
         """
@@ -42,17 +42,22 @@ class Settings(base.BatchSettings):
 def grasp(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """Keep the weights whose removal would reduce the gradient norm most, w · (H g) (Wang et al. 2020)."""
 
-    score = partial(scores, batches=settings.batches, temperature=settings.temperature)
+    score = partial(
+        scores, batches=settings.batches, temperature=settings.temperature, statistics=settings.statistics)
+    start = base.with_statistics(task, start, settings.statistics)
     return base.top_mask(task, settings, base.scores_per_seed(task, start, score))
 
 
-def scores(task: Task, weights: Tensor, buffers: Buffers, *, batches: int = 1, temperature: float = 200.) -> Tensor:
+def scores(
+        task: Task, weights: Tensor, buffers: Buffers, *, batches: int = 1, temperature: float = 200.,
+        statistics: base.Statistics = 'batch') -> Tensor:
     """w ⊙ (H g) of one network: (N,) -> (P,). g and H are the gradient and the Hessian of the mean loss of the first
     batches with respect to the prunable weights.
     """
 
     layout = task.network.layout
-    parameters, loss = base.batch_losses(task, weights, buffers, batches=batches, temperature=temperature)
+    parameters, loss = base.batch_losses(
+        task, weights, buffers, batches=batches, temperature=temperature, statistics=statistics)
     direction = layout.unpack(base.mean_gradient(layout, parameters, loss, batches=batches)).values()
     product = torch.zeros_like(weights[:layout.prunable_count])
     for number in range(batches):

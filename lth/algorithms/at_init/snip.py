@@ -19,7 +19,7 @@ class Settings(base.BatchSettings):
 
     name: Literal['snip']
 
-    def mask_operations(self, dense: int, batch_size: int) -> int:
+    def mask_operations(self, dense: int, batch_size: int, _classes: int) -> int:
         """A forward and a backward pass for each batch."""
 
         return 3 * dense * batch_size * self.batches
@@ -30,13 +30,16 @@ class Settings(base.BatchSettings):
 def snip(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """Keep the weights whose removal would change the loss most, |w · ∂L/∂w| on one batch (Lee et al. 2019)."""
 
-    score = partial(scores, batches=settings.batches)
+    score = partial(scores, batches=settings.batches, statistics=settings.statistics)
+    start = base.with_statistics(task, start, settings.statistics)
     return base.top_mask(task, settings, base.scores_per_seed(task, start, score))
 
 
-def scores(task: Task, weights: Tensor, buffers: Buffers, *, batches: int = 1) -> Tensor:
+def scores(
+        task: Task, weights: Tensor, buffers: Buffers, *, batches: int = 1,
+        statistics: base.Statistics = 'batch') -> Tensor:
     """|w · ∂L/∂w| of one network, L being the mean loss of its first batches: (N,) -> (P,)."""
 
     layout = task.network.layout
-    parameters, loss = base.batch_losses(task, weights, buffers, batches=batches)
+    parameters, loss = base.batch_losses(task, weights, buffers, batches=batches, statistics=statistics)
     return (weights[:layout.prunable_count] * base.mean_gradient(layout, parameters, loss, batches=batches)).abs()

@@ -24,7 +24,8 @@ class Settings(base.ScoreSettings):
     """`iterations` is the number of times that scores are computed and weights removed.
 
     `counts: published` keeps as many weights as the published code: P − ⌊(1 − density^(k/n)) · P⌋ after iteration k of
-    n, one more than `exact` in almost all iterations.
+    n, one more than `exact` in almost all iterations. With `statistics: warm` the running statistics of BatchNorm are
+    those of training images, so that the scores depend on data.
     """
 
     uses_data: ClassVar[bool] = False
@@ -33,6 +34,11 @@ class Settings(base.ScoreSettings):
     name: Literal['synflow']
     iterations: int = Field(100, ge=1)
     counts: Literal['exact', 'published'] = 'exact'
+    statistics: Literal['warm', 'initial'] = 'initial'
+
+    @property
+    def depends_on_data(self) -> bool:
+        return self.statistics == 'warm'
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         """The count after the last iteration, for the only round; an LthError if a layer would be empty."""
@@ -40,7 +46,7 @@ class Settings(base.ScoreSettings):
         exact = super().kept_counts(layout, training, steps_per_epoch)
         return self.iteration_counts(layout.prunable_count)[-1:] if self.counts == 'published' else exact
 
-    def mask_operations(self, dense: int, _batch_size: int) -> int:
+    def mask_operations(self, dense: int, _batch_size: int, _classes: int) -> int:
         """A forward and a backward pass of one image in each iteration; pruned weights are multiplied as zeros."""
 
         return 3 * dense * self.iterations
@@ -62,7 +68,7 @@ def synflow(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """Keep the weights that transmit most of the signal, selected without data in 100 iterations (Tanaka et al. 2020).
     """
 
-    mask = start.mask
+    mask, start = start.mask, base.with_statistics(task, start, settings.statistics)
     for number, count in enumerate(settings.iteration_counts(task.network.layout.prunable_count)):
         remaining = Ticket(mask, masks.apply_mask(mask, start.weights), start.buffers, 0)
         flow = base.scores_per_seed(task, remaining, scores)

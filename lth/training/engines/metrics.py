@@ -103,6 +103,18 @@ def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) ->
     return replace(state, buffers=buffers)
 
 
+def training_batches(task: Task, indices: Tensor, size: int, weights: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield these training images without augmentation as the network's input, and their labels, in batches of `size`:
+    (B, C, H, W) in the precision and on the device of the weights, (B,).
+    """
+
+    train = task.data.train
+    labels = train.labels[indices.to(train.labels.device)].split(size)
+    for images, batch_labels in zip(_batches(train.images, indices, size), labels, strict=True):
+        check(task)
+        yield _inputs(task, images, weights), batch_labels.to(weights.device)
+
+
 def evaluation_batch_size(network: Network) -> int:
     """Return the number of images that are evaluated at once."""
 

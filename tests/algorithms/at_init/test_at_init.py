@@ -1,5 +1,5 @@
 """Pruning at initialization: scores against values by hand, exact counts, planted tickets, seeds."""
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from tests.conftest import CPU, SGD, full_mask, initial_state, make_task
 
 # Positions of the planted paths in the vector of weights: (16, 64), then (4, 16).
 PATHS = [64 * unit + 2 * unit for unit in range(4)] + [1024 + 16 * unit + unit for unit in range(4)]
-RANKED = ['snip', 'grasp', 'synflow', 'magnitude-at-init']
+SAMPLED = ['fisher', 'hutchinson', 'hts']
+RANKED = ['snip', 'grasp', 'synflow', 'magnitude-at-init', *SAMPLED, 'prospr']
 ALL = [*RANKED, 'random', 'smart-ratio']
 TINY = '''
 from torch import nn
@@ -55,8 +56,9 @@ def huge(shape, classes):
 
 
 def settings(name: str, **over: Any) -> Any:
-    raw = {'name': name, 'density': 0.2} | ({'iterations': 5} if name == 'synflow' else {}) | over
-    return validate_section(ALGORITHMS.find(name).settings, raw, 'test')
+    few = {'synflow': {'iterations': 5}, 'prospr': {'steps': 2}, **dict.fromkeys(SAMPLED, {'samples_per_class': 3})}
+    return validate_section(
+        ALGORITHMS.find(name).settings, {'name': name, 'density': 0.2} | few.get(name, {}) | over, 'test')
 
 
 def find_rounds(task: Task, name: str, past: Sequence[Round] = (), **over: Any) -> list[Round]:
@@ -69,7 +71,11 @@ def mask_of(task: Task, name: str, **over: Any) -> torch.Tensor:
 
 @pytest.fixture(name='tiny')
 def _tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Tasks on small networks of TINY, by the function's name."""
+    return tiny_tasks(tmp_path, monkeypatch)
+
+
+def tiny_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Task]:
+    """A function that makes tasks on small networks of TINY, by the function's name."""
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'tiny.py').write_text(TINY)
@@ -283,7 +289,7 @@ def test_ties_among_many_equal_weights_keep_the_exact_count():
     assert [int(part.sum()) for part in kept.values()] == [19_200, 5_200, 400]
 
 
-@pytest.mark.parametrize('name', ['snip', 'grasp', 'magnitude-at-init'])
+@pytest.mark.parametrize('name', ['snip', 'grasp', 'magnitude-at-init', *SAMPLED, 'prospr'])
 @pytest.mark.parametrize('function', ['relu', 'dead'])
 def test_an_inverted_ranking_keeps_other_weights_and_at_one_half_all_others(tiny, name, function):
     task = tiny(function)
@@ -420,11 +426,12 @@ def test_a_density_with_fewer_weights_than_layers_is_refused_when_planning(name)
         settings(name, density=0.00005).kept_counts(layout, make_task().training, 5)
 
 
-@pytest.mark.parametrize('name', ['snip', 'grasp'])
+@pytest.mark.parametrize('name', ['snip', 'grasp', 'prospr'])
 def test_more_batches_than_an_epoch_has_are_refused(name):
-    settings(name, batches=5).check(make_task().training, 5)
+    more = {'steps': 5} if name == 'prospr' else {}
+    settings(name, batches=5, **more).check(make_task().training, 5)
     with pytest.raises(LthError, match='algorithm.batches: 6 is more than the 5 batches of 8 in an epoch'):
-        settings(name, batches=6).check(make_task().training, 5)
+        settings(name, batches=6, **more).check(make_task().training, 5)
 
 
 def test_scores_that_overflow_are_an_error_with_the_seed(tiny):
@@ -434,7 +441,10 @@ def test_scores_that_overflow_are_an_error_with_the_seed(tiny):
 
 @pytest.mark.parametrize(('name', 'setting', 'value'), [
     ('snip', 'density', 0.), ('random', 'density', 1.1), ('synflow', 'keep', 'best'), ('grasp', 'batches', 0),
-    ('grasp', 'temperature', 0.), ('synflow', 'iterations', 0), ('smart-ratio', 'classifier', 0.)])
+    ('grasp', 'temperature', 0.), ('synflow', 'iterations', 0), ('smart-ratio', 'classifier', 0.),
+    ('snip', 'statistics', 'cold'), ('synflow', 'statistics', 'batch'), ('fisher', 'statistics', 'batch'),
+    ('fisher', 'samples_per_class', 0), ('hutchinson', 'draws', 0), ('hts', 'temperature', -1.), ('prospr', 'steps', 0),
+    ('prospr', 'momentum', 1.), ('prospr', 'learning_rate', 0.)])
 def test_settings_that_make_no_sense_are_refused(name, setting, value):
     with pytest.raises(LthError, match=f'test: {setting}'):
         settings(name, **{setting: value})
