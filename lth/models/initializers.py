@@ -60,6 +60,13 @@ def unsigned_constant(slot: Slot, _random: torch.Generator) -> Tensor:
     return torch.full(slot.shape, _kaiming_std(slot))
 
 
+@INITIALIZERS.register('uniform')
+def uniform(slot: Slot, random: torch.Generator) -> Tensor:
+    """Uniform within ±1 in every layer, whatever its size; `model.initializer_gain` sets another range."""
+
+    return torch.empty(slot.shape).uniform_(-1, 1, generator=random)
+
+
 @INITIALIZERS.register('truncated-normal', 'trunc-normal')
 def truncated_normal(slot: Slot, random: torch.Generator) -> Tensor:
     """Gaussian with std 0.02, within ±0.04 in every layer (usual for Vision Transformers)."""

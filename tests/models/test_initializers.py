@@ -34,6 +34,11 @@ def test_uniform_weights_fill_the_range_up_to_their_bound():
     assert 0.99 * bound < initial_weights('kaiming-uniform').abs().max() <= bound
 
 
+def test_uniform_weights_have_the_same_range_in_layers_of_all_sizes():
+    weights = initial_weights('uniform')
+    assert 0.99 < weights.abs().max() <= 1 and weights.std().item() == pytest.approx(1 / math.sqrt(3), rel=0.02)
+
+
 def test_truncated_normal_has_std_0_02_before_it_is_cut_at_two_standard_deviations():
     weights = initial_weights('truncated-normal')
     # The variance of a normal distribution cut at ±2 is 1 - 4 φ(2) / (2 Φ(2) - 1) = 0.7737.
@@ -56,7 +61,7 @@ def test_glorot_signed_constant_has_the_signs_of_glorot_normal_and_one_magnitude
 
 @pytest.mark.parametrize('name', [
     'glorot-normal', 'kaiming-normal', 'kaiming-uniform', 'signed-constant', 'glorot-signed-constant',
-    'truncated-normal'])
+    'truncated-normal', 'uniform'])
 def test_random_initializers_depend_on_the_seed_only(name):
     assert torch.equal(initial_weights(name), initial_weights(name))
     assert not torch.equal(initial_weights(name), initial_weights(name, 1))
