@@ -46,7 +46,7 @@ class LayerDensity(NamedTuple):
 class ScoreSummary(NamedTuple):
     """Trained scores: how many are active (not frozen), how many of these are above the threshold and how many are 0;
     minimum, quartiles and maximum of the active ones. `drawn` is the mean test accuracy of masks sampled from the
-    scores, None for algorithms that sample none.
+    scores, None for algorithms that sample none. `selected` and `penalty` as in RoundFacts, None if not recorded.
     """
 
     active: int
@@ -58,6 +58,8 @@ class ScoreSummary(NamedTuple):
     largest: float
     zeros: int
     drawn: float | None
+    selected: int | None = None
+    penalty: float | None = None
 
 
 class Evaluation(NamedTuple):
@@ -199,11 +201,12 @@ def _scores(plan: Plan, task: Task, round_: Round) -> ScoreSummary | None:
     active = round_.search.scores[0][round_.ticket.mask[0]].sort().values
     positions = [round((len(active) - 1) * part) for part in (0, 0.25, 0.5, 0.75, 1)]
     least, lower, median, upper, largest = active[positions].tolist()
-    settings, sampled = plan.recipe.algorithm, None
-    if round_.search.sampled_accuracy and settings.sampled_masks:
-        (sampled,) = settings.sampled_accuracy(task, round_.search.scores)
+    settings, search, sampled = plan.recipe.algorithm, round_.search, None
+    if search.sampled_accuracy and settings.sampled_masks:
+        (sampled,) = settings.sampled_accuracy(task, search.scores)
     above_threshold, zeros = int(_above_threshold(plan, round_).sum()), int((active == 0).sum())
-    return ScoreSummary(len(active), above_threshold, least, lower, median, upper, largest, zeros, sampled)
+    return ScoreSummary(len(active), above_threshold, least, lower, median, upper, largest, zeros, sampled,
+                        next(iter(search.selected), None), next(iter(search.penalties), None))
 
 
 def _above_threshold(plan: Plan, round_: Round) -> Tensor:

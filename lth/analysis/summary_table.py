@@ -40,7 +40,8 @@ class RecordedRun(Protocol):
 class RoundResult(NamedTuple):
     """One round of one seed, in one draw: test accuracy at the end and at the early stop, the iteration of least
     validation loss. `connected` and `operations`, the multiply-adds for an image, are None where they are unknown;
-    `drawn_test_accuracy`, the mean test accuracy of masks sampled from the scores, where none were sampled.
+    `drawn_test_accuracy`, the mean test accuracy of masks sampled from the scores, where none were sampled; `selected`,
+    the number of weights that the scores select without a given count, where it is not recorded.
     """
 
     seed: int
@@ -54,6 +55,7 @@ class RoundResult(NamedTuple):
     draw: int = 1
     drawn_test_accuracy: float | None = None
     operations: Operations | None = None
+    selected: int | None = None
 
 
 class RoundSummary(NamedTuple):
@@ -91,7 +93,7 @@ def round_result(run: RecordedRun, seed: int, number: int, draw: int = 1) -> Rou
     return RoundResult(
         seed, record.kept, record.density, record.last.test_accuracy, stop.iteration, stop.test_accuracy,
         current_engine_name(record.engine), record.connected_totals, draw, record.drawn_test_accuracy,
-        round_operations(record))
+        round_operations(record), record.selected)
 
 
 def summary_rows(draws: Sequence[RecordedRun], seeds: Sequence[int]) -> list[RoundSummary]:

@@ -125,8 +125,11 @@ def _print_scores(evaluations: Sequence['Evaluation']) -> None:
         '75%': lambda row: f'{row[1].upper:.3g}',
         'maximum': lambda row: f'{row[1].largest:.3g}',
         'equal to 0': lambda row: f'{row[1].zeros:,}'}
-    if any(scores.drawn is not None for _, scores in rows):
-        columns['test % of sampled masks'] = lambda row: '' if row[1].drawn is None else f'{100 * row[1].drawn:.2f}'
+    optional: dict[str, Callable[[tuple[int, ScoreSummary]], str]] = {
+        'test % of sampled masks': lambda row: '' if row[1].drawn is None else f'{100 * row[1].drawn:.2f}',
+        'selected': lambda row: _count(row[1].selected),
+        'penalty': lambda row: '' if row[1].penalty is None else f'{row[1].penalty:.3g}'}
+    columns |= {heading: cell for heading, cell in optional.items() if any(map(cell, rows))}
     print_table(f'Scores of seed {seed} that are active (not frozen at 0)', columns, rows)
 
 

@@ -56,8 +56,8 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         algorithm: Annotated[str | None, typer.Option(
             '--algorithm', metavar='NAME', show_default=False,
             help='Algorithm that finds the gem. Default: gem-miner. Others that train scores: edge-popup, '
-                 'global-edge-popup, hypercube, supermask. Without training: snip, grasp, synflow, magnitude, '
-                 'smart-ratio, random.')] = None,
+                 'global-edge-popup, hypercube, supermask, gates. Without training: snip, grasp, synflow, fisher, '
+                 'hutchinson, hts, prospr, magnitude, smart-ratio, random.')] = None,
         config: Annotated[Path | None, typer.Option(
             '--config', metavar='FILE', show_default=False,
             help='Take the settings from a .yml file of the rare-gems code. MODEL and DATASET are then needed only if '

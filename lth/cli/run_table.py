@@ -31,6 +31,7 @@ def print_run(run: 'RecordedRun', seeds: Sequence[int], controls: Controls) -> N
     print_text(' '.join(part.legend for part in shown))
     _print_unpruned(run, seeds)
     _print_sampled_masks(run, rows[-1].summary)
+    _print_selected(run, rows[-1].summary)
     _print_draws(controls)
     print_averages(run, seeds)
     for folder in itertools.chain([run], *controls.values()):
@@ -124,6 +125,17 @@ def _print_sampled_masks(run: 'RecordedRun', summary: 'RoundSummary') -> None:
         masks = analysis.summary_table.algorithm_settings(run).sampled_masks
         print_text(f'Masks sampled from the scores, mean of {masks} for each seed: test % '
                    f'{percent(analysis.statistics.confidence_interval(accuracies))}')
+
+
+def _print_selected(run: 'RecordedRun', summary: 'RoundSummary') -> None:
+    """Print how many weights the scores select without the requested number, if rounds record it."""
+
+    counts = [float(result.selected) for result in summary.results if result.selected is not None]
+    if counts:
+        prunable = run.record(summary.results[0].seed, summary.number).prunable
+        mean = analysis.statistics.confidence_interval(counts)
+        print_text(f'Weights that the scores select, before the requested number is kept: {count(mean)} of '
+                   f'{prunable:,} ({mean.mean / prunable:.2%}).')
 
 
 def _print_draws(controls: Controls) -> None:

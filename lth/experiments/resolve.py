@@ -12,6 +12,7 @@ from lth.datasets import DATASETS
 from lth.errors import LthError, quote, suggestion
 from lth.experiments import setting_checks
 from lth.experiments.plan import Plan, make_plan
+from lth.experiments.starting_values import starting_values
 from lth.models.registry import MODELS, settings_class
 from lth.recipes import presets
 from lth.recipes.presets import RawRecipe
@@ -84,6 +85,7 @@ def gem_plan(
     selected = presets.select_recipe(recipe, default)
     lengths = _gem_lengths(selected.settings, changes.epochs)
     changes = changes if density is None else _with_density(changes, density)
+    changes = _with_starting_values(changes, selected.settings, default.settings)
     return plan_for(selected, pair, changes, lengths, device=device)
 
 
@@ -102,6 +104,7 @@ def converted_plan(
     pair = _agreed_pair(conversion.recipe, model, dataset, origin)
     raw = _completed(conversion.recipe, pair)
     lengths, changes = _gem_lengths(raw, changes.epochs), _with_density(changes, density)
+    changes = _with_starting_values(changes, raw, raw)
     replaced = [line.split(': ')[0] for line in differences(raw, changes.apply(raw, lengths))]
     note = f'options replace these settings of {origin}: {", ".join(replaced)}' if replaced else ''
     return plan_for(RawRecipe(raw, origin, note), pair, changes, lengths, device=device)
@@ -167,6 +170,13 @@ def _gem_algorithm(name: str) -> str:
 
 def _with_density(changes: Changes, density: float | None) -> Changes:
     return replace(changes, options={'algorithm.density': density, **changes.options})
+
+
+def _with_starting_values(changes: Changes, selected: Raw, published: Raw) -> Changes:
+    """The changes, and where the settings start that they, or the selected recipe, set to `auto`."""
+
+    values = starting_values(changes.apply(selected).get('algorithm'), published)
+    return replace(changes, options={**changes.options, **values})
 
 
 def _density_setting(changes: Changes) -> float:

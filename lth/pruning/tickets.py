@@ -46,17 +46,22 @@ class Ticket:
 @dataclass(frozen=True)
 class SearchState:
     """Trained scores (R, P), and the optimizer state with which their training continues. `sampled_accuracy` is the
-    mean test accuracy of masks sampled from the final scores, of each replicate; () if none are sampled.
+    mean test accuracy of masks sampled from the final scores, of each replicate; () if none are sampled. `penalties`
+    are the factors λ with which the scores of each replicate were trained; () if they are those of the settings.
+    `selected` is the number of weights that the scores of each replicate select without a given count; () if it is not
+    recorded.
     """
 
     scores: Tensor
     optimizer: dict[str, Tensor]
     sampled_accuracy: tuple[float, ...] = ()
+    penalties: tuple[float, ...] = ()
+    selected: tuple[int, ...] = ()
 
     def to(self, device: torch.device) -> 'SearchState':
         """The state on the device."""
 
-        return SearchState(self.scores.to(device), _to(self.optimizer, device), self.sampled_accuracy)
+        return replace(self, scores=self.scores.to(device), optimizer=_to(self.optimizer, device))
 
 
 class CopyAccuracies(NamedTuple):

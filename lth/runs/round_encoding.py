@@ -103,6 +103,10 @@ def _facts(
         'test_accuracy': trained.history[-1].test.accuracy[replicate]}
     if search and search.sampled_accuracy:
         facts['drawn_test_accuracy'] = search.sampled_accuracy[replicate]
+    if search and search.penalties:
+        facts['penalty'] = search.penalties[replicate]
+    if search and search.selected:
+        facts['selected'] = search.selected[replicate]
     if round_.sources:
         facts['source'] = round_.sources[replicate]
     if round_.copies:

@@ -204,7 +204,9 @@ class RoundReader:
         scores = self._network.layout.pack(self._tensors('scores'))[None]
         optimizer = self._optimizer(scores.dtype) if 'optimizer' in record.search else {}
         drawn = () if record.drawn_test_accuracy is None else (record.drawn_test_accuracy,)
-        return SearchState(scores, optimizer, drawn)
+        penalties = () if record.penalty is None else (record.penalty,)
+        selected = () if record.selected is None else (record.selected,)
+        return SearchState(scores, optimizer, drawn, penalties, selected)
 
     def _optimizer(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """The optimizer's vectors (1, P) of this type, and its step counts if it has them."""

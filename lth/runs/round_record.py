@@ -49,9 +49,10 @@ class Connected(Stored):
 class RoundFacts(Stored):
     """The facts about a round: the network (`model`, images of `shape` in `classes` classes), the numbers of weights,
     the iteration at which its training starts. `search` names the files that only a search of scores has, `recipe` is
-    a digest of the recipe, `source` the fingerprint of the ticket of another run from which the round was made, and
-    `ticket` that of its own ticket, unknown in rounds of version 0.1.0. `copies` and `pool` are there if the trained
-    weights are averages.
+    a digest of the recipe, `penalty` the factor λ with which scores were trained if the search adapted it, `selected`
+    the number of weights that trained scores select without a given count, `source` the fingerprint of the ticket of
+    another run from which the round was made, and `ticket` that of its own ticket, unknown in rounds of version 0.1.0.
+    `copies` and `pool` are there if the trained weights are averages.
     """
 
     format: Literal[1, 2]
@@ -73,6 +74,8 @@ class RoundFacts(Stored):
     measurements: Annotated[int, Field(ge=1, le=10 ** 7)]
     test_accuracy: Share
     drawn_test_accuracy: Share | None = None
+    penalty: Annotated[float, Field(ge=0, le=10 ** 12)] | None = None
+    selected: Count | None = None
     source: ShortText | None = None
     ticket: ShortText | None = None
     copies: CopiesRecord | None = None
@@ -103,7 +106,8 @@ class RoundFacts(Stored):
         for line in ('last', 'early_stop'):
             if line in entries and entries[line]['differing'] is None:
                 del entries[line]['differing']
-        optional = ('recipe', 'drawn_test_accuracy', 'source', 'ticket', 'copies', 'pool', 'early_bird')
+        optional = ('recipe', 'drawn_test_accuracy', 'penalty', 'selected', 'source', 'ticket', 'copies', 'pool',
+                    'early_bird')
         return {key: value for key, value in entries.items() if value is not None or key not in optional}
 
 

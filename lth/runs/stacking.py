@@ -1,4 +1,5 @@
 """Rounds of single seeds stacked along the replicate axis R, as training takes them."""
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -35,8 +36,9 @@ def _stack_searches(searches: Sequence[SearchState]) -> SearchState:
     vectors = [{name: tensor for name, tensor in search.optimizer.items() if name != 'step'} for search in searches]
     steps = {name: tensor for name, tensor in searches[0].optimizer.items() if name == 'step'}
     optimizer = steps | _stack_tensors(vectors)
-    sampled_accuracy = tuple(accuracy for search in searches for accuracy in search.sampled_accuracy)
-    return SearchState(torch.cat([search.scores for search in searches]), optimizer, sampled_accuracy)
+    numbers = {name: tuple(itertools.chain.from_iterable(getattr(search, name) for search in searches))
+               for name in ('sampled_accuracy', 'penalties', 'selected')}
+    return SearchState(torch.cat([search.scores for search in searches]), optimizer, **numbers)
 
 
 def _stack_tensors(parts: Sequence[Buffers]) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@ import pytest
 
 from lth.algorithms import ALGORITHMS
 from lth.errors import LthError
+from tests.algorithms.at_init.test_at_init import ALL as AT_INIT
 from tests.algorithms.at_init.test_at_init import settings as at_init
 from tests.algorithms.trained_masks.test_trained_masks import EVERY, settings_of
 
@@ -12,9 +13,14 @@ def test_algorithms_without_data_are_those_that_use_neither_images_nor_labels():
         'magnitude-at-init', 'random', 'smart-ratio', 'synflow'}
 
 
+def test_synflow_depends_on_data_if_training_images_warm_its_batch_norm():
+    assert [at_init('synflow', statistics=name).depends_on_data for name in ('initial', 'warm')] == [False, True]
+    assert at_init('snip').depends_on_data and not at_init('random').depends_on_data
+
+
 def test_gem_names_are_all_algorithms_that_find_gems_and_their_second_names():
     names = ALGORITHMS.gem_names()
-    assert set(names.values()) == {*EVERY, 'magnitude-at-init', 'random', 'smart-ratio', 'synflow', 'snip', 'grasp'}
+    assert set(names.values()) == {*EVERY, *AT_INIT}
     assert names['magnitude'] == names['magnitudeatinit'] == 'magnitude-at-init'
 
 

@@ -182,7 +182,8 @@ def test_settings_missing_in_a_recipe_file_come_from_the_published_gem_recipe(lt
     ('hypercube', 'hypercube-5', 2, 2510), ('supermask', 'supermask-5', 2, 2510), ('snip', 'snip-5', 1, 2510),
     ('GraSP', 'grasp-5', 1, 2510), ('synflow', 'synflow-5', 1, 2510),
     ('magnitude', 'magnitude-at-init-5', 1, 2510), ('smart-ratio', 'smart-ratio-5', 1, None),
-    ('random', 'random-5', 1, 2510)])
+    ('random', 'random-5', 1, 2510), ('gates', 'gates-5', 2, 2510), ('prospr', 'prospr-5', 1, 2510),
+    *[pytest.param(name, f'{name}-5', 1, 2510, marks=pytest.mark.slow) for name in ('fisher', 'hutchinson', 'hts')]])
 def test_every_algorithm_finds_a_gem_with_the_exact_count_that_can_be_finetuned(lth, algorithm, folder, rounds, kept):
     interval = ('--set', 'algorithm.shrink_every=1 epochs') if algorithm.startswith('global') else ()
     result = lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', algorithm, '-e', '6',
@@ -415,6 +416,46 @@ def test_every_saved_round_of_a_gem_has_the_recorded_accuracy(lth, more):
                'algorithm.save_every=2 epochs', '--run', 'gem', '--algorithm', *more).code == 0
     result = lth('evaluate', 'gem')
     assert result.code == 0 and 'recorded' not in result.err
+
+
+def test_gates_report_how_many_are_open_without_the_requested_count(lth):
+    command = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '20', '-e', '4', '--run', 'gem', '--algorithm',
+               'gates', '--set', 'algorithm.save_every=2 epochs')
+    result = lth(*command)
+    assert result.code == 0, result.err
+    before, last = (row['seeds'][0] for row in json.loads(lth(*command, '--json').out)['rounds'])
+    assert 0 < last['selected_weights'] <= 50_200 and last['kept'] == 10_040 and before['kept'] == 50_200
+    count = last['selected_weights']
+    assert f'before the requested number is kept: {count:,} of 50,200 ({count / 50_200:.2%})' in ' '.join(
+        result.out.split())
+    measured = json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']
+    assert [one['scores']['selected_weights'] for one in measured] == [before['selected_weights'], count]
+    assert 'selected' in lth('evaluate', 'gem').out
+
+
+@pytest.mark.parametrize(('percent', 'more', 'start'), [
+    ('3.72', (), 3e-5), ('0.59', (), 1e-4), ('3.72', ('--set', 'algorithm.start_penalty=0.5'), 0.5)])
+def test_an_adapted_penalty_starts_at_the_published_one(lth, percent, more, start):
+    result = lth('find-gem', 'resnet20', 'cifar10', '--sparsity', percent, '--set', 'algorithm.penalty=auto', *more,
+                 '--dry-run', '--json')
+    assert result.code == 0, result.err
+    algorithm = json.loads(result.out)['recipe']['algorithm']
+    assert (algorithm['penalty'], algorithm['start_penalty'], algorithm['final_epochs']) == ('auto', start, None)
+
+
+def test_an_adapted_penalty_cannot_start_at_a_published_penalty_of_0(lth):
+    result = lth(
+        'find-gem', 'mobilenet-v2', 'cifar10', '--sparsity', '50', '--set', 'algorithm.penalty=auto', '--dry-run')
+    assert result.code == 2 and 'algorithm: start_penalty: it should be greater than 0' in ' '.join(result.err.split())
+
+
+def test_evaluate_shows_the_adapted_penalty_of_each_round(lth):
+    assert lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '20', '-e', '4', '--run', 'gem', '--set',
+               'algorithm.penalty=auto', '--set', 'algorithm.freeze_every=1 epochs', '--set',
+               'algorithm.final_epochs=2').code == 0
+    scores = [one['scores'] for one in json.loads(lth('evaluate', 'gem', '--json').out)['evaluations']]
+    assert [one['penalty'] for one in scores][::2] == [1e-4, 0] and len(scores) == 3 and 0 < scores[1]['penalty'] < 0.01
+    assert 'penalty' in lth('evaluate', 'gem').out
 
 
 def test_a_supermask_reports_the_accuracy_of_sampled_masks(lth):

@@ -130,7 +130,8 @@ GEMS: dict[str, dict[str, Any]] = {
     'gem-miner': {'algorithm.freeze_every': '10 iterations'}, 'edge-popup': {'algorithm.save_every': '10 iterations'},
     'global-edge-popup': {'algorithm.shrink_every': '10 iterations'},
     'hypercube': {'algorithm.save_every': '24 iterations', 'algorithm.rounding': 'at-end'},
-    'supermask': {'algorithm.save_every': '24 iterations', 'algorithm.rescale': True}}
+    'supermask': {'algorithm.save_every': '24 iterations', 'algorithm.rescale': True},
+    'gates': {'algorithm.save_every': '24 iterations', 'algorithm.values': 'soft', 'algorithm.penalty': 0.1}}
 
 
 @pytest.mark.parametrize('algorithm', [

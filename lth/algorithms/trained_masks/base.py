@@ -92,11 +92,12 @@ class MaskSearch(abc.ABC, Generic[Settings]):
     `ends` are the iterations at which rounds end, `counts` the numbers of weights that rounds keep. `may_prune_all`:
     whether the scores may leave a layer without weights in a round, as in a search that has nothing to learn.
     `trains_saved_network`: whether training measures the network of the mask that is saved. `remedy` is the first
-    advice if the saved mask leaves a layer empty.
+    advice if the saved mask leaves a layer empty, `rounding_remedy` if rounded scores do. `records_selected`: whether
+    rounds record how many weights the scores select, which the last round replaces by its count.
     """
 
-    trains_saved_network = True
-    remedy = _LOWER_PENALTY
+    trains_saved_network, records_selected = True, False
+    remedy = rounding_remedy = _LOWER_PENALTY
 
     def __init__(self, task: Task, settings: Settings) -> None:
         self.task, self.settings = task, settings
@@ -109,8 +110,15 @@ class MaskSearch(abc.ABC, Generic[Settings]):
         """The scores of one replicate before training: (P,)."""
 
     @abc.abstractmethod
-    def parametrization(self, number: int, weights: Tensor) -> Parametrization:
-        """How scores select weights in the training steps of a round, given the initial weights (R, N)."""
+    def parametrization(self, number: int, weights: Tensor, penalties: tuple[float, ...]) -> Parametrization:
+        """How scores select weights in the training steps of a round, given the initial weights (R, N) and the
+        `penalties` of the round.
+        """
+
+    def penalties(self, _last: Round | None) -> tuple[float, ...]:
+        """The factors λ of the round after `last`, one for each replicate; () if they are those of the settings."""
+
+        return ()
 
     def above_threshold(self, scores: Tensor) -> Tensor:
         """The weights that the scores select during training: (R, P) -> (R, P)."""
@@ -133,8 +141,10 @@ class MaskSearch(abc.ABC, Generic[Settings]):
 
         return last.ticket.mask
 
-    def masked_weights(self, mask: Tensor, weights: Tensor) -> Tensor:
-        """The network's weights under a mask: (R, P), (R, N) -> (R, N)."""
+    def masked_weights(self, mask: Tensor, weights: Tensor, _scores: Tensor) -> Tensor:
+        """The network's weights under a mask, given the initial weights and the trained scores: (R, P), (R, N), (R, P)
+        -> (R, N).
+        """
 
         return masks.apply_mask(mask, weights)
 
@@ -161,10 +171,13 @@ class MaskSearch(abc.ABC, Generic[Settings]):
                 # Frozen scores are 0, so that they have no penalty.
                 state = State(last.search.scores * active, last.trained.buffers, last.trained.step,
                               last.search.optimizer)
-            parametrization = self.parametrization(number, start.weights)
+            penalties = self.penalties(last)
+            parametrization = self.parametrization(number, start.weights, penalties)
             trained = train(
                 self.task, state, until=self.ends[number], trainable=active, parametrization=parametrization)
-            last = self._round(number, active, start, trained)
+            round_ = self._round(number, active, start, trained)
+            assert round_.search is not None
+            last = replace(round_, search=replace(round_.search, penalties=penalties))
             yield last
 
     def _round(self, number: int, active: Tensor, start: Ticket, trained: State) -> Round:
@@ -173,9 +186,10 @@ class MaskSearch(abc.ABC, Generic[Settings]):
         mask, above_threshold = self.round_masks(number, active, trained.weights)
         refuse_empty_layers(self.task, mask, f'The mask of round {number}', self.remedy)
         if not self.may_prune_all:
-            refuse_empty_layers(self.task, above_threshold, f'Rounding scores in round {number}', _LOWER_PENALTY)
-        state = State(self.masked_weights(above_threshold, start.weights), trained.buffers, trained.step,
-                      history=trained.history, engine=trained.engine)
+            cause = f'Rounding scores in round {number}'
+            refuse_empty_layers(self.task, above_threshold, cause, self.rounding_remedy)
+        weights = self.masked_weights(above_threshold, start.weights, trained.weights)
+        state = State(weights, trained.buffers, trained.step, history=trained.history, engine=trained.engine)
         is_last = number + 1 == len(self.ends)
         if is_last:
             # The gem differs from the network of the last step: with its statistics a ResNet-20 had 10% instead of 46%.
@@ -184,9 +198,11 @@ class MaskSearch(abc.ABC, Generic[Settings]):
             # Replaces the last measurement, so that each iteration has one line.
             measurement = measure(self.task, state, trained.history[-1].train)
             state = replace(state, history=(*trained.history[:-1], measurement))
-        ticket = Ticket(mask, self.masked_weights(mask, start.weights), start.buffers, 0)
+        ticket = Ticket(mask, self.masked_weights(mask, start.weights, trained.weights), start.buffers, 0)
         sampled = self.settings.sampled_accuracy(self.task, trained.weights) if is_last else ()
-        return Round(number, ticket, state, SearchState(trained.weights, trained.optimizer, sampled))
+        selected = self.above_threshold(trained.weights).sum(1).tolist() if self.records_selected else []
+        search = SearchState(trained.weights, trained.optimizer, sampled, selected=tuple(selected))
+        return Round(number, ticket, state, search)
 
 
 def multiples(every: Duration, training: TrainingSettings, steps_per_epoch: int) -> list[int]:

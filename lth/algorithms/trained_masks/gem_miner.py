@@ -4,18 +4,20 @@ A weight is used while its score is above one half. At regular intervals, the sm
 so that after the last such event exactly the requested number remains: the gem, accurate before any weight is trained.
 """
 import math
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import torch
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
 from lth.algorithms.base import ALGORITHMS
 from lth.algorithms.trained_masks import base
 from lth.algorithms.trained_masks.initial_scores import ScoreDistribution, sample_scores
 from lth.algorithms.trained_masks.parametrizations import Rounded
-from lth.algorithms.trained_masks.regularizers import Exponents, Penalty, Regularizer
+from lth.algorithms.trained_masks.penalty_control import adapted_penalty
+from lth.algorithms.trained_masks.regularizers import Exponents, Penalty, Regularizer, ReplicatePenalty
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning.layer_collapse import refuse_empty_layers, refuse_too_few
@@ -24,6 +26,8 @@ from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import TrainingSettings
 from lth.system.yaml_text import Raw
 from lth.training.task import Task
+
+_DEFAULT_PENALTY = 1e-4
 
 
 def _current_name(value: Any) -> Any:
@@ -34,16 +38,21 @@ def _current_name(value: Any) -> Any:
 
 class Settings(base.TrainedMaskSettings):
     """Scores freeze `freeze_offset` after each multiple of `freeze_every`: 1 epoch after it in the code of Rare Gems,
-    which counts epochs from 0. `penalty` is the factor λ of the regularizer, `exponents` are a and b of the regularizer
-    `variance`. The final mask holds all `active` scores, or only those `above-threshold`.
+    which counts epochs from 0. There are no events in the last `final_epochs` epochs. `penalty` is the factor λ of the
+    regularizer; with `auto` it starts at `start_penalty` and is adapted at each event (penalty_control.py). `exponents`
+    are a and b of the regularizer `variance`. The final mask holds all `active` scores, or only those
+    `above-threshold`.
     """
 
     event: ClassVar[str] = 'freeze event'
+    starting_values: ClassVar[Mapping[str, str]] = MappingProxyType({'penalty': 'start_penalty'})
 
     name: Literal['gem-miner']
     freeze_every: DurationSetting = Duration(5, 'epochs')
     freeze_offset: DurationSetting = Duration(0, 'iterations')
-    penalty: float = Field(1e-4, ge=0)
+    final_epochs: int | None = Field(None, ge=1)
+    penalty: Annotated[float, Field(ge=0)] | Literal['auto'] = _DEFAULT_PENALTY
+    start_penalty: float | None = Field(None, gt=0)
     regularizer: Regularizer = 'l2'
     exponents: Exponents = (1., 1.)
     scores: ScoreDistribution = 'uniform'
@@ -59,6 +68,18 @@ class Settings(base.TrainedMaskSettings):
     def count_is_limit(self) -> bool:
         return self.final_mask == 'above-threshold'
 
+    @property
+    def first_penalty(self) -> float:
+        """λ of the first round."""
+
+        return (self.start_penalty or _DEFAULT_PENALTY) if self.penalty == 'auto' else self.penalty
+
+    @model_validator(mode='after')
+    def _check_start(self) -> Self:
+        if self.penalty != 'auto' and self.start_penalty is not None:
+            raise ValueError('start_penalty has no effect unless penalty is auto: leave one of them out')
+        return self
+
     def inverted(self) -> Raw:
         if self.final_mask == 'above-threshold':
             raise LthError('the final mask holds the scores above the threshold, and with an inverted ranking there '
@@ -67,12 +88,15 @@ class Settings(base.TrainedMaskSettings):
 
     def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         """The iterations of the freeze events, and the end of training. An event that the offset moves to the end or
-        beyond is one iteration before it, so that the last round is not empty.
+        beyond is one iteration before it, so that the last round is not empty; with `final_epochs` it does not happen.
         """
 
         *events, end = base.multiples(self.freeze_every, training, steps_per_epoch)
         offset = self.freeze_offset.steps(steps_per_epoch)
-        return [*(min(event + offset, end - 1) for event in events), end]
+        if self.final_epochs is None:
+            return [*(min(event + offset, end - 1) for event in events), end]
+        last = end - self.final_epochs * steps_per_epoch
+        return [*(event + offset for event in events if event + offset <= last), end]
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         """Number of active scores at the start and after each of the K events, which freeze ⌈ρ · active⌉ scores with
@@ -88,20 +112,47 @@ class Settings(base.TrainedMaskSettings):
         if self.freeze_offset.steps(steps_per_epoch) >= self.freeze_every.steps(steps_per_epoch):
             raise LthError(f'algorithm.freeze_offset: {self.freeze_offset} is not shorter than algorithm.freeze_every, '
                            f'{self.freeze_every}. Give a shorter offset.')
-        if len(self.round_ends(training, steps_per_epoch)) == 1:
+        if len(self.round_ends(training, steps_per_epoch)) > 1:
+            return
+        if self.final_epochs is None:
             raise LthError(f'algorithm.freeze_every: scores never freeze, as {self.freeze_every} is not before the end '
                            f'of training, {training.length}. Freeze earlier or train longer.')
+        raise LthError(f'algorithm.final_epochs: {self.final_epochs} leaves no freeze event, as the first is after '
+                       f'{self.freeze_every} and training ends after {training.length}. Give fewer final epochs, '
+                       'freeze earlier or train longer.')
 
 
 class _Search(base.MaskSearch[Settings]):
     """Scores in [0, 1], rounded in each step."""
 
+    def __init__(self, task: Task, settings: Settings) -> None:
+        super().__init__(task, settings)
+        if settings.penalty == 'auto':
+            self.remedy = self.rounding_remedy = 'Reduce algorithm.start_penalty or the learning rate'
+
     def initial_scores(self, random: torch.Generator) -> Tensor:
         return sample_scores(self.settings.scores, self.task.network.layout.prunable_count, random)
 
-    def parametrization(self, _number: int, weights: Tensor) -> Rounded:
+    def parametrization(self, _number: int, weights: Tensor, penalties: tuple[float, ...]) -> Rounded:
         settings = self.settings
-        return Rounded(weights, Penalty(settings.penalty, settings.regularizer, settings.exponents))
+        if not penalties:
+            return Rounded(weights, Penalty(settings.first_penalty, settings.regularizer, settings.exponents))
+        factors = torch.tensor(penalties, dtype=torch.float64, device=weights.device)[:, None]
+        return Rounded(weights, ReplicatePenalty(factors, settings.regularizer, settings.exponents))
+
+    def penalties(self, last: Round | None) -> tuple[float, ...]:
+        """With `penalty: auto`, the adapted λ of each replicate."""
+
+        settings, start = self.settings, self.settings.first_penalty
+        if settings.penalty != 'auto':
+            return ()
+        if last is None:
+            return (start,) * len(self.task.seeds)
+        if last.number + 2 == len(self.ends):
+            return (0.,) * len(self.task.seeds)
+        assert last.search is not None
+        ranked = last.search.scores.masked_fill(~last.ticket.mask, -1.).sort(1, descending=True).values
+        return tuple(adapted_penalty(start, score) for score in ranked[:, self.counts[last.number + 2] - 1].tolist())
 
     def active_scores(self, number: int, last: Round) -> Tensor:
         """The largest of the scores that were active before; a layer without any is an LthError."""

@@ -66,7 +66,7 @@ class _Search(base.MaskSearch[Settings]):
         final = self.above_threshold(scores)
         return final, final
 
-    def parametrization(self, _number: int, weights: Tensor) -> Rounded:
+    def parametrization(self, _number: int, weights: Tensor, _penalties: tuple[float, ...]) -> Rounded:
         penalty = Penalty(self.settings.penalty, self.settings.regularizer, self.settings.exponents)
         return Rounded(weights, penalty) if self.trains_saved_network else Multiplied(weights, penalty)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lth import rng
-from lth.algorithms.trained_masks.regularizers import Penalty
+from lth.algorithms.trained_masks.regularizers import Penalty, ReplicatePenalty
 from lth.models.flat_parameters import Layout, Slot
 
 # Relative half-widths of the bands around the last step's threshold that are searched, in this order.
@@ -25,7 +25,7 @@ class _Penalized:
     """Scores with a penalty; `frozen` are the initial weights (R, N)."""
 
     frozen: Tensor
-    penalty: Penalty
+    penalty: Penalty | ReplicatePenalty
 
     @property
     def decay(self) -> float:

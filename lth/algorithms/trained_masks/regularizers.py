@@ -1,8 +1,9 @@
 """Regularizers of scores p: λ times a sum over all scores, added to the loss.
 
-Except for `l2`, which is a weight decay, a regularizer is a function (p, w, a, b) -> derivative with respect to each
-score, where w are the initial weights, and a and b the exponents of `variance`. To add a regularizer, write a function
-here, and add its name to `REGULARIZERS` and `Regularizer`.
+A regularizer is a function (p, w, a, b) -> derivative with respect to each score, where w are the initial weights, and
+a and b the exponents of `variance`. With one λ for all replicates, `l2` is a weight decay of the optimizer instead,
+which needs no pass of its own. To add a regularizer, write a function here, and add its name to `REGULARIZERS` and
+`Regularizer`.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,27 @@ class Penalty:
 
         if self.factor and self.regularizer != 'l2':
             gradient.add_(REGULARIZERS[self.regularizer](scores, weights, *self.exponents), alpha=self.factor)
+
+
+@dataclass(frozen=True)
+class ReplicatePenalty:
+    """A penalty with a factor λ for each replicate: `factors` (R, 1)."""
+
+    factors: Tensor
+    regularizer: Regularizer = 'l2'
+    exponents: tuple[float, float] = (1., 1.)
+    decay: float = 0.
+
+    def add_gradient(self, scores: Tensor, weights: Tensor, gradient: Tensor) -> None:
+        """Add the gradient of the penalty to the gradient of the loss: (R, P) each."""
+
+        gradient.add_(REGULARIZERS[self.regularizer](scores, weights, *self.exponents) * self.factors.to(scores))
+
+
+def _l2(scores: Tensor, _weights: Tensor, _a: float, _b: float) -> Tensor:
+    """Σ p²."""
+
+    return 2 * scores
 
 
 def _l1(scores: Tensor, _weights: Tensor, _a: float, _b: float) -> Tensor:
@@ -72,4 +94,5 @@ def _entropy(scores: Tensor, _weights: Tensor, _a: float, _b: float) -> Tensor:
 
 
 REGULARIZERS: dict[Regularizer, Callable[[Tensor, Tensor, float, float], Tensor]] = {
-    'l1': _l1, 'l1-l2': _l1_l2, 'variance': _variance, 'weighted-variance': _weighted_variance, 'entropy': _entropy}
+    'l2': _l2, 'l1': _l1, 'l1-l2': _l1_l2, 'variance': _variance, 'weighted-variance': _weighted_variance,
+    'entropy': _entropy}

@@ -54,13 +54,13 @@ class _Search(base.MaskSearch[Settings]):
     def initial_scores(self, _random: torch.Generator) -> Tensor:
         return torch.zeros(self.task.network.layout.prunable_count)
 
-    def parametrization(self, _number: int, weights: Tensor) -> Bernoulli:
+    def parametrization(self, _number: int, weights: Tensor, _penalties: tuple[float, ...]) -> Bernoulli:
         return Bernoulli(weights, self.task.network.layout, self.task.seeds, self.settings.rescale)
 
     def above_threshold(self, scores: Tensor) -> Tensor:
         return scores >= 0
 
-    def masked_weights(self, mask: Tensor, weights: Tensor) -> Tensor:
+    def masked_weights(self, mask: Tensor, weights: Tensor, _scores: Tensor) -> Tensor:
         vector, layout = masks.apply_mask(mask, weights), self.task.network.layout
         if self.settings.rescale:
             scales = layer_scales(layout, mask)

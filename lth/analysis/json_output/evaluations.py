@@ -43,6 +43,8 @@ class Scores:
     maximum: float
     zeros: int
     sampled_masks_accuracy_percent: float | None
+    selected_weights: int | None
+    penalty: float | None
 
     @classmethod
     def of(cls, scores: 'evaluation.ScoreSummary | None') -> Self | None:
@@ -53,7 +55,8 @@ class Scores:
         return cls(
             active=scores.active, above_threshold=scores.above_threshold, minimum=scores.least,
             lower_quartile=scores.lower, median=scores.median, upper_quartile=scores.upper, maximum=scores.largest,
-            zeros=scores.zeros, sampled_masks_accuracy_percent=percent_or_none(scores.drawn))
+            zeros=scores.zeros, sampled_masks_accuracy_percent=percent_or_none(scores.drawn),
+            selected_weights=scores.selected, penalty=scores.penalty)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,7 @@ class SeedResult:
     early_stop_iteration: int
     early_stop_accuracy_percent: float
     sampled_masks_accuracy_percent: float | None
+    selected_weights: int | None
     connected: Connected | None
     multiply_adds: int | None
     dense_multiply_adds: int | None
@@ -60,7 +61,8 @@ class SeedResult:
             test_accuracy_percent=percent(result.test_accuracy), early_stop_iteration=result.early_stop,
             early_stop_accuracy_percent=percent(result.early_stop_accuracy),
             sampled_masks_accuracy_percent=percent_or_none(result.drawn_test_accuracy),
-            connected=Connected.of(result.connected), multiply_adds=operations.surviving if operations else None,
+            selected_weights=result.selected, connected=Connected.of(result.connected),
+            multiply_adds=operations.surviving if operations else None,
             dense_multiply_adds=operations.dense if operations else None, engine=result.engine)
 
 

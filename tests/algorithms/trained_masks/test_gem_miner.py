@@ -3,13 +3,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 import torch
 import torch.nn.functional as F
+from pydantic import ValidationError
 from torch.func import functional_call
 
 from lth.algorithms.trained_masks.gem_miner import Settings, find_gem
 from lth.algorithms.trained_masks.parametrizations import Rounded
+from lth.algorithms.trained_masks.penalty_control import adapted_penalty
 from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.datasets import sampling
 from lth.errors import LthError
@@ -184,6 +188,79 @@ def test_initial_scores_have_the_requested_distribution(scores, mean, spread):
     sampled = mined(first, scores=scores, penalty=0.)[0].search.scores
     assert sampled.mean().item() == pytest.approx(mean, abs=0.01) and sampled.min() >= 0 and sampled.max() <= 1
     assert sampled.std().item() == pytest.approx(spread, abs=0.01)
+
+
+# --- penalty: auto and final_epochs ---
+
+AUTO = {'penalty': 'auto', 'start_penalty': 0.003, 'density': 0.5}
+
+
+def test_an_adapted_penalty_starts_as_given_and_ends_at_zero():
+    rounds = mined(mining(), **AUTO)
+    penalties = [round_.search.penalties[0] for round_ in rounds]
+    counts = settings(**AUTO).kept_counts(mining().network.layout, mining().training, 5)
+    assert penalties[0] == 0.003 and penalties[-1] == 0 and len(penalties) == 4
+    for number in (1, 2):
+        before = rounds[number - 1]
+        scores = before.search.scores[before.ticket.mask].sort(descending=True).values
+        smallest = scores[counts[number + 1] - 1].item()
+        assert penalties[number] == pytest.approx(0.003 * min((2 * smallest) ** 6, 4))
+
+
+def test_the_first_round_of_an_adapted_penalty_equals_that_of_a_fixed_one():
+    adapted, fixed = mined(mining(), **AUTO)[0], mined(mining(), penalty=0.003, density=0.5)[0]
+    assert torch.allclose(adapted.search.scores, fixed.search.scores, atol=1e-5)
+    assert fixed.search.penalties == ()
+
+
+def test_each_seed_has_an_adapted_penalty_of_its_own():
+    together, alone = (mined(mining(seeds=seeds), **AUTO) for seeds in ((0, 5), (5,)))
+    for both, one in zip(together, alone, strict=True):
+        assert both.search.penalties[1] == pytest.approx(one.search.penalties[0], rel=1e-3)
+    assert together[1].search.penalties[0] != together[1].search.penalties[1]
+
+
+@hypothesis.given(*(st.floats(least, 1., allow_subnormal=False) for least in (1e-9, 0., 0.)))
+def test_an_adapted_penalty_grows_with_the_score_that_should_be_at_the_threshold(start, first, second):
+    low, high = (adapted_penalty(start, score) for score in sorted((first, second)))
+    assert 0 <= low <= high <= 4 * start
+    assert adapted_penalty(start, 0.5) == start
+
+
+@pytest.mark.parametrize(('final', 'ends'), [(None, [10, 20, 30, 40]), (1, [10, 20, 30, 40]), (2, [10, 20, 30, 40]),
+                                             (3, [10, 20, 40]), (5, [10, 40]), (6, [10, 40])])
+def test_no_scores_freeze_in_the_final_epochs(final, ends):
+    task, exact = mining(), settings(final_epochs=final)
+    exact.check(task.training, 5)
+    assert exact.round_ends(task.training, 5) == ends
+    assert exact.kept_counts(task.network.layout, task.training, 5)[-1] == pytest.approx(4960, abs=3)
+
+
+def test_an_event_that_the_offset_moves_into_the_final_epochs_does_not_happen():
+    ends = settings(final_epochs=4, freeze_offset='1 epochs').round_ends(mining().training, 5)
+    assert ends == [15, 40]
+
+
+@pytest.mark.parametrize('final', [7, 8, 100])
+def test_final_epochs_that_leave_no_freeze_event_are_an_error(final):
+    with pytest.raises(LthError, match=f'algorithm.final_epochs: {final} leaves no freeze event, as the first is after '
+                                       '2 epochs and training ends after 8 epochs. Give fewer final epochs'):
+        settings(final_epochs=final).check(mining().training, 5)
+
+
+@pytest.mark.parametrize(('wrong', 'says'), [
+    ({'penalty': -1.}, 'greater than or equal to 0'), ({'penalty': 'automatic'}, "'auto'"),
+    ({'penalty': 'auto', 'start_penalty': 0.}, 'greater than 0'), ({'penalty': float('inf')}, 'finite'),
+    ({'penalty': 0.1, 'start_penalty': 0.1}, 'start_penalty has no effect unless penalty is auto'),
+    ({'final_epochs': 0}, 'greater than or equal to 1'), ({'final_epochs': 1.5}, 'integer')])
+def test_penalties_and_final_epochs_that_make_no_sense_are_refused(wrong, says):
+    with pytest.raises(ValidationError, match=says):
+        settings(**wrong)
+
+
+def test_a_layer_that_an_adapted_penalty_empties_is_an_error_that_names_its_start():
+    with pytest.raises(LthError, match='Rounding scores in round 0 leaves no weight .* Reduce algorithm.start_penalty'):
+        mined(mining(), penalty='auto', start_penalty=30.)
 
 
 def test_an_emptied_layer_is_an_error():

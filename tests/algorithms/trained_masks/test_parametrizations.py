@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lth.algorithms.trained_masks.parametrizations import Bernoulli, Multiplied, Rounded, Top
-from lth.algorithms.trained_masks.regularizers import REGULARIZERS, Penalty
+from lth.algorithms.trained_masks.regularizers import REGULARIZERS, Penalty, ReplicatePenalty
 from tests.conftest import make_task
 
 NONE = Penalty(0.)
@@ -33,6 +33,17 @@ def test_a_regularizer_adds_the_gradient_of_its_formula(name):
     penalty.add_gradient(scores.detach(), weights, gradient)
     gradient += penalty.decay * scores.detach()  # as the optimizer adds it
     assert torch.allclose(gradient, 1 + scores.grad, atol=1e-12)
+
+
+@pytest.mark.parametrize('name', sorted(FORMULAS))
+def test_a_penalty_of_each_replicate_adds_the_gradient_of_its_own_factor(name):
+    weights, scores, _ = drawn(extra=0)
+    scores.requires_grad_()
+    factors = torch.linspace(0.1, 0.7, len(scores), dtype=torch.float64)[:, None]
+    (factors * FORMULAS[name](scores, weights)).sum().backward()
+    gradient, penalty = torch.ones_like(scores), ReplicatePenalty(factors, name, (2., 3.))
+    penalty.add_gradient(scores.detach(), weights, gradient)
+    assert torch.allclose(gradient, 1 + scores.grad, atol=1e-12) and penalty.decay == 0
 
 
 @pytest.mark.parametrize('name', sorted(REGULARIZERS))

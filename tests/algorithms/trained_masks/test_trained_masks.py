@@ -22,11 +22,13 @@ FINETUNE = {'length': '1 epochs', 'batch_size': 8, 'optimizer': SGD}
 EVERY = {
     'gem-miner': {'freeze_every': '2 epochs'}, 'hypercube': {'save_every': '3 epochs'},
     'edge-popup': {'save_every': '3 epochs'}, 'global-edge-popup': {'shrink_every': '1 epochs'},
-    'supermask': {'save_every': '3 epochs'}}
+    'supermask': {'save_every': '3 epochs'}, 'gates': {'save_every': '3 epochs'}}
 VARIANTS = [
     *EVERY.items(), ('hypercube', {'save_every': '3 epochs', 'rounding': 'at-end'}),
     ('global-edge-popup', {'save_every': '3 epochs', 'penalty': 1e-4}),
-    ('supermask', {'save_every': '3 epochs', 'rescale': True})]
+    ('supermask', {'save_every': '3 epochs', 'rescale': True}),
+    ('gates', {'save_every': '3 epochs', 'values': 'soft'}),
+    ('gem-miner', {'freeze_every': '2 epochs', 'penalty': 'auto', 'start_penalty': 0.01, 'final_epochs': 3})]
 
 
 def settings_of(name: str, **over: Any) -> Any:
@@ -50,7 +52,7 @@ def test_every_round_keeps_the_planned_count_and_the_initial_weights(model, name
     start, count = dense_ticket(task).weights, task.network.layout.prunable_count
     assert [int(round_.ticket.mask.sum()) for round_ in rounds] == counted(task, name, **over)
     assert int(rounds[-1].ticket.mask.sum()) == pytest.approx(0.1 * count, abs=8)
-    for round_ in rounds if not over.get('rescale') else ():
+    for round_ in rounds if not settings_of(name, **over).alters_weights else ():
         mask = round_.ticket.mask
         assert torch.equal(round_.ticket.weights[:, :count], torch.where(mask, start[:, :count], 0.))
         assert torch.equal(round_.ticket.weights[:, count:], start[:, count:])
@@ -75,21 +77,22 @@ def test_the_same_seed_gives_the_same_mask_and_another_seed_another_mask(name):
 
 @pytest.mark.parametrize(('name', 'over'), [
     ('gem-miner', {'freeze_every': '2 epochs'}), ('hypercube', {'penalty': 0.01}), ('edge-popup', {}),
-    ('global-edge-popup', {'shrink_every': None}), ('global-edge-popup', {}), ('supermask', {})])
+    ('global-edge-popup', {'shrink_every': None}), ('global-edge-popup', {}), ('supermask', {}), ('gates', {}),
+    ('gem-miner', {'penalty': 'auto', 'final_epochs': 4})])
 def test_a_planted_ticket_is_found_but_not_with_an_inverted_ranking(tmp_path, monkeypatch, name, over):
     rate = 20. if name == 'supermask' else 0.1
     monkeypatch.chdir(tmp_path)
     optimizer = {'name': 'sgd', 'learning_rate': rate, 'momentum': 0.9}
     task = replace(make_task(optimizer=optimizer, length='12 epochs', images=400), data=planted.dataset(),
                    network=planted.network(tmp_path, 'flat', 'unsigned-constant'))
-    if name in ('edge-popup', 'hypercube', 'supermask'):
+    if name in ('edge-popup', 'hypercube', 'supermask', 'gates'):
         over = {'save_every': '6 epochs'} | over
     masks = [find_rounds(task, name, density=4 / 256, keep=keep, **over)[-1].ticket.mask.view(4, 64)
              for keep in ('largest', 'smallest')]
     assert [int((mask & planted.SIGNAL).sum()) >= 3 for mask in masks] == [True, False]
 
 
-@pytest.mark.parametrize('name', ['hypercube', 'edge-popup', 'global-edge-popup', 'supermask'])
+@pytest.mark.parametrize('name', ['hypercube', 'edge-popup', 'global-edge-popup', 'supermask', 'gates'])
 def test_a_density_with_fewer_weights_than_layers_is_refused_with_the_smallest_possible_density(name):
     task = mining()
     with pytest.raises(LthError, match=r'keeps 1 of 49600 weights, .* 3 layers, .* at least 6.1e-05 \(--sparsity'):
@@ -125,7 +128,7 @@ def test_the_penalty_of_global_edge_popup_reduces_scores():
     assert large < small * 0.8
 
 
-@pytest.mark.parametrize('name', ['hypercube', 'edge-popup', 'global-edge-popup', 'supermask'])
+@pytest.mark.parametrize('name', ['hypercube', 'edge-popup', 'global-edge-popup', 'supermask', 'gates'])
 def test_an_empty_interval_is_refused(name):
     key = 'shrink_every' if name == 'global-edge-popup' else 'save_every'
     task = mining()
