@@ -95,12 +95,28 @@ class WatchedMasks(NamedTuple):
 
 
 @dataclass(frozen=True)
+class MovingState:
+    """What a training whose mask moves continues with after a round: the weights that were ever active (R, P), the
+    events of the round (R, E, 5) as in `Wiring`, and the optimizer state.
+    """
+
+    ever: Tensor
+    events: Tensor
+    optimizer: dict[str, Tensor]
+
+    def to(self, device: torch.device) -> 'MovingState':
+        """The state with its tensors on the device; events stay on the CPU."""
+
+        return MovingState(self.ever.to(device), self.events, _to(self.optimizer, device))
+
+
+@dataclass(frozen=True)
 class Round:
     """A ticket and the result of its training. Round 0 is the dense network, with the rewind point as its ticket. If
     scores are trained, they are in `search`, and `trained` holds the weights that they select. `sources` are the
     fingerprints of the tickets of another run from which the round was made, one for each replicate; `copies` and
     `pool` have an entry for each replicate if `trained` is a soup of copies, or was pooled with other rounds. `watched`
-    are the masks that were compared while it was trained.
+    are the masks that were compared while it was trained. If the mask moved in the training, `moving` says how.
     """
 
     number: int
@@ -111,12 +127,15 @@ class Round:
     copies: tuple[CopyAccuracies, ...] = ()
     pool: tuple[PoolMembers, ...] = ()
     watched: WatchedMasks | None = None
+    moving: MovingState | None = None
 
     def to(self, device: torch.device) -> 'Round':
         """The round on the device."""
 
         search = self.search.to(device) if self.search else None
-        return replace(self, ticket=self.ticket.to(device), trained=self.trained.to(device), search=search)
+        moving = self.moving.to(device) if self.moving else None
+        return replace(
+            self, ticket=self.ticket.to(device), trained=self.trained.to(device), search=search, moving=moving)
 
 
 def dense_ticket(task: Task) -> Ticket:

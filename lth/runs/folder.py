@@ -22,6 +22,7 @@ from lth.models.network import Network
 from lth.pruning.tickets import Round, Ticket
 from lth.runs import integrity, run_locks, seed_folders, sessions
 from lth.runs.checkpoint_files import checkpoint_folders
+from lth.runs.events_file import EventLine
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.recipe_digest import recipe_digest
 from lth.runs.round_encoding import encode_round
@@ -34,7 +35,7 @@ from lth.system.yaml_text import Raw
 
 # Folders of logs, also before anything is saved: of measurements, and of jobs that wait in a queue.
 _LOGS = ('tensorboard', 'slurm')
-_TRAINED = ('trained', 'scores', 'optimizer')
+_TRAINED = ('trained', 'scores', 'ever-active', 'optimizer')
 _REMOVED_BY_KEEP = {'tickets': _TRAINED, 'last': (*_TRAINED, 'ticket')}
 
 
@@ -131,6 +132,11 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
         """The measurements of a round."""
 
         return self._reader(seed, number).metrics
+
+    def events(self, seed: int, number: int) -> list[EventLine]:
+        """The events of a round whose mask moved; [] if it did not."""
+
+        return self._reader(seed, number).events
 
     def checkpoint_folder(self, seed: int) -> Path:
         """The folder of the checkpoints of a seed's round in progress."""

@@ -2,6 +2,7 @@
 
     mask.safetensors   ticket.safetensors   trained.safetensors   metrics.jsonl   round.json   SHA256SUMS
     scores.safetensors   optimizer.safetensors: where scores were trained
+    ever-active.safetensors   optimizer.safetensors   events.jsonl: where the mask moved within the training
 
 A new fact about a round is a field of RoundFacts that is set in `_facts`.
 """
@@ -13,14 +14,16 @@ from torch import Tensor
 from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers, Network
 from lth.pruning.effective_sparsity import ConnectedTotals, connected_totals
-from lth.pruning.tickets import Round, SearchState, Ticket
-from lth.runs import integrity, metrics_file
+from lth.pruning.tickets import MovingState, Round, SearchState, Ticket
+from lth.runs import events_file, integrity, metrics_file
 from lth.runs.average_records import CopiesRecord, PoolRecord
+from lth.runs.events_file import EVENTS, EventLine, MovesRecord
 from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.round_identity import RoundIdentity
 from lth.runs.round_record import RECORD, Connected, EarlyBirdRecord, LayerRecord, RoundFacts, RoundRecord
 from lth.runs.unpruned import UnprunedRecord
 from lth.system import tensor_files
+from lth.training.task import EVENT_COLUMNS
 
 
 def encode_round(
@@ -29,7 +32,7 @@ def encode_round(
 
     layout, ticket, trained = identity.network.layout, round_.ticket, round_.trained
     connected = connected_totals(identity.network, ticket.mask[replicate], nonzero_pixels)
-    search = _search_tensors(identity, round_.search, replicate)
+    search = _search_tensors(identity, round_.search, replicate) | _moving_tensors(identity, round_.moving, replicate)
     facts = _facts(identity, round_, replicate, connected, list(search))
     tensors = {
         'mask': layout.unpack(ticket.mask[replicate]),
@@ -40,18 +43,21 @@ def encode_round(
                 for name, named in tensors.items()}
     lines = metrics_file.lines(
         trained.history, replicate, seed=identity.seed, number=identity.number, density=facts.density)
-    record = make_record(facts, lines).model_copy(update={
+    events = _event_lines(round_.moving, replicate) if round_.moving else []
+    record = make_record(facts, lines, _moves(identity, round_.moving, replicate, events)).model_copy(update={
         'layers': layer_records(identity.network, ticket.mask[replicate]),
         'unpruned': unpruned_records(identity.network.layout),
         'steps': _trained_steps(round_),
         'early_bird': _watched(round_)})
+    if round_.moving:
+        contents[EVENTS] = events_file.encode(events)
     return integrity.with_sums({**contents, METRICS: metrics_file.encode(lines), RECORD: _encode_record(record)})
 
 
-def make_record(facts: RoundFacts, lines: Sequence[MetricsLine]) -> RoundRecord:
-    """The record of a round with these facts and measurements, without its layers."""
+def make_record(facts: RoundFacts, lines: Sequence[MetricsLine], moves: MovesRecord | None = None) -> RoundRecord:
+    """The record of a round with these facts, measurements and events, without its layers."""
 
-    return RoundRecord(**facts.dump(), last=lines[-1], early_stop=metrics_file.early_stop(lines))
+    return RoundRecord(**facts.dump(), last=lines[-1], early_stop=metrics_file.early_stop(lines), moves=moves)
 
 
 def layer_records(network: Network, mask: Tensor) -> list[LayerRecord]:
@@ -131,10 +137,38 @@ def _search_tensors(
 
     if search is None:
         return {}
-    tensors = {'scores': identity.network.layout.unpack(search.scores[replicate])}
-    if search.optimizer:
-        tensors['optimizer'] = {name: _vector(name, tensor, replicate) for name, tensor in search.optimizer.items()}
-    return tensors
+    return {'scores': identity.network.layout.unpack(search.scores[replicate]),
+            **_optimizer_tensors(search.optimizer, replicate)}
+
+
+def _moving_tensors(
+        identity: RoundIdentity, moving: MovingState | None, replicate: int) -> dict[str, dict[str, Tensor]]:
+    """The tensors of the files that only a training whose mask moves has: the weights that were ever active, and the
+    optimizer's vectors (N,) with its step count if it has one.
+    """
+
+    if moving is None:
+        return {}
+    return {'ever-active': identity.network.layout.unpack(moving.ever[replicate]),
+            **_optimizer_tensors(moving.optimizer, replicate)}
+
+
+def _optimizer_tensors(optimizer: dict[str, Tensor], replicate: int) -> dict[str, dict[str, Tensor]]:
+    if not optimizer:
+        return {}
+    return {'optimizer': {name: _vector(name, tensor, replicate) for name, tensor in optimizer.items()}}
+
+
+def _moves(
+        identity: RoundIdentity, moving: MovingState | None, replicate: int, events: Sequence[EventLine],
+) -> MovesRecord | None:
+    if moving is None:
+        return None
+    return events_file.summary(events, identity.network.layout.density(int(moving.ever[replicate].sum())))
+
+
+def _event_lines(moving: MovingState, replicate: int) -> list[EventLine]:
+    return [EventLine(**dict(zip(EVENT_COLUMNS, row, strict=True))) for row in moving.events[replicate].tolist()]
 
 
 def _replicate(buffers: Buffers, replicate: int) -> Buffers:

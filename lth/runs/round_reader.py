@@ -10,19 +10,20 @@ from torch import Tensor
 
 from lth.errors import LthError, quote
 from lth.models.network import Buffers
-from lth.pruning.tickets import Round, SearchState, Ticket, WatchedMasks
+from lth.pruning.tickets import MovingState, Round, SearchState, Ticket, WatchedMasks
 from lth.runs import integrity, metrics_file
+from lth.runs.events_file import EVENTS, EventLine
 from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.removed_state import RemovedState
 from lth.runs.round_encoding import make_record
 from lth.runs.round_identity import RoundIdentity
-from lth.runs.round_record import RECORD, RoundFacts, RoundRecord, TensorHeader, read_record
+from lth.runs.round_record import RECORD, RoundFacts, RoundRecord, TensorHeader, read_events, read_record
 from lth.runs.stored import validate_stored
 from lth.runs.tensor_checks import check_tensors, check_values, expected_tensors
 from lth.system import tensor_files
 from lth.training.engines.names import current_engine_name
-from lth.training.task import State
+from lth.training.task import EVENT_COLUMNS, State
 
 # An optimizer has at most three vectors (P,) of 8 bytes a number, and one step count for each parameter.
 _MOST_OPTIMIZER_TENSORS = 4
@@ -71,6 +72,12 @@ class RoundReader:
         self._identity.check_iterations(path, facts.iteration, lines[-1].iteration)
         return lines
 
+    @cached_property
+    def events(self) -> list[EventLine]:
+        """The events of a round whose mask moved."""
+
+        return read_events(self._folder, self.record)
+
     def load_mask(self) -> Tensor:
         """The mask: (1, P)."""
 
@@ -100,7 +107,8 @@ class RoundReader:
         if not torch.equal(ticket.weights[:, :prunable][pruned], weights[:, :prunable][pruned]):
             raise self._misfit('trained.safetensors', 'its pruned weights are not those in ticket.safetensors')
         state = State(weights, buffers, history[-1].iteration, history=history, engine=engine)
-        return replace(self._round(ticket, state), search=self._search_state())
+        return replace(self._round(ticket, state), search=self._search_state(),
+                       moving=self._moving_state(state))
 
     def _round(self, ticket: Ticket, trained: State) -> Round:
         """The round with what its record has besides tensors."""
@@ -119,12 +127,13 @@ class RoundReader:
             self.load_mask()
         else:
             self.load()
-        _ = self.metrics
+        _ = self.metrics, self.record.moves and self.events
 
     def _check_names(self, record: RoundRecord) -> None:
         """LthError unless the round has, or had before --keep removed some, the files that the record says."""
 
         expected = {METRICS, RECORD, *(f'{name}.safetensors' for name in (*_TENSOR_FILES, *record.search))}
+        expected |= {EVENTS} if record.moves else set()
         listed = {*(self._folder.sums or ()), *self._folder.removed}
         if wrong := expected ^ listed:
             name = min(wrong)
@@ -199,19 +208,34 @@ class RoundReader:
         """The scores and the optimizer state of a round that has them."""
 
         record = self.record
-        if not record.search:
+        if 'scores' not in record.search:
             return None
-        scores = self._network.layout.pack(self._tensors('scores'))[None]
-        optimizer = self._optimizer(scores.dtype) if 'optimizer' in record.search else {}
+        scores, count = self._network.layout.pack(self._tensors('scores'))[None], self._network.layout.prunable_count
+        optimizer = self._optimizer(scores.dtype, count) if 'optimizer' in record.search else {}
         drawn = () if record.drawn_test_accuracy is None else (record.drawn_test_accuracy,)
         penalties = () if record.penalty is None else (record.penalty,)
         selected = () if record.selected is None else (record.selected,)
         return SearchState(scores, optimizer, drawn, penalties, selected)
 
-    def _optimizer(self, dtype: torch.dtype) -> dict[str, Tensor]:
-        """The optimizer's vectors (1, P) of this type, and its step counts if it has them."""
+    def _moving_state(self, state: State) -> MovingState | None:
+        """How the mask moved, and the optimizer state, of a round whose mask moved."""
 
-        count, parameters = self._network.layout.prunable_count, len(self._network.layout.slots)
+        record = self.record
+        if record.moves is None:
+            return None
+        ever = self._network.layout.pack(self._tensors('ever-active'))[None]
+        if self._network.layout.density(int(ever.sum())) != record.moves.ever_active:
+            raise self._misfit('ever-active.safetensors', f'{int(ever.sum())} weights were ever active in it')
+        rows = [[getattr(event, name) for name in EVENT_COLUMNS] for event in self.events]
+        events = torch.tensor(rows, dtype=torch.int64).view(1, len(rows), len(EVENT_COLUMNS))
+        has_optimizer = 'optimizer' in record.search
+        optimizer = self._optimizer(state.weights.dtype, self._network.layout.size) if has_optimizer else {}
+        return MovingState(ever, events, optimizer)
+
+    def _optimizer(self, dtype: torch.dtype, count: int) -> dict[str, Tensor]:
+        """The optimizer's vectors (1, count) of this type, and its step counts if it has them."""
+
+        parameters = len(self._network.layout.slots)
         size = (_MOST_OPTIMIZER_TENSORS * count + parameters) * _BYTES_OF_NUMBER
         header, tensors = self._read('optimizer', expected_size=size)
         self._check_header('optimizer', header)
@@ -219,7 +243,7 @@ class RoundReader:
         for name, tensor in tensors.items():
             is_step = name == 'step' and tensor.dim() <= 1 and tensor.dtype == torch.float32
             if not is_step and (tensor.dtype != dtype or tensor.shape != (count,)):
-                raise self._misfit(path.name, f'{quote(name)} is no tensor of an optimizer of its scores')
+                raise self._misfit(path.name, f'{quote(name)} is no tensor of an optimizer of these numbers')
             check_values(path, name, tensor, self._identity.advice)
         return {name: tensor if name == 'step' else tensor[None] for name, tensor in tensors.items()}
 

@@ -9,6 +9,8 @@ from pydantic import AliasChoices, Field
 
 from lth.runs.average_records import CopiesRecord, PoolRecord
 from lth.runs.integrity import CheckedFolder
+from lth.runs import events_file
+from lth.runs.events_file import EVENTS, EventLine, MovesRecord
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
 from lth.runs.unpruned import UnprunedRecord
@@ -48,10 +50,11 @@ class Connected(Stored):
 
 class RoundFacts(Stored):
     """The facts about a round: the network (`model`, images of `shape` in `classes` classes), the numbers of weights,
-    the iteration at which its training starts. `search` names the files that only a search of scores has, `recipe` is
-    a digest of the recipe, `penalty` the factor λ with which scores were trained if the search adapted it, `selected`
-    the number of weights that trained scores select without a given count, `source` the fingerprint of the ticket of
-    another run from which the round was made, and `ticket` that of its own ticket, unknown in rounds of version 0.1.0.
+    the iteration at which its training starts. `search` names the tensor files that only a search of scores or a
+    training whose mask moves has, `recipe` is a digest of the recipe, `penalty` the factor λ with which scores were trained if the
+    search adapted it, `selected` the number of weights that trained scores select without a given count, `source` the
+    fingerprint of the ticket of another run from which the round was made, and `ticket` that of its own ticket, unknown
+    in rounds of version 0.1.0.
     `copies` and `pool` are there if the trained weights are averages.
     """
 
@@ -68,7 +71,7 @@ class RoundFacts(Stored):
     prunable: Count
     weights: Annotated[int, Field(ge=1, le=10 ** 12)]
     density: Share
-    search: Annotated[list[Literal['scores', 'optimizer']], Field(max_length=2)] = []
+    search: Annotated[list[Literal['scores', 'ever-active', 'optimizer']], Field(max_length=2)] = []
     connected: Connected | None = Field(None, validation_alias=AliasChoices('connected', 'carrying'))  # 0.1.0: carrying
     engine: ShortText = ''
     measurements: Annotated[int, Field(ge=1, le=10 ** 7)]
@@ -107,7 +110,7 @@ class RoundFacts(Stored):
             if line in entries and entries[line]['differing'] is None:
                 del entries[line]['differing']
         optional = ('recipe', 'drawn_test_accuracy', 'penalty', 'selected', 'source', 'ticket', 'copies', 'pool',
-                    'early_bird')
+                    'early_bird', 'moves')
         return {key: value for key, value in entries.items() if value is not None or key not in optional}
 
 
@@ -154,8 +157,8 @@ class EarlyBirdRecord(Stored):
 
 class RoundRecord(RoundFacts):
     """The content of round.json: the facts, the last measurement, the one of least validation loss, the layers,
-    matrices that are not pruned, and how many steps the round trained. Rounds of versions that did not record them
-    have no layers and None as steps. `early_bird` is there if masks were watched.
+    matrices that are not pruned, how many steps the round trained, and how its mask moved, None if it did not. Rounds
+    of versions that did not record them have no layers and None as steps. `early_bird` is there if masks were watched.
     """
 
     last: MetricsLine
@@ -164,11 +167,18 @@ class RoundRecord(RoundFacts):
     unpruned: Annotated[list[UnprunedRecord], Field(max_length=100_000)] = []
     steps: Count | None = None
     early_bird: EarlyBirdRecord | None = None
+    moves: MovesRecord | None = None
 
     @pydantic.model_validator(mode='after')
     def _layers_fit(self) -> Self:
         if self.layers and sum(layer.weights for layer in self.layers) != self.weights:
             raise ValueError('layers should have as many weights as the network')
+        return self
+
+    @pydantic.model_validator(mode='after')
+    def _moves_fit(self) -> Self:
+        if (self.moves is not None) != ('ever-active' in self.search):
+            raise ValueError('moves and the file ever-active should be recorded together')
         return self
 
 
@@ -178,3 +188,12 @@ def read_record(folder: CheckedFolder) -> RoundRecord:
     content = folder.read(RECORD, at_most=_MOST_BYTES)
     origin = str(folder.folder / RECORD)
     return validate_stored(RoundRecord, parse_json(content, origin, folder.advice), origin, folder.advice)
+
+
+def read_events(folder: CheckedFolder, record: RoundRecord) -> list[EventLine]:
+    """The events of a round with this record, [] if its mask did not move."""
+
+    if record.moves is None:
+        return []
+    content = folder.read(EVENTS, at_most=record.moves.events * events_file.MOST_BYTES_OF_LINE)
+    return events_file.parse(content, folder.folder / EVENTS, folder.advice, record.moves)

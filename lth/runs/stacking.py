@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lth.models.network import Buffers
-from lth.pruning.tickets import Round, SearchState, stack_tickets
+from lth.pruning.tickets import MovingState, Round, SearchState, stack_tickets
 from lth.runs.removed_state import RemovedState
 from lth.training.task import Measurement, Metrics, State
 
@@ -15,9 +15,11 @@ def stack_rounds(rounds: Sequence[Round]) -> Round:
     """The same round of several seeds, R = 1 each, as one with R = the number of seeds."""
 
     searches = [round_.search for round_ in rounds if round_.search]
+    moving = [round_.moving for round_ in rounds if round_.moving]
     return Round(
         rounds[0].number, stack_tickets([round_.ticket for round_ in rounds]),
-        _stack_states([round_.trained for round_ in rounds]), _stack_searches(searches) if searches else None)
+        _stack_states([round_.trained for round_ in rounds]), _stack_searches(searches) if searches else None,
+        moving=_stack_moving(moving) if moving else None)
 
 
 def _stack_states(states: Sequence[State]) -> State:
@@ -31,14 +33,23 @@ def _stack_states(states: Sequence[State]) -> State:
 
 
 def _stack_searches(searches: Sequence[SearchState]) -> SearchState:
-    """Scores and optimizer states; the optimizer's step count is the same for all seeds."""
-
-    vectors = [{name: tensor for name, tensor in search.optimizer.items() if name != 'step'} for search in searches]
-    steps = {name: tensor for name, tensor in searches[0].optimizer.items() if name == 'step'}
-    optimizer = steps | _stack_tensors(vectors)
+    optimizer = _stack_optimizers([search.optimizer for search in searches])
     numbers = {name: tuple(itertools.chain.from_iterable(getattr(search, name) for search in searches))
                for name in ('sampled_accuracy', 'penalties', 'selected')}
     return SearchState(torch.cat([search.scores for search in searches]), optimizer, **numbers)
+
+
+def _stack_moving(states: Sequence[MovingState]) -> MovingState:
+    return MovingState(torch.cat([state.ever for state in states]), torch.cat([state.events for state in states]),
+                       _stack_optimizers([state.optimizer for state in states]))
+
+
+def _stack_optimizers(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Optimizer states; the step count is the same for all seeds."""
+
+    vectors = [{name: tensor for name, tensor in state.items() if name != 'step'} for state in states]
+    steps = {name: tensor for name, tensor in states[0].items() if name == 'step'}
+    return steps | _stack_tensors(vectors)
 
 
 def _stack_tensors(parts: Sequence[Buffers]) -> dict[str, Tensor]:

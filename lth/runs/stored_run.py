@@ -15,7 +15,8 @@ from lth.runs import integrity, metrics_file, run_source, seed_folders, sessions
 from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.recipe_digest import recipe_digest
-from lth.runs.round_record import RoundRecord, read_record
+from lth.runs.events_file import EventLine
+from lth.runs.round_record import RoundRecord, read_events, read_record
 from lth.system import lazy_import, yaml_text
 from lth.system.yaml_text import Raw
 
@@ -79,6 +80,11 @@ class StoredRun:
             raise LthError(f'{path} does not belong to the other files of its round: its results are not those in '
                            f'round.json. {folder.advice}')
         return lines
+
+    def events(self, seed: int, number: int) -> list[EventLine]:
+        """The events of a round whose mask moved; [] if it did not."""
+
+        return read_events(self.open_round(seed, number), self.record(seed, number))
 
     def open_round(self, seed: int, number: int) -> CheckedFolder:
         """The folder of a round, whose files are compared with their checksums when they are read."""

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from lth.training.engines.optimizers import state_vectors
-from lth.training.task import WATCHED, Differing, Measurement, Metrics, Snapshot, State, Task, TrainingStart
+from lth.training.task import (
+    EVENT_COLUMNS, WATCHED, Differing, Measurement, Metrics, Snapshot, State, Task, TrainingStart, Wiring)
 
 # Tensors that have no axis of replicates.
 _SHARED = ('optimizer/step', 'has_train')
@@ -94,6 +95,10 @@ def _expected_shapes(
     measurements, steps = _length(stored, 'history', 1), _length(stored, 'losses', 1)
     if optimizer.name != 'sgd':  # its count of steps has one element or several, depending on the engine
         shapes['optimizer/step'] = ((max(1, _length(stored, 'optimizer/step', 0)),), torch.float32)
+    if state.wiring:
+        events = rows, _length(stored, 'wiring/events', 1), len(EVENT_COLUMNS)
+        shapes |= {f'wiring/{name}': ((rows, *state.wiring.mask.shape[1:]), torch.bool) for name in ('mask', 'ever')}
+        shapes['wiring/events'] = (events, torch.int64)
     return shapes | {
         **_expected_watched(stored, task, rows, measurements),
         'history': ((rows, measurements, 7), torch.float64), 'has_train': ((measurements,), torch.bool),
@@ -152,7 +157,8 @@ def _is_consistent(training: StoredTraining) -> bool:
 def _state_tensors(state: State) -> dict[str, Tensor]:
     return {'weights': state.weights,
             **{f'buffers/{name}': tensor for name, tensor in sorted(state.buffers.items())},
-            **{f'optimizer/{name}': tensor for name, tensor in sorted(state.optimizer.items())}}
+            **{f'optimizer/{name}': tensor for name, tensor in sorted(state.optimizer.items())},
+            **{f'wiring/{name}': tensor for name, tensor in (state.wiring._asdict() if state.wiring else {}).items()}}
 
 
 def _numbers(measured: Measurement, row: int) -> list[float]:
@@ -165,7 +171,7 @@ def _numbers(measured: Measurement, row: int) -> list[float]:
 
 
 def _snapshot(tensors: dict[str, Tensor], step: int, engine: str) -> Snapshot:
-    parts: dict[str, dict[str, Tensor]] = {'buffers': {}, 'optimizer': {}}
+    parts: dict[str, dict[str, Tensor]] = {'buffers': {}, 'optimizer': {}, 'wiring': {}}
     for name, tensor in tensors.items():
         kind, slash, rest = name.partition('/')
         if slash:
@@ -175,8 +181,9 @@ def _snapshot(tensors: dict[str, Tensor], step: int, engine: str) -> Snapshot:
     if 'differing' in tensors:
         history = tuple(measured._replace(differing=_differing(numbers.tolist())) for measured, numbers
                         in zip(history, tensors['differing'].unbind(1), strict=True))
+    wiring = Wiring(**parts['wiring']) if parts['wiring'] else None
     state = State(
-        tensors['weights'], parts['buffers'], step, parts['optimizer'], history, engine, tensors.get('recent'))
+        tensors['weights'], parts['buffers'], step, parts['optimizer'], history, engine, tensors.get('recent'), wiring)
     return Snapshot(state, tensors['losses'], tensors['correct'])
 
 

@@ -28,10 +28,10 @@ class Expected(NamedTuple):
 
 
 def expected_tensors(network: Network, holds: str) -> dict[str, Expected]:
-    """The tensors that the file `holds` of a round has: 'mask', 'scores', 'ticket' or 'trained'."""
+    """The tensors that the file `holds` has: 'mask', 'ever-active', 'scores', 'ticket' or 'trained' of a round."""
 
-    dtype = torch.bool if holds == 'mask' else _weight_dtype(network)
-    if holds in ('mask', 'scores'):
+    dtype = torch.bool if holds in ('mask', 'ever-active') else _weight_dtype(network)
+    if holds in ('mask', 'ever-active', 'scores'):
         return {slot.name: Expected(slot.shape, dtype) for slot in network.layout.prunable_slots}
     slots = {slot.name: Expected(slot.shape, dtype) for slot in network.layout.slots}
     buffers = {name: Expected(tuple(buffer.shape), buffer.dtype, ~torch.isfinite(buffer))

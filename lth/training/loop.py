@@ -1,14 +1,18 @@
 """Train a state up to an iteration and measure it on the way; which engine executes the steps is the task's choice."""
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lth.errors import LthError
+from lth.training.moving_masks import MaskMoves, segments_with_events, trainable_weights
 from lth.training.task import (
     Measurement, Metrics, Parametrization, Pause, Segment, Snapshot, State, Task, TrainingStart)
+
+# The segments of a training from a state, one at each of these stops.
+_Run = Callable[[State, Iterable[int]], Iterable[Segment]]
 
 
 def train(
@@ -23,10 +27,24 @@ def train(
     seed, the iteration and the learning rate if a loss is not finite.
     """
 
+    def run(state: State, stops: Iterable[int]) -> Iterable[Segment]:
+        return task.engine.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization)
+
     snapshot = _first_snapshot(task, TrainingStart(state, trainable, until), parametrization)
-    for end in [*(end for end in task.cycle_ends if snapshot.state.step <= end < until), until]:
-        snapshot = _train_cycle(task, snapshot, end, trainable, parametrization)
-    return snapshot.state
+    return _train_cycles(task, snapshot, until, run, parametrization)
+
+
+def train_moving_mask(task: Task, state: State, *, until: int, moves: MaskMoves) -> State:
+    """Return the state after iteration `until` of a training in which the mask moves; see `train`. The state has a
+    wiring.
+    """
+
+    assert state.wiring
+    start = TrainingStart(state, trainable_weights(state.weights, state.wiring.mask), until)
+
+    def run(state: State, stops: Iterable[int]) -> Iterable[Segment]:
+        return segments_with_events(task, state, stops, moves)
+    return _train_cycles(task, _first_snapshot(task, start, None), until, run, None)
 
 
 def measure(task: Task, state: State, train_metrics: Metrics | None = None, token: object = None) -> Measurement:
@@ -51,17 +69,22 @@ def accuracy(task: Task, state: State) -> tuple[float, ...]:
     return task.engine.evaluate(task, state, None).accuracy
 
 
+def _train_cycles(
+        task: Task, snapshot: Snapshot, until: int, run: _Run, parametrization: Parametrization | None) -> State:
+    """Return the state at iteration `until`, after all cycles that end before it."""
+
+    for end in [*(end for end in task.cycle_ends if snapshot.state.step <= end < until), until]:
+        snapshot = _train_cycle(task, snapshot, end, run, parametrization)
+    return snapshot.state
+
+
 def _train_cycle(
-        task: Task, snapshot: Snapshot, until: int, trainable: Tensor, parametrization: Parametrization | None,
-) -> Snapshot:
+        task: Task, snapshot: Snapshot, until: int, run: _Run, parametrization: Parametrization | None) -> Snapshot:
     """Return the snapshot at iteration `until`, the end of a cycle or of the training."""
 
     if _is_complete(task, snapshot, until):
         return snapshot
-    segments = task.engine.run(
-        task, _cycle_state(task, snapshot.state, until), trainable=trainable, stops=_stops(task, snapshot, until),
-        parametrization=parametrization)
-    for segment in segments:
+    for segment in run(_cycle_state(task, snapshot.state, until), _stops(task, snapshot, until)):
         _refuse_divergence(task, segment)
         snapshot = snapshot.after(segment)
         if task.checkpoints:

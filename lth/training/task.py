@@ -27,6 +27,26 @@ WATCHED = 4
 Differing = tuple[tuple[tuple[int, ...], ...], ...]
 
 
+class Wiring(NamedTuple):
+    """Which weights are active while a mask moves: the mask and the weights that were ever active, (R, P) bools, and
+    one row of EVENT_COLUMNS for each event so far, (R, E, 5) int64 on the CPU.
+    """
+
+    mask: Tensor
+    ever: Tensor
+    events: Tensor
+
+    def to(self, device: torch.device) -> 'Wiring':
+        """Return the same wiring with its masks on the device."""
+
+        return Wiring(self.mask.to(device), self.ever.to(device), self.events.cpu())
+
+
+# Of an event: its iteration, the number of weights that are active after it, that it deactivated and that it activated,
+# and that were ever active up to it.
+EVENT_COLUMNS = ('iteration', 'active', 'dropped', 'grown', 'ever_active')
+
+
 class Measurement(NamedTuple):
     """Metrics at one iteration. `train` is the mean over the steps since the last measurement; None before training.
     `differing` is None if the task watches no masks.
@@ -45,7 +65,8 @@ class State:
     and the optimizer's tensors by name, empty before the first step.
 
     `history` holds all measurements so far; `engine` is the name of the engine that trained last, '' if none did.
-    `recent` are the masks at the last measurements as a Watch encodes them, (R, n, P) on the CPU; None without one.
+    `recent` are the masks at the last measurements as a Watch encodes them, (R, n, P) on the CPU; None without one. If a
+    mask moves in the training, `wiring` is its present state.
     """
 
     weights: Tensor
@@ -55,13 +76,15 @@ class State:
     history: tuple[Measurement, ...] = ()
     engine: str = ''
     recent: Tensor | None = None
+    wiring: Wiring | None = None
 
     def to(self, device: torch.device) -> 'State':
         """Return the same state with all tensors on the device."""
 
         buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
         optimizer = {name: tensor.to(device) for name, tensor in self.optimizer.items()}
-        return replace(self, weights=self.weights.to(device), buffers=buffers, optimizer=optimizer)
+        wiring = self.wiring and self.wiring.to(device)
+        return replace(self, weights=self.weights.to(device), buffers=buffers, optimizer=optimizer, wiring=wiring)
 
 
 class Segment(NamedTuple):
@@ -75,6 +98,17 @@ class Segment(NamedTuple):
     losses: Tensor
     correct: Tensor
     token: object = None
+
+
+class BatchGradient(NamedTuple):
+    """The pass of one batch that trains nothing: the gradient of the loss with respect to all prunable weights (R, P),
+    active or not, losses (R,), numbers of correct predictions (R,), and the buffers after it.
+    """
+
+    gradient: Tensor
+    losses: Tensor
+    correct: Tensor
+    buffers: Buffers
 
 
 class TrainingStart(NamedTuple):
@@ -182,6 +216,11 @@ class Engine(Protocol):
         the learned parameters and their mask: (R, L). A stop is taken when the segment before it was processed, so
         stops may depend on what was trained so far. The first stop may be the iteration of the state: its segment has
         no steps. More stops change no bit.
+        """
+
+    def gradient(self, task: 'Task', state: State) -> BatchGradient:
+        """Return the gradient of the batch of the iteration `state.step`, for all weights of the state. LthError if a
+        layer has none.
         """
 
     def evaluate(

@@ -8,10 +8,11 @@ from torch import Tensor
 from lth.models.network import Network
 from lth.recipes.schema import TrainingSettings
 from lth.training.engines import metrics
+from lth.training.engines.batch_gradient import batch_gradient
 from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.engines.precision import precision_context
 from lth.training.engines.step import StepParts, TrainingStep
-from lth.training.task import Parametrization, Pause, Segment, State, Task
+from lth.training.task import BatchGradient, Parametrization, Pause, Segment, State, Task
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Eager:
         """Return 1: several replicates take as long together as one after the other."""
 
         return 1
+
+    def gradient(self, task: Task, state: State) -> BatchGradient:
+        """Return the gradient of the batch of the iteration `state.step`, for all weights of the state."""
+
+        return batch_gradient(task, state, self.parts, self.noise)
 
     def run(
             self, task: Task, state: State, *, trainable: Tensor, stops: Iterable[int],

@@ -11,6 +11,7 @@ from torch import Tensor
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.recipes.schema import TrainingSettings
+from lth.training.engines.batch_gradient import batch_gradient
 from lth.training.engines.cuda.captured_step import CapturedStep
 from lth.training.engines.cuda.compilation import describe_failure
 from lth.training.engines.cuda.evaluation import CapturedEvaluation
@@ -19,7 +20,7 @@ from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.engines.cuda.parts import compiled_parts, dense_layers, step_parts
 from lth.training.engines.eager import Eager
 from lth.training.engines.names import ReplicateChoice
-from lth.training.task import Parametrization, Segment, State, Task
+from lth.training.task import BatchGradient, Parametrization, Segment, State, Task
 
 # pylint: disable=protected-access # torch has no public names for these functions
 
@@ -86,6 +87,13 @@ class CudaGraph:
             return
         for segment in step.run(state, trainable=trainable, stops=stops):
             yield segment._replace(state=replace(segment.state, engine=self.name))
+
+    def gradient(self, task: Task, state: State) -> BatchGradient:
+        """Return the gradient of the batch of the iteration `state.step`, for all weights of the state. It is neither
+        captured nor compiled.
+        """
+
+        return batch_gradient(task, state)
 
     def prepare(self, task: Task, state: State) -> None:
         """Compile and capture a task's step, which takes up to a minute, before the first step is needed."""

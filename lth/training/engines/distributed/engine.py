@@ -14,7 +14,7 @@ from lth.training.engines.distributed import evaluation
 from lth.training.engines.distributed.ranks import Ranks
 from lth.training.engines.distributed.sharded_pass import sharded_parts
 from lth.training.engines.eager import Eager
-from lth.training.task import Metrics, Parametrization, Segment, State, Task
+from lth.training.task import BatchGradient, Metrics, Parametrization, Segment, State, Task
 
 
 class Distributed:
@@ -39,6 +39,11 @@ class Distributed:
         start = {'the mask': trainable, 'the weights': state.weights, **state.buffers, **state.optimizer}
         self.ranks.refuse_differences(f'Iteration {state.step}', start)
         return self._eager.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization)
+
+    def gradient(self, task: Task, state: State) -> BatchGradient:
+        """Return the gradient of the batch of the iteration `state.step`, of which each rank computes a part."""
+
+        return self._eager.gradient(task, state)
 
     def evaluate(
             self, task: Task, state: State, indices: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:

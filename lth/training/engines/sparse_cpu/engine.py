@@ -18,10 +18,12 @@ from lth.training.engines.chains import Chain, supported_chain
 from lth.training.engines.eager import Eager
 from lth.training.engines.optimizers import state_vectors
 from lth.training.engines.sparse_cpu import rule
+from lth.training.engines.sparse_cpu.dense_gradient import dense_gradient
+from lth.training.engines.sparse_cpu.epoch_rows import EpochRows
 from lth.training.engines.sparse_cpu.images import ImageCache
 from lth.training.engines.sparse_cpu.prepared import PreparedNetwork, prepare
 from lth.training.engines.sparse_cpu.replicate import Replicate
-from lth.training.task import Metrics, Parametrization, Segment, State, Task
+from lth.training.task import BatchGradient, Metrics, Parametrization, Segment, State, Task
 
 
 class SparseCpu:
@@ -34,7 +36,8 @@ class SparseCpu:
         self.name = 'sparse' if always else 'eager or sparse'
         self._always = always
         self._eager = Eager(device)
-        self._images = ImageCache()
+        self._images, self._orders = ImageCache(), EpochRows()
+        self._latest: tuple[Task, Chain | None] | None = None
 
     def replicates(self, _network: Network, _training: TrainingSettings) -> int:
         """Return 1: several replicates take as long together as one after the other."""
@@ -48,19 +51,31 @@ class SparseCpu:
 
         chain = None if parametrization else self._chain(task, state.weights, trainable)
         # Compiled loops leave out all weights that are not trained, so these must be 0.
-        if chain is None or bool(state.weights[~trainable].any()):
+        if chain is None or bool(state.weights.masked_fill(trainable, 0).any()):
             yield from self._eager.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization)
             return
         state = _with_optimizer(task, state)
         images = self._images.images(task, task.data.train)
         networks = [prepare(task, chain, kept, weights) for kept, weights in zip(trainable, state.weights, strict=True)]
-        replicates = [Replicate(task, state, number, network, images) for number, network in enumerate(networks)]
+        replicates = [Replicate(task, state, number, network, images, self._orders)
+                      for number, network in enumerate(networks)]
         for stop in stops:
             results = [replicate.train(stop) for replicate in replicates]
             state = _state(state, replicates, stop)
             losses, correct = (torch.stack(parts) for parts in zip(*results, strict=True))
             token = [network._replace(weights=network.weights.copy()) for network in networks]
             yield Segment(state, losses, correct, token)
+
+    def gradient(self, task: Task, state: State) -> BatchGradient:
+        """Return the gradient of the batch of the iteration `state.step`, for all weights of the state."""
+
+        chain = self._possible_chain(task)
+        if chain is None or chain.convolutions or state.weights.dtype != torch.float32:
+            return self._eager.gradient(task, state)
+        epoch, position = divmod(state.step, task.steps_per_epoch)
+        rows = [self._orders.rows(task, number, epoch)[position, :task.training.batch_size]
+                for number in range(len(task.seeds))]
+        return dense_gradient(task, chain.dense, state, rows)
 
     def evaluate(self, task: Task, state: State, indices: Sequence[Tensor] | None, token: object = None, /) -> Metrics:
         """Return loss and accuracy on images of the training set, or on the test set if `indices` is None."""
@@ -85,15 +100,25 @@ class SparseCpu:
             return False
         return self._takes([round(density * layer.weight.size) for layer in chain.layers], chain, batch_size)
 
+    def _possible_chain(self, task: Task) -> Chain | None:
+        """The layers of a task if compiled loops can train it, else None. To walk over a module takes longer than ten
+        steps of a sparse network, so the answer for the latest task is remembered.
+        """
+
+        if self._latest is None or self._latest[0] is not task:
+            in_memory = isinstance(task.data.train.images, Tensor)
+            obstacle = rule.sparse_obstacle(task.network, task.data_settings, task.training, streamed=not in_memory)
+            self._latest = task, None if obstacle else supported_chain(task.network)
+        return self._latest[1]
+
     def _takes(self, kept: Sequence[int], chain: Chain, batch_size: int) -> bool:
         return self._always or rule.faster(kept, chain, batch_size)
 
     def _chain(self, task: Task, weights: Tensor, kept: Tensor) -> Chain | None:
         """The layers of a task if compiled loops train the kept weights (R, N), else None."""
 
-        chain, in_memory = supported_chain(task.network), isinstance(task.data.train.images, Tensor)
-        obstacle = rule.sparse_obstacle(task.network, task.data_settings, task.training, streamed=not in_memory)
-        if chain is None or obstacle or weights.dtype != torch.float32:
+        chain = self._possible_chain(task)
+        if chain is None or weights.dtype != torch.float32:
             return None
         counts = [int(kept[:, layer.weight.start:layer.weight.stop].sum(1).max()) for layer in chain.layers]
         return chain if self._takes(counts, chain, task.training.batch_size) else None

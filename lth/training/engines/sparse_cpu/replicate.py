@@ -1,13 +1,11 @@
 """Training of one replicate: its kept weights and the optimizer's vectors, packed for the kernels."""
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from lth.datasets import sampling
 from lth.recipes.schema import Adam, AdamW, Sgd
 from lth.training.engines.optimizers import state_vectors
-from lth.training.engines.sparse_cpu.images import pad_to_chunks
+from lth.training.engines.sparse_cpu.epoch_rows import EpochRows
 from lth.training.engines.sparse_cpu.kernels import data, steps
 from lth.training.engines.sparse_cpu.kernels.data import Images, Parameters, TrainingBatches, Update
 from lth.training.engines.sparse_cpu.kernels.lanes import LANES
@@ -18,13 +16,14 @@ from lth.training.task import State, Task
 class Replicate:
     """One replicate in training. It starts from a state with the optimizer's vectors."""
 
-    def __init__(self, task: Task, state: State, number: int, network: PreparedNetwork, images: Images) -> None:
-        self._network = network
+    def __init__(  # pylint: disable=too-many-positional-arguments # one of each kind
+            self, task: Task, state: State, number: int, network: PreparedNetwork, images: Images, orders: EpochRows,
+    ) -> None:
+        self._network, self._orders = network, orders
         self._task, self._images, self._number = task, images, number
         self._step = state.step
         # SGD does not count its updates.
         self._updates = int(state.optimizer['step'].flatten()[0]) if 'step' in state.optimizer else 0
-        self._epoch, self._epoch_rows = -1, np.zeros((0, 0), dtype=np.int64)
         self._vector_names = state_vectors(task.training.optimizer)
         self._indices = torch.from_numpy(network.indices)
         vectors = [state.optimizer[name][number, self._indices].numpy() for name in self._vector_names]
@@ -42,7 +41,7 @@ class Replicate:
             epoch, position = divmod(self._step, self._task.steps_per_epoch)
             count = min(stop - self._step, self._task.steps_per_epoch - position, steps_per_call)
             part = slice(self._step - start, self._step - start + count)
-            rows = self._rows(epoch)[position:position + count]
+            rows = self._orders.rows(self._task, self._number, epoch)[position:position + count]
             self._train(TrainingBatches(rows, self._task.training.batch_size, losses[part], correct[part]))
             self._task.on_step(self._step - 1, None)
         return torch.from_numpy(losses), torch.from_numpy(correct)
@@ -63,16 +62,6 @@ class Replicate:
         steps.train(self._network.structure, self._network.workspace, self._parameters, self._images, batches,
                     Update(kind, settings, rates, self._updates + 1))
         self._step, self._updates = self._step + count, self._updates + count
-
-    def _rows(self, epoch: int) -> NDArray[np.int64]:
-        """Indices of the images of each step of an epoch, padded to chunks: (steps, chunks · 64)."""
-
-        if self._epoch != epoch:
-            batch, indices = self._task.training.batch_size, self._task.splits[self._number][0]
-            order = sampling.epoch_order(indices, self._task.seeds[self._number], epoch)
-            used = order[:self._task.steps_per_epoch * batch].numpy().reshape(-1, batch)
-            self._epoch, self._epoch_rows = epoch, pad_to_chunks(used)
-        return self._epoch_rows
 
 
 def _optimizer(settings: Adam | AdamW | Sgd) -> tuple[int, tuple[float, float, float, float]]:
