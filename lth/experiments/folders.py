@@ -26,10 +26,12 @@ def run_folder(name: str | None, default: str) -> Path:
 
 
 def search_name(plan: 'Plan') -> str:
-    """Default name of a run: MODEL-DATASET; for a gem also its algorithm and the percentage of weights kept."""
+    """Default name of a run: MODEL-DATASET; for a gem or a sparse training also its algorithm and the percentage of
+    weights kept.
+    """
 
     pair = f'{plan.recipe.model.name}-{plan.recipe.data.name}'
-    if plan.recipe.algorithm.finds != 'gems':
+    if plan.recipe.algorithm.finds not in ('gems', 'sparse networks'):
         return pair
     settings = plan.recipe.algorithm
     density = getattr(settings, 'density', plan.kept[-1] / plan.network.layout.prunable_count)

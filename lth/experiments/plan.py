@@ -75,7 +75,7 @@ class Plan:
     def obstacle(self) -> str | None:
         """Why the sparse engine cannot train the plan, None if it can."""
 
-        if self.recipe.algorithm.trains != 'each':
+        if self.recipe.algorithm.trains == 'never' or self.recipe.algorithm.trains_scores:
             return 'the algorithm trains scores or nothing, not weights'
         return select.sparse_obstacle(self.network, self.recipe.data, self.recipe.training, streamed=self.streamed)
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from lth.algorithms import ALGORITHMS
+from lth.algorithms.sparse_training import settings as sparse_training
 from lth.datasets import DATASETS
 from lth.errors import LthError, quote, suggestion
 from lth.experiments import setting_checks
@@ -87,6 +88,27 @@ def gem_plan(
     changes = changes if density is None else _with_density(changes, density)
     changes = _with_starting_values(changes, selected.settings, default.settings)
     return plan_for(selected, pair, changes, lengths, device=device)
+
+
+def sparse_plan(  # pylint: disable=too-many-arguments # as many as the command has
+        model: str, dataset: str, changes: Changes, *, density: float | None = None, method: str | None = None,
+        recipe: str | None = None, device: str = 'auto') -> Plan:
+    """The plan of a sparse training with this share of the weights at the end, by RigL unless the recipe or `method`
+    says otherwise. Without a density the changes set it.
+    """
+
+    pair = canonical_pair(model, dataset)
+    selected = presets.select_recipe(recipe, presets.sparse_recipe(*pair))
+    if density is not None and not 0 < density <= 1:
+        raise LthError(f'--density {density:g}: give the share of weights to keep, above 0 and at most 1.')
+    options = {'algorithm.density': density, 'algorithm.method': method, **changes.options}
+    changes = Changes(changes.epochs, options, changes.overrides)
+    changed = changes.apply({})
+    section = sparse_training.with_method(selected.settings['algorithm'], _setting(changed, 'algorithm.method'))
+    if recipe is None and _setting(changed, 'algorithm.density') is None:
+        raise LthError('Give --density, the share of the weights that are active at the end, such as --density 0.1.')
+    settings = {**selected.settings, 'algorithm': section}
+    return plan_for(replace(selected, settings=settings), pair, changes, training_length(changes.epochs), device=device)
 
 
 def converted_plan(

@@ -54,9 +54,13 @@ def refuse_other_command(algorithm: Any) -> None:
     if not isinstance(name, str) or normalize_name(name) not in map(normalize_name, ALGORITHMS.names()):
         return
     settings = ALGORITHMS.find(name).settings
-    if settings.finds == 'gems' and 'density' not in algorithm:
-        raise LthError(f'algorithm.name: {quote(name)} finds gems. Use: lth find-gem MODEL DATASET --sparsity PERCENT '
-                       f'--algorithm {settings.gem_alias or name}')
+    commands = {
+        'gems': f'finds gems. Use: lth find-gem MODEL DATASET --sparsity PERCENT --algorithm '
+                f'{settings.gem_alias or name}',
+        'sparse networks': 'trains a sparse network and finds no tickets. Use: lth train-sparse MODEL DATASET --method '
+                           'NAME --density SHARE'}
+    if settings.finds in commands and 'density' not in algorithm:
+        raise LthError(f'algorithm.name: {quote(name)} {commands[settings.finds]}')
     if settings.needs_source and 'source' not in algorithm:
         raise LthError(f'algorithm.name: {quote(name)} starts from the tickets of another run. Search for tickets '
                        'first, then use lth finetune, lth transfer, or --controls.')

@@ -29,9 +29,10 @@ class AlgorithmSettings(Section):
     """How subnetworks are found. Each algorithm declares its own settings in a subclass, and with these class variables
     and methods what the rest of the package has to know about it; nothing else depends on an algorithm's name.
 
-    `trains`: weights in `each` round, starting again; `throughout`, all rounds being parts of one training of scores;
-    or `never`. `finds`: tickets, gems, or nothing new, if it trains what another run found. `uses_data`: whether the
-    masks depend on images or labels. `stochastic`: whether each training step samples a mask. `second_derivatives`:
+    `trains`: in `each` round, starting again; `throughout`, all rounds being parts of one training; or `never`.
+    `trains_scores`: whether scores are trained in the place of weights. `finds`: tickets, gems, sparse networks that
+    are trained and not to be trained again, or nothing new, if it trains what another run found. `uses_data`: whether
+    the masks depend on images or labels. `stochastic`: whether each training step samples a mask. `second_derivatives`:
     whether gradients are differentiated again. `needs_source`: whether it starts from rounds of another run.
     `copies_dense_round`: whether round 0 is a copy of the source's round 0.
     `fits_output_layer`: whether the source's tickets get a new output layer if the classes differ.
@@ -47,7 +48,8 @@ class AlgorithmSettings(Section):
     """
 
     trains: ClassVar[Literal['each', 'throughout', 'never']] = 'each'
-    finds: ClassVar[Literal['tickets', 'gems', 'nothing new']] = 'tickets'
+    trains_scores: ClassVar[bool] = False
+    finds: ClassVar[Literal['tickets', 'gems', 'sparse networks', 'nothing new']] = 'tickets'
     uses_data: ClassVar[bool] = True
     stochastic: ClassVar[bool] = False
     second_derivatives: ClassVar[bool] = False

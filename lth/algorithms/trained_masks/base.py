@@ -34,6 +34,7 @@ class TrainedMaskSettings(AlgorithmSettings):
     """
 
     trains: ClassVar[Literal['throughout']] = 'throughout'
+    trains_scores: ClassVar[bool] = True
     finds: ClassVar[Literal['gems']] = 'gems'
     preset_keys: ClassVar[tuple[str, ...]] = ('finetune',)
 

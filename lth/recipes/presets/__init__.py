@@ -10,6 +10,7 @@ names in its sections `model` and `data`:
     role: gem         for gems: in this model, on this data set, at `algorithm.density`; or, if it names no model, for
                       its algorithm in any model. The latter is applied on top of the model's recipe for Gem-Miner:
                       settings in `inherit` are taken from that recipe, settings in `drop` are removed from it
+    role: sparse      for sparse training of this model on this data set
 
 `untested: true` marks a default whose training no paper has used for this model and nobody has tried at full length.
 
@@ -52,7 +53,7 @@ class Preset:
     """
 
     name: str
-    role: Literal['default', 'variant', 'fallback', 'gem']
+    role: Literal['default', 'variant', 'fallback', 'gem', 'sparse']
     model: str | None
     family: str | None
     dataset: str | None
@@ -71,7 +72,7 @@ class Preset:
 class _PresetSection(Section):
     """The section `preset` of a file."""
 
-    role: Literal['default', 'variant', 'fallback', 'gem']
+    role: Literal['default', 'variant', 'fallback', 'gem', 'sparse']
     family: str | None = None
     untested: bool = False
     inherit: list[str] = []
@@ -138,6 +139,21 @@ def gem_recipe(model: str, dataset: str, density: float) -> RawRecipe:
         return recipe
     recipe.settings['algorithm'].pop('final_mask', None)  # published for that density only
     note = f'no published recipe for {100 * density:.4g}%: using the nearest, for {100 * nearest:.4g}%'
+    return replace(recipe, note=note)
+
+
+def sparse_recipe(model: str, dataset: str) -> RawRecipe:
+    """The recipe for sparse training of this model on this data set. If there is none, the section `algorithm` is that
+    of another algorithm.
+    """
+
+    own = [entry.name for entry in _presets()
+           if (entry.role, entry.model, entry.dataset) == ('sparse', model, dataset)]
+    if own:
+        return find(own[0])
+    recipe = default_recipe(model, dataset)
+    note = (f'no published recipe for sparse training of {model} on {dataset}: the training is that of '
+            f'{recipe.origin}, an untested default (--dry-run shows its settings)')
     return replace(recipe, note=note)
 
 

@@ -1,0 +1,200 @@
+"""The settings of sparse training, and when the mask moves."""
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import pydantic
+from pydantic import AfterValidator, Field
+
+from lth.algorithms.sparse_training.methods import METHODS, Event, Length, Method
+from lth.errors import LthError
+from lth.models.flat_parameters import Layout
+from lth.pruning import masks
+from lth.pruning.layer_collapse import kept_count
+from lth.pruning.layer_densities import LAYER_COUNTS
+from lth.recipes.durations import Duration, DurationSetting
+from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, TrainingSettings
+from lth.registry.registry import BaseRegistry
+from lth.system.yaml_text import Raw
+
+# Without `save_every` there are this many rounds.
+_ROUNDS = 10
+# What the recipe of one method sets for all others too.
+_COMMON = ('name', 'density', 'layers', 'keep_out', 'save_every')
+
+
+class Settings(AlgorithmSettings):
+    """`density` is the share of prunable weights that is active at the end. The mask moves every `update_every`, first
+    at `update_from` and last at `update_until`; each event replaces the share `drop_fraction` of the active weights of
+    a layer, which stays `constant` or falls as half a `cosine`. Methods that start dense start at `initial_density`.
+    A random mask distributes its weights over the layers by `layers`. A round is saved `every` so often, by default
+    every tenth of the training. None stands for the default of the method.
+    """
+
+    trains: ClassVar[Literal['throughout']] = 'throughout'
+    finds: ClassVar[Literal['sparse networks']] = 'sparse networks'
+
+    name: Literal['sparse-training']
+    method: Annotated[str, AfterValidator(METHODS.recorded)]
+    density: Annotated[float, Field(gt=0, le=1)]
+    layers: Annotated[str, AfterValidator(LAYER_COUNTS.canonical)] = 'erk'
+    initial_density: Annotated[float, Field(gt=0, le=1)] | None = None
+    update_every: DurationSetting | None = None
+    update_from: DurationSetting | None = None
+    update_until: DurationSetting | None = None
+    drop_fraction: float | None = Field(None, ge=0, lt=1)
+    drop_schedule: Literal['constant', 'cosine'] | None = None
+    save_every: DurationSetting | None = None
+
+    @pydantic.model_validator(mode='after')
+    def _settings_have_an_effect(self) -> Self:
+        if not METHODS.has(self.method):
+            return self
+        optional = ('initial_density', 'update_every', 'update_from', 'update_until', 'drop_fraction', 'drop_schedule')
+        for name in optional:
+            if getattr(self, name) is not None and name not in self.row.options:
+                raise ValueError(f'{name} has no effect on the method {self.method}: leave it out')
+        if self.initial_density is not None and self.initial_density < self.density:
+            raise ValueError(f'initial_density {self.initial_density} is below the density {self.density} of the end: '
+                             'start with at least as many weights')
+        return self
+
+    @property
+    def row(self) -> Method:
+        """The method."""
+
+        return METHODS.find(self.method)
+
+    @property
+    def short_name(self) -> str:
+        return self.method
+
+    def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
+        return ((METHODS, self.method),)
+
+    def initial_share(self) -> float:
+        """The density at the start."""
+
+        default = 1. if self.row.starts == 'dense' else self.density
+        return default if self.initial_density is None else self.initial_density
+
+    def start_counts(self, layout: Layout) -> tuple[int, ...]:
+        """The number of active weights of each layer at the start, ⌊density · P⌋ in total."""
+
+        return LAYER_COUNTS.find(self.layers)(layout.prunable_slots, kept_count(layout, self.initial_share()))
+
+    def event_steps(self, training: TrainingSettings, steps_per_epoch: int) -> range:
+        """The iterations at which the mask moves: all of them after the start and before the end of training."""
+
+        end = training.length.steps(steps_per_epoch)
+        if not self.row.moves:
+            return range(0)
+        every = max(1, _steps(self.update_every or self.row.every, end, steps_per_epoch))
+        first = _steps(self.update_from or self.row.first or Duration(every, 'iterations'), end, steps_per_epoch)
+        return range(max(1, first), min(self.last_update(training, steps_per_epoch), end - 1) + 1, every)
+
+    def last_update(self, training: TrainingSettings, steps_per_epoch: int) -> int:
+        """T_end: no event is later."""
+
+        end = training.length.steps(steps_per_epoch)
+        return _steps(self.update_until or self.row.until, end, steps_per_epoch)
+
+    def drop_share(self, step: int, last: int) -> float:
+        """α_t = (α₀/2)(1 + cos(π t / T_end)), or the constant α₀."""
+
+        fraction = self.row.fraction if self.drop_fraction is None else self.drop_fraction
+        anneals = self.row.anneals if self.drop_schedule is None else self.drop_schedule == 'cosine'
+        return fraction / 2 * (1 + math.cos(math.pi * min(1., step / last))) if anneals else fraction
+
+    def active_count(self, event: Event, weights: int) -> int:
+        """The number of active weights after an event, of so many prunable ones."""
+
+        initial, final = (masks.floor_share(weights, share) for share in (self.initial_share(), self.density))
+        return self.row.size(event, initial, final)
+
+    def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        """The iterations at which rounds end."""
+
+        end = training.length.steps(steps_per_epoch)
+        if self.save_every is None:
+            return sorted({end * number // _ROUNDS for number in range(1, _ROUNDS + 1)} - {0})
+        every = self.save_every.steps(steps_per_epoch)
+        return [*range(every, end, every), end]
+
+    def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        kept_count(layout, self.density)
+        self.start_counts(layout)
+        return [self._count_at(end, layout, training, steps_per_epoch)
+                for end in self.round_ends(training, steps_per_epoch)]
+
+    def kept_per_layer(
+            self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> Sequence[Sequence[int]] | None:
+        if self.row.starts == 'dense':
+            return None
+        return [self.start_counts(layout)] * len(self.round_ends(training, steps_per_epoch))
+
+    def trained_steps(
+            self, number: int, training: TrainingSettings, steps_per_epoch: int, *, start: int = 0) -> int:
+        ends = [0, *self.round_ends(training, steps_per_epoch)]
+        return ends[number + 1] - ends[number]
+
+    def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
+        end = training.length.steps(steps_per_epoch)
+        for name in ('update_every', 'save_every'):
+            duration = getattr(self, name)
+            if duration is not None and duration.amount < 1:
+                raise LthError(f'algorithm.{name}: {duration} is not a length. Give at least 1 epoch or 1 iteration.')
+        if self.save_every and end // self.save_every.steps(steps_per_epoch) > MOST_ROUNDS:
+            raise LthError(f'algorithm.save_every: a round every {self.save_every} makes more than {MOST_ROUNDS:,} '
+                           f'rounds until the end of training at {training.length}. Make the interval longer.')
+        if self.update_until and self.update_until.steps(steps_per_epoch) > end:
+            raise LthError(f'algorithm.update_until: {self.update_until} is after the end of training, '
+                           f'{training.length} (iteration {end}). Give at most that.')
+        if self.row.moves and not self.event_steps(training, steps_per_epoch):
+            raise LthError(self._no_events(training, steps_per_epoch))
+
+    def _no_events(self, training: TrainingSettings, steps_per_epoch: int) -> str:
+        end, last = training.length.steps(steps_per_epoch), self.last_update(training, steps_per_epoch)
+        every = _steps(self.update_every or self.row.every, end, steps_per_epoch)
+        example = max(1, last // 20)
+        return (f'algorithm.update_every: the mask would never move: it moves every {every:,} iterations, last at '
+                f'iteration {min(last, end - 1):,} of a training of {end:,} ({training.length}). Move it more often, '
+                f'such as --update-every "{example} iterations", or train longer (-e).')
+
+    def _count_at(self, step: int, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> int:
+        """The number of active weights at an iteration, before an event there."""
+
+        steps = self.event_steps(training, steps_per_epoch)
+        passed = len(range(steps.start, min(step, steps.stop), steps.step))
+        if not passed:
+            return masks.floor_share(layout.prunable_count, self.initial_share())
+        return self.active_count(Event(passed, len(steps)), layout.prunable_count)
+
+
+def with_method(section: Any, method: Any) -> Raw:
+    """The section `algorithm` of a recipe for sparse training by this method, None for that of the section or RigL.
+    What is only for the algorithm or the method that the section had is left out.
+    """
+
+    raw: Raw = dict(section) if isinstance(section, dict) else {}
+    if raw.get('name') != 'sparse-training':
+        raw = {'name': 'sparse-training', 'method': 'rigl', 'keep_out': raw.get('keep_out', [])}
+    old = raw.get('method')
+    if not isinstance(method, str) or not isinstance(old, str) or METHODS.find(method) is METHODS.find(old):
+        return raw
+    names = {*_COMMON, *_timing_names(METHODS.find(method))}
+    return {name: value for name, value in raw.items() if name in names} | {'method': METHODS.canonical(method)}
+
+
+def _timing_names(method: Method) -> tuple[str, ...]:
+    """The settings that say when the mask moves, if they can be those of another method."""
+
+    in_iterations = isinstance(method.every, Duration) and method.every.unit == 'iterations'
+    return ('update_every', 'update_from', 'update_until') if method.moves and in_iterations else ()
+
+
+def _steps(length: Length, end: int, steps_per_epoch: int) -> int:
+    """A length in iterations; a share is one of the training."""
+
+    return math.floor(length * end) if isinstance(length, Fraction) else length.steps(steps_per_epoch)
