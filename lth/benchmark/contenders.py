@@ -20,6 +20,8 @@ BASELINE, EXPERT, SPARSELAB = LOOPS = 'baseline', 'expert', 'sparselab'
 # Engines that some recipes and devices do not have.
 SPARSE, CUDA_GRAPH, COMPILED = 'sparse', 'cuda-graph', 'cuda-graph, compiled'
 STACKED = f'{COMPILED}, stacked'
+# Of sparse training that lth and sparselab have.
+MOVING_METHODS = 'rigl', 'set'
 Workers = Literal['processes', 'threads']
 
 
@@ -31,6 +33,7 @@ class Contender:
     replicates: number of networks that are trained together.
     algorithm: the algorithm whose scores are trained; None if weights are trained.
     density: share of the weights that a random ticket keeps in each layer.
+    method: the method of sparse training by which the mask moves every 100 iterations; None if it does not move.
     seeds: number of such trainings at the same time, each in its own process or thread.
     """
 
@@ -39,13 +42,13 @@ class Contender:
     replicates: int = 1
     algorithm: str | None = None
     density: float = 1.
+    method: str | None = None
     seeds: int = 1
     workers: Workers = 'processes'
 
     def __str__(self) -> str:
         parts = [self.engine]
-        if self.algorithm:
-            parts.append(self.algorithm)
+        parts += [name for name in (self.algorithm, self.method) if name]
         if self.seeds > 1:
             parts.append(f'{self.seeds} {self.workers}')
         return ', '.join(parts)
@@ -66,6 +69,17 @@ def contenders(
         single = single + [replace(one, algorithm=algorithm) for one in engines if one.engine != SPARSE]
     several = _seed_contenders(single, seeds, resolved) if seeds > 1 else []
     return [*loops(resolved), *single, *several]
+
+
+def moving_contenders(device: str, plan: Plan, densities: Sequence[float]) -> list[Contender]:
+    """The loops, and at each density the engines that can train the recipe while RigL and SET move the mask; on a CPU
+    also sparselab with its own RigL and SET, if it is installed.
+    """
+
+    resolved = select.resolve_device(device)
+    one = [engine for engine in _engine_contenders(resolved, plan) if engine.replicates == 1]
+    rows = _ticket_contenders(one, [density for density in densities if density < 1], resolved, plan)
+    return [*loops(resolved), *(replace(row, method=method) for row in rows for method in MOVING_METHODS)]
 
 
 def loops(device: torch.device) -> list[Contender]:

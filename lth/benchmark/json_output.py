@@ -23,6 +23,7 @@ class StepTime:
     over_baseline: float
     over_expert: float | None
     over_eager: float | None
+    over_sparselab: float | None
     over_one_seed: float | None
     peak_mib: float
 
@@ -34,6 +35,7 @@ class StepTime:
             engine=row.engine, density_percent=100 * row.density, replicates=row.replicates, seeds=row.seeds,
             threads=row.threads, ms_per_step=row.ms_per_step, spread_percent=100 * row.spread,
             over_baseline=row.ratio, over_expert=row.over_expert, over_eager=row.over_eager,
+            over_sparselab=row.over_sparselab,
             over_one_seed=row.over_one, peak_mib=row.peak_memory)
 
 

@@ -19,14 +19,21 @@ def can_train(network: Network) -> bool:
     return find_spec('sparselab') is not None and supported_dense_chain(network) is not None
 
 
-def sparselab_loop(task: Task, density: float) -> Iterator[None]:
-    """Train the network with random weights, without end: each keeps its place with a probability of `density`."""
+def sparselab_loop(task: Task, density: float, method: str | None = None) -> Iterator[None]:
+    """Train the network with random weights, without end: each keeps its place with a probability of `density`. By a
+    method, sparselab's own RigL or SET replaces 30% of the weights every 100 iterations.
+    """
 
     # The package brings a copy of OpenMP, which reads its number of threads when it is loaded.
     os.environ['OMP_NUM_THREADS'] = str(torch.get_num_threads())
-    sparse_linear = importlib.import_module('sparselab').SparseLinear
+    sparselab = importlib.import_module('sparselab')
     modules: list[nn.Module] = [nn.Flatten()]
     for weight, bias in supported_dense_chain(task.network) or []:
         units, inputs = weight.shape
-        modules += [sparse_linear(inputs, units, bias is not None, sparsity=1 - density), nn.ReLU()]
-    return train_steps(task, nn.Sequential(*modules[:-1]), [], [])
+        modules += [sparselab.SparseLinear(inputs, units, bias is not None, sparsity=1 - density), nn.ReLU()]
+    module = nn.Sequential(*modules[:-1])
+    algorithm = {'rigl': sparselab.RigL, 'set': sparselab.SET, None: sparselab.Static}[method](sparsity=1 - density)
+    module.apply(algorithm)
+    for _ in train_steps(task, module, [], []):
+        algorithm.step()
+        yield

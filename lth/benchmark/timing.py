@@ -10,7 +10,7 @@ from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
-from lth.benchmark.contenders import BASELINE, EXPERT, Contender
+from lth.benchmark.contenders import BASELINE, EXPERT, SPARSELAB, Contender
 from lth.benchmark.trainers import MAX_STEPS, Trainer, make_trainer, refuse_streamed
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.plan import Plan
@@ -31,9 +31,9 @@ class StepTime:
 
     ms_per_step: median over turns, in ms, for one step of all replicates and seeds.
     spread: half the range over turns, as a share of the median.
-    ratio, over_expert, over_eager, over_one: times as fast as the baseline, as the expert, as the eager engine at the
-    same density, and as one seed alone, for each replicate and seed; None if that contender is missing. The last two
-    are also None for the baseline, for the expert, and for that contender itself.
+    ratio, over_expert, over_eager, over_sparselab, over_one: times as fast as the baseline, as the expert, as the eager
+    engine and as sparselab at the same density, and as one seed alone, for each replicate and seed; None if that
+    contender is missing. The last three are also None for the baseline, for the expert, and for that contender itself.
     peak_memory: in MiB, the sum over processes.
     """
 
@@ -47,6 +47,7 @@ class StepTime:
     ratio: float
     over_expert: float | None
     over_eager: float | None
+    over_sparselab: float | None
     over_one: float | None
     peak_memory: float
 
@@ -168,6 +169,7 @@ def _step_time(
         spread=(max(own) - min(own)) / 2 / median, ratio=contender.replicates * contender.seeds * _ratio(times[0], own),
         over_expert=over(Contender(EXPERT, contender.device)),
         over_eager=over_engine(replace(contender, engine='eager')),
+        over_sparselab=over_engine(replace(contender, engine=SPARSELAB)),
         over_one=over_engine(replace(contender, seeds=1, workers='processes')), peak_memory=memory)
 
 

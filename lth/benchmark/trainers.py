@@ -9,6 +9,8 @@ from torch import Tensor
 
 from lth import rng
 from lth.algorithms import ALGORITHMS
+from lth.algorithms.sparse_training.generator import Moves, start_state
+from lth.algorithms.sparse_training.settings import Settings
 from lth.benchmark.baseline_loop import baseline_loop
 from lth.benchmark.contenders import (
     BASELINE, COMPILED, CUDA_GRAPH, EXPERT, LOOPS, SPARSE, SPARSELAB, STACKED, Contender)
@@ -23,6 +25,7 @@ from lth.pruning.tickets import Ticket, dense_ticket, trainable_mask
 from lth.recipes.durations import Duration
 from lth.system.yaml_text import Raw
 from lth.training.engines import select
+from lth.training.moving_masks import segments_with_events
 from lth.training.task import Engine, Parametrization, Segment, State, Task
 
 # A training has this many iterations and then starts again.
@@ -103,6 +106,32 @@ class EngineTrainer:
             yield self._stop
 
 
+class MovingTrainer:
+    """Trains by an engine while a method moves the mask: it replaces 30% of the weights every 100 iterations."""
+
+    def __init__(self, task: Task, contender: Contender) -> None:
+        self._settings = Settings.model_validate({
+            'name': 'sparse-training', 'method': contender.method, 'density': contender.density, 'layers': 'uniform',
+            'update_every': '100 iterations', 'update_until': f'{task.steps} iterations', 'drop_schedule': 'constant'})
+        self._task = task
+        self._segments = self._start()
+
+    def __call__(self, steps: int) -> None:
+        if self._stop + steps > self._task.steps:
+            self._segments = self._start()
+        self._stop += steps
+        next(segment for segment in self._segments if segment.state.step >= self._stop)
+
+    def _start(self) -> Iterator[Segment]:
+        self._stop = 0
+        state = start_state(self._task, self._settings, dense_ticket(self._task))
+        return segments_with_events(self._task, state, self._stops(), Moves(self._task, self._settings))
+
+    def _stops(self) -> Iterator[int]:
+        while True:
+            yield self._stop
+
+
 def _trainer(contender: Contender, plan: Plan, data: Dataset) -> Trainer:
     engine = _engine(contender.engine, torch.device(contender.device), plan)
     training = plan.recipe.training.model_copy(update={'length': Duration(MAX_STEPS, 'iterations')})
@@ -113,7 +142,9 @@ def _trainer(contender: Contender, plan: Plan, data: Dataset) -> Trainer:
     if contender.engine == EXPERT:
         return _iterator_trainer(expert_loop(task))
     if contender.engine == SPARSELAB:
-        return _iterator_trainer(sparselab_loop(task, contender.density))
+        return _iterator_trainer(sparselab_loop(task, contender.density, contender.method))
+    if contender.method:
+        return MovingTrainer(task, contender)
     groups = contender.seeds if contender.workers == 'threads' else 1
     return _threaded_trainer([
         EngineTrainer(replace(task, seeds=tuple(range(first, first + size))), contender)

@@ -3,7 +3,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from lth.experiments.resolve import Changes
     from lth.experiments.run_target import RunTarget
 
+# Densities at which sparse training is timed.
+_MOVING = (0.1, 0.05, 0.01)
 # Options for timing single steps.
 _OF_STEPS = ('--algorithm', '--densities', '--seeds')
 
@@ -40,6 +42,8 @@ _OF_STEPS = ('--algorithm', '--densities', '--seeds')
     Excludes('--study', ['--masks', '--convolutions', '--profile', *_OF_STEPS]),
     Excludes('--masks', ['--convolutions', '--profile', *_OF_STEPS]),
     Excludes('--convolutions', ['--profile', *_OF_STEPS]),
+    Excludes('--sparse-training', [
+        '--study', '--masks', '--convolutions', '--profile', '--sweep', '--algorithm', '--seeds']),
     Excludes('--sweep', ['--study', '--masks', '--convolutions', '--profile', '--turns', *_OF_STEPS]))
 def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,
@@ -78,6 +82,10 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         sweep: Annotated[bool, typer.Option(
             '--sweep', help='Time a sweep of 100 runs of two short rounds: what a run costs besides its training.',
         )] = False,
+        sparse_training: Annotated[bool, typer.Option(
+            '--sparse-training',
+            help='Time steps of sparse training: RigL and SET replace 30% of the weights every 100 iterations. At the '
+                 'densities 0.1, 0.05 and 0.01, or those of --densities.')] = False,
         as_json: Json = False,
 ) -> None:
     """Time a training step of lth, of an ordinary PyTorch loop, and of an expert's loop.
@@ -95,6 +103,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         lth bench lenet-300-100 mnist --densities 1,0.51,0.21,0.107,0.055,0.0115
 
         lth bench lenet-300-100 mnist --densities 1,0.21,0.055 --seeds 2
+
+        lth bench lenet-300-100 mnist --sparse-training
 
         lth bench lenet-300-100 mnist --study --run
 
@@ -124,9 +134,8 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         else:
             print_study(study_result, f'{_pair(plan)}, median of {turns} turns')
     else:
-        contenders = benchmark.contenders.contenders(
-            device, plan, algorithm=benchmark.contenders.algorithm_with_scores(algorithm),
-            densities=[] if densities is None else parse_densities(densities), seeds=seeds)
+        timed = _Timed(algorithm, densities, seeds, sparse_training=sparse_training)
+        contenders = _contenders(plan, device, timed)
         if profile:
             _profile(plan, datasets, contenders, threads, as_json=as_json)
             return
@@ -139,6 +148,23 @@ def bench(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         else:
             batch = f'batch size {plan.recipe.training.batch_size}, {threads} thread{"s" if threads > 1 else ""}'
             print_times(rows, f'{_pair(plan)}, {batch}, median of {turns} turns')
+
+
+class _Timed(NamedTuple):
+    """The options that say which steps are timed."""
+
+    algorithm: str
+    densities: str | None
+    seeds: int
+    sparse_training: bool
+
+
+def _contenders(plan: 'Plan', device: str, timed: _Timed) -> 'list[Contender]':
+    shares = [] if timed.densities is None else parse_densities(timed.densities)
+    if timed.sparse_training:
+        return benchmark.contenders.moving_contenders(device, plan, shares or _MOVING)
+    scores = benchmark.contenders.algorithm_with_scores(timed.algorithm)
+    return benchmark.contenders.contenders(device, plan, algorithm=scores, densities=shares, seeds=timed.seeds)
 
 
 def _study(plan: 'Plan', target: 'RunTarget', turns: int, *, run: bool) -> 'Study':

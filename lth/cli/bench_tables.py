@@ -20,7 +20,8 @@ def print_times(rows: Sequence['StepTime'], caption: str) -> None:
 
     ratios: dict[str, Callable[[StepTime], float | None]] = {
         '× baseline': lambda row: row.ratio, '× expert': lambda row: row.over_expert,
-        '× eager': lambda row: row.over_eager, '× one seed': lambda row: row.over_one}
+        '× eager': lambda row: row.over_eager, '× sparselab': lambda row: row.over_sparselab,
+        '× one seed': lambda row: row.over_one}
     shown = {heading: partial(_ratio, value) for heading, value in ratios.items() if any(map(value, rows))}
     stacked = any(row.replicates > 1 for row in rows)
     print_table(caption, {

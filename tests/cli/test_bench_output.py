@@ -9,10 +9,10 @@ from lth.benchmark.mask_selection import SelectionTime
 from lth.benchmark.timing import StepTime
 from lth.benchmark.whole_search import Study
 
-BASELINE = StepTime('baseline', 1., 1, 1, 1, 3.7, 0.02, 1., 0.5, None, None, 310.4)
-EXPERT = StepTime('expert', 1., 1, 1, 1, 1.85, 0.1, 2., 1., None, None, 401.)
-EAGER = StepTime('eager', 1., 1, 1, 1, 1.25, 0.1, 2.96, 1.48, None, None, 401.)
-SPARSE = StepTime('sparse', 0.055, 1, 1, 1, 0.12, 0.1, 30.8, 15.42, 10.4, None, 1402.)
+BASELINE = StepTime('baseline', 1., 1, 1, 1, 3.7, 0.02, 1., 0.5, None, None, None, 310.4)
+EXPERT = StepTime('expert', 1., 1, 1, 1, 1.85, 0.1, 2., 1., None, None, None, 401.)
+EAGER = StepTime('eager', 1., 1, 1, 1, 1.25, 0.1, 2.96, 1.48, None, None, None, 401.)
+SPARSE = StepTime('sparse', 0.055, 1, 1, 1, 0.12, 0.1, 30.8, 15.42, 10.4, None, None, 1402.)
 
 
 def cells(line: str) -> list[str]:
