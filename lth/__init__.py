@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from lth.analysis.run_results import RunResults
     from lth.api import (
         compare, early_bird, evaluate, export_metrics, find_gem, find_ticket, finetune, iterate, open_run, plot, pool,
-        round_barriers, sanity_check, sign_flips, stability, transfer)
+        round_barriers, sanity_check, sign_flips, stability, train_sparse, transfer)
     from lth.datasets import DATASETS
     from lth.errors import LthError
     from lth.experiments.executors import EXECUTORS
@@ -26,7 +26,8 @@ __version__ = '0.1.0'
 _MODULES = {
     'lth.api': (
         'compare', 'early_bird', 'evaluate', 'export_metrics', 'find_gem', 'find_ticket', 'finetune', 'iterate',
-        'open_run', 'plot', 'pool', 'round_barriers', 'sanity_check', 'sign_flips', 'stability', 'transfer'),
+        'open_run', 'plot', 'pool', 'round_barriers', 'sanity_check', 'sign_flips', 'stability',
+        'train_sparse', 'transfer'),
     'lth.analysis.figures': ('FIGURES',),
     'lth.analysis.run_results': ('RunResults',),
     'lth.export.torch_modules': ('NamedTicket', 'load_ticket'),
@@ -44,7 +45,7 @@ __all__ = [
     'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'EXECUTORS', 'FIGURES', 'INITIALIZERS', 'LthError',
     'MASK_ACTIONS', 'MODELS', 'NamedTicket', 'RunResults', 'compare', 'early_bird', 'evaluate', 'export_metrics',
     'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run', 'plot', 'pool', 'round_barriers',
-    'sanity_check', 'sign_flips', 'stability', 'transfer']
+    'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer']
 
 
 def __getattr__(name: str) -> Any:

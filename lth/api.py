@@ -132,6 +132,32 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
 
 
 @check_types(Execution)
+def train_sparse(  # pylint: disable=too-many-arguments # as many as the command has options
+        model: Model, data: Data, *, density: float | None = None, method: str | None = None,
+        epochs: int | None = None, seeds: Seeds = 0, run: str | Path | None = None,
+        recipe: str | Path | None = None, settings: Settings | None = None, keep: Keep = 'all',
+        restart: bool = False, **execution: Unpack[Execution]) -> RunResults:
+    """Train a sparse network, whose mask moves while it is trained.
+
+    `density` is the share of the weights that are active at the end, `method` one of `lth list sparse-methods`, by default
+    that of the recipe, RigL. The rest is as in `find_ticket`. The ticket of a round is its mask with the initial
+    weights, so `lth.finetune` trains the mask that was found from the start.
+
+        run = lth.train_sparse('lenet-300-100', 'digits', method='set', density=0.05, seeds=range(3))
+        for row in run.table():
+            print(row.seed, row.round, row.test_accuracy)
+    """
+
+    plan = resolve.sparse_plan(
+        model_name(model), data_name(data), Changes(epochs, overrides=setting_pairs(settings)), density=density,
+        method=method, recipe=_text(recipe), device=device_name(execution))
+    folder = folders.run_folder(_text(run), folders.search_name(plan))
+    if restart:
+        set_aside(folder, reporter_of(execution).message)
+    return _thinned([_train(plan, folder, seeds, execution)], keep)
+
+
+@check_types(Execution)
 def finetune(  # pylint: disable=too-many-arguments # as many as the command has options
         run: RunResults | str | Path, *, round: int | None = None,  # pylint: disable=redefined-builtin
         seeds: Seeds | None = None, data: Data | None = None, optimizer: OptimizerName | None = None,

@@ -11,12 +11,14 @@ from lth.system import lazy_import
 # Each kind imports what it lists: all together take twice as long as the criteria alone.
 if TYPE_CHECKING:
     from lth import algorithms, datasets
+    from lth.algorithms.sparse_training import methods
     from lth.analysis import figures, papers, sanity_checks
     from lth.experiments import executors
     from lth.models import initializers, registry as models
     from lth.pruning import controls, criteria, mask_actions
 else:
     algorithms = lazy_import.module('lth.algorithms')
+    methods = lazy_import.module('lth.algorithms.sparse_training.methods')
     datasets = lazy_import.module('lth.datasets')
     figures = lazy_import.module('lth.analysis.figures')
     executors = lazy_import.module('lth.experiments.executors')
@@ -79,6 +81,11 @@ def _algorithms() -> Iterable[Entry]:
         yield Entry(name, algorithms.ALGORITHMS.find(name).summary)
 
 
+def _methods() -> Iterable[Entry]:
+    for name in methods.METHODS.names():
+        yield Entry(name, methods.METHODS.find(name).summary)
+
+
 def _papers() -> Iterable[Entry]:
     for name in papers.experiment_names():
         experiment = papers.find_experiment(name)
@@ -93,6 +100,7 @@ CATALOG: Mapping[str, Callable[[], Iterable[Entry]]] = {
     'controls': lambda: (Entry(name, summary) for name, summary in controls.available_controls().items()),
     'initializers': _initializers,
     'algorithms': _algorithms,
+    'sparse-methods': _methods,
     'executors': lambda: _registered(executors.EXECUTORS),
     'figures': lambda: _registered(figures.FIGURES),
     'papers': _papers,

@@ -9,6 +9,7 @@ from lth.analysis.operation_counts import Operations, round_operations
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.recipes.schema import AlgorithmSettings
+from lth.runs.events_file import MovesRecord
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.round_record import RoundRecord
 from lth.runs.unpruned import unpruned_sentence
@@ -41,7 +42,8 @@ class RoundResult(NamedTuple):
     """One round of one seed, in one draw: test accuracy at the end and at the early stop, the iteration of least
     validation loss. `connected` and `operations`, the multiply-adds for an image, are None where they are unknown;
     `drawn_test_accuracy`, the mean test accuracy of masks sampled from the scores, where none were sampled; `selected`,
-    the number of weights that the scores select without a given count, where it is not recorded.
+    the number of weights that the scores select without a given count, where it is not recorded; `moves`, how the mask moved,
+    where it did not.
     """
 
     seed: int
@@ -56,6 +58,7 @@ class RoundResult(NamedTuple):
     drawn_test_accuracy: float | None = None
     operations: Operations | None = None
     selected: int | None = None
+    moves: MovesRecord | None = None
 
 
 class RoundSummary(NamedTuple):
@@ -93,7 +96,7 @@ def round_result(run: RecordedRun, seed: int, number: int, draw: int = 1) -> Rou
     return RoundResult(
         seed, record.kept, record.density, record.last.test_accuracy, stop.iteration, stop.test_accuracy,
         current_engine_name(record.engine), record.connected_totals, draw, record.drawn_test_accuracy,
-        round_operations(record), record.selected)
+        round_operations(record), record.selected, record.moves)
 
 
 def summary_rows(draws: Sequence[RecordedRun], seeds: Sequence[int]) -> list[RoundSummary]:

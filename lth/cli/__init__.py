@@ -33,6 +33,7 @@ from lth.cli.show import show
 from lth.cli.stability import stability
 from lth.cli.sweep import sweep
 from lth.system.streams import standard_output
+from lth.cli.train_sparse import train_sparse
 from lth.cli.transfer import transfer
 from lth.cli.trust_code import start_without_user_code
 from lth.cli.usage_errors import usage_errors
@@ -69,6 +70,7 @@ app = typer.Typer(
            'output was closed, 143 SIGTERM.')
 app.command('find-ticket', cls=RuledCommand)(find_ticket)
 app.command('find-gem', cls=RuledCommand)(find_gem)
+app.command('train-sparse', cls=RuledCommand)(train_sparse)
 app.command('finetune', cls=RuledCommand)(finetune)
 app.command('evaluate', cls=RuledCommand)(evaluate)
 app.command('sanity-check', cls=RuledCommand)(sanity_check)

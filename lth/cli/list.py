@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Words, and no choice that typer checks: its help would write all of them into a narrow column.
 KINDS = (
-    'models', 'datasets', 'recipes', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'checks',
-    'executors', 'figures', 'papers', 'runs')
+    'models', 'datasets', 'recipes', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'sparse-methods',
+    'checks', 'executors', 'figures', 'papers', 'runs')
 
 
 def _completed_kinds(incomplete: str) -> list[str]:
@@ -134,8 +134,9 @@ def _role(preset: 'Preset') -> str:
     """What a recipe is for, in a few words."""
 
     match preset.role:
-        case 'default':
-            return f'for {preset.model} on {preset.dataset}'
+        case 'default' | 'sparse':
+            training = 'sparse training of ' * (preset.role == 'sparse')
+            return f'for {training}{preset.model} on {preset.dataset}'
         case 'variant':
             return 'variant'
         case 'gem':

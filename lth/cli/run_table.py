@@ -1,7 +1,7 @@
 """The table of a run: one row per round, with the rows of its controls below the rounds they belong to."""
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from lth import analysis
@@ -11,6 +11,7 @@ from lth.cli.tables import Columns, count, fits, percent, print_table
 
 if TYPE_CHECKING:
     from lth.analysis.summary_table import RecordedRun, RoundSummary
+    from lth.runs.events_file import MovesRecord
 
 Controls = Mapping[str, Sequence['RecordedRun']]
 # Columns that a table with the numbers of connected units needs.
@@ -67,6 +68,12 @@ _TICKET = _Part({
     'early stop': lambda row: count(row.summary.early_stop),
     'test % at stop': lambda row: percent(row.summary.early_stop_accuracy)},
     'early stop: iteration with the lowest validation loss, determined after training.')
+_MOVES = _Part({
+    'events': lambda row: _mean_of_moves(row.summary, lambda moves: moves.events, '{:,.0f}'),
+    'churn %': lambda row: _mean_of_moves(row.summary, lambda moves: moves.churn, '{:.2%}'),
+    'ever active %': lambda row: _mean_of_moves(row.summary, lambda moves: moves.ever_active, '{:.2%}')},
+    'events: how often the mask moved in the round; churn %: mean share of the active weights that an event changed; '
+    'ever active %: share of all weights that were active at any time.')
 _GEM = _Part({}, 'test %: accuracy of the untrained weights above the threshold; in the last round, of the gem.')
 
 
@@ -75,6 +82,9 @@ def _parts(run: 'RecordedRun', rows: Sequence[_Row], *, with_controls: bool) -> 
 
     if analysis.summary_table.algorithm_settings(run).finds == 'gems':
         return [_BASIC, _GEM]
+    if any(result.moves for row in rows for result in row.summary.results):
+        moving = [_BASIC, _MOVES, _TICKET]
+        return moving if fits(_columns(moving), rows, out.width) else moving[:2]
     parts = [_BASIC, _TICKET]
     # A table with controls, or in 80 columns, has no space left for the numbers of connected units.
     if not with_controls and out.width >= _WIDTH_WITH_CONNECTED and _has_connected(rows):
@@ -107,6 +117,15 @@ def _connected(summary: 'RoundSummary', part: str) -> str:
 
     counts = [getattr(result.connected, part) for result in summary.results if result.connected]
     return f'{statistics.mean(counts):,.0f}' if len(counts) == len(summary.results) else ''
+
+
+def _mean_of_moves(
+        summary: 'RoundSummary', value: 'Callable[[MovesRecord], float | None]', form: str) -> str:
+    """The mean over the seeds of a value of the moves of their masks; empty if it is unknown for one of them."""
+
+    values = [value(result.moves) for result in summary.results if result.moves]
+    known = [number for number in values if number is not None]
+    return form.format(statistics.mean(known)).rstrip('%') if known and len(known) == len(summary.results) else ''
 
 
 def _print_unpruned(run: 'RecordedRun', seeds: Sequence[int]) -> None:

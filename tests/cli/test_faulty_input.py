@@ -89,6 +89,9 @@ MODEL_COMMANDS: dict[str, tuple[str, ...]] = {
                  '--set', 'algorithm.freeze_every=1 iterations'),
     'find-gem --algorithm snip': (
         'find-gem', 'MODEL', 'digits', '--density', '0.5', '--algorithm', 'snip', '--run', 'new'),
+    'train-sparse': (
+        'train-sparse', 'MODEL', 'digits', '--density', '0.5', '--method', 'set', '-e', '1', '--run', 'new',
+        '--update-every', '2'),
     'bench': ('bench', 'MODEL', 'digits', '--turns', '1')}
 
 DATA = '''
@@ -160,6 +163,9 @@ DATA_COMMANDS: dict[str, tuple[str, ...]] = {
     'find-ticket': ('find-ticket', 'lenet-300-100', 'DATASET', '-i', '1', '-e', '1', '-b', '4', '--run', 'new'),
     'find-ticket --dry-run': ('find-ticket', 'lenet-300-100', 'DATASET', '-b', '4', '--dry-run'),
     'find-gem': ('find-gem', 'lenet-300-100', 'DATASET', '--density', '0.5', '-e', '1', '-b', '4', '--run', 'new'),
+    'train-sparse': (
+        'train-sparse', 'lenet-300-100', 'DATASET', '--density', '0.5', '--method', 'static', '-e', '1', '-b', '4',
+        '--run', 'new'),
     'transfer': ('transfer', 'base', '--to', 'DATASET', '-e', '1', '-b', '4'),
     'finetune': ('finetune', 'base', '--dataset', 'DATASET', '-e', '1', '-b', '4'),
     'prepare': ('prepare', 'DATASET'),
@@ -188,6 +194,8 @@ FILE_COMMANDS: dict[str, tuple[str, ...]] = {
     'find-ticket --recipe': ('find-ticket', 'lenet-300-100', 'digits', '--recipe', 'FILE', '--run', 'new'),
     'find-gem --recipe': (
         'find-gem', 'lenet-300-100', 'digits', '--density', '0.5', '--recipe', 'FILE', '--run', 'new'),
+    'train-sparse --recipe': (
+        'train-sparse', 'lenet-300-100', 'digits', '--density', '0.5', '--recipe', 'FILE', '--run', 'new'),
     'find-gem --config': ('find-gem', '--config', 'FILE', '--run', 'new'),
     'transfer --recipe': ('transfer', 'base', '--to', 'digits', '--recipe', 'FILE'),
     'sweep run': ('sweep', 'run', 'FILE'), '--executor-config': (

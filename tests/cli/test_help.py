@@ -16,8 +16,8 @@ from typer.models import OptionInfo
 from lth.cli import app
 
 COMMANDS = (
-    'find-ticket', 'find-gem', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'pool', 'stability',
-    'early-bird', 'convert-config', 'list', 'show', 'compare', 'export-metrics', 'plot', 'report', 'reproduce',
+    'find-ticket', 'find-gem', 'train-sparse', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'pool',
+    'stability', 'early-bird', 'convert-config', 'list', 'show', 'compare', 'export-metrics', 'plot', 'report', 'reproduce',
     'sweep', 'repair', 'prepare', 'bench')
 
 

@@ -42,6 +42,7 @@ COMMANDS = {
     'gem': 'find-gem lenet-300-100 digits --sparsity 20 -e 10 --run new --finetune',
     'supermask': 'find-gem lenet-300-100 digits --sparsity 20 --algorithm supermask -e 15 --run new '
                  '--set "algorithm.save_every=3 epochs"',
+    'sparse training': 'train-sparse lenet-300-100 digits --density 0.05 -e 15 --run new',
     'finetuned': 'finetune base/seed-0 -e 12',
     'transferred': 'transfer base/seed-0 --to digits -e 5 --random-tickets',
     'soups': 'find-ticket lenet-300-100 digits -i 1 -e 4 --copies 3 --run new',

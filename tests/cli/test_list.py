@@ -11,7 +11,7 @@ from lth.cli.list import KINDS
 @pytest.mark.parametrize(('kind', 'name'), [
     ('models', 'resnet20'), ('datasets', 'cifar10'), ('recipes', 'lenet-300-100-mnist'),
     ('criteria', 'movement'), ('actions', 'rewind'), ('actions', 'toward-zero'), ('algorithms', 'magnitude'),
-    ('checks', 'reinit')])
+    ('sparse-methods', 'rigl'), ('checks', 'reinit')])
 def test_list_shows_names_with_a_summary(lth, kind, name):
     assert name in lth('list', kind).out
     rows = json.loads(lth('list', kind, '--json').out)['entries']

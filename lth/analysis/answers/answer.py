@@ -14,6 +14,7 @@ from lth.analysis.answers.finetuned import FinetunedAnswer, finetuned_answer
 from lth.analysis.answers.gem import GemAnswer, gem_answer
 from lth.analysis.answers.levels import MARGIN
 from lth.analysis.answers.search import SearchAnswer, search_answer
+from lth.analysis.answers.sparse import SparseAnswer, sparse_answer
 from lth.analysis.run_view import RunView
 from lth.analysis.summary_table import RecordedRun, algorithm_settings
 from lth.errors import LthError
@@ -22,6 +23,7 @@ from lth.runs import sessions
 # Five seeds: Frankle & Carbin 2019 average five trials.
 _SEEDS = '0-4'
 _MANY_SEEDS = 5
+Found = SearchAnswer | GemAnswer | SparseAnswer | FinetunedAnswer
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Answer:
     """What a run says. `found` has the numbers behind the sentences, None if the run answers no question."""
 
     run: Path
-    found: SearchAnswer | GemAnswer | FinetunedAnswer | None
+    found: Found | None
     sentences: Sequence[str]
     next_commands: Sequence[str]
 
@@ -44,10 +46,12 @@ def make_answer(
     is at most `margin`, a share of the images, below that of the dense network.
     """
 
-    found: SearchAnswer | GemAnswer | FinetunedAnswer | None
+    found: Found | None
     settings = algorithm_settings(run)
     if settings.finds == 'gems':
         found = gem_answer(run, seeds)
+    elif settings.finds == 'sparse networks':
+        found = sparse_answer(run, seeds)
     elif settings.trains == 'never':
         found = None
     elif is_finetuning(run.recipe['algorithm'], run.recipe['algorithm'].get('round')):
@@ -68,13 +72,15 @@ def view_answers(view: RunView, margin: float = MARGIN) -> list[Answer]:
 
 
 def _next_commands(
-        run: RecordedRun, seeds: Sequence[int], found: SearchAnswer | GemAnswer | FinetunedAnswer | None) -> list[str]:
+        run: RecordedRun, seeds: Sequence[int], found: Found | None) -> list[str]:
     folder = str(run.folder)
     if isinstance(found, SearchAnswer):
         checked = ['lth', 'sanity-check', folder, '--round', str(found.chosen.number)]
         undecided = bool(found.of_verdict('undecided'))
     elif isinstance(found, GemAnswer):
         checked, undecided = ['lth', 'finetune', folder], found.lower is None
+    elif isinstance(found, SparseAnswer):
+        checked, undecided = ['lth', 'finetune', folder], found.accuracy.margin is None
     else:
         return []
     more_seeds = _command_with_more_seeds(run, seeds) if undecided else []

@@ -21,6 +21,8 @@ from lth.system.yaml_text import Raw
 # Facts of a session that the table of sessions shows.
 _COLUMNS = ('host', 'lth', 'torch', 'python', 'device', 'engine')
 _PACKAGES = 'packages'
+# The command that starts a run, by what its algorithm finds.
+_COMMANDS = {'gems': 'find-gem', 'sparse networks': 'train-sparse'}
 
 
 @dataclass(frozen=True)
@@ -82,10 +84,10 @@ def _recipe_command(view: RunView) -> str:
     recipe = view.run.recipe
     if view.run.source_folder or any(is_object(recipe[section]['name']) for section in ('model', 'data')):
         return ''
-    finds_gems = algorithm_settings(view.run).finds == 'gems'
-    density = recipe['algorithm'].get('density') if finds_gems else None
+    command = _COMMANDS.get(algorithm_settings(view.run).finds, 'find-ticket')
+    density = None if command == 'find-ticket' else recipe['algorithm'].get('density')
     return shlex.join([
-        'lth', 'find-gem' if finds_gems else 'find-ticket', recipe['model']['name'], recipe['data']['name'],
+        'lth', command, recipe['model']['name'], recipe['data']['name'],
         *([] if density is None else ['--density', str(density)]),
         '--recipe', 'recipe.yaml', '--seeds', ','.join(map(str, view.seeds))])
 

@@ -95,6 +95,9 @@ def stability_table(view: RunView) -> Table | None:
         f'{100 * STABLE_BARRIER:g} points training counts as stable.')
 
 
+_NOUNS = {'gems': 'gem', 'sparse networks': 'sparse network'}
+
+
 def _rows(view: RunView, answer: Answer) -> Iterator[_Row]:
     """Each round of the run, followed by its controls."""
 
@@ -102,7 +105,7 @@ def _rows(view: RunView, answer: Answer) -> Iterator[_Row]:
     if isinstance(answer.found, SearchAnswer):
         levels = {level.number: level for level in answer.found.levels}
     controls = {name: control_rows(draws, view.seeds) for name, draws in view.controls.items()}
-    noun = 'gem' if algorithm_settings(view.run).finds == 'gems' else 'ticket'
+    noun = _NOUNS.get(algorithm_settings(view.run).finds, 'ticket')
     for summary in summary_rows([view.run], view.seeds):
         name = 'dense' if summary.density == 1 else noun
         yield _Row(name, summary, levels.get(summary.source_number))
@@ -128,8 +131,18 @@ def _round_table(run: RecordedRun, rows: Sequence[_Row], answer: Answer) -> Tabl
         'test % at stop': lambda row: cells.mean_percent(row.summary.early_stop_accuracy) if trained else EMPTY,
         'to dense (points)': lambda row: cells.mean_points(row.level.paired.difference) if row.level else EMPTY,
         'verdict': lambda row: Cell(row.level.verdict if row.level else ''),
+        'churn %': lambda row: cells.percent(_mean_move(row.summary, 'churn')),
+        'ever active %': lambda row: cells.percent(_mean_move(row.summary, 'ever_active')),
         'multiply-adds': lambda row: _operations(row.summary),
         'seeds': lambda row: cells.integer(row.summary.test_accuracy.n)}, rows, explanation)
+
+
+def _mean_move(summary: RoundSummary, name: str) -> float | None:
+    """The mean over the seeds of a share in the record of how their masks moved; None if one of them has none."""
+
+    values = [getattr(result.moves, name) for result in summary.results if result.moves]
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known and len(known) == len(summary.results) else None
 
 
 def _seed_table(run: RecordedRun, rows: Sequence[_Row]) -> Table:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from lth.analysis.answers.finetuned import FinetunedAnswer
 from lth.analysis.answers.gem import GemAnswer
 from lth.analysis.answers.search import SearchAnswer
+from lth.analysis.answers.sparse import SparseAnswer
 from lth.analysis.json_output.values import Mean, percent, percent_or_none
 
 if TYPE_CHECKING:
@@ -122,6 +123,28 @@ class Gem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SparseTraining:
+    """The accuracy of a sparse training at its end, and how its mask moved."""
+
+    method: str
+    round: int
+    density_percent: float
+    accuracy_percent: Mean
+    events: Mean
+    churn_percent: Mean | None
+    ever_active_percent: Mean
+
+    @classmethod
+    def of(cls, found: SparseAnswer) -> Self:
+        """The answer of a sparse training."""
+
+        return cls(method=found.method, round=found.number, density_percent=percent(found.density),
+                   accuracy_percent=Mean.of_shares(found.accuracy), events=Mean.of(found.events),
+                   churn_percent=Mean.of_shares(found.churn) if found.churn else None,
+                   ever_active_percent=Mean.of_shares(found.ever_active))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DenseNetwork:
     """A dense network that was trained like the finetuned one."""
 
@@ -163,13 +186,14 @@ class Finetuning:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The answer of a run. At most one of `tickets`, `gem` and `finetuning` is not null."""
+    """The answer of a run. At most one of `tickets`, `gem`, `sparse_training` and `finetuning` is not null."""
 
     run: Path
     sentences: list[str]
     next_commands: list[str]
     tickets: TicketAnswer | None
     gem: Gem | None
+    sparse_training: SparseTraining | None
     finetuning: Finetuning | None
 
     @classmethod
@@ -180,4 +204,5 @@ class Answer:
         return cls(run=made.run, sentences=list(made.sentences), next_commands=list(made.next_commands),
                    tickets=TicketAnswer.of(found) if isinstance(found, SearchAnswer) else None,
                    gem=Gem.of(found) if isinstance(found, GemAnswer) else None,
+                   sparse_training=SparseTraining.of(found) if isinstance(found, SparseAnswer) else None,
                    finetuning=Finetuning.of(found) if isinstance(found, FinetunedAnswer) else None)

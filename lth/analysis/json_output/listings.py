@@ -20,7 +20,7 @@ class Entry:
 class RecipeEntry(Entry):
     """A recipe, and what it is for."""
 
-    role: Literal['default', 'variant', 'gem', 'fallback']
+    role: Literal['default', 'variant', 'gem', 'sparse', 'fallback']
     model: str | None
     dataset: str | None
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lth.analysis.summary_table import RecordedRun, RoundResult, RoundSummary
     from lth.experiments.plan import Plan
     from lth.pruning.effective_sparsity import ConnectedTotals
+    from lth.runs.events_file import MovesRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,30 @@ class Connected:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeedResult:
+class MaskMoves:
+    """The events of a round in which the mask moved: their number, the weights that they deactivated and activated, the
+    mean share of the active weights that an event changed, None without events, and the share that was ever active.
+    """
+
+    events: int
+    dropped: int
+    grown: int
+    churn_percent: float | None
+    ever_active_percent: float
+
+    @classmethod
+    def of(cls, moves: 'MovesRecord | None') -> Self | None:
+        """The moves of a round; None if its mask does not move."""
+
+        if moves is None:
+            return None
+        return cls(
+            events=moves.events, dropped=moves.dropped, grown=moves.grown, churn_percent=percent_or_none(moves.churn),
+            ever_active_percent=percent(moves.ever_active))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedResult:  # pylint: disable=too-many-instance-attributes # each is a field of the output
     """A round of one seed, in one draw of a control."""
 
     seed: int
@@ -49,6 +73,7 @@ class SeedResult:
     connected: Connected | None
     multiply_adds: int | None
     dense_multiply_adds: int | None
+    mask_moves: MaskMoves | None
     engine: str
 
     @classmethod
@@ -63,7 +88,8 @@ class SeedResult:
             sampled_masks_accuracy_percent=percent_or_none(result.drawn_test_accuracy),
             selected_weights=result.selected, connected=Connected.of(result.connected),
             multiply_adds=operations.surviving if operations else None,
-            dense_multiply_adds=operations.dense if operations else None, engine=result.engine)
+            dense_multiply_adds=operations.dense if operations else None, mask_moves=MaskMoves.of(result.moves),
+            engine=result.engine)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +146,9 @@ class RunTable:
 
 @dataclass(frozen=True, kw_only=True)
 class RunReport(RunTable):
-    """The output of find-ticket, find-gem, finetune, transfer and `show run`: the table of a run with its controls, the
-    run that finetuned its last round, None if there is none or it was not requested, and what each of the two says.
+    """The output of find-ticket, find-gem, train-sparse, finetune, transfer and `show run`: the table of a run with its
+    controls, the run that finetuned its last round, None if there is none or it was not requested, and what each of the
+    two says.
     """
 
     controls: dict[str, list[RoundMeans]]
