@@ -87,7 +87,7 @@ class Settings(AlgorithmSettings):
     def event_steps(self, training: TrainingSettings, steps_per_epoch: int) -> range:
         """The iterations at which the mask moves: all of them after the start and before the end of training."""
 
-        end = training.length.steps(steps_per_epoch)
+        end = training.steps(steps_per_epoch)
         if not self.row.moves:
             return range(0)
         every = max(1, _steps(self.update_every or self.row.every, end, steps_per_epoch))
@@ -97,7 +97,7 @@ class Settings(AlgorithmSettings):
     def last_update(self, training: TrainingSettings, steps_per_epoch: int) -> int:
         """T_end: no event is later."""
 
-        end = training.length.steps(steps_per_epoch)
+        end = training.steps(steps_per_epoch)
         return _steps(self.update_until or self.row.until, end, steps_per_epoch)
 
     def drop_share(self, step: int, last: int) -> float:
@@ -116,7 +116,7 @@ class Settings(AlgorithmSettings):
     def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         """The iterations at which rounds end."""
 
-        end = training.length.steps(steps_per_epoch)
+        end = training.steps(steps_per_epoch)
         if self.save_every is None:
             return sorted({end * number // _ROUNDS for number in range(1, _ROUNDS + 1)} - {0})
         every = self.save_every.steps(steps_per_epoch)
@@ -140,7 +140,7 @@ class Settings(AlgorithmSettings):
         return ends[number + 1] - ends[number]
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
-        end = training.length.steps(steps_per_epoch)
+        end = training.steps(steps_per_epoch)
         for name in ('update_every', 'save_every'):
             duration = getattr(self, name)
             if duration is not None and duration.amount < 1:
@@ -155,7 +155,7 @@ class Settings(AlgorithmSettings):
             raise LthError(self._no_events(training, steps_per_epoch))
 
     def _no_events(self, training: TrainingSettings, steps_per_epoch: int) -> str:
-        end, last = training.length.steps(steps_per_epoch), self.last_update(training, steps_per_epoch)
+        end, last = training.steps(steps_per_epoch), self.last_update(training, steps_per_epoch)
         every = _steps(self.update_every or self.row.every, end, steps_per_epoch)
         example = max(1, last // 20)
         return (f'algorithm.update_every: the mask would never move: it moves every {every:,} iterations, last at '

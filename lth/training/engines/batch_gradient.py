@@ -21,6 +21,7 @@ def batch_gradient(task: Task, state: State, parts: StepParts = StepParts(), noi
     backward = parts.backward(task.network, weights, buffers, batches)
     with precision_context(task), seed_dropout(task, noise) as seed_step:
         seed_step(state.step)
+        backward.draw(state.step)
         losses, correct = backward.run(batches.columns[position])
     vector = torch.zeros_like(state.weights)
     for view, parameter in zip(backward.views(vector), backward.parameters, strict=True):
