@@ -140,8 +140,8 @@ def train_sparse(  # pylint: disable=too-many-arguments # as many as the command
     """Train a sparse network, whose mask moves while it is trained.
 
     `density` is the share of the weights that are active at the end, `method` one of `lth list sparse-methods`, by
-    default that of the recipe, RigL. The rest is as in `find_ticket`. The ticket of a round is its mask with the initial
-    weights, so `lth.finetune` trains the mask that was found from the start.
+    default that of the recipe, RigL. The rest is as in `find_ticket`. The ticket of a round is its mask with the
+    initial weights, so `lth.finetune` trains the mask that was found from the start.
 
         run = lth.train_sparse('lenet-300-100', 'digits', method='set', density=0.05, seeds=range(3))
         for row in run.table():

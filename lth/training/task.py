@@ -65,8 +65,8 @@ class State:
     and the optimizer's tensors by name, empty before the first step.
 
     `history` holds all measurements so far; `engine` is the name of the engine that trained last, '' if none did.
-    `recent` are the masks at the last measurements as a Watch encodes them, (R, n, P) on the CPU; None without one. If a
-    mask moves in the training, `wiring` is its present state.
+    `recent` are the masks at the last measurements as a Watch encodes them, (R, n, P) on the CPU; None without one. If
+    a mask moves in the training, `wiring` is its present state.
     """
 
     weights: Tensor

@@ -17,8 +17,8 @@ from lth.cli import app
 
 COMMANDS = (
     'find-ticket', 'find-gem', 'train-sparse', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'pool',
-    'stability', 'early-bird', 'convert-config', 'list', 'show', 'compare', 'export-metrics', 'plot', 'report', 'reproduce',
-    'sweep', 'repair', 'prepare', 'bench')
+    'stability', 'early-bird', 'convert-config', 'list', 'show', 'compare', 'export-metrics', 'plot', 'report',
+    'reproduce', 'sweep', 'repair', 'prepare', 'bench')
 
 
 def declared_options(function: Callable[..., Any] | None) -> Iterator[tuple[str, list[str]]]:
