@@ -41,9 +41,9 @@ class RecordedRun(Protocol):
 class RoundResult(NamedTuple):
     """One round of one seed, in one draw: test accuracy at the end and at the early stop, the iteration of least
     validation loss. `connected` and `operations`, the multiply-adds for an image, are None where they are unknown;
-    `drawn_test_accuracy`, the mean test accuracy of masks sampled from the scores, where none were sampled; `selected`,
-    the number of weights that the scores select without a given count, where it is not recorded; `moves`, how the mask moved,
-    where it did not.
+    `drawn_test_accuracy`, the mean test accuracy of masks sampled from the scores, where none were sampled;
+    `selected`, the number of weights that the scores select without a given count, where it is not recorded; `moves`,
+    how the mask moved, where it did not.
     """
 
     seed: int

@@ -51,10 +51,10 @@ class Connected(Stored):
 class RoundFacts(Stored):
     """The facts about a round: the network (`model`, images of `shape` in `classes` classes), the numbers of weights,
     the iteration at which its training starts. `search` names the tensor files that only a search of scores or a
-    training whose mask moves has, `recipe` is a digest of the recipe, `penalty` the factor λ with which scores were trained if the
-    search adapted it, `selected` the number of weights that trained scores select without a given count, `source` the
-    fingerprint of the ticket of another run from which the round was made, and `ticket` that of its own ticket, unknown
-    in rounds of version 0.1.0.
+    training whose mask moves has, `recipe` is a digest of the recipe, `penalty` the factor λ with which scores were
+    trained if the search adapted it, `selected` the number of weights that trained scores select without a given
+    count, `source` the fingerprint of the ticket of another run from which the round was made, and `ticket` that of
+    its own ticket, unknown in rounds of version 0.1.0.
     `copies` and `pool` are there if the trained weights are averages.
     """
 
