@@ -181,8 +181,9 @@ def _check_kinds_of_rates(rates: float | Rates, also_prune: Sequence[str]) -> No
     if not isinstance(rates, Rates) or given == set(also_prune):
         return
     kind = min(given ^ set(also_prune))
-    raise ValueError(f'rates has a rate for {kind}, but also_prune does not name it: add it there, or leave out the rate'
-                     if kind in given else f'also_prune names {kind}, but rates has no rate for it: add one')
+    if kind in given:
+        raise ValueError(f'rates has a rate for {kind}, but also_prune does not name it: leave the rate out')
+    raise ValueError(f'also_prune names {kind}, but rates has no rate for it: add one')
 
 
 def layer_counts(layout: Layout, settings: Settings) -> list[tuple[int, ...]]:

@@ -37,8 +37,9 @@ def list_entries(
         as_json: Json = False) -> None:
     """List everything that can be chosen by name, such as models, data sets and recipes; or the runs in a folder.
 
-    Models can also be given as `torchvision:NAME` or `timm:NAME`, and as your own functions: `package.module:function` or
-    `path/to/file.py:function`. Data sets can also be given as `folder:PATH` and as your own functions.
+    Models can also be given as `torchvision:NAME` or `timm:NAME`, and as your own functions:
+    `package.module:function` or `path/to/file.py:function`. Data sets can also be given as `folder:PATH` and as your
+    own functions.
 
     The second column of the list of recipes says when a recipe is used. `find-ticket` uses the recipe `for` its model
     and data set, or a `fallback` if there is none. A `variant` is used only with `--recipe NAME`. `find-gem` uses

@@ -62,9 +62,9 @@ class Layout:
     def of(module: nn.Module, keep_out: Sequence[str] = (), uses: Sequence[str] = (),
            also_prune: Sequence[ExtraKind] = ()) -> 'Layout':
         """The layout of a module. The weights of all convolutions and dense layers are prunable, and those of the kinds
-        in `also_prune`, except for layers in `keep_out`: `output`, a part of a dotted name (`shortcut`) or a pattern (`*.0.weight`). The output layer is the
-        one that comes last in `uses`, names of parameters in the order in which forward uses them; by default, the one
-        that is registered last.
+        in `also_prune`, except for layers in `keep_out`: `output`, a part of a dotted name (`shortcut`) or a pattern
+        (`*.0.weight`). The output layer is the one that comes last in `uses`, names of parameters in the order in which
+        forward uses them; by default, the one that is registered last.
         """
 
         kinds = layer_kinds(module, uses, also_prune)

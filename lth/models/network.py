@@ -56,7 +56,8 @@ class Network:
     def of(settings: ModelSettings, shape: Shape, classes: int, keep_out: tuple[str, ...] = (),
            also_prune: tuple[ExtraKind, ...] = ()) -> 'Network':
         """The network of the settings, for images of `shape` in `classes` classes. Layers of the kinds in `also_prune`
-        are prunable too, and those that match `keep_out` are not. LthError if the model cannot be built or does not fit the images.
+        are prunable too, and those that match `keep_out` are not. LthError if the model cannot be built or does not fit
+        the images.
         """
 
         with LimitParameters(f'{settings.name} for images of {shape[1]} × {shape[2]} pixels'):
@@ -151,8 +152,8 @@ class Network:
 
     def initial_weights(self, seed: int) -> Tensor:
         """Initial values of all parameters: (N,). The initializer sets the weights of convolutions and dense layers;
-        their biases are 0. All other parameters (of BatchNorm, recurrent layers and embeddings; with the initializer `own`, all) are set by the model's
-        code, seeded with `seed`.
+        their biases are 0. All other parameters (of BatchNorm, recurrent layers and embeddings; with the initializer
+        `own`, all) are set by the model's code, seeded with `seed`.
         """
 
         initializer, random = self.settings.initializer, rng.generator(seed, 'weights')

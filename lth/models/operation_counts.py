@@ -3,7 +3,8 @@
 A weight of a dense layer is multiplied once for each vector that enters the layer; a weight of a convolution once for
 each position of its output, and of a transposed convolution once for each position of its input. Products with the
 zeros of the padding count. A weight of a recurrent layer is multiplied once in each step of a sequence, and one of an
-embedding never, as its rows are only looked up. Biases, normalization, pooling and products of activations, as in attention, do not.
+embedding never, as its rows are only looked up. Biases, normalization, pooling and products of activations, as in
+attention, do not count.
 
 Conv-2 on images of 3 × 32 × 32: the 3 · 3 · 3 · 64 = 1,728 weights of the first layer are multiplied at 32 · 32 = 1,024
 positions, which is 1,769,472 multiply-adds.

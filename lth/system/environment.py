@@ -12,8 +12,8 @@ from lth.system.memory import total_memory
 from lth.system.reading import read_bytes
 
 # Those that take part in a computation or read a file.
-_PACKAGES = ('torch', 'torchvision', 'timm', 'numpy', 'numba', 'scipy', 'scikit-learn', 'pydantic', 'pyyaml', 'safetensors',
-             'pillow', 'typer', 'rich', 'triton', 'ffcv')
+_PACKAGES = ('torch', 'torchvision', 'timm', 'numpy', 'numba', 'scipy', 'scikit-learn', 'pydantic', 'pyyaml',
+             'safetensors', 'pillow', 'typer', 'rich', 'triton', 'ffcv')
 _MOST_BYTES_OF_REFS = 2 ** 24
 
 

@@ -48,7 +48,8 @@ def test_a_derived_recipe_finetunes_the_round_with_the_settings_of_the_search(se
     source = open_source(RunPath(search))
     recipe = derived_runs.derived_recipe(source, search.parent / 'deep' / 'finetuned')
     assert recipe['training'] == source.plan.recipe.dump()['training']
-    assert recipe['algorithm'] == {'name': 'finetune', 'keep_out': [], 'source': '../../search', 'round': 1,
+    assert recipe['algorithm'] == {'name': 'finetune', 'keep_out': [], 'also_prune': [],
+                                   'source': '../../search', 'round': 1,
                                    'kept': 40_260, 'control': 'original'}
     dense = derived_runs.derived_recipe(source, search.parent / 'dense', control='dense')
     assert dense['algorithm']['kept'] == 50_200

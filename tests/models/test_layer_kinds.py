@@ -1,5 +1,4 @@
-"""Which weights are prunable, of which kind: packed and shared tensors once, recurrent layers and embeddings on request.
-"""
+"""Which weights are prunable: packed and shared tensors once, recurrent layers and embeddings on request."""
 import pytest
 import torch
 from torch import nn
