@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lth.analysis.figures import FIGURES
     from lth.analysis.run_results import RunResults
     from lth.api import (
-        compare, early_bird, evaluate, export_metrics, find_gem, find_ticket, finetune, iterate, open_run, plot, pool,
-        round_barriers, sanity_check, sign_flips, stability, train_sparse, transfer)
+        align, compare, early_bird, evaluate, export_metrics, find_gem, find_ticket, finetune, iterate, open_run,
+        plot, pool, round_barriers, sanity_check, sign_flips, stability, train_sparse, transfer)
     from lth.datasets import DATASETS
     from lth.errors import LthError
     from lth.experiments.executors import EXECUTORS
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __version__ = '0.1.0'
 _MODULES = {
     'lth.api': (
-        'compare', 'early_bird', 'evaluate', 'export_metrics', 'find_gem', 'find_ticket', 'finetune', 'iterate',
-        'open_run', 'plot', 'pool', 'round_barriers', 'sanity_check', 'sign_flips', 'stability',
+        'align', 'compare', 'early_bird', 'evaluate', 'export_metrics', 'find_gem', 'find_ticket', 'finetune',
+        'iterate', 'open_run', 'plot', 'pool', 'round_barriers', 'sanity_check', 'sign_flips', 'stability',
         'train_sparse', 'transfer'),
     'lth.analysis.figures': ('FIGURES',),
     'lth.analysis.run_results': ('RunResults',),
@@ -43,9 +43,9 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'EXECUTORS', 'FIGURES', 'INITIALIZERS', 'LthError',
-    'MASK_ACTIONS', 'MODELS', 'NamedTicket', 'RunResults', 'compare', 'early_bird', 'evaluate', 'export_metrics',
-    'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run', 'plot', 'pool', 'round_barriers',
-    'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer']
+    'MASK_ACTIONS', 'MODELS', 'NamedTicket', 'RunResults', 'align', 'compare', 'early_bird', 'evaluate',
+    'export_metrics', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run', 'plot', 'pool',
+    'round_barriers', 'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer']
 
 
 def __getattr__(name: str) -> Any:

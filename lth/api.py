@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, Unpack
 
 from lth.algorithms.retraining.transfer import Carried
 from lth.analysis import evaluation, mode_connectivity, sanity_checks
+from lth.analysis.alignment import AlignedRow, AlignmentBarrier, aligned_rows, measure_barriers
 from lth.analysis.comparison import RunComparison, compare_runs
 from lth.analysis.early_bird import THRESHOLD, EarlyBirds, early_birds
 from lth.analysis.evaluation import Evaluation
@@ -70,6 +71,16 @@ class RoundBarriers(NamedTuple):
     table: BarrierTable
     pairs: tuple[tuple[RoundPair, RoundErrors], ...]
     notes: tuple[str, ...]
+
+
+class Alignment(NamedTuple):
+    """The run of aligned masks, whose controls are `naive` and `own`; the barriers between dense networks before and
+    after their alignment; and the comparisons of the aligned masks with the controls in each round.
+    """
+
+    run: RunResults
+    barriers: tuple[AlignmentBarrier, ...]
+    rows: tuple[AlignedRow, ...]
 
 
 @check_types(Execution)
@@ -248,6 +259,36 @@ def pool(
     if restart:
         set_aside(folder, reporter_of(execution).message)
     return _train(plan, folder, source.seeds, execution)
+
+
+@check_types(Execution)
+def align(  # pylint: disable=too-many-arguments # as many as the command has options
+        run: RunResults | str | Path, *, rounds: Sequence[int] | None = None, epochs: int | None = None,
+        settings: Settings | None = None, new_run: str | Path | None = None, keep: Keep = 'all',
+        restart: bool = False, **execution: Unpack[Execution]) -> Alignment:
+    """Carry the masks of one seed to the initial weights of the others, with aligned channels (Adnan et al. 2025).
+
+    `run` is a search with two or more seeds; the seed that its path names, by default the first, has the masks. All
+    rounds but the dense one are carried, or those in `rounds`. They are trained from the weights of the other seeds at
+    the rewind point: permuted, as they are (`naive`), and next to the tickets of these seeds (`own`). The results are
+    in RUN-aligned-from-seed-A-round-NN, or in the folder `new_run`.
+
+        result = lth.align('runs/lenet-300-100-mnist', rounds=[7])
+        for barrier in result.barriers:
+            print(barrier.seed, barrier.naive, barrier.aligned)
+    """
+
+    source = derived_plans.open_aligned(_run_path(run), rounds)
+    folder = _new_folder(new_run, derived_plans.aligned_folder(source))
+    planned = derived_plans.align_plans(source, folder, Changes(epochs, overrides=setting_pairs(settings)))
+    if restart:
+        set_aside(folder, reporter_of(execution).message)
+    barriers = measure_barriers(source, run_target(folder, execution))
+    results = [_train(planned.aligned, folder, source.seeds, execution)]
+    results += [_train(plan, folders.control_folder(folder, name), source.seeds, execution)
+                for name, plan in planned.controls.items()]
+    rows = aligned_rows(source, planned, folder)
+    return Alignment(_thinned(results, keep), tuple(barriers), tuple(rows))
 
 
 @check_types(Execution)

@@ -5,7 +5,7 @@ from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
     from lth.analysis import (
-        answers, averages, catalog, comparison, early_bird, evaluation, figures, html_report, json_output,
+        alignment, answers, averages, catalog, comparison, early_bird, evaluation, figures, html_report, json_output,
         loss_landscape, mask_overlap,
         metric_export, metric_table, mode_connectivity, operation_counts, papers, planned_operations, plotting, repair,
         reproduction, result_tables, run_checks, run_list, run_results, run_view, sanity_checks, sanity_report,

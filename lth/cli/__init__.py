@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from lth import __version__
+from lth.cli.align import align
 from lth.cli.bench import bench
 from lth.cli.command import Tracebacks, exit_codes
 from lth.cli.console import print_raw
@@ -76,6 +77,7 @@ app.command('evaluate', cls=RuledCommand)(evaluate)
 app.command('sanity-check', cls=RuledCommand)(sanity_check)
 app.command('transfer', cls=RuledCommand)(transfer)
 app.command('pool', cls=RuledCommand)(pool)
+app.command('align', cls=RuledCommand)(align)
 app.command('stability', cls=RuledCommand)(stability)
 app.command('early-bird', cls=RuledCommand)(early_bird)
 app.command('plot', cls=RuledCommand)(plot)

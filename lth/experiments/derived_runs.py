@@ -11,7 +11,7 @@ from lth.experiments.plan import Plan, make_plan
 from lth.pruning.output_layer import transplant
 from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
-from lth.recipes.schema import layer_settings
+from lth.recipes.schema import AlgorithmSettings, layer_settings
 from lth.registry import user_code
 from lth.runs.folder import Run
 from lth.runs.stored_run import StoredRun
@@ -87,9 +87,13 @@ def source_rounds(plan: Plan, run: Run, seeds: Sequence[int], engine: Engine) ->
 
     source, settings = source_run(run), plan.recipe.algorithm
     stored, numbers = source.stored_rounds(seeds, engine.device), settings.source_rounds()
-    if max(numbers) >= len(stored):
-        raise LthError(f'{source.folder} has no round {max(numbers)} of all seeds {list(seeds)}, from which this run '
+    donors = [_source_seed(settings, seed) for seed in seeds]
+    donated = source.stored_rounds(donors, engine.device)
+    if max(numbers) >= len(donated):
+        raise LthError(f'{source.folder} has no round {max(numbers)} of all seeds {donors}, from which this run '
                        'starts. Resume that run first.')
+    if settings.shares_rounds:
+        return [stored[0], *(donated[number] for number in numbers)]
     if not settings.fits_output_layer:
         return replace(stored, numbers=tuple(numbers))
     initial = initial_ticket(plan.network, [rng.derive_seed(seed, 'output') for seed in seeds], engine.device)
@@ -103,8 +107,8 @@ def source_fingerprints(
     """The fingerprints of the tickets from which these rounds of the run start, one for each seed."""
 
     source, settings = source_run(run), plan.recipe.algorithm
-    return {number: tuple(_fingerprint(source, seed, settings.source_round(number)) for seed in seeds)
-            for number in rounds}
+    return {number: tuple(_fingerprint(source, _source_seed(settings, seed), settings.source_round(number))
+                          for seed in seeds) for number in rounds}
 
 
 def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
@@ -114,16 +118,24 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
 
     source, settings = source_run(run), plan.recipe.algorithm
     for seed in seeds:
-        rounds, source_count = reversed(range(run.round_count(seed))), source.round_count(seed)
+        from_seed = _source_seed(settings, seed)
+        rounds, source_count = reversed(range(run.round_count(seed))), source.round_count(from_seed)
         last = next((number for number in rounds if settings.source_round(number) < source_count), None)
         if last is None:
             continue
         number = settings.source_round(last)
         recorded = run.record(seed, last).source  # runs of earlier versions did not record it
-        if recorded and recorded != _fingerprint(source, seed, number):
+        if recorded and recorded != _fingerprint(source, from_seed, number):
             raise LthError(f'{run.folder} was trained from another ticket than the one that is now round {number} of '
-                           f'seed {seed} in {source.folder}: that run was replaced. Put it back; or train from the '
-                           'present ticket with --restart, which moves the old run aside.')
+                           f'seed {from_seed} in {source.folder}: that run was replaced. Put it back; or train from '
+                           'the present ticket with --restart, which moves the old run aside.')
+
+
+def _source_seed(settings: AlgorithmSettings, seed: int) -> int:
+    """The seed of the source run whose tickets a seed starts from."""
+
+    donor = settings.donor_seed()
+    return seed if donor is None else donor
 
 
 def _fingerprint(run: Run, seed: int, number: int) -> str:

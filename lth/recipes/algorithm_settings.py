@@ -35,6 +35,7 @@ class AlgorithmSettings(Section):
     the masks depend on images or labels. `stochastic`: whether each training step samples a mask. `second_derivatives`:
     whether gradients are differentiated again. `needs_source`: whether it starts from rounds of another run.
     `copies_dense_round`: whether round 0 is a copy of the source's round 0.
+    `shares_rounds`: whether each seed receives the first round of its own, then `source_rounds` of the `donor_seed`.
     `fits_output_layer`: whether the source's tickets get a new output layer if the classes differ.
     `preset`: the preset that find-gem uses if none is for this algorithm; if it is empty, Gem-Miner's recipe for the
     model and data set, of whose section `algorithm` it takes the settings `preset_keys`.
@@ -57,6 +58,7 @@ class AlgorithmSettings(Section):
     needs_source: ClassVar[bool] = False
     copies_dense_round: ClassVar[bool] = False
     fits_output_layer: ClassVar[bool] = False
+    shares_rounds: ClassVar[bool] = False
     preset: ClassVar[str] = ''
     preset_keys: ClassVar[tuple[str, ...]] = ()
     gem_alias: ClassVar[str] = ''
@@ -185,6 +187,13 @@ class AlgorithmSettings(Section):
         """The number by which tables show round `number`: by default that of the source's round."""
 
         return self.source_round(number)
+
+    def donor_seed(self) -> int | None:
+        """The seed of the source run whose rounds all seeds of this run receive, after the first round of their own;
+        None if every seed receives its own rounds.
+        """
+
+        return None
 
     def sampled_accuracy(self, _task: Any, _scores: Any) -> tuple[float, ...]:
         """Mean test accuracy of `sampled_masks` masks sampled from scores (R, P), for each replicate."""

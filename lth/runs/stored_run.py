@@ -135,12 +135,14 @@ class StoredRun:
         them. Source rounds that are missing, or were removed with their whole folder, say nothing.
         """
 
+        mask_seed = self.recipe['algorithm'].get('mask_seed')
         for seed in self.seeds():
+            from_seed = seed if mask_seed is None else mask_seed
             for number in range(self.round_count(seed)):
                 source_number, recorded = self.source_round(number), self.record(seed, number).source
-                if recorded is None or source_number >= source.round_count(seed):
+                if recorded is None or source_number >= source.round_count(from_seed):
                     continue
-                present = source.record(seed, source_number).ticket
+                present = source.record(from_seed, source_number).ticket
                 if present is not None and present != recorded:
                     return False
         return True

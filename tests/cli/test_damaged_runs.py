@@ -42,6 +42,7 @@ COMMANDS = {
     'transfer': Command(('transfer', 'base/seed-0', '--to', 'digits', '--rounds', '2', '-e', '1'),
                         {'mask.safetensors', 'ticket.safetensors'}),
     'pool': Command(('pool', 'base/seed-0'), TENSORS | {'metrics.jsonl', 'round.json'}),
+    'align': Command(('align', 'base', '--rounds', '2'), TENSORS | {'metrics.jsonl'}),
     'stability': Command(('stability', 'base', '--rounds', '2'), {'mask.safetensors', 'ticket.safetensors'}),
     'stability --between-rounds': Command(
         ('stability', 'base', '--between-rounds', '--rounds', '2', '--points', '2'), TENSORS | {'metrics.jsonl'}),

@@ -225,6 +225,7 @@ SETTING_COMMANDS: dict[str, tuple[str, ...]] = {
     'finetune': ('finetune', 'base', '--dry-run', '--set'),
     'sanity-check': ('sanity-check', 'base', '--dry-run', '--set'),
     'transfer': ('transfer', 'base', '--to', 'digits', '--dry-run', '--set'),
+    'align': ('align', 'base', '--dry-run', '--set'),
     'bench': ('bench', 'lenet-300-100', 'digits', '--set')}
 
 RUNS = ('', ' ', '.', '..', '/', '/dev/null', '/dev/zero', '/proc/x', 'nope', 'base/seed-0/round-99', 'base/seed-7',
@@ -240,7 +241,7 @@ RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'show': ('show', '--', 'run', 'RUN'), 'show --signs': ('show', '--signs', '--', 'run', 'RUN'),
     'compare': ('compare', '--', 'RUN', 'base'),
     'export-metrics': ('export-metrics', '-o', 'metrics.csv', '--', 'RUN'),
-    'transfer': ('transfer', '--to', 'digits', '--', 'RUN'), 'sweep': ('sweep', '--', 'status', 'RUN')}
+    'transfer': ('transfer', '--to', 'digits', '--', 'RUN'), 'align': ('align', '--', 'RUN'), 'sweep': ('sweep', '--', 'status', 'RUN')}
 
 # Values for every option of every command, most of which no option accepts.
 VALUES = (
@@ -254,6 +255,7 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'reproduce': ('lth-figure-9', '--dry-run'),
     'transfer': ('base', '--to', 'digits', '--dry-run'), 'pool': ('base', '--dry-run'),
     'early-bird': ('base',),
+    'align': ('base', '--dry-run'),
     'evaluate': ('base',), 'plot': ('base', '--figure', 'accuracy'), 'report': ('base',), 'export-metrics': ('base',),
     'compare': ('base', 'base/seed-0'), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
     'sweep': ('run', 'grid.yaml', '--dry-run'),

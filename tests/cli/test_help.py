@@ -16,7 +16,7 @@ from typer.models import OptionInfo
 from lth.cli import app
 
 COMMANDS = (
-    'find-ticket', 'find-gem', 'train-sparse', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'pool',
+    'find-ticket', 'find-gem', 'train-sparse', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'pool', 'align',
     'stability', 'early-bird', 'convert-config', 'list', 'show', 'compare', 'export-metrics', 'plot', 'report',
     'reproduce', 'sweep', 'repair', 'prepare', 'bench')
 

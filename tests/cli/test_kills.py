@@ -50,6 +50,7 @@ COMMANDS = {
     'early birds': 'find-ticket lenet-300-100 digits -i 1 -e 8 --early-bird --run new '
                    '--set "algorithm.rewind=50 iterations"',
     'pool': 'pool base',
+    'aligned': 'align base -e 5',
     'stability': 'stability base --pairs 2',
     'stability between rounds': 'stability base --between-rounds',
     'sanity checks': 'sanity-check base --seeds 0 -e 6',

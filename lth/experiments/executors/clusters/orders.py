@@ -10,6 +10,7 @@ from typing import NamedTuple
 from lth.algorithms import ALGORITHMS
 from lth.errors import LthError, quote
 from lth.experiments.executors.protocol import Task
+from lth.recipes.schema import AlgorithmSettings
 from lth.recipes.section import validate_section
 from lth.registry import code_fingerprints, user_code
 from lth.runs import packed_folders, run_source
@@ -83,9 +84,10 @@ def _parcels(task: Task) -> Iterator[Parcel]:
             yield Parcel(str(run), folder)
     if source := _source(task):
         yield _recipe(source)
-        numbers = _source_rounds(task.recipe)
-        for seed in task.seeds:
-            for folder in packed_folders.pack_rounds(source, seed, numbers):
+        settings = _settings(task.recipe)
+        donor = settings.donor_seed()
+        for seed in dict.fromkeys([*task.seeds, *([] if donor is None else [donor])]):
+            for folder in packed_folders.pack_rounds(source, seed, set(settings.source_rounds())):
                 yield Parcel(str(source), folder)
 
 
@@ -104,12 +106,11 @@ def _source(task: Task) -> Path | None:
     return run_source.source_folder(Path(os.path.abspath(task.target.folder)), settings)
 
 
-def _source_rounds(recipe: Raw) -> set[int]:
-    """The numbers of the rounds of the source run that the algorithm of a recipe needs."""
+def _settings(recipe: Raw) -> AlgorithmSettings:
+    """The settings of the algorithm of a recipe."""
 
     raw = recipe['algorithm']
-    settings = validate_section(ALGORITHMS.find(raw['name']).settings, raw, _RECIPE)
-    return set(settings.source_rounds())
+    return validate_section(ALGORITHMS.find(raw['name']).settings, raw, _RECIPE)
 
 
 def _user_code(names: tuple[str, ...]) -> SentCode:

@@ -1,0 +1,71 @@
+"""`lth align`: masks of one seed on the initial weights of the others."""
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '1', '--run', 'source', '--seeds')
+ALIGNED = Path('runs/source-aligned-from-seed-0-round-02')
+
+
+def search(lth) -> None:
+    # Seed by seed: seeds side by side are processes that take seconds to start.
+    for seed in ('0', '1'):
+        assert lth(*SEARCH, seed).code == 0
+
+
+def contents() -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in Path('runs').glob(f'{ALIGNED.name}*/**/round-0?/*')}
+
+
+def tensors(name: str) -> dict:
+    return load_file(f'runs/{name}.safetensors')
+
+
+def test_masks_are_aligned_trained_next_to_their_controls_and_resumed_byte_for_byte(lth):
+    search(lth)
+    result = lth('align', 'source')
+    assert result.code == 0, result.err
+    assert 'Error barrier between the dense networks of seeds 0 and 1' in ' '.join(result.err.split())
+    text = ' '.join(result.out.split())
+    assert 'Round 2: the aligned mask is' in text and 'than naive by' in text and 'than own by' in text
+    rows = [line.split() for line in result.out.splitlines() if line[1:2].isdigit()]
+    assert [row[:2] if row[1][0].isalpha() else row[:1] for row in rows] == [
+        ['1'], ['1', 'naive'], ['1', 'own'], ['2'], ['2', 'naive'], ['2', 'own']]
+
+    aligned, mask, start = (tensors(name) for name in (
+        f'{ALIGNED.name}/seed-1/round-01/mask', 'source/seed-0/round-02/mask', 'source/seed-1/round-00/ticket'))
+    ticket = tensors(f'{ALIGNED.name}/seed-1/round-01/ticket')
+    for name, part in mask.items():
+        assert aligned[name].sum() == part.sum()
+        assert ticket[name].equal(start[name] * aligned[name])
+    assert not aligned['dense1.weight'].equal(mask['dense1.weight'])
+    naive, own = (tensors(f'{ALIGNED.name}-controls/{name}/seed-1/round-01/mask') for name in ('naive', 'own'))
+    assert all(naive[name].equal(part) for name, part in mask.items())
+    assert all(own[name].equal(part) for name, part in tensors('source/seed-1/round-02/mask').items())
+    trained = tensors(f'{ALIGNED.name}-controls/own/seed-1/round-01/trained')
+    assert all(trained[name].equal(part) for name, part in tensors('source/seed-1/round-02/trained').items())
+
+    complete = contents()
+    shutil.rmtree(ALIGNED / 'seed-1/round-01')
+    shutil.rmtree(f'{ALIGNED}-controls/naive/seed-1')
+    found = json.loads(lth('align', 'source', '--json').out)
+    assert contents() == complete
+    assert found['run'] == str(ALIGNED) and list(found['controls']) == ['naive', 'own']
+    shown = json.loads(lth('show', 'run', ALIGNED.name, '--json').out)
+    assert [row['kept'] for row in shown['rounds']] == [row['kept'] for row in found['rounds']]
+
+
+@pytest.mark.parametrize(('arguments', 'message'), [
+    (('source',), 'has only seed 0, but masks are carried from one seed to another'),
+    (('gem',), 'is not a search for tickets'), (('padded',), 'resnet20 cannot be aligned: after')])
+def test_runs_that_cannot_be_aligned_are_refused_with_the_reason(lth, arguments, message):
+    lth(*SEARCH, '0')
+    lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '90', '--algorithm', 'random', '--run', 'gem')
+    lth('find-ticket', 'resnet20', 'digits', '-i', '0', '--set', 'training.length=1 iterations', '--set',
+        'training.measure_every=1 iterations', '--set', 'model.shortcut=identity', '--set', 'algorithm.rewind=0 epochs',
+        '--run', 'padded')
+    result = lth('align', *arguments)
+    assert result.code == 2 and message in ' '.join(result.err.split()), result.err
