@@ -241,7 +241,8 @@ RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'show': ('show', '--', 'run', 'RUN'), 'show --signs': ('show', '--signs', '--', 'run', 'RUN'),
     'compare': ('compare', '--', 'RUN', 'base'),
     'export-metrics': ('export-metrics', '-o', 'metrics.csv', '--', 'RUN'),
-    'transfer': ('transfer', '--to', 'digits', '--', 'RUN'), 'align': ('align', '--', 'RUN'), 'sweep': ('sweep', '--', 'status', 'RUN')}
+    'transfer': ('transfer', '--to', 'digits', '--', 'RUN'), 'align': ('align', '--', 'RUN'),
+    'sweep': ('sweep', '--', 'status', 'RUN')}
 
 # Values for every option of every command, most of which no option accepts.
 VALUES = (
