@@ -19,8 +19,6 @@ COMMANDS = (
     'find-ticket', 'find-gem', 'train-sparse', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'pool', 'align',
     'stability', 'early-bird', 'convert-config', 'list', 'show', 'compare', 'export-metrics', 'plot', 'report',
     'reproduce', 'sweep', 'repair', 'prepare', 'bench')
-    'stability', 'early-bird', 'convert-config', 'list', 'show', 'compare', 'export-metrics', 'plot', 'report',
-    'reproduce', 'sweep', 'repair', 'prepare', 'bench')
 
 
 def declared_options(function: Callable[..., Any] | None) -> Iterator[tuple[str, list[str]]]:
