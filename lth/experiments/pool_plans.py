@@ -8,6 +8,7 @@ from lth.errors import LthError
 from lth.experiments.derived_plans import SourceRounds
 from lth.experiments.folders import sibling_folder
 from lth.experiments.plan import Plan, make_plan
+from lth.recipes.schema import layer_settings
 from lth.runs.run_path import RunPath
 
 
@@ -23,7 +24,7 @@ def pool_plan(source: SourceRounds, folder: Path, *, scope: Literal['global', 'l
     kept = [source.run.record(source.seeds[0], number).kept for number in source.numbers]
     raw = source.plan.recipe.dump()
     raw['algorithm'] = {
-        'name': 'pool', 'keep_out': raw['algorithm']['keep_out'], 'source': os.path.relpath(source.run.folder, folder),
+        'name': 'pool', **layer_settings(raw), 'source': os.path.relpath(source.run.folder, folder),
         'levels': levels, 'rounds': list(source.numbers), 'kept': kept, 'scope': scope or as_searched}
     raw['source'] = f'pool of {source.run.folder}'
     plan = make_plan(raw, f'pool of {source.run.folder}')
