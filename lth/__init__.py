@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lth.analysis.figures import FIGURES
     from lth.analysis.run_results import RunResults
     from lth.api import (
-        align, compare, early_bird, evaluate, export_metrics, find_gem, find_ticket, finetune, iterate, open_run,
-        plot, pool, round_barriers, sanity_check, sign_flips, stability, train_sparse, transfer)
+        align, compare, curvature, early_bird, evaluate, export_metrics, find_gem, find_ticket, finetune, iterate,
+        open_run, plot, pool, round_barriers, sanity_check, sign_flips, stability, train_sparse, transfer)
     from lth.datasets import DATASETS
     from lth.errors import LthError
     from lth.experiments.executors import EXECUTORS
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 __version__ = '0.1.0'
 _MODULES = {
     'lth.api': (
-        'align', 'compare', 'early_bird', 'evaluate', 'export_metrics', 'find_gem', 'find_ticket', 'finetune',
-        'iterate', 'open_run', 'plot', 'pool', 'round_barriers', 'sanity_check', 'sign_flips', 'stability',
+        'align', 'compare', 'curvature', 'early_bird', 'evaluate', 'export_metrics', 'find_gem', 'find_ticket',
+        'finetune', 'iterate', 'open_run', 'plot', 'pool', 'round_barriers', 'sanity_check', 'sign_flips', 'stability',
         'train_sparse', 'transfer'),
     'lth.analysis.figures': ('FIGURES',),
     'lth.analysis.run_results': ('RunResults',),
@@ -42,8 +42,8 @@ _MODULES = {
     'lth.pruning.mask_actions': ('MASK_ACTIONS',)}
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
-    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'EXECUTORS', 'FIGURES', 'INITIALIZERS', 'LthError',
-    'MASK_ACTIONS', 'MODELS', 'NamedTicket', 'RunResults', 'align', 'compare', 'early_bird', 'evaluate',
+    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'EXECUTORS', 'FIGURES', 'INITIALIZERS', 'MASK_ACTIONS', 'MODELS',
+    'LthError', 'NamedTicket', 'RunResults', 'align', 'compare', 'curvature', 'early_bird', 'evaluate',
     'export_metrics', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run', 'plot', 'pool',
     'round_barriers', 'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer']
 

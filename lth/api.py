@@ -22,6 +22,8 @@ from lth.analysis.evaluation import Evaluation
 from lth.analysis.loss_landscape import barrier_table
 from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
 from lth.analysis.loss_landscape.barrier_table import BarrierTable
+from lth.analysis.loss_landscape.curvature import CurvatureRow, curvature_rows, measure_curvature, plan_curvature
+from lth.analysis.loss_landscape.curvature_files import Curvature, MeasuredRound
 from lth.analysis.loss_landscape.round_barriers import measure_round_pairs, plan_round_pairs
 from lth.analysis.mask_overlap import MaskOverlap, mask_overlaps
 from lth.analysis.metric_export import MetricExport
@@ -81,6 +83,16 @@ class Alignment(NamedTuple):
     run: RunResults
     barriers: tuple[AlignmentBarrier, ...]
     rows: tuple[AlignedRow, ...]
+
+
+class CurvatureResult(NamedTuple):
+    """The curvature of the loss in each round as means over seeds, all measurements behind them, and sentences about
+    rounds that could not be measured.
+    """
+
+    rows: tuple[CurvatureRow, ...]
+    measurements: tuple[tuple[MeasuredRound, Curvature], ...]
+    notes: tuple[str, ...]
 
 
 @check_types(Execution)
@@ -414,6 +426,31 @@ def early_bird(run: RunResults | str | Path, *, threshold: float = THRESHOLD) ->
         raise LthError(f'threshold: {threshold} is not a distance between 0, equal masks, and 1, random ones.')
     view = view_run(_run_path(run))
     return early_birds(view.run, view.seeds, threshold)
+
+
+@check_types(Execution)
+def curvature(
+        run: RunResults | str | Path, *, rounds: Sequence[int] | None = None, images: int = 2_000,
+        **execution: Unpack[Execution]) -> CurvatureResult:
+    """Measure the curvature of the loss at the trained weights of each round, and their distance from the ticket.
+
+    The largest eigenvalue and the trace of the Hessian are those of the kept weights, on at most 2,000 training
+    `images`, with BatchNorm in evaluation mode. `rounds` are by default all. Needs the extra `curvature`.
+
+        for row in lth.curvature(run).rows:
+            print(row.round, row.eigenvalue.mean, row.trace.mean, row.distance.mean)
+    """
+
+    path, opened = _run_path(run), RunResults.open(_run_path(run))
+    if path.seed is not None:
+        raise LthError(f'{run} is a part of a run, but curvature is measured over its seeds. Give {path.folder}.')
+    planned = plan_curvature(opened.plan, opened.stored, rounds, images=images)
+    target = run_target(path.folder, execution)
+    refuse_parallel_objects(opened.plan, target)
+    found = measure_curvature(opened.stored, target, planned.rounds, lambda _done, _total: None)
+    measured = tuple(zip(planned.rounds, found, strict=True))
+    rows = curvature_rows(opened.stored, opened.seeds, measured)
+    return CurvatureResult(tuple(rows), measured, tuple(planned.notes))
 
 
 @check_types(Execution)

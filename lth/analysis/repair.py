@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lth.analysis import checks_file, pair_files
 from lth.analysis.json_output.repairs import Damage, RepairReport
-from lth.analysis.loss_landscape import barrier_files
+from lth.analysis.loss_landscape import barrier_files, curvature_files
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import folders
 from lth.experiments.plan import make_plan
@@ -25,6 +25,9 @@ from lth.runs.round_check import check_round
 from lth.system import files, yaml_text
 
 DAMAGED = 'damaged'
+# The files in RUN-stability by the first word of their names. All others are pairs of copies.
+_STABILITY_CHECKS: dict[str, Callable[[Path], None]] = {
+    barrier_files.PREFIX: barrier_files.check, curvature_files.PREFIX: curvature_files.check}
 
 
 def repair(folder: Path) -> RepairReport:
@@ -137,8 +140,7 @@ def _damage_of_other_files(folder: Path) -> Iterator[Damage]:
     yield from _damage(folder / sessions.OLD_FILE, partial(sessions.read_old, advice=''))
     stability = folders.sibling_folder(folder, 'stability')
     for path in sorted(stability.glob('*.json')):
-        is_of_rounds = path.name.startswith(f'{barrier_files.PREFIX}-')
-        yield from _damage(path, barrier_files.check if is_of_rounds else pair_files.check)
+        yield from _damage(path, _STABILITY_CHECKS.get(path.name.partition('-')[0], pair_files.check))
     prefix = stability.name.removesuffix('stability')
     for path in sorted(stability.parent.glob(f'{glob.escape(prefix)}checks*/{checks_file.CHECKS}')):
         yield from _damage(path, lambda path: checks_file.read_checks(path.parent))

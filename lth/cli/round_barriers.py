@@ -16,15 +16,18 @@ if TYPE_CHECKING:
 
 def report_round_barriers(  # pylint: disable=too-many-arguments # one for each option
         plan: 'Plan', run: 'Run', target: 'RunTarget', rounds: Sequence[int] | None, *,
-        points: int, margin: float, as_json: bool) -> None:
-    """Measure the barriers between successive rounds of a run, and print them."""
+        points: int, margin: float | None, as_json: bool) -> None:
+    """Measure the barriers between successive rounds of a run, and print them. `margin` is in percentage points, by
+    default that of the answers of the run.
+    """
 
     landscape = analysis.loss_landscape
     planned = landscape.round_barriers.plan_round_pairs(plan, run, rounds, points=points)
     with CountDisplay('pairs of rounds') as display:
         results = landscape.round_barriers.measure_round_pairs(run, target, planned.pairs, display.update)
     measured = list(zip(planned.pairs, results, strict=True))
-    table = landscape.barrier_table.barrier_table(run, run.seeds(), measured, margin)
+    share = analysis.answers.levels.MARGIN if margin is None else margin / 100
+    table = landscape.barrier_table.barrier_table(run, run.seeds(), measured, share)
     if as_json:
         print_json(analysis.json_output.round_barriers.BarrierReport.of(run.folder, table, measured, planned.notes))
         return

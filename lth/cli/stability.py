@@ -10,6 +10,7 @@ from lth import analysis, experiments
 from lth.cli.arguments import parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message
+from lth.cli.curvature import report_curvature
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.option_rules import Excludes, Needs, option_rules
 from lth.cli.options import Datasets, Deterministic, Device, Json, LogOption, Margin, Restart, Threads
@@ -34,7 +35,9 @@ _OF_COPIES = ('--part-at', '--pairs', '--log', '--restart')
 @command
 @accepts_data_dir
 @accepts_trust_code
-@option_rules(Excludes('--between-rounds', _OF_COPIES), Needs('--margin', '--between-rounds'))
+@option_rules(
+    Excludes('--between-rounds', ('--curvature', *_OF_COPIES)), Excludes('--curvature', ('--points', *_OF_COPIES)),
+    Needs('--margin', '--between-rounds'), Needs('--images', '--curvature'))
 def stability(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: Annotated[str, typer.Argument(
             metavar='RUN', show_default=False, help='A run: a name in ./runs, or a path.')],
@@ -44,10 +47,14 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
             '--between-rounds',
             help='Measure the barrier between the trained weights of each round and those of the round before it (Paul '
                  'et al. 2022). Trains nothing.')] = False,
+        curvature: Annotated[bool, typer.Option(
+            '--curvature',
+            help='Measure the curvature of the loss at the trained weights of each round, and their distance from the '
+                 'ticket. Trains nothing; needs the extra curvature.')] = False,
         rounds: Annotated[str | None, typer.Option(
             '--rounds', metavar='ROUNDS', show_default=False,
             help='Rounds, such as 0,5-7. Default: the first and the last round; with --between-rounds, all after round '
-                 '0.')] = None,
+                 '0; with --curvature, all.')] = None,
         part_at: Annotated[str | None, typer.Option(
             '--part-at', metavar='ITERATIONS', show_default=False,
             help='Iterations from which the two copies are trained separately, such as 0,500. Default: the iteration '
@@ -59,6 +66,9 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
             '--points', parser=whole_number(smallest=2, largest=10_000), metavar='N',
             help='Number of points on the line at which the error is measured, including both ends.')] = 30,
         margin: Margin | None = None,
+        images: Annotated[int, typer.Option(
+            '--images', parser=whole_number(smallest=1, largest=2_000), metavar='N',
+            help='Number of training images on which --curvature is measured.')] = 2_000,
         device: Device = 'auto',
         threads: Threads = 1,
         deterministic: Deterministic = None,
@@ -75,6 +85,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
 
     With `--between-rounds` the error is measured between the trained weights of successive rounds instead. A round
     should match the dense network if and only if no barrier separates it from the round before (Paul et al. 2022).
+    With `--curvature` the Hessian of the loss at the trained weights is measured.
 
     [bold]Examples[/bold]
 
@@ -83,6 +94,8 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
         lth stability resnet20-cifar10 --rounds 0 --part-at 0,500,2000
 
         lth stability lenet-300-100-mnist --between-rounds
+
+        lth stability lenet-300-100-mnist --curvature
     """
 
     path = parse_run_path(run)
@@ -93,8 +106,10 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
     target = experiments.run_target.RunTarget(
         path.folder, datasets, device, threads, deterministic=deterministic, logs=tuple(parse_names(log) or ()))
     if between_rounds:
-        share = 0.002 if margin is None else margin / 100
-        report_round_barriers(plan, opened, target, numbers, points=points, margin=share, as_json=as_json)
+        report_round_barriers(plan, opened, target, numbers, points=points, margin=margin, as_json=as_json)
+        return
+    if curvature:
+        report_curvature(plan, opened, target, numbers, images=images, as_json=as_json)
         return
     last = min(opened.round_count(seed) for seed in opened.seeds()) - 1
     numbers = [0, last] if numbers is None else numbers

@@ -233,7 +233,7 @@ RUNS = ('', ' ', '.', '..', '/', '/dev/null', '/dev/zero', '/proc/x', 'nope', 'b
 RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'evaluate': ('evaluate', '--', 'RUN'), 'finetune': ('finetune', '--', 'RUN'),
     'pool': ('pool', '--', 'RUN'), 'early-bird': ('early-bird', '--', 'RUN'),
-    'stability': ('stability', '--', 'RUN'),
+    'stability': ('stability', '--', 'RUN'), 'stability --curvature': ('stability', '--curvature', '--', 'RUN'),
     'stability --between-rounds': ('stability', '--between-rounds', '--', 'RUN'),
     'plot': ('plot', '-o', 'figures', '--', 'RUN'),
     'report': ('report', '-o', 'report.html', '--', 'RUN'),

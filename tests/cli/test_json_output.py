@@ -14,8 +14,8 @@ from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
 from lth.analysis.json_output import (
-    answers, averages, checks, comparisons, early_bird, evaluations, figures, listings, repairs, reproductions,
-    round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
+    answers, averages, checks, comparisons, curvature, early_bird, evaluations, figures, listings, repairs,
+    reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -26,8 +26,8 @@ PAIR = ('lenet-300-100', 'digits')
 SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
 MODULES = (
-    answers, averages, bench, checks, comparisons, early_bird, evaluations, figures, listings, repairs, reproductions,
-    round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
+    answers, averages, bench, checks, comparisons, curvature, early_bird, evaluations, figures, listings, repairs,
+    reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:
@@ -118,6 +118,13 @@ def test_stability_between_rounds_has_a_row_for_each_pair_of_rounds(lth):
     report = output(lth, round_barriers.BarrierReport, 'stability', 'a', '--between-rounds', '--points', '2')
     assert [row['round'] for row in report['rows']] == [1] and len(report['pairs']) == 1
     assert report['rows'][0]['barrier_points']['margin'] is None and report['rows'][0]['agrees'] == 'undecided'
+
+
+def test_curvature_has_a_row_for_each_round(lth):
+    lth(*SEARCH)
+    report = output(lth, curvature.CurvatureReport, 'stability', 'a', '--curvature', '--images', '5')
+    assert [row['round'] for row in report['rows']] == [0, 1] and len(report['measurements']) == 2
+    assert report['rows'][0]['distance']['mean'] == report['measurements'][0]['distance'] > 0
 
 
 def test_signs_have_a_share_for_each_round_layer_and_tenth(lth):

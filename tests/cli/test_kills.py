@@ -53,6 +53,7 @@ COMMANDS = {
     'aligned': 'align base -e 5',
     'stability': 'stability base --pairs 2',
     'stability between rounds': 'stability base --between-rounds',
+    'curvature': 'stability base --curvature --images 50',
     'sanity checks': 'sanity-check base --seeds 0 -e 6',
     'restart': 'find-ticket lenet-300-100 digits -i 1 -e 4 --run base --restart',
     'repair': 'repair broken',
@@ -65,7 +66,7 @@ grid: {algorithm.rates: [0.2, 0.5]}
 '''
 # Without dense checkpoints, a round that was killed is trained again from its start.
 DENSE_CHECKPOINTS = " --checkpoint-every '5 iterations'"
-WITHOUT_CHECKPOINTS = {'pool', 'stability', 'stability between rounds', 'repair', 'sweep'}
+WITHOUT_CHECKPOINTS = {'pool', 'stability', 'stability between rounds', 'curvature', 'repair', 'sweep'}
 
 
 class Kill(NamedTuple):
