@@ -23,8 +23,8 @@ from lth.recipes.section import Section
 from lth.runs.folder import Run
 from lth.runs.run_path import RunPath
 
-Command = Literal['find-ticket', 'find-gem', 'finetune', 'transfer', 'sanity-check', 'stability']
-SEARCHES: tuple[Command, ...] = ('find-ticket', 'find-gem')
+Command = Literal['find-ticket', 'find-gem', 'train-sparse', 'finetune', 'transfer', 'sanity-check', 'stability']
+SEARCHES: tuple[Command, ...] = ('find-ticket', 'find-gem', 'train-sparse')
 _Draws = Annotated[int, Field(ge=1, le=1000)]
 
 
@@ -43,6 +43,7 @@ class GridRun(Section):
     grid: dict[str, list[Any]] = {}
     density: Annotated[float, Field(gt=0, le=1)] | None = None
     algorithm: str | None = None
+    method: str | None = None
     controls: dict[str, _Draws] = {}
     finetune: dict[str, Any] | None = None
     source: str | None = None
@@ -111,6 +112,9 @@ def search_plan(run: GridRun, *, device: str = 'auto') -> Plan:
     model, dataset = run.model or '', run.dataset or ''
     if run.command == 'find-ticket':
         return resolve.ticket_plan(model, dataset, changes, recipe=run.recipe, device=device)
+    if run.command == 'train-sparse':
+        return resolve.sparse_plan(model, dataset, changes, density=run.density, method=run.method, recipe=run.recipe,
+                                   device=device)
     return resolve.gem_plan(model, dataset, changes, density=run.density, algorithm=run.algorithm, recipe=run.recipe,
                             device=device)
 
