@@ -27,9 +27,9 @@ Mask = Literal['aligned', 'naive', 'own']
 
 class Settings(AlgorithmSettings):
     """`source` is the folder of the search, relative to the folder of this run. `mask_seed` is its seed whose masks are
-    carried to the seeds of this run, None for each seed's own. `rounds` are the rounds whose masks are trained as rounds
-    0, 1 … of this run, `kept` their numbers of weights. `mask`: permuted (`aligned`), as it is (`naive`), or that of the
-    seed itself.
+    carried to the seeds of this run, None for each seed's own. `rounds` are the rounds whose masks are trained as
+    rounds 0, 1 … of this run, `kept` their numbers of weights. `mask`: permuted (`aligned`), as it is (`naive`), or
+    that of the seed itself.
     """
 
     finds: ClassVar[Literal['nothing new']] = 'nothing new'
