@@ -56,14 +56,17 @@ class GridRun(Section):
 
     @pydantic.model_validator(mode='after')
     def _has_what_its_command_needs(self) -> 'GridRun':
-        if self.command in SEARCHES and (self.model is None or self.dataset is None):
-            raise ValueError(f'{self.command} needs a model and a dataset')
-        if self.command not in SEARCHES and self.source is None:
-            raise ValueError(f'{self.command} needs a source')
-        if self.command != 'find-gem' and self.finetune is not None:
-            raise ValueError('finetune belongs to find-gem: add a run with the command finetune')
+        needed = ('model', 'dataset') if self.command in SEARCHES else ('source',)
+        if any(getattr(self, name) is None for name in needed):
+            raise ValueError(f'{self.command} needs a {" and a ".join(needed)}')
         if self.command == 'transfer' and self.dataset is None:
             raise ValueError('transfer needs a dataset')
+        return self
+
+    @pydantic.model_validator(mode='after')
+    def _finetunes_gems_only(self) -> 'GridRun':
+        if self.command != 'find-gem' and self.finetune is not None:
+            raise ValueError('finetune belongs to find-gem: add a run with the command finetune')
         return self
 
 

@@ -68,12 +68,22 @@ class Claim(Section):
     value: float = 0.
     published: float | None = None
 
+    def sides(self) -> list[Side]:
+        """One network, or both that are compared."""
+
+        return [self.of] if self.than is None else [self.of, self.than]
+
 
 class PaperFigure(Section):
     """A figure of some of the runs."""
 
     name: str
     runs: list[str]
+
+    def run_names(self) -> set[str]:
+        """The runs that the figure shows."""
+
+        return set(self.runs)
 
 
 class ResultTable(Section):
@@ -122,11 +132,9 @@ class Experiment(Section):
     def run_names(self) -> set[str]:
         """The runs that claims, figures, tables and other runs name."""
 
-        sides = (side for claim in self.claims for side in (claim.of, claim.than) if side)
-        figures = (name for figure in self.figures for name in figure.runs)
-        shown = (name for table in self.tables for name in table.run_names())
-        sources = (run.source for run in self.runs.values() if run.source)
-        return {*(side.run for side in sides), *figures, *shown, *sources}
+        names = {side.run for claim in self.claims for side in claim.sides()}
+        names.update(*(figure.run_names() for figure in self.figures), *(table.run_names() for table in self.tables))
+        return names.union(run.source for run in self.runs.values() if run.source)
 
 
 @functools.cache

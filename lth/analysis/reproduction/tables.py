@@ -4,7 +4,7 @@ The cost of a run includes that of the run that it starts from: of a gem that wa
 """
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from lth.analysis.papers import ResultTable, Side
 from lth.analysis.reproduction.measures import NotMeasured, Outcome, measure
@@ -13,6 +13,8 @@ from lth.analysis.training_operations import mean_training_operations
 from lth.experiments.grid import GridRun
 from lth.runs import sessions
 from lth.runs.stored_run import StoredRun
+
+_Number = TypeVar('_Number', int, float)
 
 
 class RowResult(NamedTuple):
@@ -63,20 +65,25 @@ def _row(label: str, name: str, runs: Mapping[str, GridRun], outcomes: Mapping[s
     accuracies = measure('accuracy', Side(run=name), outcomes)
     seeds, chain = list(accuracies), [StoredRun.open(outcomes[run].folder) for run in _with_sources(name, runs)]
     last = chain[0].record(seeds[0], chain[0].round_count(seeds[0]) - 1)
-    steps = [_steps(run, seeds[0]) for run in chain]
     operations = [mean_training_operations(run, seeds) for run in chain]
+    seconds = sum(sessions.total_seconds(sessions.read(run.folder)) for run in chain) / len(seeds)
     return RowResult(
         label, confidence_interval(list(accuracies.values())), last.kept, last.density,
-        None if None in steps else sum(count or 0 for count in steps),
-        None if None in operations else sum(mean.mean for mean in operations if mean),
-        sum(sessions.total_seconds(sessions.read(run.folder)) for run in chain) / len(seeds))
+        _total([_steps(run, seeds[0]) for run in chain]),
+        _total([mean and mean.mean for mean in operations]), seconds)
 
 
 def _steps(run: StoredRun, seed: int) -> int | None:
     """The training steps of a seed; None if they are unknown for a round."""
 
-    steps = [run.record(seed, number).steps for number in range(run.round_count(seed))]
-    return None if None in steps else sum(count or 0 for count in steps)
+    return _total([run.record(seed, number).steps for number in range(run.round_count(seed))])
+
+
+def _total(parts: Sequence[_Number | None]) -> _Number | None:
+    """The sum; None if a part is unknown."""
+
+    known = [part for part in parts if part is not None]
+    return sum(known[1:], known[0]) if known and len(known) == len(parts) else None
 
 
 def _with_sources(name: str, runs: Mapping[str, GridRun]) -> Iterator[str]:
