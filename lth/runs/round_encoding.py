@@ -107,12 +107,8 @@ def _facts(
         'engine': trained.engine, 'measurements': len(trained.history),
         'ticket': _stored_ticket(round_.ticket, replicate).fingerprints()[0],
         'test_accuracy': trained.history[-1].test.accuracy[replicate]}
-    if search and search.sampled_accuracy:
-        facts['drawn_test_accuracy'] = search.sampled_accuracy[replicate]
-    if search and search.penalties:
-        facts['penalty'] = search.penalties[replicate]
-    if search and search.selected:
-        facts['selected'] = search.selected[replicate]
+    if search:
+        facts |= _search_facts(search, replicate)
     if round_.sources:
         facts['source'] = round_.sources[replicate]
     if round_.copies:
@@ -120,6 +116,13 @@ def _facts(
     if round_.pool:
         facts['pool'] = PoolRecord.of(round_.pool[replicate])
     return RoundFacts(**facts)
+
+
+def _search_facts(search: SearchState, replicate: int) -> dict[str, object]:
+    """What the training of scores left besides the scores, as far as its algorithm has it."""
+
+    parts = {'drawn_test_accuracy': search.sampled_accuracy, 'penalty': search.penalties, 'selected': search.selected}
+    return {name: values[replicate] for name, values in parts.items() if values}
 
 
 def _stored_ticket(ticket: Ticket, replicate: int) -> Ticket:
