@@ -3,6 +3,7 @@ import importlib
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 from torch import nn
@@ -34,6 +35,10 @@ def sparselab_loop(task: Task, density: float, method: str | None = None) -> Ite
     module = nn.Sequential(*modules[:-1])
     algorithm = {'rigl': sparselab.RigL, 'set': sparselab.SET, None: sparselab.Static}[method](sparsity=1 - density)
     module.apply(algorithm)
+    return _steps(task, module, algorithm)
+
+
+def _steps(task: Task, module: nn.Module, algorithm: Any) -> Iterator[None]:
     for _ in train_steps(task, module, [], []):
         algorithm.step()
         yield

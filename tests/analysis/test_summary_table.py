@@ -21,7 +21,8 @@ class StubRun:
     def record(self, seed: int, number: int) -> SimpleNamespace:
         return SimpleNamespace(
             kept=100 - number, density=1 - number / 100, engine='plain',
-            connected_totals=ConnectedTotals(5, 6, 7, 8), drawn_test_accuracy=None, layers=[],
+            connected_totals=ConnectedTotals(5, 6, 7, 8), drawn_test_accuracy=None, layers=[], selected=None,
+            moves=None,
             early_stop=SimpleNamespace(iteration=5, test_accuracy=0.25),
             last=SimpleNamespace(iteration=9, test_accuracy=self._accuracies[seed][number]))
 

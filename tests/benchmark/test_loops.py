@@ -92,13 +92,27 @@ class MaskedLinear(nn.Linear):
         return F.linear(images, self.weight * self.mask, self.bias)
 
 
+class Wiring:
+    """An algorithm of sparselab that moves no mask: it is applied to every layer and called after every step."""
+
+    def __init__(self, sparsity):
+        self.sparsity, self.layers, self.steps = sparsity, 0, 0
+
+    def __call__(self, layer):
+        self.layers += 1
+
+    def step(self):
+        self.steps += 1
+
+
 def test_rival_trains_sparse_layers_in_place_of_the_networks(monkeypatch):
     made = []
 
     def sparse_linear(*arguments, **options):
         made.append(MaskedLinear(*arguments, **options))
         return made[-1]
-    monkeypatch.setitem(sys.modules, 'sparselab', SimpleNamespace(SparseLinear=sparse_linear))
+    monkeypatch.setitem(sys.modules, 'sparselab', SimpleNamespace(
+        SparseLinear=sparse_linear, Static=Wiring, RigL=Wiring, SET=Wiring))
     monkeypatch.setenv('OMP_NUM_THREADS', '7')
     task = make_task()
     loop = sparselab_loop.sparselab_loop(task, 0.1)

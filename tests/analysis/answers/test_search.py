@@ -27,7 +27,8 @@ class StubRun:
         kept = round(1000 * 0.8 ** (number + self._first))
         return SimpleNamespace(
             kept=kept, prunable=1000, density=kept / 1000, engine='eager', connected_totals=None,
-            drawn_test_accuracy=None, layers=[], early_stop=SimpleNamespace(iteration=stop, test_accuracy=accuracy),
+            drawn_test_accuracy=None, selected=None, moves=None, layers=[],
+            early_stop=SimpleNamespace(iteration=stop, test_accuracy=accuracy),
             last=SimpleNamespace(iteration=1000, test_accuracy=accuracy - 0.1))
 
 

@@ -104,10 +104,13 @@ def test_a_run_that_fails_is_left_out_and_the_others_are_reported(lth, tmp_path)
            'density': 0.0001, 'settings': {'training.length': '1 epoch'}}
     raw['runs'] = {'gem': gem, 'trained': {'command': 'finetune', 'source': 'gem'}, 'search': raw['runs']['search']}
     raw['claims'] = [raw['claims'][0], raw['claims'][0] | {'of': {'run': 'trained'}}]
+    raw['tables'] = [{'title': 'Both', 'rows': {'dense': 'search', 'gem': 'trained'}}]
     (tmp_path / 'mine.yaml').write_text(yaml.safe_dump(raw))
     result = lth('reproduce', 'mine.yaml', '--budget', 'smoke', '--json')
     assert result.code == 0 and 'Note: gem failed' in result.err and 'trained is left out' in result.err
     first, second = json.loads(result.out)['claims']
+    (table,) = json.loads(result.out)['tables']
+    assert [row['name'] for row in table['rows']] == ['dense'] and table['missing'] == ['gem']
     assert first['ours']['n'] == 1 and second['ours'] is None and second['reason'] == 'the run trained failed'
 
 
