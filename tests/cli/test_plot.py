@@ -33,7 +33,7 @@ def test_without_options_all_figures_with_data_are_in_the_run_folder_and_the_oth
     result = lth('plot', 'a')
     assert result.code == 0, result.err
     written = {path.name for path in Path('runs/a/figures').iterdir()}
-    assert written == {'accuracy.png', 'layers.png', 'learning-curves.png', 'operations.png'}
+    assert written == {'accuracy.png', 'layers.png', 'learning-curves.png', 'operations.png', 'sign-flips.png'}
     assert 'there is no figure mask-overlap: it has one seed' in result.err
     assert result.out.splitlines()[0] == 'Figure: runs/a/figures/accuracy.png'
 
@@ -57,7 +57,7 @@ def test_a_pdf_holds_several_figures_and_a_folder_one_file_for_each(lth):
     (('a', '--figure', ''), "Unknown figure ''"),
     (('a', '--figure', 'gems'), 'There is no figure gems of runs/a: it does not search for gems.'),
     (('a', '-o', 'a.jpg'), "The type of 'a.jpg' is unknown. End the name with .png, .svg or .pdf."),
-    (('a', '-o', 'a.png'), "'a.png' can hold one figure, but there are 4"),
+    (('a', '-o', 'a.png'), "'a.png' can hold one figure, but there are 5"),
     (('a', '-o', 'a.png', '--format', 'svg'), "'a.png' is not a .svg file"),
     (('a', '-o', 'runs/a/seed-0/round-00/a.png', '--figure', 'accuracy'), 'is a round of a run'),
     (('a', '--style', 'papr'), "Unknown style 'papr', did you mean 'paper'?"),

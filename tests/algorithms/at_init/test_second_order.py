@@ -170,12 +170,18 @@ def test_warm_statistics_are_those_of_the_training_images_and_change_no_ticket()
     assert base.with_statistics(task, start, 'initial') is start
 
 
-@pytest.mark.parametrize('name', ['snip', 'grasp', 'synflow', 'fisher', 'hutchinson', 'hts', 'prospr'])
-def test_the_statistics_change_the_mask_of_a_network_with_batch_norm_but_not_the_saved_buffers(name):
+@pytest.mark.parametrize(('name', 'other'), [
+    *((name, 'initial') for name in ('snip', 'grasp', 'synflow', 'fisher', 'hutchinson', 'hts')), ('prospr', 'batch')])
+def test_the_statistics_change_the_mask_of_a_network_with_batch_norm(name, other):
     task = make_task('resnet20', shape=(3, 8, 8))
-    warm, initial = (mask_of(task, name, statistics=which) for which in ('warm', 'initial'))
-    assert not torch.equal(warm, initial) and warm.sum() == initial.sum()
-    assert not (warm & ~initial).all()
+    first = 'initial' if other == 'batch' else 'warm'
+    mask, compared = (mask_of(task, name, statistics=which) for which in (first, other))
+    assert not torch.equal(mask, compared) and mask.sum() == compared.sum()
+
+
+def test_prospr_refuses_a_network_that_diverges_without_normalization():
+    with pytest.raises(LthError, match='prospr scores of seed 0 are not finite'):
+        mask_of(make_task('resnet20', shape=(3, 8, 8)), 'prospr', statistics='warm')
 
 
 def test_snip_with_running_statistics_scores_the_network_in_evaluation_mode():

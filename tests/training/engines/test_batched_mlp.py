@@ -11,8 +11,8 @@ from tests.conftest import make_task, mlp_task
 class FixedBatch:
     """The same batch in all columns."""
 
-    def __init__(self, images, labels):
-        self.images, self.labels = images, labels
+    def __init__(self, task, images, labels):
+        self.task, self.images, self.labels = task, images, labels
 
     def batch(self, _columns):
         """The batch."""
@@ -30,8 +30,8 @@ def test_batched_products_compute_the_gradients_of_autograd(seeds, bias):
     # Twice as many replicates, so that also one network is compared with the stacked pass.
     reference = torch.cat([weights, weights])
     twice = torch.cat([images] * 2), torch.cat([labels] * 2)
-    backward = make_batched_backward(supported_dense_chain(task.network), weights, FixedBatch(images, labels))
+    backward = make_batched_backward(supported_dense_chain(task.network), weights, FixedBatch(task, images, labels))
     losses, correct = backward.run(torch.arange(7))
-    expected = make_backward(task.network, reference, {}, FixedBatch(*twice)).run(torch.arange(7))
+    expected = make_backward(task.network, reference, {}, FixedBatch(task, *twice)).run(torch.arange(7))
     assert torch.allclose(weights.grad, reference.grad[:replicates], atol=1e-12)
     assert torch.allclose(losses, expected[0][:replicates]) and torch.equal(correct, expected[1][:replicates])

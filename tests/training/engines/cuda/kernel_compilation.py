@@ -2,7 +2,6 @@
 import re
 import subprocess
 import tempfile
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -28,6 +27,7 @@ def machine_code(
 
     triton = pytest.importorskip('triton')
     from triton.backends.compiler import GPUTarget
+    from triton.backends.nvidia.compiler import get_ptxas
     from triton.compiler import ASTSource
 
     signature = {name: types.get(name, 'constexpr') for name in kernel.arg_names}
@@ -35,11 +35,11 @@ def machine_code(
                   for index, name in enumerate(kernel.arg_names) if signature[name].startswith('*')}
     source = ASTSource(kernel, signature, constants, attributes)
     compiled = triton.compile(source, target=GPUTarget('cuda', capability, 32), options={'num_warps': 4} | options)
-    ptx, assembler = compiled.asm['ptx'], Path(triton.__file__).parent / 'backends' / 'nvidia' / 'bin' / 'ptxas'
-    return MachineCode(compiled.asm['cubin'], ptx, compiled.metadata.shared, _spills(assembler, ptx))
+    ptx = compiled.asm['ptx']
+    return MachineCode(compiled.asm['cubin'], ptx, compiled.metadata.shared, _spills(get_ptxas(capability).path, ptx))
 
 
-def _spills(assembler: Path, ptx: str) -> int:
+def _spills(assembler: str, ptx: str) -> int:
     architecture = re.search(r'\.target (\w+)', ptx)[1]
     with tempfile.NamedTemporaryFile('w', suffix='.ptx') as file:
         file.write(ptx)
