@@ -252,6 +252,7 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'show': ('run', 'base'),
     'find-ticket': ('lenet-300-100', 'digits', '--dry-run'),
     'find-gem': ('lenet-300-100', 'digits', '--dry-run'),
+    'train-sparse': ('lenet-300-100', 'digits', '--density', '0.5', '--dry-run'),
     'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'),
     'reproduce': ('lth-figure-9', '--dry-run'),
     'transfer': ('base', '--to', 'digits', '--dry-run'), 'pool': ('base', '--dry-run'),

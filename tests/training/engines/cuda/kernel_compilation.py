@@ -1,4 +1,5 @@
 """Compiles kernels for GPUs that need not be there, and reads what the machine code needs."""
+import inspect
 import re
 import subprocess
 import tempfile
@@ -35,8 +36,10 @@ def machine_code(
                   for index, name in enumerate(kernel.arg_names) if signature[name].startswith('*')}
     source = ASTSource(kernel, signature, constants, attributes)
     compiled = triton.compile(source, target=GPUTarget('cuda', capability, 32), options={'num_warps': 4} | options)
+    # Triton 3.4 has one assembler for all processors.
+    assembler = get_ptxas(capability) if inspect.signature(get_ptxas).parameters else get_ptxas()
     ptx = compiled.asm['ptx']
-    return MachineCode(compiled.asm['cubin'], ptx, compiled.metadata.shared, _spills(get_ptxas(capability).path, ptx))
+    return MachineCode(compiled.asm['cubin'], ptx, compiled.metadata.shared, _spills(assembler.path, ptx))
 
 
 def _spills(assembler: str, ptx: str) -> int:
