@@ -39,14 +39,16 @@ def machine_code(
     # Triton 3.4 has one assembler for all processors.
     assembler = get_ptxas(capability) if inspect.signature(get_ptxas).parameters else get_ptxas()
     ptx = compiled.asm['ptx']
-    return MachineCode(compiled.asm['cubin'], ptx, compiled.metadata.shared, _spills(assembler.path, ptx))
+    return MachineCode(compiled.asm['cubin'], ptx, compiled.metadata.shared, _spills(assembler, ptx))
 
 
-def _spills(assembler: str, ptx: str) -> int:
+def _spills(assembler, ptx: str) -> int:
+    # As Triton does: without it, version 13 spills registers that it need not.
+    options = ['--regAllocOptLevel=2'] if int(assembler.version.split('.')[0]) >= 13 else []
     architecture = re.search(r'\.target (\w+)', ptx)[1]
     with tempfile.NamedTemporaryFile('w', suffix='.ptx') as file:
         file.write(ptx)
         file.flush()
-        done = subprocess.run([assembler, '-v', f'-arch={architecture}', file.name, '-o', '/dev/null'],
+        done = subprocess.run([assembler.path, '-v', *options, f'-arch={architecture}', file.name, '-o', '/dev/null'],
                               capture_output=True, text=True, check=True)
     return sum(int(count) for count in re.findall(r'(\d+) bytes spill', done.stderr))
