@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from torch import Tensor
 
 from lth.algorithms.base import ALGORITHMS
@@ -33,6 +33,12 @@ from lth.training.task import Task
 MOST_COPIES = 64
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Retrain = Literal['weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2']
+
+
+def _as_tuple(value: Any) -> Any:
+    """A tuple instead of a list: within a union, pydantic 2.10 takes no list for a tuple."""
+
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Rates(Section):
@@ -78,7 +84,7 @@ class Settings(AlgorithmSettings):
     copies: int = Field(1, ge=1, le=MOST_COPIES)
     soup: Soup = 'uniform'
     early_bird: Literal['off', 'levels'] | Annotated[
-        tuple[Rate, ...], Field(strict=False, min_length=1, max_length=100)] = 'off'
+        tuple[Rate, ...], Field(min_length=1, max_length=100), BeforeValidator(_as_tuple)] = 'off'
 
     @pydantic.model_validator(mode='after')
     def _settings_are_compatible(self) -> 'Settings':
