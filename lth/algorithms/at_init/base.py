@@ -101,6 +101,14 @@ def mask_at_init(mask_of: Mask) -> Callable[[Task, Any, Sequence[Round]], Iterat
     return find_gem
 
 
+def score_mask(task: Task, settings: ScoreSettings, start: Ticket, score: Score, statistics: Statistics) -> Tensor:
+    """The mask of the weights with the largest scores, computed for each seed with these statistics of BatchNorm:
+    (R, P).
+    """
+
+    return top_mask(task, settings, scores_per_seed(task, with_statistics(task, start, statistics), score))
+
+
 def top_mask(task: Task, settings: ScoreSettings, scores: Tensor) -> Tensor:
     """The mask of the weights that rank highest in the whole network: (R, P) -> (R, P)."""
 

@@ -37,8 +37,7 @@ def fisher(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """
 
     score = partial(scores, samples_per_class=settings.samples_per_class)
-    start = base.with_statistics(task, start, settings.statistics)
-    return base.top_mask(task, settings, base.scores_per_seed(task, start, score))
+    return base.score_mask(task, settings, start, score, settings.statistics)
 
 
 def scores(task: Task, weights: Tensor, buffers: Buffers, *, samples_per_class: int = 10) -> Tensor:

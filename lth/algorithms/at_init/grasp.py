@@ -44,8 +44,7 @@ def grasp(task: Task, settings: Settings, start: Ticket) -> Tensor:
 
     score = partial(
         scores, batches=settings.batches, temperature=settings.temperature, statistics=settings.statistics)
-    start = base.with_statistics(task, start, settings.statistics)
-    return base.top_mask(task, settings, base.scores_per_seed(task, start, score))
+    return base.score_mask(task, settings, start, score, settings.statistics)
 
 
 def scores(

@@ -4,6 +4,7 @@
 The score is the size of the change of the loss if the weight is removed, to second order and with the diagonal of the
 Hessian only: |w · g + ½ h w²|, as in the published code. (The change itself is -w · g + ½ h w².)
 """
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -27,10 +28,7 @@ class Settings(HessianSettings):
 def hts(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """Keep the weights with the largest |w · g + ½ h w²|, from gradient and Hessian diagonal (arXiv 2502.11450)."""
 
-    def score(task: Task, weights: Tensor, buffers: Buffers) -> Tensor:
-        return scores(task, weights, buffers, settings)
-    start = base.with_statistics(task, start, settings.statistics)
-    return base.top_mask(task, settings, base.scores_per_seed(task, start, score))
+    return base.score_mask(task, settings, start, partial(scores, settings=settings), settings.statistics)
 
 
 def scores(task: Task, weights: Tensor, buffers: Buffers, settings: HessianSettings) -> Tensor:

@@ -3,6 +3,7 @@
 The score is the second-order term of the change of the loss if the weight is removed, with the diagonal of the Hessian:
 ½ h w². It is not an absolute value: weights with negative curvature are removed first.
 """
+from functools import partial
 from typing import Literal
 
 from torch import Tensor
@@ -26,10 +27,7 @@ class Settings(HessianSettings):
 def hutchinson(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """Keep the weights with the largest ½ h w², h being the diagonal of the Hessian (arXiv 2502.11450)."""
 
-    def score(task: Task, weights: Tensor, buffers: Buffers) -> Tensor:
-        return scores(task, weights, buffers, settings)
-    start = base.with_statistics(task, start, settings.statistics)
-    return base.top_mask(task, settings, base.scores_per_seed(task, start, score))
+    return base.score_mask(task, settings, start, partial(scores, settings=settings), settings.statistics)
 
 
 def scores(task: Task, weights: Tensor, buffers: Buffers, settings: HessianSettings) -> Tensor:

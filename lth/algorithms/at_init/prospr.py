@@ -4,6 +4,7 @@ Each weight gets a factor c = 1. The network with the weights c ⊙ w is trained
 a weight is |∂L/∂c|, where L is the loss after these steps: how much removing the weight would change it. The published
 code does not differentiate the first step's gradient within the momentum; here all of it is differentiated.
 """
+from functools import partial
 from typing import ClassVar, Literal, Self
 
 import torch
@@ -54,10 +55,7 @@ class Settings(base.BatchSettings):
 def prospr(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """Keep the weights whose removal would change the loss after a few training steps most (Alizadeh et al. 2022)."""
 
-    def score(task: Task, weights: Tensor, buffers: Buffers) -> Tensor:
-        return scores(task, weights, buffers, settings)
-    start = base.with_statistics(task, start, settings.statistics)
-    return base.top_mask(task, settings, base.scores_per_seed(task, start, score))
+    return base.score_mask(task, settings, start, partial(scores, settings=settings), settings.statistics)
 
 
 def scores(task: Task, weights: Tensor, buffers: Buffers, settings: Settings) -> Tensor:

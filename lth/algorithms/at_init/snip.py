@@ -31,8 +31,7 @@ def snip(task: Task, settings: Settings, start: Ticket) -> Tensor:
     """Keep the weights whose removal would change the loss most, |w · ∂L/∂w| on one batch (Lee et al. 2019)."""
 
     score = partial(scores, batches=settings.batches, statistics=settings.statistics)
-    start = base.with_statistics(task, start, settings.statistics)
-    return base.top_mask(task, settings, base.scores_per_seed(task, start, score))
+    return base.score_mask(task, settings, start, score, settings.statistics)
 
 
 def scores(
