@@ -21,7 +21,7 @@ from lth.errors import LthError
 from lth.experiments import run_target
 from lth.experiments.plan import Plan, make_plan
 from lth.pruning import masks
-from lth.pruning.tickets import Ticket, dense_ticket, trainable_mask
+from lth.pruning.tickets import Ticket, dense_ticket
 from lth.recipes.durations import Duration
 from lth.system.yaml_text import Raw
 from lth.training.engines import select
@@ -87,7 +87,7 @@ class EngineTrainer:
             self._state, self._trainable = State(scores, ticket.buffers), ticket.mask
         else:
             self._state = State(ticket.weights, ticket.buffers)
-            self._trainable = trainable_mask(layout, ticket.mask)
+            self._trainable = layout.trainable_mask(ticket.mask)
         self._segments = self._start()
 
     def __call__(self, steps: int) -> None:

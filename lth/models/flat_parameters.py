@@ -120,6 +120,11 @@ class Layout:
 
         return (kept + self.weight_count - self.prunable_count) / self.weight_count
 
+    def trainable_mask(self, mask: Tensor) -> Tensor:
+        """The parameters that training may change, the kept weights and all that are never pruned: (R, P) -> (R, N)."""
+
+        return torch.cat([mask, mask.new_ones(len(mask), self.size - self.prunable_count)], dim=1)
+
     def pack(self, tensors: Mapping[str, Tensor]) -> Tensor:
         """Named tensors as one vector: (N,) for all parameters, (P,) for the prunable ones only."""
 

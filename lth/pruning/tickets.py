@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from lth import rng
-from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers, Network
 from lth.pruning import masks
 from lth.training.loop import train
@@ -180,13 +179,7 @@ def train_ticket(task: Task, ticket: Ticket, *, until: int | None = None) -> Sta
     """Train a ticket under its mask with a new optimizer, from its iteration to the end of training or to `until`."""
 
     start, end = State(ticket.weights, ticket.buffers, ticket.iteration), task.steps if until is None else until
-    return train(task, start, until=end, trainable=trainable_mask(task.network.layout, ticket.mask))
-
-
-def trainable_mask(layout: Layout, mask: Tensor) -> Tensor:
-    """The parameters that training may change, the kept weights and all that are never pruned: (R, P) -> (R, N)."""
-
-    return torch.cat([mask, mask.new_ones(len(mask), layout.size - layout.prunable_count)], dim=1)
+    return train(task, start, until=end, trainable=task.network.layout.trainable_mask(ticket.mask))
 
 
 def _to(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lth.errors import LthError
-from lth.training.moving_masks import MaskMoves, segments_with_events, trainable_weights
+from lth.training.moving_masks import MaskMoves, segments_with_events
 from lth.training.task import (
     Measurement, Metrics, Parametrization, Pause, Segment, Snapshot, State, Task, TrainingStart)
 
@@ -40,7 +40,7 @@ def train_moving_mask(task: Task, state: State, *, until: int, moves: MaskMoves)
     """
 
     assert state.wiring
-    start = TrainingStart(state, trainable_weights(state.weights, state.wiring.mask), until)
+    start = TrainingStart(state, task.network.layout.trainable_mask(state.wiring.mask), until)
 
     def run(state: State, stops: Iterable[int]) -> Iterable[Segment]:
         return segments_with_events(task, state, stops, moves)

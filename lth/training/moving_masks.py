@@ -42,16 +42,10 @@ def segments_with_events(task: Task, state: State, stops: Iterable[int], moves: 
                 yield segment
             continue
         assert state.wiring
-        trainable = trainable_weights(state.weights, state.wiring.mask)
+        trainable = task.network.layout.trainable_mask(state.wiring.mask)
         for segment in task.engine.run(task, state, trainable=trainable, stops=upcoming.until(event)):
             state = replace(segment.state, wiring=state.wiring)
             yield segment._replace(state=state)
-
-
-def trainable_weights(weights: Tensor, mask: Tensor) -> Tensor:
-    """The parameters that training may change, given weights (R, N) and the mask (R, P) of those that are prunable."""
-
-    return torch.cat([mask, mask.new_ones(len(mask), weights.shape[1] - mask.shape[1])], 1)
 
 
 def event_wiring(wiring: Wiring, mask: Tensor, step: int) -> Wiring:

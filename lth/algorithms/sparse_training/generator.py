@@ -22,10 +22,11 @@ from lth.algorithms.sparse_training import selection
 from lth.algorithms.sparse_training.methods import Event
 from lth.algorithms.sparse_training.selection import LayerEvent
 from lth.algorithms.sparse_training.settings import Settings
+from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.tickets import MovingState, Round, Ticket, dense_ticket
 from lth.training.loop import train_moving_mask
-from lth.training.moving_masks import event_wiring, trainable_weights
+from lth.training.moving_masks import event_wiring
 from lth.training.task import EVENT_COLUMNS, BatchGradient, Segment, State, Task, Wiring
 
 
@@ -70,7 +71,7 @@ class Moves:
         drops = [self._drop_counts(row, state.step) for row in sized]
         batch = task.engine.gradient(task, state) if self._row.takes_gradient and any(map(any, drops)) else None
         mask = self._replaced(task, weights, sized, drops, batch, state.step).to(wiring.mask.device)
-        moved = _moved(state, mask)
+        moved = _moved(task.network.layout, state, mask)
         if batch is None:
             none = torch.zeros(len(weights), 0)
             return Segment(moved, none.to(weights), none.to(torch.int64))
@@ -122,13 +123,13 @@ class Moves:
         return result
 
 
-def _moved(state: State, mask: Tensor) -> State:
+def _moved(layout: Layout, state: State, mask: Tensor) -> State:
     """The state under another mask: weights that are not active both before and after it are 0, with their optimizer
     state.
     """
 
     assert state.wiring
-    cleared = trainable_weights(state.weights, state.wiring.mask & mask).logical_not_()
+    cleared = layout.trainable_mask(state.wiring.mask & mask).logical_not_()
     optimizer = {name: tensor if name == 'step' else tensor.masked_fill(cleared, 0)
                  for name, tensor in state.optimizer.items()}
     return replace(state, weights=state.weights.masked_fill(cleared, 0), optimizer=optimizer,

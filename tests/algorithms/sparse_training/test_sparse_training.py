@@ -19,7 +19,6 @@ from lth.models.network import Network
 from lth.pruning.tickets import Round, dense_ticket
 from lth.training.engines.sparse_cpu.engine import SparseCpu
 from lth.training.loop import train_moving_mask
-from lth.training.moving_masks import trainable_weights
 from lth.training.task import Segment, State, Task, Wiring
 from tests.algorithms.test_resume import compare_resumed_search
 from tests.conftest import ADAM, CPU, SGD, make_task
@@ -86,7 +85,7 @@ def test_every_method_ends_with_exactly_the_requested_number_of_weights_and_no_e
     assert counts == [[count, count] for count in planned] and planned[-1] == math.floor(0.013 * layout.prunable_count)
     for round_ in rounds:
         assert all(part.flatten(1).any(1).all() for part in layout.unpack(round_.ticket.mask).values())
-        pruned = ~trainable_weights(round_.trained.weights, round_.ticket.mask)
+        pruned = ~layout.trainable_mask(round_.ticket.mask)
         assert not round_.trained.weights[pruned].any()
         assert round_.moving and (round_.moving.ever | ~round_.ticket.mask).all()
     assert [round_.trained.step for round_ in rounds] == [5, 10, 15, 20, 25, 30]
@@ -160,15 +159,14 @@ def test_the_eager_and_the_sparse_engine_train_the_same_networks_up_to_rounding(
 @pytest.mark.parametrize('method', ['set', 'rigl', 'ac-dc', 'granet'])
 def test_a_weight_that_becomes_active_is_0_with_its_optimizer_state_and_the_others_stay(method, optimizer):
     task, settings = make_task(optimizer=optimizer), settings_of(method)
-    moves, grown = Moves(task, settings), 0
+    moves, grown, layout = Moves(task, settings), 0, task.network.layout
     step = moves.next_event(0)
     while step is not None:
         before = weights_at_event(task, settings, step)
         after = moves.move(task, before).state
         assert before.wiring and after.wiring
-        new = trainable_weights(after.weights, after.wiring.mask) & ~trainable_weights(
-            before.weights, before.wiring.mask)
-        stays = trainable_weights(after.weights, after.wiring.mask & before.wiring.mask)
+        new = layout.trainable_mask(after.wiring.mask) & ~layout.trainable_mask(before.wiring.mask)
+        stays = layout.trainable_mask(after.wiring.mask & before.wiring.mask)
         vectors = {name: tensor for name, tensor in after.optimizer.items() if name != 'step'}
         assert vectors and not after.weights[new].any()
         assert not any(tensor[new].any() for tensor in vectors.values())
