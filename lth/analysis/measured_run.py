@@ -3,8 +3,10 @@
 A measurement is a function `measure(target, items, on_item)` at the top level of its module, so that other processes
 can import it. It opens the run with `open_measured`, saves the result of each item, and calls `on_item`.
 """
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from lth.datasets import Dataset
@@ -46,6 +48,29 @@ def open_measured(target: RunTarget, *, number: int) -> MeasuredRun:
     data = plan.load(target.datasets, engine.device)
     provenance.refuse_changed_run(run, provenance.inputs(plan, data))
     return MeasuredRun(plan.for_data(data), run, data, engine)
+
+
+def missing_items(
+        requested: Sequence[Item], path: Callable[[Item], Path], read: Callable[[Item], object]) -> list[Item]:
+    """The items without a saved result. `path` is the file of an item, and `read` raises LthError if its result is not
+    of the run as it is now: before anything is measured.
+    """
+
+    missing = [item for item in requested if not path(item).exists()]
+    for item in requested:
+        if item not in missing:
+            read(item)
+    return missing
+
+
+def count_measured(on_progress: Callable[[int, int], None], missing: int, total: int) -> Callable[[object], None]:
+    """Report how many of `total` items are measured while so many are missing, and return a function that reports one
+    more at each call.
+    """
+
+    done = itertools.count(total - missing + 1)
+    on_progress(total - missing, total)
+    return lambda _item: on_progress(next(done), total)
 
 
 def share_among_processes(

@@ -7,13 +7,14 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lth import rng
 from lth.analysis import pair_files, pair_logs
-from lth.analysis.measured_run import open_measured, share_among_processes
+from lth.analysis.measured_run import count_measured, missing_items, open_measured, share_among_processes
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.errors import LthError
 from lth.experiments import metric_logs
@@ -66,18 +67,14 @@ def measure_pairs(
     def read(pair: CopyPair) -> PairErrors:
         return pair_files.read(run.folder, pair, tickets[pair.seed, pair.round])
 
-    missing, count = [pair for pair in requested if not pair_files.path(run.folder, pair).exists()], len(requested)
-    for pair in requested:
-        if pair not in missing:
-            read(pair)  # raises LthError for another ticket, before any training
-    done = itertools.count(count - len(missing) + 1)
-    on_progress(count - len(missing), count)
+    missing = missing_items(requested, partial(pair_files.path, run.folder), read)
+    count_pair = count_measured(on_progress, len(missing), len(requested))
     if missing:
         with pair_logs.logged_pairs(run, target.logs, on_message) as log:
 
             def on_pair(pair: CopyPair) -> None:
                 log(pair, read(pair))
-                on_progress(next(done), count)
+                count_pair(pair)
 
             share_among_processes(_measure, target, missing, on_pair, describe=_pair_names)
     return list(map(read, requested))

@@ -1,6 +1,7 @@
 """The curvature of the loss at the trained weights of each round, and how far training moved them from the ticket."""
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from lth import rng
@@ -8,7 +9,7 @@ from lth.analysis.answers.words import number_ranges
 from lth.analysis.loss_landscape import curvature_files
 from lth.analysis.loss_landscape.curvature_files import Curvature, MeasuredRound
 from lth.analysis.loss_landscape.hessian import hessian_product, require_curvlinops, spectrum
-from lth.analysis.measured_run import open_measured, share_among_processes
+from lth.analysis.measured_run import count_measured, missing_items, open_measured, share_among_processes
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.analysis.summary_table import RecordedRun, RoundSummary, summary_rows
 from lth.errors import LthError
@@ -71,17 +72,13 @@ def measure_curvature(
     are shared among processes. `on_progress` receives how many of how many rounds are measured.
     """
 
-    missing = [one for one in requested if not curvature_files.path(run.folder, one).exists()]
-    for one in requested:
-        if one not in missing:
-            curvature_files.read(run.folder, one)  # raises LthError for other weights, before anything is measured
-    done = itertools.count(len(requested) - len(missing) + 1)
-    on_progress(len(requested) - len(missing), len(requested))
+    path, read = partial(curvature_files.path, run.folder), partial(curvature_files.read, run.folder)
+    missing = missing_items(requested, path, read)
+    on_round = count_measured(on_progress, len(missing), len(requested))
     if missing:
         require_curvlinops()
-        share_among_processes(_measure, target, missing, lambda _one: on_progress(next(done), len(requested)),
-                              describe=_names)
-    return [curvature_files.read(run.folder, one) for one in requested]
+        share_among_processes(_measure, target, missing, on_round, describe=_names)
+    return list(map(read, requested))
 
 
 def curvature_of(task: Task, round_: Round, *, images: int = MOST_IMAGES) -> Curvature:

@@ -6,6 +6,7 @@ On a second line, the weights of the round before are first pruned to the mask o
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from lth.analysis.answers.words import number_ranges
 from lth.analysis.loss_landscape import barrier_files
 from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
-from lth.analysis.measured_run import open_measured, share_among_processes
+from lth.analysis.measured_run import count_measured, missing_items, open_measured, share_among_processes
 from lth.analysis.mode_connectivity import line_errors
 from lth.errors import LthError
 from lth.experiments.plan import Plan
@@ -60,16 +61,12 @@ def measure_round_pairs(
     shared among processes. `on_progress` receives how many of how many pairs are measured.
     """
 
-    missing = [pair for pair in requested if not barrier_files.path(run.folder, pair).exists()]
-    for pair in requested:
-        if pair not in missing:
-            barrier_files.read(run.folder, pair)  # raises LthError for other weights, before anything is measured
-    done = itertools.count(len(requested) - len(missing) + 1)
-    on_progress(len(requested) - len(missing), len(requested))
+    path, read = partial(barrier_files.path, run.folder), partial(barrier_files.read, run.folder)
+    missing = missing_items(requested, path, read)
+    on_pair = count_measured(on_progress, len(missing), len(requested))
     if missing:
-        share_among_processes(_measure, target, missing, lambda _pair: on_progress(next(done), len(requested)),
-                              describe=_pair_names)
-    return [barrier_files.read(run.folder, pair) for pair in requested]
+        share_among_processes(_measure, target, missing, on_pair, describe=_pair_names)
+    return list(map(read, requested))
 
 
 def compare_rounds(task: Task, earlier: Round, later: Round, *, points: int) -> RoundErrors:
