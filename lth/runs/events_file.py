@@ -2,7 +2,6 @@
 
 A new column is an entry of `EVENT_COLUMNS` (lth/training/task.py) and a field of `EventLine`.
 """
-import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -12,14 +11,14 @@ from typing import Self
 import pydantic
 
 from lth.errors import LthError
-from lth.runs.stored import Count, Share, Stored, validate_stored
-from lth.system.json_text import parse_json
+from lth.runs.json_lines import IterationLine, parse_lines
+from lth.runs.stored import Count, Share, Stored
 
 EVENTS = 'events.jsonl'
 MOST_BYTES_OF_LINE = 512  # a line has about 120
 
 
-class EventLine(Stored):
+class EventLine(IterationLine):
     """An event: its iteration, the number of weights that are active after it, that it deactivated and that it
     activated, and that were ever active up to it.
     """
@@ -73,16 +72,7 @@ def encode(rows: Sequence[EventLine]) -> bytes:
 def parse(content: bytes, path: Path, advice: str, record: MovesRecord) -> list[EventLine]:
     """The lines of the file of a round with this record. LthError, which ends with the advice, unless they fit it."""
 
-    texts = content.decode('utf-8', errors='replace').splitlines()
-    if len(texts) != record.events:
-        raise LthError(f'{path} is corrupt: it has {len(texts)} lines, and {record.events} events are recorded. '
-                       f'{advice}')
-    rows = []
-    for number, text in enumerate(texts, 1):
-        origin = f'{path}, line {number},'
-        rows.append(validate_stored(EventLine, parse_json(text, origin, advice), origin, advice))
-    if any(before.iteration >= after.iteration for before, after in itertools.pairwise(rows)):
-        raise LthError(f'{path} is corrupt: its iterations do not increase from line to line. {advice}')
+    rows = parse_lines(EventLine, content, path, advice, count=record.events, items='events')
     if summary(rows, record.ever_active) != record:
         raise LthError(f'{path} does not belong to the other files of its round: its events are not those in '
                        f'round.json. {advice}')

@@ -2,7 +2,6 @@
 
 A new column is a field of `MetricsLine` and an entry in `lines`.
 """
-import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from lth.errors import LthError
-from lth.runs.stored import Count, Share, Stored, validate_stored
+from lth.runs.json_lines import IterationLine, parse_lines
+from lth.runs.stored import Count, Share
 from lth.system import lazy_import
-from lth.system.json_text import parse_json
 
 # Lists of runs read records without importing torch.
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ METRICS = 'metrics.jsonl'
 MOST_BYTES_OF_LINE = 16_384  # a line has about 350, and up to 50 more for each density whose masks are watched
 
 
-class MetricsLine(Stored):
+class MetricsLine(IterationLine):
     """A measurement of one seed. Training values are means since the measurement before, None at the start. Lines of
     version 0.1.0 lack `seed`, `round` and `density`. `differing`, if masks are watched, has for each density in how
     many weights the mask differs from those of the measurements before, the latest first.
@@ -88,15 +87,7 @@ def encode(rows: Sequence[MetricsLine]) -> bytes:
 def parse(content: bytes, path: Path, advice: str, *, count: int) -> list[MetricsLine]:
     """The lines of a file with `count` measurements. LthError, which ends with the advice, unless they are in order."""
 
-    texts = content.decode('utf-8', errors='replace').removesuffix('\n').split('\n')
-    if len(texts) != count:
-        raise LthError(f'{path} is corrupt: it has {len(texts)} lines, and {count} measurements are recorded. {advice}')
-    rows = []
-    for number, text in enumerate(texts, 1):
-        origin = f'{path}, line {number},'
-        rows.append(validate_stored(MetricsLine, parse_json(text, origin, advice), origin, advice))
-    if any(before.iteration >= after.iteration for before, after in itertools.pairwise(rows)):
-        raise LthError(f'{path} is corrupt: its iterations do not increase from line to line. {advice}')
+    rows = parse_lines(MetricsLine, content, path, advice, count=count, items='measurements')
     if [row.early_stop for row in rows] != [row is early_stop(rows) for row in rows]:
         raise LthError(f'{path} is corrupt: early_stop does not mark the least validation loss. {advice}')
     return rows
