@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from lth.datasets import Dataset
+from lth.errors import LthError
 from lth.experiments import open_run, provenance
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
@@ -48,6 +49,14 @@ def open_measured(target: RunTarget, *, number: int) -> MeasuredRun:
     data = plan.load(target.datasets, engine.device)
     provenance.refuse_changed_run(run, provenance.inputs(plan, data))
     return MeasuredRun(plan.for_data(data), run, data, engine)
+
+
+def refuse_missing_rounds(run: Run, rounds: Sequence[int], count: int) -> None:
+    """LthError if one of the rounds is not among the `count` first ones, which all seeds have."""
+
+    if missing := [number for number in rounds if number >= count]:
+        raise LthError(f'--rounds: {run.folder} has no round {missing[0]} of all seeds {run.seeds()}; its rounds are 0 '
+                       f'to {count - 1}.')
 
 
 def missing_items(

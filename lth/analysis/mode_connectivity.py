@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lth import rng
 from lth.analysis import pair_files, pair_logs
-from lth.analysis.measured_run import count_measured, missing_items, open_measured, share_among_processes
+from lth.analysis.measured_run import (
+    count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.errors import LthError
 from lth.experiments import metric_logs
@@ -39,9 +40,7 @@ def plan_pairs(
     seeds = run.seeds()
     count = min(run.round_count(seed) for seed in seeds)
     _refuse_single(plan, run, seeds=len(seeds), rounds=count)
-    if missing := [number for number in rounds if number >= count]:
-        raise LthError(f'--rounds: {run.folder} has no round {missing[0]} of all seeds {seeds}; its rounds are 0 to '
-                       f'{count - 1}.')
+    refuse_missing_rounds(run, rounds, count)
     requested = []
     for seed, number in itertools.product(seeds, rounds):
         start, end = run.record(seed, number).iteration, plan.for_round(number).steps

@@ -9,7 +9,8 @@ from lth.analysis.answers.words import number_ranges
 from lth.analysis.loss_landscape import curvature_files
 from lth.analysis.loss_landscape.curvature_files import Curvature, MeasuredRound
 from lth.analysis.loss_landscape.hessian import hessian_product, require_curvlinops, spectrum
-from lth.analysis.measured_run import count_measured, missing_items, open_measured, share_among_processes
+from lth.analysis.measured_run import (
+    count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.analysis.summary_table import RecordedRun, RoundSummary, summary_rows
 from lth.errors import LthError
@@ -162,9 +163,7 @@ def _numbers(run: Run, rounds: Sequence[int] | None, count: int) -> Sequence[int
 
     if rounds is None:
         return range(count)
-    if missing := [number for number in rounds if number >= count]:
-        raise LthError(f'--rounds: {run.folder} has no round {missing[0]} of all seeds {run.seeds()}; its rounds are 0 '
-                       f'to {count - 1}.')
+    refuse_missing_rounds(run, rounds, count)
     return sorted(set(rounds))
 
 

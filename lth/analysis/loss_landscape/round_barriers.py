@@ -15,7 +15,8 @@ from torch import Tensor
 from lth.analysis.answers.words import number_ranges
 from lth.analysis.loss_landscape import barrier_files
 from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
-from lth.analysis.measured_run import count_measured, missing_items, open_measured, share_among_processes
+from lth.analysis.measured_run import (
+    count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
 from lth.analysis.mode_connectivity import line_errors
 from lth.errors import LthError
 from lth.experiments.plan import Plan
@@ -133,13 +134,10 @@ def _refuse_other_runs(plan: Plan, run: Run, count: int) -> None:
 def _refuse_missing(run: Run, rounds: Sequence[int] | None, count: int) -> None:
     """LthError if one of the rounds has no round before it, or is not there for all seeds."""
 
-    for number in rounds or ():
-        if number == 0:
-            raise LthError('--rounds: round 0 has no round before it. Each round is compared with the one before: give '
-                           f'rounds from 1 to {count - 1}.')
-        if number >= count:
-            raise LthError(f'--rounds: {run.folder} has no round {number} of all seeds {run.seeds()}; its rounds are '
-                           f'0 to {count - 1}.')
+    if rounds and 0 in rounds:
+        raise LthError('--rounds: round 0 has no round before it. Each round is compared with the one before: give '
+                       f'rounds from 1 to {count - 1}.')
+    refuse_missing_rounds(run, rounds or (), count)
 
 
 def _removed_rounds(run: Run, pair: RoundPair) -> list[int]:
