@@ -74,8 +74,8 @@ def lines(
         validation_accuracy=measured.validation.accuracy[replicate],
         test_loss=measured.test.loss[replicate], test_accuracy=measured.test.accuracy[replicate],
         early_stop=measured is stop,
-        differing=list(map(list, measured.differing[replicate])) if measured.differing else None)
-            for measured in history]
+        differing=list(map(list, measured.differing[replicate])) if measured.differing else None,
+    ) for measured in history]
 
 
 def encode(rows: Sequence[MetricsLine]) -> bytes:

@@ -18,8 +18,8 @@ def network_of(model: str, **settings: object) -> Network:
 
 
 def lively_weights(network: Network) -> torch.Tensor:
-    """Initial weights with other biases, scales and shifts than 0 and 1, with which hardly a ReLU is always 0: units that
-    never change cannot be told apart.
+    """Initial weights with other biases, scales and shifts than 0 and 1, with which hardly a ReLU is always 0: units
+    that never change cannot be told apart.
     """
 
     random = torch.Generator().manual_seed(5)

@@ -1,7 +1,7 @@
 """Tickets of one data set trained on another one (Morcos et al. 2019).
 
-Mask and rewind weights are transferred, or the mask with signs, or the mask alone (Oh et al. 2025), except for the output
-layer if the classes differ (see output_layer.py). The schedule of the new data set is trained from its start.
+Mask and rewind weights are transferred, or the mask with signs, or the mask alone (Oh et al. 2025), except for the
+output layer if the classes differ (see output_layer.py). The schedule of the new data set is trained from its start.
 """
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -61,5 +61,5 @@ def _series(rows: Sequence[Any], curves: Sequence[_Curve], prefix: str, first: i
     return [Series(
         label=f'{prefix}{curve.label}', color=palette.color(number), marker=palette.marker(number),
         dashed=curve.dashed,
-        points=tuple(mean_point(100 * row.density, curve.value(row), factor=100) for row in rows if row.density))
-            for number, curve in enumerate(curves, first)]
+        points=tuple(mean_point(100 * row.density, curve.value(row), factor=100) for row in rows if row.density),
+    ) for number, curve in enumerate(curves, first)]

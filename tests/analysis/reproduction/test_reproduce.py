@@ -23,8 +23,8 @@ runs:
   finetuned: {command: finetune, source: search, round: 1}
   checks: {command: sanity-check, source: search, checks: [shuffle-mask]}
   stability: {command: stability, source: search, rounds: [0]}
-  gem: {command: find-gem, model: lenet-300-100, dataset: digits, algorithm: snip, grid: {algorithm.density: [0.1, 0.2]},
-        finetune: {training.length: 3 iterations}}
+  gem: {command: find-gem, model: lenet-300-100, dataset: digits, algorithm: snip,
+        grid: {algorithm.density: [0.1, 0.2]}, finetune: {training.length: 3 iterations}}
 figures:
   - {name: accuracy, runs: [search]}
 tables:

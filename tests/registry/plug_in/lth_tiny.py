@@ -125,7 +125,7 @@ class _Search(MaskSearch[TrainedSettings]):
     def initial_scores(self, _random: torch.Generator) -> Tensor:
         return torch.full((self.task.network.layout.prunable_count,), self.settings.initial)
 
-    def parametrization(self, _number: int, weights: Tensor) -> Rounded:
+    def parametrization(self, _number: int, weights: Tensor, _penalties: tuple[float, ...]) -> Rounded:
         return Rounded(weights, Penalty(0.))
 
 
