@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lth.pruning.criteria import CRITERIA
     from lth.pruning.mask_actions import MASK_ACTIONS
 
-__version__ = '0.1.0'
+__version__ = '1.0.0'
 _MODULES = {
     'lth.api': (
         'align', 'compare', 'curvature', 'early_bird', 'evaluate', 'export_metrics', 'find_gem', 'find_ticket',

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lth import analysis
+from lth import __version__, analysis
 from lth.__main__ import main
 from lth.system import signal_handlers
 from tests.fake_gpu import OLD_DRIVER
@@ -157,7 +157,8 @@ def test_a_bug_exits_with_70_and_asks_to_report_its_traceback(monkeypatch, capfd
     *trace, paragraph = err.splitlines()
     assert trace[0] == 'Traceback (most recent call last):' and trace[-1] == "KeyError: '[a]'"
     assert paragraph.startswith("Error: This is a bug of lth, not a mistake of yours: KeyError: '[a]'.")
-    assert 'lth list models (lth 0.' in paragraph and f'torch {torch.__version__.partition("+")[0]}' in paragraph
+    assert f'lth list models (lth {__version__}, ' in paragraph
+    assert f'torch {torch.__version__.partition("+")[0]}' in paragraph
 
 
 def test_exit_codes_are_documented(lth):

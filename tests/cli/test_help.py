@@ -13,6 +13,7 @@ from typing import Any, get_args
 import pytest
 from typer.models import OptionInfo
 
+from lth import __version__
 from lth.cli import app
 
 COMMANDS = (
@@ -92,4 +93,4 @@ def test_examples_in_help_are_shown_as_they_are_typed(lth):
 
 
 def test_version(lth):
-    assert lth('--version').out == 'lth 0.1.0\n'
+    assert lth('--version').out == f'lth {__version__}\n'

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from lth import __version__
 from lth.experiments import provenance
 from lth.experiments.executors.protocol import Task
 from lth.experiments.executors.slurm import node, task_file
@@ -109,7 +110,7 @@ def test_a_job_too_short_to_save_anything_is_not_queued_again(tmp_path, monkeypa
 def test_a_job_of_another_version_of_lth_is_refused_with_both_versions(tmp_path, monkeypatch):
     folder = write_task(tmp_path / 'run')
     monkeypatch.setattr(task_file, '__version__', '9.9.9')
-    assert 'submitted by lth 0.1.0, and this is lth 9.9.9' in fail(folder).failure.message
+    assert f'submitted by lth {__version__}, and this is lth 9.9.9' in fail(folder).failure.message
 
 
 def test_a_job_on_a_node_without_the_folder_of_the_command_says_what_is_missing(tmp_path, monkeypatch):
