@@ -6,6 +6,7 @@ import sys
 import traceback
 from importlib import metadata
 
+from lth import __version__
 from lth.cli.console import print_error
 from lth.errors import describe
 
@@ -24,12 +25,12 @@ def report_bug(error: Exception) -> None:
 def _versions() -> str:
     """The versions of lth, Python and torch, and the platform; torch is not imported for it."""
 
-    packages = [f'{name} {_version(name)}' for name in ('lth', 'torch')]
-    return ', '.join([*packages, f'Python {platform.python_version()}', platform.platform()])
+    return ', '.join([f'lth {__version__}', f'torch {_torch_version()}', f'Python {platform.python_version()}',
+                      platform.platform()])
 
 
-def _version(package: str) -> str:
+def _torch_version() -> str:
     try:
-        return metadata.version(package)
+        return metadata.version('torch')
     except metadata.PackageNotFoundError:
         return 'not installed'
