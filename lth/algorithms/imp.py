@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 from torch import Tensor
 
 from lth.algorithms.base import ALGORITHMS
@@ -24,6 +24,7 @@ from lth.pruning.prune import TrainedRound, apply_mask_actions, prune_mask
 from lth.pruning.soups import Soup, train_soup
 from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
 from lth.recipes.durations import Duration, DurationSetting
+from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, Constant, Cosine, Section, TrainingSettings
 from lth.registry.registry import BaseRegistry
 from lth.system.yaml_text import Raw
@@ -46,11 +47,11 @@ class Rates(Section):
     request (`also_prune`) needs a rate then, and has none otherwise.
     """
 
-    convolution: Rate
-    dense: Rate
-    output: Rate
-    recurrent: Rate | None = None
-    embedding: Rate | None = None
+    convolution: Rate = Field(description='Of convolutions.')
+    dense: Rate = Field(description='Of dense layers.')
+    output: Rate = Field(description='Of the output layer.')
+    recurrent: Rate | None = Field(None, description='Of recurrent layers, if also_prune names them.')
+    embedding: Rate | None = Field(None, description='Of embeddings, if also_prune names them.')
 
     @pydantic.model_serializer(mode='wrap')
     def _without_unused_kinds(self, dump: pydantic.SerializerFunctionWrapHandler) -> Raw:
@@ -71,20 +72,35 @@ class Settings(AlgorithmSettings):
     ladder: ClassVar[str] = 'rounds'
 
     name: Literal['magnitude']
-    rounds: int = Field(20, ge=0, le=MOST_ROUNDS)
-    rates: Rate | Rates = 0.2
-    density: Rate | None = None
-    scope: Literal['layer', 'global'] = 'layer'
-    criterion: Annotated[str, AfterValidator(CRITERIA.recorded)] = 'magnitude'
-    mask_1_action: Annotated[str, AfterValidator(MASK_ACTIONS.mask_1.recorded)] = 'rewind'
-    mask_0_action: Annotated[str, AfterValidator(MASK_ACTIONS.mask_0.recorded)] = 'zero'
-    rewind: DurationSetting = Duration(0, 'iterations')
-    retrain: Retrain = 'weight-rewinding'
-    shots: Literal['iterative', 'one-shot'] = 'iterative'
-    copies: int = Field(1, ge=1, le=MOST_COPIES)
-    soup: Soup = 'uniform'
+    rounds: int = Field(20, ge=0, le=MOST_ROUNDS, description='Number N of prunings; the run has rounds 0 to N.')
+    rates: Rate | Rates = Field(
+        0.2,
+        description='Share of the remaining weights that a round prunes: one number, or one for each kind of layer.')
+    density: Rate | None = Field(
+        None,
+        description='Share of the weights that the last round keeps, exactly ⌊density · P⌋; `rates` is then not used.')
+    scope: Literal['layer', 'global'] = Field(
+        'layer', description='Rank the weights of each `layer`, or those of all layers together (`global`).')
+    criterion: Annotated[str, RegisteredName(CRITERIA)] = Field(
+        'magnitude', description='How weights are ranked: a name of `lth list criteria`, or your own function.')
+    mask_1_action: Annotated[str, RegisteredName(MASK_ACTIONS.mask_1)] = Field(
+        'rewind', description='The values from which kept weights start again: a name of `lth list actions`.')
+    mask_0_action: Annotated[str, RegisteredName(MASK_ACTIONS.mask_0)] = Field(
+        'zero', description='The values at which pruned weights are frozen: a name of `lth list actions`.')
+    rewind: DurationSetting = Field(
+        Duration(0, 'iterations'), description='The iteration or epoch to which the weights are rewound.')
+    retrain: Retrain = Field('weight-rewinding', description='How a round trains after pruning.')
+    shots: Literal['iterative', 'one-shot'] = Field(
+        'iterative',
+        description='Prune and train in turn, or prune the masks of all rounds from the trained dense network.')
+    copies: int = Field(
+        1, ge=1, le=MOST_COPIES,
+        description='Number of networks that each round trains, which differ in the order of the images.')
+    soup: Soup = Field('uniform', description='Average all copies, or only those that raise the validation accuracy.')
     early_bird: Literal['off', 'levels'] | Annotated[
-        tuple[Rate, ...], Field(min_length=1, max_length=100), BeforeValidator(_as_tuple)] = 'off'
+        tuple[Rate, ...], Field(min_length=1, max_length=100), BeforeValidator(_as_tuple)] = Field(
+        'off',
+        description='Compare the masks at each measurement of round 0, at the densities of all rounds or of a list.')
 
     @pydantic.model_validator(mode='after')
     def _settings_are_compatible(self) -> 'Settings':

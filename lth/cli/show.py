@@ -1,4 +1,5 @@
-"""`lth show`: show one recipe with all its settings, or the results of a run."""
+"""`lth show`: show one recipe with all its settings, the results of a run, or the JSON schema of recipes."""
+import json
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,13 +13,14 @@ from lth.cli.options import Json, Margin
 from lth.cli.run_table import print_run
 from lth.cli.sign_flips import show_signs
 from lth.cli.trust_code import accepts_trust_code
-from lth.errors import LthError
+from lth.errors import LthError, quote
 from lth.runs.run_path import parse_run_path
 from lth.system import yaml_text
 
 if TYPE_CHECKING:
     from lth.analysis.run_view import RunView
 
+_EXAMPLES = {'recipe': 'resnet20-cifar10', 'run': 'lenet-300-100-mnist'}
 _FALLBACK = ('\n# A fallback. What is missing here comes from the model and data set, as in\n'
              '# lth find-ticket MODEL DATASET --recipe FILE')
 
@@ -27,20 +29,23 @@ _FALLBACK = ('\n# A fallback. What is missing here comes from the model and data
 @accepts_trust_code
 @option_rules(Excludes('--signs', ['--margin']))
 def show(
-        kind: Annotated[Literal['recipe', 'run'], typer.Argument(
-            metavar='KIND', show_default=False, help='What to show: recipe, run.')],
-        name: Annotated[str, typer.Argument(
-            metavar='NAME', show_default=False,
-            help='recipe: a name from `lth list recipes`, or a YAML file. run: a name in ./runs, or a path.')],
+        kind: Annotated[Literal['recipe', 'run', 'schema'], typer.Argument(
+            metavar='KIND', show_default=False, help='What to show: recipe, run, schema.')],
+        name: Annotated[str | None, typer.Argument(
+            metavar='[NAME]', show_default=False,
+            help='recipe: a name from `lth list recipes`, or a YAML file. run: a name in ./runs, or a path. schema: '
+                 'nothing.')] = None,
         margin: Margin | None = None,
         signs: Annotated[bool, typer.Option(
             '--signs', help='Show how many kept weights of a run change their sign in training: in each round, in each '
                             'layer, and by their magnitude before training.')] = False,
         as_json: Json = False) -> None:
-    """Show a recipe with all its settings and the publication they come from, or the results of a run.
+    """Show a recipe with all its settings and the publication they come from, the results of a run, or the JSON schema
+    of recipes.
 
     A shown recipe can be saved, changed, and used with `--recipe`. A run is shown with its controls as by the command
-    that made it, from its files alone: without its data set, and without any code that its recipe names.
+    that made it, from its files alone: without its data set, and without any code that its recipe names. With the
+    schema, editors complete and check recipes.
 
     [bold]Examples[/bold]
 
@@ -53,18 +58,40 @@ def show(
         lth show run lenet-300-100-mnist
 
         lth show run lenet-300-100-mnist --signs
+
+        lth show schema > recipe.schema.json
     """
 
-    if kind == 'run' and signs:
+    if kind != 'run':
+        _refuse_run_options(margin, signs=signs)
+    if kind == 'schema':
+        _show_schema(name)
+        return
+    if name is None:
+        raise LthError(f'lth show {kind} needs a name, such as: lth show {kind} {_EXAMPLES[kind]}')
+    if kind == 'recipe':
+        _show_recipe(name, as_json=as_json)
+    elif signs:
         show_signs(parse_run_path(name), as_json=as_json)
-        return
-    if kind == 'run':
+    else:
         _show_run(name, 0.2 if margin is None else margin, as_json=as_json)
-        return
+
+
+def _refuse_run_options(margin: float | None, *, signs: bool) -> None:
     if margin is not None:
         raise LthError('--margin belongs to `lth show run`. A recipe has no results.')
     if signs:
         raise LthError('--signs belongs to `lth show run`. A recipe has no weights.')
+
+
+def _show_schema(name: str | None) -> None:
+    if name is not None:
+        raise LthError(f'lth show schema takes no name; it is {quote(name)}. One schema is for all recipes: leave the '
+                       'name out.')
+    print_raw(json.dumps(experiments.recipe_schema.recipe_schema(), indent=2, ensure_ascii=False))
+
+
+def _show_recipe(name: str, *, as_json: bool) -> None:
     recipe = experiments.complete_recipe.complete_recipe(name)
     if as_json:
         print_json(analysis.json_output.listings.ShownRecipe(name=name, recipe=recipe))

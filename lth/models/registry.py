@@ -4,17 +4,19 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field, WithJsonSchema
 from torch import nn
 
 from lth.errors import LthError, excerpt
 from lth.models.initializers import INITIALIZERS
 from lth.models.torchvision_and_user import external_model
+from lth.recipes.registered_names import name_schema
 from lth.recipes.schema import ModelSettings
 from lth.registry.registry import Registry
 
 Shape = tuple[int, int, int]
-Norm = Literal['affine', 'plain']
+Norm = Annotated[Literal['affine', 'plain'], Field(
+    description='BatchNorm with (`affine`) or without (`plain`) scale and shift.')]
 Model = Callable[..., nn.Module]
 MODELS: Registry[Model] = Registry('model', external=external_model)
 OWN = 'own'
@@ -28,7 +30,7 @@ def settings_class(name: str) -> type[ModelSettings]:
 
     fixed: dict[str, Any] = {
         'name': (Literal[MODELS.canonical(name)], ...),
-        'initializer': (Annotated[str, AfterValidator(_initializer)], OWN if ':' in name else 'glorot-normal')}
+        'initializer': (_initializer_type(), OWN if ':' in name else 'glorot-normal')}
     model = MODELS.find(name)
     try:
         signature = inspect.signature(model, eval_str=True)
@@ -49,6 +51,11 @@ def settings_class(name: str) -> type[ModelSettings]:
         raise LthError(f'{name}: an argument has a type that recipes cannot store: '
                        f'{excerpt(error)}. Use numbers, strings, bools or lists of them.') from None
     return exact
+
+
+def _initializer_type() -> Any:
+    names = {'description': 'How weights are initialized; `own`: by the code of the model.'}
+    return Annotated[str, AfterValidator(_initializer), WithJsonSchema(names | name_schema(INITIALIZERS, OWN))]
 
 
 def _initializer(name: str) -> str:

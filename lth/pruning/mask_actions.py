@@ -68,7 +68,7 @@ class MaskActions:
         return registry.register(name, *aliases)
 
 
-MASK_ACTIONS = MaskActions()
+MASK_ACTIONS: MaskActions = MaskActions()
 
 
 @MASK_ACTIONS.register('rewind', mask=1)

@@ -21,6 +21,7 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+_Kind = Literal['recurrent', 'embedding']
 # Which layers are pruned: what a run that starts from another one takes from it.
 LAYER_SETTINGS = ('keep_out', 'also_prune')
 
@@ -67,10 +68,15 @@ class AlgorithmSettings(Section):
     ladder: ClassVar[str] = ''
     sampled_masks: ClassVar[int] = 0
 
-    name: str
-    keep_out: Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_as_list)] = ()
+    name: str = Field(description='A name of `lth list algorithms`.')
+    keep_out: Annotated[
+        tuple[str, ...], Field(strict=False),
+        BeforeValidator(_as_list, json_schema_input_type=str | tuple[str, ...])] = Field(
+            (), description='Layers that are never pruned: `output`, `shortcut`, parts of their names, or patterns.')
     also_prune: Annotated[
-        tuple[Literal['recurrent', 'embedding'], ...], Field(strict=False), BeforeValidator(_as_list)] = ()
+        tuple[_Kind, ...], Field(strict=False),
+        BeforeValidator(_as_list, json_schema_input_type=_Kind | tuple[_Kind, ...])] = Field(
+            (), description='Kinds of layers that are pruned in addition to convolutions, dense layers and attention.')
 
     @property
     def short_name(self) -> str:

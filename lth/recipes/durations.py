@@ -3,7 +3,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 _MOST_DIGITS = 9
 
@@ -38,4 +38,8 @@ def _parse(value: Any) -> Duration:
     return Duration(int(digits), 'epochs' if unit == 'epoch' else 'iterations')
 
 
-DurationSetting = Annotated[Duration, BeforeValidator(_parse), PlainSerializer(str, return_type=str)]
+# What editors show and check; only _parse knows the reasons.
+_Text = Annotated[str, Field(pattern=rf'^\s*\d{{1,{_MOST_DIGITS}}}\s*(epoch|iteration)s?\s*$',
+                             examples=['50 epochs', '500 iterations'])]
+DurationSetting = Annotated[
+    Duration, BeforeValidator(_parse, json_schema_input_type=_Text), PlainSerializer(str, return_type=str)]

@@ -28,9 +28,13 @@ class ModelSettings(Section):
     options, the keyword arguments of its function, are further fields.
     """
 
-    name: str
-    initializer: str = 'glorot-normal'
-    initializer_gain: float = Field(1., gt=0, le=1000)
+    name: str = Field(
+        description='A name of `lth list models`, `torchvision:NAME`, `timm:NAME`, or your own function, '
+                    '`path/to/file.py:function`.')
+    initializer: str = Field(
+        'glorot-normal',
+        description='How weights are initialized: a name of `lth list initializers`; `own`: by the model.')
+    initializer_gain: float = Field(1., gt=0, le=1000, description='Factor of the weights that the initializer draws.')
 
     @model_validator(mode='after')
     def _check_gain(self) -> Self:
@@ -42,19 +46,30 @@ class ModelSettings(Section):
 class DataSettings(Section):
     """The data set, the size of its validation set, how images are stored, and their preprocessing and augmentation."""
 
-    name: str
-    validation: int = Field(5000, ge=1)
-    share: float = Field(1., gt=0, le=1)
-    labels: Literal['true', 'random'] = 'true'
-    size: int | None = Field(None, ge=1, le=4096)
-    channels: Literal[1, 3] | None = None
-    storage: Literal['auto', 'memory', 'stream'] = 'auto'
-    undecodable: Literal['refuse', 'skip'] = 'refuse'
-    normalization: Literal['scale', 'standardize'] = 'scale'
-    resolution: int | None = Field(None, ge=1, le=4096)
-    crop: int = Field(0, ge=0, le=32)
-    resized_crop: float | None = Field(None, gt=0, le=1)
-    flip: bool = False
+    name: str = Field(
+        description='A name of `lth list datasets`, `folder:PATH`, or your own function, `path/to/file.py:function`.')
+    validation: int = Field(5000, ge=1, description='Number of training images that are used for validation instead.')
+    share: float = Field(1., gt=0, le=1, description='Share of the remaining training images that is used.')
+    labels: Literal['true', 'random'] = Field(
+        'true', description='`random`: random classes for all training and validation images.')
+    size: int | None = Field(
+        None, ge=1, le=4096,
+        description='Side in pixels of the square to which images are scaled and cropped when they are read.')
+    channels: Literal[1, 3] | None = Field(None, description='1: images are converted to gray; 3: to color.')
+    storage: Literal['auto', 'memory', 'stream'] = Field(
+        'auto', description='Folders and ImageNet: in `memory`, or read from disk while training (`stream`).')
+    undecodable: Literal['refuse', 'skip'] = Field(
+        'refuse',
+        description='Images of a folder that cannot be decoded are an error (`refuse`), or left out (`skip`).')
+    normalization: Literal['scale', 'standardize'] = Field(
+        'scale', description="`scale`: to [0, 1]; `standardize`: also by the data set's mean and standard deviation.")
+    resolution: int | None = Field(
+        None, ge=1, le=4096,
+        description='Side in pixels of the square that the network sees: a random crop in training, else the center.')
+    crop: int = Field(0, ge=0, le=32, description='Pixels of black padding for a random crop.')
+    resized_crop: float | None = Field(
+        None, gt=0, le=1, description='Random crops between this share of the area and all of it, resized to one size.')
+    flip: bool = Field(False, description='Mirror half of the images left to right.')
 
     @pydantic.model_validator(mode='after')
     def _at_most_one_crop(self) -> 'DataSettings':
@@ -78,7 +93,7 @@ class DataSettings(Section):
 class Recipe(Section):
     """All settings that decide a result, except the seed. `source` says where the settings come from."""
 
-    source: str = ''
+    source: str = Field('', description='Where the settings come from, such as a publication.')
     model: SerializeAsAny[ModelSettings]
     data: DataSettings
     training: TrainingSettings

@@ -18,30 +18,32 @@ class Adam(Section):
     """torch.optim.Adam with one set of options for all weights."""
 
     name: Literal['adam']
-    learning_rate: float = Field(gt=0)
-    betas: Annotated[tuple[_Share, _Share], Field(strict=False)] = (0.9, 0.999)
-    epsilon: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0., ge=0)
+    learning_rate: float = Field(gt=0, description='The learning rate, before the schedule.')
+    betas: Annotated[tuple[_Share, _Share], Field(strict=False)] = Field(
+        (0.9, 0.999), description='Decay rates of the two moments.')
+    epsilon: float = Field(1e-8, gt=0, description='Added to the root of the second moment.')
+    weight_decay: float = Field(0., ge=0, description='Factor of the weights that is added to the gradient.')
 
 
 class AdamW(Section):
     """torch.optim.AdamW with one set of options for all weights: weight decay is not part of the gradient."""
 
     name: Literal['adamw']
-    learning_rate: float = Field(gt=0)
-    betas: Annotated[tuple[_Share, _Share], Field(strict=False)] = (0.9, 0.999)
-    epsilon: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
+    learning_rate: float = Field(gt=0, description='The learning rate, before the schedule.')
+    betas: Annotated[tuple[_Share, _Share], Field(strict=False)] = Field(
+        (0.9, 0.999), description='Decay rates of the two moments.')
+    epsilon: float = Field(1e-8, gt=0, description='Added to the root of the second moment.')
+    weight_decay: float = Field(0.01, ge=0, description='Decoupled weight decay.')
 
 
 class Sgd(Section):
     """torch.optim.SGD with one set of options for all weights."""
 
     name: Literal['sgd']
-    learning_rate: float = Field(gt=0)
-    momentum: float = Field(0., ge=0, lt=1)
-    nesterov: bool = False
-    weight_decay: float = Field(0., ge=0)
+    learning_rate: float = Field(gt=0, description='The learning rate, before the schedule.')
+    momentum: float = Field(0., ge=0, lt=1, description='Factor of the previous update.')
+    nesterov: bool = Field(False, description="Nesterov's momentum.")
+    weight_decay: float = Field(0., ge=0, description='Factor of the weights that is added to the gradient.')
 
     @pydantic.model_validator(mode='after')
     def _nesterov_has_momentum(self) -> 'Sgd':
@@ -60,15 +62,17 @@ class Multistep(Section):
     """The learning rate is multiplied by `factor` at each milestone."""
 
     name: Literal['multistep']
-    milestones: Annotated[tuple[DurationSetting, ...], Field(strict=False, max_length=100)]
-    factor: float = Field(0.1, gt=0, lt=1)
+    milestones: Annotated[tuple[DurationSetting, ...], Field(strict=False, max_length=100)] = Field(
+        description='When the learning rate is multiplied by the factor.')
+    factor: float = Field(0.1, gt=0, lt=1, description='Factor of the learning rate.')
 
 
 class Cosine(Section):
     """The learning rate decreases to 0 as half a cosine over the length of training."""
 
     name: Literal['cosine']
-    per: Literal['epoch', 'iteration'] = 'iteration'
+    per: Literal['epoch', 'iteration'] = Field(
+        'iteration', description='Whether the learning rate changes in each epoch or in each iteration.')
 
 
 class TrainingSettings(Section):
@@ -78,16 +82,23 @@ class TrainingSettings(Section):
     2025).
     """
 
-    length: DurationSetting
-    batch_size: int = Field(ge=1)
-    optimizer: Annotated[Adam | AdamW | Sgd, Field(discriminator='name')]
-    schedule: Annotated[Constant | Multistep | Cosine, Field(discriminator='name')] = Constant(name='constant')
-    warmup: DurationSetting = Duration(0, 'iterations')
-    measure_every: DurationSetting = Duration(1, 'epochs')
-    cycles: int = Field(1, ge=1, le=MOST_CYCLES)
-    cycle_budget: Literal['each', 'total'] = 'each'
-    precision: Literal['auto', 'fp32', 'tf32', 'bf16'] = 'fp32'
-    aws: bool = False
+    length: DurationSetting = Field(description='Length of each round, or of each cycle.')
+    batch_size: int = Field(ge=1, description='Number of images in a batch.')
+    optimizer: Annotated[Adam | AdamW | Sgd, Field(discriminator='name')] = Field(
+        description='The optimizer, for all parameters.')
+    schedule: Annotated[Constant | Multistep | Cosine, Field(discriminator='name')] = Field(
+        Constant(name='constant'), description='The learning rate over the length of training.')
+    warmup: DurationSetting = Field(
+        Duration(0, 'iterations'), description='The learning rate increases linearly from 0 over this length.')
+    measure_every: DurationSetting = Field(
+        Duration(1, 'epochs'), description='How often loss and accuracy are measured.')
+    cycles: int = Field(
+        1, ge=1, le=MOST_CYCLES, description='Number of repetitions of the whole schedule, each with a new optimizer.')
+    cycle_budget: Literal['each', 'total'] = Field(
+        'each', description='Whether `each` cycle has the length, or all of them together (`total`).')
+    precision: Literal['auto', 'fp32', 'tf32', 'bf16'] = Field('fp32', description='Precision of the arithmetic.')
+    aws: bool = Field(
+        False, description='Random scales and shifts of normalization layers in each step (Oh et al. 2025).')
 
     @pydantic.field_validator('length', 'measure_every')
     @classmethod

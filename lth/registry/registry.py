@@ -6,6 +6,7 @@ registry's `register`, in a file of lth or of a plug-in.
 """
 import contextlib
 import inspect
+import itertools
 import re
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -46,6 +47,7 @@ class BaseRegistry(Generic[T]):
         self._entries: dict[str, T] = {}
         self._names: dict[str, str] = {}
         self._origins: dict[str, str] = {}
+        self._aliases: dict[str, tuple[str, ...]] = {}
 
     def add(self, entry: T, name: str, *aliases: str) -> None:
         """Add an entry under a name and its aliases; an LthError if one of them is taken.
@@ -62,6 +64,7 @@ class BaseRegistry(Generic[T]):
             self._names[normalize_name(word)] = name
         self._entries[name] = entry
         self._origins[name] = module
+        self._aliases[name] = aliases
 
     def canonical(self, name: str, *, unlisted: Collection[str] = ()) -> str:
         """The name in its registered spelling, for a name or an alias in any spelling. The error for an unknown name
@@ -102,6 +105,23 @@ class BaseRegistry(Generic[T]):
 
         plugins.load()
         return sorted(self._entries)
+
+    def aliases(self, name: str) -> list[str]:
+        """The other names of an entry, in alphabetical order."""
+
+        return sorted(self._aliases[self.canonical(name)])
+
+    def spellings(self) -> list[str]:
+        """All names and aliases as they are registered, in alphabetical order."""
+
+        plugins.load()
+        return sorted({*self._entries, *itertools.chain(*self._aliases.values())})
+
+    @property
+    def has_external(self) -> bool:
+        """Whether names with a colon are those of other code."""
+
+        return self._external is not None
 
     def is_builtin(self, name: str) -> bool:
         """Whether the entry belongs to lth and not to a plug-in or to the user."""

@@ -49,7 +49,7 @@ class AtInitSettings(AlgorithmSettings):
     finds: ClassVar[Literal['gems']] = 'gems'
     preset: ClassVar[str] = 'gem-at-init'
 
-    density: Annotated[float, Field(gt=0, le=1)]
+    density: Annotated[float, Field(gt=0, le=1)] = Field(description='Share of the prunable weights that is kept.')
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         """⌊density · P⌋, for the only round; an LthError if a layer would be empty."""
@@ -60,7 +60,8 @@ class AtInitSettings(AlgorithmSettings):
 class ScoreSettings(AtInitSettings):
     """With `keep: smallest` the ranking is inverted, as a sanity check. The two masks have no weight in common."""
 
-    keep: Literal['largest', 'smallest'] = 'largest'
+    keep: Literal['largest', 'smallest'] = Field(
+        'largest', description='Which scores are kept; `smallest` inverts the ranking, as a sanity check.')
 
     def inverted(self) -> Raw:
         return {'keep': 'smallest'}
@@ -71,8 +72,9 @@ class BatchSettings(ScoreSettings):
     batch, as in training; with `warm` or `initial` the network is in evaluation mode (see `with_statistics`).
     """
 
-    batches: int = Field(1, ge=1)
-    statistics: Statistics = 'batch'
+    batches: int = Field(1, ge=1, description='Number of training batches on which scores are computed.')
+    statistics: Statistics = Field(
+        'batch', description="BatchNorm's statistics while scores are computed: see docs/gems.md.")
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
         """Raise an LthError if an epoch has fewer batches."""

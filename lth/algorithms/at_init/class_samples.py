@@ -22,8 +22,10 @@ class SampleSettings(base.ScoreSettings):
     first epoch, without augmentation. `statistics` are those of BatchNorm (base.with_statistics).
     """
 
-    samples_per_class: int = Field(10, ge=1)
-    statistics: Literal['warm', 'initial'] = 'warm'
+    samples_per_class: int = Field(
+        10, ge=1, description='Number of training images of each class on which scores are computed.')
+    statistics: Literal['warm', 'initial'] = Field(
+        'warm', description="BatchNorm's statistics while scores are computed: see docs/gems.md.")
 
 
 def class_batches(task: Task, per_class: int, weights: Tensor, *, size: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -27,7 +27,7 @@ class Settings(base.BatchSettings):
     second_derivatives: ClassVar[bool] = True
 
     name: Literal['grasp']
-    temperature: float = Field(200., gt=0)
+    temperature: float = Field(200., gt=0, description='Logits are divided by it before the loss.')
 
     def mask_operations(self, dense: int, batch_size: int, _classes: int) -> int:
         """For each batch a gradient (3 passes); then a gradient (3 passes) and its derivative, which takes twice as

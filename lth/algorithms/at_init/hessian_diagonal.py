@@ -25,8 +25,9 @@ class HessianSettings(SampleSettings):
 
     second_derivatives: ClassVar[bool] = True
 
-    draws: int = Field(10, ge=1, le=100_000)
-    temperature: float = Field(200., gt=0)
+    draws: int = Field(
+        10, ge=1, le=100_000, description='Number of vectors of random signs, over which the diagonal is a mean.')
+    temperature: float = Field(200., gt=0, description='Logits are divided by it before the loss.')
 
     def mask_operations(self, dense: int, _batch_size: int, classes: int) -> int:
         """For each image a gradient (3 passes), and for each draw its derivative, which takes twice as many products (6

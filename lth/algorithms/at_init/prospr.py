@@ -27,9 +27,9 @@ class Settings(base.BatchSettings):
     second_derivatives: ClassVar[bool] = True
 
     name: Literal['prospr']
-    steps: int = Field(3, ge=1, le=1000)
-    learning_rate: float = Field(0.5, gt=0)
-    momentum: float = Field(0.9, ge=0, lt=1)
+    steps: int = Field(3, ge=1, le=1000, description='Number of steps of SGD before the loss.')
+    learning_rate: float = Field(0.5, gt=0, description='Learning rate of these steps.')
+    momentum: float = Field(0.9, ge=0, lt=1, description='Momentum of these steps.')
 
     @model_validator(mode='after')
     def _check_batches(self) -> Self:

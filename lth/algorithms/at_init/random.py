@@ -2,7 +2,7 @@
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator
+from pydantic import Field
 from torch import Tensor
 
 from lth.algorithms.at_init import base
@@ -11,6 +11,7 @@ from lth.models.flat_parameters import Layout
 from lth.pruning.layer_collapse import kept_count
 from lth.pruning.layer_densities import LAYER_COUNTS
 from lth.pruning.tickets import Ticket
+from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 
@@ -21,7 +22,8 @@ class Settings(base.AtInitSettings):
     uses_data: ClassVar[bool] = False
 
     name: Literal['random']
-    layers: Annotated[str, AfterValidator(LAYER_COUNTS.canonical)] = 'uniform'
+    layers: Annotated[str, RegisteredName(LAYER_COUNTS)] = Field(
+        'uniform', description='How the kept weights are distributed over the layers.')
 
     def layer_counts(self, layout: Layout) -> tuple[int, ...]:
         """Number of weights that each layer keeps, ⌊density · P⌋ in total."""

@@ -26,8 +26,10 @@ class Settings(base.AtInitSettings):
     uses_data: ClassVar[bool] = False
 
     name: Literal['smart-ratio']
-    classifier: Annotated[float, Field(gt=0, le=1)] = 0.3
-    decay: int = Field(0, ge=0, le=9)
+    classifier: Annotated[float, Field(gt=0, le=1)] = Field(0.3, description='Density of the last layer.')
+    decay: int = Field(
+        0, ge=0, le=9,
+        description="Densities of the other layers are also divided by this power of the layer's number.")
 
     def layer_counts(self, layout: Layout) -> tuple[int, ...]:
         """Number of weights that each layer keeps."""

@@ -32,9 +32,11 @@ class Settings(base.ScoreSettings):
     homogeneous: ClassVar[bool] = True
 
     name: Literal['synflow']
-    iterations: int = Field(100, ge=1)
-    counts: Literal['exact', 'published'] = 'exact'
-    statistics: Literal['warm', 'initial'] = 'initial'
+    iterations: int = Field(100, ge=1, description='How often scores are computed and weights removed.')
+    counts: Literal['exact', 'published'] = Field(
+        'exact', description='Keep the exact number after each iteration, or as many as the published code.')
+    statistics: Literal['warm', 'initial'] = Field(
+        'initial', description="BatchNorm's statistics while scores are computed: see docs/gems.md.")
 
     @property
     def depends_on_data(self) -> bool:

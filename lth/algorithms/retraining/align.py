@@ -37,11 +37,13 @@ class Settings(AlgorithmSettings):
     shares_rounds: ClassVar[bool] = True
 
     name: Literal['align']
-    source: str
-    mask_seed: int | None = Field(None, ge=0)
-    rounds: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
-    kept: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
-    mask: Mask = 'aligned'
+    source: str = Field(description='Folder of the source run, relative to the folder of this run.')
+    mask_seed: int | None = Field(
+        None, ge=0, description="Seed of the source whose masks are used; by default each seed's own.")
+    rounds: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = Field(
+        description='Rounds of the source whose masks are trained.')
+    kept: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = Field(description='Their numbers of weights.')
+    mask: Mask = Field('aligned', description='The mask is permuted, used as it is, or that of the seed itself.')
 
     def kept_counts(self, _layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         return list(self.kept)

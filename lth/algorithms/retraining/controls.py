@@ -6,13 +6,14 @@ of the ticket of round n.
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.pruning.controls import CONTROLS, apply_control
 from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import Round, Ticket
+from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.registry.registry import BaseRegistry
 from lth.training.task import Task
@@ -29,10 +30,11 @@ class Settings(AlgorithmSettings):
     ladder: ClassVar[str] = 'kept'
 
     name: Literal['control']
-    control: Annotated[str, AfterValidator(CONTROLS.recorded)]
-    source: str
-    kept: Annotated[tuple[int, ...], Field(strict=False, min_length=2)]
-    draw: int = Field(1, ge=1)
+    control: Annotated[str, RegisteredName(CONTROLS)] = Field(description='A name of `lth list controls`.')
+    source: str = Field(description='Folder of the source run, relative to the folder of this run.')
+    kept: Annotated[tuple[int, ...], Field(strict=False, min_length=2)] = Field(
+        description='Numbers of weights in the rounds of the source.')
+    draw: int = Field(1, ge=1, description='Number of the draw of the control.')
 
     def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
         return ((CONTROLS, self.control),)

@@ -3,12 +3,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.pruning.controls import CONTROLS, apply_control
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
+from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.registry.registry import BaseRegistry
 from lth.system.yaml_text import Raw
@@ -25,10 +26,11 @@ class Settings(AlgorithmSettings):
     fits_output_layer: ClassVar[bool] = True
 
     name: Literal['finetune']
-    source: str
-    round: int = Field(ge=0)
-    kept: int = Field(ge=0)
-    control: Annotated[str, AfterValidator(CONTROLS.recorded)] = 'original'
+    source: str = Field(description='Folder of the source run, relative to the folder of this run.')
+    round: int = Field(ge=0, description='Round of the source whose ticket is trained.')
+    kept: int = Field(ge=0, description='Number of weights that are trained.')
+    control: Annotated[str, RegisteredName(CONTROLS)] = Field(
+        'original', description='Change of the ticket before training: a name of `lth list controls`.')
 
     def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
         return ((CONTROLS, self.control),)

@@ -36,11 +36,12 @@ class Settings(AlgorithmSettings):
     needs_source: ClassVar[bool] = True
 
     name: Literal['pool']
-    source: str
-    levels: int = Field(ge=2)
-    rounds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
-    kept: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
-    scope: Scope = 'global'
+    source: str = Field(description='Folder of the source run, relative to the folder of this run.')
+    levels: int = Field(ge=2, description='Number of first rounds of the source that are candidates.')
+    rounds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = Field(
+        description='Rounds of the source that are pooled.')
+    kept: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = Field(description='Their numbers of weights.')
+    scope: Scope = Field('global', description='Prune all layers together, or each to its number of weights.')
 
     @pydantic.model_validator(mode='after')
     def _rounds_fit(self) -> 'Settings':

@@ -25,10 +25,10 @@ class Settings(AlgorithmSettings):
     fits_output_layer: ClassVar[bool] = True
 
     name: Literal['sculpt']
-    source: str
-    round: int = Field(ge=0)
-    kept: int = Field(ge=0)
-    then_prune: Annotated[float, Field(gt=0, lt=1)]
+    source: str = Field(description='Folder of the source run, relative to the folder of this run.')
+    round: int = Field(ge=0, description='Round of the source whose ticket is trained.')
+    kept: int = Field(ge=0, description='Number of weights of that ticket.')
+    then_prune: Annotated[float, Field(gt=0, lt=1)] = Field(description='Share of the weights that round 1 keeps.')
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         count = masks.floor_share(layout.prunable_count, self.then_prune)

@@ -37,13 +37,17 @@ class Settings(AlgorithmSettings):
     needs_source: ClassVar[bool] = True
 
     name: Literal['transfer']
-    source: str
-    rounds: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
-    kept: Annotated[tuple[int, ...], Field(strict=False, min_length=1)]
-    shape: Annotated[tuple[int, int, int], Field(strict=False)]
-    classes: int = Field(ge=1)
-    ticket: Literal['found', 'random'] = 'found'
-    carry: Carried = 'weights'
+    source: str = Field(description='Folder of the source run, relative to the folder of this run.')
+    rounds: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = Field(
+        description='Rounds of the source whose tickets are trained.')
+    kept: Annotated[tuple[int, ...], Field(strict=False, min_length=1)] = Field(
+        description='Numbers of weights that they keep.')
+    shape: Annotated[tuple[int, int, int], Field(strict=False)] = Field(
+        description='Shape of the images of the source.')
+    classes: int = Field(ge=1, description='Number of classes of the source.')
+    ticket: Literal['found', 'random'] = Field(
+        'found', description='The ticket that was found, or a random one for comparison.')
+    carry: Carried = Field('weights', description='What of a ticket is transferred with its mask.')
 
     @pydantic.model_validator(mode='after')
     def _rounds_match_kept(self) -> 'Settings':

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from lth.algorithms.sparse_training.methods import METHODS, Event, Length, Method
 from lth.errors import LthError
@@ -14,6 +14,7 @@ from lth.pruning import masks
 from lth.pruning.layer_collapse import kept_count
 from lth.pruning.layer_densities import LAYER_COUNTS
 from lth.recipes.durations import Duration, DurationSetting
+from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, TrainingSettings
 from lth.registry.registry import BaseRegistry
 from lth.system.yaml_text import Raw
@@ -36,16 +37,22 @@ class Settings(AlgorithmSettings):
     finds: ClassVar[Literal['sparse networks']] = 'sparse networks'
 
     name: Literal['sparse-training']
-    method: Annotated[str, AfterValidator(METHODS.recorded)]
-    density: Annotated[float, Field(gt=0, le=1)]
-    layers: Annotated[str, AfterValidator(LAYER_COUNTS.canonical)] = 'erk'
-    initial_density: Annotated[float, Field(gt=0, le=1)] | None = None
-    update_every: DurationSetting | None = None
-    update_from: DurationSetting | None = None
-    update_until: DurationSetting | None = None
-    drop_fraction: float | None = Field(None, ge=0, lt=1)
-    drop_schedule: Literal['constant', 'cosine'] | None = None
-    save_every: DurationSetting | None = None
+    method: Annotated[str, RegisteredName(METHODS)] = Field(description='A name of `lth list sparse-methods`.')
+    density: Annotated[float, Field(gt=0, le=1)] = Field(
+        description='Share of the prunable weights that is active at the end.')
+    layers: Annotated[str, RegisteredName(LAYER_COUNTS)] = Field(
+        'erk', description='How a random mask distributes its weights over the layers.')
+    initial_density: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description='Density at the start, for methods that start dense.')
+    update_every: DurationSetting | None = Field(None, description='How often the mask moves.')
+    update_from: DurationSetting | None = Field(None, description='When the mask moves first.')
+    update_until: DurationSetting | None = Field(None, description='When the mask moves last.')
+    drop_fraction: float | None = Field(
+        None, ge=0, lt=1, description='Share of the active weights of a layer that an event replaces.')
+    drop_schedule: Literal['constant', 'cosine'] | None = Field(
+        None, description='Whether that share stays constant, or falls to 0 as half a cosine.')
+    save_every: DurationSetting | None = Field(
+        None, description='How often a round is saved: by default every tenth of the training.')
 
     @pydantic.model_validator(mode='after')
     def _settings_have_an_effect(self) -> Self:

@@ -38,9 +38,10 @@ class TrainedMaskSettings(AlgorithmSettings):
     finds: ClassVar[Literal['gems']] = 'gems'
     preset_keys: ClassVar[tuple[str, ...]] = ('finetune',)
 
-    density: Annotated[float, Field(gt=0, le=1)]
-    keep: Literal['largest', 'smallest'] = 'largest'
-    finetune: TrainingSettings
+    density: Annotated[float, Field(gt=0, le=1)] = Field(description='Share of the prunable weights that is kept.')
+    keep: Literal['largest', 'smallest'] = Field(
+        'largest', description='Which scores are kept; `smallest` inverts the ranking, as a sanity check.')
+    finetune: TrainingSettings = Field(description='How the weights of the gem are trained by finetuning.')
 
     def training_for_round(self, _number: int, _training: TrainingSettings, _steps_per_epoch: int) -> TrainingSettings:
         """The setting `finetune`: the recipe's `training` is the training of scores."""
@@ -64,7 +65,7 @@ class TrainedMaskSettings(AlgorithmSettings):
 class PeriodicSettings(TrainedMaskSettings):
     """A round ends every `save_every`. All scores stay active until the best are selected in the last round."""
 
-    save_every: DurationSetting = Duration(5, 'epochs')
+    save_every: DurationSetting = Field(Duration(5, 'epochs'), description='How often a round is saved.')
 
     def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         return multiples(self.save_every, training, steps_per_epoch)

@@ -32,9 +32,9 @@ _SHRINK_GRADUALLY = ('One threshold for layers of different sizes can cause this
 class EdgePopupSettings(base.PeriodicSettings):
     """`penalty` is the factor λ of the regularizer, `exponents` are a and b of the regularizer `variance`."""
 
-    penalty: float = Field(0., ge=0)
-    regularizer: Regularizer = 'l2'
-    exponents: Exponents = (1., 1.)
+    penalty: float = Field(0., ge=0, description='Factor λ of the regularizer.')
+    regularizer: Regularizer = Field('l2', description='Regularizer of the scores.')
+    exponents: Exponents = Field((1., 1.), description='a and b of the regularizer `variance`.')
 
     def step_operations(self, dense: int, kept: int) -> int:
         """Features and their gradients are computed with the used weights; all scores have gradients."""
@@ -73,7 +73,8 @@ class GlobalSettings(EdgePopupSettings):
     """
 
     name: Literal['global-edge-popup']
-    shrink_every: DurationSetting | None = None
+    shrink_every: DurationSetting | None = Field(
+        None, description='How often the density decreases; by default it is the same throughout.')
 
     def levels(self, training: TrainingSettings, steps_per_epoch: int) -> list[Level]:
         """The rounds. If `shrink_every` is in iterations, the formula counts iterations instead of epochs."""

@@ -32,10 +32,12 @@ class Settings(base.PeriodicSettings):
     stochastic: ClassVar[bool] = True
 
     name: Literal['gates']
-    noise: float = Field(0.5, gt=0, le=100)
-    offset: float = Field(0.5, ge=0, le=1)
-    penalty: float = Field(1e-4, ge=0)
-    values: Literal['binary', 'soft'] = 'binary'
+    noise: float = Field(0.5, gt=0, le=100, description='Standard deviation of the noise ε of a gate.')
+    offset: float = Field(0.5, ge=0, le=1, description='Added to the mean of a gate.')
+    penalty: float = Field(1e-4, ge=0, description='Factor λ of the expected number of open gates.')
+    values: Literal['binary', 'soft'] = Field(
+        'binary',
+        description='Weights of the gem are multiplied by 1 (`binary`), or by their gates without noise (`soft`).')
 
     @property
     def alters_weights(self) -> bool:

@@ -48,15 +48,19 @@ class Settings(base.TrainedMaskSettings):
     starting_values: ClassVar[Mapping[str, str]] = MappingProxyType({'penalty': 'start_penalty'})
 
     name: Literal['gem-miner']
-    freeze_every: DurationSetting = Duration(5, 'epochs')
-    freeze_offset: DurationSetting = Duration(0, 'iterations')
-    final_epochs: int | None = Field(None, ge=1)
-    penalty: Annotated[float, Field(ge=0)] | Literal['auto'] = _DEFAULT_PENALTY
-    start_penalty: float | None = Field(None, gt=0)
-    regularizer: Regularizer = 'l2'
-    exponents: Exponents = (1., 1.)
-    scores: ScoreDistribution = 'uniform'
-    final_mask: Annotated[Literal['active', 'above-threshold'], BeforeValidator(_current_name)] = 'active'
+    freeze_every: DurationSetting = Field(
+        Duration(5, 'epochs'), description='How often the smallest scores are frozen at 0.')
+    freeze_offset: DurationSetting = Field(
+        Duration(0, 'iterations'), description='How long after each multiple of `freeze_every` scores freeze.')
+    final_epochs: int | None = Field(None, ge=1, description='Number of last epochs without a freeze event.')
+    penalty: Annotated[float, Field(ge=0)] | Literal['auto'] = Field(
+        _DEFAULT_PENALTY, description='Factor λ of the regularizer; `auto` adapts it at each freeze event.')
+    start_penalty: float | None = Field(None, gt=0, description='λ of the first round, if the penalty is `auto`.')
+    regularizer: Regularizer = Field('l2', description='Regularizer of the scores.')
+    exponents: Exponents = Field((1., 1.), description='a and b of the regularizer `variance`.')
+    scores: ScoreDistribution = Field('uniform', description='Distribution of the initial scores.')
+    final_mask: Annotated[Literal['active', 'above-threshold'], BeforeValidator(_current_name)] = Field(
+        'active', description='The final mask holds all active scores, or those above the threshold.')
 
     @property
     def short_name(self) -> str:

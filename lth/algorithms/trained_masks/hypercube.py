@@ -24,12 +24,14 @@ class Settings(base.PeriodicSettings):
     """
 
     name: Literal['hypercube']
-    penalty: float = Field(1e-4, ge=0)
-    regularizer: Regularizer = 'l2'
-    exponents: Exponents = (1., 1.)
-    scores: ScoreDistribution = 'uniform'
-    rounding: Literal['every-step', 'at-end'] = 'every-step'
-    final_mask: Literal['largest', 'above-threshold'] = 'largest'
+    penalty: float = Field(1e-4, ge=0, description='Factor λ of the regularizer.')
+    regularizer: Regularizer = Field('l2', description='Regularizer of the scores.')
+    exponents: Exponents = Field((1., 1.), description='a and b of the regularizer `variance`.')
+    scores: ScoreDistribution = Field('uniform', description='Distribution of the initial scores.')
+    rounding: Literal['every-step', 'at-end'] = Field(
+        'every-step', description='Round scores in every step, or multiply weights by them and round at the end.')
+    final_mask: Literal['largest', 'above-threshold'] = Field(
+        'largest', description='The final mask holds the largest scores, or all above the threshold.')
 
     @property
     def count_is_limit(self) -> bool:

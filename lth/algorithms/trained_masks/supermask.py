@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from lth.algorithms.base import ALGORITHMS
@@ -26,7 +27,8 @@ class Settings(base.PeriodicSettings):
     sampled_masks: ClassVar[int] = 10
 
     name: Literal['supermask']
-    rescale: bool = False
+    rescale: bool = Field(
+        False, description='Multiply the weights of a layer by its size over the number of ones in its mask.')
 
     @property
     def alters_weights(self) -> bool:

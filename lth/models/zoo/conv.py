@@ -11,7 +11,7 @@ from torch import nn
 
 from lth.models.registry import MODELS, Shape
 
-Dropout = Annotated[float, Field(ge=0, lt=1)]
+Dropout = Annotated[float, Field(ge=0, lt=1, description='Rate of dropout after each hidden dense layer.')]
 
 
 @MODELS.register('conv-2')

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from lth.errors import LthError
 from lth.models.registry import MODELS, Norm, Shape, batch_norm
 
-NetworkDepth = Annotated[int, Field(ge=10, le=400)]
-Growth = Annotated[int, Field(ge=1, le=256)]
+NetworkDepth = Annotated[int, Field(ge=10, le=400, description='Number of layers, 6n + 4.')]
+Growth = Annotated[int, Field(ge=1, le=256, description='Number of channels that each layer adds.')]
 _BLOCKS = 3
 
 

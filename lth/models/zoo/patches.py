@@ -8,9 +8,9 @@ from lth.errors import LthError
 from lth.models.registry import Shape
 
 # Sizes that a model of tokens takes as options.
-PatchSize = Annotated[int, Field(ge=1, le=64)]
-Depth = Annotated[int, Field(ge=1, le=64)]
-Width = Annotated[int, Field(ge=1, le=4096)]
+PatchSize = Annotated[int, Field(ge=1, le=64, description='Side of a patch in pixels.')]
+Depth = Annotated[int, Field(ge=1, le=64, description='Number of blocks.')]
+Width = Annotated[int, Field(ge=1, le=4096, description='Length of a token.')]
 
 
 class Patches(nn.Module):

@@ -3,14 +3,16 @@
 To add a depth or width, write a function like these below.
 """
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from lth.models.registry import MODELS, Norm, Shape, batch_norm
 
-Shortcut = Literal['projection', 'identity']
+Shortcut = Annotated[Literal['projection', 'identity'], Field(
+    description='1×1 convolutions, or no parameters and no bias in the classifier.')]
 _NARROW = (16, 32, 64)
 
 

@@ -4,21 +4,25 @@ Blocks are pre-norm, as in the paper (section 3.1): attention, then two dense la
 and with a shortcut. One dense layer computes queries, keys and values of all heads. The weights of all dense layers and
 of the patches are pruned; token, positions and LayerNorm are not. Tokens start at 0, positions with std 0.02.
 """
+from typing import Annotated
+
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from lth.errors import LthError
 from lth.models.registry import MODELS, Shape
 from lth.models.zoo.patches import Depth, Patches, PatchSize, Width
 
+Heads = Annotated[int, Field(ge=1, le=64, description='Number of heads of attention.')]
 _EPSILON = 1e-6  # of LayerNorm, as in the code of the paper
 
 
 @MODELS.register('vit-tiny')
 def vit_tiny(
         shape: Shape, classes: int, *, patch: PatchSize = 4, depth: Depth = 12, width: Width = 192,
-        heads: Depth = 3) -> nn.Module:
+        heads: Heads = 3) -> nn.Module:
     """Twelve blocks of width 192 with three heads, on patches of 4 × 4 pixels: 5,319,552 weights on CIFAR-10."""
 
     if width % heads:
