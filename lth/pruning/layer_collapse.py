@@ -28,8 +28,8 @@ def refuse_too_few(layout: Layout, density: float, count_of: Callable[[float], i
     least = next(share for share in shares if count_of(min(1., share)) >= layers)
     raise LthError(
         f'algorithm.density: {density:.6g} keeps {count_of(density)} of {weights} weights, but each of the {layers} '
-        f'layers, such as {layout.prunable_slots[0].name}, needs one: give a density of at least {least:.2g} '
-        f'(--sparsity {100 * least:.2g}).')
+        f'layers, such as {layout.prunable_slots[0].name}, needs one: give a density of at least {least:.2g}, '
+        f'{100 * least:.2g}% of the weights.')
 
 
 def refuse_empty_layers(task: Task, mask: Tensor, cause: str, remedy: str) -> None:

@@ -32,7 +32,7 @@ def segments_with_events(task: Task, state: State, stops: Iterable[int], moves: 
     each event that takes the place of an iteration.
     """
 
-    upcoming = _Upcoming(stops)
+    upcoming = _Upcoming(stops, state.step)
     event = moves.next_event(state.step)
     while upcoming.peek(state.step) is not None:
         if event == state.step and not upcoming.is_at(state.step):
@@ -60,19 +60,24 @@ def event_wiring(wiring: Wiring, mask: Tensor, step: int) -> Wiring:
 class _Upcoming:
     """Stops of a training that is cut into spans by events. Each is taken when the segment before it was processed."""
 
-    def __init__(self, stops: Iterable[int]) -> None:
-        self._stops = iter(stops)
+    def __init__(self, stops: Iterable[int], start: int) -> None:
+        self._stops, self._start = iter(stops), start
         self._next: int | None = None
         self._is_first = True
 
     def peek(self, step: int) -> int | None:
         """The next stop after iteration `step`, None if there is none. The first may be the iteration itself."""
 
-        while self._next is None or (self._next <= step and not self._is_first):
+        while self._next is None or self._is_reached(self._next, step):
             self._next = next(self._stops, None)
             if self._next is None:
                 return None
         return self._next
+
+    def _is_reached(self, stop: int, step: int) -> bool:
+        """Whether the segment that ends at this stop was processed. An event alone may have led to the first one."""
+
+        return stop <= step and not (self._is_first and step == self._start)
 
     def is_at(self, step: int) -> bool:
         """Whether the next stop is the iteration `step` itself."""

@@ -224,7 +224,7 @@ def test_other_algorithms_finetune_with_the_settings_of_gem_miner(lth):
     (('lenet-300-100', 'digits', '--sparsity', '5', '--algorithm', 'gem-finder'), "did you mean 'gem-miner'"),
     (('lenet-300-100', '--sparsity', '5'), 'Give a MODEL and a DATASET'),
     (('lenet-300-100', 'digits', '--sparsity', '0.001', '--algorithm', 'edge-popup'),
-     'the 3 layers, such as dense1.weight, needs one: give a density of at least 6e-05 (--sparsity 0.006)'),
+     'the 3 layers, such as dense1.weight, needs one: give a density of at least 6e-05, 0.006% of the weights'),
     (('--config', 'nowhere.yml'), 'Cannot read nowhere.yml'), (('--config', 'list.yml'), 'list.yml'),
     (('--config', 'broken.yml'), 'not valid YAML'), (('--config', 'slip.yml'), "did you mean 'lmbda'"),
     (('--config', 'fine.yml', '--algorithm', 'snip'), 'The file of --config sets the algorithm'),

@@ -3,7 +3,7 @@
 An event at iteration t: the size of the method says how many weights are active after it. If these are fewer, the
 smallest of the whole network are deactivated; if more, all become active. Then the method replaces ⌊α_t · n⌋ of the n
 active weights of each layer. Weights that become active are 0, as is their state in the optimizer. A weight that is
-dropped and grown in the same event keeps its value.
+dropped and grown in the same event keeps its value and this state, as in the published code of RigL (Evci et al. 2020).
 
 If weights grow by their gradient, the batch of iteration t is used for it, and the step of the optimizer is left out,
 as in the code of Evci et al. 2020. An event that would replace no weight does not take place.

@@ -89,7 +89,8 @@ class Settings(AlgorithmSettings):
     def start_counts(self, layout: Layout) -> tuple[int, ...]:
         """The number of active weights of each layer at the start, ⌊density · P⌋ in total."""
 
-        return LAYER_COUNTS.find(self.layers)(layout.prunable_slots, kept_count(layout, self.initial_share()))
+        count = masks.floor_share(layout.prunable_count, self.initial_share())
+        return LAYER_COUNTS.find(self.layers)(layout.prunable_slots, count)
 
     def event_steps(self, training: TrainingSettings, steps_per_epoch: int) -> range:
         """The iterations at which the mask moves: all of them after the start and before the end of training."""
@@ -130,8 +131,10 @@ class Settings(AlgorithmSettings):
         return [*range(every, end, every), end]
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
+        # First, as a distribution over layers may need more than one weight in each of them.
+        start = self.start_counts(layout)
         kept_count(layout, self.density)
-        self.start_counts(layout)
+        self._refuse_a_mask_that_stands(start, training, steps_per_epoch)
         return [self._count_at(end, layout, training, steps_per_epoch)
                 for end in self.round_ends(training, steps_per_epoch)]
 
@@ -163,11 +166,30 @@ class Settings(AlgorithmSettings):
 
     def _no_events(self, training: TrainingSettings, steps_per_epoch: int) -> str:
         end, last = training.steps(steps_per_epoch), self.last_update(training, steps_per_epoch)
+        if self.update_from and self.update_from.steps(steps_per_epoch) > min(last, end - 1):
+            return (f'algorithm.update_from: the mask would never move: {self.update_from} (iteration '
+                    f'{self.update_from.steps(steps_per_epoch):,}) is after its last possible move, at iteration '
+                    f'{min(last, end - 1):,} of a training of {end:,} ({training.length}). Give less, or leave it out.')
         every = _steps(self.update_every or self.row.every, end, steps_per_epoch)
         example = max(1, last // 20)
         return (f'algorithm.update_every: the mask would never move: it moves every {every:,} iterations, last at '
                 f'iteration {min(last, end - 1):,} of a training of {end:,} ({training.length}). Move it more often, '
-                f'such as --update-every "{example} iterations", or train longer (-e).')
+                f'such as --update-every {example}, or train longer (-e).')
+
+    def _refuse_a_mask_that_stands(
+            self, start: Sequence[int], training: TrainingSettings, steps_per_epoch: int) -> None:
+        """Raise an LthError if the layers have so few weights that no event replaces one."""
+
+        if self.row.starts == 'dense' or not self.row.moves or self.drop_fraction == 0:
+            return
+        first, last = self.event_steps(training, steps_per_epoch)[0], self.last_update(training, steps_per_epoch)
+        share, most = self.drop_share(first, last), max(start)
+        if math.floor(share * most) == 0:
+            raise LthError(
+                f'algorithm.density: at {self.density:.6g} no layer has more than {most} active weights, and an event '
+                f'replaces at most {share:.2g} of them, rounded down to none: the mask would never move. Keep more '
+                f'weights (--density), replace a larger share (--drop-fraction), or use a mask that stands: --method '
+                'static.')
 
     def _count_at(self, step: int, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> int:
         """The number of active weights at an iteration, before an event there."""

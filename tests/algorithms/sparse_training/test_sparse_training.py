@@ -1,5 +1,6 @@
 """Sparse training: exact counts, exact zeros, resuming at every event, and the masks of each method by other means."""
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -115,6 +116,18 @@ def test_a_drop_fraction_of_0_is_static_training_bit_for_bit(method, engine):
 def test_rounds_of_every_method_resume_byte_for_byte(tmp_path, method):
     task, settings = make_task(seeds=(0, 1)), settings_of(method)
     assert compare_resumed_search(tmp_path, task, lambda past: train_sparse(task, settings, past)) == 3
+
+
+@pytest.mark.parametrize('engine', [CPU, SPARSE], ids=['eager', 'sparse'])
+@pytest.mark.parametrize('save_every', ['1 iteration', '2 iterations', '4 iterations'])
+def test_events_at_the_start_of_rounds_and_before_measurements_change_no_result(engine, save_every):
+    task = make_task(engine=engine, optimizer=SGD, measure_every='5 iterations', length='2 epochs')
+    (whole,), rounds = (trained(task, settings_of('rigl', save_every=every)) for every in ('2 epochs', save_every))
+    assert torch.equal(rounds[-1].trained.weights, whole.trained.weights)
+    assert torch.equal(rounds[-1].ticket.mask, whole.ticket.mask)
+    measured = [one for round_ in rounds for one in round_.trained.history if one.train]
+    assert [one.iteration for one in measured] == sorted({5, 10, *(round_.trained.step for round_ in rounds)})
+    assert all(math.isfinite(one.train.loss[0]) for one in measured)
 
 
 @pytest.mark.parametrize(('method', 'engine', 'every'), [
@@ -248,6 +261,55 @@ def test_rigl_trains_convolutions_with_batchnorm_and_augmentation(model):
     task = make_task(model, shape=(3, 8, 8), data={'flip': True}, length='1 epochs', seeds=(0, 1))
     rounds = trained(task, settings_of('rigl', save_every='2 iterations'))
     assert len(rounds) == 3 and rounds[-1].moving.ever.sum() > rounds[0].ticket.mask.sum()
+
+
+@pytest.mark.parametrize(('method', 'changes', 'message'), [
+    ('rigl', {'density': 0.0001}, r'algorithm\.density: at 0\.0001 no layer has more than 2 active .*--method static'),
+    ('set', {'density': 0.003, 'drop_fraction': 0.01}, r'replaces at most 0\.01 of them'),
+    ('gmp', {'density': 0.00001}, r'keeps 0 of 49600 weights.*at least 6.1e-05, 0\.0061% of the weights'),
+    ('static', {'density': 0.00001}, '0 weights are too few for 3 layers.*a density of 6.1e-05'),
+    ('static', {'density': 0.0001, 'layers': 'smart-ratio'}, 'at least 122 of the 49600, a density of 0.0025')])
+def test_densities_at_which_a_layer_is_empty_or_no_event_moves_a_weight_are_refused(method, changes, message):
+    task = make_task()
+    with pytest.raises(LthError, match=message):
+        settings_of(method, **changes).kept_counts(task.network.layout, task.training, task.steps_per_epoch)
+
+
+@pytest.mark.parametrize('layers', ['erk', 'uniform', 'balanced', 'smart-ratio'])
+@pytest.mark.parametrize('method', METHODS.names())
+def test_the_density_that_an_error_names_is_enough_and_one_weight_less_is_not(method, layers):
+    task = make_task(length='6 epochs')
+    layout = task.network.layout
+
+    def refusal(density: float) -> str:
+        settings = settings_of(method, layers=layers, density=density)
+        try:
+            counts = settings.kept_counts(layout, task.training, task.steps_per_epoch)
+        except LthError as error:
+            return str(error)
+        assert counts[-1] == math.floor(density * layout.prunable_count)
+        return ''
+    too_few = 'too few|needs one'
+    message = refusal(1e-9)
+    assert re.search(too_few, message)
+    named = float(re.findall(r'a density of (?:at least )?([0-9.e-]*[0-9])', message)[-1])
+    # Enough for the layers, though set and rigl need more weights for one to be replaced.
+    assert not re.search(too_few, refusal(named))
+    enough = re.search(r'Keep at least (\d+)', message)
+    least = int(enough[1]) if enough else len(layout.prunable_slots)
+    assert least <= named * layout.prunable_count < least + max(1, 0.1 * least)
+    assert re.search(too_few, refusal((least - 0.5) / layout.prunable_count))
+
+
+@pytest.mark.parametrize(('method', 'changes', 'message'), [
+    ('rigl', {'update_every': '31 iterations'}, 'update_every: the mask would never move: it moves every 31 iterations'),
+    ('gmp', {'update_from': '2 epochs', 'update_until': '1 epoch'}, 'update_from: the mask would never move: 2 epochs'),
+    ('rigl', {'update_every': '0 epochs'}, 'update_every: 0 epochs is not a length'),
+    ('set', {'update_until': '7 epochs'}, 'update_until: 7 epochs is after the end of training')])
+def test_settings_by_which_the_mask_never_moves_are_refused(method, changes, message):
+    task = make_task(length='6 epochs')
+    with pytest.raises(LthError, match=message):
+        settings_of(method, **changes).check(task.training, task.steps_per_epoch)
 
 
 class Cut(nn.Module):
