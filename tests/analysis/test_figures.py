@@ -46,6 +46,16 @@ def _gem(tmp_path_factory: pytest.TempPathFactory) -> RunResults:
     return gem
 
 
+@pytest.fixture(scope='module', name='sparse')
+def _sparse(tmp_path_factory: pytest.TempPathFactory) -> RunResults:
+    """A sparse training with two seeds and five events in two rounds."""
+
+    return package.train_sparse(
+        MODEL, 'digits', method='set', density=0.1, epochs=2, seeds=SEEDS, settings={
+            'algorithm.update_every': '6 iterations', 'algorithm.save_every': '1 epoch'},
+        run=tmp_path_factory.mktemp('figures') / 'sparse')
+
+
 def figure(name: str, *folders: Path, rounds: list[int] | None = None) -> FigureData:
     """The figure with this name of the runs in these folders."""
 
@@ -274,3 +284,26 @@ def test_a_figure_that_shows_one_of_several_runs_names_it(ticket, monkeypatch):
     several, alone = figure('stability', control, ticket.folder), figure('stability', ticket.folder)
     labels = [{one.label for panel in data.panels for one in panel.series} for data in (several, alone)]
     assert labels[0] == {f'ticket, {label}' for label in labels[1]} and labels[1] == {'round 0, 100%', 'barrier'}
+
+
+def test_mask_churn_is_that_of_the_recorded_events_and_a_search_has_none(sparse, ticket):
+    found, events = figure('mask-churn', sparse.folder), {}
+    for seed in SEEDS:
+        for path in sorted(sparse.folder.glob(f'seed-{seed}/round-*/events.jsonl')):
+            for line in path.read_text().splitlines():
+                event = json.loads(line)
+                events.setdefault(event['iteration'], []).append(event)
+    assert list(events) == [6, 12, 18, 24, 30] and len(found.panels) == 2
+    # SET drops and grows as many, so half of what changed was active before.
+    churn = [point(step, [(one['dropped'] + one['grown']) / (2 * one['active'] - one['grown'] + one['dropped'])
+                          for one in both], factor=100) for step, both in events.items()]
+    ever = [point(step, [one['ever_active'] / 50200 for one in both], factor=100) for step, both in events.items()]
+    assert [list(panel.series[0].points) for panel in found.panels] == [approximately(churn), approximately(ever)]
+    with pytest.raises(LthError, match='its mask does not move within the training'):
+        figure('mask-churn', ticket.folder)
+
+
+@pytest.mark.parametrize(('run', 'other'), [('sparse', 'learning-curves'), ('gem', 'gems')])
+def test_without_a_figure_of_accuracies_the_one_that_has_them_is_named(request, run, other):
+    with pytest.raises(LthError, match=f'not trained one by one, see the figure {other}'):
+        figure('accuracy', request.getfixturevalue(run).folder)

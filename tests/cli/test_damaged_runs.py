@@ -21,16 +21,20 @@ from lth.errors import LthError
 from tests.conftest import Result
 from tests.round_files import sign
 
+SPARSE_TRAINING = (
+    'train-sparse', 'lenet-300-100', 'digits', '--density', '0.1', '-e', '2', '--seeds', '0-1', '--run', 'sparse',
+    '--update-every', '5', '--set', 'algorithm.save_every=10 iterations')
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '3', '-e', '1', '--seeds', '0-1', '--run', 'base')
 TENSORS = {'mask.safetensors', 'ticket.safetensors', 'trained.safetensors'}
 Lth = Callable[..., Result]
 
 
 class Command(NamedTuple):
-    """A command on the run `base`, whose last completed round is 2 of 3, and the files of that round that it needs."""
+    """A command on a run, whose last completed round is 2 of 3 or more, and the files of that round that it needs."""
 
     arguments: tuple[str, ...]
     needs: set[str]
+    run: str = 'base'
 
 
 COMMANDS = {
@@ -55,6 +59,10 @@ COMMANDS = {
     'show --signs': Command(('show', 'run', 'base', '--signs'), TENSORS | {'round.json'}),
     'compare': Command(('compare', 'base', 'base/seed-1'), {'round.json'}),
     'export-metrics': Command(('export-metrics', 'base', '-o', 'metrics.csv'), {'round.json', 'metrics.jsonl'}),
+    'resume sparse training': Command(
+        SPARSE_TRAINING, TENSORS | {'metrics.jsonl', 'round.json', 'events.jsonl', 'ever-active.safetensors',
+                                    'optimizer.safetensors'}, 'sparse'),
+    'plot mask-churn': Command(('plot', 'sparse', '--figure', 'mask-churn'), {'events.jsonl', 'round.json'}, 'sparse'),
     'load_ticket': Command((), {'mask.safetensors', 'ticket.safetensors'})}
 
 
@@ -231,19 +239,33 @@ DAMAGES: dict[str, Callable[[Path], Path]] = {
     'metrics with NaN': text('metrics.jsonl', lambda content: re.sub(
         '"test_loss": [^,]*', '"test_loss": NaN', content)),
     'metrics without a column': text('metrics.jsonl', lambda content: re.sub('"test_loss": [^,]*,', '', content)),
-    'metrics with iteration -1': text('metrics.jsonl', lambda content: content.replace(
-        '"iteration": 0', '"iteration": -1')),
+    'metrics with iteration -1': text('metrics.jsonl', lambda content: re.sub(
+        '"iteration": [0-9]+', '"iteration": -1', content, count=1)),
     'metrics with a line twice': text('metrics.jsonl', lambda content: content + content.splitlines()[-1] + '\n'),
     'record that is a list': text('round.json', lambda content: f'[{content}]'),
     'record with a field twice': text('round.json', lambda content: content.replace('{', '{"kept": 5, ', 1)),
     'record with null': text('round.json', lambda content: re.sub('"kept": [0-9]+', '"kept": null', content))}
+MOVES_DAMAGES: dict[str, Callable[[Path], Path]] = {
+    **{f'bit flipped in {file}': flip(file)
+       for file in ('events.jsonl', 'ever-active.safetensors', 'optimizer.safetensors')},
+    **{f'{file} is missing': replace(file, lambda path: None)
+       for file in ('events.jsonl', 'ever-active.safetensors', 'optimizer.safetensors')},
+    'events of another round': swap('events.jsonl', '../round-01'),
+    'ever-active weights of another seed': swap('ever-active.safetensors', '../../seed-1/round-02'),
+    'optimizer of another round': swap('optimizer.safetensors', '../round-01'),
+    'events with another count': text('events.jsonl', lambda content: re.sub('"grown": [0-9]+', '"grown": 1', content)),
+    'events with a line twice': text('events.jsonl', lambda content: content + content.splitlines()[-1] + '\n'),
+    'fewer weights ever active than active': tensors(
+        lambda content: [value.fill(0) for value in content.values()], 'ever-active')}
 # In the default suite, all commands on one kind of damage, and some kinds of damage on the command that reads most.
+ALL_DAMAGES = DAMAGES | MOVES_DAMAGES
 FAST = {(command, 'bit flipped in ticket.safetensors') for command in COMMANDS} | {('resume', damage) for damage in (
     'bit flipped in metrics.jsonl', 'ticket.safetensors is a FIFO', 'folder of another seed', 'mask byte 254',
-    'NaN in a kept weight', 'header with iteration -1', 'header nested 10,000 deep')}
+    'NaN in a kept weight', 'header with iteration -1', 'header nested 10,000 deep')} | {
+        ('resume sparse training', damage) for damage in MOVES_DAMAGES}
 CASES = [pytest.param(command, damage, id=f'{command}-{damage}',
                       marks=() if (command, damage) in FAST else pytest.mark.slow)
-         for command in COMMANDS for damage in DAMAGES
+         for command in COMMANDS for damage in (ALL_DAMAGES if COMMANDS[command].run == 'sparse' else DAMAGES)
          # A ticket is loaded without its network, which alone knows the names of its tensors.
          if (command, damage) != ('load_ticket', 'tensor added')]
 
@@ -254,8 +276,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder: Path = tmp_path_factory.mktemp('base')
     package.find_ticket('lenet-300-100', 'digits', rounds=3, epochs=1, seeds=(0, 1), run=folder / 'runs/base')
-    for seed in (0, 1):
-        shutil.rmtree(folder / f'runs/base/seed-{seed}/round-03')
+    package.train_sparse(
+        'lenet-300-100', 'digits', density=0.1, epochs=2, seeds=(0, 1), run=folder / 'runs/sparse',
+        settings={'algorithm.update_every': '5 iterations', 'algorithm.save_every': '10 iterations'})
+    for run_, last in (('base', 3), ('sparse', 3), ('sparse', 4)):
+        for seed in (0, 1):
+            shutil.rmtree(folder / f'runs/{run_}/seed-{seed}/round-{last:02d}')
     return folder / 'runs'
 
 
@@ -276,7 +302,7 @@ def test_a_damaged_file_is_refused_where_it_is_needed(lth, base, undamaged, comm
         undamaged[command] = result.out, changes(before)
         shutil.rmtree('runs')
         shutil.copytree(base, 'runs')
-    path = DAMAGES[damage](Path('runs/base/seed-0/round-02'))
+    path = ALL_DAMAGES[damage](Path(f'runs/{COMMANDS[command].run}/seed-0/round-02'))
     before = files()
     result = run(lth, command)
     if result.code == 0:
@@ -285,7 +311,7 @@ def test_a_damaged_file_is_refused_where_it_is_needed(lth, base, undamaged, comm
         return
     message = result.err.strip().splitlines()[-1]
     assert result.code in (2, 3) and message.startswith('Error: ') and len(message) < 1000, result.err
-    assert re.search(r'runs/base/seed-\d/round-\d\d', message) and 'lth repair' in message
+    assert re.search(r'runs/(base|sparse)/seed-\d/round-\d\d', message) and 'lth repair' in message
     assert files() == before
 
 

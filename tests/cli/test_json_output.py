@@ -69,6 +69,29 @@ def test_tables_of_runs_have_one_shape_with_and_without_controls_and_finetuning(
     assert [(row['round'], row['stored_round']) for row in finetuned['rounds']] == [(1, 0)]
 
 
+def test_a_sparse_training_has_its_moves_and_its_answer(lth):
+    command = ('train-sparse', *PAIR, '--density', '0.1', '-e', '2', '--update-every', '6', '--run', 'a',
+               '--seeds', '0-1', '--set', 'algorithm.save_every=1 epoch')
+    report = output(lth, runs.RunReport, *command)
+    (answer,), rows = report['answers'], report['rounds']
+    assert [[seed['mask_moves']['events'] for seed in row['seeds']] for row in rows] == [[3, 3], [2, 2]]
+    moves = [row['seeds'][0]['mask_moves'] for row in rows]
+    assert all(one['dropped'] == one['grown'] > 0 and 0 < one['churn_percent'] < 100 for one in moves)
+    assert 10 < moves[0]['ever_active_percent'] < moves[1]['ever_active_percent'] < 100
+    found = answer['sparse_training']
+    assert (found['method'], found['round'], found['density_percent']) == ('rigl', 1, 10)
+    assert found['events']['mean'] == 5 and found['accuracy_percent'] == rows[1]['test_accuracy_percent']
+    by_seed = [(3 * first['mask_moves']['churn_percent'] + 2 * second['mask_moves']['churn_percent']) / 5
+               for first, second in zip(rows[0]['seeds'], rows[1]['seeds'], strict=True)]
+    assert found['churn_percent']['mean'] == pytest.approx(sum(by_seed) / 2)
+    assert all(answer[name] is None for name in ('tickets', 'gem', 'finetuning'))
+    assert any(sentence.startswith('The mask moved 5 times. An event changed ') for sentence in answer['sentences'])
+    assert output(lth, runs.RunReport, 'show', 'run', 'a')['answers'] == report['answers']
+    still = output(lth, runs.RunReport, *command[:5], '--method', 'static', '-e', '1', '--run', 'b')
+    assert 'The mask did not move.' in still['answers'][0]['sentences']
+    assert still['answers'][0]['sparse_training']['churn_percent'] is None
+
+
 def test_percentages_are_those_of_the_table(lth):
     found = output(lth, runs.RunReport, *SEARCH)
     last = found['rounds'][-1]

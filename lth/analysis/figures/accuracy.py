@@ -31,11 +31,17 @@ def accuracy(request: FigureRequest) -> FigureData | NoData:
 
     runs = [run for run in request.runs if run.settings.trains == 'each']
     if not runs:
-        return NoData('its rounds are not trained, see the figure gems')
+        return NoData(f'its rounds are not trained one by one, see the figure {_other_figure(request.runs)}')
     panels = tuple(_panel(quantity, run_curves(runs), runs) for quantity in _QUANTITIES)
     return FigureData(
         name='accuracy', title=pair_title(runs), panels=panels, notes=(*all_notes(runs), *_batch_note(runs)),
         caption=f'{interval_caption(panels)}; early stop: iteration with the lowest validation loss')
+
+
+def _other_figure(runs: Sequence[PlottedRun]) -> str:
+    """The figure that has the accuracies of these runs."""
+
+    return 'gems' if any(run.settings.finds == 'gems' for run in runs) else 'learning-curves'
 
 
 def _panel(quantity: _Quantity, curves: Sequence[Curve], runs: Sequence[PlottedRun]) -> Panel:

@@ -16,7 +16,7 @@ def operations(request: FigureRequest) -> FigureData | NoData:
 
     runs = [run for run in request.runs if run.settings.trains == 'each' and _points(run.rows)]
     if not runs:
-        return NoData('its rounds are not trained, or their multiply-adds are unknown')
+        return NoData('its rounds are not trained one by one, or their multiply-adds are unknown')
     series = all_series(run_curves(runs), _points)
     axis = Axis(label='multiply-adds for one image', scale='log', reverse=True)
     panel = Panel(x=axis, y=Axis(label='test accuracy at the end of training (%)'), series=series)
