@@ -53,7 +53,7 @@ def event_wiring(wiring: Wiring, mask: Tensor, step: int) -> Wiring:
 
     ever = wiring.ever | mask
     counts = (mask, wiring.mask & ~mask, mask & ~wiring.mask, ever)
-    row = torch.stack([torch.full((len(mask),), step), *(count.sum(1).cpu() for count in counts)], 1)
+    row = torch.stack([torch.full((len(mask),), step), *(count.count_nonzero(1).cpu() for count in counts)], 1)
     return Wiring(mask, ever, torch.cat([wiring.events, row[:, None]], 1))
 
 

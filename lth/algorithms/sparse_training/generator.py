@@ -22,7 +22,6 @@ from lth.algorithms.sparse_training import selection
 from lth.algorithms.sparse_training.methods import Event
 from lth.algorithms.sparse_training.selection import LayerEvent
 from lth.algorithms.sparse_training.settings import Settings
-from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.tickets import MovingState, Round, Ticket, dense_ticket
 from lth.training.loop import train_moving_mask
@@ -71,7 +70,7 @@ class Moves:
         drops = [self._drop_counts(row, state.step) for row in sized]
         batch = task.engine.gradient(task, state) if self._row.takes_gradient and any(map(any, drops)) else None
         mask = self._replaced(task, weights, sized, drops, batch, state.step).to(wiring.mask.device)
-        moved = _moved(task.network.layout, state, mask)
+        moved = _moved(state, mask)
         if batch is None:
             none = torch.zeros(len(weights), 0)
             return Segment(moved, none.to(weights), none.to(torch.int64))
@@ -123,16 +122,14 @@ class Moves:
         return result
 
 
-def _moved(layout: Layout, state: State, mask: Tensor) -> State:
-    """The state under another mask: weights that are not active both before and after it are 0, with their optimizer
-    state.
-    """
+def _moved(state: State, mask: Tensor) -> State:
+    """The state under another mask: weights that were dropped or have grown are 0, with their optimizer state."""
 
     assert state.wiring
-    cleared = layout.trainable_mask(state.wiring.mask & mask).logical_not_()
-    optimizer = {name: tensor if name == 'step' else tensor.masked_fill(cleared, 0)
+    changed, zero = (state.wiring.mask ^ mask).nonzero(as_tuple=True), state.weights.new_zeros(())
+    optimizer = {name: tensor if name == 'step' else tensor.index_put(changed, zero)
                  for name, tensor in state.optimizer.items()}
-    return replace(state, weights=state.weights.masked_fill(cleared, 0), optimizer=optimizer,
+    return replace(state, weights=state.weights.index_put(changed, zero), optimizer=optimizer,
                    wiring=event_wiring(state.wiring, mask, state.step))
 
 

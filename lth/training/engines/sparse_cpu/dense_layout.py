@@ -21,7 +21,7 @@ backward:  the gradient of w[6] is the sum over images of delta(output) · row 3
            delta(output) where row 3 > 0
 """
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,55 +36,81 @@ _Bools = NDArray[np.bool_]
 _TILE_ROWS, _TILE_WEIGHTS = 96, 24
 
 
-def dense_matrix(masks: Sequence[_Bools], connected: Sequence[_Bools], features: Features) -> Matrix:
-    """The matrix of the kept weights. The first layer reads `features`."""
+class KeptWeights(NamedTuple):
+    """The kept weights of a layer, unit by unit, the bias of each unit first, in the order of its inputs."""
 
-    rows, start = [features.rows], features.first_row + features.outputs
-    for mask in masks[:-1]:
-        rows.append(start + np.arange(len(mask)))
-        start += len(mask)
-    columns = [np.concatenate([[0], layer])[mask.nonzero()[1]] for layer, mask in zip(rows, masks, strict=True)]
-    units = features.outputs + sum(len(mask) for mask in masks)
-    slices = _slices(masks, connected[1:], features.outputs)
-    return Matrix(np.concatenate(columns).astype(np.int32), slices, units, len(masks[-1]))
+    units: _Ints  # unit of the layer
+    columns: _Ints  # 0 for a bias, else 1 + the input
+    indices: _Ints  # index in the flat vector
+    shape: tuple[int, int]  # number of units, number of inputs
 
 
-def with_bias(layer: DenseLayer, vector: NDArray[Any]) -> NDArray[Any]:
-    """The layer's part of a flat vector, biases as the first column, 0 if it has none: (N,) -> (units, 1 + inputs)."""
+def kept_weights(layer: DenseLayer, mask: _Bools) -> KeptWeights:
+    """The layer's kept weights, given those of the flat vector (N,). Its cost grows with their number, hardly with N."""
 
     weight, bias = layer
-    biases = vector[bias.start:bias.stop] if bias else np.zeros(weight.shape[0], dtype=vector.dtype)
-    return np.concatenate([biases[:, None], vector[weight.start:weight.stop].reshape(weight.shape)], 1)
+    count, inputs = weight.shape
+    positions = np.flatnonzero(mask[weight.start:weight.stop])
+    units = positions // inputs
+    columns = positions - units * inputs + 1
+    biased = np.flatnonzero(mask[bias.start:bias.stop]) if bias else positions[:0]
+    at = np.searchsorted(units, biased)
+    return KeptWeights(
+        np.insert(units, at, biased), np.insert(columns, at, 0),
+        np.insert(weight.start + positions, at, bias.start + biased if bias else biased), (count, inputs))
 
 
-def connected_units(masks: Sequence[_Bools]) -> list[_Bools]:
+def connected_units(layers: Sequence[KeptWeights]) -> list[_Bools]:
     """Which inputs of the first layer, then which units of each layer, are connected to the output by kept weights."""
 
-    connected: list[_Bools] = [np.ones(len(masks[-1]), dtype=bool)]
-    for mask in reversed(masks):
-        connected.append(np.any(mask[connected[-1], 1:], axis=0))
+    connected = [np.ones(layers[-1].shape[0], dtype=bool)]
+    for layer in reversed(layers):
+        connected.append(_read(layer, connected[-1])[1:])
     return connected[::-1]
 
 
-def _slices(masks: Sequence[_Bools], connected: Sequence[_Bools], first_unit: int) -> Slices:
+def dense_matrix(layers: Sequence[KeptWeights], connected: Sequence[_Bools], features: Features) -> Matrix:
+    """The matrix of the kept weights. The first layer reads `features`."""
+
+    rows, start = [features.rows], features.first_row + features.outputs
+    for layer in layers[:-1]:
+        rows.append(start + np.arange(layer.shape[0]))
+        start += layer.shape[0]
+    columns = [np.concatenate([[0], row])[layer.columns] for row, layer in zip(rows, layers, strict=True)]
+    units = features.outputs + sum(layer.shape[0] for layer in layers)
+    slices = _slices(layers, connected[1:], features.outputs)
+    return Matrix(np.concatenate(columns).astype(np.int32), slices, units, layers[-1].shape[0])
+
+
+def _read(layer: KeptWeights, connected: _Bools) -> _Bools:
+    """The columns, of 1 + inputs, that connected units read."""
+
+    read = np.zeros(1 + layer.shape[1], dtype=bool)
+    read[layer.columns[connected[layer.units]]] = True
+    return read
+
+
+def _slices(layers: Sequence[KeptWeights], connected: Sequence[_Bools], first_unit: int) -> Slices:
     """The slices of all layers; the units of the first layer are numbered from `first_unit` on."""
 
     slices, entry, unit = [], 0, first_unit
-    for mask, units in zip(masks, connected, strict=True):
-        slices.append(_layer_slices(mask, np.flatnonzero(units), entry, unit))
-        entry, unit = entry + int(mask.sum()), unit + len(mask)
+    for layer, units in zip(layers, connected, strict=True):
+        slices.append(_layer_slices(layer, units, entry, unit))
+        entry, unit = entry + len(layer.units), unit + layer.shape[0]
     return Slices(*map(np.concatenate, zip(*slices, strict=True)))
 
 
-def _layer_slices(mask: _Bools, connected: _Ints, entry: int, unit: int) -> Slices:
+def _layer_slices(layer: KeptWeights, connected: _Bools, entry: int, unit: int) -> Slices:
     """The slices of a layer's connected units. The layer's first weight is `entry`, its first unit `unit`."""
 
-    read = mask[connected].any(0)
-    rows, weights = int(read.sum()), int(mask[connected].sum())
-    tiles = max(1, min(rows // _TILE_ROWS, weights // (_TILE_WEIGHTS * max(1, len(connected)))))
+    read, connected_numbers = _read(layer, connected), np.flatnonzero(connected)
+    rows, weights = int(np.count_nonzero(read)), int(np.count_nonzero(connected[layer.units]))
+    tiles = max(1, min(rows // _TILE_ROWS, weights // (_TILE_WEIGHTS * max(1, len(connected_numbers)))))
     # Tiles start at columns between which about the same number of columns is read.
-    edges = [0, *np.searchsorted(read.cumsum(), np.arange(1, tiles) * rows // tiles, side='right')]
-    counts = np.add.reduceat(mask, edges, axis=1, dtype=np.int64)
-    stops = entry + counts.cumsum().reshape(counts.shape)
-    order, tile = np.tile(connected, tiles), np.arange(tiles).repeat(len(connected))
-    return Slices(unit + order, (stops - counts)[order, tile], stops[order, tile], tile == 0, tile == tiles - 1)
+    edges = np.searchsorted(read.cumsum(), np.arange(1, tiles) * rows // tiles, side='right')
+    tile_of_column = np.searchsorted(edges, np.arange(len(read)), side='right')
+    counts = np.bincount(layer.units * tiles + tile_of_column[layer.columns], minlength=layer.shape[0] * tiles)
+    stops = (entry + counts.cumsum()).reshape(-1, tiles)
+    order, tile = np.tile(connected_numbers, tiles), np.arange(tiles).repeat(len(connected_numbers))
+    starts = stops - counts.reshape(-1, tiles)
+    return Slices(unit + order, starts[order, tile], stops[order, tile], tile == 0, tile == tiles - 1)

@@ -51,7 +51,7 @@ class SparseCpu:
 
         chain = None if parametrization else self._chain(task, state.weights, trainable)
         # Compiled loops leave out all weights that are not trained, so these must be 0.
-        if chain is None or bool(state.weights.masked_fill(trainable, 0).any()):
+        if chain is None or bool((state.weights.to(torch.bool) & ~trainable).any()):
             yield from self._eager.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization)
             return
         state = _with_optimizer(task, state)
@@ -120,7 +120,7 @@ class SparseCpu:
         chain = self._possible_chain(task)
         if chain is None or weights.dtype != torch.float32:
             return None
-        counts = [int(kept[:, layer.weight.start:layer.weight.stop].sum(1).max()) for layer in chain.layers]
+        counts = [int(kept[:, layer.weight.start:layer.weight.stop].count_nonzero(1).max()) for layer in chain.layers]
         return chain if self._takes(counts, chain, task.training.batch_size) else None
 
     def _networks(self, task: Task, weights: Tensor) -> list[PreparedNetwork] | None:

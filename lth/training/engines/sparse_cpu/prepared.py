@@ -62,15 +62,14 @@ def prepare_chain(chain: Chain, kept: Tensor, weights: Tensor, moments: _Moments
     """The network of a chain. Images are standardized if `moments` are given."""
 
     mask = kept.numpy()
-    masks = [dense_layout.with_bias(layer, mask) for layer in chain.dense]
-    connected = dense_layout.connected_units(masks)
+    layers = [dense_layout.kept_weights(layer, mask) for layer in chain.dense]
+    connected = dense_layout.connected_units(layers)
     if chain.convolutions:
         features = conv_layout.conv_layout(chain.convolutions, mask, connected[0])
     else:
         features = conv_layout.pixels_only(connected[0])
-    matrix, numbers = dense_layout.dense_matrix(masks, connected, features), np.arange(len(mask))
-    dense_indices = [dense_layout.with_bias(layer, numbers)[part] for layer, part in zip(chain.dense, masks)]
-    indices = np.concatenate([features.indices, *dense_indices])
+    matrix = dense_layout.dense_matrix(layers, connected, features)
+    indices = np.concatenate([features.indices, *(layer.indices for layer in layers)])
     structure = SparseNetwork(_inputs(features, moments), features.convolutions, matrix)
     return PreparedNetwork(
         structure, indices, weights[torch.from_numpy(indices)].numpy(), _workspace(structure, features),

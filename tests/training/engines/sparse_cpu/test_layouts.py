@@ -73,10 +73,9 @@ def test_every_kept_weight_has_one_entry_and_only_connected_units_have_slices(wi
     mask = random_mask(chain, seed)
     sparse = prepared_network(chain, mask)
     assert sorted(sparse.indices) == np.flatnonzero(mask).tolist()
-    masks = [dense_layout.with_bias(layer, mask) for layer in chain.dense]
     paths = [np.eye(widths[-1], dtype=bool)]
-    for layer in reversed(masks):
-        paths.append(paths[-1] @ layer[:, 1:])
+    for layer in reversed(chain.dense):
+        paths.append(paths[-1] @ mask[layer.weight.start:layer.weight.stop].reshape(layer.weight.shape))
     connected = [path.any(0) for path in reversed(paths)]
     units = np.unique(sparse.structure.matrix.slices.units)
     assert np.array_equal(units, np.flatnonzero(np.concatenate(connected[1:])))
