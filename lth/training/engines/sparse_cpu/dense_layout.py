@@ -46,7 +46,7 @@ class KeptWeights(NamedTuple):
 
 
 def kept_weights(layer: DenseLayer, mask: _Bools) -> KeptWeights:
-    """The layer's kept weights, given those of the flat vector (N,). Its cost grows with their number, hardly with N."""
+    """The kept weights of a layer, given the mask of the flat vector (N,). What it costs depends on how many are kept."""
 
     weight, bias = layer
     count, inputs = weight.shape
