@@ -46,7 +46,7 @@ class KeptWeights(NamedTuple):
 
 
 def kept_weights(layer: DenseLayer, mask: _Bools) -> KeptWeights:
-    """The kept weights of a layer, given the mask of the flat vector (N,). What it costs depends on how many are kept."""
+    """The kept weights of a layer, given the mask of the flat vector (N,)."""
 
     weight, bias = layer
     count, inputs = weight.shape
