@@ -37,6 +37,12 @@ def test_lines_of_documents_have_at_most_100_columns():
     assert long == []
 
 
+def test_no_blank_line_cuts_a_table():
+    cut = [f'{document.name}: {row}' for document in DOCUMENTS
+           for row in re.findall(r'\n\n(\|.*)\n(?!\|-)', document.read_text())]
+    assert cut == []
+
+
 def test_the_architecture_document_names_every_package():
     text = (ROOT / 'docs' / 'architecture.md').read_text()
     names = {path.name for path in (ROOT / 'lth').iterdir()
