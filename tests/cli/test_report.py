@@ -184,3 +184,19 @@ def test_the_stability_of_the_present_tickets_is_a_table(lth, run):
     barriers = [errors.barrier for _, errors in measured]
     assert any(cell.startswith(f'{100 * sum(barriers) / 2:.2f} ±') for cell in text.texts['td'])
     del run
+
+
+def test_barriers_between_rounds_and_curvature_are_tables_and_damaged_files_of_them_are_refused(lth, run):
+    barriers = package.round_barriers('runs/a', points=3).table.rows
+    curvature = package.curvature('runs/a', images=20).rows
+    page = Page(Path(lth('report', 'a', '-o', 'page.html').out.removeprefix('Report: ').strip()))
+    assert {'Barriers between rounds', 'Curvature'} <= set(page.texts['caption'])
+    shown = [(100 * row.barrier.mean, row.barrier.margin) for row in barriers]
+    assert len(shown) == 2 and all(f'{mean:+.2f} ± {100 * margin:.2f}'.replace('-', '−') in page.texts['td']
+                                   for mean, margin in shown)
+    assert all(f'{row.eigenvalue.mean:,.2f} ± {row.eigenvalue.margin:,.2f}' in page.texts['td'] for row in curvature)
+    (file, *_) = sorted(Path('runs/a-stability').glob('curvature-*.json'))
+    file.write_text(file.read_text().replace('"round": 0', '"round": 1'))
+    result = lth('report', 'a', '-o', 'other.html')
+    assert result.code in (2, 3) and file.name in result.err and not Path('other.html').exists()
+    del run

@@ -39,14 +39,11 @@ def curvature(request: FigureRequest) -> FigureData | NoData:
 
 
 def _found(run: PlottedRun) -> _Found:
-    """The curvature at the weights that the run has now. Of a round that was measured on different numbers of images,
-    that on the most.
-    """
+    """The curvature at the weights that the run has now."""
 
-    most = {(one.round, one.seed): found for one, found in curvature_files.read_present(run.run, run.seeds)}
     rounds: _Found = {}
-    for (number, _), one in most.items():
-        rounds.setdefault(number, []).append(one)
+    for measured, one in curvature_files.read_finest(run.run, run.seeds):
+        rounds.setdefault(measured.round, []).append(one)
     return rounds
 
 

@@ -38,14 +38,11 @@ def round_barriers(request: FigureRequest) -> FigureData | NoData:
 
 
 def _errors(run: PlottedRun) -> _Errors:
-    """The pairs of the weights that the run has now. Of a pair that was measured at different numbers of points, the
-    most.
-    """
+    """The pairs of the weights that the run has now."""
 
-    finest = {(pair.round, pair.seed): errors for pair, errors in barrier_files.read_present(run.run, run.seeds)}
     errors: _Errors = {}
-    for (number, _), one in finest.items():
-        errors.setdefault(number, []).append(one)
+    for pair, one in barrier_files.read_finest(run.run, run.seeds):
+        errors.setdefault(pair.round, []).append(one)
     return errors
 
 

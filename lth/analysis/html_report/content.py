@@ -7,8 +7,9 @@ from lth.analysis import checks_file
 from lth.analysis.answers.answer import Answer, make_answer
 from lth.analysis.checks_file import StoredReport
 from lth.analysis.html_report.cells import Cell, Table, integer, make_table
+from lth.analysis.html_report.measurement_tables import MEASUREMENT_TABLES
 from lth.analysis.html_report.origin import Origin, run_origin
-from lth.analysis.html_report.run_tables import check_table, run_tables, stability_table
+from lth.analysis.html_report.run_tables import check_table, run_tables
 from lth.analysis.plotting.figure_set import FigureSet, figures_of_runs
 from lth.analysis.plotting.runs import PlottedRun, labeled_runs, pair_title
 from lth.analysis.run_view import RunView
@@ -92,11 +93,12 @@ def _run_contents(run: PlottedRun, margin: float) -> list[RunContent]:
 def _run_content(view: RunView, label: str, margin: float) -> RunContent:
     answer = make_answer(view.run, view.seeds, view.controls, margin)
     notes = [*view.unfinished, *view.left_out]
-    checks, stability = _check_reports(view, notes), _stability(view, notes)
+    checks = _check_reports(view, notes)
+    measured = [table for make in MEASUREMENT_TABLES if (table := make(view, margin))]
     return RunContent(
         label=label, folder=view.run.folder, facts=_facts(view), answer=answer, checks=checks, notes=notes,
         title=f'{view.run.recipe["model"]["name"]} on {view.run.recipe["data"]["name"]}',
-        tables=[*run_tables(view, answer), *map(check_table, checks), *stability], origin=run_origin(view))
+        tables=[*run_tables(view, answer), *map(check_table, checks), *measured], origin=run_origin(view))
 
 
 def _check_reports(view: RunView, notes: list[str]) -> list[StoredReport]:
@@ -111,17 +113,6 @@ def _check_reports(view: RunView, notes: list[str]) -> list[StoredReport]:
         except LthError as error:
             notes.append(f'{folder} is left out: {error}')
     return reports
-
-
-def _stability(view: RunView, notes: list[str]) -> list[Table]:
-    """The table of the stability of this run; `notes` gets a sentence if it cannot be read."""
-
-    try:
-        table = stability_table(view)
-    except LthError as error:
-        notes.append(f'Its stability is left out: {error}')
-        return []
-    return [table] if table else []
 
 
 def _facts(view: RunView) -> list[tuple[str, str]]:

@@ -1,11 +1,8 @@
-"""The tables of one run: its rounds with their controls, each seed, the layers of the last round, sanity checks, and
-stability.
-"""
+"""The tables of one run: its rounds with their controls, each seed, the layers of the last round, and sanity checks."""
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from lth.analysis import pair_files
 from lth.analysis.answers.answer import Answer
 from lth.analysis.answers.levels import Level
 from lth.analysis.answers.search import SearchAnswer
@@ -14,7 +11,6 @@ from lth.analysis.html_report import cells
 from lth.analysis.html_report.cells import EMPTY, Cell, Table, make_table
 from lth.analysis.operation_counts import LayerOperations
 from lth.analysis.run_view import RunView
-from lth.analysis.stability_table import STABLE_BARRIER, stability_rows
 from lth.analysis.statistics import Interval
 from lth.analysis.summary_table import (
     RecordedRun, RoundResult, RoundSummary, algorithm_settings, control_rows, summary_rows)
@@ -72,27 +68,6 @@ def check_table(report: StoredReport) -> Table:
         'p': lambda row: _p_value(row[1]),
         'verdict': lambda row: Cell(getattr(row[1], 'verdict', None) or '')}, rows,
         'All networks were finetuned in the same way. p: of a paired t-test over seeds.')
-
-
-def stability_table(view: RunView) -> Table | None:
-    """The stability of training from the tickets, None if it was not measured."""
-
-    measured = pair_files.read_present(view.run, view.seeds)
-    if not measured:
-        return None
-    return make_table('Stability', {
-        'round': lambda row: Cell(str(view.run.table_round(row.round)), row.round),
-        'apart from iteration': lambda row: cells.integer(row.iteration),
-        'pairs': lambda row: cells.integer(row.pairs),
-        'error %': lambda row: cells.mean_percent(row.error),
-        'barrier (points)': lambda row: cells.mean_percent(row.barrier),
-        'stable': lambda row: Cell(row.stable),
-        'distance': lambda row: cells.mean_number(row.distance),
-        'angle °': lambda row: cells.mean_number(row.angle),
-        'equal signs %': lambda row: cells.mean_percent(row.signs)}, stability_rows(measured),
-        'Two copies of each ticket, trained in different orders from this iteration on. error %: of the copies. '
-        'barrier: highest test error on the line between them minus the mean of both ends; below '
-        f'{100 * STABLE_BARRIER:g} points training counts as stable.')
 
 
 _NOUNS = {'gems': 'gem', 'sparse networks': 'sparse network'}

@@ -120,6 +120,13 @@ def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[RoundPair, 
                   key=lambda entry: (entry[0].round, entry[0].seed, entry[0].points))
 
 
+def read_finest(run: StoredRun, seeds: Sequence[int]) -> list[tuple[RoundPair, RoundErrors]]:
+    """As `read_present`, but of a pair that was measured with different numbers of points, that with the most."""
+
+    finest = {(one.round, one.seed): (one, result) for one, result in read_present(run, seeds)}
+    return list(finest.values())
+
+
 def check(file: Path) -> None:
     """LthError if the file of a pair was changed."""
 

@@ -119,6 +119,13 @@ def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[MeasuredRou
                   key=lambda entry: (entry[0].round, entry[0].seed, entry[0].images))
 
 
+def read_finest(run: StoredRun, seeds: Sequence[int]) -> list[tuple[MeasuredRound, Curvature]]:
+    """As `read_present`, but of a round that was measured with different numbers of images, that with the most."""
+
+    finest = {(one.round, one.seed): (one, result) for one, result in read_present(run, seeds)}
+    return list(finest.values())
+
+
 def check(file: Path) -> None:
     """LthError if the file of a round was changed."""
 
