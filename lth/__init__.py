@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __version__ = '1.0.0'
 _MODULES = {
     'lth.api': (
-        'align', 'compare', 'curvature', 'early_bird', 'evaluate', 'export_metrics', 'find_gem', 'find_ticket',
-        'finetune', 'iterate', 'open_run', 'plot', 'pool', 'round_barriers', 'sanity_check', 'sign_flips', 'stability',
-        'train_sparse', 'transfer'),
+        'align', 'compare', 'curvature', 'early_bird', 'evaluate', 'evaluate_on', 'export_metrics', 'find_gem',
+        'find_ticket', 'finetune', 'iterate', 'open_run', 'plot', 'pool', 'round_barriers', 'sanity_check',
+        'sign_flips', 'stability', 'train_sparse', 'transfer'),
     'lth.analysis.figures': ('FIGURES',),
     'lth.analysis.run_results': ('RunResults',),
     'lth.export.torch_modules': ('NamedTicket', 'load_ticket'),
@@ -43,7 +43,7 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'EXECUTORS', 'FIGURES', 'INITIALIZERS', 'MASK_ACTIONS', 'MODELS',
-    'LthError', 'NamedTicket', 'RunResults', 'align', 'compare', 'curvature', 'early_bird', 'evaluate',
+    'LthError', 'NamedTicket', 'RunResults', 'align', 'compare', 'curvature', 'early_bird', 'evaluate', 'evaluate_on',
     'export_metrics', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run', 'plot', 'pool',
     'round_barriers', 'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer']
 

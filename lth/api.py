@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Unpack
 
 from lth.algorithms.retraining.transfer import Carried
-from lth.analysis import evaluation, mode_connectivity, sanity_checks
+from lth.analysis import evaluation, mode_connectivity, other_data, sanity_checks
 from lth.analysis.alignment import AlignedRow, AlignmentBarrier, aligned_rows, measure_barriers
 from lth.analysis.comparison import RunComparison, compare_runs
 from lth.analysis.early_bird import THRESHOLD, EarlyBirds, early_birds
@@ -28,6 +28,7 @@ from lth.analysis.loss_landscape.round_barriers import measure_round_pairs, plan
 from lth.analysis.mask_overlap import MaskOverlap, mask_overlaps
 from lth.analysis.metric_export import MetricExport
 from lth.analysis.metric_export import export_metrics as write_metrics
+from lth.analysis.other_data import OtherDataReport
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.analysis.plotting.figure_set import figure_set
 from lth.analysis.plotting.plot import Plot, plots
@@ -50,6 +51,7 @@ from lth.experiments.restart import set_aside
 from lth.experiments.run_target import set_up_engine
 from lth.experiments.thinning import Keep, thin_runs
 from lth.pruning.tickets import Round
+from lth.registry import trust
 from lth.registry.objects import is_object
 from lth.runs.run_path import RunPath, parse_run_path
 from lth.runs.stored_run import StoredRun
@@ -321,6 +323,22 @@ def evaluate(
     images = plan.load(target.datasets, engine.device)
     provenance.refuse_changed_run(stored, provenance.inputs(plan, images))
     return list(evaluation.evaluate_rounds(plan, stored, images, engine, seeds, number))
+
+
+@check_types(Execution)
+def evaluate_on(
+        run: RunResults | str | Path, data: str, *, rounds: Sequence[int] | None = None,
+        **execution: Unpack[Execution]) -> OtherDataReport:
+    """Measure the trained networks of a run on other images: the corrupted images `cifar10-c` or `cifar100-c`, or the
+    test images of another data set of the same shape and number of classes. `rounds` are by default all.
+
+        report = lth.evaluate_on('resnet20-cifar10', 'cifar10-c', rounds=[0, 7])
+        print(report.mean(7), report.mean(7, 'fog', severity=5))
+    """
+
+    path = _run_path(run)
+    return other_data.evaluate_on(
+        path, trust.add(data), run_target(path.folder, execution | {'compile': 'off'}), rounds=rounds)
 
 
 @check_types(Execution)

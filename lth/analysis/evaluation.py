@@ -132,7 +132,7 @@ def evaluate_rounds(
     nonzero_pixels = sampling.nonzero_pixels(data, plan.recipe.data)
     for seed in seeds:
         task = plan.task(data, [seed], engine)
-        for round_number in _measurable_rounds(run, seed) if number is None else [number]:
+        for round_number in measurable_rounds(run, seed) if number is None else [number]:
             round_ = run.load_round(seed, round_number)
             mask = round_.ticket.mask[0]
             kept = int(mask.sum())
@@ -145,7 +145,7 @@ def evaluate_rounds(
                 connected_layers(plan.network, mask, nonzero_pixels), plan.recipe.algorithm.table_round(round_number))
 
 
-def _measurable_rounds(run: Run, seed: int) -> list[int]:
+def measurable_rounds(run: Run, seed: int) -> list[int]:
     """The rounds of a seed whose trained weights are there."""
 
     rounds = range(run.round_count(seed))

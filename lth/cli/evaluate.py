@@ -2,17 +2,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from lth import analysis
 from lth.cli.answers import print_answers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_note, print_text
 from lth.cli.data_dir import accepts_data_dir
+from lth.cli.option_rules import Excludes, Needs, option_rules
 from lth.cli.options import Datasets, Device, Json, Margin, SourceRun, Threads
+from lth.cli.other_data import report_other_data
 from lth.cli.run_table import run_caption
 from lth.cli.tables import percent, print_table
 from lth.cli.trust_code import accepts_trust_code
+from lth.registry import trust
 from lth.runs.run_path import parse_run_path
 
 if TYPE_CHECKING:
@@ -23,10 +28,18 @@ if TYPE_CHECKING:
 @command
 @accepts_data_dir
 @accepts_trust_code
+@option_rules(Excludes('--on', ['--margin']), Needs('--rounds', '--on'))
 def evaluate(
         run: SourceRun,
         datasets: Datasets = Path('datasets'),
         *,
+        on: Annotated[str | None, typer.Option(
+            '--on', metavar='DATASET', callback=trust.add, show_default=False,
+            help='Measure the trained networks on other images instead: on the corrupted images cifar10-c or '
+                 'cifar100-c, or on the test images of any data set with the same shape and classes.')] = None,
+        rounds: Annotated[str | None, typer.Option(
+            '--rounds', metavar='ROUNDS', show_default=False,
+            help='Rounds to measure with --on, such as 0,5-7. Default: all rounds.')] = None,
         device: Device = 'auto',
         threads: Threads = 1,
         margin: Margin = 0.2,
@@ -37,14 +50,22 @@ def evaluate(
     If the last round was finetuned, the runs that finetuned it, such as RUN-finetuned-round-NN, are measured as well.
     Below the tables is what the recorded accuracies of the run say, unless RUN names a single round.
 
+    With --on cifar10-c (or cifar100-c), the accuracy for each corruption and severity is measured, and its mean over
+    the 15 standard corruptions (Hendrycks & Dietterich 2019).
+
     [bold]Examples[/bold]
 
         lth evaluate lenet-300-100-digits
 
         lth evaluate runs/lenet-300-100-mnist/seed-0/round-07 ./datasets
+
+        lth evaluate resnet20-cifar10 ./datasets --on cifar10-c --rounds 0,7
     """
 
     path = parse_run_path(run)
+    if on is not None:
+        report_other_data(path, on, datasets, rounds, device, threads, as_json=as_json)
+        return
     report = analysis.evaluation.evaluate(path, datasets, device=device, threads=threads, margin=margin / 100)
     for note in report.notes:
         print_note(note)

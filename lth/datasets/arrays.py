@@ -28,7 +28,27 @@ def make_split(what: str, images: Any, labels: Any) -> Split:
     """
 
     pixels = to_uint8(f'{what}: the images', images)
-    return Split(pixels, _integers(f'{what}: the labels', labels, len(pixels)))
+    return Split(pixels, make_labels(f'{what}: the labels', labels, len(pixels)))
+
+
+def make_labels(what: str, labels: Any, count: int) -> Tensor:
+    """Labels (count,) as int64; LthError if they have another form. `what` they are, for messages."""
+
+    array = labels.detach().to('cpu').numpy() if isinstance(labels, Tensor) else numpy.asarray(labels)
+    array = numpy.asarray(array.tolist()) if array.dtype.kind == 'O' else array
+    if array.shape != (count,):
+        raise LthError(f'{what} have the shape {array.shape} for {count:,} images. Give one label for each image, of '
+                       'shape (n,); from one-hot vectors, labels.argmax(1).')
+    if array.dtype.kind in 'USO':
+        raise LthError(f'{what} are no numbers ({array.dtype}). Number the classes from 0: '
+                       'numpy.unique(labels, return_inverse=True)[1].')
+    if array.dtype.kind not in 'iub':
+        raise LthError(f'{what} are {array.dtype}. Convert them to integers, such as int64.')
+    smallest, largest = int(array.min()), int(array.max())
+    if smallest < 0 or largest >= _MAX_CLASSES:
+        raise LthError(f'{what} lie between {smallest} and {largest}. Number the classes from 0, at most to '
+                       f'{_MAX_CLASSES - 1:,}.')
+    return torch.from_numpy(array.astype(numpy.int64))
 
 
 def to_uint8(what: str, images: Any) -> Tensor:
@@ -123,23 +143,3 @@ def _integer_advice(images: Tensor) -> str:
     if numbers.min() >= 0 and numbers.max() <= 255:
         return 'Convert them to uint8'
     return f'They lie between {numbers.min()} and {numbers.max()}: scale them to 0 … 255 and convert them to uint8'
-
-
-def _integers(what: str, labels: Any, count: int) -> Tensor:
-    """Labels (n,) as int64."""
-
-    array = labels.detach().to('cpu').numpy() if isinstance(labels, Tensor) else numpy.asarray(labels)
-    array = numpy.asarray(array.tolist()) if array.dtype.kind == 'O' else array
-    if array.shape != (count,):
-        raise LthError(f'{what} have the shape {array.shape} for {count:,} images. Give one label for each image, of '
-                       'shape (n,); from one-hot vectors, labels.argmax(1).')
-    if array.dtype.kind in 'USO':
-        raise LthError(f'{what} are no numbers ({array.dtype}). Number the classes from 0: '
-                       'numpy.unique(labels, return_inverse=True)[1].')
-    if array.dtype.kind not in 'iub':
-        raise LthError(f'{what} are {array.dtype}. Convert them to integers, such as int64.')
-    smallest, largest = int(array.min()), int(array.max())
-    if smallest < 0 or largest >= _MAX_CLASSES:
-        raise LthError(f'{what} lie between {smallest} and {largest}. Number the classes from 0, at most to '
-                       f'{_MAX_CLASSES - 1:,}.')
-    return torch.from_numpy(array.astype(numpy.int64))

@@ -91,6 +91,23 @@ def download_torchvision(dataset: Any, folder: Path, files: Mapping[str, str], *
                        f'these files into {(folder / next(iter(files))).parent}: {names}.') from None
 
 
+def open_or_download(dataset: Any, folder: Path, arguments: Mapping[str, Any]) -> Any:
+    """A part of a torchvision data set, whose missing files torchvision downloads and verifies as it does. LthError if
+    this fails, or if a package that it needs is missing.
+    """
+
+    try:
+        with contextlib.suppress(RuntimeError, OSError):  # torchvision raises them for missing files
+            return dataset(folder, **arguments)
+        with contextlib.redirect_stdout(io.StringIO()), _safe_tar_files():
+            folder.mkdir(parents=True, exist_ok=True)
+            return dataset(folder, download=True, **arguments)
+    except (*_ERRORS, ImportError, ValueError) as error:
+        raise LthError(f'{dataset.__name__} is not in {folder.resolve()} and could not be downloaded to it '
+                       f'({_one_line(error)}). Connect to the network, choose a folder that can be written, or put the '
+                       f'files there that torchvision.datasets.{dataset.__name__} reads.') from None
+
+
 def download_and_unpack(folder: Path, name: str, url: str, checksum: str) -> Path:
     """The folder `name`. If it is missing, it is unpacked from NAME.zip, which is downloaded if it is missing too."""
 

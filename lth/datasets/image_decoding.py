@@ -2,6 +2,7 @@
 import contextlib
 import errno
 import functools
+import io
 import math
 import os
 import stat
@@ -50,23 +51,41 @@ def decode(file: Path, shape: Shape) -> Tensor | Undecodable:
     file cannot be read, for example without the permission.
     """
 
-    channels, height, width = shape
-    mode = 'RGB' if channels == 3 else 'L'
     try:
         with open_image(file) as opened:
-            # JPEG decodes at 1/2, 1/4 or 1/8 of its size where that suffices.
-            opened.draft(mode, (width * 2, height * 2))
-            size = _covering_size(opened, width, height)
-            with _large if opened.width * opened.height > _LARGE_PIXELS else contextlib.nullcontext():
-                image = pil_images.to_8_bits(opened).convert(mode)
-                if image.size != size:
-                    image = image.resize(size, Image.Resampling.BILINEAR)
-            left, top = (image.width - width) // 2, (image.height - height) // 2
-            pixels = np.array(image.crop((left, top, left + width, top + height)))
+            return fit(opened, shape)
     except DECODE_ERRORS as error:
         if isinstance(error, OSError) and error.errno:
             raise reading.read_error(file, error) from None
         return Undecodable(_reason(error))
+
+
+def decode_bytes(data: bytes, shape: Shape) -> Tensor | Undecodable:
+    """As `decode`, for the bytes of an image file."""
+
+    try:
+        with open_bytes(data) as opened:
+            return fit(opened, shape)
+    except DECODE_ERRORS as error:
+        return Undecodable(_reason(error))
+
+
+def fit(opened: Image.Image, shape: Shape) -> Tensor:
+    """An image of Pillow as uint8 of this shape: resized until it covers the shape, then cropped in the center. Raises
+    one of DECODE_ERRORS if it cannot be decoded.
+    """
+
+    channels, height, width = shape
+    mode = 'RGB' if channels == 3 else 'L'
+    # JPEG decodes at 1/2, 1/4 or 1/8 of its size where that suffices.
+    opened.draft(mode, (width * 2, height * 2))
+    size = _covering_size(opened, width, height)
+    with _large if opened.width * opened.height > _LARGE_PIXELS else contextlib.nullcontext():
+        image = pil_images.to_8_bits(opened).convert(mode)
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    pixels = np.array(image.crop((left, top, left + width, top + height)))
     return torch.from_numpy(pixels).view(height, width, channels).permute(2, 0, 1).contiguous()
 
 
@@ -86,6 +105,12 @@ def open_image(file: Path) -> Iterator[Image.Image]:
         raise ValueError(f'{kind}, not a file')
     with Image.open(file, formats=_formats()) as image:
         yield image
+
+
+def open_bytes(data: bytes) -> Image.Image:
+    """The image in the bytes of a file, whose pixels are not decoded yet; errors as those of `open_image`."""
+
+    return Image.open(io.BytesIO(data), formats=_formats())
 
 
 def decode_in_order(files: Iterable[Path], shape: Shape) -> Iterator[Tensor | Undecodable]:

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
 from lth.analysis.json_output import (
-    answers, averages, checks, comparisons, curvature, early_bird, evaluations, figures, listings, repairs,
+    answers, averages, checks, comparisons, curvature, early_bird, evaluations, figures, listings, other_data, repairs,
     reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
@@ -26,7 +26,7 @@ PAIR = ('lenet-300-100', 'digits')
 SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
 MODULES = (
-    answers, averages, bench, checks, comparisons, curvature, early_bird, evaluations, figures, listings, repairs,
+    answers, averages, bench, checks, comparisons, curvature, early_bird, evaluations, figures, listings, other_data, repairs,
     reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
 
 
