@@ -106,13 +106,17 @@ def _refusal(name: str) -> str:
         return f'{own} is {_NAMES_OF_LTH[name]} in lth, which verifies its files. Give this name.'
     if not inspect.isclass(found):
         return f'torchvision has no data set {quote(name)} with images and one class for each{suggestion(name, known)}'
-    reason = next((reason for reason, names in _REASONS.items() if name in names), None)
-    if reason is None:
-        has_parts = {'train', 'split'} & inspect.signature(found).parameters.keys()
-        reason = 'it is none of those that lth knows' if has_parts else (
-            'it is not divided into training and test images')
-    return (f'{own} cannot be used: {reason}. Known are {", ".join(_SETS)}. For others, write a function that returns '
-            'images and labels: path/to/file.py:function.')
+    return (f'{own} cannot be used: {_reason(name, found)}. Known are {", ".join(_SETS)}. For others, write a function '
+            'that returns images and labels: path/to/file.py:function.')
+
+
+def _reason(name: str, found: Any) -> str:
+    for reason, names in _REASONS.items():
+        if name in names:
+            return reason
+    if {'train', 'split'} & inspect.signature(found).parameters.keys():
+        return 'it is none of those that lth knows'
+    return 'it is not divided into training and test images'
 
 
 def _read(folder: Path, settings: DataSettings, *, name: str, facts: _Set) -> Dataset:
