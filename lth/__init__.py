@@ -51,6 +51,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     # On first use: torch takes 2 s to import, and `lth --help` must not wait for it.
     if name in _MODULE_OF:
+        importlib.import_module('lth.system.supported_systems').refuse_windows()
         return getattr(importlib.import_module(_MODULE_OF[name]), name)
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 

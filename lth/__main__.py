@@ -2,13 +2,21 @@
 import os
 import sys
 
-from lth.errors import BUG
-from lth.system import signal_handlers, signals
-from lth.system.launch import launch
+from lth.errors import BUG, LthError
+from lth.system.supported_systems import refuse_windows
 
 
 def main() -> None:
     """Run the command line; if torchrun has started this process, as one of its ranks."""
+
+    try:
+        refuse_windows()
+    except LthError as error:
+        print(f'Error: {error}', file=sys.stderr)
+        sys.exit(error.exit_code)
+    # pylint: disable=import-outside-toplevel # these modules need functions of POSIX
+    from lth.system import signal_handlers, signals
+    from lth.system.launch import launch
 
     # Before all imports that take time: their code cannot be interrupted by exceptions.
     found = launch()
@@ -22,7 +30,7 @@ def main() -> None:
     if found is None:
         _run_command()
         return
-    from lth.cli.ranks import run_on_rank  # pylint: disable=import-outside-toplevel # see above
+    from lth.cli.ranks import run_on_rank
     run_on_rank(found, _run_command)
 
 

@@ -23,8 +23,8 @@ def run(*command: str | Path, folder: Path) -> str:
     """The output of a command that does not see the repository."""
 
     hidden = ('PYTHONPATH', 'LTH_DATASETS')
-    environment = {name: value for name, value in os.environ.items() if name not in hidden} | {'OMP_NUM_THREADS': '1'}
-    done = subprocess.run([*map(str, command)], cwd=folder, env=environment, text=True, capture_output=True, check=False)
+    seen = {name: value for name, value in os.environ.items() if name not in hidden} | {'OMP_NUM_THREADS': '1'}
+    done = subprocess.run([*map(str, command)], cwd=folder, env=seen, text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -1,4 +1,5 @@
 """Facts about this machine and the installed packages, for the record of a session. Starts no process."""
+import ctypes
 import functools
 import os
 import platform
@@ -15,6 +16,7 @@ from lth.system.reading import read_bytes
 _PACKAGES = ('torch', 'torchvision', 'timm', 'numpy', 'numba', 'scipy', 'scikit-learn', 'pydantic', 'pyyaml',
              'safetensors', 'pillow', 'typer', 'rich', 'triton', 'ffcv')
 _MOST_BYTES_OF_REFS = 2 ** 24
+_CPU_INFO = Path('/proc/cpuinfo')
 
 
 def environment() -> dict[str, Any]:
@@ -77,11 +79,22 @@ def _cpu_model() -> str:
     """The name of the processor."""
 
     try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8', errors='replace').splitlines()
+        lines = _CPU_INFO.read_text(encoding='utf-8', errors='replace').splitlines()
     except OSError:
         lines = []
     names = (line.partition(':')[2].strip() for line in lines if line.startswith('model name'))
-    return next(names, platform.processor() or platform.machine())
+    return next(names, _sysctl('machdep.cpu.brand_string') or platform.processor() or platform.machine())
+
+
+def _sysctl(name: str) -> str:
+    """A text that the kernel of macOS knows by this name; '' on other systems."""
+
+    read = getattr(ctypes.CDLL(None), 'sysctlbyname', None)
+    text = ctypes.create_string_buffer(256)
+    size = ctypes.c_size_t(len(text))
+    if read is None or read(name.encode(), text, ctypes.byref(size), None, ctypes.c_size_t(0)) != 0:
+        return ''
+    return text.value.decode(errors='replace')
 
 
 @functools.cache

@@ -17,6 +17,7 @@ import pytest
 
 from lth.runs.run_locks import LOCK
 from tests.command_server import CommandServer
+from tests.running_processes import running_in_session
 
 # A command ends within 5 s of a signal and the time to write a checkpoint; more is for a busy machine.
 SECONDS_TO_END = 30.
@@ -174,19 +175,9 @@ def assert_none_is_left(session: int) -> None:
     """Workers end soon after their parent."""
 
     end = time.monotonic() + SECONDS_TO_END
-    while left := [process for process in Path('/proc').glob('[0-9]*') if session_of(process) == session]:
-        assert time.monotonic() < end, [(process / 'cmdline').read_text() for process in left]
+    while left := running_in_session(session):
+        assert time.monotonic() < end, left
         time.sleep(0.02)
-
-
-def session_of(process: Path) -> int | None:
-    """The session of a process of /proc that still computes, None for others; a zombie does not."""
-
-    try:
-        fields = (process / 'stat').read_text().rpartition(')')[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in 'ZX' else int(fields[3])
 
 
 def contents(folder: Path) -> dict[str, bytes]:

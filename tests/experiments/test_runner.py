@@ -19,6 +19,7 @@ from lth.experiments.reporter import Reporter, SeedProgress, SilentReporter
 from lth.experiments.resolve import Changes, ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.recipes.schema import DataSettings
+from tests.running_processes import children, is_running
 
 COMMAND = [
     sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '--run', './run']
@@ -43,20 +44,6 @@ def fingerprints(folder: Path) -> dict[str, str]:
 
     files = [path for path in (folder / 'run').rglob('*') if path.is_file() and path.parent.name != 'sessions']
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def children(process: int) -> list[int]:
-    listed = subprocess.run(['ps', '-o', 'pid=', '--ppid', str(process)], capture_output=True, text=True, check=False)
-    return [int(child) for child in listed.stdout.split()]
-
-
-def is_running(process: int) -> bool:
-    """Whether a process still computes; a zombie does not."""
-
-    try:
-        return Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
-    except OSError:
-        return False
 
 
 def wait_until(condition, seconds: float) -> bool:

@@ -1,4 +1,5 @@
 """Facts about the machine and the checkout."""
+import ctypes
 import importlib.metadata
 import os
 import subprocess
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lth.system import environment as facts_of_machine
 from lth.system.environment import environment, git_commit
 
 IDENTITY = ('-c', 'user.name=a', '-c', 'user.email=a@b')
@@ -59,3 +61,39 @@ def test_the_environment_names_packages_processor_and_memory(tmp_path, monkeypat
     assert {'torch', 'torchvision', 'numpy', 'scipy', 'scikit-learn', 'pydantic', 'safetensors', 'pillow'} <= {
         *facts['packages']}
     assert facts['cpu'] and facts['cores'] >= 1 and facts['memory_mib'] > 100 and facts['directory_commit'] is None
+
+
+class MacLibrary:
+    """The function of the C library of macOS that names the processor."""
+
+    @staticmethod
+    def sysctlbyname(name, text, size, new, _new_size):
+        if name != b'machdep.cpu.brand_string' or new is not None:
+            return -1
+        value = b'Apple M9'
+        ctypes.memmove(text, value, len(value))
+        size._obj.value = len(value)  # pylint: disable=protected-access
+        return 0
+
+
+def test_the_processor_of_a_mac_is_named_without_proc(monkeypatch, tmp_path):
+    monkeypatch.setattr(facts_of_machine, '_CPU_INFO', tmp_path / 'none')
+    monkeypatch.setattr(ctypes, 'CDLL', lambda _name: MacLibrary)
+    assert environment()['cpu'] == 'Apple M9'
+
+
+def test_a_processor_that_no_file_names_has_the_name_of_its_architecture(monkeypatch, tmp_path):
+    (tmp_path / 'cpuinfo').write_text('processor : 0\nCPU part : 0xd0c\n')  # as on ARM
+    monkeypatch.setattr(facts_of_machine, '_CPU_INFO', tmp_path / 'cpuinfo')
+    monkeypatch.setattr(ctypes, 'CDLL', lambda _name: object())
+    monkeypatch.setattr('platform.processor', lambda: '')
+    monkeypatch.setattr('platform.machine', lambda: 'aarch64')
+    assert environment()['cpu'] == 'aarch64'
+
+
+def test_cores_are_counted_on_systems_without_affinity(monkeypatch):
+    monkeypatch.delattr(os, 'sched_getaffinity', raising=False)
+    monkeypatch.setattr(os, 'cpu_count', lambda: 10)
+    assert facts_of_machine.core_count() == 10
+    monkeypatch.setattr(os, 'cpu_count', lambda: None)
+    assert facts_of_machine.core_count() == 1

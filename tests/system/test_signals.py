@@ -4,11 +4,11 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from lth.system import signal_handlers, signals
+from tests.running_processes import is_running
 
 
 def test_a_signal_is_recorded_while_work_is_deferred_and_raised_where_it_checks():
@@ -67,15 +67,6 @@ def test_other_threads_change_no_handler():
     thread.start()
     thread.join()
     assert handlers == [signal.default_int_handler]
-
-
-def is_running(process: int) -> bool:
-    """Whether a process still runs; a zombie does not, which waits for its parent to ask for its exit code."""
-
-    try:
-        return Path(f'/proc/{process}/stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
-    except OSError:
-        return False
 
 
 PROGRAM = '''

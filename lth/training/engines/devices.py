@@ -25,6 +25,9 @@ def resolve_device(name: str) -> torch.device:
     if name == 'auto':
         name = 'cuda' if _is_gpu_available() else 'cpu'
     device = _parse(name)
+    if device is not None and device.type == 'mps':
+        raise LthError(f'Device {quote(name)} is not supported: lth computes on CPUs and on NVIDIA GPUs. Use the '
+                       'device cpu.')
     if device is None or device.type not in ('cpu', 'cuda'):
         raise LthError(f'Unknown device {quote(name)}. Use auto, cpu or cuda, or choose one of several GPUs, as in '
                        'cuda:1.')

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.ray_nodes import ray_nodes
+from tests.running_processes import command_lines
 
 GRID = '''
 command: find-ticket lenet-300-100 digits -i 2 -e 10
@@ -90,15 +91,7 @@ def test_a_command_that_is_ended_leaves_a_run_that_resumes_and_no_processes(lth,
 def children_of_session(pid: int) -> list[str]:
     """The command lines of processes of a Ray cluster that the process had started: they name its session."""
 
-    found = []
-    for path in Path('/proc').glob('[0-9]*/cmdline'):
-        try:
-            words = path.read_bytes().replace(b'\0', b' ').decode(errors='replace')
-        except OSError:
-            continue
-        if 'session_' in words and f'_{pid}/' in words:
-            found.append(words)
-    return found
+    return [line for line in command_lines() if 'session_' in line and f'_{pid}/' in line]
 
 
 @pytest.mark.parametrize('address, words', [

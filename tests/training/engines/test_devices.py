@@ -92,10 +92,17 @@ def test_a_machine_without_a_gpu_has_no_failure_to_report(gpus, message):
     assert gpu_failure() is None
 
 
-@pytest.mark.parametrize('name', ['gpu', 'meta', 'tpu', '', 'cuda:', 'cuda:x', 'cuda:-1', 'mps'])
+@pytest.mark.parametrize('name', ['gpu', 'meta', 'tpu', '', 'cuda:', 'cuda:x', 'cuda:-1'])
 def test_an_unknown_device_is_an_error(gpus, name):
     gpus.install(1)
     with pytest.raises(LthError, match='Unknown device'):
+        resolve_device(name)
+
+
+@pytest.mark.parametrize('name', ['mps', 'mps:0'])
+def test_the_gpu_of_a_mac_is_refused(gpus, name):
+    gpus.install(0)
+    with pytest.raises(LthError, match=f"^Device '{name}' is not supported: .* Use the device cpu.$"):
         resolve_device(name)
 
 
