@@ -40,12 +40,19 @@ def test_cyclomatic_complexity_is_at_most_10():
             for path in ROOT.glob('lth/**/*.py') for block in cc_visit(path.read_text()) if block.complexity > 10] == []
 
 
-def test_dependencies_of_conda_and_pip_agree():
+def test_dependencies_of_conda_for_linux_and_pip_agree():
     project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
     required = project['dependencies'] + project['optional-dependencies']['ffcv']
     pip = {re.sub('^torch>', 'pytorch-gpu>', requirement) for requirement in required}
     *conda, with_pip = yaml.safe_load((ROOT / 'environment.linux-amd64.yaml').read_text())['dependencies']
     assert pip - set(conda) - set(with_pip['pip']) == set()
+
+
+def test_dependencies_of_conda_for_macos_are_those_of_pip_and_no_others():
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    pip = {re.sub('^torch>', 'pytorch-cpu>', requirement) for requirement in project['dependencies']}
+    conda = yaml.safe_load((ROOT / 'environment.macos-arm64.yaml').read_text())['dependencies']
+    assert set(conda) - pip == {'python=3.12', 'pip'} and pip - set(conda) == set()
 
 
 def test_every_dependency_has_a_lower_and_no_upper_bound():
