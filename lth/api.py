@@ -386,17 +386,15 @@ def stability(
             print(pair.seed, pair.round, errors.barrier)
     """
 
-    path, opened = _run_path(run), RunResults.open(_run_path(run))
-    if path.seed is not None:
-        raise LthError(f'{run} is a part of a run, but stability compares its seeds. Give {path.folder}.')
+    opened = _open_whole(run, 'stability compares')
     last = min(opened.stored.round_count(seed) for seed in opened.seeds) - 1
     numbers = [0, last] if rounds is None else list(rounds)
     planned = mode_connectivity.plan_pairs(
         opened.plan, opened.stored, numbers, list(part_at), pairs=pairs, points=points)
-    target = run_target(path.folder, execution)
+    target = run_target(opened.folder, execution)
     refuse_parallel_objects(opened.plan, target)
     if restart:
-        set_aside(folders.sibling_folder(path.folder, 'stability'), reporter_of(execution).message)
+        set_aside(folders.sibling_folder(opened.folder, 'stability'), reporter_of(execution).message)
     errors = mode_connectivity.measure_pairs(
         opened.stored, target, planned, lambda _done, _total: None, reporter_of(execution).message)
     overlaps = mask_overlaps(opened.stored, numbers)
@@ -417,11 +415,9 @@ def round_barriers(
             print(row.round, row.barrier.mean, row.connected, row.matching, row.agrees)
     """
 
-    path, opened = _run_path(run), RunResults.open(_run_path(run))
-    if path.seed is not None:
-        raise LthError(f'{run} is a part of a run, but barriers are measured over its seeds. Give {path.folder}.')
+    opened = _open_whole(run, 'barriers are measured over')
     planned = plan_round_pairs(opened.plan, opened.stored, rounds, points=points)
-    target = run_target(path.folder, execution)
+    target = run_target(opened.folder, execution)
     refuse_parallel_objects(opened.plan, target)
     errors = measure_round_pairs(opened.stored, target, planned.pairs, lambda _done, _total: None)
     measured = tuple(zip(planned.pairs, errors, strict=True))
@@ -459,11 +455,9 @@ def curvature(
             print(row.round, row.eigenvalue.mean, row.trace.mean, row.distance.mean)
     """
 
-    path, opened = _run_path(run), RunResults.open(_run_path(run))
-    if path.seed is not None:
-        raise LthError(f'{run} is a part of a run, but curvature is measured over its seeds. Give {path.folder}.')
+    opened = _open_whole(run, 'curvature is measured over')
     planned = plan_curvature(opened.plan, opened.stored, rounds, images=images)
-    target = run_target(path.folder, execution)
+    target = run_target(opened.folder, execution)
     refuse_parallel_objects(opened.plan, target)
     found = measure_curvature(opened.stored, target, planned.rounds, lambda _done, _total: None)
     measured = tuple(zip(planned.rounds, found, strict=True))
@@ -612,6 +606,15 @@ def _run_paths(runs: RunResults | str | Path | Sequence[RunResults | str | Path]
     """The path of a run, or of each of several."""
 
     return list(map(_run_path, [runs] if isinstance(runs, RunResults | str | Path) else runs))
+
+
+def _open_whole(run: RunResults | str | Path, what: str) -> RunResults:
+    """Open a run for what needs all its seeds, in words. LthError if the path names a part of it."""
+
+    path = _run_path(run)
+    if path.seed is not None:
+        raise LthError(f'{run} is a part of a run, but {what} its seeds. Give {path.folder}.')
+    return RunResults.open(path)
 
 
 def _new_folder(name: str | Path | None, default: Path) -> Path:

@@ -64,9 +64,9 @@ def measure_pairs(
                for pair in requested}
 
     def read(pair: CopyPair) -> PairErrors:
-        return pair_files.read(run.folder, pair, tickets[pair.seed, pair.round])
+        return pair_files.PAIRS.read(run.folder, pair, tickets[pair.seed, pair.round])
 
-    missing = missing_items(requested, partial(pair_files.path, run.folder), read)
+    missing = missing_items(requested, partial(pair_files.PAIRS.path, run.folder), read)
     count_pair = count_measured(on_progress, len(missing), len(requested))
     if missing:
         with pair_logs.logged_pairs(run, target.logs, on_message) as log:
@@ -131,7 +131,7 @@ def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[Co
                 select.explain_training_failures(tasks[0]):
             for pair, task, ticket, copies in zip(group, tasks, tickets, train_copies(group, tasks, tickets)):
                 errors = compare_copies(task, pair, *copies)
-                pair_files.write(run.folder, pair, ticket.fingerprints()[0], errors)
+                pair_files.PAIRS.write(run.folder, pair, ticket.fingerprints()[0], errors)
                 on_pair(pair)
 
 

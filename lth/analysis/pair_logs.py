@@ -25,7 +25,7 @@ def logged_pairs(
 
 
 def _log(run: Run, logs: OpenLogs, pair: CopyPair, errors: PairErrors) -> None:
-    seed, rest = f'seed-{pair.seed}', pair_files.path(run.folder, pair).stem
+    seed, rest = f'seed-{pair.seed}', pair_files.PAIRS.path(run.folder, pair).stem
     part = LoggedPart(f'{seed}/{rest.removeprefix(f"{seed}-")}', {
         'seed': pair.seed, 'round': pair.round, 'iteration': pair.iteration, 'pair': pair.pair})
     for point, error in enumerate(errors.errors):

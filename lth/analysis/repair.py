@@ -27,7 +27,7 @@ from lth.system import files, yaml_text
 DAMAGED = 'damaged'
 # The files in RUN-stability by the first word of their names. All others are pairs of copies.
 _STABILITY_CHECKS: dict[str, Callable[[Path], None]] = {
-    barrier_files.PREFIX: barrier_files.check, curvature_files.PREFIX: curvature_files.check}
+    'between': barrier_files.BARRIERS.check, 'curvature': curvature_files.CURVATURES.check}
 
 
 def repair(folder: Path) -> RepairReport:
@@ -140,7 +140,7 @@ def _damage_of_other_files(folder: Path) -> Iterator[Damage]:
     yield from _damage(folder / sessions.OLD_FILE, partial(sessions.read_old, advice=''))
     stability = folders.sibling_folder(folder, 'stability')
     for path in sorted(stability.glob('*.json')):
-        yield from _damage(path, _STABILITY_CHECKS.get(path.name.partition('-')[0], pair_files.check))
+        yield from _damage(path, _STABILITY_CHECKS.get(path.name.partition('-')[0], pair_files.PAIRS.check))
     prefix = stability.name.removesuffix('stability')
     for path in sorted(stability.parent.glob(f'{glob.escape(prefix)}checks*/{checks_file.CHECKS}')):
         yield from _damage(path, lambda path: checks_file.read_checks(path.parent))

@@ -196,7 +196,7 @@ def test_stability_shows_the_pairs_of_the_present_tickets_only(ticket):
     for seed, errors, fingerprint in ((0, [0.1, 0.3, 0.2], None), (1, [0.2, 0.3, 0.2], None), (1, [0.9] * 3, 'other')):
         pair = CopyPair(seed, 2, 0, int(fingerprint is not None), 3)
         present = ticket.stored.load_ticket(seed, 2).fingerprints()[0]
-        pair_files.write(ticket.folder, pair, fingerprint or present, PairErrors(errors, 1., 2., 0.5))
+        pair_files.PAIRS.write(ticket.folder, pair, fingerprint or present, PairErrors(errors, 1., 2., 0.5))
     stability = figure('stability', ticket.folder)
     (line,), (barrier,) = (panel.series for panel in stability.panels)
     assert [(one.x, one.y, one.n) for one in line.points] == approximately([(0, 15, 2), (0.5, 30, 2), (1, 20, 2)])

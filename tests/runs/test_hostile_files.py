@@ -140,9 +140,9 @@ def read_pair(run: Path, draw: Callable[..., Any]) -> Callable[[], object]:
     """The file of a pair of copies whose stability was measured."""
 
     pair = CopyPair(0, 1, 0, 1, 3)
-    pair_files.write(run, pair, 'fingerprint', PairErrors([0.1, 0.2, 0.1], 1., 90., 0.5))
-    write_checked(pair_files.path(run, pair), draw)
-    return lambda: pair_files.read(run, pair, 'fingerprint')
+    pair_files.PAIRS.write(run, pair, 'fingerprint', PairErrors([0.1, 0.2, 0.1], 1., 90., 0.5))
+    write_checked(pair_files.PAIRS.path(run, pair), draw)
+    return lambda: pair_files.PAIRS.read(run, pair, 'fingerprint')
 
 
 def write_checked(path: Path, draw: Callable[..., Any]) -> None:

@@ -1,22 +1,17 @@
 """The files of RUN-stability with the errors between successive rounds: one for each pair, with a checksum."""
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
+import pydantic
 from pydantic import Field
 
-from lth.errors import LthError
-from lth.experiments import folders
+from lth.analysis.measurement_files import MeasurementFiles
 from lth.runs import trained_checksum
-from lth.runs.checked_json import encode_checked, read_checked
-from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
+from lth.runs.stored import Count, Share, ShortText, Stored
 from lth.runs.stored_run import StoredRun
-from lth.system import files
 
-PREFIX = 'between'
-_ADVICE = 'Restore it from a copy, or move it away and repeat the command to measure it again.'
-_MOST_BYTES = 2 ** 20
 _Errors = Annotated[list[Share], Field(min_length=2, max_length=100_000)]
 
 
@@ -69,43 +64,32 @@ class _PairFile(Stored):
     errors: _Errors
     projected: _Errors
 
-    def pair(self) -> RoundPair:
-        """The pair."""
-
-        return RoundPair(self.seed, self.round, self.points)
-
-    def result(self) -> RoundErrors:
-        """The errors of the pair."""
-
-        return RoundErrors(self.errors, self.projected)
+    @pydantic.model_validator(mode='after')
+    def _there_are_errors_for_each_point(self) -> Self:
+        if {len(self.errors), len(self.projected)} != {self.points}:
+            raise ValueError('it should have two errors for each point')
+        return self
 
 
-def path(run: Path, pair: RoundPair) -> Path:
-    """The file of a pair, in RUN-stability."""
+def _name(pair: RoundPair) -> str:
+    return f'between-seed-{pair.seed}-rounds-{pair.round - 1:02d}-{pair.round:02d}-points-{pair.points}.json'
 
-    name = f'{PREFIX}-seed-{pair.seed}-rounds-{pair.round - 1:02d}-{pair.round:02d}-points-{pair.points}.json'
-    return folders.sibling_folder(run, 'stability') / name
+
+# The origin of a measurement is the checksums of the trained weights of both rounds.
+BARRIERS = MeasurementFiles(
+    _PairFile, RoundPair, RoundErrors, 'trained', 'other trained weights than those that are', 'between-*.json', _name)
 
 
 def write(run: Path, pair: RoundPair, errors: RoundErrors) -> None:
     """Save the errors of a pair, with the checksums of the trained weights that the run has now."""
 
-    file = path(run, pair)
-    files.create_folder(file.parent)
-    files.write(file, encode_checked({'trained': _checksums(run, pair), **asdict(pair), **asdict(errors)}))
+    BARRIERS.write(run, pair, _checksums(run, pair), errors)
 
 
 def read(run: Path, pair: RoundPair) -> RoundErrors:
     """The saved errors of a pair. LthError if the file was changed, or was measured on other trained weights."""
 
-    file = path(run, pair)
-    stored = _read(file)
-    if stored.trained != _checksums(run, pair):
-        raise LthError(f'{file} was measured on other trained weights than those that are now in the run. Move the '
-                       'file away and repeat the command to measure it again.')
-    if stored.pair() != pair or {len(stored.errors), len(stored.projected)} != {pair.points}:
-        raise LthError(f'{file} is not the file of this pair: it holds {stored.pair()}. {_ADVICE}')
-    return stored.result()
+    return BARRIERS.read(run, pair, _checksums(run, pair))
 
 
 def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[RoundPair, RoundErrors]]:
@@ -113,11 +97,12 @@ def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[RoundPair, 
     points. LthError if one of the files was changed.
     """
 
-    stored = [_read(file) for file in folders.sibling_folder(run.folder, 'stability').glob(f'{PREFIX}-*.json')]
-    present = [one for one in stored if one.seed in seeds and one.round < run.round_count(one.seed)
-               and one.trained == _checksums(run.folder, one.pair())]
-    return sorted(((one.pair(), one.result()) for one in present),
-                  key=lambda entry: (entry[0].round, entry[0].seed, entry[0].points))
+    def is_present(pair: RoundPair, trained: object) -> bool:
+        there = pair.seed in seeds and pair.round < run.round_count(pair.seed)
+        return there and trained == _checksums(run.folder, pair)
+
+    present = [(pair, errors) for pair, trained, errors in BARRIERS.read_all(run.folder) if is_present(pair, trained)]
+    return sorted(present, key=lambda entry: (entry[0].round, entry[0].seed, entry[0].points))
 
 
 def read_finest(run: StoredRun, seeds: Sequence[int]) -> list[tuple[RoundPair, RoundErrors]]:
@@ -127,15 +112,5 @@ def read_finest(run: StoredRun, seeds: Sequence[int]) -> list[tuple[RoundPair, R
     return list(finest.values())
 
 
-def check(file: Path) -> None:
-    """LthError if the file of a pair was changed."""
-
-    _read(file)
-
-
 def _checksums(run: Path, pair: RoundPair) -> list[str]:
     return [trained_checksum.trained_checksum(run, pair.seed, number) for number in pair.rounds]
-
-
-def _read(file: Path) -> _PairFile:
-    return validate_stored(_PairFile, read_checked(file, at_most=_MOST_BYTES, advice=_ADVICE), str(file), _ADVICE)

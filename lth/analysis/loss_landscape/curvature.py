@@ -73,7 +73,7 @@ def measure_curvature(
     are shared among processes. `on_progress` receives how many of how many rounds are measured.
     """
 
-    path, read = partial(curvature_files.path, run.folder), partial(curvature_files.read, run.folder)
+    path, read = partial(curvature_files.CURVATURES.path, run.folder), partial(curvature_files.read, run.folder)
     missing = missing_items(requested, path, read)
     on_round = count_measured(on_progress, len(missing), len(requested))
     if missing:
@@ -170,7 +170,7 @@ def _numbers(run: Run, rounds: Sequence[int] | None, count: int) -> Sequence[int
 def _is_removed(run: Run, one: MeasuredRound) -> bool:
     """Whether the option --keep removed the weights of a round before it was measured."""
 
-    if curvature_files.path(run.folder, one).exists():
+    if curvature_files.CURVATURES.path(run.folder, one).exists():
         return False
     return any(run.is_removed(one.seed, one.round, name) for name in ('trained', 'ticket'))
 

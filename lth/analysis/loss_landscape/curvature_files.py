@@ -1,22 +1,16 @@
 """The files of RUN-stability with the curvature at trained weights: one for each round of a seed, with a checksum."""
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
-from lth.errors import LthError
-from lth.experiments import folders
-from lth.runs.checked_json import encode_checked, read_checked
-from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
+from lth.analysis.measurement_files import MeasurementFiles
+from lth.runs.stored import Count, Share, ShortText, Stored
 from lth.runs.stored_run import StoredRun
 from lth.runs.trained_checksum import trained_checksum
-from lth.system import files
 
-PREFIX = 'curvature'
-_ADVICE = 'Restore it from a copy, or move it away and repeat the command to measure it again.'
-_MOST_BYTES = 2 ** 16
 _Length = Annotated[float, Field(ge=0)]
 
 
@@ -66,45 +60,27 @@ class _CurvatureFile(Stored):
     start_length: _Length
     flips: Share
 
-    def measured(self) -> MeasuredRound:
-        """The round."""
 
-        return MeasuredRound(self.seed, self.round, self.images)
-
-    def result(self) -> Curvature:
-        """Its curvature."""
-
-        return Curvature(self.used_images, self.eigenvalue, self.trace, self.trace_error, self.distance,
-                         self.start_length, self.flips)
+def _name(measured: MeasuredRound) -> str:
+    return f'curvature-seed-{measured.seed}-round-{measured.round:02d}-images-{measured.images}.json'
 
 
-def path(run: Path, measured: MeasuredRound) -> Path:
-    """The file of a round, in RUN-stability."""
-
-    name = f'{PREFIX}-seed-{measured.seed}-round-{measured.round:02d}-images-{measured.images}.json'
-    return folders.sibling_folder(run, 'stability') / name
+# The origin of a measurement is the checksum of the trained weights.
+CURVATURES = MeasurementFiles(
+    _CurvatureFile, MeasuredRound, Curvature, 'trained', 'other trained weights than those that are',
+    'curvature-*.json', _name)
 
 
 def write(run: Path, measured: MeasuredRound, curvature: Curvature) -> None:
     """Save the curvature of a round, with the checksum of the trained weights that the run has now."""
 
-    file = path(run, measured)
-    files.create_folder(file.parent)
-    files.write(file, encode_checked({
-        'trained': trained_checksum(run, measured.seed, measured.round), **asdict(measured), **asdict(curvature)}))
+    CURVATURES.write(run, measured, trained_checksum(run, measured.seed, measured.round), curvature)
 
 
 def read(run: Path, measured: MeasuredRound) -> Curvature:
     """The saved curvature of a round. LthError if the file was changed, or was measured on other trained weights."""
 
-    file = path(run, measured)
-    stored = _read(file)
-    if stored.measured() != measured:
-        raise LthError(f'{file} is not the file of this round: it holds {stored.measured()}. {_ADVICE}')
-    if stored.trained != trained_checksum(run, measured.seed, measured.round):
-        raise LthError(f'{file} was measured on other trained weights than those that are now in the run. Move the '
-                       'file away and repeat the command to measure it again.')
-    return stored.result()
+    return CURVATURES.read(run, measured, trained_checksum(run, measured.seed, measured.round))
 
 
 def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[MeasuredRound, Curvature]]:
@@ -112,11 +88,12 @@ def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[MeasuredRou
     round, seed and images. LthError if one of the files was changed.
     """
 
-    stored = [_read(file) for file in folders.sibling_folder(run.folder, 'stability').glob(f'{PREFIX}-*.json')]
-    present = [one for one in stored if one.seed in seeds and one.round < run.round_count(one.seed)
-               and one.trained == trained_checksum(run.folder, one.seed, one.round)]
-    return sorted(((one.measured(), one.result()) for one in present),
-                  key=lambda entry: (entry[0].round, entry[0].seed, entry[0].images))
+    def is_present(one: MeasuredRound, trained: object) -> bool:
+        there = one.seed in seeds and one.round < run.round_count(one.seed)
+        return there and trained == trained_checksum(run.folder, one.seed, one.round)
+
+    present = [(one, found) for one, trained, found in CURVATURES.read_all(run.folder) if is_present(one, trained)]
+    return sorted(present, key=lambda entry: (entry[0].round, entry[0].seed, entry[0].images))
 
 
 def read_finest(run: StoredRun, seeds: Sequence[int]) -> list[tuple[MeasuredRound, Curvature]]:
@@ -124,14 +101,3 @@ def read_finest(run: StoredRun, seeds: Sequence[int]) -> list[tuple[MeasuredRoun
 
     finest = {(one.round, one.seed): (one, result) for one, result in read_present(run, seeds)}
     return list(finest.values())
-
-
-def check(file: Path) -> None:
-    """LthError if the file of a round was changed."""
-
-    _read(file)
-
-
-def _read(file: Path) -> _CurvatureFile:
-    raw = read_checked(file, at_most=_MOST_BYTES, advice=_ADVICE)
-    return validate_stored(_CurvatureFile, raw, str(file), _ADVICE)

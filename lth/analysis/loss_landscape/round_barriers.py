@@ -62,7 +62,7 @@ def measure_round_pairs(
     shared among processes. `on_progress` receives how many of how many pairs are measured.
     """
 
-    path, read = partial(barrier_files.path, run.folder), partial(barrier_files.read, run.folder)
+    path, read = partial(barrier_files.BARRIERS.path, run.folder), partial(barrier_files.read, run.folder)
     missing = missing_items(requested, path, read)
     on_pair = count_measured(on_progress, len(missing), len(requested))
     if missing:
@@ -143,7 +143,7 @@ def _refuse_missing(run: Run, rounds: Sequence[int] | None, count: int) -> None:
 def _removed_rounds(run: Run, pair: RoundPair) -> list[int]:
     """The rounds of a pair whose trained weights or tickets the option --keep removed before it was measured."""
 
-    if barrier_files.path(run.folder, pair).exists():
+    if barrier_files.BARRIERS.path(run.folder, pair).exists():
         return []
     return [number for number in pair.rounds
             if any(run.is_removed(pair.seed, number, name) for name in ('trained', 'ticket'))]

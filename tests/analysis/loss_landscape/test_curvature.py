@@ -173,7 +173,7 @@ def test_every_round_is_measured_once_and_signs_are_those_of_the_sign_report(lth
     flipped = [one['flipped_percent']['mean'] for one in signs]
     assert [row['flipped_percent']['mean'] for row in output['rows']] == pytest.approx(flipped)
     files = {file.name: file.read_bytes() for file in Path(f'{run}-stability').iterdir()}
-    file = curvature_files.path(run, replace(MEASURED, seed=1))
+    file = curvature_files.CURVATURES.path(run, replace(MEASURED, seed=1))
     file.unlink()
     assert measure(lth) == output and file.read_bytes() == files[file.name] and len(files) == 6
     monkeypatch.setattr(measuring, 'curvature_of', None)  # calling it would fail
@@ -220,7 +220,7 @@ def test_images_need_curvature(lth, run):
     lambda text: text.replace('"seed": 0', '"seed": 1'), lambda text: text[:-3], lambda text: '', lambda text: '{}'])
 def test_files_that_were_changed_are_refused_and_repaired(lth, run, change):
     curvature_files.write(run, MEASURED, FOUND)
-    file = curvature_files.path(run, MEASURED)
+    file = curvature_files.CURVATURES.path(run, MEASURED)
     file.write_text(change(file.read_text()))
     result = lth('stability', run.name, '--curvature', '--images', '50')
     assert result.code == 2 and file.name in ''.join(result.err.split()) and len(result.err) < 900
@@ -233,7 +233,7 @@ def test_files_that_were_changed_are_refused_and_repaired(lth, run, change):
 def test_wrong_fields_are_errors_of_one_paragraph_even_with_their_checksum(run, field, value):
     curvature_files.write(run, MEASURED, FOUND)
     assert curvature_files.read(run, MEASURED) == FOUND
-    file = curvature_files.path(run, MEASURED)
+    file = curvature_files.CURVATURES.path(run, MEASURED)
     raw = json.loads(file.read_text())
     del raw['checksum']
     file.write_bytes(encode_checked(raw | {field: value}))
@@ -245,8 +245,8 @@ def test_wrong_fields_are_errors_of_one_paragraph_even_with_their_checksum(run, 
 def test_a_measurement_of_other_weights_or_of_another_round_is_refused(run):
     curvature_files.write(run, MEASURED, FOUND)
     other = replace(MEASURED, images=51)
-    shutil.copy(curvature_files.path(run, MEASURED), curvature_files.path(run, other))
-    with pytest.raises(LthError, match='is not the file of this round'):
+    shutil.copy(curvature_files.CURVATURES.path(run, MEASURED), curvature_files.CURVATURES.path(run, other))
+    with pytest.raises(LthError, match='not the file of this measurement'):
         curvature_files.read(run, other)
     shutil.rmtree(run / 'seed-0/round-01')
     shutil.copytree(run / 'seed-1/round-01', run / 'seed-0/round-01')

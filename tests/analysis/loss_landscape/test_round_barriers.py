@@ -242,7 +242,7 @@ def test_files_that_were_changed_are_refused_and_repaired(lth, run, change):
 def test_wrong_fields_are_errors_of_one_paragraph_even_with_their_checksum(run, field, value):
     barrier_files.write(run, PAIR, ERRORS)
     assert barrier_files.read(run, PAIR) == ERRORS
-    file = barrier_files.path(run, PAIR)
+    file = barrier_files.BARRIERS.path(run, PAIR)
     raw = json.loads(file.read_text())
     del raw['checksum']
     file.write_bytes(encode_checked(raw | {field: value}))
@@ -253,9 +253,9 @@ def test_wrong_fields_are_errors_of_one_paragraph_even_with_their_checksum(run, 
 
 def test_a_measurement_of_other_weights_or_of_another_pair_is_refused(run):
     barrier_files.write(run, PAIR, ERRORS)
-    file, other = barrier_files.path(run, PAIR), replace(PAIR, points=4)
-    shutil.copy(file, barrier_files.path(run, other))
-    with pytest.raises(LthError, match='is not the file of this pair'):
+    file, other = barrier_files.BARRIERS.path(run, PAIR), replace(PAIR, points=4)
+    shutil.copy(file, barrier_files.BARRIERS.path(run, other))
+    with pytest.raises(LthError, match='not the file of this measurement'):
         barrier_files.read(run, other)
     shutil.rmtree(run / 'seed-0/round-01')
     shutil.copytree(run / 'seed-1/round-01', run / 'seed-0/round-01')
@@ -270,7 +270,7 @@ def test_the_figure_shows_lines_and_barriers_of_the_present_weights(run):
     for seed, errors in ((0, ERRORS), (1, RoundErrors([0.2, 0.2, 0.2], [0.5, 0.4, 0.2]))):
         barrier_files.write(run, replace(PAIR, seed=seed), errors)
     barrier_files.write(run, RoundPair(0, 2, 3), RoundErrors([0.9] * 3, [0.9] * 3))
-    file = barrier_files.path(run, RoundPair(0, 2, 3))
+    file = barrier_files.BARRIERS.path(run, RoundPair(0, 2, 3))
     raw = json.loads(file.read_text())
     del raw['checksum']
     file.write_bytes(encode_checked(raw | {'trained': ['a' * 64, 'b' * 64]}))
