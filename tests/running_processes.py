@@ -16,10 +16,10 @@ def is_running(process: int) -> bool:
 
 
 def children(process: int) -> list[int]:
-    """The numbers of the processes that a process started."""
+    """The numbers of the processes that a process started, in ascending order."""
 
     try:
-        return [child.pid for child in psutil.Process(process).children()]
+        return sorted(child.pid for child in psutil.Process(process).children())
     except psutil.NoSuchProcess:
         return []
 

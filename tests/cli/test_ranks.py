@@ -14,6 +14,7 @@ from lth.errors import LthError
 from lth.experiments.distributed import membership
 from lth.system.launch import Launch
 from lth.training.engines.distributed.message_board import MessageBoard
+from tests.running_processes import children
 
 ROOT = Path(__file__).parent.parent.parent
 TORCHRUN = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2', '-m', '--', 'lth']
@@ -65,8 +66,7 @@ def test_torchrun_trains_one_run_whose_ranks_are_stopped_killed_and_resumed(tmp_
     assert err.count('Interrupted. Completed rounds and checkpoints are saved.') == 1
     assert 'torchrun --nproc-per-node 2 -m -- lth find-ticket' in err
     process = start_until_checkpoint(tmp_path)
-    ranks = subprocess.run(['pgrep', '-P', str(process.pid)], capture_output=True, text=True, check=True).stdout
-    os.kill(int(ranks.split()[-1]), signal.SIGKILL)
+    os.kill(children(process.pid)[-1], signal.SIGKILL)
     _, err = process.communicate(timeout=60)
     assert len(re.findall('Rank 0 of 2 on .*: another rank has ended', err)) == 1
     assert run(tmp_path, *SEARCH, '--run', 'stopped')[0] == 0

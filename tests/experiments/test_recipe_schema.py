@@ -109,7 +109,7 @@ def test_every_definition_is_used():
 
 
 def test_the_schema_is_printed_as_json_and_takes_no_name(lth):
-    assert json.loads(lth('show', 'schema').out) == SCHEMA
+    assert json.loads(lth('show', 'schema').out) == json.loads(lth('show', 'schema', '--json').out) == SCHEMA
     refused = lth('show', 'schema', 'resnet20-cifar10')
     assert refused.code == 2 and refused.out == '' and "takes no name; it is 'resnet20-cifar10'" in refused.err
     assert '--margin belongs to `lth show run`' in lth('show', 'schema', '--margin', '1').err
