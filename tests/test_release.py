@@ -1,4 +1,4 @@
-"""The release: the version has one place and one copy, which agree, and the workflows test what pyproject.toml promises."""
+"""The release: the version has one place and one copy, and the workflows test what pyproject.toml promises."""
 import importlib.util
 import re
 import tomllib
