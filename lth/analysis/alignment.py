@@ -5,14 +5,19 @@ measured, with and without its permutation. If the permutation does not lower it
 2025, section 3).
 """
 import itertools
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import astuple, replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from lth.algorithms.retraining.align import match_dense_networks
+from lth.analysis import alignment_files
+from lth.analysis.alignment_files import SeedBarriers, SeedPair
 from lth.analysis.answers import words
+from lth.analysis.measured_run import missing_items
 from lth.analysis.statistics import Comparison, compare_paired, verdict
 from lth.experiments import provenance
 from lth.experiments.derived_plans import AlignedPlans, AlignedSource
@@ -58,18 +63,34 @@ class AlignedRow(NamedTuple):
 
 
 def measure_barriers(source: AlignedSource, target: RunTarget) -> list[AlignmentBarrier]:
-    """The barriers to the dense network of each seed of the run that the source will be aligned to."""
+    """The barriers to the dense network of each seed of the run that the source will be aligned to. Those that were
+    measured before are read from RUN-stability.
+    """
+
+    folder = source.run.folder
+    pairs = [SeedPair(source.mask_seed, seed) for seed in source.seeds]
+    path, read = partial(alignment_files.ALIGNMENTS.path, folder), partial(alignment_files.read, folder)
+    missing = missing_items(pairs, path, read)
+    if missing:
+        # A round that is damaged would end the training that follows: notice it before a file is written.
+        for seed, number in itertools.product((source.mask_seed, *source.seeds), source.numbers):
+            source.run.check(seed, number)
+        _measure(source, target, missing)
+    return [AlignmentBarrier(pair.seed, *astuple(read(pair))) for pair in pairs]
+
+
+def _measure(source: AlignedSource, target: RunTarget, pairs: Sequence[SeedPair]) -> None:
+    """Measure the barriers of pairs, and save each."""
 
     plan, run = source.plan, source.run
     engine = set_up_engine(plan, target.resumed(run))
     data = plan.load(target.datasets, engine.device)
     provenance.refuse_changed_run(run, provenance.inputs(plan, data))
     donor = run.load_round(source.mask_seed, 0).to(engine.device).trained
-    barriers = []
-    for seed in source.seeds:
-        own = run.load_round(seed, 0).to(engine.device).trained
-        barriers.append(_barrier(plan.for_data(data).task(data, [seed], engine), seed, donor, own))
-    return barriers
+    for pair in pairs:
+        own = run.load_round(pair.seed, 0).to(engine.device).trained
+        task = plan.for_data(data).task(data, [pair.seed], engine)
+        alignment_files.write(run.folder, pair, _barriers(task, donor, own))
 
 
 def aligned_rows(source: AlignedSource, planned: AlignedPlans, folder: Path) -> list[AlignedRow]:
@@ -83,13 +104,13 @@ def aligned_rows(source: AlignedSource, planned: AlignedPlans, folder: Path) -> 
     return rows
 
 
-def _barrier(task: Task, seed: int, donor: State, own: State) -> AlignmentBarrier:
+def _barriers(task: Task, donor: State, own: State) -> SeedBarriers:
     groups = channel_groups(task.network)
     (order,) = match_dense_networks(task, groups, donor, own)
     weights = permute_parameters(task.network.layout, groups, order, donor.weights[0])[None]
     buffers = permute_tensors(groups, order, {name: buffer[0] for name, buffer in donor.buffers.items()})
     aligned = replace(donor, weights=weights, buffers={name: buffer[None] for name, buffer in buffers.items()})
-    return AlignmentBarrier(seed, _middle(task, donor, own), _middle(task, aligned, own))
+    return SeedBarriers(_middle(task, donor, own), _middle(task, aligned, own))
 
 
 def _middle(task: Task, first: State, second: State) -> float:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from lth.analysis import checks_file, pair_files
+from lth.analysis import alignment_files, checks_file, pair_files
 from lth.analysis.json_output.repairs import Damage, RepairReport
 from lth.analysis.loss_landscape import barrier_files, curvature_files
 from lth.errors import ENVIRONMENT_ERROR, LthError
@@ -27,7 +27,7 @@ from lth.system import files, yaml_text
 DAMAGED = 'damaged'
 # The files in RUN-stability by the first word of their names. All others are pairs of copies.
 _STABILITY_CHECKS: dict[str, Callable[[Path], None]] = {
-    'between': barrier_files.BARRIERS.check, 'curvature': curvature_files.CURVATURES.check}
+    'aligned': alignment_files.ALIGNMENTS.check, 'between': barrier_files.BARRIERS.check, 'curvature': curvature_files.CURVATURES.check}
 
 
 def repair(folder: Path) -> RepairReport:

@@ -1,6 +1,6 @@
 """`lth align`: carry the masks of one seed to the initial weights of others, by aligned channels."""
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from lth.cli.options import (
     LearningRate, LogOption, Margin, Overrides, Restart, SourceRun, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.runs.run_path import parse_run_path
+
+if TYPE_CHECKING:
+    from lth.analysis.json_output.runs import RunReport
 
 
 @command
@@ -70,12 +73,17 @@ def align(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, checkpoint_every=checkpoint_every,
         logs=tuple(parse_names(log) or ()))
-    if not dry_run:
-        for barrier in analysis.alignment.measure_barriers(source, target):
-            print_message(f'{barrier.sentence(source.mask_seed)}.')
+    barriers = [] if dry_run else analysis.alignment.measure_barriers(source, target)
+    for barrier in barriers:
+        print_message(f'{barrier.sentence(source.mask_seed)}.')
+
+    def complete_report(report: 'RunReport') -> 'RunReport':
+        rows = analysis.alignment.aligned_rows(source, planned, folder)
+        return analysis.json_output.alignments.AlignmentReport.of(report, source.mask_seed, barriers, rows)
+
     controls = {name: [plan] for name, plan in planned.controls.items()}
-    execute(planned.aligned, target, source.seeds, controls, output=Output(as_json, margin), keep=keep, restart=restart,
-            dry_run=dry_run)
+    execute(planned.aligned, target, source.seeds, controls, output=Output(as_json, margin, complete_report), keep=keep,
+            restart=restart, dry_run=dry_run)
     if not (dry_run or as_json):
         for row in analysis.alignment.aligned_rows(source, planned, folder):
             print_text(f'{row.sentence()}.')

@@ -2,7 +2,7 @@
 import contextlib
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from lth import analysis, experiments
@@ -13,6 +13,7 @@ from lth.cli.progress import ProgressDisplay
 from lth.cli.run_table import print_run
 
 if TYPE_CHECKING:
+    from lth.analysis.json_output.runs import RunReport
     from lth.experiments.plan import Plan
     from lth.experiments.run_target import RunTarget
     from lth.experiments.sweeps.cells import PlannedCell
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """How a command that trains prints its results: as JSON or as tables, with the margin of its answer in points."""
+    """How a command that trains prints its results: as JSON or as tables, with the margin of its answer in points.
+    `complete_report` adds to the JSON what only the command knows once everything is trained.
+    """
 
     as_json: bool
     margin: float
+    complete_report: 'Callable[[RunReport], RunReport]' = lambda report: report
 
 
 def execute(
@@ -50,7 +54,8 @@ def execute(
     control_runs = {control: _run_draws(control, plans, target, seeds) for control, plans in controls.items()}
     answer = analysis.answers.answer.make_answer(run, seeds, control_runs, output.margin / 100)
     if output.as_json:
-        print_json(analysis.json_output.runs.run_report(run, seeds, control_runs, [answer]))
+        report = analysis.json_output.runs.run_report(run, seeds, control_runs, [answer])
+        print_json(output.complete_report(report))
     else:
         print_run(run, seeds, control_runs)
         print_answers([answer])

@@ -51,8 +51,23 @@ def test_masks_are_aligned_trained_next_to_their_controls_and_resumed_byte_for_b
     complete = contents()
     shutil.rmtree(ALIGNED / 'seed-1/round-01')
     shutil.rmtree(f'{ALIGNED}-controls/naive/seed-1')
+    (saved,) = Path('runs/source-stability').glob('aligned-seed-0-with-seed-1.json')
+    barrier = json.loads(saved.read_text())
     found = json.loads(lth('align', 'source', '--json').out)
-    assert contents() == complete
+    assert contents() == complete and json.loads(saved.read_text()) == barrier
+    assert found['barriers'] == [{
+        'mask_seed': 0, 'seed': 1, 'barrier_points': pytest.approx(100 * barrier['naive']),
+        'aligned_barrier_points': pytest.approx(100 * barrier['aligned'])}]
+    assert [(row['round'], row['control']) for row in found['comparisons']] == [
+        (1, 'naive'), (1, 'own'), (2, 'naive'), (2, 'own')]
+    accuracies = [rows[0]['test_accuracy_percent']['mean'] for rows in (found['rounds'], found['controls']['naive'])]
+    assert found['comparisons'][0]['difference_points']['mean'] == pytest.approx(accuracies[0] - accuracies[1])
+    content = saved.read_text()
+    saved.write_text(content.replace('"seed": 1', '"seed": 2'))
+    refused = lth('align', 'source')
+    assert refused.code == 2 and saved.name in ''.join(refused.err.split()) and contents() == complete
+    assert [Path(one['path']).name for one in json.loads(lth('repair', 'source', '--json').out)['damaged']] == [
+        saved.name]
     assert found['run'] == str(ALIGNED) and list(found['controls']) == ['naive', 'own']
     shown = json.loads(lth('show', 'run', ALIGNED.name, '--json').out)
     assert [row['kept'] for row in shown['rounds']] == [row['kept'] for row in found['rounds']]

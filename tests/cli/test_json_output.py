@@ -14,8 +14,8 @@ from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
 from lth.analysis.json_output import (
-    answers, averages, checks, comparisons, curvature, early_bird, evaluations, figures, listings, other_data, repairs,
-    reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
+    alignments, answers, averages, checks, comparisons, curvature, early_bird, evaluations, figures, listings,
+    other_data, repairs, reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -26,8 +26,8 @@ PAIR = ('lenet-300-100', 'digits')
 SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
 MODULES = (
-    answers, averages, bench, checks, comparisons, curvature, early_bird, evaluations, figures, listings, other_data, repairs,
-    reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
+    alignments, answers, averages, bench, checks, comparisons, curvature, early_bird, evaluations, figures, listings,
+    other_data, repairs, reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:
@@ -134,6 +134,14 @@ def test_stability_has_both_tables_and_all_pairs(lth):
     barriers = [pair['barrier_points'] for pair in report['pairs'] if pair['round'] == 1]
     assert report['rows'][1]['barrier_points']['mean'] == pytest.approx(sum(barriers) / 2)
     assert {row['between'] for row in report['overlap_rows']} == {'seeds', 'rounds'}
+
+
+def test_aligned_masks_have_barriers_and_comparisons(lth):
+    lth(*SEARCH, '--seeds', '0-1')
+    report = output(lth, alignments.AlignmentReport, 'align', 'a')
+    assert [(one['mask_seed'], one['seed']) for one in report['barriers']] == [(0, 1)]
+    assert [(one['round'], one['control'], one['verdict']) for one in report['comparisons']] == [
+        (1, 'naive', 'undecided'), (1, 'own', 'undecided')]
 
 
 def test_stability_between_rounds_has_a_row_for_each_pair_of_rounds(lth):

@@ -1,11 +1,12 @@
-"""The tables of what `lth stability` measured of a run: pairs of copies, barriers between rounds, and curvature.
+"""The tables of what `lth stability` and `lth align` measured of a run: pairs of copies, barriers between rounds and
+between the dense networks of seeds, and curvature.
 
 To add a table, write a function (view, margin) -> table or None here, and add it to `MEASUREMENT_TABLES`.
 """
 from collections.abc import Callable
 from typing import TypeVar
 
-from lth.analysis import pair_files
+from lth.analysis import alignment_files, pair_files
 from lth.analysis.html_report import cells
 from lth.analysis.html_report.cells import EMPTY, Cell, Table, make_table
 from lth.analysis.loss_landscape import barrier_files, curvature_files
@@ -64,6 +65,21 @@ def round_barrier_table(view: RunView, margin: float) -> Table | None:
         f'the verdict on the round next to the dense network, with a margin of {100 * found.margin:g} points.')
 
 
+def seed_barrier_table(view: RunView, _margin: float) -> Table | None:
+    """The barriers between the dense networks of seeds, None if they were not measured."""
+
+    measured = alignment_files.read_present(view.run, view.seeds)
+    if not measured:
+        return None
+    return make_table('Barriers between dense networks', {
+        'masks of seed': lambda row: cells.integer(row[0].mask_seed),
+        'seed': lambda row: cells.integer(row[0].seed),
+        'barrier (points)': lambda row: cells.percent(row[1].naive),
+        'aligned (points)': lambda row: cells.percent(row[1].aligned)}, measured,
+        'barrier: test error at the middle of the line between the dense networks of two seeds minus the mean of both '
+        'ends. aligned: with the channels of the first seed in the order of the second.')
+
+
 def curvature_table(view: RunView, _margin: float) -> Table | None:
     """The curvature at the trained weights, None if it was not measured."""
 
@@ -89,4 +105,4 @@ def _round(row: _Row) -> Cell:
 
 # Each makes its table of a run, given the margin of answers (a share of the images).
 MEASUREMENT_TABLES: tuple[Callable[[RunView, float], Table | None], ...] = (
-    copies_table, round_barrier_table, curvature_table)
+    copies_table, round_barrier_table, seed_barrier_table, curvature_table)

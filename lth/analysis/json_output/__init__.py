@@ -12,7 +12,7 @@ from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
     from lth.analysis.json_output import (
-        answers, averages, checks, comparisons, curvature, early_bird, evaluations, figures, listings, other_data,
-        repairs, reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
+        alignments, answers, averages, checks, comparisons, curvature, early_bird, evaluations, figures, listings,
+        other_data, repairs, reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
 else:
     __getattr__ = submodules(__name__)
