@@ -150,6 +150,10 @@ class Settings(AlgorithmSettings):
     def alters_weights(self) -> bool:
         return self.mask_0_action != 'zero'
 
+    @property
+    def starts_trained(self) -> bool:
+        return self.retrain not in ('weight-rewinding', 'strategy-2')
+
     def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
         return ((CRITERIA, self.criterion), (MASK_ACTIONS.mask_1, self.mask_1_action),
                 (MASK_ACTIONS.mask_0, self.mask_0_action))

@@ -19,7 +19,8 @@ from lth.runs.folder import Run
 
 # What the ticket is compared with, and whether that is singular (does) or plural (do).
 _WORDS = {
-    'reinit': ('re-initialized weights', 'do'), 'signs': ('new magnitudes with its trained signs', 'do'),
+    'reinit': ('re-initialized weights', 'do'), 'initial-weights': ('its initial weights', 'do'),
+    'signs': ('new magnitudes with its trained signs', 'do'),
     'start-signs': ('new magnitudes with its initial signs', 'do'),
     'signs-norm': ('new magnitudes with its trained signs and normalization', 'do'),
     'shuffle-mask': ('its shuffled mask', 'does'),

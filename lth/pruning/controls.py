@@ -45,7 +45,8 @@ class Control:
     docstring. `layer_counts` computes how many weights each layer keeps, None if that depends on the ticket only. With
     `within_mask` the change leaves the weights outside the mask as they are. With `reads_training` it depends on the
     weights to which the ticket was trained, and its claims compare the result with these. `needs_scales`: whether it
-    is for networks whose normalization layers have a scale.
+    is for networks whose normalization layers have a scale; `needs_trained_start`: for tickets that start from trained
+    weights.
     """
 
     change: Change
@@ -55,6 +56,7 @@ class Control:
     within_mask: bool = False
     reads_training: bool = False
     needs_scales: bool = False
+    needs_trained_start: bool = False
 
 
 class Controls(BaseRegistry[Control]):
@@ -95,6 +97,8 @@ def control_obstacle(name: str, settings: AlgorithmSettings, network: Network) -
                 'start-signs keeps the signs of the weights themselves')
     if control.needs_scales and not network.scales:
         return f'{network.settings.name} has no normalization layers with a scale'
+    if control.needs_trained_start and not settings.starts_trained:
+        return 'the tickets already start from the weights of the rewind point'
     if control.within_mask or name == 'dense' or not settings.alters_weights:
         return None
     return ('weights are multiplied by a factor of their layer, or pruned weights are not 0 (--mask-0-action), which '
@@ -138,6 +142,13 @@ def reinit(task: Task, _origin: Ticket, ticket: Ticket, draw: Draw) -> Ticket:
     """The same mask; weights re-initialized by the same initializer."""
 
     return mask_ticket(reinitialized_ticket(task, 'reinit', *draw), ticket.mask)
+
+
+@CONTROLS.register('initial-weights', claims=['mask kept', 'weights differ'], needs_trained_start=True)
+def initial_weights(_task: Task, origin: Ticket, ticket: Ticket, _draw: Draw) -> Ticket:
+    """The same mask; weights of the rewind point, for tickets that start from trained weights."""
+
+    return mask_ticket(origin, ticket.mask)
 
 
 @CONTROLS.register('signs', 'trained-signs', claims=['mask kept', 'weights differ', 'signs kept', 'same magnitudes'],

@@ -93,6 +93,12 @@ class AlgorithmSettings(Section):
         return False
 
     @property
+    def starts_trained(self) -> bool:
+        """Whether all tickets start from trained weights instead of those of the rewind point."""
+
+        return False
+
+    @property
     def soup_sentence(self) -> str:
         """What the soups of rounds that train copies are used for; '' if no copies are trained."""
 

@@ -27,7 +27,7 @@ def small_run(lth):
     (['find-ticket', *PAIR, '--set', 'data={name: mnist}'],
      "data.name: the data set is the second argument of the command, 'digits'. Give 'mnist' there."),
     (['find-ticket', *PAIR, '--controls', 'nope'],
-     "'nope' (known: erk, permute-mask, reinit, shuffle-mask, shuffle-weights, signs, signs-norm, "
+     "'nope' (known: erk, initial-weights, permute-mask, reinit, shuffle-mask, shuffle-weights, signs, signs-norm, "
      'smart-ratio, start-signs)'),
     (['find-gem', *PAIR, '--sparsity', '20,5,1'], "'20,5,1' is not one number. Give one, and run the command once"),
     (['find-gem', *PAIR, '--sparsity', '5%'], "'5%' is not a number. Leave out the %."),

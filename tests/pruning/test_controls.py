@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lth.algorithms.imp import Settings as Imp
 from lth.errors import LthError
 from lth.pruning import masks
 from lth.pruning.controls import CONTROLS, apply_control, control_obstacle
@@ -80,11 +81,14 @@ def test_the_dense_control_is_the_dense_network():
 
 @pytest.mark.parametrize('name', CONTROLS.names())
 def test_a_control_of_a_seed_does_not_depend_on_the_other_seeds(name):
-    together = apply_control(name, TASK, *ticket(), trained=trained_state(TASK))
+    def tickets(task: Task) -> tuple[Ticket, Ticket]:
+        origin, gem = ticket(task=task)
+        return origin, replace(gem, weights=2 * gem.weights) if CONTROLS.find(name).needs_trained_start else gem
+    together = apply_control(name, TASK, *tickets(TASK), trained=trained_state(TASK))
     alone = make_task(seeds=(7,))
-    single = apply_control(name, alone, *ticket(task=alone), trained=trained_state(alone))
+    single = apply_control(name, alone, *tickets(alone), trained=trained_state(alone))
     assert torch.equal(together.mask[1], single.mask[0]) and torch.equal(together.weights[1], single.weights[0])
-    again = apply_control(name, TASK, *ticket(), trained=trained_state(TASK))
+    again = apply_control(name, TASK, *tickets(TASK), trained=trained_state(TASK))
     assert torch.equal(again.mask, together.mask) and torch.equal(again.weights, together.weights)
 
 
@@ -193,6 +197,20 @@ def test_controls_of_trained_signs_need_a_network_that_was_trained():
     assert 'no normalization layers with a scale' in control_obstacle('signs-norm', search, TASK.network)
     with pytest.raises(LthError, match='needs the weights to which the ticket was trained'):
         apply_control('signs', TASK, *ticket())
+
+
+def test_initial_weights_are_those_of_the_rewind_point_and_only_for_tickets_that_start_elsewhere():
+    origin, gem = ticket()
+    continued = replace(gem, weights=gem.weights + masks.apply_mask(gem.mask, torch.ones_like(gem.weights)))
+    changed = apply_control('initial-weights', TASK, origin, continued)
+    assert torch.equal(changed.weights, gem.weights) and torch.equal(changed.mask, gem.mask)
+    with pytest.raises(LthError, match='"weights differ" is not true'):
+        apply_control('initial-weights', TASK, origin, gem)
+    rewound, continues = (Imp.model_validate({'name': 'magnitude', 'retrain': retrain})
+                          for retrain in ('weight-rewinding', 'learning-rate-rewinding'))
+    assert 'already start from the weights of the rewind point' in control_obstacle(
+        'initial-weights', rewound, TASK.network)
+    assert control_obstacle('initial-weights', continues, TASK.network) is None
 
 
 def test_magnitudes_of_another_distribution_are_detected_where_signs_are_all_positive():
