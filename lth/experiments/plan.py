@@ -1,4 +1,5 @@
 """A plan: a recipe with its model, data set and algorithm found, and all lengths and counts checked before training."""
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -246,7 +247,8 @@ def _refuse_wrong_cycles(recipe: Recipe, epoch: int) -> None:
     if recipe.algorithm.trains != 'each':
         raise LthError(f'training.cycles: {cycles} cycles repeat a training of weights, but {recipe.algorithm.name} '
                        'trains no weights. Leave the setting out; lth finetune --cycles trains what it finds.')
-    if training.cycle_budget == 'total' and training.length.steps(epoch) < cycles:
+    ends = (0, *training.cycle_ends(epoch))
+    if any(start == end for start, end in itertools.pairwise(ends)):
         raise LthError(f'training.cycles: {training.length} in total, {training.length.steps(epoch):,} iterations, '
                        f'cannot be divided into {cycles:,} cycles. Use fewer cycles, or train longer.')
 

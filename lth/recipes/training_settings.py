@@ -2,7 +2,9 @@
 
 A new optimizer or schedule is a section here, a member of the union in `TrainingSettings`, and code in lth/training.
 """
-from typing import Annotated, Literal
+import itertools
+import math
+from typing import Annotated, Literal, Self
 
 import pydantic
 from pydantic import Field
@@ -75,10 +77,14 @@ class Cosine(Section):
         'iteration', description='Whether the learning rate changes in each epoch or in each iteration.')
 
 
+CycleLengths = Literal[
+    'constant', 'linear-increase', 'linear-decrease', 'exponential-increase', 'exponential-decrease']
+
+
 class TrainingSettings(Section):
     """How a network, dense or sparse, is trained: `cycles` times by the whole learning-rate schedule, each time with a
-    new optimizer. Each cycle has the `length`, or with `cycle_budget: total` all of them together. With `aws`, the
-    normalization layers of each step use random scales and shifts between the initial and the trained ones (Oh et al.
+    new optimizer. Each cycle has the `length`, or with `cycle_budget: total` all of them together, divided among them
+    by `cycle_lengths`. With `aws`, the normalization layers of each step use random scales and shifts between the initial and the trained ones (Oh et al.
     2025).
     """
 
@@ -96,6 +102,8 @@ class TrainingSettings(Section):
         1, ge=1, le=MOST_CYCLES, description='Number of repetitions of the whole schedule, each with a new optimizer.')
     cycle_budget: Literal['each', 'total'] = Field(
         'each', description='Whether `each` cycle has the length, or all of them together (`total`).')
+    cycle_lengths: CycleLengths = Field(
+        'constant', description='How the lengths of cycles of a total budget differ: not, linearly or exponentially.')
     precision: Literal['auto', 'fp32', 'tf32', 'bf16'] = Field('fp32', description='Precision of the arithmetic.')
     aws: bool = Field(
         False, description='Random scales and shifts of normalization layers in each step (Oh et al. 2025).')
@@ -107,15 +115,31 @@ class TrainingSettings(Section):
             raise ValueError('it should be at least 1')
         return duration
 
+    @pydantic.model_validator(mode='after')
+    def _cycle_lengths_have_an_effect(self) -> Self:
+        if self.cycle_lengths != 'constant' and (self.cycles == 1 or self.cycle_budget == 'each'):
+            raise ValueError(f'cycle_lengths {self.cycle_lengths} divides a total length among cycles: set cycles to 2 '
+                             'or more and cycle_budget to total, or leave it out')
+        return self
+
     def steps(self, steps_per_epoch: int) -> int:
         """Number of iterations of a complete training, with all cycles."""
 
         return self.cycle_ends(steps_per_epoch)[-1]
 
     def cycle_ends(self, steps_per_epoch: int) -> tuple[int, ...]:
-        """The iterations at which the cycles end. Cycles of a total budget differ by at most one iteration."""
+        """The iterations at which the cycles end. Constant lengths in a total budget differ by at most one iteration.
 
-        steps = self.length.steps(steps_per_epoch)
+        Other lengths are in proportion to 1, 2 … n, or to 2^(k/(n - 1)) for k = 0 … n - 1, or to these in reverse (code
+        of arXiv 2406.02773), rounded so that their sum is the length.
+        """
+
+        steps, cycles = self.length.steps(steps_per_epoch), range(1, self.cycles + 1)
         if self.cycle_budget == 'each':
-            return tuple(steps * number for number in range(1, self.cycles + 1))
-        return tuple(steps * number // self.cycles for number in range(1, self.cycles + 1))
+            return tuple(steps * number for number in cycles)
+        if self.cycle_lengths == 'constant':
+            return tuple(steps * number // self.cycles for number in cycles)
+        shape, direction = self.cycle_lengths.split('-')
+        parts = list(cycles) if shape == 'linear' else [2 ** (k / (self.cycles - 1)) for k in range(self.cycles)]
+        sums = list(itertools.accumulate(parts if direction == 'increase' else reversed(parts)))
+        return (*(math.floor(steps * part / sums[-1]) for part in sums[:-1]), steps)

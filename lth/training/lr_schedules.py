@@ -29,7 +29,8 @@ def cycle_training(training: TrainingSettings, steps_per_epoch: int, length: int
     it as in the length that the settings name.
     """
 
-    one, whole = training.model_copy(update={'cycles': 1, 'cycle_budget': 'each'}), training.length
+    one = training.model_copy(update={'cycles': 1, 'cycle_budget': 'each', 'cycle_lengths': 'constant'})
+    whole = training.length
     if length == whole.steps(steps_per_epoch):
         return one
 

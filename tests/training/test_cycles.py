@@ -1,9 +1,11 @@
 """Cyclic training: the whole learning-rate schedule several times, each time with a new optimizer."""
 from dataclasses import replace
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+from hypothesis import strategies
 
 from lth.errors import LthError
 from lth.experiments.resolve import Changes, ticket_plan
@@ -50,6 +52,39 @@ def test_a_total_budget_has_the_iterations_of_one_cycle_and_cosines_that_start_a
     assert np.flatnonzero(np.diff(found) > 0).tolist() == (starts[1:] - 1).tolist()
 
 
+@pytest.mark.parametrize(('lengths', 'cycles', 'ends'), [
+    ('linear-increase', 3, (10, 30, 60)), ('linear-decrease', 3, (30, 50, 60)),
+    # 1 : √2 : 2, of 60.
+    ('exponential-increase', 3, (13, 32, 60)), ('exponential-decrease', 3, (27, 46, 60)),
+    ('exponential-increase', 2, (20, 60)), ('constant', 3, (20, 40, 60))])
+def test_lengths_of_cycles_grow_or_shrink_linearly_or_exponentially_by_hand(lengths, cycles, ends):
+    training = TrainingSettings.model_validate({
+        'length': '60 iterations', 'batch_size': 1, 'optimizer': SGD, 'schedule': {'name': 'cosine'},
+        'cycles': cycles, 'cycle_budget': 'total', 'cycle_lengths': lengths})
+    assert training.cycle_ends(1) == ends and training.steps(1) == 60
+    found = learning_rates(training, 1)
+    assert len(found) == 60 and [found[start] for start in (0, *ends[:-1])] == [found[0]] * cycles
+
+
+@hypothesis.given(strategies.integers(2, 30), strategies.integers(2_000, 100_000), strategies.sampled_from(
+    ['linear-increase', 'linear-decrease', 'exponential-increase', 'exponential-decrease']))
+def test_cycles_of_any_shape_sum_to_the_length_in_order(cycles, length, lengths):
+    training = TrainingSettings.model_validate({
+        'length': f'{length} iterations', 'batch_size': 1, 'optimizer': SGD, 'cycles': cycles,
+        'cycle_budget': 'total', 'cycle_lengths': lengths})
+    parts = np.diff((0, *training.cycle_ends(1)))
+    steps = np.diff(parts) if lengths.endswith('increase') else -np.diff(parts)
+    assert parts.sum() == length and (parts > 0).all() and (steps >= -1).all()
+    first, last = sorted((parts[0], parts[-1]))
+    assert last / first == pytest.approx(cycles if lengths.startswith('linear') else 2, rel=0.3)
+
+
+@pytest.mark.parametrize('changes', [{'cycles': 3}, {'cycle_budget': 'total'}])
+def test_lengths_of_cycles_that_share_no_budget_are_refused(changes):
+    with pytest.raises(ValueError, match='cycle_lengths linear-increase divides a total length among cycles'):
+        rates(cycle_lengths='linear-increase', **changes)
+
+
 @pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=str)
 def test_a_cycle_continues_the_weights_with_a_new_optimizer(optimizer):
     task, whole = make_task(optimizer=optimizer, cycles=2), make_task(optimizer=optimizer, length='6 epochs')
@@ -87,6 +122,8 @@ def test_a_training_that_starts_in_a_cycle_trains_the_rest_of_it_and_the_other_c
 @pytest.mark.parametrize(('settings', 'says'), [
     ({'training.cycles': 0}, 'cycles: it should be greater'), ({'training.cycles': 1001}, 'cycles: it should be less'),
     ({'training.cycles': 90, 'training.cycle_budget': 'total'}, 'cannot be divided into 90 cycles'),
+    ({'training.cycles': 12, 'training.cycle_budget': 'total', 'training.cycle_lengths': 'linear-increase'},
+     'cannot be divided into 12 cycles'),
     ({'training.cycles': 2, 'algorithm.rewind': '42 iterations'}, 'is not before the end of the first cycle'),
     ({'training.cycles': 1000, 'training.length': '999999 epochs'}, 'in 1,000 cycles are')])
 def test_cycles_that_cannot_be_trained_are_refused(settings, says):
