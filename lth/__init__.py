@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from lth.analysis.figures import FIGURES
     from lth.analysis.run_results import RunResults
     from lth.api import (
-        align, compare, curvature, early_bird, evaluate, export_metrics, find_gem, find_ticket, finetune, iterate,
-        open_run, plot, pool, round_barriers, sanity_check, sign_flips, stability, train_sparse, transfer)
+        align, card, compare, curvature, early_bird, evaluate, export_metrics, find_gem, find_ticket, finetune, iterate,
+        open_run, plot, pool, pull, push, round_barriers, sanity_check, sign_flips, stability, train_sparse, transfer)
     from lth.datasets import DATASETS
     from lth.errors import LthError
     from lth.experiments.executors import EXECUTORS
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 __version__ = '1.0.0'
 _MODULES = {
     'lth.api': (
-        'align', 'compare', 'curvature', 'early_bird', 'evaluate', 'evaluate_on', 'export_metrics', 'find_gem',
-        'find_ticket', 'finetune', 'iterate', 'open_run', 'plot', 'pool', 'round_barriers', 'sanity_check',
-        'sign_flips', 'stability', 'train_sparse', 'transfer'),
+        'align', 'card', 'compare', 'curvature', 'early_bird', 'evaluate', 'evaluate_on', 'export_metrics', 'find_gem',
+        'find_ticket', 'finetune', 'iterate', 'open_run', 'plot', 'pool', 'pull', 'push', 'round_barriers',
+        'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer'),
     'lth.analysis.figures': ('FIGURES',),
     'lth.analysis.run_results': ('RunResults',),
     'lth.export.torch_modules': ('NamedTicket', 'load_ticket'),
@@ -43,9 +43,10 @@ _MODULES = {
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
     'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'EXECUTORS', 'FIGURES', 'INITIALIZERS', 'MASK_ACTIONS', 'MODELS',
-    'LthError', 'NamedTicket', 'RunResults', 'align', 'compare', 'curvature', 'early_bird', 'evaluate', 'evaluate_on',
-    'export_metrics', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run', 'plot', 'pool',
-    'round_barriers', 'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer']
+    'LthError', 'NamedTicket', 'RunResults', 'align', 'card', 'compare', 'curvature', 'early_bird', 'evaluate',
+    'evaluate_on', 'export_metrics', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run',
+    'plot', 'pool', 'pull', 'push', 'round_barriers', 'sanity_check', 'sign_flips', 'stability', 'train_sparse',
+    'transfer']
 
 
 def __getattr__(name: str) -> Any:

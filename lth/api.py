@@ -30,6 +30,7 @@ from lth.analysis.metric_export import MetricExport
 from lth.analysis.metric_export import export_metrics as write_metrics
 from lth.analysis.other_data import OtherDataReport
 from lth.analysis.pair_files import CopyPair, PairErrors
+from lth.analysis.model_card.card import ModelCard, write_card
 from lth.analysis.plotting.figure_set import figure_set
 from lth.analysis.plotting.plot import Plot, plots
 from lth.analysis.run_checks import run_checks
@@ -55,6 +56,8 @@ from lth.registry import trust
 from lth.registry.objects import is_object
 from lth.runs.run_path import RunPath, parse_run_path
 from lth.runs.stored_run import StoredRun
+from lth.sharing.pull import Pulled, pull_run
+from lth.sharing.push import Pushed, PushOptions, push_run
 from lth.training.engines import select
 from lth.training.task import Task
 
@@ -569,6 +572,54 @@ def export_metrics(
     """
 
     return write_metrics(_run_paths(runs), Path(file), controls=controls)
+
+
+@check_types(Execution)
+def card(
+        run: RunResults | str | Path, file: str | Path | None = None, *,
+        license: str | None = None,  # pylint: disable=redefined-builtin
+        margin: float = 0.2) -> ModelCard:
+    """Write the model card of a run, by default to RUN/README.md, and a figure next to it.
+
+    `license` is an identifier of the Hugging Face Hub, such as 'mit'; without it, the card names none. `margin` is that
+    of the answers, in percentage points. The run is read from its files alone.
+
+        print(lth.card(run, license='mit').file)
+    """
+
+    output = None if file is None else Path(file)
+    return write_card(_run_path(run), output, license_=license, margin=margin / 100)
+
+
+@check_types(Execution)
+def push(
+        run: RunResults | str | Path, repository: str, *, private: bool = False,
+        license: str | None = None,  # pylint: disable=redefined-builtin
+        unfinished: bool = False, dry_run: bool = False, margin: float = 0.2) -> Pushed:
+    """Upload a run to the repository OWNER/NAME on the Hugging Face Hub, with the runs that start from it and a card.
+
+    Names of machines and users, paths, logs and checkpoints are left out. `unfinished` also shares runs that are not
+    complete; with `dry_run` nothing is uploaded. Needs the extra `hub`, and a token: `hf auth login`, or HF_TOKEN.
+
+        lth.push(run, 'alice/lenet-tickets', license='mit')
+    """
+
+    options = PushOptions(
+        private=private, license_=license, unfinished=unfinished, dry_run=dry_run, margin=margin / 100)
+    return push_run(_run_path(run), repository, options)
+
+
+@check_types(Execution)
+def pull(repository: str, folder: str | Path | None = None, *, revision: str | None = None) -> Pulled:
+    """Download the runs of the repository OWNER/NAME on the Hugging Face Hub, by default to runs/NAME.
+
+    All checksums are compared, and no code is downloaded or run. `revision` is a branch, a tag or a commit. Needs the
+    extra `hub`.
+
+        run = lth.open_run(lth.pull('alice/lenet-tickets').run)
+    """
+
+    return pull_run(repository, folder, revision)
 
 
 def _ticket_plan(

@@ -14,6 +14,7 @@ TIERS = (
     {'algorithms', 'runs'},
     {'experiments', 'export'},
     {'analysis', 'benchmark'},
+    {'sharing'},
     {'cli', 'api'},
     {'__main__'})
 # `import lth` itself imports nothing: what it offers is imported when it is first used.

@@ -2,11 +2,13 @@
 
     report = read_checks(Path('runs/lenet-300-100-digits-checks-round-20'))
 """
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from lth.errors import LthError
 from lth.runs.checked_json import encode_checked, read_checked
 from lth.runs.stored import Count, Share, ShortText, Stored, validate_stored
 from lth.system import files
@@ -72,3 +74,17 @@ def read_checks(folder: Path) -> StoredReport:
     path = folder / CHECKS
     raw = read_checked(path, at_most=_MOST_BYTES, advice=_ADVICE)
     return validate_stored(StoredReport, raw, str(path), _ADVICE)
+
+
+def read_reports(folders: Iterable[Path], notes: list[str]) -> list[StoredReport]:
+    """The reports in those of the folders that have one; `notes` gets a sentence for each that cannot be read."""
+
+    reports = []
+    for folder in folders:
+        if not (folder / CHECKS).is_file():
+            continue
+        try:
+            reports.append(read_checks(folder))
+        except LthError as error:
+            notes.append(f'{folder} is left out: {error}')
+    return reports

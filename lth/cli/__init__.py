@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from lth import __version__
 from lth.cli.align import align
 from lth.cli.bench import bench
+from lth.cli.card import card
 from lth.cli.command import Tracebacks, exit_codes
 from lth.cli.console import print_raw
 from lth.cli.compare import compare
@@ -26,6 +27,8 @@ from lth.cli.option_rules import RuledCommand
 from lth.cli.plot import plot
 from lth.cli.pool import pool
 from lth.cli.prepare import prepare
+from lth.cli.pull import pull
+from lth.cli.push import push
 from lth.cli.repair import repair
 from lth.cli.report import report
 from lth.cli.reproduce import reproduce
@@ -87,6 +90,9 @@ app.command('sweep', cls=RuledCommand)(sweep)
 app.command('list', cls=RuledCommand)(list_entries)
 app.command('compare', cls=RuledCommand)(compare)
 app.command('export-metrics', cls=RuledCommand)(export_metrics)
+app.command('card', cls=RuledCommand)(card)
+app.command('push', cls=RuledCommand)(push)
+app.command('pull', cls=RuledCommand)(pull)
 app.command('repair', cls=RuledCommand)(repair)
 app.command('prepare', cls=RuledCommand)(prepare)
 app.command('show', cls=RuledCommand)(show)

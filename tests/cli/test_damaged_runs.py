@@ -63,6 +63,9 @@ COMMANDS = {
         SPARSE_TRAINING, TENSORS | {'metrics.jsonl', 'round.json', 'events.jsonl', 'ever-active.safetensors',
                                     'optimizer.safetensors'}, 'sparse'),
     'plot mask-churn': Command(('plot', 'sparse', '--figure', 'mask-churn'), {'events.jsonl', 'round.json'}, 'sparse'),
+    'card': Command(('card', 'base'), {'round.json'}),
+    'push': Command(('push', 'base', 'alice/base', '--unfinished', '--dry-run'),
+                    TENSORS | {'round.json', 'metrics.jsonl'}),
     'load_ticket': Command((), {'mask.safetensors', 'ticket.safetensors'})}
 
 

@@ -15,7 +15,8 @@ from pydantic import ConfigDict, TypeAdapter
 from lth import benchmark
 from lth.analysis.json_output import (
     alignments, answers, averages, checks, comparisons, curvature, early_bird, evaluations, figures, listings,
-    other_data, repairs, reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
+    other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing, sign_flips, stability,
+    sweeps, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -27,7 +28,8 @@ SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
 MODULES = (
     alignments, answers, averages, bench, checks, comparisons, curvature, early_bird, evaluations, figures, listings,
-    other_data, repairs, reproductions, round_barriers, run_lists, runs, sign_flips, stability, sweeps, values)
+    other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing, sign_flips, stability,
+    sweeps, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:
@@ -172,6 +174,17 @@ def test_reports(lth):
     printed = output(lth, listings.WrittenReport, 'report', 'a')
     assert (printed['file'], printed['runs'], printed['notes']) == ('runs/a/report.html', ['runs/a'], [])
     assert 'accuracy' in printed['figures'] and Path(printed['file']).is_file()
+
+
+def test_cards_and_pushes(lth):
+    lth(*SEARCH)
+    printed = output(lth, sharing.WrittenCard, 'card', 'a', '--license', 'mit')
+    assert (printed['run'], printed['file'], printed['figure']) == (
+        'runs/a', 'runs/a/README.md', 'runs/a/README-accuracy.png')
+    assert [note for note in printed['notes'] if 'sanity' in note] == printed['notes']
+    printed = output(lth, sharing.PushedRun, 'push', 'a', 'alice/a', '--dry-run')
+    assert (printed['repository'], printed['url'], printed['commit'], printed['runs']) == ('alice/a', None, None, ['a'])
+    assert printed['bytes'] > 0 and {'lth.json', 'README.md', 'a/recipe.yaml'} <= set(printed['files'])
 
 
 def test_plot_prints_the_points_of_its_figures_in_percent(lth):

@@ -93,26 +93,12 @@ def _run_contents(run: PlottedRun, margin: float) -> list[RunContent]:
 def _run_content(view: RunView, label: str, margin: float) -> RunContent:
     answer = make_answer(view.run, view.seeds, view.controls, margin)
     notes = [*view.unfinished, *view.left_out]
-    checks = _check_reports(view, notes)
+    checks = checks_file.read_reports(view.derived, notes)
     measured = [table for make in MEASUREMENT_TABLES if (table := make(view, margin))]
     return RunContent(
         label=label, folder=view.run.folder, facts=_facts(view), answer=answer, checks=checks, notes=notes,
         title=f'{view.run.recipe["model"]["name"]} on {view.run.recipe["data"]["name"]}',
         tables=[*run_tables(view, answer), *map(check_table, checks), *measured], origin=run_origin(view))
-
-
-def _check_reports(view: RunView, notes: list[str]) -> list[StoredReport]:
-    """The reports of the sanity checks of this run; `notes` gets a sentence for each that cannot be read."""
-
-    reports = []
-    for folder in view.derived:
-        if not (folder / checks_file.CHECKS).is_file():
-            continue
-        try:
-            reports.append(checks_file.read_checks(folder))
-        except LthError as error:
-            notes.append(f'{folder} is left out: {error}')
-    return reports
 
 
 def _facts(view: RunView) -> list[tuple[str, str]]:
