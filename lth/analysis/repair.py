@@ -27,7 +27,8 @@ from lth.system import files, yaml_text
 DAMAGED = 'damaged'
 # The files in RUN-stability by the first word of their names. All others are pairs of copies.
 _STABILITY_CHECKS: dict[str, Callable[[Path], None]] = {
-    'aligned': alignment_files.ALIGNMENTS.check, 'between': barrier_files.BARRIERS.check, 'curvature': curvature_files.CURVATURES.check}
+    'aligned': alignment_files.ALIGNMENTS.check, 'between': barrier_files.BARRIERS.check,
+    'curvature': curvature_files.CURVATURES.check}
 
 
 def repair(folder: Path) -> RepairReport:

@@ -84,8 +84,8 @@ CycleLengths = Literal[
 class TrainingSettings(Section):
     """How a network, dense or sparse, is trained: `cycles` times by the whole learning-rate schedule, each time with a
     new optimizer. Each cycle has the `length`, or with `cycle_budget: total` all of them together, divided among them
-    by `cycle_lengths`. With `aws`, the normalization layers of each step use random scales and shifts between the initial and the trained ones (Oh et al.
-    2025).
+    by `cycle_lengths`. With `aws`, the normalization layers of each step use random scales and shifts between the
+    initial and the trained ones (Oh et al. 2025).
     """
 
     length: DurationSetting = Field(description='Length of each round, or of each cycle.')
