@@ -61,12 +61,9 @@ class Rates(Section):
 
 
 class Settings(AlgorithmSettings):
-    """`rounds` is the number N of prunings, so that the run has rounds 0 … N. `rates` is one number for all layers, or
-    one for each kind of layer. The scope `global` ranks the weights of all layers together. With `density` all rounds
-    prune the same share, so that the last one keeps exactly ⌊density · P⌋ weights; `rates` is then not used. With
-    several `copies`, each round trains as many from the same weights, and their `soup` takes the place of the trained
-    network. `early_bird` compares the masks during the training of round 0, at the densities of all rounds or of a
-    list (see lth/pruning/early_bird.py).
+    """Iterative magnitude pruning. With `density` all rounds prune the same share of the remaining weights. With several
+    `copies`, each round trains as many from the same weights, and their `soup` takes the place of the trained network.
+    `early_bird`: see lth/pruning/early_bird.py.
     """
 
     ladder: ClassVar[str] = 'rounds'

@@ -26,11 +26,8 @@ _COMMON = ('name', 'density', 'layers', 'keep_out', 'save_every')
 
 
 class Settings(AlgorithmSettings):
-    """`density` is the share of prunable weights that is active at the end. The mask moves every `update_every`, first
-    at `update_from` and last at `update_until`; each event replaces the share `drop_fraction` of the active weights of
-    a layer, which stays `constant` or falls as half a `cosine`. Methods that start dense start at `initial_density`.
-    A random mask distributes its weights over the layers by `layers`. A round is saved `every` so often, by default
-    every tenth of the training. None stands for the default of the method.
+    """A training whose mask moves: each event replaces a share of the active weights of each layer. None stands for
+    the default of the method.
     """
 
     trains: ClassVar[Literal['throughout']] = 'throughout'
