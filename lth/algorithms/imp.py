@@ -61,9 +61,9 @@ class Rates(Section):
 
 
 class Settings(AlgorithmSettings):
-    """Iterative magnitude pruning. With `density` all rounds prune the same share of the remaining weights. With several
-    `copies`, each round trains as many from the same weights, and their `soup` takes the place of the trained network.
-    `early_bird`: see lth/pruning/early_bird.py.
+    """Iterative magnitude pruning. With `density` all rounds prune the same share of the remaining weights. With
+    several `copies`, each round trains as many from the same weights, and their `soup` takes the place of the trained
+    network. `early_bird`: see lth/pruning/early_bird.py.
     """
 
     ladder: ClassVar[str] = 'rounds'
