@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from lth.analysis.figures import FIGURES
     from lth.analysis.run_results import RunResults
     from lth.api import (
-        align, card, compare, curvature, early_bird, evaluate, export_metrics, find_gem, find_ticket, finetune, iterate,
-        open_run, plot, pool, pull, push, round_barriers, sanity_check, sign_flips, stability, train_sparse, transfer)
+        align, card, compare, curvature, early_bird, evaluate, export, export_metrics, find_gem, find_ticket, finetune,
+        iterate, open_run, plot, pool, pull, push, round_barriers, sanity_check, sign_flips, stability, train_sparse,
+        transfer)
     from lth.datasets import DATASETS
     from lth.errors import LthError
     from lth.experiments.executors import EXECUTORS
-    from lth.export.torch_modules import NamedTicket, load_ticket
+    from lth.exports.formats import EXPORT_FORMATS
+    from lth.exports.torch_modules import NamedTicket, load_ticket
     from lth.models.initializers import INITIALIZERS
     from lth.models.registry import MODELS
     from lth.pruning.controls import CONTROLS
@@ -25,15 +27,16 @@ if TYPE_CHECKING:
 __version__ = '1.0.0'
 _MODULES = {
     'lth.api': (
-        'align', 'card', 'compare', 'curvature', 'early_bird', 'evaluate', 'evaluate_on', 'export_metrics', 'find_gem',
-        'find_ticket', 'finetune', 'iterate', 'open_run', 'plot', 'pool', 'pull', 'push', 'round_barriers',
+        'align', 'card', 'compare', 'curvature', 'early_bird', 'evaluate', 'evaluate_on', 'export', 'export_metrics',
+        'find_gem', 'find_ticket', 'finetune', 'iterate', 'open_run', 'plot', 'pool', 'pull', 'push', 'round_barriers',
         'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer'),
     'lth.analysis.figures': ('FIGURES',),
     'lth.analysis.run_results': ('RunResults',),
-    'lth.export.torch_modules': ('NamedTicket', 'load_ticket'),
+    'lth.exports.torch_modules': ('NamedTicket', 'load_ticket'),
     'lth.errors': ('LthError',),
     'lth.algorithms': ('ALGORITHMS',),
     'lth.experiments.executors': ('EXECUTORS',),
+    'lth.exports.formats': ('EXPORT_FORMATS',),
     'lth.datasets': ('DATASETS',),
     'lth.models.initializers': ('INITIALIZERS',),
     'lth.models.registry': ('MODELS',),
@@ -42,11 +45,11 @@ _MODULES = {
     'lth.pruning.mask_actions': ('MASK_ACTIONS',)}
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
-    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'EXECUTORS', 'FIGURES', 'INITIALIZERS', 'MASK_ACTIONS', 'MODELS',
-    'LthError', 'NamedTicket', 'RunResults', 'align', 'card', 'compare', 'curvature', 'early_bird', 'evaluate',
-    'evaluate_on', 'export_metrics', 'find_gem', 'find_ticket', 'finetune', 'iterate', 'load_ticket', 'open_run',
-    'plot', 'pool', 'pull', 'push', 'round_barriers', 'sanity_check', 'sign_flips', 'stability', 'train_sparse',
-    'transfer']
+    'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'EXECUTORS', 'EXPORT_FORMATS', 'FIGURES', 'INITIALIZERS',
+    'MASK_ACTIONS', 'MODELS', 'LthError', 'NamedTicket', 'RunResults', 'align', 'card', 'compare', 'curvature',
+    'early_bird', 'evaluate', 'evaluate_on', 'export', 'export_metrics', 'find_gem', 'find_ticket', 'finetune',
+    'iterate', 'load_ticket', 'open_run', 'plot', 'pool', 'pull', 'push', 'round_barriers', 'sanity_check',
+    'sign_flips', 'stability', 'train_sparse', 'transfer']
 
 
 def __getattr__(name: str) -> Any:

@@ -51,6 +51,7 @@ from lth.experiments.resolve import Changes
 from lth.experiments.restart import set_aside
 from lth.experiments.run_target import set_up_engine
 from lth.experiments.thinning import Keep, thin_runs
+from lth.exports.export import IMAGES, Export, export_round
 from lth.pruning.tickets import Round
 from lth.registry import trust
 from lth.registry.objects import is_object
@@ -558,6 +559,26 @@ def sign_flips(run: RunResults | str | Path) -> SignReport:
     path = _run_path(run)
     stored = StoredRun.open(path.folder)
     return sign_report(stored, stored.seeds() if path.seed is None else [path.seed], path.round)
+
+
+@check_types(Execution)
+def export(
+        run: RunResults | str | Path, format: str, *,  # pylint: disable=redefined-builtin
+        weights: Literal['trained', 'ticket'] = 'trained', output: str | Path | None = None, images: int = IMAGES,
+        **execution: Unpack[Execution]) -> Export:
+    """Export the network of one round, RUN/seed-S/round-NN, for use without lth: as 'torch', 'onnx', 'compacted', 'csr'
+    or another format of EXPORT_FORMATS, with its trained weights or those of its ticket.
+
+    It is written to a new folder, by default RUN-exports/seed-S-round-NN-FORMAT, only if it computes the same as the
+    network on `images` test images. Its latency is measured on the CPU.
+
+        made = lth.export('runs/lenet-300-100-mnist/seed-0/round-07', 'compacted')
+        print(made.folder, made.size, made.dense_size, [latency.verdict for latency in made.latencies])
+    """
+
+    path = _run_path(run)
+    target = run_target(path.folder, execution)
+    return export_round(path, format, weights, None if output is None else Path(output), target, images=images)
 
 
 @check_types(Execution)

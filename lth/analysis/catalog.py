@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lth.algorithms.sparse_training import methods
     from lth.analysis import figures, papers, sanity_checks
     from lth.experiments import executors
+    from lth.exports import formats
     from lth.models import initializers, registry as models
     from lth.pruning import controls, criteria, mask_actions
 else:
@@ -22,6 +23,7 @@ else:
     datasets = lazy_import.module('lth.datasets')
     figures = lazy_import.module('lth.analysis.figures')
     executors = lazy_import.module('lth.experiments.executors')
+    formats = lazy_import.module('lth.exports.formats')
     papers = lazy_import.module('lth.analysis.papers')
     sanity_checks = lazy_import.module('lth.analysis.sanity_checks')
     initializers = lazy_import.module('lth.models.initializers')
@@ -103,5 +105,6 @@ CATALOG: Mapping[str, Callable[[], Iterable[Entry]]] = {
     'sparse-methods': _methods,
     'executors': lambda: _registered(executors.EXECUTORS),
     'figures': lambda: _registered(figures.FIGURES),
+    'formats': lambda: _registered(formats.EXPORT_FORMATS),
     'papers': _papers,
     'checks': lambda: (Entry(name, summary) for name, summary in sanity_checks.available_checks().items())}

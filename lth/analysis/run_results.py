@@ -17,7 +17,7 @@ from lth.analysis.run_view import view_run
 from lth.errors import LthError, LthWarning
 from lth.experiments import derived_runs, folders, open_run
 from lth.experiments.plan import Plan
-from lth.export.torch_modules import NamedTicket, load_ticket
+from lth.exports.torch_modules import NamedTicket, load_ticket
 from lth.runs.folder import Run
 from lth.runs.run_path import RunPath
 from lth.runs.stored_run import StoredRun

@@ -18,6 +18,7 @@ from lth.cli.compare import compare
 from lth.cli.convert_config import convert_config
 from lth.cli.early_bird import early_bird
 from lth.cli.evaluate import evaluate
+from lth.cli.export import export
 from lth.cli.export_metrics import export_metrics
 from lth.cli.find_gem import find_gem
 from lth.cli.find_ticket import find_ticket
@@ -89,6 +90,7 @@ app.command('reproduce', cls=RuledCommand)(reproduce)
 app.command('sweep', cls=RuledCommand)(sweep)
 app.command('list', cls=RuledCommand)(list_entries)
 app.command('compare', cls=RuledCommand)(compare)
+app.command('export', cls=RuledCommand)(export)
 app.command('export-metrics', cls=RuledCommand)(export_metrics)
 app.command('card', cls=RuledCommand)(card)
 app.command('push', cls=RuledCommand)(push)

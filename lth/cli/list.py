@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # Words, and no choice that typer checks: its help would write all of them into a narrow column.
 KINDS = (
     'models', 'datasets', 'recipes', 'criteria', 'actions', 'controls', 'initializers', 'algorithms', 'sparse-methods',
-    'checks', 'executors', 'figures', 'papers', 'runs')
+    'checks', 'executors', 'figures', 'formats', 'papers', 'runs')
 
 
 def _completed_kinds(incomplete: str) -> list[str]:

@@ -34,4 +34,5 @@ def _file() -> Path:
 
 DATASETS.register('digits')(Source(
     summary='handwritten digits, part of scikit-learn', shape=(1, 8, 8), classes=10,
-    image_counts=(1797 - _TEST, _TEST), read=_read, settings={'validation': 143}))
+    image_counts=(1797 - _TEST, _TEST), read=_read, settings={'validation': 143},
+    class_names=tuple('0123456789')))

@@ -28,7 +28,7 @@ class ImageList(NamedTuple):
 
 class ImageFolders(NamedTuple):
     """The training and test images below a path; `name` is the data set's name in recipes, `note` says which folders
-    are classes and what is not used.
+    are classes and what is not used. `classes` are their names, () if they are not known.
     """
 
     name: str
@@ -36,6 +36,7 @@ class ImageFolders(NamedTuple):
     train: ImageList
     test: ImageList
     note: str = ''
+    classes: tuple[str, ...] = ()
 
 
 def undecodable_error(

@@ -40,7 +40,8 @@ def source(path: str) -> Source:
     count = len(folders.train.files)
     return Source(f'images below {path}', shape, classes, (count, len(folders.test.files)),
                   partial(_read, folders=folders, shape=shape), {'validation': max(1, count // 10)},
-                  streams='large', decodes=True, prepare=partial(_prepare, folders=folders, shape=shape))
+                  streams='large', decodes=True, prepare=partial(_prepare, folders=folders, shape=shape),
+                  class_names=folders.classes)
 
 
 def list_images(path: Path, classes: Sequence[str]) -> ImageList:
@@ -89,7 +90,7 @@ def _scan(path: Path) -> ImageFolders:
             raise LthError(f'folder:{path} has no {name} images. Put them into {path}/train/CLASS and '
                            f'{path}/test/CLASS, or all of them into {path}/CLASS.')
     note = _note(path, train_path, test_path or train_path, classes)
-    return ImageFolders(f'folder:{path}', path, train, test, note)
+    return ImageFolders(f'folder:{path}', path, train, test, note, tuple(classes))
 
 
 def _parts(path: Path) -> tuple[Path, Path | None]:

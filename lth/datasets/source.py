@@ -101,7 +101,8 @@ class Source:
     `image_counts`: number of training and of test images. `read` takes the folder of all data sets; it downloads
     missing files. `settings` replace the defaults of the recipe's data section. `streams`: whether images are streamed;
     `large` means only if they are too large for memory. `decodes`: whether images are decoded from files, which may be
-    corrupt. `prepare` writes the images once as files that stream fast, and returns these files.
+    corrupt. `prepare` writes the images once as files that stream fast, and returns these files. `class_names` are in
+    the order of the labels, () if they are not known.
     """
 
     summary: str
@@ -113,6 +114,7 @@ class Source:
     streams: Literal['never', 'large', 'always'] = 'never'
     decodes: bool = False
     prepare: Callable[[Path, DataSettings, OnProgress], list[Path]] | None = None
+    class_names: tuple[str, ...] = ()
 
     def input_shape(self, settings: DataSettings) -> Shape:
         """Shape of the network's input; LthError if the stored images are too small to be cropped to it."""

@@ -19,6 +19,9 @@ from lth.system import lazy_import
 
 torchvision = lazy_import.module('torchvision')
 
+# Names of classes in the order of their labels.
+_DIGITS = tuple('0123456789')
+_CIFAR10 = ('airplane', 'automobile', 'bird', 'cat', 'deer', 'dog', 'frog', 'horse', 'ship', 'truck')
 _MNIST_FILES = {
     'train-images-idx3-ubyte': '6bbc9ace898e44ae57da46a324031adb',
     'train-labels-idx1-ubyte': 'a25bea736e30d166cdddb491f175f624',
@@ -103,23 +106,28 @@ def _below(folder: str, files: Mapping[str, str]) -> dict[str, str]:
 
 DATASETS.register('mnist')(Source(
     summary='handwritten digits (LeCun et al. 1998)', shape=(1, 28, 28), classes=10, image_counts=(60_000, 10_000),
-    read=partial(_read, name='MNIST', files=_below('MNIST/raw', _MNIST_FILES), statistics=((0.1307,), (0.3081,)))))
+    read=partial(_read, name='MNIST', files=_below('MNIST/raw', _MNIST_FILES), statistics=((0.1307,), (0.3081,))),
+    class_names=_DIGITS))
 
 DATASETS.register('fashion-mnist')(Source(
     summary='clothes (Xiao et al. 2017)', shape=(1, 28, 28), classes=10, image_counts=(60_000, 10_000),
     read=partial(_read, name='FashionMNIST', files=_below('FashionMNIST/raw', _FASHION_FILES),
-                 statistics=((0.2860,), (0.3530,)))))
+                 statistics=((0.2860,), (0.3530,))),
+    class_names=('T-shirt/top', 'trouser', 'pullover', 'dress', 'coat', 'sandal', 'shirt', 'sneaker', 'bag',
+                 'ankle boot')))
 
 DATASETS.register('cifar10')(Source(
     summary='natural images in color (Krizhevsky 2009)', shape=(3, 32, 32), classes=10,
     image_counts=(50_000, 10_000),
     read=partial(_read, name='CIFAR10', files=_below('cifar-10-batches-py', _CIFAR10_FILES),
-                 statistics=((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)))))
+                 statistics=((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616))),
+    class_names=_CIFAR10))
 
 for _half, (_name, _ordinal) in enumerate((('cifar10a', 'first'), ('cifar10b', 'second'))):
     DATASETS.register(_name)(Source(
         summary=f'{_ordinal} half of CIFAR-10, 2,500 images per class (Morcos et al. 2019)',
-        shape=(3, 32, 32), classes=10, image_counts=(25_000, 10_000), read=partial(_read_half, half=_half)))
+        shape=(3, 32, 32), classes=10, image_counts=(25_000, 10_000), read=partial(_read_half, half=_half),
+        class_names=_CIFAR10))
 
 DATASETS.register('kmnist')(Source(
     summary='cursive Japanese characters (Clanuwat et al. 2018)', shape=(1, 28, 28), classes=10,
@@ -134,4 +142,5 @@ DATASETS.register('svhn')(Source(
     summary='house numbers in color (Netzer et al. 2011)', shape=(3, 32, 32), classes=10,
     image_counts=(73_257, 26_032),
     read=partial(_read, name='SVHN', files=_SVHN_FILES, splits=({'split': 'train'}, {'split': 'test'}),
-                 subfolder='svhn')))
+                 subfolder='svhn'),
+    class_names=_DIGITS))

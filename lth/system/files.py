@@ -67,17 +67,25 @@ def create_folder(folder: Path) -> None:
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write a folder of files atomically: after a crash or on a full disk it is complete or absent."""
 
+    try:
+        write_new_folder(folder, contents)
+    except OSError as error:
+        raise write_error(folder, error) from None
+
+
+def write_new_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """As `write_folder`, but with the OSError of what fails."""
+
     partial = folder.with_name(f'{folder.name}.partial')
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for name, content in contents.items():
-            write(partial / name, content)
+            with open_atomically(partial / name) as file:
+                file.write(content)
         os.rename(partial, folder)
         _sync_folder(folder.parent)
         _sync_folder(folder.parent.parent)
-    except OSError as error:
-        raise write_error(folder, error) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)  # absent if it was renamed
 

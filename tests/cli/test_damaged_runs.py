@@ -66,6 +66,7 @@ COMMANDS = {
     'card': Command(('card', 'base'), {'round.json'}),
     'push': Command(('push', 'base', 'alice/base', '--unfinished', '--dry-run'),
                     TENSORS | {'round.json', 'metrics.jsonl'}),
+    'export': Command(('export', 'base/seed-0/round-02', '--format', 'torch', '-o', 'out'), TENSORS | {'round.json'}),
     'load_ticket': Command((), {'mask.safetensors', 'ticket.safetensors'})}
 
 

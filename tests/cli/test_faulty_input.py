@@ -242,6 +242,7 @@ RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'show': ('show', '--', 'run', 'RUN'), 'show --signs': ('show', '--signs', '--', 'run', 'RUN'),
     'compare': ('compare', '--', 'RUN', 'base'),
     'export-metrics': ('export-metrics', '-o', 'metrics.csv', '--', 'RUN'),
+    'export': ('export', '--format', 'torch', '--', 'RUN'),
     'transfer': ('transfer', '--to', 'digits', '--', 'RUN'), 'align': ('align', '--', 'RUN'),
     'sweep': ('sweep', '--', 'status', 'RUN')}
 
@@ -258,6 +259,7 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'reproduce': ('lth-figure-9', '--dry-run'),
     'transfer': ('base', '--to', 'digits', '--dry-run'), 'pool': ('base', '--dry-run'),
     'early-bird': ('base',), 'card': ('base',), 'push': ('base', 'alice/base', '--dry-run'), 'pull': ('nope',),
+    'export': ('base/seed-0/round-00', '--format', 'torch'),
     'align': ('base', '--dry-run'),
     'evaluate': ('base',), 'plot': ('base', '--figure', 'accuracy'), 'report': ('base',), 'export-metrics': ('base',),
     'compare': ('base', 'base/seed-0'), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),

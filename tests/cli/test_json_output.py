@@ -14,8 +14,8 @@ from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
 from lth.analysis.json_output import (
-    alignments, answers, averages, checks, comparisons, curvature, early_bird, evaluations, figures, listings,
-    other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing, sign_flips, stability,
+    alignments, answers, averages, checks, comparisons, curvature, early_bird, evaluations, exports, figures,
+    listings, other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing, sign_flips, stability,
     sweeps, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
@@ -27,8 +27,8 @@ PAIR = ('lenet-300-100', 'digits')
 SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
 MODULES = (
-    alignments, answers, averages, bench, checks, comparisons, curvature, early_bird, evaluations, figures, listings,
-    other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing, sign_flips, stability,
+    alignments, answers, averages, bench, checks, comparisons, curvature, early_bird, evaluations, exports, figures,
+    listings, other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing, sign_flips, stability,
     sweeps, values)
 
 
@@ -202,6 +202,15 @@ def test_repair(lth):
     shutil.rmtree('runs/a/seed-0/round-00')
     (damage,) = output(lth, repairs.RepairReport, 'repair', 'a')['damaged']
     assert damage['path'] == 'runs/a/seed-0/round-01'
+
+
+def test_exported_networks_of_all_formats_have_one_shape(lth):
+    assert lth(*SEARCH).code == 0
+    for name in ('torch', 'compacted', 'csr'):
+        printed = output(lth, exports.ExportReport, 'export', 'a/seed-0/round-01', '--format', name, '--images', '9')
+        assert (printed['format'], printed['run'], printed['check']['images']) == (name, 'runs/a', 9)
+        assert [latency['batch'] for latency in printed['latencies']] == [1, 64]
+    assert lth('export', 'a/seed-0/round-01', '--format', 'csr').code == 2  # it exists
 
 
 def test_exported_and_compared_runs(lth):

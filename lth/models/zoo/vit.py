@@ -45,7 +45,7 @@ class _ViT(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> logits (B, classes)."""
 
-        tokens = torch.cat([self.token.expand(len(images), -1, -1), self.patches(images)], 1)
+        tokens = torch.cat([self.token.expand(images.shape[0], -1, -1), self.patches(images)], 1)
         features: Tensor = self.blocks(tokens + self.positions)
         logits: Tensor = self.classifier(self.norm(features[:, 0]))
         return logits

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn.utils import prune
 
 from lth.errors import LthError, LthWarning
-from lth.export.torch_modules import NamedTicket
+from lth.exports.torch_modules import NamedTicket
 
 
 def small() -> nn.Sequential:

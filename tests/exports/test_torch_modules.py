@@ -11,7 +11,7 @@ from torch.nn.utils import prune
 import lth as package
 from lth.algorithms.imp import Settings, find_ticket
 from lth.errors import LthError
-from lth.export.torch_modules import NamedTicket, load_ticket
+from lth.exports.torch_modules import NamedTicket, load_ticket
 from lth.models.network import Network
 from lth.runs import integrity
 from lth.runs.folder import Run

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from lth.errors import LthError, quote
-from lth.export.name_matching import match_tensors, tensors_by_name
+from lth.exports.name_matching import match_tensors, tensors_by_name
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.recipes.schema import validate_section

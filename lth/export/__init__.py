@@ -1,1 +1,0 @@
-"""Tickets for other code: as torch modules and masks by name."""
