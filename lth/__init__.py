@@ -28,8 +28,8 @@ __version__ = '1.0.0'
 _MODULES = {
     'lth.api': (
         'align', 'card', 'compare', 'curvature', 'early_bird', 'evaluate', 'evaluate_on', 'export', 'export_metrics',
-        'find_gem', 'find_ticket', 'finetune', 'iterate', 'open_run', 'plot', 'pool', 'pull', 'push', 'round_barriers',
-        'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer'),
+        'find_gem', 'find_ticket', 'finetune', 'import_run', 'iterate', 'open_run', 'plot', 'pool', 'pull', 'push',
+        'round_barriers', 'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer'),
     'lth.analysis.figures': ('FIGURES',),
     'lth.analysis.run_results': ('RunResults',),
     'lth.exports.torch_modules': ('NamedTicket', 'load_ticket'),
@@ -48,8 +48,8 @@ __all__ = [
     'ALGORITHMS', 'CONTROLS', 'CRITERIA', 'DATASETS', 'EXECUTORS', 'EXPORT_FORMATS', 'FIGURES', 'INITIALIZERS',
     'MASK_ACTIONS', 'MODELS', 'LthError', 'NamedTicket', 'RunResults', 'align', 'card', 'compare', 'curvature',
     'early_bird', 'evaluate', 'evaluate_on', 'export', 'export_metrics', 'find_gem', 'find_ticket', 'finetune',
-    'iterate', 'load_ticket', 'open_run', 'plot', 'pool', 'pull', 'push', 'round_barriers', 'sanity_check',
-    'sign_flips', 'stability', 'train_sparse', 'transfer']
+    'import_run', 'iterate', 'load_ticket', 'open_run', 'plot', 'pool', 'pull', 'push', 'round_barriers',
+    'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer']
 
 
 def __getattr__(name: str) -> Any:

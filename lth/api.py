@@ -8,7 +8,7 @@ A model is a name, a function (shape, classes) that returns a torch.nn.Module an
 module, whose weights are the initial weights of every seed. Data are a name, four arrays (train_images, train_labels,
 test_images, test_labels), or a pair (train, test) of torch.utils.data.Dataset. Wrong arguments raise LthError.
 """
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Literal, NamedTuple, Unpack
@@ -39,7 +39,7 @@ from lth.analysis.run_view import view_run
 from lth.analysis.sanity_report import SanityReport
 from lth.analysis.sign_flips import SignReport, sign_report
 from lth.errors import LthError
-from lth.experiments import derived_plans, folders, pool_plans, provenance, resolve, runner
+from lth.experiments import derived_plans, folders, import_plans, pool_plans, provenance, resolve, runner
 from lth.experiments import open_run as opening
 from lth.experiments.argument_types import check_types
 from lth.experiments.derived_plans import OptimizerName
@@ -307,6 +307,35 @@ def align(  # pylint: disable=too-many-arguments # as many as the command has op
                 for name, plan in planned.controls.items()]
     rows = aligned_rows(source, planned, folder)
     return Alignment(_thinned(results, keep), tuple(barriers), tuple(rows))
+
+
+@check_types(Execution)
+def import_run(  # pylint: disable=too-many-arguments # as many as the command has options
+        form: str, path: str | Path, *, model: Model | None = None, data: Data | None = None,
+        seeds: Seeds | None = None, names: Mapping[str, str] | None = None, rewind: str | Path | None = None,
+        run: str | Path | None = None, settings: Settings | None = None, restart: bool = False,
+        **execution: Unpack[Execution]) -> RunResults:
+    """Import masks and weights that another program found, as a run on which all functions work.
+
+    `form` is 'open_lth', 'torch-prune' or 'rare-gems', `path` what that program wrote. No code in its files is
+    executed. `model` and `data` are needed where the files do not name them; `names` maps names of layers in the files
+    to those in the model. `rewind` is a state dict with the weights from before training, if `path` has none.
+
+        run = lth.import_run('torch-prune', 'pruned', model='lenet-300-100', data='mnist', rewind='initial.pt')
+        lth.sanity_check(run)
+    """
+
+    pairs = [f'{old}={new}' for old, new in (names or {}).items()]
+    wanted = import_plans.Import(
+        form, Path(path), None if model is None else model_name(model), None if data is None else data_name(data),
+        pairs, None if rewind is None else Path(rewind))
+    plan, found = import_plans.import_plan(
+        wanted, Changes(overrides=setting_pairs(settings)), seeds=None if seeds is None else seed_numbers(seeds),
+        device=device_name(execution))
+    folder = folders.run_folder(_text(run), import_plans.import_folder(plan))
+    if restart:
+        set_aside(folder, reporter_of(execution).message)
+    return _train(plan, folder, found, execution)
 
 
 @check_types(Execution)

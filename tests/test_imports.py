@@ -11,6 +11,7 @@ TIERS = (
     {'models', 'datasets'},
     {'training'},
     {'pruning'},
+    {'foreign'},
     {'algorithms', 'runs'},
     {'experiments'},
     {'exports'},

@@ -129,10 +129,15 @@ def _thinned_rounds(rounds: Mapping[int, Path], missing: int) -> list[Damage]:
     """The rounds right before the first missing one whose weights --keep removed. It never does so in round 0."""
 
     first = missing
-    while first > 1 and integrity.open_folder(rounds[first - 1], '').removed:
+    while first > 1 and _is_thinned(rounds[first - 1]):
         first -= 1
     return [Damage(path=rounds[number], problem=f'round {missing} cannot be computed from it, as the option --keep '
                                                 'removed its weights') for number in range(first, missing)]
+
+
+def _is_thinned(folder: Path) -> bool:
+    removals = integrity.open_folder(folder, '').removed.values()
+    return any(removal.keep != integrity.UNKNOWN for removal in removals)
 
 
 def _damage_of_other_files(folder: Path) -> Iterator[Damage]:

@@ -101,6 +101,8 @@ def _obstacle(name: str, source: SourceRound) -> str | None:
     """Why a check is not possible for the round, None if it is."""
 
     settings, network = source.plan.recipe.algorithm, source.plan.network
+    if name in SEARCHES and settings.origin:
+        return f'the run was {settings.origin}, so lth cannot repeat its search'
     if name in ('random-labels', 'half-data') and not settings.depends_on_data:
         return f'{settings.name} does not use the data'
     if name not in SEARCHES and (obstacle := control_obstacle(name, settings, network)):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lth.analysis.answers.words import number_ranges
 from lth.analysis.statistics import Interval, confidence_interval
-from lth.analysis.summary_table import RoundSummary, algorithm_settings, summary_rows
+from lth.analysis.summary_table import RoundSummary, algorithm_settings, removal_words, summary_rows
 from lth.errors import LthError
 from lth.runs.stored_run import StoredRun
 from lth.runs.stored_tensors import KeptWeights, stored_kept_weights
@@ -107,7 +107,7 @@ def _removal_notes(run: StoredRun, summaries: Sequence[RoundSummary]) -> list[st
         for one in summary.results:
             if _is_removed(run, one.seed, summary.number):
                 removed.setdefault(one.seed, []).append(summary.number)
-    return [f'{run.folder}, seed {seed}: the option --keep removed weights of round{"s" * (len(numbers) > 1)} '
+    return [f'{run.folder}, seed {seed}: {removal_words(run)} weights of round{"s" * (len(numbers) > 1)} '
             f'{number_ranges(numbers)}, whose signs cannot be compared.' for seed, numbers in sorted(removed.items())]
 
 

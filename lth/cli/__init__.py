@@ -23,6 +23,7 @@ from lth.cli.export_metrics import export_metrics
 from lth.cli.find_gem import find_gem
 from lth.cli.find_ticket import find_ticket
 from lth.cli.finetune import finetune
+from lth.cli.import_run import import_run
 from lth.cli.list import list_entries
 from lth.cli.option_rules import RuledCommand
 from lth.cli.plot import plot
@@ -99,6 +100,7 @@ app.command('repair', cls=RuledCommand)(repair)
 app.command('prepare', cls=RuledCommand)(prepare)
 app.command('show', cls=RuledCommand)(show)
 app.command('convert-config', cls=RuledCommand)(convert_config)
+app.command('import', cls=RuledCommand)(import_run)
 app.command('bench', cls=RuledCommand)(bench)
 
 

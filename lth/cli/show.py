@@ -112,6 +112,8 @@ def _show_run(name: str, margin: float, *, as_json: bool) -> None:
             view.run, view.seeds, view.controls, answers, view.finetuned))
         return
     print_run(view.run, view.seeds, view.controls)
+    if origin := analysis.summary_table.algorithm_settings(view.run).origin:
+        print_text(f'This run was {origin}.')
     print_answers(answers)
     _print_operations(view)
     if view.derived:

@@ -61,6 +61,8 @@ def refuse_other_command(algorithm: Any) -> None:
                            'NAME --density SHARE'}
     if settings.finds in commands and 'density' not in algorithm:
         raise LthError(f'algorithm.name: {quote(name)} {commands[settings.finds]}')
+    if settings.reads_files:
+        raise LthError(f'algorithm.name: {quote(name)} reads files of another program. Use: lth import FORM PATH')
     if settings.needs_source and 'source' not in algorithm:
         raise LthError(f'algorithm.name: {quote(name)} starts from the tickets of another run. Search for tickets '
                        'first, then use lth finetune, lth transfer, or --controls.')

@@ -115,7 +115,8 @@ class Round:
     scores are trained, they are in `search`, and `trained` holds the weights that they select. `sources` are the
     fingerprints of the tickets of another run from which the round was made, one for each replicate; `copies` and
     `pool` have an entry for each replicate if `trained` is a soup of copies, or was pooled with other rounds. `watched`
-    are the masks that were compared while it was trained. If the mask moved in the training, `moving` says how.
+    are the masks that were compared while it was trained. If the mask moved in the training, `moving` says how. With
+    `start_unknown`, the weights of the ticket are none from which it was trained, and are not saved: nobody knows them.
     """
 
     number: int
@@ -127,6 +128,7 @@ class Round:
     pool: tuple[PoolMembers, ...] = ()
     watched: WatchedMasks | None = None
     moving: MovingState | None = None
+    start_unknown: bool = False
 
     def to(self, device: torch.device) -> 'Round':
         """The round on the device."""

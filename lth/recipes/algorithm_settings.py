@@ -35,6 +35,7 @@ class AlgorithmSettings(Section):
     are trained and not to be trained again, or nothing new, if it trains what another run found. `uses_data`: whether
     the masks depend on images or labels. `stochastic`: whether each training step samples a mask. `second_derivatives`:
     whether gradients are differentiated again. `needs_source`: whether it starts from rounds of another run.
+    `reads_files`: whether its rounds are read from files of another program.
     `copies_dense_round`: whether round 0 is a copy of the source's round 0.
     `shares_rounds`: whether each seed receives the first round of its own, then `source_rounds` of the `donor_seed`.
     `fits_output_layer`: whether the source's tickets get a new output layer if the classes differ.
@@ -57,6 +58,7 @@ class AlgorithmSettings(Section):
     second_derivatives: ClassVar[bool] = False
     homogeneous: ClassVar[bool] = False
     needs_source: ClassVar[bool] = False
+    reads_files: ClassVar[bool] = False
     copies_dense_round: ClassVar[bool] = False
     fits_output_layer: ClassVar[bool] = False
     shares_rounds: ClassVar[bool] = False
@@ -83,6 +85,14 @@ class AlgorithmSettings(Section):
         """The algorithm in the default name of a run folder."""
 
         return self.name
+
+    @property
+    def origin(self) -> str:
+        """Where the rounds of a run come from, in words, if no search of lth found them: it can neither be repeated nor
+        extended, and its trainings were measured once, at the end; '' for all others.
+        """
+
+        return ''
 
     @property
     def alters_weights(self) -> bool:

@@ -11,7 +11,7 @@ import os
 import re
 import shlex
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +24,10 @@ SUMS = 'SHA256SUMS'
 _MOST_BYTES_OF_SUMS = 2 ** 16
 _LINE = re.compile(r'(?P<sum>[0-9a-f]{64}) [ *](?P<name>[\w.-]+)', re.ASCII)
 _REMOVED_LINE = re.compile(r'# removed by --keep (?P<keep>\w+): (?P<name>[\w.-]+) (?P<sum>[0-9a-f]{64})', re.ASCII)
+
+
+# In the place of a value of --keep: the file never existed, as an imported run did not have it.
+UNKNOWN = 'import'
 
 
 class Removal(NamedTuple):
@@ -63,6 +67,10 @@ class CheckedFolder:
 
         if name not in self.removed:
             return None
+        if self.removed[name].keep == UNKNOWN:
+            return LthError(f'{self.folder / name} is not there: the run was imported, and the imported files have no '
+                            'weights from before training. Import them again with these weights: lth import … '
+                            '--rewind FILE.')
         return LthError(f'{self.folder / name} was removed by the option --keep {self.removed[name].keep}. Restore it '
                         'from a copy, or choose a round that still has this file, such as the last one.')
 
@@ -80,11 +88,13 @@ class CheckedContents(CheckedFolder):
         return self.contents[name]
 
 
-def with_sums(contents: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The files with SHA256SUMS, in the order in which they are written."""
+def with_sums(contents: Mapping[str, bytes], *, unknown: Collection[str] = ()) -> dict[str, bytes]:
+    """The files with SHA256SUMS, in the order in which they are written, without the `unknown` ones."""
 
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    return {**contents, SUMS: _encode(sums, {})}
+    removed = {name: Removal(UNKNOWN, sums.pop(name)) for name in unknown}
+    known = {name: content for name, content in contents.items() if name not in removed}
+    return {**known, SUMS: _encode(sums, removed)}
 
 
 def open_folder(folder: Path, advice: str) -> CheckedFolder:

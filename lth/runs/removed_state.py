@@ -1,4 +1,6 @@
-"""The trained state of a round whose weights the option --keep removed: only its measurements are left."""
+"""What is left of a round whose weights are not there: a trained state that the option --keep removed has only its
+measurements, a ticket of an imported run only its mask.
+"""
 from typing import NoReturn
 
 import torch
@@ -6,6 +8,7 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.models.network import Buffers
+from lth.pruning.tickets import Ticket
 from lth.training.task import Measurement, State
 
 
@@ -38,6 +41,39 @@ class RemovedState(State):
         """Return the same state."""
 
         return self
+
+    def _refuse(self) -> NoReturn:
+        raise self.error
+
+
+class UnknownTicket(Ticket):
+    """A ticket with its mask and iteration. Reading its weights or buffers is the LthError `error`. So an imported
+    round can be measured although nobody knows the weights from which it was trained.
+    """
+
+    error: LthError
+
+    def __init__(  # pylint: disable=super-init-not-called # which would set weights and buffers
+            self, error: LthError, mask: Tensor, iteration: int) -> None:
+        for name, value in {'error': error, 'mask': mask, 'iteration': iteration}.items():
+            object.__setattr__(self, name, value)  # the class is frozen
+
+    @property
+    def weights(self) -> Tensor:  # type: ignore[override] # a field of Ticket
+        """LthError: the weights are unknown."""
+
+        self._refuse()
+
+    @property
+    def buffers(self) -> Buffers:  # type: ignore[override] # a field of Ticket
+        """LthError: the buffers are unknown."""
+
+        self._refuse()
+
+    def to(self, device: torch.device) -> 'UnknownTicket':
+        """The ticket with its mask on the device."""
+
+        return UnknownTicket(self.error, self.mask.to(device), self.iteration)
 
     def _refuse(self) -> NoReturn:
         raise self.error

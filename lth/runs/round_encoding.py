@@ -51,7 +51,8 @@ def encode_round(
         'early_bird': _watched(round_)})
     if round_.moving:
         contents[EVENTS] = events_file.encode(events)
-    return integrity.with_sums({**contents, METRICS: metrics_file.encode(lines), RECORD: _encode_record(record)})
+    contents |= {METRICS: metrics_file.encode(lines), RECORD: _encode_record(record)}
+    return integrity.with_sums(contents, unknown=['ticket.safetensors'] if round_.start_unknown else [])
 
 
 def make_record(facts: RoundFacts, lines: Sequence[MetricsLine], moves: MovesRecord | None = None) -> RoundRecord:

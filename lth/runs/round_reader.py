@@ -15,7 +15,7 @@ from lth.runs import integrity, metrics_file
 from lth.runs.events_file import EVENTS, EventLine
 from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import METRICS, MetricsLine
-from lth.runs.removed_state import RemovedState
+from lth.runs.removed_state import RemovedState, UnknownTicket
 from lth.runs.round_encoding import make_record
 from lth.runs.round_identity import RoundIdentity
 from lth.runs.round_record import RECORD, RoundFacts, RoundRecord, TensorHeader, read_events, read_record
@@ -95,20 +95,38 @@ class RoundReader:
         return Ticket(mask, weights, buffers, self.record.iteration)
 
     def load(self) -> Round:
-        """The round, R = 1. If --keep removed its trained weights, reading these is the LthError that says so."""
+        """The round, R = 1. If --keep removed its trained weights, or if an imported run did not have its ticket,
+        reading these is the LthError that says so.
+        """
 
-        ticket, record = self.load_ticket(), self.record
+        ticket, record = self._known_ticket(), self.record
         history = tuple(line.measurement() for line in self.metrics)
         engine = current_engine_name(record.engine)
         if removed := self._folder.removal_error('trained.safetensors'):
             return self._round(ticket, RemovedState(removed, history, engine))
         weights, buffers = self._state('trained')
-        pruned, prunable = ~ticket.mask, self._network.layout.prunable_count
-        if not torch.equal(ticket.weights[:, :prunable][pruned], weights[:, :prunable][pruned]):
-            raise self._misfit('trained.safetensors', 'its pruned weights are not those in ticket.safetensors')
+        self._check_pruned(ticket, weights)
         state = State(weights, buffers, history[-1].iteration, history=history, engine=engine)
         return replace(self._round(ticket, state), search=self._search_state(),
                        moving=self._moving_state(state))
+
+    def _known_ticket(self) -> Ticket:
+        """The ticket, as far as it is known."""
+
+        unknown = self._folder.removal_error('ticket.safetensors')
+        if unknown and self._folder.removed['ticket.safetensors'].keep == integrity.UNKNOWN:
+            return UnknownTicket(unknown, self.load_mask(), self.record.iteration)
+        return self.load_ticket()
+
+    def _check_pruned(self, ticket: Ticket, weights: Tensor) -> None:
+        """LthError unless pruned weights have the values of the ticket; 0 if these are unknown."""
+
+        pruned, prunable = ~ticket.mask, self._network.layout.prunable_count
+        values = weights[:, :prunable][pruned]
+        expected = values.new_zeros(()).expand_as(values) if isinstance(ticket, UnknownTicket) else (
+            ticket.weights[:, :prunable][pruned])
+        if not torch.equal(expected, values):
+            raise self._misfit('trained.safetensors', 'its pruned weights are not those in ticket.safetensors')
 
     def _round(self, ticket: Ticket, trained: State) -> Round:
         """The round with what its record has besides tensors."""
@@ -117,13 +135,14 @@ class RoundReader:
         return Round(
             self._identity.number, ticket, trained, sources=(record.source,) if record.source else (),
             copies=(record.copies.accuracies(),) if record.copies else (),
-            pool=(record.pool.members(),) if record.pool else (),
+            pool=(record.pool.members(),) if record.pool else (), start_unknown=isinstance(ticket, UnknownTicket),
             watched=WatchedMasks(tuple(early.kept), tuple(early.chance)) if early else None)
 
     def check(self) -> None:
         """Read every file that the round still has."""
 
-        if self._folder.removal_error('ticket.safetensors'):
+        removal = self._folder.removed.get('ticket.safetensors')
+        if removal and removal.keep != integrity.UNKNOWN:
             self.load_mask()
         else:
             self.load()

@@ -17,6 +17,7 @@ import lth as package
 from lth.cli import app
 from lth.registry import user_modules
 from tests.conftest import Result
+from tests.foreign.foreign_files import save_pruned
 
 Lth = Callable[..., Result]
 
@@ -202,6 +203,7 @@ FILE_COMMANDS: dict[str, tuple[str, ...]] = {
         'find-ticket', 'lenet-300-100', 'digits', '--executor-config', 'FILE', '--run', 'new'),
     'bench --recipe': ('bench', 'lenet-300-100', 'digits', '--recipe', 'FILE'),
     'convert-config': ('convert-config', 'FILE'),
+    'import': ('import', 'torch-prune', 'FILE', '--model', 'lenet-300-100', '--dataset', 'digits', '--run', 'new'),
     'show recipe': ('show', 'recipe', 'FILE'),
     'reproduce': ('reproduce', 'FILE', '--run', 'new')}
 SPECIAL_FILES: dict[str, Callable[[Path], object]] = {
@@ -263,7 +265,7 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'align': ('base', '--dry-run'),
     'evaluate': ('base',), 'plot': ('base', '--figure', 'accuracy'), 'report': ('base',), 'export-metrics': ('base',),
     'compare': ('base', 'base/seed-0'), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
-    'sweep': ('run', 'grid.yaml', '--dry-run'),
+    'sweep': ('run', 'grid.yaml', '--dry-run'), 'import': ('torch-prune', 'pruned.pt', '--dry-run'),
     'bench': ('lenet-300-100', 'digits', '--turns', '1', '--densities', '0.5')}
 
 
@@ -301,6 +303,7 @@ def files(lth, base):
 
     Path('models.py').write_text(MODELS)
     Path('pictures.py').write_text(DATA)
+    save_pruned(Path('pruned').absolute())[0].joinpath('round-9.pth').rename('pruned.pt')
     Path('grid.yaml').write_text('command: find-ticket lenet-300-100 digits -i 1 -e 1\nfolder: s\n')
     Path('runs').mkdir()
     Path('runs/base').symlink_to(base)

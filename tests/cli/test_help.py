@@ -18,7 +18,8 @@ from lth.cli import app
 
 COMMANDS = (
     'find-ticket', 'find-gem', 'train-sparse', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'pool', 'align',
-    'stability', 'early-bird', 'convert-config', 'list', 'show', 'compare', 'export', 'export-metrics', 'plot',
+    'stability', 'early-bird', 'convert-config', 'import', 'list', 'show', 'compare', 'export',
+    'export-metrics', 'plot',
     'report', 'reproduce', 'sweep', 'repair', 'prepare', 'card', 'push', 'pull', 'bench')
 
 

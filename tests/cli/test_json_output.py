@@ -21,6 +21,7 @@ from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
 from tests.cli.test_bench_output import BASELINE, EAGER, EXPERT, SPARSE
+from tests.foreign.foreign_files import save_pruned
 from tests.recipes.test_rare_gems import SAMPLE
 
 PAIR = ('lenet-300-100', 'digits')
@@ -112,6 +113,15 @@ def test_evaluate_and_transfer_show_the_rounds_of_the_source(lth):
     assert again['evaluations'][0]['test_accuracy_percent'] == moved['rounds'][0]['test_accuracy_percent']['mean']
     outline = output(lth, runs.Outline, 'transfer', 'a', '--to', 'digits', '--rounds', '1', '--dry-run')
     assert [row['round'] for row in outline['rounds']] == [1]
+
+
+def test_other_images_and_imported_runs(lth, tmp_path):
+    save_pruned(tmp_path / 'pruned')
+    imported = output(lth, runs.RunReport, 'import', 'torch-prune', 'pruned', '--model', 'lenet-300-100', '--dataset',
+                      'digits', '--run', 'a')
+    measured = output(lth, other_data.OtherDataReport, 'evaluate', 'a', '--on', 'digits')
+    assert [row['accuracy_percent'] for row in measured['rounds']] == [
+        row['test_accuracy_percent'] for row in imported['rounds']]
 
 
 def test_a_gem_is_evaluated_with_its_scores(lth):

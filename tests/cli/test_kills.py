@@ -17,6 +17,7 @@ import pytest
 
 from lth.runs.run_locks import LOCK
 from tests.command_server import CommandServer
+from tests.foreign.foreign_files import save_pruned
 from tests.running_processes import running_in_session
 
 # A command ends within 5 s of a signal and the time to write a checkpoint; more is for a busy machine.
@@ -59,6 +60,7 @@ COMMANDS = {
     'restart': 'find-ticket lenet-300-100 digits -i 1 -e 4 --run base --restart',
     'repair': 'repair broken',
     'exported': 'export base/seed-0/round-02 --format compacted',
+    'imported': 'import torch-prune pruned --model lenet-300-100 --dataset digits --rewind initial.pt --run new',
     'sweep': 'sweep run grid.yaml'}
 GRID = '''
 command: find-ticket lenet-300-100 digits -i 1 -e 4 --checkpoint-every '5 iterations'
@@ -68,7 +70,8 @@ grid: {algorithm.rates: [0.2, 0.5]}
 '''
 # Without dense checkpoints, a round that was killed is trained again from its start.
 DENSE_CHECKPOINTS = " --checkpoint-every '5 iterations'"
-WITHOUT_CHECKPOINTS = {'pool', 'stability', 'stability between rounds', 'curvature', 'repair', 'exported', 'sweep'}
+WITHOUT_CHECKPOINTS = {
+    'imported', 'pool', 'stability', 'stability between rounds', 'curvature', 'repair', 'exported', 'sweep'}
 # Once they have written their folder, they refuse to replace it.
 NEVER_REPEATED = {'exported'}
 
@@ -93,6 +96,7 @@ def start_folder(server: CommandServer, tmp_path_factory: pytest.TempPathFactory
     folder: Path = tmp_path_factory.mktemp('start')
     (folder / 'net.py').write_text(USER_CODE)
     (folder / 'grid.yaml').write_text(GRID)
+    save_pruned(folder / 'pruned', rounds=4)
     assert finish(server, folder, BASE) == 0, errors(folder)
     broken = shutil.copytree(folder / 'runs/base', folder / 'runs/broken')
     (broken / 'seed-1/round-01/ticket.safetensors').unlink()

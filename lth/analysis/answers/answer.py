@@ -93,7 +93,7 @@ def _command_with_more_seeds(run: RecordedRun, seeds: Sequence[int]) -> list[str
     command: list[str] = []
     with contextlib.suppress(LthError):  # a suggestion is not worth an error about a damaged file
         command = run_view.last_command(sessions.read(run.folder))
-    if not command or len(seeds) >= _MANY_SEEDS:
+    if not command or len(seeds) >= _MANY_SEEDS or algorithm_settings(run).origin:
         return []
     return [*_without_option(command, '--seeds'), '--seeds', _SEEDS]
 

@@ -165,9 +165,12 @@ def search_answer(
 
 def moment_of(run: RecordedRun) -> Moment:
     """When the accuracy of a run is read: at the early stop if its learning rate is constant, as Frankle & Carbin 2019
-    do for LeNet and Conv-2, -4 and -6; at the end if the learning rate decreases, as there for VGG and ResNet.
+    do for LeNet and Conv-2, -4 and -6; at the end if the learning rate decreases, as there for VGG and ResNet, and if
+    the run was measured only then.
     """
 
+    if algorithm_settings(run).origin:
+        return 'end'
     schedule = run.recipe.get('training', {}).get('schedule') or {}
     return 'early stop' if schedule.get('name', 'constant') == 'constant' else 'end'
 
@@ -175,6 +178,8 @@ def moment_of(run: RecordedRun) -> Moment:
 def _undertrained(run: RecordedRun, dense: RoundSummary) -> list[int]:
     """The seeds whose lowest validation loss is in the last tenth of the iterations of the dense network."""
 
+    if algorithm_settings(run).origin:
+        return []
     lengths = {result.seed: run.record(result.seed, dense.number).last.iteration for result in dense.results}
     return [result.seed for result in dense.results if result.early_stop > _LAST_PART * lengths[result.seed]]
 

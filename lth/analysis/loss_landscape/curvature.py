@@ -12,7 +12,7 @@ from lth.analysis.loss_landscape.hessian import hessian_product, require_curvlin
 from lth.analysis.measured_run import (
     count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
 from lth.analysis.statistics import Interval, confidence_interval
-from lth.analysis.summary_table import RecordedRun, RoundSummary, summary_rows
+from lth.analysis.summary_table import RecordedRun, RoundSummary, removal_words, summary_rows
 from lth.errors import LthError
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
@@ -180,5 +180,5 @@ def _removal_notes(run: Run, rounds: Sequence[int]) -> list[str]:
 
     if not rounds:
         return []
-    return [f'{run.folder}: the option --keep removed the weights of round{"s" * (len(rounds) > 1)} '
+    return [f'{run.folder}: {removal_words(run)} the weights of round{"s" * (len(rounds) > 1)} '
             f'{number_ranges(rounds)}, so their curvature cannot be measured.']

@@ -18,6 +18,7 @@ from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
 from lth.analysis.measured_run import (
     count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
 from lth.analysis.mode_connectivity import line_errors
+from lth.analysis.summary_table import removal_words
 from lth.errors import LthError
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
@@ -158,7 +159,7 @@ def _removal_notes(run: Run, removed: dict[RoundPair, list[int]]) -> list[str]:
     rounds = sorted({pair.round for pair, numbers in removed.items() if numbers})
     if not gone:
         return []
-    return [f'{run.folder}: the option --keep removed the trained weights of round{_plural(gone)} '
+    return [f'{run.folder}: {removal_words(run)} the trained weights of round{_plural(gone)} '
             f'{number_ranges(gone)}, so the barrier before round{_plural(rounds)} {number_ranges(rounds)} cannot be '
             'measured.']
 
