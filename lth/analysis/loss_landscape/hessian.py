@@ -14,6 +14,7 @@ import numpy as np
 import scipy
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lth.errors import LthError
 from lth.models.network import Buffers, Network
@@ -62,7 +63,7 @@ def hessian_product(network: Network, weights: Tensor, buffers: Buffers, mask: T
     def product(vector: Tensor) -> Tensor:
         full = torch.zeros(len(kept), dtype=weights.dtype, device=weights.device)
         full[kept] = vector.to(full)
-        with _without_future_warnings():
+        with _without_future_warnings(), _differentiable_kernels(module):
             result: Tensor = operator @ full
         return result[kept].double().cpu()
     return product
@@ -92,6 +93,21 @@ def _without_future_warnings() -> Iterator[None]:
 
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', FutureWarning)
+        yield
+
+
+@contextlib.contextmanager
+def _differentiable_kernels(module: nn.Module) -> Iterator[None]:
+    """In this block torch uses kernels that it can differentiate forwards: neither oneDNN's LSTM, which CPUs use, nor
+    fused attention.
+    """
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if any(isinstance(part, nn.LSTM) for part in module.modules()):
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings('ignore', message='TF32 acceleration')
+            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
         yield
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
+from torch import nn
 from torch.func import functional_call, hessian
 
 import lth as package
@@ -23,6 +24,8 @@ from lth.analysis.plotting import figure_set
 from lth.analysis.plotting.series import NoData
 from lth.errors import LthError
 from lth.experiments.open_run import open_run
+from lth.models.flat_parameters import Layout
+from lth.models.network import Network
 from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
 from lth.runs.checked_json import encode_checked
 from lth.runs.run_path import RunPath, parse_run_path
@@ -67,6 +70,40 @@ def test_products_with_the_hessian_equal_those_of_torch_func_restricted_to_kept_
     actual = torch.stack([product(vector) for vector in vectors])
     assert len(expected) == 8 * 4 + 4 * 2 and expected.abs().max() > 1e-3
     assert torch.allclose(actual, expected[mask][:, mask], atol=1e-6)
+
+
+class Sequences(nn.Module):
+    """Rows as tokens, an LSTM and attention, whose CPU kernels torch cannot differentiate forwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm, self.output = nn.LSTM(8, 4, batch_first=True), nn.Linear(4, 3)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        states = self.lstm(images.squeeze(1))[0]
+        logits: torch.Tensor = self.output(F.scaled_dot_product_attention(states, states, states).mean(1))
+        return logits
+
+
+def test_products_with_the_hessian_of_an_lstm_and_attention_equal_difference_quotients():
+    module, settings = Sequences(), make_task().network.settings
+    layout = Layout.of(module, also_prune=['recurrent'])
+    network = Network(module, layout, (1, 8, 8), 3, settings)
+    generator = torch.Generator().manual_seed(4)
+    weights = torch.randn(layout.size, generator=generator) / 2
+    inputs, targets = torch.rand(12, 1, 8, 8, generator=generator), torch.randint(3, (12,), generator=generator)
+    names = [slot.name for slot in layout.prunable_slots]
+
+    def gradient(vector: torch.Tensor) -> torch.Tensor:
+        tensors = {name: part.double().requires_grad_() for name, part in layout.unpack(vector).items()}
+        loss = F.cross_entropy(functional_call(module.double(), tensors, (inputs.double(),)), targets)
+        return torch.cat([part.flatten() for part in torch.autograd.grad(loss, [tensors[name] for name in names])])
+    count, direction = layout.prunable_count, torch.zeros(layout.size, dtype=torch.float64)
+    direction[:count] = torch.randn(count, generator=generator, dtype=torch.float64)
+    forwards, backwards = (gradient(weights.double() + step * direction) for step in (1e-5, -1e-5))
+    module.float()
+    product = hessian_product(network, weights, {}, torch.ones(count, dtype=torch.bool), [(inputs, targets)])
+    assert torch.allclose(product(direction[:count]), (forwards - backwards) / 2e-5, atol=1e-5)
 
 
 def test_small_hessians_have_their_exact_eigenvalue_and_trace():
