@@ -89,14 +89,26 @@ def control_obstacle(name: str, settings: AlgorithmSettings, network: Network) -
     """Why a control cannot be used with the tickets of an algorithm in this network; None if it can."""
 
     control = CONTROLS.find(name)
+    return _network_obstacle(control, network) or _ticket_obstacle(name, control, settings)
+
+
+def _network_obstacle(control: Control, network: Network) -> str | None:
+    """Why a control cannot be used in this network; None if it can."""
+
     if set(_DRAWN) & set(control.claims) and network.has_fixed_weights:
         return ("all seeds start from the weights of the given module, so no other weights can be drawn; the setting "
                 'model.initializer draws weights for each seed')
+    if control.needs_scales and not network.scales:
+        return f'{network.settings.name} has no normalization layers with a scale'
+    return None
+
+
+def _ticket_obstacle(name: str, control: Control, settings: AlgorithmSettings) -> str | None:
+    """Why a control cannot be used with the tickets of an algorithm; None if it can."""
+
     if control.reads_training and settings.trains != 'each':
         return (f'{settings.name} does not train the weights that its mask keeps, so there are no trained signs; '
                 'start-signs keeps the signs of the weights themselves')
-    if control.needs_scales and not network.scales:
-        return f'{network.settings.name} has no normalization layers with a scale'
     if control.needs_trained_start and not settings.starts_trained:
         return 'the tickets already start from the weights of the rewind point'
     if control.within_mask or name == 'dense' or not settings.alters_weights:
