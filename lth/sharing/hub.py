@@ -120,7 +120,7 @@ def _errors(repository: str, revision: str | None = None) -> Iterator[None]:
 
     # The HTTP clients of its versions raise subclasses of the class from which its own error is derived.
     client_errors = cast(tuple[type[Exception], ...], errors.HfHubHTTPError.__bases__)
-    all_errors: tuple[type[Exception], ...] = (OSError, RuntimeError, ValueError, *client_errors)
+    all_errors: tuple[type[Exception], ...] = (OSError, RuntimeError, *client_errors)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -138,6 +138,8 @@ def _errors(repository: str, revision: str | None = None) -> Iterator[None]:
                        f'read it. Check the name. {_LOGIN}.') from None
     except errors.HfHubHTTPError as error:
         raise _http_error(repository, error) from None
+    except ValueError as error:  # also what the Hub finds wrong in the metadata of a card
+        raise LthError(f'The Hub does not take the files of {repository}: {" ".join(describe(error).split())}') from None
     except all_errors as error:
         raise LthError(f'The Hub cannot be reached for {repository}, or ended the transfer: {describe(error)}. Check '
                        'the network, and repeat the command.', exit_code=ENVIRONMENT_ERROR) from None

@@ -25,7 +25,7 @@ from lth.system import files, yaml_text
 CARD = 'README.md'
 _FIGURES = ('accuracy', 'gems')
 # As the Hub writes them, such as apache-2.0 and cc-by-4.0.
-_LICENSE = re.compile(r'[a-z0-9][a-z0-9.+-]{0,63}', re.ASCII)
+_LICENSE = re.compile(r'(?=.*[a-z])[a-z0-9][a-z0-9.+-]{0,63}', re.ASCII)
 _NO_LICENSE = 'the card names no license: choose one with --license, such as --license mit'
 
 

@@ -12,6 +12,7 @@ from lth.analysis.operation_counts import round_operations
 from lth.analysis.statistics import Interval
 from lth.recipes.flat_settings import flat_settings
 from lth.registry import user_code
+from lth.registry.objects import is_object
 from lth.system import yaml_text
 from lth.system.yaml_text import Raw
 
@@ -77,7 +78,7 @@ def origin(content: CardContent) -> str:
              f'* Seeds: {words.number_ranges(content.view.seeds)}']
     if source := recipe.get('source'):
         lines.insert(1, f'* Settings: {source}')
-    lines.insert(-1, f'* {_training(recipe["training"])}')
+    lines.insert(-1, f'* {_training(recipe.get("training") or {})}')
     if sessions:
         last = sessions[-1]
         lines.append(f'* Versions: lth {last.get("lth")}, torch {last.get("torch")}, Python {last.get("python")}; '
@@ -101,7 +102,10 @@ def usage(content: CardContent, place: Place) -> str:
     download = f'\n\nDownload it with `hf download {place.repository} --local-dir .`.' if place.repository else ''
     pull = f'    lth pull {place.repository}\n\n' if place.repository else ''
     code = [name for name in user_code.code_names(run.recipe) if name]
-    note = ('' if not code else f' It needs the code `{"`, `".join(code)}`, which is not part of these files.')
+    note = '' if not code else f' It needs the code `{"`, `".join(code)}`, which is not part of these files.'
+    if any(is_object(str(run.recipe[section]['name'])) for section in ('model', 'data')):
+        note += (' Its model or data were Python objects, which lth.open_run needs again as its arguments `model` and '
+                 '`data`.')
     return '\n\n'.join([
         '## Load it without lth',
         f'The files of round {row.source_number} of seed {seed} need only torch and safetensors.{download}',
@@ -127,9 +131,9 @@ def citation(content: CardContent) -> str:
 def _training(training: Raw) -> str:
     """How a round is trained, in one line."""
 
-    optimizer, schedule = training['optimizer'], training.get('schedule') or {}
-    return (f'Training of a round: {training["length"]}, batches of {training["batch_size"]} images, '
-            f'{optimizer["name"]} with learning rate {optimizer["learning_rate"]:g}, schedule '
+    optimizer, schedule = training.get('optimizer') or {}, training.get('schedule') or {}
+    return (f'Training of a round: {training.get("length")}, batches of {training.get("batch_size")} images, '
+            f'{optimizer.get("name")} with learning rate {optimizer.get("learning_rate")}, schedule '
             f'{schedule.get("name", "constant")}')
 
 
