@@ -139,7 +139,8 @@ def _errors(repository: str, revision: str | None = None) -> Iterator[None]:
     except errors.HfHubHTTPError as error:
         raise _http_error(repository, error) from None
     except ValueError as error:  # also what the Hub finds wrong in the metadata of a card
-        raise LthError(f'The Hub does not take the files of {repository}: {" ".join(describe(error).split())}') from None
+        problem = ' '.join(describe(error).split())
+        raise LthError(f'The Hub does not take the files of {repository}: {problem}') from None
     except all_errors as error:
         raise LthError(f'The Hub cannot be reached for {repository}, or ended the transfer: {describe(error)}. Check '
                        'the network, and repeat the command.', exit_code=ENVIRONMENT_ERROR) from None
