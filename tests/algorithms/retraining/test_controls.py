@@ -14,7 +14,8 @@ from lth.pruning.tickets import Round, dense_ticket
 from lth.training.task import Task
 from tests.conftest import make_task
 
-OTHER_NETWORKS = [name for name in register.available_controls() if name != 'shuffle-weights']
+# Another network than that of a ticket that rewinds. initial-weights is one only for tickets that start trained.
+OTHER_NETWORKS = [name for name in register.available_controls() if name not in ('shuffle-weights', 'initial-weights')]
 
 
 def search(task: Task) -> list[Round]:
