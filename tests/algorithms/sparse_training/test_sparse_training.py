@@ -302,7 +302,7 @@ def test_the_density_that_an_error_names_is_enough_and_one_weight_less_is_not(me
 
 
 @pytest.mark.parametrize(('method', 'changes', 'message'), [
-    ('rigl', {'update_every': '31 iterations'}, 'update_every: the mask would never move: it moves every 31 iterations'),
+    ('rigl', {'update_every': '31 iterations'}, 'the mask would never move: it moves every 31 iterations'),
     ('gmp', {'update_from': '2 epochs', 'update_until': '1 epoch'}, 'update_from: the mask would never move: 2 epochs'),
     ('rigl', {'update_every': '0 epochs'}, 'update_every: 0 epochs is not a length'),
     ('set', {'update_until': '7 epochs'}, 'update_until: 7 epochs is after the end of training')])
