@@ -91,7 +91,7 @@ def test_a_dry_run_prints_the_controls(lth, tmp_path):
 @pytest.mark.parametrize(('options', 'message'), [
     (('--controls', 'reinits'), "Unknown control 'reinits', did you mean 'reinit'?"),
     (('--controls', ''), "Unknown control ''"),
-    (('--controls', 'dense'), 'controls are compared with dense. Choose among erk, permute-mask, reinit'),
+    (('--controls', 'dense'), 'controls are compared with dense. Choose among erk, initial-weights, permute-mask'),
     (('--controls', 'shuffle-mask', '--mask-0-action', 'freeze'), 'shuffle-mask cannot be compared with these tickets'),
     (('--controls', 'smart-ratio', '-i', '30'), 'are too few'),
     (('--control-draws', '3'), '--control-draws 3: no controls are given'),
