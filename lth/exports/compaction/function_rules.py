@@ -11,8 +11,9 @@ from lth.exports.compaction.features import VARIES, Feature, Flow
 from lth.exports.compaction.rules import Call, rule
 
 _POINTWISE = (
-    'ReLU', 'ReLU6', 'LeakyReLU', 'ELU', 'SELU', 'GELU', 'SiLU', 'Tanh', 'Sigmoid', 'Hardswish', 'Hardtanh', 'relu',
-    'relu_', 'relu6', 'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'tanh', 'sigmoid', 'hardswish', 'hardtanh')
+    'ReLU', 'ReLU6', 'LeakyReLU', 'ELU', 'SELU', 'GELU', 'SiLU', 'Tanh', 'Sigmoid', 'Hardswish', 'Hardtanh',
+    'Hardsigmoid', 'relu', 'relu_', 'relu6', 'leaky_relu', 'elu', 'selu', 'gelu', 'silu', 'tanh', 'sigmoid',
+    'hardswish', 'hardtanh', 'hardsigmoid')
 _UNCHANGED = (
     'Dropout', 'Dropout2d', 'Identity', 'dropout', 'contiguous', 'clone', 'MaxPool2d', 'AdaptiveMaxPool2d',
     'AdaptiveAvgPool2d', 'max_pool2d', 'adaptive_avg_pool2d')

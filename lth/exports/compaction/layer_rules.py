@@ -5,6 +5,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.exports.compaction.features import VARIES, Feature, Flow, Layer
 from lth.exports.compaction.rules import Call, rule
+from lth.exports.compaction.weights import added_by_constant_channels, added_by_constants, reads
 
 _Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 # They compute new channels also from features whose channels are not known.
@@ -74,11 +75,10 @@ def _constant_outputs(
         weight: Tensor, bias: Tensor | None, folded: Tensor, *, per_channel: bool = False) -> Tensor:
     """The values of the outputs that read no input that varies, NaN for the others: (O,)."""
 
-    kernels = weight.detach().double().flatten(2) if weight.dim() > 2 else weight.detach().double()[..., None]
-    reads, sums = kernels.any(2), kernels.sum(2)
-    known = folded.nan_to_num()
-    values = sums[:, 0] * known if per_channel else sums @ known
-    varies = reads[:, 0] & folded.isnan() if per_channel else (reads & folded.isnan()).any(1)
+    known, read = folded.nan_to_num(), reads(weight.detach())
+    add = added_by_constant_channels if per_channel else added_by_constants
+    values = add(weight.detach(), known)
+    varies = read[:, 0] & folded.isnan() if per_channel else (read & folded.isnan()).any(1)
     values = values if bias is None else values + bias.detach().double()
     return torch.where(varies, VARIES, values)
 

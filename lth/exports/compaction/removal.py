@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lth.exports.compaction.features import Flow, Layer
+from lth.exports.compaction.weights import reads
 
 
 class Kept:
@@ -41,17 +42,17 @@ def find_kept(flow: Flow, weights: Mapping[str, Tensor]) -> Kept:
     kept = Kept(flow)
     for numbers in flow.pinned:
         kept.keep(numbers)
-    readers = [(layer, layer.inputs, _reads(weights[layer.path]))
+    readers = [(layer, layer.inputs, reads(weights[layer.path]))
                for layer in reversed(flow.layers) if layer.inputs is not None]
     while sum(_keep_read(kept, *reader) for reader in readers) or _keep_one_output(kept, flow):
         pass
     return kept
 
 
-def _keep_read(kept: Kept, layer: Layer, inputs: Tensor, reads: Tensor) -> bool:
-    """Let the inputs stay that the outputs of a layer need, reads (O, I). Whether there are new ones."""
+def _keep_read(kept: Kept, layer: Layer, inputs: Tensor, read: Tensor) -> bool:
+    """Let the inputs stay that the outputs of a layer need, read (O, I). Whether there are new ones."""
 
-    needed = reads[kept(layer.outputs)].any(0) & layer.folded.isnan()
+    needed = read[kept(layer.outputs)].any(0) & layer.folded.isnan()
     return kept.keep(inputs[needed])
 
 
@@ -61,9 +62,3 @@ def _keep_one_output(kept: Kept, flow: Flow) -> bool:
     empty = (layer for layer in reversed(flow.layers) if not kept(layer.outputs).any())
     layer = next(empty, None)
     return layer is not None and kept.keep(layer.outputs[:1])
-
-
-def _reads(weight: Tensor) -> Tensor:
-    """Which inputs each output reads: (O, I) bool."""
-
-    return weight.flatten(2).any(2) if weight.dim() > 2 else weight != 0

@@ -2,12 +2,12 @@
 import copy
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.exports.compaction.features import Flow, Layer
 from lth.exports.compaction.removal import Kept
+from lth.exports.compaction.weights import added_by_constants, as_constants
 
 _Weighted = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
@@ -45,7 +45,7 @@ def _slice_weighted(module: nn.Module, layer: Layer, kept: Kept) -> None:
     weight = weight[outputs]
     if layer.inputs is not None:
         inputs = kept(layer.inputs)
-        folded = _folded_bias(weight, torch.where(inputs, 0., layer.folded.nan_to_num()))
+        folded = added_by_constants(weight, as_constants(layer.folded, inputs))
         if folded.any():
             total = folded if bias is None else bias.double() + folded
             bias = total.to(weight.dtype)
@@ -53,13 +53,6 @@ def _slice_weighted(module: nn.Module, layer: Layer, kept: Kept) -> None:
     module.weight = nn.Parameter(weight.contiguous(), requires_grad=False)
     module.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
     _set_sizes(module, int(outputs.sum()), per_channel=layer.per_channel)
-
-
-def _folded_bias(weight: Tensor, constants: Tensor) -> Tensor:
-    """What constant inputs add to each output: (O, I, ...), (I,) -> (O,) float64."""
-
-    kernels = weight.double().flatten(2).sum(2) if weight.dim() > 2 else weight.double()
-    return kernels @ constants
 
 
 def _set_sizes(module: _Weighted, outputs: int, *, per_channel: bool) -> None:

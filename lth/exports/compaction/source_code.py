@@ -29,6 +29,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     'ReLU': ('inplace',), 'ReLU6': ('inplace',), 'LeakyReLU': ('negative_slope', 'inplace'),
     'ELU': ('alpha', 'inplace'), 'SELU': ('inplace',),
     'GELU': ('approximate',), 'SiLU': ('inplace',), 'Tanh': (), 'Sigmoid': (),
+    'Hardsigmoid': ('inplace',),
     'Hardswish': ('inplace',), 'Hardtanh': ('min_val', 'max_val', 'inplace'), 'Softmax': ('dim',),
     'Dropout': ('p', 'inplace'), 'Dropout2d': ('p', 'inplace'), 'Identity': (), 'Flatten': ('start_dim', 'end_dim')}
 # Layers whose bias is an argument of its own.
