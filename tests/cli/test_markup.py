@@ -15,7 +15,8 @@ CONTROLS = 'x\x1b[31m\r\x9b\u202ey'
 
 @pytest.mark.parametrize('command', COMMANDS)
 def test_markup_in_arguments_is_text_in_every_command(lth, command):
-    needed = {'transfer': ('--to', MARKUP), 'find-gem': ('--sparsity', '5'), 'export-metrics': ('-o', 'x.csv')}
+    needed = {'transfer': ('--to', MARKUP), 'find-gem': ('--sparsity', '5'), 'export': ('--format', 'torch'),
+              'export-metrics': ('-o', 'x.csv')}
     result = lth(command, MARKUP, MARKUP, *needed.get(command, ()))
     assert result.code in (2, 3)
     assert MARKUP in result.err + result.out
@@ -29,7 +30,8 @@ def test_markup_in_the_name_of_a_run_is_text_in_the_list_of_runs(lth):
 
 @pytest.mark.parametrize('command', COMMANDS)
 def test_control_characters_in_arguments_never_reach_the_terminal(lth, command):
-    needed = {'transfer': ('--to', CONTROLS), 'find-gem': ('--sparsity', '5'), 'export-metrics': ('-o', 'x.csv')}
+    needed = {'transfer': ('--to', CONTROLS), 'find-gem': ('--sparsity', '5'), 'export': ('--format', 'torch'),
+              'export-metrics': ('-o', 'x.csv')}
     result = lth(command, CONTROLS, CONTROLS, *needed.get(command, ()))
     assert result.code in (2, 3)
     assert '\\x1b[31m' in result.err and not set('\x1b\r\x9b\u202e') & set(result.err + result.out)
