@@ -1,4 +1,5 @@
 """`lth pull`: download a run from the Hugging Face Hub."""
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -57,4 +58,4 @@ def _print(pulled: 'Pulled') -> None:
     for run in pulled.runs:
         print_line(f'  {run}')
     print_line('Next:')
-    print_line(f'  lth show run {pulled.run}')
+    print_line(f'  lth show run {shlex.quote(str(pulled.run))}')

@@ -134,6 +134,14 @@ def test_a_run_whose_recipe_names_an_absolute_path_is_refused(runs, hub, tmp_pat
     assert 'needs the code `nets.py:make`' in files['README.md'].decode()
 
 
+def test_controls_of_a_run_that_was_renamed_are_left_out_with_the_reason(runs):
+    for name in ('demo', 'demo-controls'):
+        (runs / name).rename(runs / name.replace('demo', 'my run'))
+    pushed = package.push('my run', REPOSITORY, dry_run=True)
+    assert pushed.runs == ('my run',)
+    assert any(note.startswith('my run-controls/reinit is left out: it starts from ') for note in pushed.notes)
+
+
 def test_a_dry_run_needs_no_token_and_no_network(runs, monkeypatch):
     monkeypatch.delenv('HF_TOKEN', raising=False)
     pushed = package.push('demo', REPOSITORY, dry_run=True)

@@ -4,6 +4,7 @@
     print(card.file, card.figure, card.notes)
 """
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def write_card(
     drawn, notes = _figure(path), [] if license_ else [_NO_LICENSE]
     notes += [*content.notes, *([] if drawn else ['there are no data for a figure'])]
     if not content.checks:
-        notes.append(f'no sanity checks were run: lth sanity-check {content.name} --round '
+        notes.append(f'no sanity checks were run: lth sanity-check {shlex.quote(content.name)} --round '
                      f'{content.chosen.source_number}')
     figure = file.with_name(f'{file.stem}-accuracy.png') if drawn else None
     text = card_text(content, figure, license_, place or Place('', content.name))

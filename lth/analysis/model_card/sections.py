@@ -1,4 +1,5 @@
 """The sections of a model card as Markdown. A new section is a function here, and a line in `card_text` (card.py)."""
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -66,7 +67,7 @@ def sanity_checks(content: CardContent) -> str:
     title = '## Sanity checks'
     if not content.checks:
         return (f'{title}\n\nNo sanity checks were run. Run them with:\n\n'
-                f'    lth sanity-check {content.name} --round {content.chosen.source_number}')
+                f'    lth sanity-check {shlex.quote(content.name)} --round {content.chosen.source_number}')
     return '\n\n'.join([title, *map(_check_list, content.checks)])
 
 
@@ -102,6 +103,7 @@ def usage(content: CardContent, place: Place) -> str:
     download = f'\n\nDownload it with `hf download {place.repository} --local-dir .`.' if place.repository else ''
     pull = f'    lth pull {place.repository}\n\n' if place.repository else ''
     code = [name for name in user_code.code_names(run.recipe) if name]
+    path = shlex.quote(place.path)
     note = '' if not code else f' It needs the code `{"`, `".join(code)}`, which is not part of these files.'
     if any(is_object(str(run.recipe[section]['name'])) for section in ('model', 'data')):
         note += (' Its model or data were Python objects, which lth.open_run needs again as its arguments `model` and '
@@ -112,7 +114,7 @@ def usage(content: CardContent, place: Place) -> str:
         _code(loading.code_without_lth(loaded)),
         'Load `ticket` or `trained` into a module with these parameters by `model.load_state_dict(ticket)`.',
         '## Load it with lth', f'{pull}{_code(loading.code_with_lth(place.path, loaded, trust_code=bool(code)))}',
-        f'`lth show run {place.path}` prints its results, and `lth evaluate {place.path}` measures them again.{note}'])
+        f'`lth show run {path}` prints its results, and `lth evaluate {path}` measures them again.{note}'])
 
 
 def citation(content: CardContent) -> str:
