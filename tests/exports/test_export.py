@@ -226,8 +226,8 @@ def test_without_the_data_set_random_inputs_are_compared_and_reported(tmp_path, 
 
 
 def test_the_format_onnx_without_its_packages_names_the_extra(monkeypatch):
-    monkeypatch.setattr('importlib.util.find_spec', lambda _name: None)
-    refused(['package onnx', "pip install 'lth[onnx]'"], ROUND, 'onnx')
+    monkeypatch.setattr('lth.exports.formats.onnx_graph._PACKAGES', ('onnx_that_is_missing',))
+    refused(['package onnx_that_is_missing', "pip install 'lth[onnx]'"], ROUND, 'onnx')
 
 
 @pytest.mark.slow
