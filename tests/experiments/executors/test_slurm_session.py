@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import lth
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.executors.protocol import Ended, Task
 from lth.experiments.executors.slurm import followed_task, task_file
@@ -214,7 +215,7 @@ def test_a_task_of_another_version_of_lth_is_refused_with_both_versions(tmp_path
     jobs = FakeJobs()
     start(jobs, make_task(tmp_path / 'a'))
     monkeypatch.setattr(task_file, '__version__', '9.9.9')
-    with pytest.raises(LthError, match=r'submitted by lth 0\.1\.0, and this is lth 9\.9\.9'):
+    with pytest.raises(LthError, match=f'submitted by lth {lth.__version__}, and this is lth 9.9.9'):
         task_file.TaskFolder(jobs.arrays[0][0]).stored()
 
 
