@@ -54,9 +54,9 @@ def _add_derived(found: SharedRuns, *, unfinished: bool) -> None:
                 found.left_out.append(f'{found.name(path)} is left out: {reason}')
             else:
                 found.folders.append(path)
-    for path in waiting:
-        if path.parent.name == f'{found.folders[0].name}-controls':
-            found.left_out.append(f'{found.name(path)} is left out: it starts from {_source(path)}')
+    controls = f'{found.folders[0].name}-controls'
+    found.left_out.extend(f'{found.name(path)} is left out: it starts from {_source(path)}'
+                          for path in filter(lambda path: path.parent.name == controls, waiting))
 
 
 def _candidates(parent: Path) -> Iterator[Path]:
