@@ -1,4 +1,6 @@
 """Which tensors of a checkpoint belong to which of a network, and masks that do not fit."""
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -84,8 +86,9 @@ def test_residual_networks_with_batch_norm_are_matched_with_their_statistics():
     network = Network.of(settings_class('resnet20')(name='resnet20'), (3, 8, 8), 10)
     values = {name: torch.randn(tensor.shape) for name, tensor in network.module.state_dict().items()
               if not name.endswith('num_batches_tracked')}
-    renamed = {name.replace('stem.0', 'conv').replace('stem.1', 'bn').replace('main.0', 'conv1').replace(
-        'main.1', 'bn1').replace('main.3', 'conv2').replace('main.4', 'bn2').replace('classifier', 'fc'): tensor
+    names = {'stem.0': 'conv', 'stem.1': 'bn', 'main.0': 'conv1', 'main.1': 'bn1', 'main.3': 'conv2', 'main.4': 'bn2',
+             'classifier': 'fc'}
+    renamed = {re.sub('|'.join(map(re.escape, names)), lambda match: names[match[0]], name): tensor
                for name, tensor in values.items()}
     assert 'blocks.0.conv1.weight' in renamed and renamed.keys() != values.keys()
     fitted = fit(network, renamed)
