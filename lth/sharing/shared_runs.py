@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from lth.analysis import run_list
+from lth.analysis import repair, run_list
 from lth.errors import LthError
-from lth.runs import run_source
+from lth.runs import integrity, run_source
 from lth.runs.stored_run import StoredRun
 from lth.sharing import manifest
 
@@ -80,6 +80,8 @@ def _refuse_unusable(folder: Path, shown: Path, *, unfinished: bool) -> None:
         words = 'is being trained' if state == 'in training' else 'is not complete'
         raise LthError(f'{shown} {words}: lth show run {shown} says what is missing. Resume it first, or share the '
                        'rounds that it has with --unfinished (in Python: unfinished=True).')
+    if damage := _damage(folder):
+        raise LthError(f'{shown} cannot be shared: {damage} {integrity.repair_advice(shown)}.')
 
 
 def _unusable(folder: Path, *, unfinished: bool) -> str:
@@ -97,10 +99,18 @@ def _unusable(folder: Path, *, unfinished: bool) -> str:
         return str(error)
     if state in ('unfinished', 'in training') and not unfinished:
         return 'it is not complete'
-    names = folder.relative_to(folder.parents[1]).parts
-    return detail if state == 'damaged' else '' if all(map(manifest.is_run_name, names)) else 'of its name'
+    if not all(map(manifest.is_run_name, folder.relative_to(folder.parents[1]).parts)):
+        return 'of its name'
+    return detail if state == 'damaged' else _damage(folder)
 
 
 def _state(folder: Path) -> tuple[run_list.State, str]:
     listed = run_list.list_run(folder)
     return listed.state, listed.detail
+
+
+def _damage(folder: Path) -> str:
+    """The first damage that the files of a run show, also against its network if this can be built; '' for none."""
+
+    damaged = repair.find_damage(folder).damaged
+    return damaged[0].problem if damaged else ''
