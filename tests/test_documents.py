@@ -57,6 +57,11 @@ def test_commands_and_options_in_documents_exist(document):
     assert set(typed_commands.option_names(text)) - typed_commands.all_options() - OTHER_PROGRAMS == set()
 
 
+def test_the_readme_lists_every_command():
+    row = re.search(r'^\| \*\*Commands\*\* .*', (ROOT / 'README.md').read_text(), re.MULTILINE)
+    assert row and set(re.findall(r'`([a-z-]+)`', row[0])) == set(typed_commands.PROGRAM.commands)
+
+
 def test_commands_and_options_in_the_help_of_commands_exist():
     texts = [command.help for command in typed_commands.PROGRAM.commands.values()]
     lines = [line for text in texts for line in typed_commands.command_lines(text)]
