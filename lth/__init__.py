@@ -10,9 +10,9 @@ if TYPE_CHECKING:
     from lth.analysis.figures import FIGURES
     from lth.analysis.run_results import RunResults
     from lth.api import (
-        align, card, compare, curvature, early_bird, evaluate, evaluate_on, export, export_metrics, find_gem, find_ticket,
-        finetune, import_run, iterate, open_run, plot, pool, pull, push, round_barriers, sanity_check, sign_flips,
-        stability, train_sparse, transfer)
+        align, card, compare, curvature, early_bird, evaluate, evaluate_on, export, export_metrics, find_gem,
+        find_ticket, finetune, import_run, iterate, open_run, plot, pool, pull, push, round_barriers, sanity_check,
+        sign_flips, stability, train_sparse, transfer)
     from lth.datasets import DATASETS
     from lth.errors import LthError
     from lth.experiments.executors import EXECUTORS
