@@ -1,7 +1,7 @@
 """Gem-Miner (Sreenivasan et al. 2022, "Rare Gems", algorithm 1): scores are trained, weights keep their initial values.
 
 A weight is used while its score is above one half. At regular intervals, the smallest scores are set to 0 permanently,
-so that after the last such event exactly the requested number remains: the gem, accurate before any weight is trained.
+so that after the last such event the requested number remains: the gem, accurate before any weight is trained.
 """
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ from lth.algorithms.trained_masks.penalty_control import adapted_penalty
 from lth.algorithms.trained_masks.regularizers import Exponents, Penalty, Regularizer, ReplicatePenalty
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
+from lth.pruning import masks
 from lth.pruning.layer_collapse import refuse_empty_layers, refuse_too_few
 from lth.pruning.tickets import Round
 from lth.recipes.durations import Duration, DurationSetting
@@ -41,7 +42,8 @@ class Settings(base.TrainedMaskSettings):
     which counts epochs from 0. There are no events in the last `final_epochs` epochs. `penalty` is the factor λ of the
     regularizer; with `auto` it starts at `start_penalty` and is adapted at each event (penalty_control.py). `exponents`
     are a and b of the regularizer `variance`. The final mask holds all `active` scores, or only those
-    `above-threshold`.
+    `above-threshold`. Each event rounds the number of frozen scores up, as the code of Rare Gems does, so that a few
+    weights fewer than requested remain; with `exact_count`, exactly the requested number remains.
     """
 
     event: ClassVar[str] = 'freeze event'
@@ -55,6 +57,8 @@ class Settings(base.TrainedMaskSettings):
     final_epochs: int | None = Field(None, ge=1, description='Number of last epochs without a freeze event.')
     penalty: Annotated[float, Field(ge=0)] | Literal['auto'] = Field(
         _DEFAULT_PENALTY, description='Factor λ of the regularizer; `auto` adapts it at each freeze event.')
+    exact_count: bool = Field(
+        False, description='Keep exactly the requested number, without rounding at each freeze event as published.')
     start_penalty: float | None = Field(None, gt=0, description='λ of the first round, if the penalty is `auto`.')
     regularizer: Regularizer = Field('l2', description='Regularizer of the scores.')
     exponents: Exponents = Field((1., 1.), description='a and b of the regularizer `variance`.')
@@ -103,13 +107,14 @@ class Settings(base.TrainedMaskSettings):
         return [*(event + offset for event in events if event + offset <= last), end]
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-        """Number of active scores at the start and after each of the K events, which freeze ⌈ρ · active⌉ scores with
-        ρ = 1 - density^(1/K).
+        """Number of active scores at the start and after each of the K events. They freeze ⌈ρ · active⌉ scores with
+        ρ = 1 - density^(1/K); with `exact_count`, ⌊density^(k/K) · P⌋ of P scores remain after event k.
         """
 
         events = len(self.round_ends(training, steps_per_epoch)) - 1
-        refuse_too_few(layout, self.density, lambda density: _active_counts(layout.prunable_count, density, events)[-1])
-        return _active_counts(layout.prunable_count, self.density, events)
+        count = _exact_counts if self.exact_count else _active_counts
+        refuse_too_few(layout, self.density, lambda density: count(layout.prunable_count, density, events)[-1])
+        return count(layout.prunable_count, self.density, events)
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
         base.refuse_empty_interval('freeze_every', self.freeze_every)
@@ -188,3 +193,7 @@ def _active_counts(weights: int, density: float, events: int) -> list[int]:
     for _ in range(events):
         counts.append(counts[-1] - math.ceil(rate * counts[-1]))
     return counts
+
+
+def _exact_counts(weights: int, density: float, events: int) -> list[int]:
+    return [weights, *(masks.floor_share(weights, density ** (event / events)) for event in range(1, events + 1))]

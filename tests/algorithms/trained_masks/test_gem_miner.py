@@ -19,7 +19,9 @@ from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import settings_class
+from lth.pruning import masks
 from lth.pruning.tickets import Round, SearchState, dense_ticket
+from lth.recipes.durations import Duration
 from lth.recipes.schema import TrainingSettings
 from lth.training.task import State, Task
 from tests.conftest import CPU, SGD, make_task
@@ -54,6 +56,24 @@ def test_counts_of_freeze_events_equal_the_published_schedule(percent, period, e
     counts = settings(density=percent / 100, freeze_every=f'{period} epochs').kept_counts(layout, training, 351)
     assert layout.prunable_count == counts[0] == 268_336
     assert (len(counts) - 1, counts[-1]) == (events, kept)
+
+
+@hypothesis.given(density=st.floats(0.01, 0.99), events=st.integers(1, 3))
+def test_with_an_exact_count_the_last_event_leaves_exactly_the_requested_number(density, events):
+    task, exact = mining(), settings(density=density, freeze_every='2 epochs', exact_count=True)
+    total = task.network.layout.prunable_count
+    training = task.training.model_copy(update={'length': Duration(2 * (events + 1), 'epochs')})
+    counts = exact.kept_counts(task.network.layout, training, 5)
+    assert len(counts) == events + 1 and counts[0] == total and counts[-1] == masks.floor_share(total, density)
+    for event, count in enumerate(counts):
+        assert abs(count - total * density ** (event / events)) <= 1
+
+
+def test_a_gem_with_an_exact_count_has_exactly_the_requested_weights():
+    published, exact = mined(mining()), mined(mining(), exact_count=True)
+    total = mining().network.layout.prunable_count
+    kept = [int(rounds[-1].ticket.mask.sum()) for rounds in (published, exact)]
+    assert kept[1] == masks.floor_share(total, 0.1) and kept[0] in range(kept[1] - 3, kept[1])
 
 
 def test_a_step_uses_the_straight_through_gradient_and_the_penalty():
