@@ -51,7 +51,9 @@ def repair(
 
 
 def _print_report(report: 'RepairReport') -> None:
-    counts = f'{report.rounds} rounds of {report.seeds} seeds and {report.sessions} sessions'
+    plural = analysis.answers.words.plural
+    rounds, seeds = plural(report.rounds, 'round'), plural(report.seeds, 'seed')
+    counts = f'{rounds} of {seeds} and {plural(report.sessions, "session")}'
     if not report.damaged:
         print_line(f'{report.run}: nothing is damaged. Checked: {counts}.')
         return

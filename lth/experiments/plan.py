@@ -245,8 +245,10 @@ def _refuse_wrong_cycles(recipe: Recipe, epoch: int) -> None:
     if cycles == 1:
         return
     if recipe.algorithm.trains != 'each':
+        weights = recipe.algorithm.trains == 'throughout' and not recipe.algorithm.trains_scores
+        why = 'is a single training' if weights else 'trains no weights'
         raise LthError(f'training.cycles: {cycles} cycles repeat a training of weights, but {recipe.algorithm.name} '
-                       'trains no weights. Leave the setting out; lth finetune --cycles trains what it finds.')
+                       f'{why}. Leave the setting out; lth finetune --cycles trains what it finds.')
     ends = (0, *training.cycle_ends(epoch))
     if any(start == end for start, end in itertools.pairwise(ends)):
         raise LthError(f'training.cycles: {training.length} in total, {training.length.steps(epoch):,} iterations, '

@@ -19,7 +19,6 @@ from torch import Tensor
 from lth import rng
 from lth.algorithms.base import ALGORITHMS
 from lth.algorithms.sparse_training import selection
-from lth.algorithms.sparse_training.methods import Event
 from lth.algorithms.sparse_training.selection import LayerEvent
 from lth.algorithms.sparse_training.settings import Settings
 from lth.pruning import masks
@@ -50,6 +49,7 @@ class Moves:
         self._settings, self._row = settings, settings.row
         self._slots = task.network.layout.prunable_slots
         self._steps = settings.event_steps(task.training, task.steps_per_epoch)
+        self._counts = settings.active_counts(len(self._steps), task.network.layout.prunable_count)
         self._last = settings.last_update(task.training, task.steps_per_epoch)
         # Without a change of size, an event moves nothing if no layer has enough weights for one to be replaced.
         self._most = max(settings.start_counts(task.network.layout)) if self._row.starts == 'sparse' else None
@@ -84,8 +84,7 @@ class Moves:
     def _resized(self, task: Task, weights: Tensor, active: Tensor, step: int) -> Tensor:
         """The masks (R, P) with as many weights as the size of the method says."""
 
-        event = Event(self._steps.index(step) + 1, len(self._steps))
-        count, rows = self._settings.active_count(event, active.shape[1]), []
+        count, rows = self._counts[self._steps.index(step) + 1], []
         for seed, row, mask in zip(task.seeds, weights, active, strict=True):
             present = int(torch.count_nonzero(mask))
             if count > present:

@@ -1,4 +1,5 @@
 """The settings of sparse training, and when the mask moves."""
+import bisect
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -112,11 +113,17 @@ class Settings(AlgorithmSettings):
         anneals = self.row.anneals if self.drop_schedule is None else self.drop_schedule == 'cosine'
         return fraction / 2 * (1 + math.cos(math.pi * min(1., step / last))) if anneals else fraction
 
-    def active_count(self, event: Event, weights: int) -> int:
-        """The number of active weights after an event, of so many prunable ones."""
+    def active_counts(self, events: int, weights: int) -> list[int]:
+        """The number of active weights at the start and after each event, of so many prunable ones: all of them where
+        the size of the method says more than before.
+        """
 
         initial, final = (masks.floor_share(weights, share) for share in (self.initial_share(), self.density))
-        return self.row.size(event, initial, final)
+        counts = [initial]
+        for number in range(1, events + 1):
+            count = self.row.size(Event(number, events), initial, final)
+            counts.append(weights if count > counts[-1] else count)
+        return counts
 
     def round_ends(self, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         """The iterations at which rounds end."""
@@ -131,9 +138,11 @@ class Settings(AlgorithmSettings):
         # First, as a distribution over layers may need more than one weight in each of them.
         start = self.start_counts(layout)
         kept_count(layout, self.density)
-        self._refuse_a_mask_that_stands(start, training, steps_per_epoch)
-        return [self._count_at(end, layout, training, steps_per_epoch)
-                for end in self.round_ends(training, steps_per_epoch)]
+        self._refuse_a_mask_that_stands(start, layout, training, steps_per_epoch)
+        steps = self.event_steps(training, steps_per_epoch)
+        counts = self.active_counts(len(steps), layout.prunable_count)
+        # An event at the end of a round belongs to the next one.
+        return [counts[bisect.bisect_left(steps, end)] for end in self.round_ends(training, steps_per_epoch)]
 
     def kept_per_layer(
             self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> Sequence[Sequence[int]] | None:
@@ -162,19 +171,27 @@ class Settings(AlgorithmSettings):
             raise LthError(self._no_events(training, steps_per_epoch))
 
     def _no_events(self, training: TrainingSettings, steps_per_epoch: int) -> str:
-        end, last = training.steps(steps_per_epoch), self.last_update(training, steps_per_epoch)
-        if self.update_from and self.update_from.steps(steps_per_epoch) > min(last, end - 1):
+        end = training.steps(steps_per_epoch)
+        last = min(self.last_update(training, steps_per_epoch), end - 1)
+        of_training = f'of a training of {end:,} ({training.length})'
+        if not last and self.update_until and end > 1:
+            return ('algorithm.update_until: the mask would never move: it moves first at iteration 1, but last at '
+                    f'iteration 0 {of_training}. Give more than {self.update_until}, or leave it out.')
+        if not last:
+            return (f'training.length: the mask would never move: by {self.method} it moves last at iteration 0 '
+                    f'{of_training}. Train longer (-e), use smaller batches (-b), or use a mask that stands: --method '
+                    'static.')
+        if self.update_from and self.update_from.steps(steps_per_epoch) > last:
             return (f'algorithm.update_from: the mask would never move: {self.update_from} (iteration '
                     f'{self.update_from.steps(steps_per_epoch):,}) is after its last possible move, at iteration '
-                    f'{min(last, end - 1):,} of a training of {end:,} ({training.length}). Give less, or leave it out.')
-        every = _steps(self.update_every or self.row.every, end, steps_per_epoch)
-        example = max(1, last // 20)
-        return (f'algorithm.update_every: the mask would never move: it moves every {every:,} iterations, last at '
-                f'iteration {min(last, end - 1):,} of a training of {end:,} ({training.length}). Move it more often, '
-                f'such as --update-every {example}, or train longer (-e).')
+                    f'{last:,} {of_training}. Give less, or leave it out.')
+        every = Duration(_steps(self.update_every or self.row.every, end, steps_per_epoch), 'iterations')
+        return (f'algorithm.update_every: the mask would never move: it moves every {every}, last at iteration '
+                f'{last:,} {of_training}. Move it more often, such as --update-every {max(1, last // 20)}, or train '
+                'longer (-e).')
 
     def _refuse_a_mask_that_stands(
-            self, start: Sequence[int], training: TrainingSettings, steps_per_epoch: int) -> None:
+            self, start: Sequence[int], layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> None:
         """Raise an LthError if the layers have so few weights that no event replaces one."""
 
         if self.row.starts == 'dense' or not self.row.moves or self.drop_fraction == 0:
@@ -182,20 +199,28 @@ class Settings(AlgorithmSettings):
         first, last = self.event_steps(training, steps_per_epoch)[0], self.last_update(training, steps_per_epoch)
         share, most = self.drop_share(first, last), max(start)
         if math.floor(share * most) == 0:
+            least = self._least_density(share, layout, sum(start))
+            more = '' if least is None else f'Give a density of at least {least:.2g}, or r'
             raise LthError(
                 f'algorithm.density: at {self.density:.6g} no layer has more than {most} active weights, and an event '
-                f'replaces at most {share:.2g} of them, rounded down to none: the mask would never move. Keep more '
-                f'weights (--density), replace a larger share (--drop-fraction), or use a mask that stands: --method '
-                'static.')
+                f'replaces at most {share:.2g} of them, rounded down to none: the mask would never move. {more or "R"}'
+                'eplace a larger share (--drop-fraction), or use a mask that stands: --method static.')
 
-    def _count_at(self, step: int, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> int:
-        """The number of active weights at an iteration, before an event there."""
+    def _least_density(self, share: float, layout: Layout, least: int) -> float | None:
+        """The least density of two digits, of at least so many weights, at which this share of the active weights of a
+        layer is one or more; None if there is none.
+        """
 
-        steps = self.event_steps(training, steps_per_epoch)
-        passed = len(range(steps.start, min(step, steps.stop), steps.step))
-        if not passed:
-            return masks.floor_share(layout.prunable_count, self.initial_share())
-        return self.active_count(Event(passed, len(steps)), layout.prunable_count)
+        weights, counts = layout.prunable_count, LAYER_COUNTS.find(self.layers)
+
+        def replaced(count: int) -> int:
+            return math.floor(share * max(counts(layout.prunable_slots, count)))
+
+        if not replaced(weights):
+            return None
+        enough = bisect.bisect_left(range(weights + 1), 1, lo=least, key=replaced)
+        densities = (min(1., density) for density in masks.sufficient_shares(weights, enough))
+        return next(density for density in densities if replaced(masks.floor_share(weights, density)))
 
 
 def with_method(section: Any, method: Any) -> Raw:

@@ -28,9 +28,9 @@ class SparseAnswer(NamedTuple):
         first = f'{self.method}, {words.density(self.density)} of the weights: the final test accuracy is {accuracy}.'
         if self.churn is None:
             return [first, 'The mask did not move.']
-        return [first, f'The mask moved {self.events.mean:,.0f} times. An event changed {words.percent(self.churn)} of '
-                       f'the active weights, and {words.percent(self.ever_active)} of all weights were active at some '
-                       'time.']
+        times = 'once' if self.events.mean == 1 else f'{self.events.mean:,.0f} times'
+        return [first, f'The mask moved {times}. An event changed {words.percent(self.churn)} of the active weights, '
+                       f'and {words.percent(self.ever_active)} of all weights were active at some time.']
 
 
 def sparse_answer(run: RecordedRun, seeds: Sequence[int]) -> SparseAnswer | None:

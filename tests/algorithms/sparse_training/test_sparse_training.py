@@ -234,6 +234,17 @@ def test_acdc_alternates_at_the_shares_of_the_paper():
     assert [event[0] for event in events] == [5 * epoch for epoch in range(2, 35, 4)]
 
 
+def test_acdc_decompresses_to_all_weights_also_from_a_lower_initial_density():
+    settings = settings_of('ac-dc', density=0.1, initial_density=0.3, save_every='1 iteration')
+    task = make_task(length='4 epochs')
+    layout, rounds = task.network.layout, trained(task, settings)
+    total = layout.prunable_count
+    events = [event for round_ in rounds for event in round_.moving.events[0].tolist()]
+    assert [active for _, active, *_ in events] == [total // 10, total] * 4 + [total // 10]
+    assert settings.kept_counts(layout, task.training, task.steps_per_epoch) == [
+        int(round_.ticket.mask.sum()) for round_ in rounds]
+
+
 def test_the_cubic_schedule_is_that_of_zhu_and_gupta():
     settings = settings_of('gmp', density=0.1, update_until='10 iterations', update_every='1 iteration')
     task = make_task()
@@ -266,6 +277,7 @@ def test_rigl_trains_convolutions_with_batchnorm_and_augmentation(model):
 @pytest.mark.parametrize(('method', 'changes', 'message'), [
     ('rigl', {'density': 0.0001}, r'algorithm\.density: at 0\.0001 no layer has more than 2 active .*--method static'),
     ('set', {'density': 0.003, 'drop_fraction': 0.01}, r'replaces at most 0\.01 of them'),
+    ('set', {'density': 0.9, 'drop_fraction': 1e-9}, r'never move\. Replace a larger share'),
     ('gmp', {'density': 0.00001}, r'keeps 0 of 49600 weights.*at least 6.1e-05, 0\.0061% of the weights'),
     ('static', {'density': 0.00001}, '0 weights are too few for 3 layers.*a density of 6.1e-05'),
     ('static', {'density': 0.0001, 'layers': 'smart-ratio'}, 'at least 122 of the 49600, a density of 0.0025')])
@@ -305,11 +317,35 @@ def test_the_density_that_an_error_names_is_enough_and_one_weight_less_is_not(me
     ('rigl', {'update_every': '31 iterations'}, 'the mask would never move: it moves every 31 iterations'),
     ('gmp', {'update_from': '2 epochs', 'update_until': '1 epoch'}, 'update_from: the mask would never move: 2 epochs'),
     ('rigl', {'update_every': '0 epochs'}, 'update_every: 0 epochs is not a length'),
+    ('rigl', {'update_until': '0 epochs'}, r'update_until: the mask .* Give more than 0 epochs, or leave it out\.'),
     ('set', {'update_until': '7 epochs'}, 'update_until: 7 epochs is after the end of training')])
 def test_settings_by_which_the_mask_never_moves_are_refused(method, changes, message):
     task = make_task(length='6 epochs')
     with pytest.raises(LthError, match=message):
         settings_of(method, **changes).check(task.training, task.steps_per_epoch)
+
+
+@pytest.mark.parametrize('method', ['rigl', 'ac-dc', 'one-cycle'])
+def test_a_training_too_short_for_any_event_is_refused_as_such(method):
+    task = make_task(length='1 iterations')
+    with pytest.raises(LthError, match=r'^training\.length: the mask would never .* of 1 \(1 iteration\)\. Train'):
+        settings_of(method, save_every=None).check(task.training, task.steps_per_epoch)
+
+
+@pytest.mark.parametrize('layers', ['erk', 'uniform', 'balanced', 'smart-ratio'])
+@pytest.mark.parametrize('method', ['set', 'rigl'])
+def test_the_least_density_at_which_a_mask_moves_is_named(method, layers):
+    task = make_task(length='6 epochs')
+
+    def refusal(density: float) -> str:
+        settings = settings_of(method, layers=layers, density=density, drop_fraction=0.004)
+        try:
+            settings.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
+        except LthError as error:
+            return str(error)
+        return ''
+    least = float(re.findall(r'Give a density of at least ([0-9.e-]*[0-9])', refusal(0.005))[0])
+    assert refusal(least) == '' and 'the mask would never move' in refusal(0.89 * least)
 
 
 class Cut(nn.Module):
