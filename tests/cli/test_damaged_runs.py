@@ -298,14 +298,13 @@ def undamaged() -> dict[str, tuple[str, dict[str, bytes]]]:
 
 @pytest.mark.parametrize(('command', 'damage'), CASES)
 def test_a_damaged_file_is_refused_where_it_is_needed(lth, base, undamaged, command, damage):
-    shutil.copytree(base, 'runs')
+    copy_run(base, COMMANDS[command].run)
     if command not in undamaged:
         before = files()
         result = run(lth, command)
         assert result.code == 0, result.err
         undamaged[command] = result.out, changes(before)
-        shutil.rmtree('runs')
-        shutil.copytree(base, 'runs')
+        copy_run(base, COMMANDS[command].run)
     path = ALL_DAMAGES[damage](Path(f'runs/{COMMANDS[command].run}/seed-0/round-02'))
     before = files()
     result = run(lth, command)
@@ -323,18 +322,24 @@ def test_a_damaged_file_is_refused_where_it_is_needed(lth, base, undamaged, comm
     pytest.param(damage, marks=() if damage == 'bit flipped in mask.safetensors' else pytest.mark.slow)
     for damage in DAMAGES])
 def test_a_repaired_run_is_resumed_as_if_it_had_not_been_damaged(lth, base, undamaged, damage):
-    shutil.copytree(base, 'runs')
+    copy_run(base, 'base')
     if 'repaired' not in undamaged:
         before = files()
         undamaged['repaired'] = lth(*SEARCH).out, {**before, **changes(before)}
-        shutil.rmtree('runs')
-        shutil.copytree(base, 'runs')
+        copy_run(base, 'base')
     DAMAGES[damage](Path('runs/base/seed-0/round-02'))
     result = lth('repair', 'base')
     assert result.code == 0 and Path('runs/base/damaged').is_dir(), result.err
     assert 'round-02' in result.out or 'round-01' in result.out
     assert lth(*SEARCH).code == 0
     assert {path: content for path, content in files().items() if '/damaged/' not in path} == undamaged['repaired'][1]
+
+
+def copy_run(base: Path, name: str) -> None:
+    """Puts a run of the folder `runs` in the place of all runs."""
+
+    shutil.rmtree('runs', ignore_errors=True)
+    shutil.copytree(base / name, f'runs/{name}')
 
 
 def run(lth: Lth, command: str) -> Result:
