@@ -1,0 +1,33 @@
+"""What makes a process of tests fast, and changes nothing that a test checks. tests/conftest.py imports it first."""
+import gc
+import os
+import sys
+from collections.abc import Generator
+from functools import cache
+
+import pytest
+from typer import testing
+
+# Otherwise each worker compiles the tests, with pytest's checks, whenever it starts: 7 s and more.
+_DONT_WRITE_BYTECODE, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+# The commands are built once: that takes 15 ms, and many a command less.
+testing._get_command = cache(testing._get_command)  # type: ignore[attr-defined]
+# A short search flushes 34 files and folders to the disk. That is for a machine that loses power: what a process wrote
+# before it was killed is there without it.
+os.fsync = lambda _descriptor: None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Cycles are not searched for during collection, which frees few objects, and then only among those of tests. Only
+    modules that are imported until then are stored as bytecode if the user wants none.
+    """
+
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        sys.dont_write_bytecode = _DONT_WRITE_BYTECODE
+        gc.collect()
+        gc.freeze()
+        gc.enable()
