@@ -113,7 +113,7 @@ def test_a_file_instead_of_a_run_folder_is_an_error(lth, tmp_path):
 
 
 def test_a_closed_pipe_is_not_an_error():
-    listing = subprocess.run(f'{sys.executable} -m lth list models | head -c 0; exit ${{PIPESTATUS[0]}}', shell=True,
+    listing = subprocess.run(f'{sys.executable} -m lth list criteria | head -c 0; exit ${{PIPESTATUS[0]}}', shell=True,
                              executable='/bin/bash', capture_output=True, text=True, check=False)
     assert (listing.returncode, listing.stderr) == (0, '')
 
@@ -121,7 +121,7 @@ def test_a_closed_pipe_is_not_an_error():
 @pytest.mark.skipif(not os.path.exists('/dev/full'), reason='needs a device that is always full')
 def test_a_full_disk_exits_with_3():
     with open('/dev/full', 'w', encoding='utf-8') as full:
-        listing = subprocess.run([sys.executable, '-m', 'lth', 'list', 'models', '--json'], stdout=full,
+        listing = subprocess.run([sys.executable, '-m', 'lth', 'list', 'criteria', '--json'], stdout=full,
                                  stderr=subprocess.PIPE, text=True, check=False)
     assert listing.returncode == 3
     assert 'No space left on device' in listing.stderr

@@ -1,6 +1,8 @@
 """`lth evaluate --on`: corrupted images and the test images of other data sets."""
 import json
+import shutil
 import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,24 +22,37 @@ def images(count, seed):
     return (noise + 20 * labels.reshape(-1, 1, 1, 1)).astype(np.uint8), labels
 
 
+@pytest.fixture(name='original', scope='module')
+def _original(tmp_path_factory):
+    return tmp_path_factory.mktemp('original') / 'files'
+
+
 @pytest.fixture(name='data', autouse=True)
-def _data(lth, tmp_path, monkeypatch):
-    """A data set of the shape of CIFAR-10, and corrupted copies of its test images: in the severities after the third,
-    they are black.
+def _data(lth, original, tmp_path, monkeypatch):
+    """A run of two seeds on a data set of the shape of CIFAR-10, and corrupted copies of its test images: in the
+    severities after the third, they are black. The first test makes them, the others copy them.
     """
 
     npz_files.source.cache_clear()
+    monkeypatch.setitem(CORRUPTED._entries, 'cifar10-c', CORRUPTED.find('cifar10-c')._replace(images=20))
+    if original.exists():
+        shutil.copytree(original, tmp_path, dirs_exist_ok=True)
+    else:
+        make_files()
+        assert lth(*SEARCH, '--seeds', '0,1').code == 0
+        shutil.copytree(tmp_path, original)
+    return tmp_path / 'datasets/CIFAR-10-C'
+
+
+def make_files():
     train, test = images(120, 0), images(20, 1)
     np.savez('a.npz', train_images=train[0], train_labels=train[1], test_images=test[0], test_labels=test[1])
-    monkeypatch.setitem(CORRUPTED._entries, 'cifar10-c', CORRUPTED.find('cifar10-c')._replace(images=20))
-    folder = tmp_path / 'datasets/CIFAR-10-C'
+    folder = Path('datasets/CIFAR-10-C')
     folder.mkdir(parents=True)
     np.save(folder / 'labels.npy', np.tile(test[1], 5))
     corrupted = np.concatenate([test[0]] * 3 + [np.zeros_like(test[0])] * 2)
     for name in (*STANDARD, EXTRA[0]):
         np.save(folder / f'{name}.npy', corrupted if name != EXTRA[0] else np.zeros_like(corrupted))
-    assert lth(*SEARCH, '--seeds', '0,1').code == 0
-    return folder
 
 
 def measured(lth, *arguments):

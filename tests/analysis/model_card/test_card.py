@@ -1,8 +1,9 @@
 """The model card: what the Hub reads of it, what it says, and that the code in it works without lth."""
+import importlib
 import re
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,20 +17,14 @@ from lth.analysis.model_card.citations import PAPERS, SOFTWARE, cited_papers, ci
 from lth.errors import LthError
 
 ROOT = Path(__file__).parents[3]
-# Runs code in a process in which lth cannot be imported, and prints the shapes of what it loaded.
-WITHOUT_LTH = '''
-import sys
-sys.modules['lth'] = None
-try:
-    import lth
-except ImportError:
-    exec(sys.stdin.read())
-    print(sorted(mask), sorted(ticket), len(trained))
-    import torch
-    model = torch.nn.Sequential()
-    model.dense1 = torch.nn.Linear(*reversed(ticket['dense1.weight'].shape))
-    hold_mask(model)
-    assert torch.equal(model.dense1.weight[~mask['dense1.weight']], ticket['dense1.weight'][~mask['dense1.weight']])
+# Prints the names of what the code in a card loaded, and uses its function.
+CHECKS = '''
+print(sorted(mask), sorted(ticket), len(trained))
+import torch
+model = torch.nn.Sequential()
+model.dense1 = torch.nn.Linear(*reversed(ticket['dense1.weight'].shape))
+hold_mask(model)
+assert torch.equal(model.dense1.weight[~mask['dense1.weight']], ticket['dense1.weight'][~mask['dense1.weight']])
 '''
 
 
@@ -58,6 +53,22 @@ def code_blocks(card: str) -> list[str]:
     return re.findall(r'```python\n(.*?)\n```', card, re.DOTALL)
 
 
+@pytest.fixture(name='without_lth')
+def _without_lth(monkeypatch, capsys) -> Callable[[Path, str], list[str]]:
+    """Runs code in a folder, where no part of lth can be imported, and returns the lines that it prints."""
+
+    def run(folder: Path, code: str) -> list[str]:
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            for name in [name for name in sys.modules if name.partition('.')[0] == 'lth']:
+                patch.setitem(sys.modules, name, None)
+            with pytest.raises(ImportError):
+                importlib.import_module('lth')
+            exec(code, {})  # pylint: disable=exec-used
+        return capsys.readouterr().out.splitlines()
+    return run
+
+
 def test_the_metadata_have_the_documented_form_of_the_hub(run):
     _, header, _ = written(run, license='cc-by-4.0').split('---\n', 2)
     fields = yaml.safe_load(header)
@@ -79,11 +90,8 @@ def test_a_card_without_a_license_has_no_field_for_it_and_a_note_says_so(run):
         package.card(run, license='My Own License')
 
 
-def test_the_code_in_a_card_loads_the_round_without_lth(run):
-    code = code_blocks(written(run))[0]
-    done = subprocess.run([sys.executable, '-c', WITHOUT_LTH], input=code, cwd=run, capture_output=True, text=True,
-                          check=True)
-    count, shapes = done.stdout.splitlines()
+def test_the_code_in_a_card_loads_the_round_without_lth(run, without_lth):
+    count, shapes = without_lth(run, code_blocks(written(run))[0] + CHECKS)
     (row,) = [row for row in package.open_run(run).table() if (row.seed, row.round) == (0, 1)]
     assert count == f'{row.kept:,} of 50,200 weights are kept: {row.density:.2%}'
     assert "['dense1.weight', 'dense2.weight', 'output.weight']" in shapes and "'output.bias'" in shapes
@@ -183,11 +191,10 @@ def test_the_name_of_a_run_is_text_in_markdown_and_yaml(run):
     assert yaml.safe_load(text.split('---\n')[1])['model-index'][0]['name'] == odd.name
 
 
-def test_the_tutorial_of_the_documents_uses_a_ticket_without_lth(base, tmp_path):
+def test_the_tutorial_of_the_documents_uses_a_ticket_without_lth(base, tmp_path, without_lth):
     shutil.copytree(base, tmp_path / 'lenet-300-100-digits')
     text = (ROOT / 'docs/sharing.md').read_text(encoding='utf-8')
-    code = "import sys\nsys.modules['lth'] = None\n" + '\n'.join(code_blocks(text))
-    done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = without_lth(tmp_path, '\n'.join(code_blocks(text)))
     (row,) = [row for row in package.open_run(base).table() if (row.seed, row.round) == (0, 1)]
-    assert done.stdout.splitlines() == [f'{row.kept:,} of 50,200 weights are kept: {row.density:.2%}',
-                                        f'{50_200 - row.kept:,} pruned weights are still 0']
+    assert lines == [f'{row.kept:,} of 50,200 weights are kept: {row.density:.2%}',
+                     f'{50_200 - row.kept:,} pruned weights are still 0']
