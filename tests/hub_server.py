@@ -60,7 +60,8 @@ class HubServer:
         self.url = f'http://127.0.0.1:{self._server.server_port}'
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        # The default interval, 0.5 s, is how long the end would take.
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

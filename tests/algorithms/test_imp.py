@@ -119,8 +119,10 @@ def test_the_smallest_remaining_weights_after_training_are_pruned():
     assert final[after].min() >= final[before & ~after].max()
 
 
-@pytest.mark.parametrize('model', ['lenet-300-100', 'conv-2', 'resnet20'])
-@pytest.mark.parametrize('optimizer', [ADAM, SGD], ids=['adam', 'sgd'])
+@pytest.mark.parametrize(('model', 'optimizer'), [
+    ('lenet-300-100', ADAM), pytest.param('lenet-300-100', SGD, marks=pytest.mark.slow), ('conv-2', ADAM),
+    pytest.param('conv-2', SGD, marks=pytest.mark.slow), pytest.param('resnet20', ADAM, marks=pytest.mark.slow),
+    ('resnet20', SGD)], ids=lambda value: value if isinstance(value, str) else value['name'])
 def test_after_a_rewind_kept_weights_equal_the_rewind_point_and_pruned_weights_are_zero(model, optimizer):
     task = make_task(model, shape=(3, 8, 8), optimizer=optimizer, length='2 epochs')
     prunable = task.network.layout.prunable_count

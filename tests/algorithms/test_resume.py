@@ -40,8 +40,10 @@ def compare_resumed_search(folder: Path, task: Task, find: Callable[[Sequence[Ro
     *[{'retrain': name} for name in ('strategy-2', 'learning-rate-rewinding', 'fine-tuning')],
     *[pytest.param({'criterion': name, 'mask_1_action': 'reinitialize'}, marks=pytest.mark.slow)
       for name in CRITERIA.names()],
-    *[{'mask_1_action': name} for name in MASK_ACTIONS.mask_1.names() if name != 'rewind'],
-    *[{'mask_0_action': name} for name in MASK_ACTIONS.mask_0.names() if name != 'zero']], ids=str)
+    *[pytest.param({'mask_1_action': name}, marks=() if name == 'reinitialize' else pytest.mark.slow)
+      for name in MASK_ACTIONS.mask_1.names() if name != 'rewind'],
+    *[pytest.param({'mask_0_action': name}, marks=() if name == 'freeze' else pytest.mark.slow)
+      for name in MASK_ACTIONS.mask_0.names() if name != 'zero']], ids=str)
 def test_tickets_of_every_criterion_action_and_retraining_resume_byte_for_byte(tmp_path, over):
     task = make_task(seeds=(0, 1), data={'flip': True}, length='2 epochs')
     settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 3} | over)

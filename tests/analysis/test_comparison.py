@@ -16,6 +16,8 @@ from lth.errors import LthError
 from lth.runs.run_path import RunPath
 from lth.runs.stored_run import StoredRun
 
+pytestmark = pytest.mark.xdist_group('comparison')
+
 
 @pytest.fixture(name='runs', scope='module')
 def _runs(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -24,6 +24,8 @@ from lth.errors import LthError
 from lth.runs.checked_json import encode_checked
 from lth.runs.run_path import parse_run_path
 
+pytestmark = pytest.mark.xdist_group('figures')
+
 MODEL, SEEDS = 'lenet-300-100', (0, 1)
 
 

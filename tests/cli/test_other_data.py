@@ -11,6 +11,7 @@ import lth as package
 from lth.datasets import npz_files
 from lth.datasets.corrupted_images import CORRUPTED, EXTRA, STANDARD
 
+pytestmark = pytest.mark.xdist_group('other data')
 SEARCH = ('find-ticket', 'lenet-300-100', 'npz:a.npz', '-i', '1', '-b', '20', '-e', '1', '--run', 'a')
 
 

@@ -11,6 +11,8 @@ import yaml
 import lth as package
 from lth.analysis.html_report.markup import data_element, element, text_element
 
+pytestmark = pytest.mark.xdist_group('report')
+
 # As the name of a run: a folder cannot have a slash.
 MARKUP = '<script>alert(1)<!--"\'&<img src=x onerror=alert(2)>\x1b'
 

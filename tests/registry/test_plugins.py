@@ -111,7 +111,7 @@ def test_find_gem_names_the_event_that_a_plug_in_declares(package):
     assert 'Keeps 24 of 48 weights (50%), after 29 saved states.' in shown.stderr
 
 
-@pytest.mark.parametrize('taken', ['magnitude', 'tiny-last'])
+@pytest.mark.parametrize('taken', ['magnitude', pytest.param('tiny-last', marks=pytest.mark.slow)])
 def test_a_name_registered_twice_is_an_error_with_both_modules(tmp_path, taken):
     install(tmp_path / 'packages')
     install(tmp_path / 'packages', 'lth-twin', 'from lth.pruning.criteria import CRITERIA\n'

@@ -84,7 +84,9 @@ def test_one_note_says_that_an_old_run_has_no_checksums_and_its_new_rounds_have_
 @pytest.mark.parametrize('damage', [
     lambda path: path.unlink(), lambda path: path.write_bytes(path.read_bytes()[:-9]), lambda path: path.write_text(''),
     lambda path: (path.unlink(), path.mkdir()), lambda path: (path.unlink(), path.symlink_to('/dev/zero'))])
-@pytest.mark.parametrize('name', ['mask.safetensors', 'ticket.safetensors', 'trained.safetensors', 'metrics.jsonl'])
+@pytest.mark.parametrize('name', [
+    'mask.safetensors', pytest.param('ticket.safetensors', marks=pytest.mark.slow),
+    pytest.param('trained.safetensors', marks=pytest.mark.slow), 'metrics.jsonl'])
 def test_a_damaged_file_of_an_old_run_is_refused(lth, name, damage):
     damage(Path('runs/ticket/seed-0/round-02') / name)
     result = lth(*TICKET)

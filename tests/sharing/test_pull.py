@@ -25,6 +25,9 @@ from tests.hub_server import TOKEN, HubServer
 from tests.sharing.test_push import REPOSITORY, contents
 
 
+pytestmark = pytest.mark.xdist_group('sharing')
+
+
 @pytest.fixture(scope='module', name='shared')
 def _shared(source, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """The files of the repository, as a push uploads them."""
@@ -113,8 +116,10 @@ def test_pull_refuses_an_existing_folder(pushed):
 
 
 @pytest.mark.parametrize('name', [
-    'demo/seed-0/round-01/ticket.safetensors', 'demo/seed-1/round-00/metrics.jsonl', 'demo/recipe.yaml',
-    'demo-controls/reinit/seed-0/round-01/mask.safetensors', 'demo-checks-round-01/checks.json', 'README.md'])
+    'demo/seed-0/round-01/ticket.safetensors', 'demo/recipe.yaml', 'README.md', *[
+        pytest.param(name, marks=pytest.mark.slow) for name in (
+            'demo/seed-1/round-00/metrics.jsonl', 'demo-controls/reinit/seed-0/round-01/mask.safetensors',
+            'demo-checks-round-01/checks.json')]])
 def test_a_changed_byte_is_an_error_that_names_the_file(pushed, name):
     content = pushed.repositories[REPOSITORY].files[name]
     change(pushed, name, bytes([content[0] ^ 1]) + content[1:])

@@ -14,6 +14,7 @@ from lth.sharing.manifest import MANIFEST
 from tests.hub_server import HubServer
 from tests.sharing.conftest import HOST, USER, use
 
+pytestmark = pytest.mark.xdist_group('sharing')
 REPOSITORY = 'alice/tickets'
 DERIVED = {'demo', 'demo-controls/reinit', 'demo-finetuned-round-01', 'demo-checks-round-01/original',
            'demo-checks-round-01/dense', 'demo-checks-round-01/shuffle-mask'}

@@ -77,8 +77,8 @@ def test_the_same_seed_gives_the_same_mask_and_another_seed_another_mask(name):
 
 @pytest.mark.parametrize(('name', 'over'), [
     ('gem-miner', {'freeze_every': '2 epochs'}), ('hypercube', {'penalty': 0.01}), ('edge-popup', {}),
-    ('global-edge-popup', {'shrink_every': None}), ('global-edge-popup', {}), ('supermask', {}), ('gates', {}),
-    ('gem-miner', {'penalty': 'auto', 'final_epochs': 4})])
+    ('global-edge-popup', {'shrink_every': None}), pytest.param('global-edge-popup', {}, marks=pytest.mark.slow),
+    ('supermask', {}), ('gates', {}), ('gem-miner', {'penalty': 'auto', 'final_epochs': 4})])
 def test_a_planted_ticket_is_found_but_not_with_an_inverted_ranking(tmp_path, monkeypatch, name, over):
     rate = 20. if name == 'supermask' else 0.1
     monkeypatch.chdir(tmp_path)
