@@ -29,7 +29,7 @@ from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, Constant, Cosine,
 from lth.registry.registry import BaseRegistry
 from lth.system.yaml_text import Raw
 from lth.training.lr_schedules import learning_rates
-from lth.training.task import Task
+from lth.training.task import WATCHED, Task
 
 MOST_COPIES = 64
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -179,6 +179,8 @@ class Settings(AlgorithmSettings):
             raise LthError('algorithm.retrain: fine-tuning trains at the last learning rate of the schedule, and a '
                            'cosine schedule ends near 0, where nothing is learned. Use learning-rate-rewinding, or '
                            'another schedule.')
+        if self.early_bird != 'off':
+            _refuse_few_measurements(training, steps_per_epoch)
 
     def inverted(self) -> Raw:
         return {'criterion': 'small-final'} if self.criterion == 'magnitude' else super().inverted()
@@ -195,6 +197,18 @@ class Settings(AlgorithmSettings):
         optimizer = training.optimizer.model_copy(update={'learning_rate': rate})
         constant = {'optimizer': optimizer, 'schedule': Constant(name='constant'), 'warmup': Duration(0, 'iterations')}
         return training.model_copy(update=constant)
+
+
+def _refuse_few_measurements(training: TrainingSettings, steps_per_epoch: int) -> None:
+    """Raise an LthError if no mask of round 0 has as many before it as it is compared with."""
+
+    ends, every = training.cycle_ends(steps_per_epoch), training.measure_every.steps(steps_per_epoch)
+    measured = {0, *range(every, ends[-1], every)[:WATCHED], *ends}
+    if len(measured) <= WATCHED:
+        raise LthError(f'algorithm.early_bird: a mask is compared with those of the {WATCHED} measurements before it, '
+                       f'but round 0 is measured only {len(measured)} times, at iterations '
+                       f'{", ".join(map(str, sorted(measured)))}. Measure more often, such as --set '
+                       f'"training.measure_every={max(1, ends[-1] // 10)} iterations", or train longer (-e).')
 
 
 def _check_kinds_of_rates(rates: float | Rates, also_prune: Sequence[str]) -> None:

@@ -27,14 +27,23 @@ def print_outline(
     if as_json:
         print_json(outline)
     else:
-        print_raw(_text(outline, _TRAINS[plan.recipe.algorithm.trains]))
+        print_raw(_text(outline, _length(plan)))
     if controls:
         draws = max(map(len, controls.values()))
         each = f', {draws} draws of each' if draws > 1 else ''
         print_message(f'Then the same rounds are trained as controls{each}: {", ".join(controls)}.')
 
 
-def _text(outline: 'Outline', trains: str) -> str:
+def _length(plan: 'Plan') -> str:
+    """What the plan trains, and how long."""
+
+    settings = plan.recipe.algorithm
+    if settings.trains == 'never' and settings.finds != 'gems':
+        return 'Nothing is trained'
+    return f'{_TRAINS[settings.trains]} for {plan.steps:,} iterations'
+
+
+def _text(outline: 'Outline', length: str) -> str:
     layers = make_table('Layers', {
         'name': lambda row: row.name,
         'shape': lambda row: '×'.join(map(str, row.shape)),
@@ -47,8 +56,8 @@ def _text(outline: 'Outline', trains: str) -> str:
         'kept': lambda row: f'{row.kept:,}',
         'density %': lambda row: f'{row.density_percent:.2f}',
         'multiply-adds': lambda row: '≈ ' * outline.estimated + _count(row.multiply_adds)}, outline.rounds)
-    counts = (f'# {trains} for {outline.iterations:,} iterations. {outline.prunable:,} of '
-              f'{outline.weights:,} weights can be pruned;\n# density %: share of all weights that remain, '
+    counts = (f'# {length}. {outline.prunable:,} of {outline.weights:,} weights can be pruned;\n'
+              '# density %: share of all weights that remain, '
               'including those that cannot be pruned.')
     return '\n'.join([yaml_text.dump_yaml(outline.recipe), as_comments(layers), as_comments(rounds), counts,
                       _operations(outline)])
@@ -63,7 +72,7 @@ def _operations(outline: 'Outline') -> str:
     lines = ['# multiply-adds: of convolutions and dense layers for one image, in rounds with the kept weights only.']
     if outline.estimated:
         lines.append('# ≈: if each layer keeps the same share; the search decides.')
-    if outline.training_multiply_adds is not None:
+    if outline.training_multiply_adds:
         finetuning = outline.finetuning_multiply_adds
         then = '' if finetuning is None else f', and its finetuning {about}{finetuning:.3g}'
         lines.append(f'# The training of a seed takes {about}{outline.training_multiply_adds:.3g}{then}.')

@@ -63,7 +63,7 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
             '--pairs', parser=whole_number(smallest=1, largest=1_000), metavar='N',
             help='Number of pairs of copies for each ticket.')] = 1,
         points: Annotated[int, typer.Option(
-            '--points', parser=whole_number(smallest=2, largest=10_000), metavar='N',
+            '--points', parser=whole_number(smallest=3, largest=10_000), metavar='N',
             help='Number of points on the line at which the error is measured, including both ends.')] = 30,
         margin: Margin | None = None,
         images: Annotated[int, typer.Option(

@@ -68,10 +68,11 @@ def open_aligned(path: RunPath, rounds: Sequence[int] | None) -> AlignedSource:
     if not others:
         raise LthError(f'{path.folder} has only seed {mask_seed}, but masks are carried from one seed to another. Add '
                        'seeds to the search, such as --seeds 0-2.')
+    _refuse_two_choices(path, rounds)
     count = min(run.round_count(seed) for seed in seeds)
     numbers = list(range(1, count)) if rounds is None else list(rounds)
     numbers = numbers if path.round is None else [path.round]
-    if not numbers or max(numbers) >= count:
+    if not numbers or max(numbers) >= count or min(numbers) == 0:
         raise LthError(f'--rounds: {path.folder} has {count} rounds of all seeds {seeds}; those from 1 on '
                        'have a mask. Choose among them, or prune more often (-i).')
     return AlignedSource(plan, run, mask_seed, others, numbers)
@@ -113,7 +114,7 @@ def _align_plan(source: AlignedSource, folder: Path, changes: Changes, mask: str
     raw = source.plan.recipe.dump()
     kept = [int(source.run.load_mask(source.mask_seed, number).sum()) for number in source.numbers]
     raw['algorithm'] = {
-        'name': 'align', 'keep_out': raw['algorithm']['keep_out'], 'source': os.path.relpath(source.run.folder, folder),
+        'name': 'align', **layer_settings(raw), 'source': os.path.relpath(source.run.folder, folder),
         'mask_seed': None if mask == 'own' else source.mask_seed, 'rounds': list(source.numbers), 'kept': kept,
         'mask': mask}
     raw['source'] = f'{mask} masks of {source.run.folder}, seed {source.mask_seed}'
@@ -239,8 +240,7 @@ def open_transferred(path: RunPath, rounds: Sequence[int] | None) -> SourceRound
 
     plan, run = open_run(path)
     seeds = run.seeds() if path.seed is None else [path.seed]
-    if path.round is not None and rounds is not None:
-        raise LthError(f'--rounds: the path of the run names round {path.round} already. Leave one of them out.')
+    _refuse_two_choices(path, rounds)
     count = min(run.round_count(seed) for seed in seeds)
     numbers = list(range(count) if rounds is None else rounds)
     numbers = numbers if path.round is None else [path.round]
@@ -250,13 +250,20 @@ def open_transferred(path: RunPath, rounds: Sequence[int] | None) -> SourceRound
     return SourceRounds(plan, run, seeds, numbers)
 
 
+def _refuse_two_choices(path: RunPath, rounds: Sequence[int] | None) -> None:
+    """LthError if both the path of a run and --rounds name rounds."""
+
+    if path.round is not None and rounds is not None:
+        raise LthError(f'--rounds: the path of the run names round {path.round} already. Leave one of them out.')
+
+
 def _refuse_untrained_signs(source: SourceRounds, carry: Carried) -> None:
     """LthError if trained signs are to be carried, but the algorithm of the source trains no weights of its tickets."""
 
     settings = source.plan.recipe.algorithm
     if carry == 'signs' and settings.trains != 'each':
-        raise LthError(f'--carry signs: {settings.name} does not train the weights that its mask keeps, so there are '
-                       'no trained signs. Carry start-signs, the signs of the weights themselves.')
+        raise LthError(f'--carry signs: {settings.name} does not train the weights of each round under its mask, so '
+                       'there are no trained signs. Carry start-signs, the signs of the weights themselves.')
 
 
 def _control_plan(plan: Plan, folder: Path, control: str, draw: int) -> Plan:

@@ -73,6 +73,18 @@ def test_masks_are_aligned_trained_next_to_their_controls_and_resumed_byte_for_b
     assert [row['kept'] for row in shown['rounds']] == [row['kept'] for row in found['rounds']]
 
 
+def test_the_dense_round_and_rounds_that_are_named_twice_are_refused(lth):
+    search(lth)
+    before = sorted(map(str, Path('runs').rglob('*')))
+    for arguments, message in (
+            (('source', '--rounds', '0,1'), 'those from 1 on have a mask'),
+            (('source/seed-0/round-00',), 'those from 1 on have a mask'),
+            (('source/seed-0/round-01', '--rounds', '2'), 'the path of the run names round 1 already')):
+        result = lth('align', *arguments)
+        assert result.code == 2 and message in ' '.join(result.err.split()), result.err
+    assert sorted(map(str, Path('runs').rglob('*'))) == before
+
+
 @pytest.mark.parametrize(('arguments', 'message'), [
     (('source',), 'has only seed 0, but masks are carried from one seed to another'),
     (('gem',), 'is not a search for tickets'), (('padded',), 'resnet20 cannot be aligned: after')])

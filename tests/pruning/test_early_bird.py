@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lth.algorithms import imp
+from lth.errors import LthError
 from lth.pruning import masks
 from lth.pruning.early_bird import MaskWatch, differing_weights
 from lth.pruning.tickets import Round
@@ -115,6 +116,23 @@ def test_an_interrupted_training_continues_with_the_masks_that_it_has_seen(inter
                     trainable=full_mask(task))
     expected = train(task, initial_state(task), until=task.steps, trainable=full_mask(task))
     assert resumed.history == expected.history and torch.equal(resumed.recent, expected.recent)
+
+
+@pytest.mark.parametrize(('length', 'every', 'measured'), [
+    ('3 epochs', '1 epoch', '0, 5, 10, 15'), ('6 epochs', '9 epochs', '0, 30'),
+    ('3 iterations', '1 iteration', '0, 1, 2, 3')])
+def test_a_training_with_fewer_measurements_than_a_mask_is_compared_with_is_refused(length, every, measured):
+    task = make_task(length=length, measure_every=every)
+    settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'early_bird': 'levels'})
+    with pytest.raises(LthError, match=f'round 0 is measured only . times, at iterations {measured}\\. Measure more'):
+        settings.check(task.training, task.steps_per_epoch)
+
+
+def test_a_training_with_one_mask_that_can_be_compared_is_accepted():
+    task = make_task(length='4 epochs')
+    imp.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'early_bird': 'levels'}).check(
+        task.training, task.steps_per_epoch)
+    assert len(search(task)[0].trained.history[-1].differing[0][0]) == 4
 
 
 @pytest.mark.parametrize(('over', 'says'), [

@@ -31,11 +31,13 @@ class Settings(AlgorithmSettings):
     then_prune: Annotated[float, Field(gt=0, lt=1)] = Field(description='Share of the weights that round 1 keeps.')
 
     def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-        count = masks.floor_share(layout.prunable_count, self.then_prune)
-        if not 1 <= count < self.kept:
-            raise LthError(f'--then-prune: {self.then_prune} of {layout.prunable_count:,} weights are {count:,}, but '
-                           f'the ticket keeps {self.kept:,}. Give the share of all prunable weights that remain, '
-                           f'below {self.kept / layout.prunable_count:.4g} and at least one weight.')
+        weights, layers = layout.prunable_count, len(layout.prunable_slots)
+        count = masks.floor_share(weights, self.then_prune)
+        if not layers <= count < self.kept:
+            least = next(masks.sufficient_shares(weights, layers))
+            raise LthError(f'--then-prune: {self.then_prune} of {weights:,} weights are {count:,}, but the ticket keeps '
+                           f'{self.kept:,} in {layers} layers. Give the share of all prunable weights that remain, below '
+                           f'{self.kept / weights:.4g} and at least {least:.2g}, one weight for each layer.')
         return [self.kept, count]
 
     def trained_steps(

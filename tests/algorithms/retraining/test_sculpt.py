@@ -1,4 +1,5 @@
 """SCULPT: a ticket trained in cycles, pruned once by magnitude over all layers, and trained for one more cycle."""
+import re
 from dataclasses import replace
 
 import pytest
@@ -68,6 +69,18 @@ def test_it_resumes_byte_for_byte(tmp_path, task, source):
 def test_densities_that_prune_nothing_or_everything_are_refused(task, source, density):
     with pytest.raises(LthError, match='--then-prune'):
         next(sculpt.sculpt(task, sculpt_settings(source, density), (), source=source[1:]))
+
+
+def test_a_density_with_less_than_one_weight_for_each_layer_is_refused_with_the_least_one(task, source):
+    layout = task.network.layout
+    layers, weights = len(layout.prunable_slots), layout.prunable_count
+
+    def counts(density):
+        return sculpt_settings(source, density).kept_counts(layout, task.training, task.steps_per_epoch)
+    with pytest.raises(LthError, match='one weight for each layer') as refused:
+        counts((layers - 0.5) / weights)
+    least = float(re.findall(r'at least ([0-9.e-]*[0-9]), one', str(refused.value))[0])
+    assert counts(least)[1] >= layers and least < 1.1 * (layers + 1) / weights
 
 
 def test_the_last_cycle_of_a_total_budget_is_as_long_as_the_first(task, source):
