@@ -260,9 +260,13 @@ def test_sanity_checks_report_a_verdict_for_each_check(small_run, tmp_path):
 
 
 def test_stability_compares_copies_of_each_ticket(small_run):
-    result = lth.stability(small_run, rounds=[0, 2], points=2)
+    # Both ends alone have no barrier between them.
+    for measure in (lth.stability, lth.round_barriers):
+        with pytest.raises(lth.LthError, match='points: 2 is not possible. Give a whole number from 3'):
+            measure(small_run, points=2)
+    result = lth.stability(small_run, rounds=[0, 2], points=3)
     assert [(pair.seed, pair.round) for pair, _ in result.pairs] == [(0, 0), (0, 2), (1, 0), (1, 2)]
-    assert all(errors.barrier == pytest.approx(0) or len(errors.errors) == 2 for _, errors in result.pairs)
+    assert all(errors.barrier >= 0 and len(errors.errors) == 3 for _, errors in result.pairs)
     assert result.overlaps
     with pytest.raises(lth.LthError, match='is a part of a run'):
         lth.stability(small_run.folder / 'seed-0')

@@ -23,7 +23,7 @@ _Limits = tuple[int, int | None]
 # are at least 0.
 _OTHER_CHECKS = {'model', 'data', 'seeds', 'engine'}
 _LIMITS = {
-    'threads': (1, None), 'control_draws': (1, 1_000), 'pairs': (1, 1_000), 'points': (2, 10_000),
+    'threads': (1, None), 'control_draws': (1, 1_000), 'pairs': (1, 1_000), 'points': (3, 10_000),
     'images': (1, 2_000), 'epochs': (1, 999_999_999)}
 _WORDS = {int: 'a whole number', float: 'a number', bool: 'True or False', str: 'a string', NoneType: 'None',
           Path: 'a path', Mapping: 'a dict'}

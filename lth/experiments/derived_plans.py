@@ -68,12 +68,10 @@ def open_aligned(path: RunPath, rounds: Sequence[int] | None) -> AlignedSource:
     if not others:
         raise LthError(f'{path.folder} has only seed {mask_seed}, but masks are carried from one seed to another. Add '
                        'seeds to the search, such as --seeds 0-2.')
-    _refuse_two_choices(path, rounds)
-    count = min(run.round_count(seed) for seed in seeds)
-    numbers = list(range(1, count)) if rounds is None else list(rounds)
-    numbers = numbers if path.round is None else [path.round]
-    if not numbers or max(numbers) >= count or min(numbers) == 0:
-        raise LthError(f'--rounds: {path.folder} has {count} rounds of all seeds {seeds}; those from 1 on '
+    masked = range(1, min(run.round_count(seed) for seed in seeds))
+    numbers = _selected_rounds(path, rounds, masked)
+    if not numbers or not set(numbers) <= set(masked):
+        raise LthError(f'--rounds: {path.folder} has {masked.stop} rounds of all seeds {seeds}; those from 1 on '
                        'have a mask. Choose among them, or prune more often (-i).')
     return AlignedSource(plan, run, mask_seed, others, numbers)
 
@@ -240,21 +238,22 @@ def open_transferred(path: RunPath, rounds: Sequence[int] | None) -> SourceRound
 
     plan, run = open_run(path)
     seeds = run.seeds() if path.seed is None else [path.seed]
-    _refuse_two_choices(path, rounds)
     count = min(run.round_count(seed) for seed in seeds)
-    numbers = list(range(count) if rounds is None else rounds)
-    numbers = numbers if path.round is None else [path.round]
+    numbers = _selected_rounds(path, rounds, range(count))
     if max(numbers) >= count:
         raise LthError(f'--rounds: {run.folder} has no round {max(numbers)} of all seeds {seeds}; its rounds are '
                        f'0 to {count - 1}.')
     return SourceRounds(plan, run, seeds, numbers)
 
 
-def _refuse_two_choices(path: RunPath, rounds: Sequence[int] | None) -> None:
-    """LthError if both the path of a run and --rounds name rounds."""
+def _selected_rounds(path: RunPath, rounds: Sequence[int] | None, default: Sequence[int]) -> list[int]:
+    """The round of the path of a run, or the given ones; LthError if both are given."""
 
-    if path.round is not None and rounds is not None:
+    if path.round is None:
+        return list(default if rounds is None else rounds)
+    if rounds is not None:
         raise LthError(f'--rounds: the path of the run names round {path.round} already. Leave one of them out.')
+    return [path.round]
 
 
 def _refuse_untrained_signs(source: SourceRounds, carry: Carried) -> None:

@@ -16,9 +16,15 @@ _MISTAKES = {
 
 
 def explain(section: type[BaseModel], raw: Any, origin: str, errors: list[Any]) -> str:
-    """One line for each of pydantic's errors in the settings `raw` of a section; `origin` is the name of their file."""
+    """One line for each wrong setting of the settings `raw` of a section; `origin` is the name of their file."""
 
-    return '\n'.join(_message(section, raw, origin, error) for error in _relevant(errors))
+    by_path = dict[tuple[str, ...], list[Any]]()
+    for error in _relevant(errors):
+        _, path = _locate(section, raw, error['loc'], missing=error['type'] == 'missing')
+        by_path.setdefault(tuple(path), []).append(error)
+    # An error in an entry of a list is not that the setting should be another type of its union.
+    return '\n'.join(_message(section, raw, origin, alternatives) for path, alternatives in by_path.items()
+                     if not any(other[:len(path)] == path != other for other in by_path))
 
 
 def _relevant(errors: list[Any]) -> list[Any]:
@@ -31,9 +37,10 @@ def _relevant(errors: list[Any]) -> list[Any]:
     return relevant or errors
 
 
-def _message(section: type[BaseModel], raw: Any, origin: str, error: Any) -> str:
-    """The message for one of pydantic's errors."""
+def _message(section: type[BaseModel], raw: Any, origin: str, errors: list[Any]) -> str:
+    """The message for pydantic's errors in one setting: one, or one for each type that its value may have."""
 
+    error = errors[0]
     known, path = _locate(section, raw, error['loc'], missing=error['type'] == 'missing')
     start = ': '.join([origin, '.'.join(path[:-1])] if path[:-1] else [origin])
     key = path[-1] if path else ''
@@ -45,7 +52,8 @@ def _message(section: type[BaseModel], raw: Any, origin: str, error: Any) -> str
         case 'union_tag_invalid':
             name, names = error['ctx']['tag'], error['ctx']['expected_tags'].replace("'", '').split(', ')
             return f'{start}: {key}: unknown name {quote(name)}{suggestion(name, names)}'
-    text = f'{start}: {key}: {_expected(error, path)}' if path else f'{start}: {_expected(error, path)}'
+    expected = ' or '.join(dict.fromkeys(_expected(other, path) for other in errors)).replace(' or it should be', ' or')
+    text = f'{start}: {key}: {expected}' if path else f'{start}: {expected}'
     if error['type'] == 'value_error' and isinstance(error['input'], Mapping):
         return f'{text}.'  # names the settings that do not fit together; the value would be the section
     return f'{text}; it is {quote(error["input"])}.'

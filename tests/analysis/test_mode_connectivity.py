@@ -251,7 +251,7 @@ def test_stability_of_a_finetuned_run_names_the_run_to_give(lth):
 @pytest.mark.usefixtures('run_of_two_seeds')
 def test_measurements_of_the_current_folder_are_saved_next_to_it(lth, tmp_path, monkeypatch):
     monkeypatch.chdir('runs/lenet-300-100-digits')
-    assert lth('stability', '.', '--points', '2', '--rounds', '0').code == 0
+    assert lth('stability', '.', '--points', '3', '--rounds', '0').code == 0
     assert len(list((tmp_path / 'runs/lenet-300-100-digits-stability').iterdir())) == 2
 
 

@@ -49,7 +49,7 @@ COMMANDS = {
     'align': Command(('align', 'base', '--rounds', '2'), TENSORS | {'metrics.jsonl'}),
     'stability': Command(('stability', 'base', '--rounds', '2'), {'mask.safetensors', 'ticket.safetensors'}),
     'stability --between-rounds': Command(
-        ('stability', 'base', '--between-rounds', '--rounds', '2', '--points', '2'), TENSORS | {'metrics.jsonl'}),
+        ('stability', 'base', '--between-rounds', '--rounds', '2', '--points', '3'), TENSORS | {'metrics.jsonl'}),
     'stability --curvature': Command(('stability', 'base', '--curvature', '--rounds', '2', '--images', '5'),
                                      TENSORS | {'metrics.jsonl'}),
     'report': Command(('report', 'base', '-o', 'report.html'), TENSORS | {'round.json', 'metrics.jsonl'}),

@@ -264,7 +264,7 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'export': ('base/seed-0/round-00', '--format', 'torch'),
     'align': ('base', '--dry-run'),
     'evaluate': ('base',), 'plot': ('base', '--figure', 'accuracy'), 'report': ('base',), 'export-metrics': ('base',),
-    'compare': ('base', 'base/seed-0'), 'stability': ('base', '--points', '2'), 'prepare': ('digits',),
+    'compare': ('base', 'base/seed-0'), 'stability': ('base', '--points', '3'), 'prepare': ('digits',),
     'sweep': ('run', 'grid.yaml', '--dry-run'), 'import': ('torch-prune', 'pruned.pt', '--dry-run'),
     'bench': ('lenet-300-100', 'digits', '--turns', '1', '--densities', '0.5')}
 

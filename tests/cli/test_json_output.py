@@ -141,7 +141,7 @@ def test_sanity_checks_and_their_steps(lth):
 
 def test_stability_has_both_tables_and_all_pairs(lth):
     lth(*SEARCH, '--seeds', '0-1')
-    report = output(lth, stability.StabilityReport, 'stability', 'a', '--points', '2')
+    report = output(lth, stability.StabilityReport, 'stability', 'a', '--points', '3')
     assert [row['round'] for row in report['rows']] == [0, 1] and len(report['pairs']) == 4
     barriers = [pair['barrier_points'] for pair in report['pairs'] if pair['round'] == 1]
     assert report['rows'][1]['barrier_points']['mean'] == pytest.approx(sum(barriers) / 2)
@@ -158,7 +158,7 @@ def test_aligned_masks_have_barriers_and_comparisons(lth):
 
 def test_stability_between_rounds_has_a_row_for_each_pair_of_rounds(lth):
     lth(*SEARCH)
-    report = output(lth, round_barriers.BarrierReport, 'stability', 'a', '--between-rounds', '--points', '2')
+    report = output(lth, round_barriers.BarrierReport, 'stability', 'a', '--between-rounds', '--points', '3')
     assert [row['round'] for row in report['rows']] == [1] and len(report['pairs']) == 1
     assert report['rows'][0]['barrier_points']['margin'] is None and report['rows'][0]['agrees'] == 'undecided'
 

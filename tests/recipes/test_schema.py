@@ -135,3 +135,11 @@ def test_a_resolution_moves_pixels_but_does_not_augment():
 def test_a_wrong_setting_is_explained_without_words_of_pydantic(training, message):
     text, foreign = error(training=training), ('dictionary', 'tuple', 'tag', 'valid', 'discriminator')
     assert message in text and not any(word in text for word in foreign)
+
+
+@pytest.mark.parametrize(('value', 'message'), [
+    ('on', "algorithm: early_bird: it should be 'off' or 'levels' or a list, such as [a, b]; it is 'on'."),
+    ([0.5, 2.], 'algorithm.early_bird: 1: it should be less than 1; it is 2.0.')])
+def test_a_setting_of_several_types_is_explained_in_one_sentence(value, message):
+    text = error(algorithm={'early_bird': value})
+    assert message in text and text.count('it should be') == 1 and '\n' not in text

@@ -127,7 +127,8 @@ def prune_by_score(
     for seed, row in zip(task.seeds, scores):
         if not row.isfinite().all():
             raise LthError(f'{settings.name} scores of seed {seed} are not finite: activations of the untrained '
-                           'network overflow. Use another model.initializer, or data.normalization=standardize.')
+                           'network, or steps that the algorithm makes with it, overflow. Use another '
+                           'model.initializer, data.normalization=standardize, or smaller settings of the algorithm.')
     select = masks.keep_best if settings.keep == 'largest' else masks.keep_worst
     return select(scores, mask, count, seeds=task.seeds, salt=salt)
 

@@ -35,9 +35,10 @@ class Settings(AlgorithmSettings):
         count = masks.floor_share(weights, self.then_prune)
         if not layers <= count < self.kept:
             least = next(masks.sufficient_shares(weights, layers))
-            raise LthError(f'--then-prune: {self.then_prune} of {weights:,} weights are {count:,}, but the ticket keeps '
-                           f'{self.kept:,} in {layers} layers. Give the share of all prunable weights that remain, below '
-                           f'{self.kept / weights:.4g} and at least {least:.2g}, one weight for each layer.')
+            raise LthError(f'--then-prune: {self.then_prune} of {weights:,} weights are {count:,}, but the ticket '
+                           f'keeps {self.kept:,} in {layers} layers. Give the share of all prunable weights that '
+                           f'remain, below {self.kept / weights:.4g} and at least {least:.2g}, one weight for each '
+                           'layer.')
         return [self.kept, count]
 
     def trained_steps(

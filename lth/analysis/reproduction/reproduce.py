@@ -1,4 +1,5 @@
 """An experiment of a paper from its file to its claims: all runs, one after another, then the table and the figures."""
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from lth.experiments.grid import SEARCHES, GridRun
 from lth.experiments.open_run import open_run
 from lth.experiments.reporter import OpenReporter
 from lth.experiments.run_target import RunTarget
-from lth.runs import sessions
+from lth.runs import sessions, sweep_file
 from lth.runs.run_path import RunPath
 from lth.system import files
 
@@ -88,6 +89,7 @@ def reproduce(
     """
 
     start = time.monotonic()
+    _refuse_other_folder(target.folder)
     outcomes: dict[str, Outcome] = {}
     # Starting a process for each seed would take most of the time of such small runs.
     target = replace(target, in_process=plan.budget == 'smoke' and target.executor == 'local')
@@ -113,6 +115,16 @@ def reproduce(
     output = json_output.reproductions.ReproductionReport.of_reproduction(done)
     files.write(done.report, f'{json_output.values.encode(output)}\n'.encode())
     return done
+
+
+def _refuse_other_folder(folder: Path) -> None:
+    """LthError if the folder is that of a run or of a sweep, or no folder."""
+
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        raise LthError(f'--run: {folder} is not a folder. Choose another one for the runs of the experiment.')
+    if sweep_file.is_sweep(folder) or os.path.isfile(folder / 'recipe.yaml'):
+        kind = 'sweep' if sweep_file.is_sweep(folder) else 'run'
+        raise LthError(f'--run: {folder} is the folder of a {kind}. Choose another one for the runs of the experiment.')
 
 
 def _outcome(

@@ -216,7 +216,7 @@ def test_runs_whose_rounds_do_not_prune_each_other_are_refused(lth, run):
 def test_with_learning_rate_rewinding_each_round_starts_on_the_projection_of_the_round_before(lth):
     lth('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2', '--seeds', '0', '--retrain',
         'learning-rate-rewinding', '--run', 'lrr')
-    result = lth('stability', 'lrr', '--between-rounds', '--points', '2', '--json')
+    result = lth('stability', 'lrr', '--between-rounds', '--points', '3', '--json')
     (pair,) = json.loads(result.out)['pairs']
     _, stored = open_run(RunPath(Path('runs/lrr')))
     first = stored.metrics(0, 1)[0]
@@ -284,7 +284,7 @@ def test_the_figure_shows_lines_and_barriers_of_the_present_weights(run):
 
 def test_barriers_in_python(trained, tmp_path):
     run = shutil.copytree(trained / 'lenet-300-100-digits', tmp_path / 'run')
-    result = package.round_barriers(run, rounds=[2], points=2)
+    result = package.round_barriers(run, rounds=[2], points=3)
     assert [pair for pair, _ in result.pairs] == [RoundPair(0, 2, 2), RoundPair(1, 2, 2)] and result.notes == ()
     (only,) = result.table.rows
     assert only.round == 2 and only.barrier.n == 2

@@ -129,6 +129,17 @@ def test_mistakes_are_named(lth, tmp_path, arguments, message):
     assert result.code == 2 and message in result.err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(('name', 'message'), [
+    ('recipe.yaml', 'is the folder of a run'), ('sweep.json', 'is the folder of a sweep'), ('', 'is not a folder')])
+def test_the_folder_of_another_run_or_sweep_is_refused_and_stays(lth, tmp_path, name, message):
+    taken = tmp_path / 'runs/taken' / name
+    taken.parent.mkdir(parents=True)
+    taken.write_text('mine')
+    result = lth('reproduce', 'lth-figure-4', '--budget', 'smoke', '--run', 'taken')
+    assert result.code == 2 and message in ' '.join(result.err.split()), result.err
+    assert [path for path in tmp_path.rglob('*') if path.is_file()] == [taken] and taken.read_text() == 'mine'
+
+
 @pytest.mark.parametrize(('change', 'message'), [
     ({'runs': {'x': {'command': 'find-ticket'}}}, 'needs a model'), ({'claims': [{}]}, 'claims'),
     ({'figures': [{'name': 'accuracy', 'runs': ['y']}]}, "no run ['y']"),
