@@ -1,5 +1,5 @@
 """Shared by all tests: small tasks on random images, real data sets if present, and the command line."""
-from tests.speed import pytest_collection  # First: it makes the imports below fast.
+from tests.speed import pytest_collection, pytest_unconfigure  # First: it makes the imports below fast.
 
 import importlib
 import math
@@ -29,7 +29,7 @@ from lth.training.engines import select
 from lth.training.task import Engine, State, Task
 from tests.fake_gpu import gpus
 
-__all__ = ['gpus', 'pytest_collection']
+__all__ = ['gpus', 'pytest_collection', 'pytest_unconfigure']
 
 # cuBLAS reads it when it is first used in a process, and repeats its results only with it.
 os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')

@@ -31,3 +31,9 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.collect()
         gc.freeze()
         gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """At the end of the process, libraries free what they hold in any order; triton reports what stays."""
+
+    gc.unfreeze()
