@@ -14,8 +14,7 @@ from typing import NamedTuple
 import torch
 
 from lth.algorithms.retraining.align import match_dense_networks
-from lth.analysis import alignment_files
-from lth.analysis.alignment_files import SeedBarriers, SeedPair
+from lth.analysis.alignment_files import ALIGNMENTS, SeedBarriers, SeedPair
 from lth.analysis.answers import words
 from lth.analysis.measured_run import missing_items
 from lth.analysis.statistics import Comparison, compare_paired, verdict
@@ -69,7 +68,7 @@ def measure_barriers(source: AlignedSource, target: RunTarget) -> list[Alignment
 
     folder = source.run.folder
     pairs = [SeedPair(source.mask_seed, seed) for seed in source.seeds]
-    path, read = partial(alignment_files.ALIGNMENTS.path, folder), partial(alignment_files.read, folder)
+    path, read = partial(ALIGNMENTS.path, folder), partial(ALIGNMENTS.read, folder)
     missing = missing_items(pairs, path, read)
     if missing:
         # A round that is damaged would end the training that follows: notice it before a file is written.
@@ -90,7 +89,7 @@ def _measure(source: AlignedSource, target: RunTarget, pairs: Sequence[SeedPair]
     for pair in pairs:
         own = run.load_round(pair.seed, 0).to(engine.device).trained
         task = plan.for_data(data).task(data, [pair.seed], engine)
-        alignment_files.write(run.folder, pair, _barriers(task, donor, own))
+        ALIGNMENTS.write(run.folder, pair, _barriers(task, donor, own))
 
 
 def aligned_rows(source: AlignedSource, planned: AlignedPlans, folder: Path) -> list[AlignedRow]:

@@ -1,15 +1,12 @@
 """The files of RUN-stability with the barriers between the dense networks of two seeds: one for each pair of seeds."""
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from lth.analysis.measurement_files import MeasurementFiles
 from lth.runs.stored import Count, ShortText, Stored
-from lth.runs.stored_run import StoredRun
-from lth.runs.trained_checksum import trained_checksum
+from lth.runs.trained_checksum import trained_checksums
 
 _Barrier = Annotated[float, Field(ge=-1, le=1)]
 
@@ -20,6 +17,24 @@ class SeedPair:
 
     mask_seed: int
     seed: int
+
+    @property
+    def file_name(self) -> str:
+        """See MeasuredItem."""
+
+        return f'aligned-seed-{self.mask_seed}-with-seed-{self.seed}.json'
+
+    @property
+    def measured_rounds(self) -> tuple[tuple[int, int], ...]:
+        """See MeasuredItem."""
+
+        return (self.mask_seed, 0), (self.seed, 0)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """See MeasuredItem."""
+
+        return self.mask_seed, self.seed
 
 
 @dataclass(frozen=True)
@@ -42,39 +57,6 @@ class _SeedFile(Stored):
     aligned: _Barrier
 
 
-def _name(pair: SeedPair) -> str:
-    return f'aligned-seed-{pair.mask_seed}-with-seed-{pair.seed}.json'
-
-
-# The origin of a measurement is the checksums of the trained weights of both dense networks.
 ALIGNMENTS = MeasurementFiles(
-    _SeedFile, SeedPair, SeedBarriers, 'trained', 'other trained weights than those that are', 'aligned-*.json', _name)
-
-
-def write(run: Path, pair: SeedPair, barriers: SeedBarriers) -> None:
-    """Save the barriers of a pair, with the checksums of the trained weights that the run has now."""
-
-    ALIGNMENTS.write(run, pair, _checksums(run, pair), barriers)
-
-
-def read(run: Path, pair: SeedPair) -> SeedBarriers:
-    """The saved barriers of a pair. LthError if the file was changed, or was measured on other trained weights."""
-
-    return ALIGNMENTS.read(run, pair, _checksums(run, pair))
-
-
-def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[SeedPair, SeedBarriers]]:
-    """The saved pairs of these seeds, of the trained weights that the run has now, in order. LthError if one of the
-    files was changed.
-    """
-
-    def is_present(pair: SeedPair, trained: object) -> bool:
-        return {pair.mask_seed, pair.seed} <= set(seeds) and trained == _checksums(run.folder, pair)
-
-    found = ALIGNMENTS.read_all(run.folder)
-    present = [(pair, barriers) for pair, trained, barriers in found if is_present(pair, trained)]
-    return sorted(present, key=lambda entry: (entry[0].mask_seed, entry[0].seed))
-
-
-def _checksums(run: Path, pair: SeedPair) -> list[str]:
-    return [trained_checksum(run, seed, 0) for seed in (pair.mask_seed, pair.seed)]
+    _SeedFile, SeedPair, SeedBarriers, 'aligned-*.json', 'trained', 'other trained weights than those that are',
+    lambda run, pair: trained_checksums(run, pair.measured_rounds))

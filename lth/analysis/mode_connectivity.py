@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from lth import rng
-from lth.analysis import pair_files, pair_logs
+from lth.analysis import pair_logs
 from lth.analysis.measured_run import (
     count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
-from lth.analysis.pair_files import CopyPair, PairErrors
+from lth.analysis.pair_files import PAIRS, CopyPair, PairErrors
 from lth.errors import LthError
 from lth.experiments import metric_logs
 from lth.experiments.plan import Plan
@@ -64,9 +64,9 @@ def measure_pairs(
                for pair in requested}
 
     def read(pair: CopyPair) -> PairErrors:
-        return pair_files.PAIRS.read(run.folder, pair, tickets[pair.seed, pair.round])
+        return PAIRS.read(run.folder, pair, tickets[pair.seed, pair.round])
 
-    missing = missing_items(requested, partial(pair_files.PAIRS.path, run.folder), read)
+    missing = missing_items(requested, partial(PAIRS.path, run.folder), read)
     count_pair = count_measured(on_progress, len(missing), len(requested))
     if missing:
         with pair_logs.logged_pairs(run, target.logs, on_message) as log:
@@ -131,7 +131,7 @@ def _measure(target: RunTarget, pairs: Sequence[CopyPair], on_pair: Callable[[Co
                 select.explain_training_failures(tasks[0]):
             for pair, task, ticket, copies in zip(group, tasks, tickets, train_copies(group, tasks, tickets)):
                 errors = compare_copies(task, pair, *copies)
-                pair_files.PAIRS.write(run.folder, pair, ticket.fingerprints()[0], errors)
+                PAIRS.write(run.folder, pair, errors, ticket.fingerprints()[0])
                 on_pair(pair)
 
 

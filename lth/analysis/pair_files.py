@@ -1,6 +1,6 @@
 """The files of RUN-stability: the errors of one pair of copies each, with a checksum."""
-from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Self
 
 import pydantic
@@ -22,6 +22,25 @@ class CopyPair:
     iteration: int
     pair: int
     points: int
+
+    @property
+    def file_name(self) -> str:
+        """See MeasuredItem."""
+
+        ticket = f'seed-{self.seed}-round-{self.round:02d}'
+        return f'{ticket}-from-{self.iteration}-pair-{self.pair}-points-{self.points}.json'
+
+    @property
+    def measured_rounds(self) -> tuple[tuple[int, int], ...]:
+        """See MeasuredItem."""
+
+        return ((self.seed, self.round),)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """See MeasuredItem."""
+
+        return self.round, self.iteration, self.seed, self.pair
 
 
 @dataclass(frozen=True)
@@ -63,23 +82,11 @@ class _PairFile(Stored):
         return self
 
 
-def _name(pair: CopyPair) -> str:
-    return f'seed-{pair.seed}-round-{pair.round:02d}-from-{pair.iteration}-pair-{pair.pair}-points-{pair.points}.json'
+def _ticket(run: Path, pair: CopyPair) -> str | None:
+    """The fingerprint of the ticket, which rounds of version 0.1.0 did not record."""
+
+    return StoredRun.open(run).record(pair.seed, pair.round).ticket
 
 
-# The origin of a measurement is the fingerprint of the ticket.
 PAIRS = MeasurementFiles(
-    _PairFile, CopyPair, PairErrors, 'ticket', 'another ticket than the one that is', 'seed-*.json', _name)
-
-
-def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[CopyPair, PairErrors]]:
-    """The saved pairs of these seeds and of the tickets that the run has now, in the order of round, iteration and
-    seed. LthError if one of the files was changed.
-    """
-
-    def is_present(pair: CopyPair, ticket: object) -> bool:
-        there = pair.seed in seeds and pair.round < run.round_count(pair.seed)
-        return there and run.record(pair.seed, pair.round).ticket in (ticket, None)
-
-    present = [(pair, errors) for pair, ticket, errors in PAIRS.read_all(run.folder) if is_present(pair, ticket)]
-    return sorted(present, key=lambda entry: (entry[0].round, entry[0].iteration, entry[0].seed, entry[0].pair))
+    _PairFile, CopyPair, PairErrors, 'seed-*.json', 'ticket', 'another ticket than the one that is', _ticket)

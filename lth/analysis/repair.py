@@ -11,9 +11,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from lth.analysis import alignment_files, checks_file, pair_files
+from lth.analysis import checks_file
+from lth.analysis.alignment_files import ALIGNMENTS
 from lth.analysis.json_output.repairs import Damage, RepairReport
-from lth.analysis.loss_landscape import barrier_files, curvature_files
+from lth.analysis.loss_landscape.barrier_files import BARRIERS
+from lth.analysis.loss_landscape.curvature_files import CURVATURES
+from lth.analysis.pair_files import PAIRS
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import folders
 from lth.experiments.plan import make_plan
@@ -25,10 +28,8 @@ from lth.runs.round_check import check_round
 from lth.system import files, yaml_text
 
 DAMAGED = 'damaged'
-# The files in RUN-stability by the first word of their names. All others are pairs of copies.
-_STABILITY_CHECKS: dict[str, Callable[[Path], None]] = {
-    'aligned': alignment_files.ALIGNMENTS.check, 'between': barrier_files.BARRIERS.check,
-    'curvature': curvature_files.CURVATURES.check}
+# The kinds of files in RUN-stability besides pairs of copies, which all others should be.
+_MEASUREMENTS = (ALIGNMENTS, BARRIERS, CURVATURES)
 
 
 def repair(folder: Path) -> RepairReport:
@@ -146,7 +147,8 @@ def _damage_of_other_files(folder: Path) -> Iterator[Damage]:
     yield from _damage(folder / sessions.OLD_FILE, partial(sessions.read_old, advice=''))
     stability = folders.sibling_folder(folder, 'stability')
     for path in sorted(stability.glob('*.json')):
-        yield from _damage(path, _STABILITY_CHECKS.get(path.name.partition('-')[0], pair_files.PAIRS.check))
+        kind = next((kind for kind in _MEASUREMENTS if path.match(kind.pattern)), PAIRS)
+        yield from _damage(path, kind.check)
     prefix = stability.name.removesuffix('stability')
     for path in sorted(stability.parent.glob(f'{glob.escape(prefix)}checks*/{checks_file.CHECKS}')):
         yield from _damage(path, lambda path: checks_file.read_checks(path.parent))

@@ -1,5 +1,6 @@
 """The checksum of the trained weights of a round, which measurements of these weights record."""
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from lth.runs import integrity, seed_folders
@@ -19,3 +20,9 @@ def trained_checksum(run: Path, seed: int, number: int) -> str:
     if folder.sums is not None and _NAME in folder.sums:
         return folder.sums[_NAME]
     return hashlib.sha256(folder.read(_NAME, at_most=total_memory())).hexdigest()  # version 0.1.0 recorded none
+
+
+def trained_checksums(run: Path, rounds: Iterable[tuple[int, int]]) -> list[str]:
+    """`trained_checksum` of each of these seeds and rounds."""
+
+    return [trained_checksum(run, seed, number) for seed, number in rounds]

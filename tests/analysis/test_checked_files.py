@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from lth.analysis import checks_file, pair_files
-from lth.analysis.pair_files import CopyPair, PairErrors
+from lth.analysis import checks_file
+from lth.analysis.pair_files import PAIRS, CopyPair, PairErrors
 from lth.errors import LthError
 from lth.runs.checked_json import encode_checked
 
@@ -54,28 +54,28 @@ def test_checks_that_were_changed_are_refused(tmp_path, change):
 
 
 def test_the_errors_of_a_pair_are_read_as_they_were_written(tmp_path):
-    pair_files.PAIRS.write(tmp_path / 'run', PAIR, 'abc', ERRORS)
-    assert pair_files.PAIRS.read(tmp_path / 'run', PAIR, 'abc') == ERRORS
+    PAIRS.write(tmp_path / 'run', PAIR, ERRORS, 'abc')
+    assert PAIRS.read(tmp_path / 'run', PAIR, 'abc') == ERRORS
     with pytest.raises(LthError, match='measured on another ticket'):
-        pair_files.PAIRS.read(tmp_path / 'run', PAIR, 'abd')
+        PAIRS.read(tmp_path / 'run', PAIR, 'abd')
 
 
 @pytest.mark.parametrize('changes', [
     {'errors': [0.1]}, {'errors': [0.1, 2., 0.1]}, {'errors': [0.1] * 4}, {'errors': None}, {'seed': 0}, {'round': -1},
     {'pair': '0'}, {'angle': 181.}, {'distance': None}, {'signs': []}, {'more': 1}, {'ticket': 3}])
 def test_wrong_fields_of_a_pair_are_errors_even_with_their_checksum(tmp_path, changes):
-    pair_files.PAIRS.write(tmp_path / 'run', PAIR, 'abc', ERRORS)
-    path = pair_files.PAIRS.path(tmp_path / 'run', PAIR)
+    PAIRS.write(tmp_path / 'run', PAIR, ERRORS, 'abc')
+    path = PAIRS.path(tmp_path / 'run', PAIR)
     content = json.loads(path.read_text())
     del content['checksum']
     path.write_bytes(encode_checked(content | changes))
     with pytest.raises(LthError, match=f'{path.name} is (damaged|not the file of this measurement)'):
-        pair_files.PAIRS.read(tmp_path / 'run', PAIR, 'abc')
+        PAIRS.read(tmp_path / 'run', PAIR, 'abc')
 
 
 def test_a_pair_file_with_another_number_is_refused(tmp_path):
-    pair_files.PAIRS.write(tmp_path / 'run', PAIR, 'abc', ERRORS)
-    path = pair_files.PAIRS.path(tmp_path / 'run', PAIR)
+    PAIRS.write(tmp_path / 'run', PAIR, ERRORS, 'abc')
+    path = PAIRS.path(tmp_path / 'run', PAIR)
     path.write_text(path.read_text().replace('0.125', '0.126'))
     with pytest.raises(LthError, match='its checksum is not that of its content. .* measure it again'):
-        pair_files.PAIRS.read(tmp_path / 'run', PAIR, 'abc')
+        PAIRS.read(tmp_path / 'run', PAIR, 'abc')

@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from scipy import stats
 
 import lth as package
-from lth.analysis import pair_files
 from lth.analysis.figures import FIGURES
-from lth.analysis.pair_files import CopyPair, PairErrors
+from lth.analysis.measurement_files import MeasurementFiles
+from lth.analysis.pair_files import PAIRS, CopyPair, PairErrors
 from lth.analysis.plotting import figure_set, plot
 from lth.analysis.plotting.axes import density_axis
 from lth.analysis.plotting.curves import run_curves
@@ -198,7 +198,7 @@ def test_stability_shows_the_pairs_of_the_present_tickets_only(ticket):
     for seed, errors, fingerprint in ((0, [0.1, 0.3, 0.2], None), (1, [0.2, 0.3, 0.2], None), (1, [0.9] * 3, 'other')):
         pair = CopyPair(seed, 2, 0, int(fingerprint is not None), 3)
         present = ticket.stored.load_ticket(seed, 2).fingerprints()[0]
-        pair_files.PAIRS.write(ticket.folder, pair, fingerprint or present, PairErrors(errors, 1., 2., 0.5))
+        PAIRS.write(ticket.folder, pair, PairErrors(errors, 1., 2., 0.5), fingerprint or present)
     stability = figure('stability', ticket.folder)
     (line,), (barrier,) = (panel.series for panel in stability.panels)
     assert [(one.x, one.y, one.n) for one in line.points] == approximately([(0, 15, 2), (0.5, 30, 2), (1, 20, 2)])
@@ -280,8 +280,8 @@ def test_curves_of_different_runs_have_different_colors_and_labels(ticket, name)
 
 def test_a_figure_that_shows_one_of_several_runs_names_it(ticket, monkeypatch):
     pair, errors = CopyPair(0, 0, 0, 0, 2), PairErrors([0.1, 0.2], 1.0, 2.0, 0.5)
-    monkeypatch.setattr(pair_files, 'read_present',
-                        lambda run, _seeds: [(pair, errors)] if run.folder.name == 'ticket' else [])
+    monkeypatch.setattr(MeasurementFiles, 'read_present',
+                        lambda _self, run, _seeds: [(pair, errors)] if run.folder.name == 'ticket' else [])
     control = ticket.folder.parent / 'ticket-controls' / 'reinit'
     several, alone = figure('stability', control, ticket.folder), figure('stability', ticket.folder)
     labels = [{one.label for panel in data.panels for one in panel.series} for data in (several, alone)]

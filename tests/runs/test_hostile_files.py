@@ -15,8 +15,8 @@ import pytest
 from hypothesis import strategies as st
 
 import lth
-from lth.analysis import checks_file, pair_files
-from lth.analysis.pair_files import CopyPair, PairErrors
+from lth.analysis import checks_file
+from lth.analysis.pair_files import PAIRS, CopyPair, PairErrors
 from lth.errors import LthError
 from lth.experiments.open_run import open_run
 from lth.runs import sessions
@@ -140,9 +140,9 @@ def read_pair(run: Path, draw: Callable[..., Any]) -> Callable[[], object]:
     """The file of a pair of copies whose stability was measured."""
 
     pair = CopyPair(0, 1, 0, 1, 3)
-    pair_files.PAIRS.write(run, pair, 'fingerprint', PairErrors([0.1, 0.2, 0.1], 1., 90., 0.5))
-    write_checked(pair_files.PAIRS.path(run, pair), draw)
-    return lambda: pair_files.PAIRS.read(run, pair, 'fingerprint')
+    PAIRS.write(run, pair, PairErrors([0.1, 0.2, 0.1], 1., 90., 0.5), 'fingerprint')
+    write_checked(PAIRS.path(run, pair), draw)
+    return lambda: PAIRS.read(run, pair, 'fingerprint')
 
 
 def write_checked(path: Path, draw: Callable[..., Any]) -> None:

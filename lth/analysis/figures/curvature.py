@@ -1,8 +1,7 @@
 """The curvature of the loss at the trained weights of each round, and the distance that training moved them."""
 from collections.abc import Callable
 
-from lth.analysis.loss_landscape import curvature_files
-from lth.analysis.loss_landscape.curvature_files import Curvature
+from lth.analysis.loss_landscape.curvature_files import CURVATURES, Curvature
 from lth.analysis.plotting import palette
 from lth.analysis.plotting.axes import density_axis, interval_caption, mean_point
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
@@ -42,7 +41,7 @@ def _found(run: PlottedRun) -> _Found:
     """The curvature at the weights that the run has now."""
 
     rounds: _Found = {}
-    for measured, one in curvature_files.read_finest(run.run, run.seeds):
+    for measured, one in CURVATURES.read_finest(run.run, run.seeds):
         rounds.setdefault(measured.round, []).append(one)
     return rounds
 

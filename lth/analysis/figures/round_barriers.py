@@ -1,8 +1,7 @@
 """The error on the line from the trained weights of a round to those of the next, and its barrier in each round."""
 from collections.abc import Callable, Sequence
 
-from lth.analysis.loss_landscape import barrier_files
-from lth.analysis.loss_landscape.barrier_files import RoundErrors
+from lth.analysis.loss_landscape.barrier_files import BARRIERS, RoundErrors
 from lth.analysis.plotting import palette
 from lth.analysis.plotting.axes import density_axis, interval_caption, level_label, mean_point, shown_rounds
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
@@ -41,7 +40,7 @@ def _errors(run: PlottedRun) -> _Errors:
     """The pairs of the weights that the run has now."""
 
     errors: _Errors = {}
-    for pair, one in barrier_files.read_finest(run.run, run.seeds):
+    for pair, one in BARRIERS.read_finest(run.run, run.seeds):
         errors.setdefault(pair.round, []).append(one)
     return errors
 

@@ -3,8 +3,7 @@ import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lth.analysis import pair_files
-from lth.analysis.pair_files import PairErrors
+from lth.analysis.pair_files import PAIRS, PairErrors
 from lth.analysis.plotting import palette
 from lth.analysis.plotting.axes import density_axis, interval_caption, level_label, mean_point
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
@@ -45,7 +44,7 @@ def _groups(run: PlottedRun) -> _Groups:
     """The pairs of the tickets that the run has now."""
 
     groups: _Groups = {}
-    for pair, errors in pair_files.read_present(run.run, run.seeds):
+    for pair, errors in PAIRS.read_present(run.run, run.seeds):
         groups.setdefault(_Group(pair.round, pair.iteration, pair.points), []).append(errors)
     return groups
 

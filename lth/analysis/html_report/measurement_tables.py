@@ -6,12 +6,14 @@ To add a table, write a function (view, margin) -> table or None here, and add i
 from collections.abc import Callable
 from typing import TypeVar
 
-from lth.analysis import alignment_files, pair_files
+from lth.analysis.alignment_files import ALIGNMENTS
 from lth.analysis.html_report import cells
 from lth.analysis.html_report.cells import EMPTY, Cell, Table, make_table
-from lth.analysis.loss_landscape import barrier_files, curvature_files
+from lth.analysis.loss_landscape.barrier_files import BARRIERS
 from lth.analysis.loss_landscape.barrier_table import BarrierRow, barrier_table
 from lth.analysis.loss_landscape.curvature import CurvatureRow, curvature_rows
+from lth.analysis.loss_landscape.curvature_files import CURVATURES
+from lth.analysis.pair_files import PAIRS
 from lth.analysis.run_view import RunView
 from lth.analysis.stability_table import STABLE_BARRIER, StabilityRow, stability_rows
 
@@ -22,7 +24,7 @@ _Row = TypeVar('_Row', StabilityRow, BarrierRow, CurvatureRow)
 def copies_table(view: RunView, _margin: float) -> Table | None:
     """The stability of training from the tickets, None if it was not measured."""
 
-    measured = pair_files.read_present(view.run, view.seeds)
+    measured = PAIRS.read_present(view.run, view.seeds)
     if not measured:
         return None
     rows = [row._replace(round=view.run.table_round(row.round)) for row in stability_rows(measured)]
@@ -44,7 +46,7 @@ def copies_table(view: RunView, _margin: float) -> Table | None:
 def round_barrier_table(view: RunView, margin: float) -> Table | None:
     """The barriers between successive rounds, None if they were not measured."""
 
-    measured = barrier_files.read_finest(view.run, view.seeds)
+    measured = BARRIERS.read_finest(view.run, view.seeds)
     if not measured:
         return None
     found = barrier_table(view.run, view.seeds, measured, margin)
@@ -68,7 +70,7 @@ def round_barrier_table(view: RunView, margin: float) -> Table | None:
 def seed_barrier_table(view: RunView, _margin: float) -> Table | None:
     """The barriers between the dense networks of seeds, None if they were not measured."""
 
-    measured = alignment_files.read_present(view.run, view.seeds)
+    measured = ALIGNMENTS.read_present(view.run, view.seeds)
     if not measured:
         return None
     return make_table('Barriers between dense networks', {
@@ -83,7 +85,7 @@ def seed_barrier_table(view: RunView, _margin: float) -> Table | None:
 def curvature_table(view: RunView, _margin: float) -> Table | None:
     """The curvature at the trained weights, None if it was not measured."""
 
-    measured = curvature_files.read_finest(view.run, view.seeds)
+    measured = CURVATURES.read_finest(view.run, view.seeds)
     if not measured:
         return None
     return make_table('Curvature', {

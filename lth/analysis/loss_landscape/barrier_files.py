@@ -1,16 +1,13 @@
 """The files of RUN-stability with the errors between successive rounds: one for each pair, with a checksum."""
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Self
 
 import pydantic
 from pydantic import Field
 
 from lth.analysis.measurement_files import MeasurementFiles
-from lth.runs import trained_checksum
 from lth.runs.stored import Count, Share, ShortText, Stored
-from lth.runs.stored_run import StoredRun
+from lth.runs.trained_checksum import trained_checksums
 
 _Errors = Annotated[list[Share], Field(min_length=2, max_length=100_000)]
 
@@ -30,6 +27,24 @@ class RoundPair:
         """The round before, and the round."""
 
         return self.round - 1, self.round
+
+    @property
+    def file_name(self) -> str:
+        """See MeasuredItem."""
+
+        return f'between-seed-{self.seed}-rounds-{self.round - 1:02d}-{self.round:02d}-points-{self.points}.json'
+
+    @property
+    def measured_rounds(self) -> tuple[tuple[int, int], ...]:
+        """See MeasuredItem."""
+
+        return tuple((self.seed, number) for number in self.rounds)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """See MeasuredItem."""
+
+        return self.round, self.seed, self.points
 
 
 @dataclass(frozen=True)
@@ -71,46 +86,6 @@ class _PairFile(Stored):
         return self
 
 
-def _name(pair: RoundPair) -> str:
-    return f'between-seed-{pair.seed}-rounds-{pair.round - 1:02d}-{pair.round:02d}-points-{pair.points}.json'
-
-
-# The origin of a measurement is the checksums of the trained weights of both rounds.
 BARRIERS = MeasurementFiles(
-    _PairFile, RoundPair, RoundErrors, 'trained', 'other trained weights than those that are', 'between-*.json', _name)
-
-
-def write(run: Path, pair: RoundPair, errors: RoundErrors) -> None:
-    """Save the errors of a pair, with the checksums of the trained weights that the run has now."""
-
-    BARRIERS.write(run, pair, _checksums(run, pair), errors)
-
-
-def read(run: Path, pair: RoundPair) -> RoundErrors:
-    """The saved errors of a pair. LthError if the file was changed, or was measured on other trained weights."""
-
-    return BARRIERS.read(run, pair, _checksums(run, pair))
-
-
-def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[RoundPair, RoundErrors]]:
-    """All saved pairs of these seeds, of the trained weights that the run has now, in the order of round, seed and
-    points. LthError if one of the files was changed.
-    """
-
-    def is_present(pair: RoundPair, trained: object) -> bool:
-        there = pair.seed in seeds and pair.round < run.round_count(pair.seed)
-        return there and trained == _checksums(run.folder, pair)
-
-    present = [(pair, errors) for pair, trained, errors in BARRIERS.read_all(run.folder) if is_present(pair, trained)]
-    return sorted(present, key=lambda entry: (entry[0].round, entry[0].seed, entry[0].points))
-
-
-def read_finest(run: StoredRun, seeds: Sequence[int]) -> list[tuple[RoundPair, RoundErrors]]:
-    """As `read_present`, but of a pair that was measured with different numbers of points, that with the most."""
-
-    finest = {(one.round, one.seed): (one, result) for one, result in read_present(run, seeds)}
-    return list(finest.values())
-
-
-def _checksums(run: Path, pair: RoundPair) -> list[str]:
-    return [trained_checksum.trained_checksum(run, pair.seed, number) for number in pair.rounds]
+    _PairFile, RoundPair, RoundErrors, 'between-*.json', 'trained', 'other trained weights than those that are',
+    lambda run, pair: trained_checksums(run, pair.measured_rounds))

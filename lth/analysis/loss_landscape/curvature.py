@@ -6,8 +6,7 @@ from typing import NamedTuple
 
 from lth import rng
 from lth.analysis.answers.words import number_ranges
-from lth.analysis.loss_landscape import curvature_files
-from lth.analysis.loss_landscape.curvature_files import Curvature, MeasuredRound
+from lth.analysis.loss_landscape.curvature_files import CURVATURES, Curvature, MeasuredRound
 from lth.analysis.loss_landscape.hessian import hessian_product, require_curvlinops, spectrum
 from lth.analysis.measured_run import (
     count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
@@ -73,7 +72,7 @@ def measure_curvature(
     are shared among processes. `on_progress` receives how many of how many rounds are measured.
     """
 
-    path, read = partial(curvature_files.CURVATURES.path, run.folder), partial(curvature_files.read, run.folder)
+    path, read = partial(CURVATURES.path, run.folder), partial(CURVATURES.read, run.folder)
     missing = missing_items(requested, path, read)
     on_round = count_measured(on_progress, len(missing), len(requested))
     if missing:
@@ -139,7 +138,7 @@ def _measure(
                                       foreign_model=plan.network.has_foreign_code), \
                 select.explain_failures(engine.device, f'measuring {run.folder}'):
             curvature = curvature_of(task, round_, images=one.images)
-        curvature_files.write(run.folder, one, curvature)
+        CURVATURES.write(run.folder, one, curvature)
         on_round(one)
 
 
@@ -170,7 +169,7 @@ def _numbers(run: Run, rounds: Sequence[int] | None, count: int) -> Sequence[int
 def _is_removed(run: Run, one: MeasuredRound) -> bool:
     """Whether the option --keep removed the weights of a round before it was measured."""
 
-    if curvature_files.CURVATURES.path(run.folder, one).exists():
+    if CURVATURES.path(run.folder, one).exists():
         return False
     return any(run.is_removed(one.seed, one.round, name) for name in ('trained', 'ticket'))
 

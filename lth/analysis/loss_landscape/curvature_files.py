@@ -1,14 +1,11 @@
 """The files of RUN-stability with the curvature at trained weights: one for each round of a seed, with a checksum."""
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from lth.analysis.measurement_files import MeasurementFiles
 from lth.runs.stored import Count, Share, ShortText, Stored
-from lth.runs.stored_run import StoredRun
 from lth.runs.trained_checksum import trained_checksum
 
 _Length = Annotated[float, Field(ge=0)]
@@ -21,6 +18,24 @@ class MeasuredRound:
     seed: int
     round: int
     images: int
+
+    @property
+    def file_name(self) -> str:
+        """See MeasuredItem."""
+
+        return f'curvature-seed-{self.seed}-round-{self.round:02d}-images-{self.images}.json'
+
+    @property
+    def measured_rounds(self) -> tuple[tuple[int, int], ...]:
+        """See MeasuredItem."""
+
+        return ((self.seed, self.round),)
+
+    @property
+    def order(self) -> tuple[int, ...]:
+        """See MeasuredItem."""
+
+        return self.round, self.seed, self.images
 
 
 @dataclass(frozen=True)
@@ -61,43 +76,6 @@ class _CurvatureFile(Stored):
     flips: Share
 
 
-def _name(measured: MeasuredRound) -> str:
-    return f'curvature-seed-{measured.seed}-round-{measured.round:02d}-images-{measured.images}.json'
-
-
-# The origin of a measurement is the checksum of the trained weights.
 CURVATURES = MeasurementFiles(
-    _CurvatureFile, MeasuredRound, Curvature, 'trained', 'other trained weights than those that are',
-    'curvature-*.json', _name)
-
-
-def write(run: Path, measured: MeasuredRound, curvature: Curvature) -> None:
-    """Save the curvature of a round, with the checksum of the trained weights that the run has now."""
-
-    CURVATURES.write(run, measured, trained_checksum(run, measured.seed, measured.round), curvature)
-
-
-def read(run: Path, measured: MeasuredRound) -> Curvature:
-    """The saved curvature of a round. LthError if the file was changed, or was measured on other trained weights."""
-
-    return CURVATURES.read(run, measured, trained_checksum(run, measured.seed, measured.round))
-
-
-def read_present(run: StoredRun, seeds: Sequence[int]) -> list[tuple[MeasuredRound, Curvature]]:
-    """The saved curvature of all rounds of these seeds, of the trained weights that the run has now, in the order of
-    round, seed and images. LthError if one of the files was changed.
-    """
-
-    def is_present(one: MeasuredRound, trained: object) -> bool:
-        there = one.seed in seeds and one.round < run.round_count(one.seed)
-        return there and trained == trained_checksum(run.folder, one.seed, one.round)
-
-    present = [(one, found) for one, trained, found in CURVATURES.read_all(run.folder) if is_present(one, trained)]
-    return sorted(present, key=lambda entry: (entry[0].round, entry[0].seed, entry[0].images))
-
-
-def read_finest(run: StoredRun, seeds: Sequence[int]) -> list[tuple[MeasuredRound, Curvature]]:
-    """As `read_present`, but of a round that was measured with different numbers of images, that with the most."""
-
-    finest = {(one.round, one.seed): (one, result) for one, result in read_present(run, seeds)}
-    return list(finest.values())
+    _CurvatureFile, MeasuredRound, Curvature, 'curvature-*.json', 'trained',
+    'other trained weights than those that are', lambda run, one: trained_checksum(run, one.seed, one.round))

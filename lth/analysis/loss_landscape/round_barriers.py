@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from lth.analysis.answers.words import number_ranges
-from lth.analysis.loss_landscape import barrier_files
-from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
+from lth.analysis.loss_landscape.barrier_files import BARRIERS, RoundErrors, RoundPair
 from lth.analysis.measured_run import (
     count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
 from lth.analysis.mode_connectivity import line_errors
@@ -63,7 +62,7 @@ def measure_round_pairs(
     shared among processes. `on_progress` receives how many of how many pairs are measured.
     """
 
-    path, read = partial(barrier_files.BARRIERS.path, run.folder), partial(barrier_files.read, run.folder)
+    path, read = partial(BARRIERS.path, run.folder), partial(BARRIERS.read, run.folder)
     missing = missing_items(requested, path, read)
     on_pair = count_measured(on_progress, len(missing), len(requested))
     if missing:
@@ -107,7 +106,7 @@ def _measure(target: RunTarget, pairs: Sequence[RoundPair], on_pair: Callable[[R
                                       foreign_model=plan.network.has_foreign_code), \
                 select.explain_failures(engine.device, f'measuring {run.folder}'):
             errors = compare_rounds(task, earlier, later, points=pair.points)
-        barrier_files.write(run.folder, pair, errors)
+        BARRIERS.write(run.folder, pair, errors)
         on_pair(pair)
 
 
@@ -144,7 +143,7 @@ def _refuse_missing(run: Run, rounds: Sequence[int] | None, count: int) -> None:
 def _removed_rounds(run: Run, pair: RoundPair) -> list[int]:
     """The rounds of a pair whose trained weights or tickets the option --keep removed before it was measured."""
 
-    if barrier_files.BARRIERS.path(run.folder, pair).exists():
+    if BARRIERS.path(run.folder, pair).exists():
         return []
     return [number for number in pair.rounds
             if any(run.is_removed(pair.seed, number, name) for name in ('trained', 'ticket'))]

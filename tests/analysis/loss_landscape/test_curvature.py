@@ -16,9 +16,8 @@ import lth as package
 from lth import rng
 from lth.analysis.figures import FIGURES
 from lth.analysis.loss_landscape import curvature as measuring
-from lth.analysis.loss_landscape import curvature_files
 from lth.analysis.loss_landscape.curvature import curvature_of
-from lth.analysis.loss_landscape.curvature_files import Curvature, MeasuredRound
+from lth.analysis.loss_landscape.curvature_files import CURVATURES, Curvature, MeasuredRound
 from lth.analysis.loss_landscape.hessian import PROBES, hessian_product, spectrum
 from lth.analysis.plotting import figure_set
 from lth.analysis.plotting.series import NoData
@@ -210,7 +209,7 @@ def test_every_round_is_measured_once_and_signs_are_those_of_the_sign_report(lth
     flipped = [one['flipped_percent']['mean'] for one in signs]
     assert [row['flipped_percent']['mean'] for row in output['rows']] == pytest.approx(flipped)
     files = {file.name: file.read_bytes() for file in Path(f'{run}-stability').iterdir()}
-    file = curvature_files.CURVATURES.path(run, replace(MEASURED, seed=1))
+    file = CURVATURES.path(run, replace(MEASURED, seed=1))
     file.unlink()
     assert measure(lth) == output and file.read_bytes() == files[file.name] and len(files) == 6
     monkeypatch.setattr(measuring, 'curvature_of', None)  # calling it would fail
@@ -256,8 +255,8 @@ def test_images_need_curvature(lth, run):
 @pytest.mark.parametrize('change', [
     lambda text: text.replace('"seed": 0', '"seed": 1'), lambda text: text[:-3], lambda text: '', lambda text: '{}'])
 def test_files_that_were_changed_are_refused_and_repaired(lth, run, change):
-    curvature_files.write(run, MEASURED, FOUND)
-    file = curvature_files.CURVATURES.path(run, MEASURED)
+    CURVATURES.write(run, MEASURED, FOUND)
+    file = CURVATURES.path(run, MEASURED)
     file.write_text(change(file.read_text()))
     result = lth('stability', run.name, '--curvature', '--images', '50')
     assert result.code == 2 and file.name in ''.join(result.err.split()) and len(result.err) < 900
@@ -268,35 +267,35 @@ def test_files_that_were_changed_are_refused_and_repaired(lth, run, change):
 @pytest.mark.parametrize(('field', 'value'), [
     ('eigenvalue', None), ('trace_error', -1.), ('flips', 2.), ('distance', 'x'), ('used_images', -1)])
 def test_wrong_fields_are_errors_of_one_paragraph_even_with_their_checksum(run, field, value):
-    curvature_files.write(run, MEASURED, FOUND)
-    assert curvature_files.read(run, MEASURED) == FOUND
-    file = curvature_files.CURVATURES.path(run, MEASURED)
+    CURVATURES.write(run, MEASURED, FOUND)
+    assert CURVATURES.read(run, MEASURED) == FOUND
+    file = CURVATURES.path(run, MEASURED)
     raw = json.loads(file.read_text())
     del raw['checksum']
     file.write_bytes(encode_checked(raw | {field: value}))
     with pytest.raises(LthError, match='is damaged or was not written by lth') as caught:
-        curvature_files.read(run, MEASURED)
+        CURVATURES.read(run, MEASURED)
     assert len(str(caught.value)) < 500
 
 
 def test_a_measurement_of_other_weights_or_of_another_round_is_refused(run):
-    curvature_files.write(run, MEASURED, FOUND)
+    CURVATURES.write(run, MEASURED, FOUND)
     other = replace(MEASURED, images=51)
-    shutil.copy(curvature_files.CURVATURES.path(run, MEASURED), curvature_files.CURVATURES.path(run, other))
+    shutil.copy(CURVATURES.path(run, MEASURED), CURVATURES.path(run, other))
     with pytest.raises(LthError, match='not the file of this measurement'):
-        curvature_files.read(run, other)
+        CURVATURES.read(run, other)
     shutil.rmtree(run / 'seed-0/round-01')
     shutil.copytree(run / 'seed-1/round-01', run / 'seed-0/round-01')
     with pytest.raises(LthError, match='measured on other trained weights'):
-        curvature_files.read(run, MEASURED)
+        CURVATURES.read(run, MEASURED)
 
 
 def test_the_figure_shows_means_over_the_seeds_of_the_present_weights(run):
     request = figure_set.FigureRequest(figure_set.open_runs([parse_run_path(str(run))]))
     none = FIGURES.find('curvature')(request)
     assert isinstance(none, NoData) and f'lth stability {run} --curvature' in none.reason
-    curvature_files.write(run, MEASURED, FOUND)
-    curvature_files.write(run, replace(MEASURED, seed=1), replace(FOUND, eigenvalue=4.5, distance=4., flips=0.375))
+    CURVATURES.write(run, MEASURED, FOUND)
+    CURVATURES.write(run, replace(MEASURED, seed=1), replace(FOUND, eigenvalue=4.5, distance=4., flips=0.375))
     panels = FIGURES.find('curvature')(request).panels
     points = [panel.series[0].points for panel in panels]
     assert [(point[0].y, point[0].n) for point in points] == [(4, 2), (20.25, 2), (0.75, 2), (25, 2)]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import lth as package
-from lth.analysis.loss_landscape import barrier_files, round_barriers
-from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
+from lth.analysis.loss_landscape import round_barriers
+from lth.analysis.loss_landscape.barrier_files import BARRIERS, RoundErrors, RoundPair
 from lth.analysis.loss_landscape.barrier_table import BarrierRow, BarrierTable, agreement
 from lth.analysis.loss_landscape.round_barriers import compare_rounds, project
 from lth.analysis.plotting import figure_set
@@ -240,27 +240,27 @@ def test_files_that_were_changed_are_refused_and_repaired(lth, run, change):
 @pytest.mark.parametrize(('field', 'value'), [
     ('round', 0), ('errors', [0.5]), ('errors', [0.5, 2., 0.5]), ('projected', None), ('trained', ['a'])])
 def test_wrong_fields_are_errors_of_one_paragraph_even_with_their_checksum(run, field, value):
-    barrier_files.write(run, PAIR, ERRORS)
-    assert barrier_files.read(run, PAIR) == ERRORS
-    file = barrier_files.BARRIERS.path(run, PAIR)
+    BARRIERS.write(run, PAIR, ERRORS)
+    assert BARRIERS.read(run, PAIR) == ERRORS
+    file = BARRIERS.path(run, PAIR)
     raw = json.loads(file.read_text())
     del raw['checksum']
     file.write_bytes(encode_checked(raw | {field: value}))
     with pytest.raises(LthError, match='is damaged or was not written by lth') as caught:
-        barrier_files.read(run, PAIR)
+        BARRIERS.read(run, PAIR)
     assert len(str(caught.value)) < 500
 
 
 def test_a_measurement_of_other_weights_or_of_another_pair_is_refused(run):
-    barrier_files.write(run, PAIR, ERRORS)
-    file, other = barrier_files.BARRIERS.path(run, PAIR), replace(PAIR, points=4)
-    shutil.copy(file, barrier_files.BARRIERS.path(run, other))
+    BARRIERS.write(run, PAIR, ERRORS)
+    file, other = BARRIERS.path(run, PAIR), replace(PAIR, points=4)
+    shutil.copy(file, BARRIERS.path(run, other))
     with pytest.raises(LthError, match='not the file of this measurement'):
-        barrier_files.read(run, other)
+        BARRIERS.read(run, other)
     shutil.rmtree(run / 'seed-0/round-01')
     shutil.copytree(run / 'seed-1/round-01', run / 'seed-0/round-01')
     with pytest.raises(LthError, match='measured on other trained weights'):
-        barrier_files.read(run, PAIR)
+        BARRIERS.read(run, PAIR)
 
 
 def test_the_figure_shows_lines_and_barriers_of_the_present_weights(run):
@@ -268,9 +268,9 @@ def test_the_figure_shows_lines_and_barriers_of_the_present_weights(run):
     none = FIGURES.find('round-barriers')(request)
     assert isinstance(none, NoData) and f'lth stability {run} --between-rounds' in none.reason
     for seed, errors in ((0, ERRORS), (1, RoundErrors([0.2, 0.2, 0.2], [0.5, 0.4, 0.2]))):
-        barrier_files.write(run, replace(PAIR, seed=seed), errors)
-    barrier_files.write(run, RoundPair(0, 2, 3), RoundErrors([0.9] * 3, [0.9] * 3))
-    file = barrier_files.BARRIERS.path(run, RoundPair(0, 2, 3))
+        BARRIERS.write(run, replace(PAIR, seed=seed), errors)
+    BARRIERS.write(run, RoundPair(0, 2, 3), RoundErrors([0.9] * 3, [0.9] * 3))
+    file = BARRIERS.path(run, RoundPair(0, 2, 3))
     raw = json.loads(file.read_text())
     del raw['checksum']
     file.write_bytes(encode_checked(raw | {'trained': ['a' * 64, 'b' * 64]}))
