@@ -7,7 +7,7 @@ algorithm, declare its settings in a subclass of `PeriodicSettings`, define how 
 import abc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, Generic, Literal, TypeVar
+from typing import Annotated, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import torch
 from pydantic import Field
@@ -88,6 +88,16 @@ class PeriodicSettings(TrainedMaskSettings):
 Settings = TypeVar('Settings', bound=TrainedMaskSettings)
 
 
+class RoundStart(NamedTuple):
+    """What a round starts with: its number, the initial weights (R, N), and the factors λ of the penalty, one for each
+    replicate; () if they are those of the settings.
+    """
+
+    number: int
+    weights: Tensor
+    penalties: tuple[float, ...] = ()
+
+
 class MaskSearch(abc.ABC, Generic[Settings]):
     """The training of scores (R, P). Subclasses define how scores select weights.
 
@@ -112,10 +122,8 @@ class MaskSearch(abc.ABC, Generic[Settings]):
         """The scores of one replicate before training: (P,)."""
 
     @abc.abstractmethod
-    def parametrization(self, number: int, weights: Tensor, penalties: tuple[float, ...]) -> Parametrization:
-        """How scores select weights in the training steps of a round, given the initial weights (R, N) and the
-        `penalties` of the round.
-        """
+    def parametrization(self, start: RoundStart) -> Parametrization:
+        """How scores select weights in the training steps of a round."""
 
     def penalties(self, _last: Round | None) -> tuple[float, ...]:
         """The factors λ of the round after `last`, one for each replicate; () if they are those of the settings."""
@@ -161,38 +169,53 @@ class MaskSearch(abc.ABC, Generic[Settings]):
     def rounds(self, past: Sequence[Round]) -> Iterator[Round]:
         """The rounds after those of the past. The last one holds the gem: the saved mask is the network measured."""
 
-        start = dense_ticket(self.task)
+        dense = dense_ticket(self.task)
         last = past[-1] if past else None
         for number in range(len(past), len(self.ends)):
-            if last is None:
-                initial = torch.stack([self.initial_scores(rng.generator(seed, 'scores')) for seed in self.task.seeds])
-                active, state = start.mask, State(initial.to(start.weights), start.buffers)
-            else:
-                assert last.search is not None
-                active = self.active_scores(number, last)
-                # Frozen scores are 0, so that they have no penalty.
-                state = State(last.search.scores * active, last.trained.buffers, last.trained.step,
-                              last.search.optimizer)
-            penalties = self.penalties(last)
-            parametrization = self.parametrization(number, start.weights, penalties)
-            trained = train(
-                self.task, state, until=self.ends[number], trainable=active, parametrization=parametrization)
-            round_ = self._round(number, active, start, trained)
-            assert round_.search is not None
-            last = replace(round_, search=replace(round_.search, penalties=penalties))
+            start = RoundStart(number, dense.weights, self.penalties(last))
+            active, state = self._initial_state(dense) if last is None else self._next_state(number, last)
+            trained = train(self.task, state, until=self.ends[number], trainable=active,
+                            parametrization=self.parametrization(start))
+            last = self._round(start, active, dense, trained)
             yield last
 
-    def _round(self, number: int, active: Tensor, start: Ticket, trained: State) -> Round:
+    def _initial_state(self, dense: Ticket) -> tuple[Tensor, State]:
+        """The active scores of round 0, all of them, and the state from which it trains."""
+
+        scores = torch.stack([self.initial_scores(rng.generator(seed, 'scores')) for seed in self.task.seeds])
+        return dense.mask, State(scores.to(dense.weights), dense.buffers)
+
+    def _next_state(self, number: int, last: Round) -> tuple[Tensor, State]:
+        """The active scores of a round, and the state from which it trains, after the round before."""
+
+        assert last.search is not None
+        active = self.active_scores(number, last)
+        # Frozen scores are 0, so that they have no penalty.
+        scores = last.search.scores * active
+        return active, State(scores, last.trained.buffers, last.trained.step, last.search.optimizer)
+
+    def _round(self, start: RoundStart, active: Tensor, dense: Ticket, trained: State) -> Round:
         """What is saved: the mask, the initial weights under it, and the network that the scores select."""
 
+        number = start.number
         mask, above_threshold = self.round_masks(number, active, trained.weights)
         refuse_empty_layers(self.task, mask, f'The mask of round {number}', self.remedy)
         if not self.may_prune_all:
             cause = f'Rounding scores in round {number}'
             refuse_empty_layers(self.task, above_threshold, cause, self.rounding_remedy)
-        weights = self.masked_weights(above_threshold, start.weights, trained.weights)
-        state = State(weights, trained.buffers, trained.step, history=trained.history, engine=trained.engine)
         is_last = number + 1 == len(self.ends)
+        weights = self.masked_weights(above_threshold, start.weights, trained.weights)
+        state = self._measured_state(weights, trained, is_last=is_last)
+        ticket = Ticket(mask, self.masked_weights(mask, start.weights, trained.weights), dense.buffers, 0)
+        sampled = self.settings.sampled_accuracy(self.task, trained.weights) if is_last else ()
+        selected = self.above_threshold(trained.weights).sum(1).tolist() if self.records_selected else []
+        search = SearchState(trained.weights, trained.optimizer, sampled, start.penalties, tuple(selected))
+        return Round(number, ticket, state, search)
+
+    def _measured_state(self, weights: Tensor, trained: State, *, is_last: bool) -> State:
+        """The network with these weights (R, N) after the training of the scores, with its measurements."""
+
+        state = State(weights, trained.buffers, trained.step, history=trained.history, engine=trained.engine)
         if is_last:
             # The gem differs from the network of the last step: with its statistics a ResNet-20 had 10% instead of 46%.
             state = self.task.engine.reestimate_batch_norm(self.task, state)
@@ -200,11 +223,7 @@ class MaskSearch(abc.ABC, Generic[Settings]):
             # Replaces the last measurement, so that each iteration has one line.
             measurement = measure(self.task, state, trained.history[-1].train)
             state = replace(state, history=(*trained.history[:-1], measurement))
-        ticket = Ticket(mask, self.masked_weights(mask, start.weights, trained.weights), start.buffers, 0)
-        sampled = self.settings.sampled_accuracy(self.task, trained.weights) if is_last else ()
-        selected = self.above_threshold(trained.weights).sum(1).tolist() if self.records_selected else []
-        search = SearchState(trained.weights, trained.optimizer, sampled, selected=tuple(selected))
-        return Round(number, ticket, state, search)
+        return state
 
 
 def multiples(every: Duration, training: TrainingSettings, steps_per_epoch: int) -> list[int]:

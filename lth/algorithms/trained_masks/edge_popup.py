@@ -125,8 +125,9 @@ class _Search(base.MaskSearch[EdgePopupSettings]):
             torch.empty(slot.size).uniform_(-1, 1, generator=random) / math.sqrt(math.prod(slot.shape[1:]))
             for slot in self.task.network.layout.prunable_slots])
 
-    def parametrization(self, number: int, weights: Tensor, _penalties: tuple[float, ...]) -> Top:
-        return Top(weights, self.penalty, self.bounds, self.part_counts[number], self.settings.keep == 'smallest')
+    def parametrization(self, start: base.RoundStart) -> Top:
+        counts = self.part_counts[start.number]
+        return Top(start.weights, self.penalty, self.bounds, counts, self.settings.keep == 'smallest')
 
     def active_scores(self, _number: int, last: Round) -> Tensor:
         return torch.ones_like(last.ticket.mask)

@@ -93,9 +93,9 @@ class _Search(base.MaskSearch[Settings]):
     def initial_scores(self, random: torch.Generator) -> Tensor:
         return torch.randn(self.task.network.layout.prunable_count, generator=random) * _INITIAL_STD
 
-    def parametrization(self, _number: int, weights: Tensor, _penalties: tuple[float, ...]) -> Gates:
+    def parametrization(self, start: base.RoundStart) -> Gates:
         settings = self.settings
-        return Gates(weights, self.task.seeds, settings.noise, settings.offset, settings.penalty)
+        return Gates(start.weights, self.task.seeds, settings.noise, settings.offset, settings.penalty)
 
     def above_threshold(self, scores: Tensor) -> Tensor:
         """The gates that are open without noise."""

@@ -142,11 +142,11 @@ class _Search(base.MaskSearch[Settings]):
     def initial_scores(self, random: torch.Generator) -> Tensor:
         return sample_scores(self.settings.scores, self.task.network.layout.prunable_count, random)
 
-    def parametrization(self, _number: int, weights: Tensor, penalties: tuple[float, ...]) -> Rounded:
-        settings = self.settings
-        if not penalties:
+    def parametrization(self, start: base.RoundStart) -> Rounded:
+        settings, weights = self.settings, start.weights
+        if not start.penalties:
             return Rounded(weights, Penalty(settings.first_penalty, settings.regularizer, settings.exponents))
-        factors = torch.tensor(penalties, dtype=torch.float64, device=weights.device)[:, None]
+        factors = torch.tensor(start.penalties, dtype=torch.float64, device=weights.device)[:, None]
         return Rounded(weights, ReplicatePenalty(factors, settings.regularizer, settings.exponents))
 
     def penalties(self, last: Round | None) -> tuple[float, ...]:

@@ -68,9 +68,10 @@ class _Search(base.MaskSearch[Settings]):
         final = self.above_threshold(scores)
         return final, final
 
-    def parametrization(self, _number: int, weights: Tensor, _penalties: tuple[float, ...]) -> Rounded:
+    def parametrization(self, start: base.RoundStart) -> Rounded:
         penalty = Penalty(self.settings.penalty, self.settings.regularizer, self.settings.exponents)
-        return Rounded(weights, penalty) if self.trains_saved_network else Multiplied(weights, penalty)
+        kind = Rounded if self.trains_saved_network else Multiplied
+        return kind(start.weights, penalty)
 
 
 @ALGORITHMS.register('hypercube', settings=Settings)

@@ -56,8 +56,8 @@ class _Search(base.MaskSearch[Settings]):
     def initial_scores(self, _random: torch.Generator) -> Tensor:
         return torch.zeros(self.task.network.layout.prunable_count)
 
-    def parametrization(self, _number: int, weights: Tensor, _penalties: tuple[float, ...]) -> Bernoulli:
-        return Bernoulli(weights, self.task.network.layout, self.task.seeds, self.settings.rescale)
+    def parametrization(self, start: base.RoundStart) -> Bernoulli:
+        return Bernoulli(start.weights, self.task.network.layout, self.task.seeds, self.settings.rescale)
 
     def above_threshold(self, scores: Tensor) -> Tensor:
         return scores >= 0

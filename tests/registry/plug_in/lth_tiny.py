@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import lth
 from lth.algorithms.at_init.base import ScoreSettings, mask_at_init, top_mask
-from lth.algorithms.trained_masks.base import MaskSearch, PeriodicSettings
+from lth.algorithms.trained_masks.base import MaskSearch, PeriodicSettings, RoundStart
 from lth.algorithms.trained_masks.parametrizations import Rounded
 from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.datasets import Dataset, Source, Split
@@ -125,8 +125,8 @@ class _Search(MaskSearch[TrainedSettings]):
     def initial_scores(self, _random: torch.Generator) -> Tensor:
         return torch.full((self.task.network.layout.prunable_count,), self.settings.initial)
 
-    def parametrization(self, _number: int, weights: Tensor, _penalties: tuple[float, ...]) -> Rounded:
-        return Rounded(weights, Penalty(0.))
+    def parametrization(self, start: RoundStart) -> Rounded:
+        return Rounded(start.weights, Penalty(0.))
 
 
 @lth.ALGORITHMS.register('tiny-scores', settings=TrainedSettings)
