@@ -1,20 +1,18 @@
-"""Pruning at initialization: settings, scoring and mask selection that the algorithms share.
+"""Pruning at initialization: settings and mask selection that the algorithms share.
 
 Each algorithm makes one round, in which exactly ⌊density · P⌋ weights are kept at their initial values. The recipe's
 `training` says how they are trained later; its first batches are also the batches on which scores are computed. To add
 an algorithm, write a function (task, settings, start) -> mask (R, P) with `@ALGORITHMS.register(name,
-settings=Settings)` and `@mask_at_init` above it.
+settings=Settings)` and `@mask_at_init` above it. Gradients of the loss are computed in loss_gradients.py.
 """
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
@@ -24,22 +22,12 @@ from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
 from lth.pruning.tickets import Round, Ticket, dense_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.system.yaml_text import Raw
-from lth.training.engines.batches import Batches
-from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.loop import measure
 from lth.training.task import State, Task
 
 Statistics = Literal['batch', 'warm', 'initial']
 Score = Callable[[Task, Tensor, Buffers], Tensor]
 Mask = Callable[[Task, Any, Ticket], Tensor]
-
-
-class BatchLoss(Protocol):
-    """The loss of the training batch of this number, with the same images and the same dropout at each call. Tensors in
-    `replaced` are used instead of the parameters of these names.
-    """
-
-    def __call__(self, number: int, replaced: Mapping[str, Tensor] | None = None) -> Tensor: ...
 
 
 class AtInitSettings(AlgorithmSettings):
@@ -133,13 +121,6 @@ def prune_by_score(
     return select(scores, mask, count, seeds=task.seeds, salt=salt)
 
 
-def random_mask(task: Task, counts: Sequence[int]) -> Tensor:
-    """A random mask that keeps `counts[i]` weights of layer i: (R, P)."""
-
-    sizes = [slot.size for slot in task.network.layout.prunable_slots]
-    return masks.random_mask(sizes, counts, seeds=task.seeds).to(task.engine.device)
-
-
 def scores_per_seed(task: Task, start: Ticket, score: Score) -> Tensor:
     """Scores (R, P), computed by `score` for each seed alone from a task of one seed, weights (N,) and buffers."""
 
@@ -160,58 +141,3 @@ def with_statistics(task: Task, start: Ticket, statistics: Statistics) -> Ticket
         return start
     state = task.engine.reestimate_batch_norm(task, State(start.weights, start.buffers))
     return replace(start, buffers=state.buffers)
-
-
-def batch_losses(
-        task: Task, weights: Tensor, buffers: Buffers, *, batches: int, temperature: float = 1.,
-        statistics: Statistics = 'batch') -> tuple[Sequence[Tensor], BatchLoss]:
-    """The prunable parameters of one network, as leaves of the graph, and the loss of its first training batches.
-    `weights` and `buffers` are not changed. The network is in training mode, unless BatchNorm uses running statistics.
-    """
-
-    module = bind_contiguous(task, weights, buffers)
-    module.train(statistics == 'batch')
-    epoch = Batches(task, weights.dtype)
-    epoch.start_epoch(0)
-    inputs = [epoch.batch(columns) for columns in epoch.columns[:batches]]
-
-    def loss(number: int, replaced: Mapping[str, Tensor] | None = None) -> Tensor:
-        images, labels = inputs[number]
-        with seed_dropout(task) as begin_noise:
-            begin_noise(number)
-            images = images[0].contiguous()
-            logits = module(images) if replaced is None else functional_call(module, dict(replaced), (images,))
-            return F.cross_entropy(logits / temperature, labels[0])
-    return prunable_parameters(task.network.layout, module), loss
-
-
-def bind_contiguous(task: Task, weights: Tensor, buffers: Buffers) -> nn.Module:
-    """A module in training mode with copies of weights (N,) and buffers. All is contiguous in memory: BatchNorm of
-    other formats is less exact, and masks at 2% density of ResNet-20 then differ from those of double precision in 55
-    places instead of 14.
-    """
-
-    layout = task.network.layout.contiguous()
-    return replace(task.network, layout=layout).bind(
-        layout.pack(task.network.layout.unpack(weights)), {name: buffer.clone() for name, buffer in buffers.items()})
-
-
-def prunable_parameters(layout: Layout, module: nn.Module) -> Sequence[Tensor]:
-    """The prunable parameters of a module, in the order of the layout."""
-
-    parameters = dict(module.named_parameters())
-    return [parameters[slot.name] for slot in layout.prunable_slots]
-
-
-def mean_gradient(layout: Layout, parameters: Sequence[Tensor], loss: BatchLoss, *, batches: int) -> Tensor:
-    """The gradient of the mean loss of the first batches with respect to the prunable weights: (P,)."""
-
-    gradients = [pack_prunable(layout, torch.autograd.grad(loss(number), parameters, materialize_grads=True))
-                 for number in range(batches)]
-    return torch.stack(gradients).mean(0)
-
-
-def pack_prunable(layout: Layout, tensors: Sequence[Tensor]) -> Tensor:
-    """One vector (P,) from one tensor for each prunable parameter."""
-
-    return layout.pack({slot.name: tensor for slot, tensor in zip(layout.prunable_slots, tensors, strict=True)})

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lth.algorithms.at_init import base
 from lth.algorithms.at_init.class_samples import SampleSettings, class_batches
+from lth.algorithms.at_init.loss_gradients import bind_contiguous, pack_prunable, prunable_parameters
 from lth.algorithms.base import ALGORITHMS
 from lth.models.network import Buffers
 from lth.pruning.tickets import Ticket
@@ -43,13 +44,13 @@ def fisher(task: Task, settings: Settings, start: Ticket) -> Tensor:
 def scores(task: Task, weights: Tensor, buffers: Buffers, *, samples_per_class: int = 10) -> Tensor:
     """w² · mean(g²) of one network, where the mean is over the images of all classes: (N,) -> (P,)."""
 
-    layout, module = task.network.layout, base.bind_contiguous(task, weights, buffers).eval()
-    parameters = base.prunable_parameters(layout, module)
+    layout, module = task.network.layout, bind_contiguous(task, weights, buffers).eval()
+    parameters = prunable_parameters(layout, module)
     squares, images = torch.zeros_like(weights[:layout.prunable_count]), 0
     with same_noise(task, 0):
         for image, label in class_batches(task, samples_per_class, weights, size=1):
             loss = F.cross_entropy(module(image.contiguous()), label)
             gradient = torch.autograd.grad(loss, parameters, materialize_grads=True)
-            squares += base.pack_prunable(layout, gradient) ** 2
+            squares += pack_prunable(layout, gradient) ** 2
             images += 1
     return weights[:layout.prunable_count] ** 2 * squares / images

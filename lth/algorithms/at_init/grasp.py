@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lth.algorithms.at_init import base
+from lth.algorithms.at_init.loss_gradients import batch_losses, mean_gradient, pack_prunable
 from lth.algorithms.base import ALGORITHMS
 from lth.models.network import Buffers
 from lth.pruning.tickets import Ticket
@@ -55,13 +56,13 @@ def scores(
     """
 
     layout = task.network.layout
-    parameters, loss = base.batch_losses(
+    parameters, loss = batch_losses(
         task, weights, buffers, batches=batches, temperature=temperature, statistics=statistics)
-    direction = layout.unpack(base.mean_gradient(layout, parameters, loss, batches=batches)).values()
+    direction = layout.unpack(mean_gradient(layout, parameters, loss, batches=batches)).values()
     product = torch.zeros_like(weights[:layout.prunable_count])
     for number in range(batches):
         with sdpa_kernel(SDPBackend.MATH):  # the only kernel of attention with second derivatives
             gradients = torch.autograd.grad(loss(number), parameters, create_graph=True, materialize_grads=True)
         slope = torch.stack([(part * along).sum() for part, along in zip(gradients, direction, strict=True)]).sum()
-        product += base.pack_prunable(layout, torch.autograd.grad(slope, parameters, materialize_grads=True)) / batches
+        product += pack_prunable(layout, torch.autograd.grad(slope, parameters, materialize_grads=True)) / batches
     return weights[:layout.prunable_count] * product

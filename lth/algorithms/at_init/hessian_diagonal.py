@@ -15,6 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from lth import rng
 from lth.algorithms.at_init import base
 from lth.algorithms.at_init.class_samples import SampleSettings, class_batches
+from lth.algorithms.at_init.loss_gradients import bind_contiguous, pack_prunable, prunable_parameters
 from lth.models.network import Buffers
 from lth.training.engines.dropout_rng import same_noise
 from lth.training.task import Task
@@ -47,8 +48,8 @@ class Terms(NamedTuple):
 def taylor_terms(task: Task, weights: Tensor, buffers: Buffers, settings: HessianSettings) -> Terms:
     """The gradient and the estimated diagonal of the Hessian of one network, weights (N,)."""
 
-    layout, module = task.network.layout, base.bind_contiguous(task, weights, buffers).eval()
-    parameters = base.prunable_parameters(layout, module)
+    layout, module = task.network.layout, bind_contiguous(task, weights, buffers).eval()
+    parameters = prunable_parameters(layout, module)
     gradient, diagonal = (torch.zeros_like(weights[:layout.prunable_count]) for _ in range(2))
     images = settings.samples_per_class * task.network.classes
     batches = class_batches(task, settings.samples_per_class, weights, size=task.training.batch_size)
@@ -57,13 +58,13 @@ def taylor_terms(task: Task, weights: Tensor, buffers: Buffers, settings: Hessia
             logits = module(inputs.contiguous()) / settings.temperature
             loss = F.cross_entropy(logits, labels, reduction='sum') / images
             slopes = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
-            gradient += base.pack_prunable(layout, [slope.detach() for slope in slopes])
+            gradient += pack_prunable(layout, [slope.detach() for slope in slopes])
             for draw in range(settings.draws):
                 signs = draw_signs(task.seeds[0], draw, weights[:layout.prunable_count])
                 along = zip(slopes, layout.unpack(signs).values(), strict=True)
                 product = torch.autograd.grad(torch.stack([(slope * sign).sum() for slope, sign in along]).sum(),
                                               parameters, retain_graph=True, materialize_grads=True)
-                diagonal += signs * base.pack_prunable(layout, product) / settings.draws
+                diagonal += signs * pack_prunable(layout, product) / settings.draws
     return Terms(gradient, diagonal)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lth.algorithms.at_init import base
+from lth.algorithms.at_init.loss_gradients import batch_losses
 from lth.algorithms.base import ALGORITHMS
 from lth.models.network import Buffers
 from lth.pruning.tickets import Ticket
@@ -62,7 +63,7 @@ def scores(task: Task, weights: Tensor, buffers: Buffers, settings: Settings) ->
     """|∂L/∂c| of one network, L being the loss after the training steps: (N,) -> (P,)."""
 
     layout = task.network.layout
-    _, loss = base.batch_losses(
+    _, loss = batch_losses(
         task, weights, buffers, batches=settings.batches, statistics=settings.statistics)
     factors = torch.ones_like(weights[:layout.prunable_count], requires_grad=True)
     vector = torch.cat([weights[:layout.prunable_count] * factors, weights[layout.prunable_count:]])

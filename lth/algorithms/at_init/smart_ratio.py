@@ -2,28 +2,25 @@
 
 Random masks that depend neither on weights nor on data; deeper layers are sparser.
 """
-from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import Tensor
 
-from lth.algorithms.at_init import base
+from lth.algorithms.at_init.base import mask_at_init
+from lth.algorithms.at_init.random_masks import RandomMaskSettings, random_mask
 from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.pruning.layer_densities import published_smart_ratio
 from lth.pruning.tickets import Ticket
-from lth.recipes.schema import TrainingSettings
 from lth.training.task import Task
 
 
-class Settings(base.AtInitSettings):
+class Settings(RandomMaskSettings):
     """`classifier` is the density of the last layer. The densities of the other layers are also divided by l^decay, l
     being the layer's number; the paper uses 2 for VGG. Each layer's count is rounded down, so that slightly fewer than
     density · P weights are kept.
     """
-
-    uses_data: ClassVar[bool] = False
 
     name: Literal['smart-ratio']
     classifier: Annotated[float, Field(gt=0, le=1)] = Field(0.3, description='Density of the last layer.')
@@ -37,17 +34,10 @@ class Settings(base.AtInitSettings):
         return published_smart_ratio(
             layout.prunable_slots, self.density, classifier=self.classifier, decay=self.decay)
 
-    def kept_counts(self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
-        return [sum(self.layer_counts(layout))]
-
-    def kept_per_layer(
-            self, layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> Sequence[Sequence[int]]:
-        return [self.layer_counts(layout)]
-
 
 @ALGORITHMS.register('smart-ratio', settings=Settings)
-@base.mask_at_init
+@mask_at_init
 def smart_ratio(task: Task, settings: Settings, _start: Ticket) -> Tensor:
     """Keep random weights; deeper layers are sparser, the classifier's density is fixed (Su et al. 2020)."""
 
-    return base.random_mask(task, settings.layer_counts(task.network.layout))
+    return random_mask(task, settings)

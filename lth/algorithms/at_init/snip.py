@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor
 
 from lth.algorithms.at_init import base
+from lth.algorithms.at_init.loss_gradients import batch_losses, mean_gradient
 from lth.algorithms.base import ALGORITHMS
 from lth.models.network import Buffers
 from lth.pruning.tickets import Ticket
@@ -40,5 +41,5 @@ def scores(
     """|w · ∂L/∂w| of one network, L being the mean loss of its first batches: (N,) -> (P,)."""
 
     layout = task.network.layout
-    parameters, loss = base.batch_losses(task, weights, buffers, batches=batches, statistics=statistics)
-    return (weights[:layout.prunable_count] * base.mean_gradient(layout, parameters, loss, batches=batches)).abs()
+    parameters, loss = batch_losses(task, weights, buffers, batches=batches, statistics=statistics)
+    return (weights[:layout.prunable_count] * mean_gradient(layout, parameters, loss, batches=batches)).abs()

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lth.algorithms.at_init import base
+from lth.algorithms.at_init.loss_gradients import pack_prunable, prunable_parameters
 from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.models.network import Buffers
@@ -84,7 +85,7 @@ def scores(task: Task, weights: Tensor, buffers: Buffers) -> Tensor:
     layout, absolute = task.network.layout, weights.double().abs()
     double = {name: buffer.double() if buffer.is_floating_point() else buffer for name, buffer in buffers.items()}
     module = task.network.bind(absolute, double).eval()
-    parameters = base.prunable_parameters(layout, module)
+    parameters = prunable_parameters(layout, module)
     flow = module(torch.ones(1, *task.network.shape, dtype=absolute.dtype, device=absolute.device)).sum()
-    gradient = base.pack_prunable(layout, torch.autograd.grad(flow, parameters, materialize_grads=True))
+    gradient = pack_prunable(layout, torch.autograd.grad(flow, parameters, materialize_grads=True))
     return absolute[:layout.prunable_count] * gradient

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch.func import functional_call
 
 from lth.algorithms import ALGORITHMS
-from lth.algorithms.at_init import base, grasp, snip, synflow
+from lth.algorithms.at_init import grasp, snip, synflow
+from lth.algorithms.at_init.loss_gradients import batch_losses
 from lth.datasets import sampling
 from lth.errors import LthError
 from lth.models.network import Network
@@ -253,7 +254,7 @@ def test_scores_use_the_images_and_the_dropout_of_the_first_training_steps():
     network = Network.of(settings_class('conv-2')(name='conv-2', dropout=0.5), (3, 8, 8), 4)
     task = replace(task, network=network)
     start = initial_state(task)
-    _, loss_at = base.batch_losses(task, start.weights[0], {}, batches=2)
+    _, loss_at = batch_losses(task, start.weights[0], {}, batches=2)
     nothing = torch.zeros_like(full_mask(task))
     advance = next(iter(CPU.run(task, State(start.weights, {}), trainable=nothing, stops=[2])))
     assert [loss_at(1).item(), loss_at(0).item(), loss_at(1).item()] == pytest.approx(
