@@ -290,8 +290,7 @@ def _dense_round(task: Task, settings: Settings) -> Round:
 def _watch(layout: Layout, settings: Settings) -> MaskWatch:
     """The watch of masks at the densities that the settings ask for, pruned as the search prunes."""
 
-    slots, asked = layout.prunable_slots, settings.early_bird
-    parts = [(0, slots[-1].stop)] if settings.scope == 'global' else [(slot.start, slot.stop) for slot in slots]
+    parts, asked = layout.ranked_parts(settings.scope), settings.early_bird
     if isinstance(asked, str):
         return MaskWatch(parts, layer_counts(layout, settings)[1:])
     counts = [tuple(masks.floor_share(stop - start, density) for start, stop in parts)

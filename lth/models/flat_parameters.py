@@ -8,6 +8,7 @@ import fnmatch
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -114,6 +115,12 @@ class Layout:
         """
 
         return sum(slot.size for slot in self.slots if slot.kind != 'other')
+
+    def ranked_parts(self, scope: Literal['layer', 'global']) -> list[tuple[int, int]]:
+        """The parts (start, stop) of a vector (P,) whose weights are ranked together: of each layer, or of all."""
+
+        slots = self.prunable_slots
+        return [(0, slots[-1].stop)] if scope == 'global' else [(slot.start, slot.stop) for slot in slots]
 
     def density(self, kept: int) -> float:
         """Share of all weights that remain if `kept` of the prunable weights do, as the papers count it."""

@@ -35,9 +35,8 @@ def prune_mask(task: Task, trained: TrainedRound, criterion: Criterion, counts: 
     keep, or one number for all layers together.
     """
 
-    slots, number = task.network.layout.prunable_slots, trained.number
-    bounds = [(0, slots[-1].stop)] if len(counts) == 1 else [(slot.start, slot.stop) for slot in slots]
-    scores = []
+    number, scores = trained.number, list[Tensor]()
+    bounds = task.network.layout.ranked_parts('global' if len(counts) == 1 else 'layer')
     for layer, ((start, stop), count) in enumerate(zip(bounds, counts, strict=True)):
         initial, final, mask = (rows[:, start:stop] for rows in (trained.initial, trained.final, trained.mask))
         contexts = [CriterionContext(count, rng.generator(seed, 'criterion', number, layer)) for seed in task.seeds]

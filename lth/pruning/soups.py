@@ -14,7 +14,7 @@ from torch import Tensor
 from lth import rng
 from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import CopyAccuracies, Ticket
-from lth.training.loop import measure
+from lth.training.loop import measure, validate
 from lth.training.task import Measurement, Metrics, OnStep, State, Task
 
 Soup = Literal['uniform', 'greedy']
@@ -72,15 +72,11 @@ def _greedy_choice(task: Task, states: Sequence[State]) -> Tensor:
     for place in range(alone.shape[1]):
         tried = included.clone()
         tried[rows, order[:, place]] = True
-        accuracy = torch.tensor(_validation(task, average(task, states, tried)).accuracy, dtype=torch.float64)
+        accuracy = torch.tensor(validate(task, average(task, states, tried)).accuracy, dtype=torch.float64)
         better = accuracy >= best
         included = torch.where(better[:, None], tried, included)
         best = torch.where(better, accuracy, best)
     return included
-
-
-def _validation(task: Task, state: State) -> Metrics:
-    return task.engine.evaluate(task, state, [indices for _, indices in task.splits])
 
 
 def _copy_task(task: Task, number: int, copy: int, on_step: OnStep) -> Task:

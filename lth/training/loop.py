@@ -53,7 +53,7 @@ def measure(task: Task, state: State, train_metrics: Metrics | None = None, toke
     `token` is the token of the segment that holds this state (`Engine.evaluate`).
     """
 
-    validation = task.engine.evaluate(task, state, [indices for _, indices in task.splits], token)
+    validation = validate(task, state, token)
     test = task.engine.evaluate(task, state, None, token)
     for seed, *losses in zip(task.run_seeds, validation.loss, test.loss):
         if not all(math.isfinite(loss) for loss in losses):
@@ -61,6 +61,12 @@ def measure(task: Task, state: State, train_metrics: Metrics | None = None, toke
     measurement = Measurement(state.step, train_metrics, validation, test)
     task.on_step(state.step, measurement)
     return measurement
+
+
+def validate(task: Task, state: State, token: object = None) -> Metrics:
+    """Return loss and accuracy of each replicate on its validation images. `token` as in `measure`."""
+
+    return task.engine.evaluate(task, state, [indices for _, indices in task.splits], token)
 
 
 def accuracy(task: Task, state: State) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.tickets import PoolMembers, Round, mask_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
-from lth.training.loop import measure
+from lth.training.loop import measure, validate
 from lth.training.task import State, Task
 
 # The shares of another round that are tried.
@@ -94,7 +94,7 @@ def _pooled_round(task: Task, settings: Settings, number: int, source: Sequence[
     pooled = _Pooled(own.ticket.mask, start, _accuracies(task, start), ((),) * len(task.seeds))
     before = own.trained.history[-1].test.accuracy
     validation_before = tuple(pooled.accuracy.tolist())
-    bounds = _bounds(task, settings)
+    bounds = task.network.layout.ranked_parts(settings.scope)
     for other in candidates(level, settings.levels):
         pooled = _with_round(task, pooled, source[other].trained, other, bounds)
         if task.checkpoints:
@@ -150,18 +150,10 @@ def _largest(scores: Tensor, kept: Tensor, bounds: Sequence[tuple[int, int]], se
     return masks.keep_best_per_part(scores, torch.ones_like(kept), bounds, counts, seeds=(seed,), number=0)
 
 
-def _bounds(task: Task, settings: Settings) -> list[tuple[int, int]]:
-    """The parts of the vector that are pruned for themselves."""
-
-    slots = task.network.layout.prunable_slots
-    return [(0, slots[-1].stop)] if settings.scope == 'global' else [(slot.start, slot.stop) for slot in slots]
-
-
 def _accuracies(task: Task, state: State) -> Tensor:
     """The validation accuracy of each replicate: (R,)."""
 
-    metrics = task.engine.evaluate(task, state, [indices for _, indices in task.splits])
-    return torch.tensor(metrics.accuracy, dtype=torch.float64)
+    return torch.tensor(validate(task, state).accuracy, dtype=torch.float64)
 
 
 def _select(rows: Tensor, first: State, second: State) -> State:

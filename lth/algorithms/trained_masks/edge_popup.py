@@ -111,10 +111,9 @@ class _Search(base.MaskSearch[EdgePopupSettings]):
     """In round i, `part_counts[i][j]` weights of the part `bounds[j]` of the vector are used: of each layer, or of all.
     """
 
-    def __init__(
-            self, task: Task, settings: EdgePopupSettings, bounds: Sequence[tuple[int, int]]) -> None:
+    def __init__(self, task: Task, settings: EdgePopupSettings, scope: Literal['layer', 'global']) -> None:
         super().__init__(task, settings)
-        self.bounds, self.may_prune_all = bounds, False
+        self.bounds, self.may_prune_all = task.network.layout.ranked_parts(scope), False
         self.penalty = Penalty(settings.penalty, settings.regularizer, settings.exponents)
         self.part_counts: Sequence[tuple[int, ...]] = [(count,) for count in self.counts]
 
@@ -142,19 +141,16 @@ class _Search(base.MaskSearch[EdgePopupSettings]):
 def _benchmark_step(task: Task, weights: Tensor) -> Top:
     """Use the largest tenth of each layer."""
 
-    slots = task.network.layout.prunable_slots
-    return Top(weights, Penalty(0.), _layer_bounds(task), [max(1, slot.size // 10) for slot in slots])
-
-
-def _layer_bounds(task: Task) -> list[tuple[int, int]]:
-    return [(slot.start, slot.stop) for slot in task.network.layout.prunable_slots]
+    layout = task.network.layout
+    counts = [max(1, slot.size // 10) for slot in layout.prunable_slots]
+    return Top(weights, Penalty(0.), layout.ranked_parts('layer'), counts)
 
 
 @ALGORITHMS.register('edge-popup', settings=LayerSettings, benchmark_step=_benchmark_step)
 def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of each layer (Ramanujan et al. 2020)."""
 
-    search = _Search(task, settings, _layer_bounds(task))
+    search = _Search(task, settings, 'layer')
     search.part_counts = [settings.layer_counts(task.network.layout)] * len(search.ends)
     yield from search.rounds(past)
 
@@ -163,6 +159,6 @@ def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iter
 def find_gem_globally(task: Task, settings: GlobalSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of the whole network, at once or gradually (Rare Gems)."""
 
-    search = _Search(task, settings, [(0, task.network.layout.prunable_count)])
+    search = _Search(task, settings, 'global')
     search.remedy = _SHRINK_GRADUALLY
     yield from search.rounds(past)
