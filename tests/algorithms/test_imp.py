@@ -8,7 +8,8 @@ import torch
 from pydantic import ValidationError
 
 from lth import rng
-from lth.algorithms.imp import Settings, find_ticket, layer_counts
+from lth.algorithms.imp import find_ticket
+from lth.algorithms.imp_settings import Settings, layer_counts
 from lth.errors import LthError
 from lth.models.network import Network
 from lth.models.registry import settings_class

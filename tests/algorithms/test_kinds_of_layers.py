@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import lth as package
 from lth.algorithms.at_init.grasp import scores
-from lth.algorithms.imp import Rates, Settings, layer_counts
+from lth.algorithms.imp_settings import Rates, Settings, layer_counts
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from lth.algorithms import ALGORITHMS
-from lth.algorithms.imp import Settings, find_ticket
+from lth.algorithms.imp import find_ticket
+from lth.algorithms.imp_settings import Settings
 from lth.datasets import Split
 from lth.models.flat_parameters import Layout
 from lth.pruning.tickets import Round, dense_ticket

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from lth.algorithms import ALGORITHMS, imp
+from lth.algorithms import ALGORITHMS, imp, imp_settings
 from lth.pruning.criteria import CRITERIA
 from lth.pruning.mask_actions import MASK_ACTIONS
 from lth.pruning.tickets import Round
@@ -46,7 +46,7 @@ def compare_resumed_search(folder: Path, task: Task, find: Callable[[Sequence[Ro
       for name in MASK_ACTIONS.mask_0.names() if name != 'zero']], ids=str)
 def test_tickets_of_every_criterion_action_and_retraining_resume_byte_for_byte(tmp_path, over):
     task = make_task(seeds=(0, 1), data={'flip': True}, length='2 epochs')
-    settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 3} | over)
+    settings = imp_settings.Settings.model_validate({'name': 'magnitude', 'rounds': 3} | over)
     assert compare_resumed_search(tmp_path, task, lambda past: imp.find_ticket(task, settings, past)) == 4
 
 

@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn.utils import prune
 
 import lth as package
-from lth.algorithms.imp import Settings, find_ticket
+from lth.algorithms.imp import find_ticket
+from lth.algorithms.imp_settings import Settings
 from lth.errors import LthError
 from lth.exports.torch_modules import NamedTicket, load_ticket
 from lth.models.network import Network

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lth.algorithms.imp import Settings as Imp
+from lth.algorithms.imp_settings import Settings as Imp
 from lth.errors import LthError
 from lth.pruning import masks
 from lth.pruning.controls import CONTROLS, apply_control, control_obstacle

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lth.algorithms import imp
+from lth.algorithms import imp, imp_settings
 from lth.errors import LthError
 from lth.pruning import masks
 from lth.pruning.early_bird import MaskWatch, differing_weights
@@ -25,7 +25,7 @@ def watch(*densities: float, size: int = SIZE) -> MaskWatch:
 
 
 def search(task: Task, **over: object) -> list[Round]:
-    settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'early_bird': 'levels'} | over)
+    settings = imp_settings.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'early_bird': 'levels'} | over)
     return list(imp.find_ticket(task, settings, ()))
 
 
@@ -94,7 +94,7 @@ def test_the_distances_are_those_of_the_masks_to_which_the_search_would_prune():
     {}, {'rewind': '5 iterations'}, {'rewind': '3 iterations', 'copies': 2}, {'early_bird': [0.1, 0.5]}], ids=str)
 def test_watched_searches_resume_byte_for_byte(tmp_path, over):
     task = make_task(seeds=(0, 1), length='2 epochs')
-    settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'early_bird': 'levels'} | over)
+    settings = imp_settings.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'early_bird': 'levels'} | over)
     assert compare_resumed_search(tmp_path, task, lambda past: imp.find_ticket(task, settings, past)) == 3
 
 
@@ -123,14 +123,14 @@ def test_an_interrupted_training_continues_with_the_masks_that_it_has_seen(inter
     ('3 iterations', '1 iteration', '0, 1, 2, 3')])
 def test_a_training_with_fewer_measurements_than_a_mask_is_compared_with_is_refused(length, every, measured):
     task = make_task(length=length, measure_every=every)
-    settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'early_bird': 'levels'})
+    settings = imp_settings.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'early_bird': 'levels'})
     with pytest.raises(LthError, match=f'round 0 is measured only . times, at iterations {measured}\\. Measure more'):
         settings.check(task.training, task.steps_per_epoch)
 
 
 def test_a_training_with_one_mask_that_can_be_compared_is_accepted():
     task = make_task(length='4 epochs')
-    imp.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'early_bird': 'levels'}).check(
+    imp_settings.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'early_bird': 'levels'}).check(
         task.training, task.steps_per_epoch)
     assert len(search(task)[0].trained.history[-1].differing[0][0]) == 4
 
@@ -140,4 +140,4 @@ def test_a_training_with_one_mask_that_can_be_compared_is_accepted():
     ({'early_bird': [1.]}, 'less than 1'), ({'early_bird': [0]}, 'greater than 0'), ({'early_bird': 'on'}, 'levels')])
 def test_densities_that_cannot_be_watched_are_refused(over, says):
     with pytest.raises(ValueError, match=says):
-        imp.Settings.model_validate({'name': 'magnitude'} | over)
+        imp_settings.Settings.model_validate({'name': 'magnitude'} | over)

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lth.algorithms import imp
+from lth.algorithms import imp, imp_settings
 from lth.pruning import soups
 from lth.pruning.tickets import Round, dense_ticket, mask_ticket, train_ticket
 from lth.training.task import State, Task
@@ -15,8 +15,8 @@ from tests.pruning.test_joint_training import Together
 RETRAININGS = ['weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2']
 
 
-def settings_of(**over: object) -> imp.Settings:
-    return imp.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'copies': 2} | over)
+def settings_of(**over: object) -> imp_settings.Settings:
+    return imp_settings.Settings.model_validate({'name': 'magnitude', 'rounds': 2, 'copies': 2} | over)
 
 
 def search(task: Task, **over: object) -> list[Round]:
@@ -88,7 +88,7 @@ def test_copy_0_is_the_network_that_a_search_without_copies_trains_and_the_other
 def test_a_search_with_one_copy_has_the_bits_of_one_without():
     task = make_task(length='1 epoch')
     for one, other in zip(search(task, copies=1), imp.find_ticket(
-            task, imp.Settings(name='magnitude', rounds=2), ()), strict=True):
+            task, imp_settings.Settings(name='magnitude', rounds=2), ()), strict=True):
         assert torch.equal(one.trained.weights, other.trained.weights) and one.copies == ()
 
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lth.algorithms.imp import Settings, find_ticket
+from lth.algorithms.imp import find_ticket
+from lth.algorithms.imp_settings import Settings
 from lth.pruning.tickets import Round
 from lth.runs.folder import Run
 from tests.conftest import make_task

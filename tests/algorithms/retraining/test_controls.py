@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from lth import rng
-from lth.algorithms.imp import Settings as Search
 from lth.algorithms.imp import find_ticket
+from lth.algorithms.imp_settings import Settings as Search
 from lth.algorithms.retraining import controls as algorithm
 from lth.errors import LthError
 from lth.pruning import controls as register

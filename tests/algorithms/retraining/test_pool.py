@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lth.algorithms import imp
+from lth.algorithms import imp, imp_settings
 from lth.algorithms.retraining import pool
 from lth.pruning.tickets import Round
 from lth.training.loop import measure
@@ -18,7 +18,8 @@ SEEDS = (0, 3)
 
 
 def search(task: Task, **over: object) -> list[Round]:
-    return list(imp.find_ticket(task, imp.Settings.model_validate({'name': 'magnitude', 'rounds': 2} | over), ()))
+    settings = imp_settings.Settings.model_validate({'name': 'magnitude', 'rounds': 2} | over)
+    return list(imp.find_ticket(task, settings, ()))
 
 
 def pool_settings(source: list[Round], **over: object) -> pool.Settings:

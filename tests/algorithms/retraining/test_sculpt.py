@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lth.algorithms import imp
+from lth.algorithms import imp, imp_settings
 from lth.algorithms.retraining import finetune, sculpt
 from lth.errors import LthError
 from lth.pruning.tickets import Round
@@ -18,7 +18,7 @@ DENSITY = 0.1
 
 
 def source_rounds(task: Task) -> list[Round]:
-    settings = imp.Settings.model_validate({'name': 'magnitude', 'rounds': 1, 'rewind': '2 iterations'})
+    settings = imp_settings.Settings.model_validate({'name': 'magnitude', 'rounds': 1, 'rewind': '2 iterations'})
     return list(imp.find_ticket(replace(task, training=make_task().training), settings, ()))
 
 

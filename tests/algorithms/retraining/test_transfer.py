@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lth.algorithms.imp import Settings as Search
 from lth.algorithms.imp import find_ticket
+from lth.algorithms.imp_settings import Settings as Search
 from lth.algorithms.retraining.transfer import Settings, transfer
 from lth.models.network import Network
 from lth.pruning.output_layer import transplanted_count
