@@ -1,7 +1,8 @@
 """Training in which the mask moves: at events, active weights are deactivated and others activated.
 
-Between two events the mask stands, so any engine trains the active weights as in a round of a search. A snapshot at the
-iteration of an event holds the state before the event, so that a training that resumes there repeats it.
+Between two events the mask does not change, so any engine trains the active weights as in a round of a search. A
+snapshot at the iteration of an event holds the state before the event, so that a training that resumes there repeats
+it.
 """
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

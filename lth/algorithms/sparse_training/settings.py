@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import pydantic
 from pydantic import Field
 
+from lth.algorithms.round_ends import multiples, refuse_empty_interval
 from lth.algorithms.sparse_training.methods import METHODS, Event, Length, Method
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
@@ -16,7 +17,7 @@ from lth.pruning.layer_collapse import kept_count
 from lth.pruning.layer_densities import LAYER_COUNTS
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.registered_names import RegisteredName
-from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, TrainingSettings
+from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.registry.registry import BaseRegistry
 from lth.system.yaml_text import Raw
 
@@ -131,14 +132,13 @@ class Settings(AlgorithmSettings):
         end = training.steps(steps_per_epoch)
         if self.save_every is None:
             return sorted({end * number // _ROUNDS for number in range(1, _ROUNDS + 1)} - {0})
-        every = self.save_every.steps(steps_per_epoch)
-        return [*range(every, end, every), end]
+        return multiples(self.save_every, training, steps_per_epoch)
 
     def kept_counts(self, layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
         # First, as a distribution over layers may need more than one weight in each of them.
         start = self.start_counts(layout)
         kept_count(layout, self.density)
-        self._refuse_a_mask_that_stands(start, layout, training, steps_per_epoch)
+        self._refuse_static_mask(start, layout, training, steps_per_epoch)
         steps = self.event_steps(training, steps_per_epoch)
         counts = self.active_counts(len(steps), layout.prunable_count)
         # An event at the end of a round belongs to the next one.
@@ -159,11 +159,9 @@ class Settings(AlgorithmSettings):
         end = training.steps(steps_per_epoch)
         for name in ('update_every', 'save_every'):
             duration = getattr(self, name)
-            if duration is not None and duration.amount < 1:
-                raise LthError(f'algorithm.{name}: {duration} is not a length. Give at least 1 epoch or 1 iteration.')
-        if self.save_every and end // self.save_every.steps(steps_per_epoch) > MOST_ROUNDS:
-            raise LthError(f'algorithm.save_every: a round every {self.save_every} makes more than {MOST_ROUNDS:,} '
-                           f'rounds until the end of training at {training.length}. Make the interval longer.')
+            if duration is not None:
+                refuse_empty_interval(name, duration)
+        self.round_ends(training, steps_per_epoch)  # raises LthError for too many
         if self.update_until and self.update_until.steps(steps_per_epoch) > end:
             raise LthError(f'algorithm.update_until: {self.update_until} is after the end of training, '
                            f'{training.length} (iteration {end}). Give at most that.')
@@ -179,7 +177,7 @@ class Settings(AlgorithmSettings):
                     f'iteration 0 {of_training}. Give more than {self.update_until}, or leave it out.')
         if not last:
             return (f'training.length: the mask would never move: by {self.method} it moves last at iteration 0 '
-                    f'{of_training}. Train longer (-e), use smaller batches (-b), or use a mask that stands: --method '
+                    f'{of_training}. Train longer (-e), use smaller batches (-b), or use a static mask: --method '
                     'static.')
         if self.update_from and self.update_from.steps(steps_per_epoch) > last:
             return (f'algorithm.update_from: the mask would never move: {self.update_from} (iteration '
@@ -190,7 +188,7 @@ class Settings(AlgorithmSettings):
                 f'{last:,} {of_training}. Move it more often, such as --update-every {max(1, last // 20)}, or train '
                 'longer (-e).')
 
-    def _refuse_a_mask_that_stands(
+    def _refuse_static_mask(
             self, start: Sequence[int], layout: Layout, training: TrainingSettings, steps_per_epoch: int) -> None:
         """Raise an LthError if the layers have so few weights that no event replaces one."""
 
@@ -204,7 +202,7 @@ class Settings(AlgorithmSettings):
             raise LthError(
                 f'algorithm.density: at {self.density:.6g} no layer has more than {most} active weights, and an event '
                 f'replaces at most {share:.2g} of them, rounded down to none: the mask would never move. {more or "R"}'
-                'eplace a larger share (--drop-fraction), or use a mask that stands: --method static.')
+                'eplace a larger share (--drop-fraction), or use a static mask: --method static.')
 
     def _least_density(self, share: float, layout: Layout, least: int) -> float | None:
         """The least density of two digits, of at least so many weights, at which this share of the active weights of a

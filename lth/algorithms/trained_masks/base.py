@@ -14,13 +14,13 @@ from pydantic import Field
 from torch import Tensor
 
 from lth import rng
-from lth.errors import LthError
+from lth.algorithms.round_ends import multiples, refuse_empty_interval
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
 from lth.pruning.tickets import Round, SearchState, Ticket, dense_ticket
 from lth.recipes.durations import Duration, DurationSetting
-from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, TrainingSettings
+from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.system.yaml_text import Raw
 from lth.training.loop import measure, train
 from lth.training.task import Parametrization, State, Task
@@ -224,21 +224,3 @@ class MaskSearch(abc.ABC, Generic[Settings]):
             measurement = measure(self.task, state, trained.history[-1].train)
             state = replace(state, history=(*trained.history[:-1], measurement))
         return state
-
-
-def multiples(every: Duration, training: TrainingSettings, steps_per_epoch: int) -> list[int]:
-    """The iterations at multiples of an interval, and the end of training. LthError for too many."""
-
-    step, end = every.steps(steps_per_epoch), training.length.steps(steps_per_epoch)
-    if end // step > MOST_ROUNDS:
-        raise LthError(f'A round would end every {every}, {end // step:,} times until the end of training at '
-                       f'{training.length}, and a run has at most {MOST_ROUNDS:,} rounds. Train less, or make the '
-                       'interval longer.')
-    return [*range(step, end, step), end]
-
-
-def refuse_empty_interval(name: str, interval: Duration) -> None:
-    """Raise an LthError if an interval between two rounds is 0."""
-
-    if interval.amount < 1:
-        raise LthError(f'algorithm.{name}: {interval} is not a length. Give at least 1 epoch or 1 iteration.')

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lth.algorithms.base import ALGORITHMS
+from lth.algorithms.round_ends import refuse_empty_interval
 from lth.algorithms.trained_masks import base
 from lth.algorithms.trained_masks.parametrizations import Top
 from lth.algorithms.trained_masks.regularizers import Exponents, Penalty, Regularizer
@@ -100,7 +101,7 @@ class GlobalSettings(EdgePopupSettings):
         super().check(training, steps_per_epoch)
         if self.shrink_every is None:
             return
-        base.refuse_empty_interval('shrink_every', self.shrink_every)
+        refuse_empty_interval('shrink_every', self.shrink_every)
         unit = steps_per_epoch if self.shrink_every.unit == 'epochs' else 1
         if self.shrink_every.steps(steps_per_epoch) > training.length.steps(steps_per_epoch) - unit:
             raise LthError(f'algorithm.shrink_every: the density never decreases, as {self.shrink_every} is not before '

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from torch import Tensor
 
 from lth.algorithms.base import ALGORITHMS
+from lth.algorithms.round_ends import multiples, refuse_empty_interval
 from lth.algorithms.trained_masks import base
 from lth.algorithms.trained_masks.initial_scores import ScoreDistribution, sample_scores
 from lth.algorithms.trained_masks.parametrizations import Rounded
@@ -99,7 +100,7 @@ class Settings(base.TrainedMaskSettings):
         beyond is one iteration before it, so that the last round is not empty; with `final_epochs` it does not happen.
         """
 
-        *events, end = base.multiples(self.freeze_every, training, steps_per_epoch)
+        *events, end = multiples(self.freeze_every, training, steps_per_epoch)
         offset = self.freeze_offset.steps(steps_per_epoch)
         if self.final_epochs is None:
             return [*(min(event + offset, end - 1) for event in events), end]
@@ -117,7 +118,7 @@ class Settings(base.TrainedMaskSettings):
         return count(layout.prunable_count, self.density, events)
 
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
-        base.refuse_empty_interval('freeze_every', self.freeze_every)
+        refuse_empty_interval('freeze_every', self.freeze_every)
         if self.freeze_offset.steps(steps_per_epoch) >= self.freeze_every.steps(steps_per_epoch):
             raise LthError(f'algorithm.freeze_offset: {self.freeze_offset} is not shorter than algorithm.freeze_every, '
                            f'{self.freeze_every}. Give a shorter offset.')
