@@ -16,7 +16,8 @@ from lth.experiments.open_run import SourceRound, open_source
 from lth.experiments.plan import Plan, make_plan
 from lth.experiments.resolve import Changes
 from lth.experiments.setting_checks import refuse_computed
-from lth.pruning.controls import CONTROLS, STANDARDS, available_controls, control_obstacle
+from lth.pruning.changed_tickets import control_obstacle
+from lth.pruning.controls import CONTROLS, STANDARDS, available_controls
 from lth.recipes.schema import merge
 from lth.runs.run_path import RunPath
 from lth.system.yaml_text import Raw

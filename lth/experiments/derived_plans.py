@@ -17,7 +17,8 @@ from lth.experiments.plan import Plan, make_plan
 from lth.experiments.resolve import Changes, canonical_pair, gem_schedule, plan_for, training_length
 from lth.models.channel_groups import channel_groups
 from lth.pruning import output_layer
-from lth.pruning.controls import CONTROLS, STANDARDS, available_controls, control_obstacle
+from lth.pruning.changed_tickets import control_obstacle
+from lth.pruning.controls import CONTROLS, STANDARDS, available_controls
 from lth.recipes import presets
 from lth.recipes.schema import layer_settings
 from lth.runs.folder import Run

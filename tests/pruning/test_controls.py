@@ -8,7 +8,8 @@ import torch
 from lth.algorithms.imp_settings import Settings as Imp
 from lth.errors import LthError
 from lth.pruning import masks
-from lth.pruning.controls import CONTROLS, apply_control, control_obstacle
+from lth.pruning.changed_tickets import apply_control, control_obstacle
+from lth.pruning.controls import CONTROLS
 from lth.pruning.ticket_differences import compare_tickets
 from lth.pruning.tickets import Ticket, dense_ticket
 from lth.training.task import State, Task

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lth.pruning.controls import apply_control
+from lth.pruning.changed_tickets import apply_control
 from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import dense_ticket, mask_ticket, train_ticket
 from lth.training.engines.cuda.engine import CudaGraph

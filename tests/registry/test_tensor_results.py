@@ -7,7 +7,8 @@ import torch
 from lth.algorithms.base import Algorithm
 from lth.errors import LthError
 from lth.models.initializers import INITIALIZERS
-from lth.pruning.controls import CONTROLS, apply_control
+from lth.pruning.changed_tickets import apply_control
+from lth.pruning.controls import CONTROLS
 from lth.pruning.criteria import CRITERIA, CriterionContext, find_criterion
 from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors, find_mask_0_action, find_mask_1_action
 from lth.pruning.tickets import Ticket, dense_ticket

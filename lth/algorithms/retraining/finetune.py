@@ -7,7 +7,8 @@ from pydantic import Field
 
 from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
-from lth.pruning.controls import CONTROLS, apply_control
+from lth.pruning.changed_tickets import apply_control
+from lth.pruning.controls import CONTROLS
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
 from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
