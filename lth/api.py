@@ -39,15 +39,15 @@ from lth.analysis.run_view import view_run
 from lth.analysis.sanity_report import SanityReport
 from lth.analysis.sign_flips import SignReport, sign_report
 from lth.errors import LthError
-from lth.experiments import derived_plans, folders, import_plans, pool_plans, provenance, resolve, runner
+from lth.experiments import derived_plans, folders, gem_plans, import_plans, pool_plans, provenance, resolve, runner
 from lth.experiments import open_run as opening
 from lth.experiments.argument_types import check_types
+from lth.experiments.changes import Changes
 from lth.experiments.derived_plans import OptimizerName
 from lth.experiments.plan import Plan
 from lth.experiments.python_arguments import (
     Data, Execution, Model, Seeds, Settings, data_name, device_name, model_name, refuse_parallel_objects, reporter_of,
     run_target, seed_numbers, setting_pairs)
-from lth.experiments.resolve import Changes
 from lth.experiments.restart import set_aside
 from lth.experiments.run_target import set_up_engine
 from lth.experiments.thinning import Keep, thin_runs
@@ -150,9 +150,9 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
         trained = lth.finetune(gem)
     """
 
-    plan = resolve.gem_plan(
+    plan = gem_plans.gem_plan(
         model_name(model), data_name(data), Changes(epochs, overrides=setting_pairs(settings)),
-        density=resolve.gem_density(sparsity, density), algorithm=algorithm, recipe=_text(recipe),
+        density=gem_plans.gem_density(sparsity, density), algorithm=algorithm, recipe=_text(recipe),
         device=device_name(execution))
     folder = folders.run_folder(_text(run), folders.search_name(plan))
     if restart:

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from lth.errors import LthError, quote, suggestion
 from lth.experiments import derived_runs
+from lth.experiments.changes import Changes
 from lth.experiments.derived_plans import finetune_length
 from lth.experiments.open_run import SourceRound, open_source
 from lth.experiments.plan import Plan, make_plan
-from lth.experiments.resolve import Changes
 from lth.experiments.setting_checks import refuse_computed
 from lth.pruning.changed_tickets import control_obstacle
 from lth.pruning.controls import CONTROLS, STANDARDS, available_controls

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lth.errors import LthError
+from lth.experiments.changes import Changes
 from lth.experiments.plan import Plan
-from lth.experiments.resolve import Changes
 from lth.experiments.run_target import RunTarget
 from lth.experiments.sweeps.cells import PlannedCell, check_cells
 from lth.experiments.sweeps.grid_file import CellSettings, GridFile, cell_settings

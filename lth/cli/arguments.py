@@ -10,7 +10,7 @@ from lth.registry import trust
 from lth.system import yaml_text
 
 if TYPE_CHECKING:
-    from lth.experiments.resolve import Changes
+    from lth.experiments.changes import Changes
     from lth.recipes.rare_gems import Conversion
 
 # Settings have at most four parts, such as algorithm.finetune.optimizer.name.
@@ -24,7 +24,7 @@ def changes(options: Mapping[str, Any], overrides: Sequence[str] | None, epochs:
     names may run.
     """
 
-    return experiments.resolve.Changes(epochs, options, list(map(_parse_override, overrides or ())))
+    return experiments.changes.Changes(epochs, options, list(map(_parse_override, overrides or ())))
 
 
 def parse_numbers(text: str, option: str) -> list[int]:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from lth.benchmark.contenders import Contender
     from lth.benchmark.json_output import StudyTimes
     from lth.benchmark.whole_search import Study
+    from lth.experiments.changes import Changes
     from lth.experiments.plan import Plan
-    from lth.experiments.resolve import Changes
     from lth.experiments.run_target import RunTarget
 
 # Densities at which sparse training is timed.

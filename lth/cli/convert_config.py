@@ -52,7 +52,7 @@ def _validate(conversion: 'Conversion') -> tuple['Raw', list[str]]:
     """The recipe with all settings, and the notes. A recipe that cannot be run is returned as it was converted."""
 
     try:
-        plan = experiments.resolve.converted_plan(conversion, conversion.recipe['source'])
+        plan = experiments.gem_plans.converted_plan(conversion, conversion.recipe['source'])
     except LthError as error:
         reason = ' '.join(str(error).split())
         return conversion.recipe, [*conversion.notes, f'this recipe cannot be run without changes: {reason}']

@@ -109,7 +109,7 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         lth find-gem --config resnet20_quantized_iter_hc.yml
     """
 
-    kept = experiments.resolve.gem_density(sparsity, density)
+    kept = experiments.gem_plans.gem_density(sparsity, density)
     changed = changes({
         'training.batch_size': batch_size, 'training.optimizer.learning_rate': learning_rate,
         'training.precision': precision}, override, number_of_epochs)
@@ -117,11 +117,11 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         _refuse_with_config(recipe, algorithm)
         conversion = read_conversion(config, model, dataset)
         _print_notes(conversion, config.name, seeds)
-        plan = experiments.resolve.converted_plan(
+        plan = experiments.gem_plans.converted_plan(
             conversion, config.name, changed, model=model, dataset=dataset, density=kept, device=device)
         default_seeds, datasets = conversion.seeds, _datasets_of(conversion, datasets)
     elif model is not None and dataset is not None:
-        plan = experiments.resolve.gem_plan(
+        plan = experiments.gem_plans.gem_plan(
             model, dataset, changed, density=kept, algorithm=algorithm, recipe=recipe, device=device)
         default_seeds = (0,)
     else:

@@ -3,7 +3,8 @@ from typing import Any
 
 from lth.algorithms import ALGORITHMS
 from lth.errors import LthError
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.changes import Changes
+from lth.experiments.resolve import ticket_plan
 from lth.recipes import presets
 from lth.recipes.presets import RawRecipe
 from lth.recipes.schema import ModelSettings, validate_recipe

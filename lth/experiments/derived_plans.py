@@ -10,11 +10,13 @@ from lth.algorithms.retraining.transfer import Carried
 from lth.datasets import DATASETS
 from lth.errors import LthError
 from lth.experiments import folders, setting_checks
+from lth.experiments.changes import Changes, training_length
 from lth.experiments.derived_runs import derived_plan, derived_recipe
 from lth.experiments.folders import control_folder, file_name
+from lth.experiments.gem_plans import gem_schedule
 from lth.experiments.open_run import SourceRound, open_run
 from lth.experiments.plan import Plan, make_plan
-from lth.experiments.resolve import Changes, canonical_pair, gem_schedule, plan_for, training_length
+from lth.experiments.resolve import canonical_pair, plan_for
 from lth.models.channel_groups import channel_groups
 from lth.pruning import output_layer
 from lth.pruning.changed_tickets import control_obstacle

@@ -13,11 +13,11 @@ import pydantic
 from pydantic import Field
 
 from lth.algorithms.retraining.transfer import Carried
-from lth.experiments import derived_plans, folders, resolve, runner
+from lth.experiments import derived_plans, folders, gem_plans, resolve, runner
+from lth.experiments.changes import Changes
 from lth.experiments.open_run import open_source
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import OpenReporter
-from lth.experiments.resolve import Changes
 from lth.experiments.run_target import RunTarget, supported_target
 from lth.recipes.section import Section
 from lth.runs.folder import Run
@@ -118,8 +118,8 @@ def search_plan(run: GridRun, *, device: str = 'auto') -> Plan:
     if run.command == 'train-sparse':
         return resolve.sparse_plan(model, dataset, changes, density=run.density, method=run.method, recipe=run.recipe,
                                    device=device)
-    return resolve.gem_plan(model, dataset, changes, density=run.density, algorithm=run.algorithm, recipe=run.recipe,
-                            device=device)
+    return gem_plans.gem_plan(model, dataset, changes, density=run.density, algorithm=run.algorithm, recipe=run.recipe,
+                              device=device)
 
 
 def control_plans(run: GridRun, plan: Plan, folder: Path) -> dict[Path, Plan]:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from lth.algorithms.imported import Settings, read_round
 from lth.errors import LthError
 from lth.experiments import setting_checks
+from lth.experiments.changes import Changes
 from lth.experiments.plan import Plan, make_plan
-from lth.experiments.resolve import Changes, canonical_pair
+from lth.experiments.resolve import canonical_pair
 from lth.foreign import FORMS, ForeignRun
 from lth.foreign.fitted_rounds import FittedRound
 from lth.foreign.forms import open_form

@@ -15,8 +15,9 @@ from lth.analysis.mode_connectivity import compare_copies, train_copies
 from lth.analysis.pair_files import CopyPair, PairErrors
 from lth.datasets import sampling
 from lth.experiments import runner
+from lth.experiments.changes import Changes
 from lth.experiments.reporter import SilentReporter
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.resolve import ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.pruning.tickets import Ticket, dense_ticket, train_ticket
 from lth.system import processes, worker_pool

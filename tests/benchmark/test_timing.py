@@ -13,7 +13,8 @@ from lth.benchmark.baseline_loop import TransformedImages
 from lth.benchmark.contenders import Contender
 from lth.benchmark.timing import _step_time
 from lth.benchmark.trainers import EngineTrainer, random_ticket
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.changes import Changes
+from lth.experiments.resolve import ticket_plan
 from tests.conftest import make_task
 
 MEASURED = {'density_percent', 'replicates', 'seeds', 'threads', 'ms_per_step', 'over_baseline', 'over_expert',

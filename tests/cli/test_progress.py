@@ -8,9 +8,9 @@ from rich.console import Console
 
 from lth import experiments
 from lth.cli.progress import CountDisplay, ProgressDisplay, duration
+from lth.experiments.changes import Changes
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import SeedProgress
-from lth.experiments.resolve import Changes
 
 
 @pytest.fixture(scope='module')

@@ -13,11 +13,13 @@ import torch
 from lth.analysis.repair import repair
 from lth.errors import LthError
 from lth.experiments import runner
+from lth.experiments.changes import Changes
 from lth.experiments.derived_plans import control_plans, finetune_plan, open_transferred, transfer_plan
+from lth.experiments.gem_plans import gem_plan
 from lth.experiments.open_run import open_source
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import SeedProgress, SilentReporter
-from lth.experiments.resolve import Changes, gem_plan, ticket_plan
+from lth.experiments.resolve import ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.runs import integrity
 from lth.runs.checkpoints import RunCheckpoints

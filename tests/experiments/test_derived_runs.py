@@ -7,11 +7,12 @@ import torch
 
 from lth.errors import LthError
 from lth.experiments import derived_runs
+from lth.experiments.changes import Changes
 from lth.experiments.derived_plans import control_plans, finetune_plan
 from lth.experiments.folders import control_folder
 from lth.experiments.open_run import open_source
 from lth.experiments.reporter import SilentReporter
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.resolve import ticket_plan
 from lth.experiments.run_target import RunTarget, select_engine
 from lth.experiments.runner import run_plan
 from lth.runs.folder import Run

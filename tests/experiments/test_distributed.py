@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from lth.errors import LthError
-from lth.experiments import provenance, resolve, runner
+from lth.experiments import changes, provenance, resolve, runner
 from lth.experiments.distributed.follower import Follower
 from lth.experiments.distributed.messages import End
 from lth.experiments.reporter import SilentReporter
@@ -22,7 +22,7 @@ SETTINGS = {'algorithm.rounds': 1, 'training.length': '25 iterations', 'training
 
 
 def make_plan(**settings):
-    return resolve.ticket_plan('lenet-300-100', 'digits', resolve.Changes(options=SETTINGS | settings), device='cpu')
+    return resolve.ticket_plan('lenet-300-100', 'digits', changes.Changes(options=SETTINGS | settings), device='cpu')
 
 
 def train_alone(folder, plan, **options):
@@ -120,7 +120,7 @@ def test_options_and_batches_that_ranks_cannot_train_with_are_refused(tmp_path):
 
 
 def test_batch_norm_over_other_parts_of_a_batch_is_refused_in_the_same_run(tmp_path):
-    plan = resolve.ticket_plan('resnet20', 'digits', resolve.Changes(), device='cpu')
+    plan = resolve.ticket_plan('resnet20', 'digits', changes.Changes(), device='cpu')
     run = plan.run(tmp_path)
     for sessions, target, refused in (
             ([{'ranks': 4}], RunTarget(tmp_path, tmp_path), True),

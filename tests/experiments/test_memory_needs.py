@@ -6,7 +6,8 @@ from torch import nn
 from lth.datasets import DATASETS
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import memory_needs
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.changes import Changes
+from lth.experiments.resolve import ticket_plan
 from lth.models import memory_estimate
 from lth.models.memory_estimate import LimitParameters, feature_bytes, refuse_large_features
 from lth.recipes.schema import DataSettings

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from lth.errors import LthError
+from lth.experiments.changes import Changes
 from lth.experiments.folders import derived_folder, run_folder
 from lth.experiments.open_run import open_run, open_source, select_round
 from lth.experiments.reporter import SilentReporter
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.resolve import ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.experiments.runner import run_plan
 from lth.runs.run_path import RunPath, parse_run_path

@@ -15,7 +15,9 @@ from hypothesis import strategies as some
 from lth.cli.arguments import changes, parse_densities, parse_names, parse_numbers
 from lth.cli.option_values import number, whole_number
 from lth.errors import LthError
-from lth.experiments.resolve import Changes, gem_density, gem_plan, ticket_plan
+from lth.experiments.changes import Changes
+from lth.experiments.gem_plans import gem_density, gem_plan
+from lth.experiments.resolve import ticket_plan
 from lth.system.yaml_text import dump_yaml
 
 _QUICK = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

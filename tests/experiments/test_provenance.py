@@ -2,8 +2,9 @@
 import pytest
 
 from lth.errors import LthError
+from lth.experiments.changes import Changes
 from lth.experiments.provenance import refuse_other_inputs, refuse_other_objects, refuse_other_recipe, session_entry
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.resolve import ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.runs.folder import Run
 from lth.system import files, yaml_text

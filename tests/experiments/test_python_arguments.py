@@ -6,7 +6,7 @@ import numpy
 import pytest
 
 from lth.errors import LthError
-from lth.experiments import resolve
+from lth.experiments import gem_plans
 from lth.experiments.python_arguments import run_target, seed_numbers
 
 
@@ -21,7 +21,7 @@ def test_deterministic_is_passed_on_and_undecided_by_default(deterministic):
 
 
 def test_a_sparsity_of_numpy_is_the_same_number():
-    assert resolve.gem_density(numpy.float64(0.59), None) == resolve.gem_density(0.59, None) == 0.0059
+    assert gem_plans.gem_density(numpy.float64(0.59), None) == gem_plans.gem_density(0.59, None) == 0.0059
 
 
 @pytest.mark.parametrize(('seeds', 'message'), [

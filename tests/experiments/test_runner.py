@@ -15,8 +15,9 @@ import pytest
 from lth.datasets import DATASETS, Dataset
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments import runner
+from lth.experiments.changes import Changes
 from lth.experiments.reporter import Reporter, SeedProgress, SilentReporter
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.resolve import ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.recipes.schema import DataSettings
 from tests.running_processes import children, is_running

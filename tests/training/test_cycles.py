@@ -8,7 +8,8 @@ import torch
 from hypothesis import strategies
 
 from lth.errors import LthError
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.changes import Changes
+from lth.experiments.resolve import ticket_plan
 from lth.recipes.schema import TrainingSettings
 from lth.training.loop import train
 from lth.training.lr_schedules import learning_rates

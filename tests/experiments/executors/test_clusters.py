@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from lth.errors import LthError
+from lth.experiments.changes import Changes
 from lth.experiments.derived_plans import control_plans
 from lth.experiments.executors.clusters import session, worker
 from lth.experiments.executors.clusters.cluster import Lost, WorkerShape
@@ -23,7 +24,7 @@ from lth.experiments.executors.protocol import Ended, Task
 from lth.experiments.plan import Plan
 from lth.experiments.provenance import inputs
 from lth.experiments.reporter import SilentReporter
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.resolve import ticket_plan
 from lth.experiments.run_target import RunTarget, select_engine
 from lth.experiments.runner import run_plan
 from lth.registry import code_fingerprints, trust, user_modules

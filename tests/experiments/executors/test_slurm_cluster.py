@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from lth.experiments.changes import Changes
 from lth.experiments.plan import make_plan
 from lth.experiments.reporter import SeedProgress, SilentReporter
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.resolve import ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.experiments.runner import run_plan
 from lth.system import yaml_text

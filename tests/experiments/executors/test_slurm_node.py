@@ -10,11 +10,12 @@ import pytest
 
 from lth import __version__
 from lth.experiments import provenance
+from lth.experiments.changes import Changes
 from lth.experiments.executors.protocol import Task
 from lth.experiments.executors.slurm import node, task_file
 from lth.experiments.executors.slurm.event_file import EventReader, EventWriter, TaskEvent
 from lth.experiments.reporter import SilentReporter
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.resolve import ticket_plan
 from lth.experiments.run_target import RunTarget
 from lth.experiments.runner import run_plan
 from lth.registry import trust

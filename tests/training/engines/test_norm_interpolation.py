@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from lth.errors import LthError
-from lth.experiments.resolve import Changes, ticket_plan
+from lth.experiments.changes import Changes
+from lth.experiments.resolve import ticket_plan
 from lth.training.engines.backward import make_backward
 from lth.training.engines.batches import Batches
 from lth.training.engines.cuda.engine import CudaGraph
