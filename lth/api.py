@@ -39,7 +39,9 @@ from lth.analysis.run_view import view_run
 from lth.analysis.sanity_report import SanityReport
 from lth.analysis.sign_flips import SignReport, sign_report
 from lth.errors import LthError
-from lth.experiments import derived_plans, folders, gem_plans, import_plans, pool_plans, provenance, resolve, runner
+from lth.experiments import (
+    align_plans, derived_plans, folders, gem_plans, import_plans, pool_plans, provenance, resolve, runner,
+    transfer_plans)
 from lth.experiments import open_run as opening
 from lth.experiments.argument_types import check_types
 from lth.experiments.changes import Changes
@@ -235,13 +237,13 @@ def transfer(  # pylint: disable=too-many-arguments # as many as the command has
     """
 
     path, dataset = _run_path(run), data_name(data)
-    source = derived_plans.open_transferred(path, rounds)
-    suffix = derived_plans.transfer_suffix(dataset, carry=carry)
+    source = opening.open_source_rounds(path, rounds)
+    suffix = transfer_plans.transfer_suffix(dataset, carry=carry)
     folder = _new_folder(new_run, folders.derived_folder(path, max(source.numbers), suffix))
 
     def train(target: Path, ticket: Literal['found', 'random']) -> RunResults:
         changes = Changes(epochs, overrides=setting_pairs(settings))
-        transferred = derived_plans.transfer_plan(
+        transferred = transfer_plans.transfer_plan(
             source, dataset, target, changes, ticket=ticket, carry=carry, recipe=_text(recipe),
             device=device_name(execution))
         return _train(transferred, target, source.seeds, execution)
@@ -271,7 +273,7 @@ def pool(
     """
 
     path = _run_path(run)
-    source = derived_plans.open_transferred(path, rounds)
+    source = opening.open_source_rounds(path, rounds)
     folder = _new_folder(new_run, pool_plans.pool_folder(path))
     plan = pool_plans.pool_plan(source, folder, scope=scope)
     if restart:
@@ -296,9 +298,9 @@ def align(  # pylint: disable=too-many-arguments # as many as the command has op
             print(barrier.seed, barrier.naive, barrier.aligned)
     """
 
-    source = derived_plans.open_aligned(_run_path(run), rounds)
-    folder = _new_folder(new_run, derived_plans.aligned_folder(source))
-    planned = derived_plans.align_plans(source, folder, Changes(epochs, overrides=setting_pairs(settings)))
+    source = align_plans.open_aligned(_run_path(run), rounds)
+    folder = _new_folder(new_run, align_plans.aligned_folder(source))
+    planned = align_plans.align_plans(source, folder, Changes(epochs, overrides=setting_pairs(settings)))
     if restart:
         set_aside(folder, reporter_of(execution).message)
     barriers = measure_barriers(source, run_target(folder, execution))

@@ -19,7 +19,7 @@ from lth.analysis.answers import words
 from lth.analysis.measured_run import missing_items
 from lth.analysis.statistics import Comparison, compare_paired, verdict
 from lth.experiments import provenance
-from lth.experiments.derived_plans import AlignedPlans, AlignedSource
+from lth.experiments.align_plans import AlignedPlans, AlignedSource
 from lth.experiments.folders import control_folder
 from lth.experiments.run_target import RunTarget, set_up_engine
 from lth.models.channel_groups import channel_groups

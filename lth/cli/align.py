@@ -64,7 +64,7 @@ def align(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         lth align vgg11-cifar10/seed-2
     """
 
-    path, plans = parse_run_path(run), experiments.derived_plans
+    path, plans = parse_run_path(run), experiments.align_plans
     source = plans.open_aligned(path, None if rounds is None else parse_numbers(rounds, '--rounds'))
     folder = plans.aligned_folder(source) if run_name is None else experiments.folders.run_folder(run_name, '')
     changed = changes({'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size},

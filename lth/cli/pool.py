@@ -53,7 +53,7 @@ def pool(  # pylint: disable=too-many-arguments # one parameter per option
 
     path = parse_run_path(run)
     numbers = None if rounds is None else parse_numbers(rounds, '--rounds')
-    source = experiments.derived_plans.open_transferred(path, numbers)
+    source = experiments.open_run.open_source_rounds(path, numbers)
     folder = experiments.pool_plans.pool_folder(path) if to is None else experiments.folders.run_folder(to, '')
     plan = experiments.pool_plans.pool_plan(source, folder, scope=scope)
     target = experiments.run_target.RunTarget(folder, datasets, device, threads, None, deterministic=deterministic)

@@ -91,9 +91,9 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
     """
 
     path = parse_run_path(run)
-    source = experiments.derived_plans.open_transferred(
+    source = experiments.open_run.open_source_rounds(
         path, None if rounds is None else parse_numbers(rounds, '--rounds'))
-    suffix = experiments.derived_plans.transfer_suffix(to, optimizer, carry)
+    suffix = experiments.transfer_plans.transfer_suffix(to, optimizer, carry)
     default = experiments.folders.derived_folder(path, max(source.numbers), suffix)
     folder = default if run_name is None else experiments.folders.run_folder(run_name, '')
     changed = changes({
@@ -101,7 +101,7 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         'training.batch_size': batch_size, 'training.precision': precision}, override, number_of_epochs)
 
     def plan_in(folder: Path, ticket: Literal['found', 'random']) -> 'Plan':
-        return experiments.derived_plans.transfer_plan(
+        return experiments.transfer_plans.transfer_plan(
             source, to, folder, changed, ticket=ticket, carry=carry, recipe=recipe, device=device)
 
     controls = {}

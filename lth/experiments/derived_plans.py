@@ -1,125 +1,29 @@
-"""Plans of runs that start from another run: its tickets finetuned, under controls, or on another data set."""
+"""Plans of runs that start from tickets of another run: finetuned, or under the controls of a search."""
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from lth.algorithms.retraining.transfer import Carried
 from lth.datasets import DATASETS
 from lth.errors import LthError
-from lth.experiments import folders, setting_checks
+from lth.experiments import setting_checks
 from lth.experiments.changes import Changes, training_length
 from lth.experiments.derived_runs import derived_plan, derived_recipe
 from lth.experiments.folders import control_folder, file_name
 from lth.experiments.gem_plans import gem_schedule
-from lth.experiments.open_run import SourceRound, open_run
+from lth.experiments.open_run import SourceRound
 from lth.experiments.plan import Plan, make_plan
-from lth.experiments.resolve import canonical_pair, plan_for
-from lth.models.channel_groups import channel_groups
 from lth.pruning import output_layer
 from lth.pruning.changed_tickets import control_obstacle
 from lth.pruning.controls import CONTROLS, STANDARDS, available_controls
-from lth.recipes import presets
 from lth.recipes.schema import layer_settings
-from lth.runs.folder import Run
-from lth.runs.run_path import RunPath
 
 OptimizerName = Literal['adam', 'sgd']
 # Another optimizer starts with the defaults of its papers: Adam's learning rate, SGD with momentum.
 _OPTIMIZERS: Mapping[str, Mapping[str, Any]] = {
     'adam': {'name': 'adam', 'learning_rate': 1e-3}, 'sgd': {'name': 'sgd', 'learning_rate': 0.01, 'momentum': 0.9}}
-
-
-class SourceRounds(NamedTuple):
-    """The rounds of a run whose tickets are transferred, and the seeds."""
-
-    plan: Plan
-    run: Run
-    seeds: Sequence[int]
-    numbers: Sequence[int]
-
-
-class AlignedSource(NamedTuple):
-    """The rounds of a run whose masks of one seed are carried to the initial weights of its other seeds."""
-
-    plan: Plan
-    run: Run
-    mask_seed: int
-    seeds: Sequence[int]
-    numbers: Sequence[int]
-
-
-class AlignedPlans(NamedTuple):
-    """The plan of a run of aligned masks, and those of its controls: the masks as they are, and the seeds' own."""
-
-    aligned: Plan
-    controls: dict[str, Plan]
-
-
-def open_aligned(path: RunPath, rounds: Sequence[int] | None) -> AlignedSource:
-    """The rounds to align, by default all that have a mask, from the seed of the path, by default the first. LthError
-    if the run has no other seed, or no tickets of trained weights.
-    """
-
-    plan, run = open_run(path)
-    _refuse_unalignable(plan, path.folder)
-    seeds = run.seeds()
-    mask_seed = seeds[0] if path.seed is None else path.seed
-    others = [seed for seed in seeds if seed != mask_seed]
-    if not others:
-        raise LthError(f'{path.folder} has only seed {mask_seed}, but masks are carried from one seed to another. Add '
-                       'seeds to the search, such as --seeds 0-2.')
-    masked = range(1, min(run.round_count(seed) for seed in seeds))
-    numbers = _selected_rounds(path, rounds, masked)
-    if not numbers or not set(numbers) <= set(masked):
-        raise LthError(f'--rounds: {path.folder} has {masked.stop} rounds of all seeds {seeds}; those from 1 on '
-                       'have a mask. Choose among them, or prune more often (-i).')
-    return AlignedSource(plan, run, mask_seed, others, numbers)
-
-
-def _refuse_unalignable(plan: Plan, folder: Path) -> None:
-    """LthError if a run has no trained dense networks to align, or if channels of its network cannot be aligned."""
-
-    settings = plan.recipe.algorithm
-    if settings.finds != 'tickets' or settings.trains != 'each' or settings.needs_source:
-        raise LthError(f'{folder} is not a search for tickets, so it has no trained dense networks to align. Give '
-                       'a run of lth find-ticket.')
-    if plan.network.has_fixed_weights:
-        raise LthError(f'All seeds of {folder} start from the weights of the given module, so there are no other '
-                       'initial weights. Choose an initializer with the setting model.initializer.')
-    channel_groups(plan.network)
-
-
-def aligned_folder(source: AlignedSource) -> Path:
-    """The default folder of a run of aligned masks."""
-
-    suffix = f'aligned-from-seed-{source.mask_seed}-round-{max(source.numbers):02d}'
-    return folders.sibling_folder(source.run.folder, suffix)
-
-
-def align_plans(source: AlignedSource, folder: Path, changes: Changes = Changes()) -> AlignedPlans:
-    """The plans that train the masks of one seed on the weights of the others at the rewind point, by the recipe of the
-    search: aligned in `folder`, the controls next to it.
-    """
-
-    setting_checks.refuse_computed(changes.overrides)
-    controls: dict[str, Plan] = {}
-    for mask in ('naive', 'own'):
-        controls[mask] = _align_plan(source, control_folder(folder, mask), changes, mask)
-    return AlignedPlans(_align_plan(source, folder, changes, 'aligned'), controls)
-
-
-def _align_plan(source: AlignedSource, folder: Path, changes: Changes, mask: str) -> Plan:
-    raw = source.plan.recipe.dump()
-    kept = [int(source.run.load_mask(source.mask_seed, number).sum()) for number in source.numbers]
-    raw['algorithm'] = {
-        'name': 'align', **layer_settings(raw), 'source': os.path.relpath(source.run.folder, folder),
-        'mask_seed': None if mask == 'own' else source.mask_seed, 'rounds': list(source.numbers), 'kept': kept,
-        'mask': mask}
-    raw['source'] = f'{mask} masks of {source.run.folder}, seed {source.mask_seed}'
-    return make_plan(changes.apply(raw, training_length(changes.epochs)), f'alignment of {source.run.folder}')
 
 
 def control_plans(names: Sequence[str], plan: Plan, folder: Path, *, draws: int = 1) -> dict[str, list[Plan]]:
@@ -191,81 +95,6 @@ def finetune_length(source: SourceRound, epochs: int | None) -> dict[str, Any]:
     if epochs is not None and source.plan.recipe.algorithm.finds == 'gems' and schedule.name == 'multistep':
         settings['training.schedule'] = gem_schedule(epochs)
     return settings
-
-
-def transfer_plan(
-        source: SourceRounds, dataset: str, folder: Path, changes: Changes = Changes(), *,
-        ticket: Literal['found', 'random'] = 'found', carry: Carried = 'weights', recipe: str | None = None,
-        device: str = 'auto') -> Plan:
-    """The plan of a run in `folder` that trains the source's tickets, or random ones of their densities, on another
-    data set, by the recipe of their model and that data set. `carry`: what of a ticket is kept besides its mask.
-    """
-
-    setting_checks.refuse_computed(changes.overrides)
-    _refuse_untrained_signs(source, carry)
-    settings = {'name': 'transfer', **layer_settings(source.plan.recipe.dump()), 'ticket': ticket,
-                'carry': carry,
-                'source': os.path.relpath(source.run.folder, folder), 'rounds': list(source.numbers),
-                'shape': list(source.plan.network.shape), 'classes': source.plan.network.classes}
-    model = source.plan.recipe.dump()['model']
-    pair = canonical_pair(model['name'], dataset)
-    selected = presets.select_recipe(recipe, presets.default_recipe(*pair))
-
-    def plan(kept: Sequence[int]) -> Plan:
-        raw = {**selected.settings, 'model': model, 'algorithm': {**settings, 'kept': list(kept)}}
-        return plan_for(replace(selected, settings=raw), pair, changes, training_length(changes.epochs), device=device)
-
-    # How many weights a ticket keeps on the other data set depends on the network there.
-    network = plan([0] * len(source.numbers)).network
-    if ticket == 'random' and network.has_fixed_weights:
-        raise LthError('Random tickets have re-initialized weights, but all seeds start from the weights of the given '
-                       'module. Choose an initializer with the setting model.initializer, or leave random tickets out.')
-    if carry != 'weights' and network.has_fixed_weights:
-        raise LthError(f'Carrying {carry} needs new weights, but all seeds start from the weights of the given module. '
-                       'Choose an initializer with the setting model.initializer, or carry the weights.')
-    masks = (source.run.load_mask(source.seeds[0], number)[0] for number in source.numbers)
-    return plan([output_layer.transplanted_count(mask, source.plan.network, network) for mask in masks])
-
-
-def transfer_suffix(dataset: str, optimizer: str | None = None, carry: Carried = 'weights') -> str:
-    """What follows the source in the default name of a transferred run: the data set, and what is not the default."""
-
-    parts = ['to', folders.file_name(dataset), optimizer or '', '' if carry == 'weights' else carry]
-    return '-'.join(filter(None, parts))
-
-
-def open_transferred(path: RunPath, rounds: Sequence[int] | None) -> SourceRounds:
-    """The rounds to transfer: the one of the path, the given ones, or all that the seeds have in common; of the seed
-    of the path, or of all seeds.
-    """
-
-    plan, run = open_run(path)
-    seeds = run.seeds() if path.seed is None else [path.seed]
-    count = min(run.round_count(seed) for seed in seeds)
-    numbers = _selected_rounds(path, rounds, range(count))
-    if max(numbers) >= count:
-        raise LthError(f'--rounds: {run.folder} has no round {max(numbers)} of all seeds {seeds}; its rounds are '
-                       f'0 to {count - 1}.')
-    return SourceRounds(plan, run, seeds, numbers)
-
-
-def _selected_rounds(path: RunPath, rounds: Sequence[int] | None, default: Sequence[int]) -> list[int]:
-    """The round of the path of a run, or the given ones; LthError if both are given."""
-
-    if path.round is None:
-        return list(default if rounds is None else rounds)
-    if rounds is not None:
-        raise LthError(f'--rounds: the path of the run names round {path.round} already. Leave one of them out.')
-    return [path.round]
-
-
-def _refuse_untrained_signs(source: SourceRounds, carry: Carried) -> None:
-    """LthError if trained signs are to be carried, but the algorithm of the source trains no weights of its tickets."""
-
-    settings = source.plan.recipe.algorithm
-    if carry == 'signs' and settings.trains != 'each':
-        raise LthError(f'--carry signs: {settings.name} does not train the weights of each round under its mask, so '
-                       'there are no trained signs. Carry start-signs, the signs of the weights themselves.')
 
 
 def _control_plan(plan: Plan, folder: Path, control: str, draw: int) -> Plan:

@@ -13,9 +13,8 @@ import pydantic
 from pydantic import Field
 
 from lth.algorithms.retraining.transfer import Carried
-from lth.experiments import derived_plans, folders, gem_plans, resolve, runner
+from lth.experiments import derived_plans, folders, gem_plans, open_run, resolve, runner, transfer_plans
 from lth.experiments.changes import Changes
-from lth.experiments.open_run import open_source
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import OpenReporter
 from lth.experiments.run_target import RunTarget, supported_target
@@ -137,32 +136,36 @@ def run_search(run: GridRun, target: RunTarget, seeds: Sequence[int], open_repor
 
     plan = search_plan(run, device=target.device)
     planned = {target.folder: plan, **control_plans(run, plan, target.folder)}
-    return _trained(planned, target, seeds, open_reporter)
+    return _train(planned, target, seeds, open_reporter)
 
 
 def run_derived(
         run: GridRun, source: Path, target: RunTarget, seeds: Sequence[int], open_reporter: OpenReporter) -> Run:
     """Train a run that finetunes or transfers tickets of the run in the folder `source`."""
 
-    path, changes = RunPath(source), changes_of(run)
     if run.command == 'finetune':
-        chosen = open_source(path, seeds=seeds, number=run.round)
-        plan = derived_plans.finetune_plan(chosen, target.folder, changes, dataset=run.dataset)
-        return _trained({target.folder: plan}, target, seeds, open_reporter)
-    tickets = derived_plans.open_transferred(path, run.rounds)
-    random = folders.control_folder(target.folder, 'random')
+        ticket = open_run.open_source(RunPath(source), seeds=seeds, number=run.round)
+        plan = derived_plans.finetune_plan(ticket, target.folder, changes_of(run), dataset=run.dataset)
+        return _train({target.folder: plan}, target, seeds, open_reporter)
+    return _train(_transfer_plans(run, source, target), target, seeds, open_reporter)
+
+
+def _transfer_plans(run: GridRun, source: Path, target: RunTarget) -> dict[Path, Plan]:
+    """The plans of a transfer, and of random tickets if the run has them, by their folders."""
+
+    tickets = open_run.open_source_rounds(RunPath(source), run.rounds)
     kinds: dict[Path, Literal['found', 'random']] = {target.folder: 'found'}
-    kinds |= {random: 'random'} if run.random_tickets else {}
-    plans = {folder: derived_plans.transfer_plan(
-        tickets, run.dataset or '', folder, changes, ticket=ticket, carry=run.carry, recipe=run.recipe,
+    if run.random_tickets:
+        kinds[folders.control_folder(target.folder, 'random')] = 'random'
+    return {folder: transfer_plans.transfer_plan(
+        tickets, run.dataset or '', folder, changes_of(run), ticket=kind, carry=run.carry, recipe=run.recipe,
         device=target.device)
-        for folder, ticket in kinds.items()}
-    return _trained(plans, target, seeds, open_reporter)
+        for folder, kind in kinds.items()}
 
 
-def _trained(
+def _train(
         plans: Mapping[Path, Plan], target: RunTarget, seeds: Sequence[int], open_reporter: OpenReporter) -> Run:
-    """The first of the runs, after all were trained in their folders."""
+    """Train the runs of the plans in their folders, and return the first one."""
 
     runs = []
     for folder, plan in plans.items():

@@ -37,6 +37,15 @@ class SourceRound(NamedTuple):
         return 'gem' if self.plan.recipe.algorithm.finds == 'gems' else 'ticket'
 
 
+class SourceRounds(NamedTuple):
+    """Rounds of a run whose tickets other runs train or interpolate, for these seeds."""
+
+    plan: Plan
+    run: Run
+    seeds: Sequence[int]
+    numbers: Sequence[int]
+
+
 def open_run(path: RunPath) -> tuple[Plan, Run]:
     """The run, with the plan of its recipe. LthError if it lacks the seed or round of the path."""
 
@@ -70,6 +79,31 @@ def open_source(
         raise LthError(f'--seeds: {run.folder} has no seed {missing[0]}; its seeds are {available}. Choose among '
                        'these, or add seeds by repeating the search with all of them.')
     return SourceRound(plan, run, seeds, select_round(plan, run, seeds, path.round, number))
+
+
+def open_source_rounds(path: RunPath, rounds: Sequence[int] | None) -> SourceRounds:
+    """The rounds that are named: the one of the path, the given ones, or all that the seeds have in common; of the seed
+    of the path, or of all seeds.
+    """
+
+    plan, run = open_run(path)
+    seeds = run.seeds() if path.seed is None else [path.seed]
+    count = min(run.round_count(seed) for seed in seeds)
+    numbers = selected_rounds(path, rounds, range(count))
+    if max(numbers) >= count:
+        raise LthError(f'--rounds: {run.folder} has no round {max(numbers)} of all seeds {seeds}; its rounds are '
+                       f'0 to {count - 1}.')
+    return SourceRounds(plan, run, seeds, numbers)
+
+
+def selected_rounds(path: RunPath, rounds: Sequence[int] | None, default: Sequence[int]) -> list[int]:
+    """The round of the path of a run, or the given ones; LthError if both are given."""
+
+    if path.round is None:
+        return list(default if rounds is None else rounds)
+    if rounds is not None:
+        raise LthError(f'--rounds: the path of the run names round {path.round} already. Leave one of them out.')
+    return [path.round]
 
 
 def select_round(plan: Plan, run: Run, seeds: Sequence[int], path_round: int | None, number: int | None) -> int:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from lth.errors import LthError
-from lth.experiments.derived_plans import SourceRounds
 from lth.experiments.folders import sibling_folder
+from lth.experiments.open_run import SourceRounds
 from lth.experiments.plan import Plan, make_plan
 from lth.recipes.schema import layer_settings
 from lth.runs.run_path import RunPath

@@ -1,6 +1,7 @@
 """Plans of searches from names and settings: the recipe of the model and data set, the user's recipe, single settings.
 
-The plans of searches for gems are made in gem_plans.py, those of runs that start from another run in derived_plans.py.
+The plans of searches for gems are made in gem_plans.py; those of runs that start from another run in derived_plans.py,
+transfer_plans.py, align_plans.py and pool_plans.py.
 """
 from collections.abc import Mapping
 from dataclasses import replace

@@ -14,13 +14,14 @@ from lth.analysis.repair import repair
 from lth.errors import LthError
 from lth.experiments import runner
 from lth.experiments.changes import Changes
-from lth.experiments.derived_plans import control_plans, finetune_plan, open_transferred, transfer_plan
+from lth.experiments.derived_plans import control_plans, finetune_plan
 from lth.experiments.gem_plans import gem_plan
-from lth.experiments.open_run import open_source
+from lth.experiments.open_run import open_source, open_source_rounds
 from lth.experiments.plan import Plan
 from lth.experiments.reporter import SeedProgress, SilentReporter
 from lth.experiments.resolve import ticket_plan
 from lth.experiments.run_target import RunTarget
+from lth.experiments.transfer_plans import transfer_plan
 from lth.runs import integrity
 from lth.runs.checkpoints import RunCheckpoints
 from lth.runs.run_path import parse_run_path
@@ -157,7 +158,7 @@ def open_plan(source: Path, kind: str) -> Plan:
         return finetune_plan(opened, source.parent / 'source-derived' / 'complete')
     if kind == 'control':
         return control_plans(['reinit'], opened.plan, source, draws=1)['reinit'][0]
-    rounds = open_transferred(parse_run_path(str(source)), None)
+    rounds = open_source_rounds(parse_run_path(str(source)), None)
     return transfer_plan(rounds, 'digits', source.parent / 'source-derived' / 'complete', Changes(options=SHORT),
                          ticket='random')
 
