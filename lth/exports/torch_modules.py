@@ -22,7 +22,7 @@ from lth.recipes.schema import validate_section
 from lth.registry import trust, user_code
 from lth.runs import integrity, seed_folders
 from lth.runs.integrity import CheckedFolder
-from lth.runs.round_reader import read_tensor_file
+from lth.runs.round_tensors import read_tensor_file
 from lth.runs.tensor_checks import check_values
 from lth.system.memory import total_memory
 from lth.system.tensor_files import Header

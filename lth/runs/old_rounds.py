@@ -3,8 +3,8 @@ from lth.runs import metrics_file
 from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import METRICS
 from lth.runs.round_encoding import make_record
-from lth.runs.round_reader import read_tensor_file
 from lth.runs.round_record import RoundRecord
+from lth.runs.round_tensors import read_tensor_file
 from lth.system.memory import total_memory
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from lth.errors import LthError
 from lth.runs import integrity
 from lth.runs.integrity import CheckedFolder
-from lth.runs.round_reader import read_tensor_file
 from lth.runs.round_record import RoundFacts, read_record
+from lth.runs.round_tensors import read_tensor_file
 from lth.system.memory import total_memory
 
 _FILES_OF_FORMAT_1 = ('mask', 'ticket', 'trained')

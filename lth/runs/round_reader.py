@@ -19,7 +19,7 @@ from lth.runs.removed_state import RemovedState, UnknownTicket
 from lth.runs.round_encoding import make_record
 from lth.runs.round_identity import RoundIdentity
 from lth.runs.round_record import RECORD, RoundFacts, RoundRecord, TensorHeader, read_events, read_record
-from lth.runs.stored import validate_stored
+from lth.runs.round_tensors import header_difference, read_tensor_file
 from lth.runs.tensor_checks import check_tensors, check_values, expected_tensors
 from lth.system import tensor_files
 from lth.training.engines.names import current_engine_name
@@ -209,11 +209,8 @@ class RoundReader:
     def _check_header(self, name: str, header: TensorHeader) -> None:
         """LthError unless the header has the facts of the other files."""
 
-        expected = RoundFacts.dump(self.record)
-        for key, value in header.facts().dump().items():
-            if expected.get(key) != value:
-                problem = f'its {key} is {quote(value)}, not {quote(expected.get(key))}'
-                raise self._misfit(f'{name}.safetensors', problem)
+        if difference := header_difference(header, self.record):
+            raise self._misfit(f'{name}.safetensors', difference)
 
     def _state(self, name: str) -> tuple[Tensor, Buffers]:
         """A state dict as a vector (1, N) and buffers (1, ...)."""
@@ -269,20 +266,3 @@ class RoundReader:
     def _misfit(self, name: str, problem: str) -> LthError:
         return LthError(f'{self._identity.folder / name} does not belong to the other files of its round: {problem}. '
                         f'{self._identity.advice}')
-
-
-def read_tensor_file(folder: CheckedFolder, name: str, *, at_most: int) -> tuple[TensorHeader, dict[str, Tensor]]:
-    """Header and tensors of NAME.safetensors in the folder of a round, of at most so many bytes. LthError if the file
-    was changed, has another content than its name says, or lacks its checksum.
-    """
-
-    path = folder.folder / f'{name}.safetensors'
-    content = folder.read(path.name, at_most=at_most)
-    raw, tensors = tensor_files.decode(content, path, folder.advice)
-    header = validate_stored(TensorHeader, raw, f'The header of {path}', folder.advice)
-    if header.holds != name:
-        raise LthError(f'{path} is not the file that belongs there: it holds {quote(header.holds)}. {folder.advice}')
-    if (folder.sums is None) != (header.format == 1):
-        raise LthError(f'{path} has format {header.format}, which does not fit the other files: only rounds of format '
-                       f'1 have no {integrity.SUMS}. {folder.advice}')
-    return header, tensors

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from lth.errors import LthError, quote
-from lth.runs.round_reader import read_tensor_file
-from lth.runs.round_record import RoundFacts
+from lth.runs.round_tensors import header_difference, read_tensor_file
 from lth.runs.stored_run import StoredRun
 from lth.runs.tensor_checks import check_values
 from lth.system import tensor_files
@@ -98,10 +97,7 @@ def _tensors(run: StoredRun, seed: int, number: int, name: str, most_bytes: int)
     folder, record = run.open_round(seed, number), run.record(seed, number)
     at_most = most_bytes + tensor_files.MOST_BYTES_OF_HEADER
     header, tensors = read_tensor_file(folder, name, at_most=at_most)
-    path = folder.folder / f'{name}.safetensors'
-    expected = RoundFacts.dump(record)
-    for key, value in header.facts().dump().items():
-        if expected.get(key) != value:
-            raise LthError(f'{path} is not the file that belongs there: its {key} is {quote(value)}, not '
-                           f'{quote(expected.get(key))}. {folder.advice}')
+    if difference := header_difference(header, record):
+        path = folder.folder / f'{name}.safetensors'
+        raise LthError(f'{path} is not the file that belongs there: {difference}. {folder.advice}')
     return tensors
