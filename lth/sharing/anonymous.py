@@ -59,12 +59,12 @@ def refuse_paths(recipe: Mapping[str, Any], folder: Path) -> None:
 
     for name, value in _texts(recipe):
         if name != 'source' and name != 'algorithm.source' and _ABSOLUTE.search(value):
-            raise LthError(f'{folder}/recipe.yaml names a place on this machine, which would be published: {name} is '
+            raise LthError(f'{folder}/recipe.yaml names a path on this machine, which would be published: {name} is '
                            f'{quote(value)}. Make the run with a relative path, such as nets.py:make or folder:images, '
                            'then push that run.')
 
 
-def refuse_places(root: Path, places: Mapping[str, str]) -> None:
+def refuse_private_paths(root: Path, private: Mapping[str, str]) -> None:
     """LthError if a file below a folder has one of these texts, such as the path of a home folder; the keys say what
     they are. Of tensor files, the headers are read.
     """
@@ -72,18 +72,20 @@ def refuse_places(root: Path, places: Mapping[str, str]) -> None:
     for path in sorted(root.rglob('*')):
         if path.is_file():
             content = _text_bytes(path)
-            for what, place in places.items():
-                if place.encode() in content:
-                    raise LthError(f'{path.relative_to(root)} was not shared: it names {what}, {place}. Nothing was '
+            for what, text in private.items():
+                if text.encode() in content:
+                    raise LthError(f'{path.relative_to(root)} was not shared: it names {what}, {text}. Nothing was '
                                    'uploaded. Report this to the developers of lth, with that file.')
 
 
-def places_of(run: Path) -> dict[str, str]:
-    """Texts that no shared file may have: the folder of the run, the current folder, the home folder, the host."""
+def private_paths(run: Path) -> dict[str, str]:
+    """Paths that no shared file may name, by what they are: the folders of the run and of the user. Short ones such as
+    / or /a are left out, as other texts contain them too.
+    """
 
     found = {'the folder of the run': str(run.parent.absolute()), 'the current folder': os.getcwd(),
              'your home folder': os.path.expanduser('~')}
-    return {what: place for what, place in found.items() if place.count('/') > 1 or len(place) > 4}
+    return {what: path for what, path in found.items() if path.count('/') > 1 or len(path) > 4}
 
 
 def _texts(value: Any, name: str = '') -> Iterator[tuple[str, str]]:

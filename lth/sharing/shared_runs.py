@@ -74,7 +74,7 @@ def _refuse_unusable(folder: Path, shown: Path, *, unfinished: bool) -> None:
     """LthError if the run that is to be shared is damaged or not complete."""
 
     state, detail = _state(folder)
-    if state == 'damaged' or not _has_rounds(folder):
+    if state == 'damaged' or not StoredRun.open(folder).seeds():
         raise LthError(f'{shown} cannot be shared: {detail or "it has no completed round"}')
     if state in ('unfinished', 'in training') and not unfinished:
         words = 'is being trained' if state == 'in training' else 'is not complete'
@@ -82,11 +82,6 @@ def _refuse_unusable(folder: Path, shown: Path, *, unfinished: bool) -> None:
                        'rounds that it has with --unfinished (in Python: unfinished=True).')
     if damage := _damage(folder):
         raise LthError(f'{shown} cannot be shared: {damage} {integrity.repair_advice(shown)}.')
-
-
-def _has_rounds(folder: Path) -> bool:
-    run = StoredRun.open(folder)
-    return any(map(run.round_count, run.seeds()))
 
 
 def _unusable(folder: Path, *, unfinished: bool) -> str:

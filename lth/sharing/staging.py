@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lth.analysis import checks_file
 from lth.analysis.answers.levels import MARGIN
 from lth.analysis.model_card.card import write_card
-from lth.analysis.model_card.sections import Place
+from lth.analysis.model_card.sections import CardLocation
 from lth.errors import LthError
 from lth.experiments import folders
 from lth.runs import integrity, packed_folders, seed_folders, sessions
@@ -35,7 +35,7 @@ class Staged(NamedTuple):
 
 def stage(shared: SharedRuns, root: Path, repository: str, *, license_: str | None, margin: float = MARGIN) -> Staged:
     """Copy runs to the folder `root`, which is empty, as they are shared in the repository OWNER/NAME. LthError if a
-    file is damaged, or if one would name a place on this machine.
+    file is damaged, or if one would name a path on this machine.
     """
 
     for folder in shared.folders:
@@ -43,15 +43,19 @@ def stage(shared: SharedRuns, root: Path, repository: str, *, license_: str | No
     for folder in shared.folders:
         _copy_measurements(folder, shared, root)
     run = shared.name(shared.folders[0])
-    place = Place(run, f'{repository.partition("/")[2]}/{run}', repository)
-    card = write_card(RunPath(root / run), root / CARD, license_=license_, margin=margin, place=place)
-    places = {'a temporary folder': str(root), **anonymous.places_of(shared.folders[0])}
-    anonymous.refuse_places(root, places)
+    location = CardLocation(run, f'{repository.partition("/")[2]}/{run}', repository)
+    card = write_card(RunPath(root / run), root / CARD, license_=license_, margin=margin, location=location)
+    private = {'a temporary folder': str(root), **anonymous.private_paths(shared.folders[0])}
+    anonymous.refuse_private_paths(root, private)
     notes = [note.replace(f'{root}/', '') for note in card.notes]
     return Staged(write_manifest(root, run), notes)
 
 
 def _copy_run(folder: Path, target: Path, parent: Path) -> None:
+    """Copy what is shared of a run. Each file is compared with its checksum again, since another process may have
+    changed it after it was checked.
+    """
+
     run = StoredRun.open(folder)
     anonymous.refuse_paths(run.recipe, folder)
     _refuse_distant_source(run, parent)

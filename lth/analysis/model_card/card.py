@@ -13,7 +13,7 @@ from lth.analysis.figures import FIGURES
 from lth.analysis.model_card import sections
 from lth.analysis.model_card.content import CardContent, card_content
 from lth.analysis.model_card.metadata import metadata
-from lth.analysis.model_card.sections import Place
+from lth.analysis.model_card.sections import CardLocation
 from lth.analysis.plotting.plot import Plot, plots
 from lth.analysis.plotting.registry import FigureRequest
 from lth.analysis.plotting.runs import open_runs
@@ -44,7 +44,7 @@ class ModelCard:
 
 def write_card(
         path: RunPath, output: Path | None = None, *, license_: str | None = None, margin: float = MARGIN,
-        place: Place | None = None) -> ModelCard:
+        location: CardLocation | None = None) -> ModelCard:
     """Write the card of the run at a path, by default to RUN/README.md, and its figure next to it. The figure of a card
     that is replaced is replaced too. LthError if the run has no completed round or is damaged, or if a file cannot be
     written.
@@ -59,17 +59,17 @@ def write_card(
         notes.append(f'no sanity checks were run: lth sanity-check {shlex.quote(content.name)} --round '
                      f'{content.chosen.source_number}')
     figure = file.with_name(f'{file.stem}-accuracy.png') if drawn else None
-    text = card_text(content, figure, license_, place or Place('', content.name))
+    text = card_text(content, figure, license_, location or CardLocation('', content.name))
     _write(file, text, figure, drawn)
     return ModelCard(path.folder, file, figure, tuple(note.rstrip('.') for note in notes))
 
 
-def card_text(content: CardContent, figure: Path | None, license_: str | None, place: Place) -> str:
+def card_text(content: CardContent, figure: Path | None, license_: str | None, location: CardLocation) -> str:
     """The text of the file: the metadata, then the sections."""
 
     header = yaml_text.dump_yaml(metadata(content, license_))
     parts = [sections.introduction(content), sections.results(content, figure.name if figure else None),
-             sections.sanity_checks(content), sections.origin(content), sections.usage(content, place),
+             sections.sanity_checks(content), sections.origin(content), sections.usage(content, location),
              sections.citation(content)]
     return f'---\n{header}---\n\n' + '\n\n'.join(parts) + '\n'
 

@@ -23,7 +23,7 @@ _SECTIONS = ('model.', 'data.', 'training.', 'algorithm.')
 _NOT_LISTED = ('algorithm.kept', 'algorithm.source', 'algorithm.name')
 
 
-class Place(NamedTuple):
+class CardLocation(NamedTuple):
     """Where a card is: its run is in the folder `run` below it, '' if the card lies in it. `path` is how lth.open_run
     finds the run, and `repository` the name on the Hub, None if the card was not pushed.
     """
@@ -92,18 +92,18 @@ def origin(content: CardContent) -> str:
     return '\n\n'.join(['## How it was found', '\n'.join(lines), details])
 
 
-def usage(content: CardContent, place: Place) -> str:
+def usage(content: CardContent, location: CardLocation) -> str:
     """How to load the chosen round, without lth and with it."""
 
     run, row = content.view.run, content.chosen
     seed = row.results[0].seed
     folder = run.open_round(seed, row.number)
     files = folder.sums if folder.sums is not None else {path.name for path in folder.folder.iterdir()}
-    loaded = LoadedRound(place.run, seed, row.number, set(files))
-    download = f'\n\nDownload it with `hf download {place.repository} --local-dir .`.' if place.repository else ''
-    pull = f'    lth pull {place.repository}\n\n' if place.repository else ''
+    loaded = LoadedRound(location.run, seed, row.number, set(files))
+    download = f'\n\nDownload it with `hf download {location.repository} --local-dir .`.' if location.repository else ''
+    pull = f'    lth pull {location.repository}\n\n' if location.repository else ''
     code = [name for name in user_code.code_names(run.recipe) if name]
-    path = shlex.quote(place.path)
+    path = shlex.quote(location.path)
     note = '' if not code else f' It needs the code `{"`, `".join(code)}`, which is not part of these files.'
     if any(is_object(str(run.recipe[section]['name'])) for section in ('model', 'data')):
         note += (' Its model or data were Python objects, which lth.open_run needs again as its arguments `model` and '
@@ -113,7 +113,7 @@ def usage(content: CardContent, place: Place) -> str:
         f'The files of round {row.source_number} of seed {seed} need only torch and safetensors.{download}',
         _code(loading.code_without_lth(loaded)),
         'Load `ticket` or `trained` into a module with these parameters by `model.load_state_dict(ticket)`.',
-        '## Load it with lth', f'{pull}{_code(loading.code_with_lth(place.path, loaded, trust_code=bool(code)))}',
+        '## Load it with lth', f'{pull}{_code(loading.code_with_lth(location.path, loaded, trust_code=bool(code)))}',
         f'`lth show run {path}` prints its results, and `lth evaluate {path}` measures them again.{note}'])
 
 
