@@ -26,7 +26,8 @@ from lth.recipes.schema import DataSettings, TrainingSettings
 from lth.system import worker_pool
 from lth.system.pool_worker import JobEnd
 from lth.training.engines import select
-from lth.training.task import Engine, State, Task
+from lth.training.state import State
+from lth.training.task import Engine, Task
 from tests.fake_gpu import gpus
 
 __all__ = ['gpus', 'pytest_collection', 'pytest_unconfigure']

@@ -22,7 +22,8 @@ from lth.pruning.tickets import Round, Ticket
 from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.loop import measure
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 
 class Settings(AlgorithmSettings):

@@ -25,7 +25,8 @@ from lth.experiments.run_target import RunTarget, set_up_engine
 from lth.models.channel_groups import channel_groups
 from lth.pruning.alignment import permute_parameters, permute_tensors
 from lth.training.loop import accuracy
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 
 class AlignmentBarrier(NamedTuple):

@@ -27,7 +27,8 @@ from lth.registry import user_code
 from lth.runs.folder import Run
 from lth.training.engines import select
 from lth.training.loop import accuracy
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 
 def plan_pairs(

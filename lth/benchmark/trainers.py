@@ -26,7 +26,8 @@ from lth.recipes.durations import Duration
 from lth.system.yaml_text import Raw
 from lth.training.engines import select
 from lth.training.moving_masks import segments_with_events
-from lth.training.task import Engine, Parametrization, Segment, State, Task
+from lth.training.state import Segment, State
+from lth.training.task import Engine, Parametrization, Task
 
 # A training has this many iterations and then starts again.
 MAX_STEPS = 100_000

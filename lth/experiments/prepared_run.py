@@ -27,7 +27,8 @@ from lth.runs import integrity, run_locks
 from lth.runs.folder import Run
 from lth.system import file_lock, launch, processes
 from lth.training.engines import select
-from lth.training.task import Engine, State
+from lth.training.state import State
+from lth.training.task import Engine
 
 
 class PreparedRun(Protocol):

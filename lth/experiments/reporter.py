@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from lth.experiments.plan import Plan
-from lth.training.task import Measurement
+from lth.training.state import Measurement
 
 
 class SeedProgress(NamedTuple):

@@ -21,7 +21,8 @@ from lth.system import signals
 from lth.system.yaml_text import Raw
 from lth.training.checkpoint_interval import CheckpointInterval
 from lth.training.engines import select
-from lth.training.task import Engine, Measurement
+from lth.training.state import Measurement
+from lth.training.task import Engine
 
 _SECONDS_BETWEEN_REPORTS = 0.2
 # A worker process does one task after another, often on the same images.

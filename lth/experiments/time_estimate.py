@@ -9,7 +9,7 @@ from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget, set_up_engine
 from lth.pruning.tickets import dense_ticket
 from lth.recipes.durations import Duration
-from lth.training.task import State
+from lth.training.state import State
 
 # The first step prepares what the others need, such as memory and compiled code.
 _STOPS = (1, 2, 4, 8, 16, 32, 64, 128)

@@ -14,7 +14,8 @@ from lth.pruning.tickets import Ticket
 from lth.recipes.schema import AlgorithmSettings
 from lth.registry import user_code
 from lth.registry.tensor_results import check_tensor
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 # What new weights are drawn for: not if all seeds start from the weights of a given module.
 _DRAWN: tuple[Claim, ...] = ('same distribution', 'same magnitudes')

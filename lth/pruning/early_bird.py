@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lth.pruning.tickets import WatchedMasks
-from lth.training.task import WATCHED, Differing
+from lth.training.state import WATCHED, Differing
 
 # A weight's number of masks is stored in 8 bits.
 MOST_LEVELS = 250

@@ -9,7 +9,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from lth.pruning.tickets import Ticket, stack_tickets, train_ticket
-from lth.training.task import Measurement, Metrics, State, Task
+from lth.training.state import Measurement, Metrics, State
+from lth.training.task import Task
 
 
 def train_tickets(

@@ -15,7 +15,8 @@ from lth import rng
 from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import CopyAccuracies, Ticket
 from lth.training.loop import measure, validate
-from lth.training.task import Measurement, Metrics, OnStep, State, Task
+from lth.training.state import Measurement, Metrics, State
+from lth.training.task import OnStep, Task
 
 Soup = Literal['uniform', 'greedy']
 

@@ -11,7 +11,8 @@ from lth import rng
 from lth.models.network import Buffers, Network
 from lth.pruning import masks
 from lth.training.loop import train
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from lth.runs import integrity, stored_trainings
 from lth.runs.stored import Stored, validate_stored
 from lth.runs.stored_trainings import StoredTraining
 from lth.system import files, tensor_files
-from lth.training.task import Task, TrainingStart
+from lth.training.state import TrainingStart
+from lth.training.task import Task
 
 FILE = 'state.safetensors'
 _FORMAT = 2

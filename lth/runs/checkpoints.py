@@ -14,7 +14,8 @@ from lth.runs.checkpoint_files import CheckpointFolder
 from lth.runs.stored_trainings import StoredTraining
 from lth.system import signals
 from lth.training.checkpoint_interval import CheckpointInterval
-from lth.training.task import Snapshot, Task, TrainingStart
+from lth.training.state import Snapshot, TrainingStart
+from lth.training.task import Task
 
 # Training looks at the clock and for signals about this often. A stop takes about a millisecond.
 _SECONDS_PER_STOP = 1.

@@ -1,6 +1,6 @@
 """events.jsonl of a round whose mask moved: one line for each event, and their summary in round.json.
 
-A new column is an entry of `EVENT_COLUMNS` (lth/training/task.py) and a field of `EventLine`.
+A new column is an entry of `EVENT_COLUMNS` (lth/training/state.py) and a field of `EventLine`.
 """
 import json
 import math

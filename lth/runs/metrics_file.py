@@ -16,9 +16,9 @@ from lth.system import lazy_import
 
 # Lists of runs read records without importing torch.
 if TYPE_CHECKING:
-    from lth.training import task
+    from lth.training import state
 else:
-    task = lazy_import.module('lth.training.task')
+    state = lazy_import.module('lth.training.state')
 
 METRICS = 'metrics.jsonl'
 MOST_BYTES_OF_LINE = 16_384  # a line has about 350, and up to 50 more for each density whose masks are watched
@@ -43,16 +43,16 @@ class MetricsLine(IterationLine):
     early_stop: bool
     differing: Annotated[list[Annotated[list[Count], Field(max_length=4)]], Field(max_length=255)] | None = None
 
-    def measurement(self) -> 'task.Measurement':
+    def measurement(self) -> 'state.Measurement':
         """The measurement, R = 1."""
 
         train = None
         if self.train_loss is not None and self.train_accuracy is not None:
-            train = task.Metrics((self.train_loss,), (self.train_accuracy,))
-        validation = task.Metrics((self.validation_loss,), (self.validation_accuracy,))
-        test = task.Metrics((self.test_loss,), (self.test_accuracy,))
+            train = state.Metrics((self.train_loss,), (self.train_accuracy,))
+        validation = state.Metrics((self.validation_loss,), (self.validation_accuracy,))
+        test = state.Metrics((self.test_loss,), (self.test_accuracy,))
         differing = None if self.differing is None else (tuple(map(tuple, self.differing)),)
-        return task.Measurement(self.iteration, train, validation, test, differing)
+        return state.Measurement(self.iteration, train, validation, test, differing)
 
     def dump(self) -> dict[str, Any]:
         """The columns in plain types; `differing` only if masks are watched."""
@@ -61,7 +61,7 @@ class MetricsLine(IterationLine):
 
 
 def lines(
-        history: Sequence['task.Measurement'], replicate: int, *, seed: int, number: int, density: float,
+        history: Sequence['state.Measurement'], replicate: int, *, seed: int, number: int, density: float,
 ) -> list[MetricsLine]:
     """The lines for one replicate of the measurements of a round."""
 

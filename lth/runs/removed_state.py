@@ -9,7 +9,7 @@ from torch import Tensor
 from lth.errors import LthError
 from lth.models.network import Buffers
 from lth.pruning.tickets import Ticket
-from lth.training.task import Measurement, State
+from lth.training.state import Measurement, State
 
 
 class RemovedState(State):

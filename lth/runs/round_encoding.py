@@ -23,7 +23,7 @@ from lth.runs.round_identity import RoundIdentity
 from lth.runs.round_record import RECORD, Connected, EarlyBirdRecord, LayerRecord, RoundFacts, RoundRecord
 from lth.runs.unpruned import UnprunedRecord
 from lth.system import tensor_files
-from lth.training.task import EVENT_COLUMNS
+from lth.training.state import EVENT_COLUMNS
 
 
 def encode_round(

@@ -23,7 +23,7 @@ from lth.runs.round_tensors import header_difference, read_tensor_file
 from lth.runs.tensor_checks import check_tensors, check_values, expected_tensors
 from lth.system import tensor_files
 from lth.training.engines.names import current_engine_name
-from lth.training.task import EVENT_COLUMNS, State
+from lth.training.state import EVENT_COLUMNS, State
 
 # An optimizer has at most three vectors (P,) of 8 bytes a number, and one step count for each parameter.
 _MOST_OPTIMIZER_TENSORS = 4

@@ -8,7 +8,7 @@ from torch import Tensor
 from lth.models.network import Buffers
 from lth.pruning.tickets import MovingState, Round, SearchState, stack_tickets
 from lth.runs.removed_state import RemovedState
-from lth.training.task import Measurement, Metrics, State
+from lth.training.state import Measurement, Metrics, State
 
 
 def stack_rounds(rounds: Sequence[Round]) -> Round:

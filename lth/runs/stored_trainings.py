@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from lth.training.engines.optimizers import state_vectors
-from lth.training.task import (
-    EVENT_COLUMNS, WATCHED, Differing, Measurement, Metrics, Snapshot, State, Task, TrainingStart, Wiring)
+from lth.training.state import (
+    EVENT_COLUMNS, WATCHED, Differing, Measurement, Metrics, Snapshot, State, TrainingStart, Wiring)
+from lth.training.task import Task
 
 # Tensors that have no axis of replicates.
 _SHARED = ('optimizer/step', 'has_train')

@@ -1,1 +1,1 @@
-"""Training: the data types (task), learning rates (lr_schedules), the loop that trains and measures, the engines."""
+"""Training: the data types (state, task), learning rates (lr_schedules), the loop that trains and measures, engines."""

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.training.moving_masks import MaskMoves, segments_with_events
-from lth.training.task import (
-    Measurement, Metrics, Parametrization, Pause, Segment, Snapshot, State, Task, TrainingStart)
+from lth.training.state import Measurement, Metrics, Pause, Segment, Snapshot, State, TrainingStart
+from lth.training.task import Parametrization, Task
 
 # The segments of a training from a state, one at each of these stops.
 _Run = Callable[[State, Iterable[int]], Iterable[Segment]]

@@ -11,7 +11,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lth.training.task import Segment, State, Task, Wiring
+from lth.training.state import Segment, State, Wiring
+from lth.training.task import Task
 
 
 class MaskMoves(Protocol):

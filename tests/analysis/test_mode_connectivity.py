@@ -24,7 +24,8 @@ from lth.system import processes, worker_pool
 from lth.system.worker_pool import WorkerPool
 from lth.training.engines.metrics import reestimate_batch_norm
 from lth.training.loop import accuracy
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.conftest import initial_state, make_task
 
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')

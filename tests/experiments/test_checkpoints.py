@@ -27,7 +27,7 @@ from lth.runs.checkpoints import RunCheckpoints
 from lth.runs.run_path import parse_run_path
 from lth.system import signals, tensor_files, yaml_text
 from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
-from lth.training.task import Snapshot
+from lth.training.state import Snapshot
 from tests.experiments.test_runner import children, is_running, run_search, start_search, wait_until
 
 # 21 iterations an epoch.

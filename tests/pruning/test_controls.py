@@ -12,7 +12,8 @@ from lth.pruning.changed_tickets import apply_control, control_obstacle
 from lth.pruning.controls import CONTROLS
 from lth.pruning.ticket_differences import compare_tickets
 from lth.pruning.tickets import Ticket, dense_ticket
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.conftest import make_task
 
 TASK = make_task(seeds=(0, 7))

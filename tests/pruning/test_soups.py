@@ -7,7 +7,8 @@ import torch
 from lth.algorithms import imp, imp_settings
 from lth.pruning import soups
 from lth.pruning.tickets import Round, dense_ticket, mask_ticket, train_ticket
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.algorithms.test_resume import compare_resumed_search
 from tests.conftest import SGD, initial_state, make_task
 from tests.pruning.test_joint_training import Together

@@ -5,7 +5,7 @@ import pytest
 
 from lth.errors import LthError
 from lth.runs import metrics_file
-from lth.training.task import Measurement, Metrics
+from lth.training.state import Measurement, Metrics
 
 PATH = Path('metrics.jsonl')
 FIRST = Measurement(0, None, Metrics((2.5, 2.25), (0.1, 0.125)), Metrics((2., 2.1), (0.5, 0.25)))

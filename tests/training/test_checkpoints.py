@@ -13,7 +13,8 @@ from lth.datasets.source import Shape
 from lth.training.engines.cuda.engine import CudaGraph
 from lth.training.engines.sparse_cpu.engine import SparseCpu
 from lth.training.loop import train
-from lth.training.task import Parametrization, Snapshot, State, Task, TrainingStart
+from lth.training.state import Snapshot, State, TrainingStart
+from lth.training.task import Parametrization, Task
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
 from tests.training.engines.test_dropout_rng import dropout_task
 

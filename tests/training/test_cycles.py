@@ -13,7 +13,8 @@ from lth.experiments.resolve import ticket_plan
 from lth.recipes.schema import TrainingSettings
 from lth.training.loop import train
 from lth.training.lr_schedules import learning_rates
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.conftest import ADAM, SGD, full_mask, initial_state, make_task
 from tests.training.test_checkpoints import assert_equal_states, compare_with_interrupted
 

@@ -23,7 +23,8 @@ from lth.pruning.tickets import Round, Ticket, dense_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.system.yaml_text import Raw
 from lth.training.loop import measure
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 Statistics = Literal['batch', 'warm', 'initial']
 Score = Callable[[Task, Tensor, Buffers], Tensor]

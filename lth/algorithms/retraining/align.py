@@ -20,7 +20,8 @@ from lth.pruning.alignment import match_channels, permute_parameters
 from lth.pruning.tickets import Round, Ticket, mask_ticket, train_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.engines import metrics
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 Mask = Literal['aligned', 'naive', 'own']
 

@@ -18,7 +18,8 @@ from lth.pruning import masks
 from lth.pruning.tickets import PoolMembers, Round, mask_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.loop import measure, validate
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 # The shares of another round that are tried.
 SHARES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)

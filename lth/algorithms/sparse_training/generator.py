@@ -25,7 +25,8 @@ from lth.pruning import masks
 from lth.pruning.tickets import MovingState, Round, Ticket, dense_ticket
 from lth.training.loop import train_moving_mask
 from lth.training.moving_masks import event_wiring
-from lth.training.task import EVENT_COLUMNS, BatchGradient, Segment, State, Task, Wiring
+from lth.training.state import EVENT_COLUMNS, BatchGradient, Segment, State, Wiring
+from lth.training.task import Task
 
 
 @ALGORITHMS.register('sparse-training', settings=Settings)

@@ -23,7 +23,8 @@ from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.system.yaml_text import Raw
 from lth.training.loop import measure, train
-from lth.training.task import Parametrization, State, Task
+from lth.training.state import State
+from lth.training.task import Parametrization, Task
 
 _LOWER_PENALTY = 'Reduce algorithm.penalty or the weight decay, which pull scores towards 0, or the learning rate'
 

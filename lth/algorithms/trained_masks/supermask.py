@@ -15,7 +15,8 @@ from lth.algorithms.trained_masks.parametrizations import Bernoulli, layer_scale
 from lth.pruning import masks
 from lth.pruning.tickets import Round, dense_ticket
 from lth.training.loop import accuracy
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 
 class Settings(base.PeriodicSettings):

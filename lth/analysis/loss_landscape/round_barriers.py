@@ -25,7 +25,8 @@ from lth.pruning.tickets import Round
 from lth.registry import user_code
 from lth.runs.folder import Run
 from lth.training.engines import select
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 
 class PlannedPairs(NamedTuple):

@@ -7,7 +7,8 @@ import torch
 from lth.pruning.tickets import Round
 from lth.system import signals
 from lth.training.engines.distributed.ranks import Ranks
-from lth.training.task import Checkpoints, Snapshot, Task, TrainingStart
+from lth.training.state import Snapshot, TrainingStart
+from lth.training.task import Checkpoints, Task
 
 _CPU = torch.device('cpu')
 

@@ -6,7 +6,8 @@ from lth.errors import LthError
 from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.engines.precision import precision_context
 from lth.training.engines.step import StepParts
-from lth.training.task import BatchGradient, State, Task
+from lth.training.state import BatchGradient, State
+from lth.training.task import Task
 
 
 def batch_gradient(task: Task, state: State, parts: StepParts = StepParts(), noise: int = 0) -> BatchGradient:

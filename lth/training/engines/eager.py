@@ -12,7 +12,8 @@ from lth.training.engines.batch_gradient import batch_gradient
 from lth.training.engines.dropout_rng import seed_dropout
 from lth.training.engines.precision import precision_context
 from lth.training.engines.step import StepParts, TrainingStep
-from lth.training.task import BatchGradient, Parametrization, Pause, Segment, State, Task
+from lth.training.state import BatchGradient, Pause, Segment, State
+from lth.training.task import Parametrization, Task
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from lth.training.engines.batches import Preprocessing
 from lth.training.engines.dropout_rng import same_noise
 from lth.training.engines.exact_batch_norm import use_exact_batch_norm
 from lth.training.engines.precision import precision_context
-from lth.training.task import Metrics, State, Task
+from lth.training.state import Metrics, State
+from lth.training.task import Task
 
 # 1000 images of CIFAR's size; fewer if they are larger: at 224 pixels 55 images take 1.4 GB in VGG-19's first layer.
 _MAX_IMAGES, _MAX_VALUES = 1000, 2 ** 23

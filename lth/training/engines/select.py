@@ -19,7 +19,8 @@ from lth.training.engines.process_settings import configure_process, make_determ
 from lth.training.engines.sparse_cpu.engine import SparseCpu
 from lth.training.engines.sparse_cpu.prepared import compile_kernels
 from lth.training.engines.sparse_cpu.rule import sparse_obstacle
-from lth.training.task import Engine, State, Task
+from lth.training.state import State
+from lth.training.task import Engine, Task
 
 # Kernels in numba's cache load in 0.2 s.
 _SECONDS_UNTIL_MESSAGE = 1.

@@ -11,7 +11,8 @@ from lth.training.engines.backward import Backward, make_backward
 from lth.training.engines.batches import Batches
 from lth.training.engines.cuda.packed import Packing
 from lth.training.engines.optimizers import Optimizer, make_optimizer
-from lth.training.task import Parametrization, State, Task
+from lth.training.state import State
+from lth.training.task import Parametrization, Task
 
 # Makes the pass of a network for its weights (R, N) and buffers, as `make_backward` does.
 BackwardFactory = Callable[[Network, Tensor, Buffers, Batches], Backward]

@@ -19,7 +19,8 @@ from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
 from lth.recipes.schema import validate_section
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests import planted
 from tests.conftest import CPU, SGD, full_mask, initial_state, make_task
 

@@ -12,7 +12,8 @@ from lth.algorithms.at_init import base, fisher, hessian_diagonal, hts, hutchins
 from lth.datasets import sampling
 from lth.errors import LthError
 from lth.pruning.tickets import dense_ticket
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.algorithms.at_init.test_at_init import batch_of, gradient_by_hand, mask_of, settings, tiny_tasks, weights_of
 from tests.conftest import make_task
 

@@ -10,7 +10,8 @@ from lth.algorithms import imp, imp_settings
 from lth.algorithms.retraining import pool
 from lth.pruning.tickets import Round
 from lth.training.loop import measure
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.algorithms.test_resume import compare_resumed_search
 from tests.conftest import make_task
 

@@ -20,7 +20,8 @@ from lth.models.network import Network
 from lth.pruning.tickets import Round, dense_ticket
 from lth.training.engines.sparse_cpu.engine import SparseCpu
 from lth.training.loop import train_moving_mask
-from lth.training.task import Segment, State, Task, Wiring
+from lth.training.state import Segment, State, Wiring
+from lth.training.task import Task
 from tests.algorithms.test_resume import compare_resumed_search
 from tests.conftest import ADAM, CPU, SGD, make_task
 from tests.training.test_checkpoints import Interruption, Memory, assert_equal_states

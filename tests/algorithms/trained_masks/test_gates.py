@@ -12,7 +12,8 @@ from lth import rng
 from lth.algorithms.trained_masks.gates import Gates
 from lth.datasets import sampling
 from lth.pruning.tickets import dense_ticket
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.algorithms.trained_masks.test_gem_miner import mining
 from tests.algorithms.trained_masks.test_trained_masks import find_rounds, settings_of
 from tests.conftest import CPU

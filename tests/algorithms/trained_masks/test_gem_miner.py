@@ -23,7 +23,8 @@ from lth.pruning import masks
 from lth.pruning.tickets import Round, SearchState, dense_ticket
 from lth.recipes.durations import Duration
 from lth.recipes.schema import TrainingSettings
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.conftest import CPU, SGD, make_task
 
 MOMENTUM = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9}

@@ -13,7 +13,7 @@ from lth.training.engines.cuda import compilation, compile_rule, parts
 from lth.training.engines.cuda.compile_rule import compiling_pays, decide_compilation, expected_saving, expected_seconds
 from lth.training.engines.cuda.engine import CudaGraph
 from lth.training.engines.network_size import NetworkSize, network_size
-from lth.training.task import State
+from lth.training.state import State
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
 
 AUGMENTED = {'crop': 2, 'flip': True, 'normalization': 'standardize'}

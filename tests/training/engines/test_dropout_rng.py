@@ -6,7 +6,8 @@ import torch
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.training.engines.dropout_rng import seed_dropout
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.conftest import CPU, full_mask, initial_state, make_task
 
 

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from lth.datasets import sampling
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
 
 NESTEROV = SGD | {'nesterov': True}

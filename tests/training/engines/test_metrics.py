@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from lth.training.engines import metrics
-from lth.training.task import State
+from lth.training.state import State
 from tests.conftest import CPU, full_mask, initial_state, make_task
 
 

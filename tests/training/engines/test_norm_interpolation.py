@@ -12,7 +12,8 @@ from lth.training.engines.batches import Batches
 from lth.training.engines.cuda.engine import CudaGraph
 from lth.training.engines.norm_interpolation import NormInterpolation
 from lth.training.loop import measure, train
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 from tests.conftest import full_mask, initial_state, make_task
 
 

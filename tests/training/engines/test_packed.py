@@ -6,7 +6,7 @@ import torch
 
 from lth.training.engines.cuda.captured_step import CapturedStep
 from lth.training.engines.cuda.packed import Packing, make_packing
-from lth.training.task import State
+from lth.training.state import State
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
 
 DECAYED = ADAM | {'weight_decay': 0.01}

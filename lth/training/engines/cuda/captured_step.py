@@ -16,7 +16,8 @@ from lth.training.engines.cuda.parts import step_parts
 from lth.training.engines.devices import current_device
 from lth.training.engines.precision import precision_context
 from lth.training.engines.step import StepParts, TrainingStep
-from lth.training.task import Parametrization, Segment, State, Task
+from lth.training.state import Segment, State
+from lth.training.task import Parametrization, Task
 
 # pylint: disable=protected-access # torch has no public names for these functions
 

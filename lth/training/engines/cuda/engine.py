@@ -20,7 +20,8 @@ from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.engines.cuda.parts import compiled_parts, dense_layers, step_parts
 from lth.training.engines.eager import Eager
 from lth.training.engines.names import ReplicateChoice
-from lth.training.task import BatchGradient, Parametrization, Segment, State, Task
+from lth.training.state import BatchGradient, Segment, State
+from lth.training.task import Parametrization, Task
 
 # pylint: disable=protected-access # torch has no public names for these functions
 

@@ -17,7 +17,8 @@ from lth.training.engines import metrics
 from lth.training.engines.batches import Preprocessing
 from lth.training.engines.devices import current_device
 from lth.training.engines.precision import precision_context
-from lth.training.task import Metrics, State, Task
+from lth.training.state import Metrics, State
+from lth.training.task import Task
 
 # pylint: disable=protected-access # torch has no public names for these functions
 

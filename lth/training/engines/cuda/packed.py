@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lth.training.task import State
+from lth.training.state import State
 
 # With fewer pruned weights, stepping them too is faster than capturing a step for each mask.
 _MIN_PRUNED = 1_000_000

@@ -14,7 +14,8 @@ from lth.training.engines.distributed import evaluation
 from lth.training.engines.distributed.ranks import Ranks
 from lth.training.engines.distributed.sharded_pass import sharded_parts
 from lth.training.engines.eager import Eager
-from lth.training.task import BatchGradient, Metrics, Parametrization, Segment, State, Task
+from lth.training.state import BatchGradient, Metrics, Segment, State
+from lth.training.task import Parametrization, Task
 
 
 class Distributed:

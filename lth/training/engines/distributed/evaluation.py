@@ -12,7 +12,8 @@ from lth.training.engines import metrics
 from lth.training.engines.distributed.ranks import Ranks
 from lth.training.engines.distributed.sharded_pass import shard
 from lth.training.engines.dropout_rng import same_noise
-from lth.training.task import Metrics, State, Task
+from lth.training.state import Metrics, State
+from lth.training.task import Task
 
 
 def evaluate(ranks: Ranks, task: Task, state: State, indices: Sequence[Tensor] | None) -> Metrics:

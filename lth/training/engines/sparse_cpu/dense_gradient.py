@@ -11,7 +11,8 @@ from torch import Tensor
 from lth.datasets import sampling
 from lth.training.engines.batches import Preprocessing
 from lth.training.engines.chains import DenseLayer
-from lth.training.task import BatchGradient, State, Task
+from lth.training.state import BatchGradient, State
+from lth.training.task import Task
 
 
 def dense_gradient(

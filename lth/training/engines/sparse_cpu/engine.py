@@ -23,7 +23,8 @@ from lth.training.engines.sparse_cpu.epoch_rows import EpochRows
 from lth.training.engines.sparse_cpu.images import ImageCache
 from lth.training.engines.sparse_cpu.prepared import PreparedNetwork, prepare
 from lth.training.engines.sparse_cpu.replicate import Replicate
-from lth.training.task import BatchGradient, Metrics, Parametrization, Segment, State, Task
+from lth.training.state import BatchGradient, Metrics, Segment, State
+from lth.training.task import Parametrization, Task
 
 
 class SparseCpu:

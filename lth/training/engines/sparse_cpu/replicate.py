@@ -10,7 +10,8 @@ from lth.training.engines.sparse_cpu.kernels import data, steps
 from lth.training.engines.sparse_cpu.kernels.data import Images, Parameters, TrainingBatches, Update
 from lth.training.engines.sparse_cpu.kernels.lanes import LANES
 from lth.training.engines.sparse_cpu.prepared import PreparedNetwork
-from lth.training.task import State, Task
+from lth.training.state import State
+from lth.training.task import Task
 
 
 class Replicate:

@@ -13,7 +13,7 @@ from lth.training.engines.cuda import compilation, packed, parts
 from lth.training.engines.cuda import engine as cuda_engine
 from lth.training.engines.cuda.branches import make_branches
 from lth.training.engines.cuda.engine import CudaGraph
-from lth.training.task import State
+from lth.training.state import State
 from tests.conftest import ADAM, CPU, SGD, make_task, mlp_task
 
 AUGMENTED = {'crop': 1, 'flip': True, 'normalization': 'standardize'}

@@ -21,7 +21,7 @@ from lth.training.engines.cuda.stacked_convolutions import convolution
 from lth.training.engines.cuda.stacked_layers import StackedBatchNorm2d, make_stacked_layers, stacked_class
 from lth.training.engines.cuda.stacked_pass import make_stacked_pass, stacked_forward
 from lth.training.engines.step import StepParts
-from lth.training.task import State
+from lth.training.state import State
 from tests.conftest import CPU, SGD, initial_state, make_task
 
 pytestmark = pytest.mark.usefixtures('interpreted_kernels')

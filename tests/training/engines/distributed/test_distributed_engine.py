@@ -8,7 +8,7 @@ from torch.testing import assert_close
 from lth import rng
 from lth.training.engines.distributed.engine import Distributed
 from lth.training.loop import train
-from lth.training.task import State
+from lth.training.state import State
 from tests.conftest import SGD, full_mask, initial_state, make_task
 from tests.ranks import on_ranks
 

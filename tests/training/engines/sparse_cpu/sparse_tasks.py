@@ -9,7 +9,8 @@ from lth.models.flat_parameters import Layout
 from lth.models.network import Network
 from lth.training.engines import select
 from lth.training.engines.chains import Chain, supported_chain
-from lth.training.task import Engine, Segment, State, Task
+from lth.training.state import Segment, State
+from lth.training.task import Engine, Task
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
 
 SPARSE = select.SparseCpu(torch.device('cpu'), always=True)
