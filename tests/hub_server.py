@@ -77,7 +77,7 @@ class HubServer:
 
 
 class _Refusal(Exception):
-    """An answer that is no success: a status, and the code by which huggingface_hub knows the reason."""
+    """An answer that is not a success: a status, and the code by which huggingface_hub knows the reason."""
 
     def __init__(self, status: int, code: str = '', url: str = '') -> None:
         super().__init__(status)

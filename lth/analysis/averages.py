@@ -48,7 +48,7 @@ def soup_rows(run: RecordedRun, seeds: Sequence[int]) -> list[SoupRow]:
 
 
 def pool_rows(run: RecordedRun, seeds: Sequence[int]) -> list[PoolRow]:
-    """A row for each pooled round; [] if the run is no pool."""
+    """A row for each pooled round; [] if the run is not a pool."""
 
     return [_pool_row(number, records) for number, records in _rounds(run, seeds) if all(
         record.pool for record in records)]

@@ -67,7 +67,7 @@ def _training(plan: Plan, dense: int, rounds: tuple[int, ...], start: int) -> in
 
 def _finetuning(plan: Plan, surviving: int) -> int | None:
     """The multiply-adds of the training of the gem, None if the plan finds none, or if its recipe cannot train it, as
-    with more images in a batch than there are: that is no mistake in a search without finetuning.
+    with more images in a batch than there are: that is not a mistake in a search without finetuning.
     """
 
     if plan.recipe.algorithm.finds != 'gems':

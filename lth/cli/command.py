@@ -77,7 +77,7 @@ def _refuse_ranks(function: Callable[..., None]) -> None:
 
 @contextlib.contextmanager
 def exit_codes() -> Iterator[None]:
-    """Turn the errors of a block into one paragraph and an exit code. A closed pipe is no error: all work is done
+    """Turn the errors of a block into one paragraph and an exit code. A closed pipe is not an error: all work is done
     before results are printed, except within `more_work`.
     """
 

@@ -1,4 +1,4 @@
-"""Printing: results go to standard output, notes and progress to standard error. Names in [brackets] are no markup."""
+"""Printing: results go to standard output, notes and progress to standard error. Names in [brackets] are not markup."""
 import contextlib
 import os
 import warnings

@@ -43,7 +43,7 @@ def pull(
     """
 
     pulled = sharing.pull.pull_run(repository, output, revision, print_message)
-    notes = [f'{name} was left out: it is no file of a run' for name in pulled.left_out]
+    notes = [f'{name} was left out: it is not a file of a run' for name in pulled.left_out]
     print_result(notes, lambda: _output(pulled), lambda: _print(pulled), as_json=as_json)
 
 

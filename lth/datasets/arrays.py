@@ -40,7 +40,7 @@ def make_labels(what: str, labels: Any, count: int) -> Tensor:
         raise LthError(f'{what} have the shape {array.shape} for {count:,} images. Give one label for each image, of '
                        'shape (n,); from one-hot vectors, labels.argmax(1).')
     if array.dtype.kind in 'USO':
-        raise LthError(f'{what} are no numbers ({array.dtype}). Number the classes from 0: '
+        raise LthError(f'{what} are not numbers ({array.dtype}). Number the classes from 0: '
                        'numpy.unique(labels, return_inverse=True)[1].')
     if array.dtype.kind not in 'iub':
         raise LthError(f'{what} are {array.dtype}. Convert them to integers, such as int64.')

@@ -45,7 +45,7 @@ def slice_of(name: str, text: str, count: int) -> range:
 
     match = re.fullmatch(r'(\d*)(%?):(\d*)(%?)\]', text)
     if not match:
-        raise LthError(f'{name}: {quote("[" + text)} is no slice of a split. Write SPLIT[FROM:TO], in rows or in '
+        raise LthError(f'{name}: {quote("[" + text)} is not a slice of a split. Write SPLIT[FROM:TO], in rows or in '
                        'percent, such as train[:80%].')
     first, first_unit, last, last_unit = match.groups()
     start = _row(first, first_unit, count) if first else 0

@@ -1,4 +1,4 @@
-"""One image file as a tensor, resized and cropped to a shape. What is no image, or too large, is undecodable."""
+"""One image file as a tensor, resized and cropped to a shape. What is not an image, or too large, is undecodable."""
 import contextlib
 import errno
 import functools
@@ -41,7 +41,7 @@ _THREADS = min(8, os.cpu_count() or 1)
 
 
 class Undecodable(NamedTuple):
-    """Why a file is no image that can be decoded."""
+    """Why a file is not an image that can be decoded."""
 
     reason: str
 

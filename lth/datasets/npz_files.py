@@ -82,7 +82,7 @@ def _split(content: _File, part: str, members: Mapping[str, _Member]) -> Split:
 
 
 def _members(file: Path) -> dict[str, _Member]:
-    """The arrays in the file by name, from their headers; LthError if it is no npz file."""
+    """The arrays in the file by name, from their headers; LthError if it is not an npz file."""
 
     members = {}
     try:
@@ -114,7 +114,7 @@ def _test_part(file: Path, members: Mapping[str, _Member]) -> str:
 
 
 def _image_shape(file: Path, members: Mapping[str, _Member], test: str) -> Shape:
-    """(channels, height, width) of the images; LthError if they are no gray or color images of one shape."""
+    """(channels, height, width) of the images; LthError if they are not gray or color images of one shape."""
 
     for part in ('train', test):
         shape, dtype = members[f'{part}_images']

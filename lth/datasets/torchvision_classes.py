@@ -131,7 +131,7 @@ def _read(folder: Path, settings: DataSettings, *, name: str, facts: _Set) -> Da
 
 
 def _split(name: str, items: Any, shape: Shape, classes: int) -> Split:
-    """All images at this shape and their labels; LthError for an item that is no image with a class."""
+    """All images at this shape and their labels; LthError for an item that is not an image with a class."""
 
     images, labels = torch.empty(len(items), *shape, dtype=torch.uint8), list[int]()
     with user_code.guard(f'torchvision.datasets.{name}, reading its images,'):

@@ -20,7 +20,7 @@ def run_folder(name: str | None, default: str) -> Path:
     if not name.strip():
         raise LthError('The name of the run is empty. Give a name, which will lie in ./runs, or a path.')
     if '\0' in name:
-        raise LthError(f'{quote(name)} has a zero byte, so it is no name of a folder. Give another name.')
+        raise LthError(f'{quote(name)} has a zero byte, so it is not the name of a folder. Give another name.')
     # Normalized, since a in a/../b need not exist.
     return Path(os.path.normpath(name)) if '/' in name or name in ('.', '..') else Path('runs') / name
 

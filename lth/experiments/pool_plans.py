@@ -14,7 +14,7 @@ from lth.runs.run_path import RunPath
 
 def pool_plan(source: SourceRounds, folder: Path, *, scope: Literal['global', 'layer'] | None = None) -> Plan:
     """The plan of a run in `folder` that pools these rounds. Pooled weights are pruned by the `scope`, by default as
-    the search prunes. LthError if the run is no search whose rounds all have their trained weights.
+    the search prunes. LthError if the run is not a search whose rounds all have their trained weights.
     """
 
     levels = min(source.run.round_count(seed) for seed in source.seeds)

@@ -39,7 +39,7 @@ def claim_recipe(plan: Plan, run: Run, seeds: Collection[int]) -> Iterator[None]
 def added_rounds(plan: Plan, run: Run, seeds: Collection[int] = ()) -> range:
     """The numbers of the rounds that the plan adds after the last one of the run in the folder, whose recipe is the
     same otherwise. LthError if it is another one, or has more rounds. A folder in which nothing was saved, and where no
-    process works, is no run yet. `seeds` are those whose locks this process holds.
+    process works, is not a run yet. `seeds` are those whose locks this process holds.
     """
 
     stored = run.stored_recipe()

@@ -67,7 +67,7 @@ def _runs_below(parent: Path) -> Iterator[_RunToMove]:
     for recipe in sorted((*parent.glob('*/recipe.yaml'), *parent.glob('*/*/recipe.yaml'))):
         content = _read(recipe)
         folder, settings = recipe.parent, content.get('algorithm')
-        # A recipe that the user wrote is no run, but a run may have a damaged recipe.
+        # A recipe that the user wrote is not a run, but a run may have a damaged recipe.
         if not _SECTIONS <= set(content) and not any(folder.glob('seed-*')):
             continue
         unit = folder.parent if folder.parent != parent and _is_collection(folder.parent) else folder

@@ -69,7 +69,8 @@ def _refusal(path: Path, error: BaseException) -> LthError:
     text = str(error)
     if 'eights only' in text or isinstance(error, pickle.UnpicklingError):
         found = _GLOBAL.search(text)
-        wanted = f'it asks for {quote(found[1])}' if found else f'it is no plain checkpoint ({excerpt(_reason(text))})'
+        other = f'it is not a plain checkpoint ({excerpt(_reason(text))})'
+        wanted = f'it asks for {quote(found[1])}' if found else other
         return LthError(f'{path} cannot be read without running code: {wanted}. lth never executes code of a '
                         'checkpoint. If you trust the file, load it with the program that wrote it, and save only its '
                         'tensors: torch.save(model.state_dict(), FILE).')

@@ -57,6 +57,6 @@ def _masks(file: Path, tensors: Named) -> Named:
         flag = tensors.get(f'{layer}.flag', scores.new_ones(scores.shape))
         masks[f'{layer}.weight'] = (scores > _THRESHOLD).to(flag.dtype) * flag
     if not masks:
-        raise LthError(f'{file} is no gem of the rare-gems program: none of its layers has `scores`. For masks of '
+        raise LthError(f'{file} is not a gem of the rare-gems program: none of its layers has `scores`. For masks of '
                        'torch.nn.utils.prune use the form torch-prune.')
     return masks

@@ -24,8 +24,8 @@ def torch_prune(path: Path) -> ForeignRun:
         raise LthError(f'{path} has no files {", ".join(_SUFFIXES)}. Give a state dict of a pruned module, or a folder '
                        'with one for each round.')
     if not any(name.endswith(_MASK) for file in files for name in load_tensors(file)):
-        raise LthError(f'{files[0]} is no ticket: none of its tensors is a mask of torch.nn.utils.prune, NAME{_MASK} '
-                       f'next to NAME{_ORIG}. Save the state dict before prune.remove makes the masks permanent.')
+        raise LthError(f'{files[0]} is not a ticket: none of its tensors is a mask of torch.nn.utils.prune, NAME{_MASK}'
+                       f' next to NAME{_ORIG}. Save the state dict before prune.remove makes the masks permanent.')
     order = ', '.join(file.name for file in files)
     notes = [f'rounds are in the order of the file names: {order}'] if len(files) > 1 else []
     return ForeignRun({0: [partial(_read, file) for file in files]}, files, notes=notes)

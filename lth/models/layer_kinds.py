@@ -59,7 +59,7 @@ def _extra_kinds(
 
 
 def _name(known: Mapping[int, str], weight: Tensor, path: str, module: nn.Module) -> str:
-    """The name of a weight; LthError if it is no parameter."""
+    """The name of a weight; LthError if it is not a parameter."""
 
     if id(weight) not in known:
         raise LthError(f'{type(module).__name__}: the weight of {path} is computed from other parameters, by '

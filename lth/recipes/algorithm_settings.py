@@ -173,7 +173,7 @@ class AlgorithmSettings(Section):
         return 3 * kept
 
     def mask_operations(self, _dense: int, _batch_size: int, _classes: int) -> int:
-        """Multiply-adds of the passes that select the mask and are no training steps, given those of a forward pass
+        """Multiply-adds of the passes that select the mask and are not training steps, given those of a forward pass
         with all weights for one image. Passes that only estimate BatchNorm's statistics are not counted.
         """
 

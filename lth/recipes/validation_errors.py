@@ -127,7 +127,7 @@ def _contains(raw: Any, part: Any) -> bool:
 
 
 def _field_section(section: type[BaseModel] | None, key: Any, raw: Any) -> type[BaseModel] | None:
-    """The section class of a field, None if the field is no section; `name` decides between several classes."""
+    """The section class of a field, None if the field is not a section; `name` decides between several classes."""
 
     field = section.model_fields.get(key) if section else None
     annotation = field.annotation if field else None

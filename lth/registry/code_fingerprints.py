@@ -202,7 +202,7 @@ def _imported_names(unit: _Unit) -> Iterator[str]:
 
 
 def _tree(file: Path) -> ast.AST:
-    """The syntax tree of a file, an empty one for a file that is no source code."""
+    """The syntax tree of a file, an empty one for a file that is not source code."""
 
     try:
         return ast.parse(read(file))

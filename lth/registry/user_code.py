@@ -17,7 +17,7 @@ from lth.registry import code_fingerprints, neighbors, trust, user_modules
 from lth.registry.code_fingerprints import Fingerprint
 from lth.registry.torch_settings import restored_settings
 
-# Names with these words before the colon are no code of the user.
+# Names with these words before the colon are not code of the user.
 _KINDS_OF_NAMES = ('torchvision', 'timm', 'folder', 'npz', 'hf', 'torchvision-dataset', 'object')
 # Their own processes end by os._exit, and signals end this one.
 _MAY_EXIT = {*sys.stdlib_module_names, 'lth', 'ray', 'torch'}

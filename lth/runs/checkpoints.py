@@ -63,11 +63,8 @@ class RunCheckpoints:
         starts = stored_trainings.start_digests(task, start, self._store.identity)
         self._current = _Training(task.run_seeds, starts)
         self._read(task.run_seeds, start)
-        snapshot = self._find(task, self._current, start)
-        if snapshot:
-            device = task.engine.device
-            snapshot = Snapshot(
-                snapshot.state.to(device), snapshot.losses.to(device), snapshot.correct.to(device))
+        found = self._find(task, self._current, start)
+        snapshot = found and found.to(task.engine.device)
         self._current.snapshot = self._saved = snapshot
         self._last_step = snapshot.state.step if snapshot else start.state.step
         self._pace.start()

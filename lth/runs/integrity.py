@@ -124,7 +124,7 @@ def check_contents(folder: Path, contents: Mapping[str, bytes], advice: str) -> 
     _refuse_other_names(checked, set(contents))
     hidden = min((name for name in contents if not _belongs(name)), default=None)
     if hidden is not None:
-        raise LthError(f'{folder / hidden} is no name of a file of a run. {advice}')
+        raise LthError(f'{folder / hidden} is not the name of a file of a run. {advice}')
     complete = CheckedContents(folder, checked.sums, checked.removed, advice, contents)
     for name in complete.sums or ():
         complete.read(name, at_most=len(contents[name]))

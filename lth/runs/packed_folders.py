@@ -96,7 +96,7 @@ def save_received(run: RunFacts, packed: PackedFolder) -> None:
 
     match = _NAME.fullmatch(packed.name)
     if match is None or int(match[1]) not in run.seeds:
-        raise LthError(f'{quote(packed.name)} is no folder of {run.folder} that was asked for. {_ADVICE}')
+        raise LthError(f'{quote(packed.name)} is not a folder of {run.folder} that was asked for. {_ADVICE}')
     seed, folder = int(match[1]), run.folder / packed.name
     checked = integrity.check_contents(folder, packed.files, _ADVICE)
     number, next_number = int(match[2] or match[3]), seed_folders.round_count(run.folder, seed)

@@ -259,7 +259,7 @@ class RoundReader:
         for name, tensor in tensors.items():
             is_step = name == 'step' and tensor.dim() <= 1 and tensor.dtype == torch.float32
             if not is_step and (tensor.dtype != dtype or tensor.shape != (count,)):
-                raise self._misfit(path.name, f'{quote(name)} is no tensor of an optimizer of these numbers')
+                raise self._misfit(path.name, f'{quote(name)} is not a tensor of an optimizer of these numbers')
             check_values(path, name, tensor, self._identity.advice)
         return {name: tensor if name == 'step' else tensor[None] for name, tensor in tensors.items()}
 

@@ -41,8 +41,8 @@ def check_name(repository: str) -> None:
     wrong = not _REPOSITORY.fullmatch(repository) or any(
         part.endswith(('.', '-', '.git')) or '--' in part or '..' in part or part.startswith('-') for part in parts)
     if wrong:
-        raise LthError(f'{quote(repository)} is no name of a repository on the Hub. Give OWNER/NAME, where OWNER is a '
-                       'user or an organization, such as alice/lenet-tickets.')
+        raise LthError(f'{quote(repository)} is not the name of a repository on the Hub. Give OWNER/NAME, where OWNER '
+                       'is a user or an organization, such as alice/lenet-tickets.')
 
 
 def require_token() -> None:
@@ -153,7 +153,7 @@ _REASONS: Mapping[int, str] = {
 
 
 def _http_error(repository: str, error: Any) -> LthError:
-    """The error for an answer of the Hub that is no success."""
+    """The error for an answer of the Hub that is not a success."""
 
     status = getattr(getattr(error, 'response', None), 'status_code', None)
     text = str(getattr(error, 'server_message', None) or describe(error))

@@ -122,7 +122,7 @@ def _check_file(name: str, file: SharedFile, repository: str) -> None:
     kind = next((kind for kind in _KINDS if kind.pattern.fullmatch(name)), None)
     # A name such as a../b passes the pattern, and is harmless.
     if kind is None or '..' in name.split('/'):
-        raise LthError(f'{repository} is refused: its {MANIFEST} names {quote(name)}, which is no file of a run.')
+        raise LthError(f'{repository} is refused: its {MANIFEST} names {quote(name)}, which is not a file of a run.')
     at_most = total_memory() if kind.at_most is None else kind.at_most
     if file.size > at_most:
         raise LthError(f'{repository} is refused: {quote(name)} is too large: it has {file.size:,} bytes, and at most '

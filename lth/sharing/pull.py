@@ -21,7 +21,7 @@ _OF_THE_HUB = ('.gitattributes', MANIFEST)
 @dataclass(frozen=True)
 class Pulled:
     """A repository on disk: its commit, its folder, the run that was pushed, all runs, and the files of the repository
-    that are no part of them and were left out.
+    that are not a part of them and were left out.
     """
 
     repository: str
@@ -37,7 +37,7 @@ def pull_run(
         on_message: Callable[[str], None] = lambda text: None) -> Pulled:
     """Download the runs of the repository OWNER/NAME to the folder `output`, by default runs/NAME. Every file is
     compared with its checksums, and only files of runs are downloaded: no code. LthError if the folder exists, if the
-    repository is no run, or if a file is damaged; then nothing is left.
+    repository is not a run, or if a file is damaged; then nothing is left.
     """
 
     hub.check_name(repository)
@@ -45,7 +45,7 @@ def pull_run(
     _refuse_target(target)
     state = hub.read_state(repository, revision)
     if MANIFEST not in state.sizes:
-        raise LthError(f'{repository} is no run of lth: it has no {MANIFEST}, which lth push writes.')
+        raise LthError(f'{repository} is not a run of lth: it has no {MANIFEST}, which lth push writes.')
     with _partial_folder(target) as partial:
         root = partial / 'content'
         manifest = _read_manifest(repository, state, root)
@@ -62,7 +62,7 @@ def pull_run(
 
 def _refuse_target(target: Path) -> None:
     if not target.name.strip('.') or '\0' in str(target):
-        raise LthError(f'-o {quote(str(target))} is no name of a new folder. Give another one.')
+        raise LthError(f'-o {quote(str(target))} is not the name of a new folder. Give another one.')
     if os.path.lexists(target):
         raise LthError(f'{quote(str(target))} exists already. Remove it, or choose another folder with -o.')
 

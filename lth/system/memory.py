@@ -56,7 +56,7 @@ def _group_limits() -> list[int]:
 
     limits = []
     for name in ('memory.max', 'memory/memory.limit_in_bytes'):
-        with contextlib.suppress(OSError, ValueError):  # no such version, or 'max', which is no limit
+        with contextlib.suppress(OSError, ValueError):  # no such version, or 'max', which is not a limit
             limits.append(int((_CONTROL_GROUP / name).read_text(encoding='ascii')))
     return limits
 

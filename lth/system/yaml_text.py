@@ -144,7 +144,7 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
 
 
 def _check_keys(node: yaml.MappingNode) -> None:
-    """_Refusal for keys that are no text, and for a key that is given twice, unless with the same text. Keys that are
+    """_Refusal for keys that are not text, and for a key that is given twice, unless with the same text. Keys that are
     merged may be repeated.
     """
 

@@ -130,6 +130,11 @@ class Snapshot(NamedTuple):
         rows = len(state.weights)
         return Snapshot(state, torch.zeros(rows, 0), torch.zeros(rows, 0, dtype=torch.int64))
 
+    def to(self, device: torch.device) -> 'Snapshot':
+        """Return the same snapshot with all tensors on the device."""
+
+        return Snapshot(self.state.to(device), self.losses.to(device), self.correct.to(device))
+
     def after(self, segment: Segment) -> 'Snapshot':
         """Return the snapshot at the end of the segment that follows."""
 

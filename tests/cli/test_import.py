@@ -93,7 +93,7 @@ def test_an_imported_run_is_not_resumed_as_a_search_and_its_search_is_not_repeat
 @pytest.mark.parametrize(('arguments', 'message'), [
     (('torch-prune', 'pruned', *PAIR[:3], 'mnist'), "'first' (bias (300,), weight (300, 64)) of the checkpoint"),
     (('torch-prune', 'pruned'), '--model MODEL and --dataset DATASET'), (('pickle', 'pruned', *PAIR), 'Unknown form'),
-    (('torch-prune', 'initial.pt', *PAIR), 'is no ticket'), (('rare-gems', 'initial.pt', *PAIR), 'is no gem'),
+    (('torch-prune', 'initial.pt', *PAIR), 'is not a ticket'), (('rare-gems', 'initial.pt', *PAIR), 'is not a gem'),
     (('torch-prune', 'module.pt', *PAIR), "asks for 'torch.nn.modules"), (('open_lth', 'pruned'), 'level_0'),
     (('torch-prune', 'pruned', *PAIR, '--names', 'first=dense1,head=dense2'), 'does not fit the network'),
     (('torch-prune', 'pruned', *PAIR, '--seeds', '3'), 'no replicate 3'),

@@ -33,7 +33,7 @@ def test_labels_are_compared_with_limits_as_whole_numbers_not_in_their_own_type(
 
 @pytest.mark.parametrize(('labels', 'says'), [
     (LABELS + 0.5, 'are float64. Convert them to integers'), (LABELS - 1, 'lie between -1 and 1'),
-    (['cat', 'dog', 'eel'] * 4, r'are no numbers .*numpy.unique\(labels, return_inverse=True\)'),
+    (['cat', 'dog', 'eel'] * 4, r'are not numbers .*numpy.unique\(labels, return_inverse=True\)'),
     (np.eye(3)[LABELS], r'the shape \(12, 3\) for 12 images.*labels.argmax\(1\)'),
     (LABELS[:, None], r'the shape \(12, 1\)'), (LABELS[:5], r'the shape \(5,\) for 12 images'),
     (None, r'the shape \(\)')])

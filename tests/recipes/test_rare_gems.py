@@ -467,7 +467,7 @@ def test_names_of_lth_complete_a_file_without_arch_or_dataset():
     ({'metric': 'loss', 'arch': 'TwoLayerFC', 'bias': True}, "the greedy pruning program of rare-gems, .* 'metric'"),
     ({'num_epochs': 10, 'arch': 'TwoLayerFC'}, "greedy pruning program"),
     ({'model': {'name': 'resnet20'}, 'training': {}}, 'is a recipe of lth'),
-    ({'services': 1, 'version': 3}, "is no file of rare-gems settings: 'services'")])
+    ({'services': 1, 'version': 3}, "is not a file of rare-gems settings: 'services'")])
 def test_files_of_other_programs_are_recognized_in_one_sentence(raw, message):
     with pytest.raises(LthError, match=message) as caught:
         convert(raw, 'mine.yml')

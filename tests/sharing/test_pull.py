@@ -155,7 +155,7 @@ def test_files_that_are_no_part_of_a_run_are_left_out_and_named(pushed):
     'demo/seed-0/round-00/sub/mask.safetensors', 'demo\n/recipe.yaml', 'a/b/c/recipe.yaml', '.git/recipe.yaml'])
 def test_a_list_of_files_that_no_run_has_is_refused(pushed, name):
     change(pushed, name, b'x', listed=True)
-    assert 'which is no file of a run' in refusal()
+    assert 'which is not a file of a run' in refusal()
 
 
 def test_a_recipe_that_points_outside_of_the_repository_is_refused(pushed):
@@ -176,7 +176,7 @@ def test_a_repository_without_lth_json_is_no_run(pushed):
     hub = pushed.create('alice/model')
     hub.files['config.json'] = b'{}'
     hub.save()
-    with pytest.raises(LthError, match='alice/model is no run of lth'):
+    with pytest.raises(LthError, match='alice/model is not a run of lth'):
         package.pull('alice/model')
     change(pushed, MANIFEST, b'{}')
     assert MANIFEST in refusal()

@@ -34,7 +34,7 @@ def write_report(paths: Sequence[RunPath], output: Path | None = None, margin: f
     _refuse_wrong_name(file)
     plotly = _plotly_script()
     content = report_content(paths, margin)
-    # Names of folders may have bytes that are no text.
+    # Names of folders may have bytes that are not text.
     text = page.html_page(content, plotly).encode('utf-8', errors='replace')
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -78,8 +78,8 @@ def check_license(license_: str | None) -> None:
     """LthError unless this is None or could be the identifier of a license on the Hub."""
 
     if license_ is not None and not _LICENSE.fullmatch(license_):
-        raise LthError(f'--license: {quote(license_)} is no identifier of a license. The Hub uses identifiers such as '
-                       'mit, apache-2.0 and cc-by-4.0; see https://hf.co/docs/hub/repositories-licenses.')
+        raise LthError(f'--license: {quote(license_)} is not an identifier of a license. The Hub uses identifiers such '
+                       'as mit, apache-2.0 and cc-by-4.0; see https://hf.co/docs/hub/repositories-licenses.')
 
 
 def _check_arguments(path: RunPath, file: Path, license_: str | None) -> None:
@@ -112,7 +112,7 @@ def _write(file: Path, text: str, figure: Path | None, drawn: Plot | None) -> No
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with files.open_atomically(file) as opened:
-            # Names of folders may have bytes that are no text.
+            # Names of folders may have bytes that are not text.
             opened.write(text.encode('utf-8', errors='replace'))
     except OSError as error:
         raise files.output_error(file, error) from None

@@ -134,7 +134,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
 
 
 def _draw_line(axes: Axes, series: Series) -> None:
-    """A line with its band; error bars if there are at most two points, whose band would be no band."""
+    """A line with its band; error bars if there are at most two points, between which a band says little."""
 
     _plot(axes, series, '--' if series.dashed else '-')
     if len(series.points) <= 2:

@@ -63,7 +63,7 @@ class Follower:
                 raise
 
     def _prepare(self, shared: SharedTask) -> _Prepared:
-        """What this rank needs for a shared. LthError if it has other images, code or devices than rank 0."""
+        """What this rank needs for a task. LthError if it has other images, code or devices than rank 0."""
 
         trust.set_current(shared.target.trusted)
         target = replace(shared.target, device=shared.device)

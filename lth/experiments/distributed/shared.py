@@ -49,7 +49,8 @@ class SharedCheckpoints:
     def resume(self, task: Task, start: TrainingStart) -> Snapshot | None:
         """See Checkpoints."""
 
-        return _moved(self._ranks.from_first(lambda: self._resumed(task, start)), task.engine.device)
+        snapshot = self._ranks.from_first(lambda: self._resumed(task, start))
+        return snapshot and snapshot.to(task.engine.device)
 
     def next_stop(self, step: int) -> int:
         """See Checkpoints."""
@@ -80,18 +81,14 @@ class SharedCheckpoints:
 
     def _resumed(self, task: Task, start: TrainingStart) -> Snapshot | None:
         assert self._own, 'only rank 0 reads checkpoints'
-        return _moved(self._own.resume(task, start), _CPU)
+        snapshot = self._own.resume(task, start)
+        return snapshot and snapshot.to(_CPU)
 
     def _share_signals(self) -> None:
         """Record the signal of any rank on all."""
 
         if number := self._ranks.largest(signals.requested() or 0):
             signals.request(number)
-
-
-def _moved(snapshot: Snapshot | None, device: torch.device) -> Snapshot | None:
-    return snapshot and Snapshot(
-        snapshot.state.to(device), snapshot.losses.to(device), snapshot.correct.to(device))
 
 
 def check_round(ranks: Ranks, round_: Round) -> None:

@@ -66,7 +66,7 @@ def _refuse_other_files(raw: object, origin: str) -> None:
         raise LthError(f'{origin} is for the greedy pruning program of rare-gems, which alone reads '
                        f'{quote(greedy[0])}; lth converts the settings of its main program, which have a key `algo`.')
     if raw and not raw.keys() & set(KNOWN):
-        raise LthError(f'{origin} is no file of rare-gems settings: {quote(next(iter(raw)))} and its other keys are '
+        raise LthError(f'{origin} is not a file of rare-gems settings: {quote(next(iter(raw)))} and its other keys are '
                        'unknown.')
 
 

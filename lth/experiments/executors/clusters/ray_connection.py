@@ -125,8 +125,8 @@ def _require_answer(address: str, time_limit: float) -> None:
     if address == 'auto' or not host or not port:
         if address == 'auto' or '://' in address:
             return
-        raise LthError(f"--address: {quote(address)} is no address of a Ray cluster. Give 'auto' for the cluster that "
-                       "runs on this machine, HOST:PORT, or 'ray://HOST:10001' for a cluster elsewhere.")
+        raise LthError(f"--address: {quote(address)} is not an address of a Ray cluster. Give 'auto' for the cluster "
+                       "that runs on this machine, HOST:PORT, or 'ray://HOST:10001' for a cluster elsewhere.")
     try:
         socket.create_connection((host, port), timeout=time_limit).close()
     except OSError as error:

@@ -59,7 +59,7 @@ def _check_line(text: str) -> str:
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:
     for name, value in options.items():
         if not re.fullmatch('[a-z][a-z0-9-]*', name):
-            raise ValueError(f'{name!r} is no option of sbatch: write its long name without dashes, such as exclude')
+            raise ValueError(f'{name!r} is not an option of sbatch: write its long name without dashes, as in exclude')
         if name in _SETTINGS:
             raise ValueError(f'{name} is a setting of lth: write {_SETTINGS[name]} next to sbatch')
         if name in _OWN:
