@@ -7,10 +7,6 @@ kept. Those of a training are in training_operations.py.
 from collections.abc import Iterable
 from typing import NamedTuple, Self
 
-from torch import Tensor
-
-from lth.models.network import Network
-from lth.runs.round_encoding import layer_records
 from lth.runs.round_record import LayerRecord, RoundRecord
 
 
@@ -35,12 +31,6 @@ class Operations(NamedTuple):
 
     dense: int
     surviving: int
-
-
-def layer_operations(network: Network, mask: Tensor) -> list[LayerOperations]:
-    """The multiply-adds of each layer under a mask (P,)."""
-
-    return list(map(LayerOperations.of, layer_records(network, mask)))
 
 
 def recorded_layer_operations(record: RoundRecord) -> list[LayerOperations]:

@@ -60,16 +60,6 @@ def decode(file: Path, shape: Shape) -> Tensor | Undecodable:
         return Undecodable(_reason(error))
 
 
-def decode_bytes(data: bytes, shape: Shape) -> Tensor | Undecodable:
-    """As `decode`, for the bytes of an image file."""
-
-    try:
-        with open_bytes(data) as opened:
-            return fit(opened, shape)
-    except DECODE_ERRORS as error:
-        return Undecodable(_reason(error))
-
-
 def fit(opened: Image.Image, shape: Shape) -> Tensor:
     """An image of Pillow as uint8 of this shape: resized until it covers the shape, then cropped in the center. Raises
     one of DECODE_ERRORS if it cannot be decoded.

@@ -1,7 +1,7 @@
 """The network that is exported: the weights of one round of one seed, before or after its training."""
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -156,9 +156,3 @@ def parameters(module: nn.Module) -> int:
     """Number of parameters of a module."""
 
     return sum(parameter.numel() for parameter in module.parameters())
-
-
-def facts_in_words(facts: Header) -> dict[str, Any]:
-    """The facts without those that are not known."""
-
-    return {name: value for name, value in facts.items() if value is not None}

@@ -10,6 +10,7 @@ from lth.algorithms.imp_settings import Settings as Search
 from lth.algorithms.retraining import controls as algorithm
 from lth.errors import LthError
 from lth.pruning import controls as register
+from lth.pruning.changed_tickets import apply_control
 from lth.pruning.tickets import Round, dense_ticket
 from lth.training.task import Task
 from tests.conftest import make_task
@@ -131,7 +132,7 @@ def test_another_draw_of_a_control_is_another_network_with_the_same_layer_counts
 def test_rounds_have_different_random_numbers(task, source):
     for name in ('shuffle-mask', 'permute-mask', 'erk'):
         first, second = (
-            register.apply_control(name, task, source[0].ticket, source[2].ticket, (number,)) for number in (1, 2))
+            apply_control(name, task, source[0].ticket, source[2].ticket, (number,)) for number in (1, 2))
         for mask, other_mask in zip(first.mask, second.mask, strict=True):
             assert mask.sum() == other_mask.sum() and not torch.equal(mask, other_mask)
 
