@@ -118,14 +118,10 @@ def evaluate_on(
     engine = set_up_engine(plan, target.resumed(run))
     own = own.to(engine.device)
     provenance.refuse_changed_run(run, provenance.inputs(plan, own))
-    tests = [accuracies for accuracies, in _measure(plan, run, [own], engine, numbers)]
-    networks = [Network(seed, number, plan.recipe.algorithm.table_round(number), density, measured)
-                for (seed, number, density), measured in zip(_kept(plan, run, numbers), tests)]
+    networks = _own_networks(plan, run, own, engine, numbers)
     digest, measured_parts, count = hashlib.blake2b(digest_size=12), list[Part](), 0
     for corruption, splits in parts:
-        for tensor in itertools.chain.from_iterable(splits):
-            if isinstance(tensor, Tensor):
-                digest.update(tensor.contiguous().numpy().tobytes())
+        _update_digest(digest, splits)
         others = [replace(own, test=split).to(engine.device) for split in splits]
         rows = list(_measure(plan, run, others, engine, numbers))
         measured_parts += [Part(corruption, severity, list(accuracies))
@@ -182,23 +178,36 @@ def _numbers(run: Run, seeds: Sequence[int], number: int | None, rounds: Sequenc
 
     if number is not None and rounds is not None:
         raise LthError(f'--rounds: the path of the run names round {number}. Leave one of them out.')
-    chosen = rounds if number is None else [number]
-    if chosen is None:
+    selected = rounds if number is None else [number]
+    if selected is None:
         return {seed: evaluation.measurable_rounds(run, seed) for seed in seeds}
     counts = {seed: run.round_count(seed) for seed in seeds}
     seed = min(counts, key=lambda one: counts[one])
-    if max(chosen) >= counts[seed]:
-        raise LthError(f'--rounds: {run.folder} has no round {max(chosen)} of seed {seed}; it has {counts[seed]} '
+    if max(selected) >= counts[seed]:
+        raise LthError(f'--rounds: {run.folder} has no round {max(selected)} of seed {seed}; it has {counts[seed]} '
                        'rounds.')
-    return dict.fromkeys(seeds, list(chosen))
+    return dict.fromkeys(seeds, list(selected))
 
 
-def _kept(plan: Plan, run: Run, numbers: dict[int, list[int]]) -> Iterator[tuple[int, int, float]]:
-    """Seed, round and density of each network."""
+def _own_networks(
+        plan: Plan, run: Run, own: Dataset, engine: Engine, numbers: dict[int, list[int]]) -> list[Network]:
+    """The networks of these rounds, measured on the test images of the run's own data set."""
 
-    for seed, rounds in numbers.items():
-        for number in rounds:
-            yield seed, number, plan.network.layout.density(run.record(seed, number).kept)
+    measured = [accuracies for accuracies, in _measure(plan, run, [own], engine, numbers)]
+    rounds = [(seed, number) for seed, numbers_of_seed in numbers.items() for number in numbers_of_seed]
+    networks = []
+    for (seed, number), test_accuracy in zip(rounds, measured, strict=True):
+        density = plan.network.layout.density(run.record(seed, number).kept)
+        networks.append(Network(seed, number, plan.recipe.algorithm.table_round(number), density, test_accuracy))
+    return networks
+
+
+def _update_digest(digest: hashlib.blake2b, splits: Sequence[Split]) -> None:
+    """Add all images and labels to the digest."""
+
+    for tensor in itertools.chain.from_iterable(splits):
+        if isinstance(tensor, Tensor):
+            digest.update(tensor.contiguous().numpy().tobytes())
 
 
 def _measure(

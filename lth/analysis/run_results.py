@@ -96,8 +96,8 @@ class RunResults:
         that were trained from other tickets are left out with a warning.
         """
 
-        parent, controls = folders.control_folder(self.folder, 'any').parent, {}
-        for recipe in sorted(parent.glob('*/recipe.yaml')):
+        controls = {}
+        for recipe in sorted(folders.controls_folder(self.folder).glob('*/recipe.yaml')):
             control = RunResults.open(RunPath(recipe.parent))
             try:
                 derived_runs.refuse_replaced_source(control.plan, control.stored, control.seeds)

@@ -1,6 +1,6 @@
 """A run with the runs that start from it, from their files alone: what `lth show run` shows."""
+import glob
 import os
-import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def _controls(run: StoredRun, left_out: list[str]) -> dict[str, list[StoredRun]]
     """All draws of the controls of the run by name, without those that are damaged or start from replaced tickets."""
 
     controls: dict[str, list[StoredRun]] = {}
-    for recipe in sorted(folders.control_folder(run.folder, 'any').parent.glob('*/recipe.yaml')):
+    for recipe in sorted(folders.controls_folder(run.folder).glob('*/recipe.yaml')):
         try:
             control = StoredRun.open(recipe.parent)
             # The random tickets of a transfer start from the run whose tickets are transferred.
@@ -99,11 +99,11 @@ def _controls(run: StoredRun, left_out: list[str]) -> dict[str, list[StoredRun]]
 def _derived_runs(run: StoredRun, left_out: list[str]) -> list[StoredRun]:
     """The other runs next to the run that start from its present tickets, also in folders such as RUN-checks."""
 
-    parent, name = run.folder.parent, _escape(run.folder.name)
+    parent, name = run.folder.parent, glob.escape(run.folder.name)
     recipes = sorted([*parent.glob('*/recipe.yaml'), *parent.glob(f'{name}-*/*/recipe.yaml')])
     found = []
     for folder in [recipe.parent for recipe in recipes]:
-        if folder.parent == folders.control_folder(run.folder, 'any').parent:
+        if folder.parent == folders.controls_folder(run.folder):
             continue
         try:
             derived = StoredRun.open(folder)
@@ -129,12 +129,6 @@ def _starts_from_present(run: StoredRun, left_out: list[str]) -> bool:
 def _draw(run: StoredRun) -> int:
     draw = run.recipe['algorithm'].get('draw', 1)
     return draw if isinstance(draw, int) else 1
-
-
-def _escape(name: str) -> str:
-    """The name in a pattern for Path.glob."""
-
-    return re.sub(r'[*?[]', r'[\g<0>]', name)
 
 
 def _top_folders(runs: list[StoredRun], folder: Path) -> list[Path]:

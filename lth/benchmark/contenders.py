@@ -104,7 +104,7 @@ def _engine_contenders(device: torch.device, plan: Plan) -> list[Contender]:
     """The engines that can train the recipe, on a GPU with several numbers of replicates."""
 
     if device.type == 'cpu':
-        engines = ['eager'] if plan.obstacle else ['eager', SPARSE]
+        engines = ['eager'] if plan.sparse_obstacle else ['eager', SPARSE]
         return [Contender(engine, str(device)) for engine in engines]
     captured = _captured_engines(device, plan)
     if plan.network.stackable:
@@ -127,7 +127,7 @@ def _ticket_contenders(
     """The engines at each density, and on a CPU sparselab, if it is installed, where weights are pruned."""
 
     rivals = list[Contender]()
-    if device.type == 'cpu' and plan.obstacle is None and sparselab_loop.can_train(plan.network):
+    if device.type == 'cpu' and plan.sparse_obstacle is None and sparselab_loop.can_train(plan.network):
         rivals.append(Contender(SPARSELAB, str(device)))
     return [replace(contender, density=density) for density in densities
             for contender in (engines if density == 1 else [*engines, *rivals])]

@@ -66,7 +66,13 @@ def sibling_folder(folder: Path, suffix: str) -> Path:
 def control_folder(folder: Path, control: str, draw: int = 1) -> Path:
     """The folder of a control of the run in `folder`: FOLDER-controls/CONTROL, with the number of a further draw."""
 
-    return Path(f'{folder}-controls') / (control if draw == 1 else f'{control}-{draw}')
+    return controls_folder(folder) / (control if draw == 1 else f'{control}-{draw}')
+
+
+def controls_folder(folder: Path) -> Path:
+    """FOLDER-controls, the folder with all controls of the run in `folder`."""
+
+    return Path(f'{folder}-controls')
 
 
 def _starts_from(folder: Path, number: int) -> bool:

@@ -47,7 +47,7 @@ def import_plan(
     setting_checks.refuse_computed([pair for pair in changes.overrides if pair[0].partition('.')[0] == 'algorithm'])
     found = open_form(wanted.form, wanted.path)
     pair = _pair(wanted, found)
-    chosen = list(found.rounds) if seeds is None else list(seeds)
+    selected = list(found.rounds) if seeds is None else list(seeds)
     count = len(next(iter(found.rounds.values())))
     algorithm: Raw = {
         'name': 'imported', 'form': FORMS.canonical(wanted.form), 'path': str(wanted.path), 'digest': found.digest,
@@ -57,9 +57,9 @@ def import_plan(
     raw = merge(raw, {'training': {'precision': raw['training'].get('precision', 'auto')}})
     notes = tuple(found.notes)
     plan = make_plan(raw, f'lth import {wanted.path}', notes, device=device)
-    kept, note = _kept(plan, found, chosen)
+    kept, note = _kept(plan, found, selected)
     exact = merge(plan.recipe.dump(), {'algorithm': {'kept': kept}})
-    return ImportPlan(make_plan(exact, f'lth import {wanted.path}', (*notes, *note), device=device), chosen)
+    return ImportPlan(make_plan(exact, f'lth import {wanted.path}', (*notes, *note), device=device), selected)
 
 
 def _pair(wanted: Import, found: ForeignRun) -> tuple[str, str]:

@@ -73,7 +73,7 @@ class Plan:
         return self.network.stochastic or self.recipe.algorithm.stochastic or self.recipe.training.aws
 
     @property
-    def obstacle(self) -> str | None:
+    def sparse_obstacle(self) -> str | None:
         """Why the sparse engine cannot train the plan, None if it can."""
 
         if self.recipe.algorithm.trains == 'never' or self.recipe.algorithm.trains_scores:

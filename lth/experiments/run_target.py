@@ -82,7 +82,7 @@ def select_engine(plan: Plan, target: RunTarget) -> Engine:
             target.device, ranks, plan.network, plan.recipe.training, choice=target.engine or 'auto',
             compilation=decide_compilation(plan, target).decision, sync_batch_norm=bool(target.sync_batch_norm))
     return select.select_engine(
-        target.device, choice=target.engine or 'auto', capturable=plan.capturable, obstacle=plan.obstacle,
+        target.device, choice=target.engine or 'auto', capturable=plan.capturable, obstacle=plan.sparse_obstacle,
         compilation=decide_compilation(plan, target).decision, replicates=target.replicates or 'branches')
 
 

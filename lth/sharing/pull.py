@@ -1,5 +1,6 @@
 """Download a run from the Hugging Face Hub, verify it, and put it in place as a whole."""
 import contextlib
+import glob
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ def _check_sizes(repository: str, state: RepositoryState, manifest: Manifest, pa
 def _partial_folder(target: Path) -> Iterator[Path]:
     """A folder next to the target, which is removed at the end of the block. Those of killed processes are too."""
 
-    for folder in target.parent.glob(f'{_escape(target.name)}.*.partial'):
+    for folder in target.parent.glob(f'{glob.escape(target.name)}.*.partial'):
         if file_lock.holder(folder / _LOCK) is None:
             shutil.rmtree(folder, ignore_errors=True)
     partial = target.with_name(f'{target.name}.{os.getpid()}.partial')
@@ -111,9 +112,3 @@ def _partial_folder(target: Path) -> Iterator[Path]:
 def _put_in_place(root: Path, target: Path) -> None:
     _refuse_target(target)  # another process may have made it
     files.move(root, target)
-
-
-def _escape(name: str) -> str:
-    """The name in a pattern for Path.glob."""
-
-    return ''.join(f'[{letter}]' if letter in '*?[' else letter for letter in name)

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from lth.analysis import repair, run_list
 from lth.errors import LthError
+from lth.experiments import folders
 from lth.runs import integrity, run_source
 from lth.runs.stored_run import StoredRun
 from lth.sharing import manifest
@@ -54,9 +55,9 @@ def _add_derived(found: SharedRuns, *, unfinished: bool) -> None:
                 found.left_out.append(f'{found.name(path)} is left out: {reason}')
             else:
                 found.folders.append(path)
-    controls = f'{found.folders[0].name}-controls'
+    controls = folders.controls_folder(found.folders[0])
     found.left_out.extend(f'{found.name(path)} is left out: it starts from {_source(path)}'
-                          for path in filter(lambda path: path.parent.name == controls, waiting))
+                          for path in filter(lambda path: path.parent == controls, waiting))
 
 
 def _candidates(parent: Path) -> Iterator[Path]:

@@ -106,7 +106,7 @@ def _fact(entry: Raw, key: str) -> Cell:
 
 
 def _time(start: str | None) -> str:
-    """When a session started, in universal time; as it was recorded if that is not a time."""
+    """When a session started, in UTC; as it was recorded if that is not a time."""
 
     with contextlib.suppress(ValueError):
         return f'{datetime.fromisoformat(start or "").astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC'
