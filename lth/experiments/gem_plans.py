@@ -1,5 +1,4 @@
 """Plans of searches for gems, which keep a given share of the weights: from names and settings, or a rare-gems file."""
-from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any

@@ -13,7 +13,6 @@ from lth.models.network import Buffers
 from lth.pruning.tickets import MovingState, Round, SearchState, Ticket, WatchedMasks
 from lth.runs import integrity, metrics_file
 from lth.runs.events_file import EVENTS, EventLine
-from lth.runs.integrity import CheckedFolder
 from lth.runs.metrics_file import METRICS, MetricsLine
 from lth.runs.removed_state import RemovedState, UnknownTicket
 from lth.runs.round_encoding import make_record

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lth import rng
-from lth.algorithms.at_init import base
 from lth.algorithms.at_init.class_samples import SampleSettings, class_batches
 from lth.algorithms.at_init.loss_gradients import bind_contiguous, pack_prunable, prunable_parameters
 from lth.models.network import Buffers
