@@ -20,7 +20,7 @@ from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, Constant, Cosine,
 from lth.registry.registry import BaseRegistry
 from lth.system.yaml_text import Raw
 from lth.training.lr_schedules import learning_rates
-from lth.training.task import WATCHED
+from lth.training.state import WATCHED
 
 MOST_COPIES = 64
 Rate = Annotated[float, Field(gt=0, lt=1)]
