@@ -1,4 +1,5 @@
 """Runs that start from a round of another run, the source run: their recipes, and the rounds that they start from."""
+import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import replace
@@ -129,6 +130,19 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
             raise LthError(f'{run.folder} was trained from another ticket than the one that is now round {number} of '
                            f'seed {from_seed} in {source.folder}: that run was replaced. Put it back; or train from '
                            'the present ticket with --restart, which moves the old run aside.')
+
+
+def refuse_removed_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
+    """LthError if the option --keep removed weights of the source run from which a missing round of these seeds starts,
+    or if an imported run lacks them. So nothing is trained before this is said.
+    """
+
+    source, settings = source_run(run), plan.recipe.algorithm
+    for seed in seeds:
+        from_seed, missing = _source_seed(settings, seed), range(run.round_count(seed), len(plan.kept))
+        needed = sorted(set(map(settings.source_round, missing)) & set(range(source.round_count(from_seed))))
+        for number, name in itertools.product(needed, settings.source_weights()):
+            source.refuse_removed(from_seed, number, name)
 
 
 def _source_seed(settings: AlgorithmSettings, seed: int) -> int:

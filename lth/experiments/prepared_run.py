@@ -153,12 +153,13 @@ def prepare_run(
 
 
 def _refuse_other_code(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
-    """LthError if the run in the folder was trained with other code, or from tickets that were replaced."""
+    """LthError if the run in the folder was trained with other code, or from tickets that were replaced or removed."""
 
     integrity.warn_of_missing_sums(run.folder)
     provenance.refuse_other_inputs(run, provenance.code_inputs(plan))
     if plan.recipe.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
+        derived_runs.refuse_removed_source(plan, run, seeds)
 
 
 def _refuse_too_much_memory(plan: Plan, engine: Engine, target: RunTarget, seeds: int) -> None:

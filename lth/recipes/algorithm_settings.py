@@ -205,6 +205,13 @@ class AlgorithmSettings(Section):
 
         return number
 
+    def source_weights(self) -> Sequence[Literal['ticket', 'trained']]:
+        """The weights of `source_round(number)` without which round `number` cannot be found: those with which that
+        round started, and those to which it was trained.
+        """
+
+        return ('ticket',)
+
     def table_round(self, number: int) -> int:
         """The number by which tables show round `number`: by default that of the source's round."""
 

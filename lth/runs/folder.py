@@ -65,6 +65,9 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
             return yaml_text.read_yaml(self.recipe_file)
         if self.folder.exists() and not self.folder.is_dir():
             raise LthError(f'{self.folder} is a file. Choose another folder with --run.')
+        if seed_folders.is_name_of_seed(self.folder) and (self.folder.parent / 'recipe.yaml').exists():
+            raise LthError(f'{self.folder} is a folder for a seed of the run {self.folder.parent}, so no other run can be '
+                           'there. Choose another folder with --run.')
         entries = self.folder.iterdir() if self.folder.exists() else ()
         if not all(map(_may_precede_recipe, entries)):
             raise LthError(f'{self.folder} is not empty and is not a run: it has no recipe.yaml. Choose another folder '
@@ -176,6 +179,12 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
         """Whether --keep removed NAME.safetensors of a round."""
 
         return f'{name}.safetensors' in self._checked_folder(seed, number).removed
+
+    def refuse_removed(self, seed: int, number: int, name: str) -> None:
+        """LthError if --keep removed NAME.safetensors of a round, or if an imported run never had it."""
+
+        if removed := self._checked_folder(seed, number).removal_error(f'{name}.safetensors'):
+            raise removed
 
     def sessions(self) -> list[Raw]:
         """The entries of all sessions that saved something, in order."""

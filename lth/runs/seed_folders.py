@@ -38,10 +38,16 @@ def incomplete_files(run: Path, seed: int) -> list[Path]:
     return sorted([*folder.glob('*.partial'), *(path for path in inside if path.parent.suffix != '.partial')])
 
 
+def is_name_of_seed(path: Path) -> bool:
+    """Whether the folder of a seed could have this name."""
+
+    return bool(_NAME.fullmatch(path.name))
+
+
 def is_seed_folder(path: Path) -> bool:
     """Whether a path is the folder of a seed."""
 
-    return bool(_NAME.fullmatch(path.name)) and path.is_dir()
+    return is_name_of_seed(path) and path.is_dir()
 
 
 def seed_folders(run: Path) -> dict[int, Path]:

@@ -20,6 +20,10 @@ def removed(run: str) -> dict[str, set[str]]:
             for path in rounds}
 
 
+def every_file() -> list[Path]:
+    return sorted(path for path in Path('runs').rglob('*') if path.is_file())
+
+
 @pytest.mark.parametrize('keep', [pytest.param('tickets', marks=pytest.mark.slow), 'last'])
 def test_a_thinned_run_that_gets_more_rounds_equals_one_made_at_once(lth, keep):
     call(lth, *SEARCH, *CONTROLS, '-i', '3', '--keep', keep)
@@ -61,13 +65,19 @@ def test_commands_without_the_files_that_they_need_name_the_option(lth):
     assert ('seed 0: round 1 cannot be measured, since the option --keep removed the trained weights'
             in ' '.join(evaluated.err.split()))
     call(lth, 'finetune', 'run/seed-0/round-01', '-e', '1')
+    before = every_file()
+    assert option in refusal(lth, 'transfer', 'run', '--to', 'digits', '-e', '1', '--carry', 'signs')
+    assert every_file() == before
     call(lth, *SEARCH, '-i', '2', '--keep', 'last')
     call(lth, 'finetune', 'run/seed-0/round-01', '-e', '1')  # is complete already
+    before = every_file()
     for command in (('finetune', 'run/seed-0/round-01', '-e', '2', '--run', 'again'),
                     ('sanity-check', 'run/seed-0/round-01', '--checks', 'reinit'),
                     ('transfer', 'run', '--to', 'digits', '-e', '1'), ('evaluate', 'run/seed-0/round-01'),
                     (*SEARCH, '-i', '2', *CONTROLS)):
         assert option in refusal(lth, *command)
+    # Also rounds before those that are not there are not trained.
+    assert every_file() == before
     with pytest.raises(LthError, match=option):
         package.load_ticket('runs/run/seed-0/round-01')
     call(lth, 'finetune', 'run', '-e', '1')

@@ -124,6 +124,13 @@ def test_a_folder_with_other_content_is_refused(tmp_path):
         Run(tmp_path / 'thesis.tex', RECIPE, make_task().network).stored_recipe()
 
 
+def test_a_run_in_the_folder_of_a_seed_of_another_run_is_refused(run):
+    with pytest.raises(LthError, match='is a folder for a seed of the run'):
+        Run(run.folder / 'seed-3', RECIPE, run.network).stored_recipe()
+    assert Run(run.folder / 'seed-03', RECIPE, run.network).stored_recipe() is None
+    assert Run(run.folder.parent / 'seed-3', RECIPE, run.network).stored_recipe() is None
+
+
 @pytest.mark.parametrize(('entries', 'choice'), [
     ([], None), ([{'choice': 'sparse'}], 'sparse'), ([{'choice': 'sparse'}, {'choice': 'plain'}], 'eager'),
     ([{'device': 'cpu'}], 'eager'), ([{'device': 'cuda:0'}], 'auto')])

@@ -45,6 +45,10 @@ class Settings(AlgorithmSettings):
     def source_round(self, _number: int) -> int:
         return self.round
 
+    def source_weights(self) -> Sequence[Literal['ticket', 'trained']]:
+        # Most controls draw other weights, so they can be trained for imported masks without weights.
+        return ('ticket',) if self.control == 'original' else ()
+
 
 @ALGORITHMS.register('finetune', settings=Settings)
 def finetune(

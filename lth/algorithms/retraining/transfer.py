@@ -71,6 +71,9 @@ class Settings(AlgorithmSettings):
     def source_round(self, number: int) -> int:
         return self.rounds[number]
 
+    def source_weights(self) -> Sequence[Literal['ticket', 'trained']]:
+        return ('ticket', 'trained') if self.carry == 'signs' else ('ticket',)
+
 
 @ALGORITHMS.register('transfer', settings=Settings)
 def transfer(
