@@ -198,7 +198,7 @@ def _refuse_other_data(training: SeedTraining) -> None:
 
 def _start_session(
         training: SeedTraining, target: RunTarget, seeds: Sequence[int], reporter: SessionLog) -> SessionRecorder:
-    """Report how the seeds are trained. What is reported to the result also reaches the file of this session."""
+    """Report how the seeds are trained, and return a reporter that also writes the file of this session."""
 
     plan, engine = training.plan, training.engine
     entry = provenance.session_entry(plan, engine, training.data, target, seeds) | {'recipe': training.run.digest}

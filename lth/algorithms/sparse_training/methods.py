@@ -1,4 +1,4 @@
-"""Methods of sparse training: rows of three functions: how many weights are active, what is dropped, what grows.
+"""Methods of sparse training: each has three functions, for how many weights are active, what is dropped, what grows.
 
 To add a method, write a row below, or `METHODS.add(Method(...), name)` in a plug-in. A size is a function
 (event, initial count, final count) -> number of active weights after the event, in this file; what is dropped and grown
