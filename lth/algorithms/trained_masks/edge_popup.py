@@ -112,11 +112,15 @@ class _Search(base.MaskSearch[EdgePopupSettings]):
     """In round i, `part_counts[i][j]` weights of the part `bounds[j]` of the vector are used: of each layer, or of all.
     """
 
-    def __init__(self, task: Task, settings: EdgePopupSettings, scope: Literal['layer', 'global']) -> None:
+    def __init__(self, task: Task, settings: EdgePopupSettings) -> None:
         super().__init__(task, settings)
-        self.bounds, self.may_prune_all = task.network.layout.ranked_parts(scope), False
+        layout, self.may_prune_all = task.network.layout, False
         self.penalty = Penalty(settings.penalty, settings.regularizer, settings.exponents)
-        self.part_counts: Sequence[tuple[int, ...]] = [(count,) for count in self.counts]
+        per_layer = settings.kept_per_layer(layout, task.training, task.steps_per_epoch)
+        self.bounds = layout.ranked_parts('global' if per_layer is None else 'layer')
+        self.part_counts = [[count] for count in self.counts] if per_layer is None else per_layer
+        if per_layer is None:
+            self.remedy = _SHRINK_GRADUALLY
 
     def initial_scores(self, random: torch.Generator) -> Tensor:
         """Kaiming-uniform scores with a = √5, as torch.nn.Linear initializes weights: within ± 1 / √fan_in: (P,)."""
@@ -151,15 +155,11 @@ def _benchmark_step(task: Task, weights: Tensor) -> Top:
 def find_gem(task: Task, settings: LayerSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of each layer (Ramanujan et al. 2020)."""
 
-    search = _Search(task, settings, 'layer')
-    search.part_counts = [settings.layer_counts(task.network.layout)] * len(search.ends)
-    yield from search.rounds(past)
+    yield from _Search(task, settings).rounds(past)
 
 
 @ALGORITHMS.register('global-edge-popup', settings=GlobalSettings)
 def find_gem_globally(task: Task, settings: GlobalSettings, past: Sequence[Round]) -> Iterator[Round]:
     """Train scores of untrained weights; keep the largest of the whole network, at once or gradually (Rare Gems)."""
 
-    search = _Search(task, settings, 'global')
-    search.remedy = _SHRINK_GRADUALLY
-    yield from search.rounds(past)
+    yield from _Search(task, settings).rounds(past)

@@ -90,6 +90,10 @@ class _Search(base.MaskSearch[Settings]):
     trains_saved_network = False
     records_selected = True
 
+    def __init__(self, task: Task, settings: Settings) -> None:
+        super().__init__(task, settings)
+        self.may_prune_all = True
+
     def initial_scores(self, random: torch.Generator) -> Tensor:
         return torch.randn(self.task.network.layout.prunable_count, generator=random) * _INITIAL_STD
 
@@ -113,6 +117,4 @@ class _Search(base.MaskSearch[Settings]):
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Train gates with noise that multiply untrained weights; keep the largest (Tsayag & Lindenbaum 2026)."""
 
-    search = _Search(task, settings)
-    search.may_prune_all = True
-    yield from search.rounds(past)
+    yield from _Search(task, settings).rounds(past)

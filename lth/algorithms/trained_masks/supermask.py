@@ -54,6 +54,10 @@ class _Search(base.MaskSearch[Settings]):
 
     trains_saved_network = False
 
+    def __init__(self, task: Task, settings: Settings) -> None:
+        super().__init__(task, settings)
+        self.may_prune_all = True
+
     def initial_scores(self, _random: torch.Generator) -> Tensor:
         return torch.zeros(self.task.network.layout.prunable_count)
 
@@ -76,6 +80,4 @@ class _Search(base.MaskSearch[Settings]):
 def find_gem(task: Task, settings: Settings, past: Sequence[Round]) -> Iterator[Round]:
     """Train probabilities from which masks are sampled; keep the most probable weights (Zhou et al. 2019)."""
 
-    search = _Search(task, settings)
-    search.may_prune_all = True
-    yield from search.rounds(past)
+    yield from _Search(task, settings).rounds(past)
