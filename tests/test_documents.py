@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 
 import lth
+from lth.analysis.sanity_checks import available_checks
+from lth.models.initializers import INITIALIZERS
+from lth.pruning.criteria import CRITERIA
 from tests import typed_commands
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / name for name in ('README.md', 'CHANGELOG.md', 'CONTRIBUTING.md')] + sorted(ROOT.glob('docs/*.md'))
 # Options of other programs: the markers of pytest.
 OTHER_PROGRAMS = {'-m'}
+NUMBERS = dict(enumerate('seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen'.split(), start=7))
 
 
 def test_links_in_documents_lead_to_files():
@@ -82,6 +86,16 @@ def test_a_command_or_option_that_does_not_exist_is_noticed_in_a_document(line, 
 def test_option_names_in_inline_code_are_read():
     assert typed_commands.option_names('`--seeds 0-4`, `-e`, `--mask-1-action`, `-seed-S`, `a --b`') == [
         '--seeds', '-e', '--mask-1-action']
+
+
+@pytest.mark.parametrize(('document', 'words', 'names'), [
+    ('README.md', r'(\w+) \[sanity checks\]', available_checks),
+    ('CHANGELOG.md', r'`lth sanity-check` compares a ticket or gem with (\w+)\s+variants', available_checks),
+    ('README.md', r'(\w+)\s+mask criteria', CRITERIA.names),
+    ('CHANGELOG.md', r'(\w+)\s+initializers', INITIALIZERS.names)])
+def test_numbers_of_choices_in_documents_are_those_of_the_program(document, words, names):
+    found = re.findall(words, (ROOT / document).read_text())
+    assert found == [NUMBERS[len(names())]]
 
 
 def test_every_page_of_the_site_is_in_its_index():
