@@ -57,14 +57,17 @@ def _print_table(found: 'EarlyBirds') -> None:
         f'distance ≤ {found.threshold:g}': lambda row: _iterations(row.normalised),
         'training left %': lambda row: _left(row.normalised, found.iterations),
         'distance at the end': lambda row: number(row.final_distance)}
-    seeds = 'seed' if len(found.seeds) == 1 else f'mean over {len(found.seeds)} seeds'
-    print_table(f'Early birds in {found.iterations:,} iterations, {seeds}', columns, found.densities)
+    print_table(f'Early birds in {found.iterations:,} iterations, {_seeds(found.seeds)}', columns, found.densities)
     print_text('Iterations at which the mask is close to each of the last four, by the published test (at most 10% of '
                'all places differ) and by the distance divided by that of random masks. training left: what the second '
                'test saves.')
     if any(row.void for row in found.densities):
         print_text('void: masks that keep at most 5% of the weights, or at least 95%, cannot differ in more than 10% '
                    'of all places, so that the published test never fails there.')
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    return f'seed {seeds[0]}' if len(seeds) == 1 else f'mean over {len(seeds)} seeds'
 
 
 def _iterations(found: Sequence[int | None]) -> str:

@@ -11,7 +11,7 @@ def test_masks_that_were_compared_are_shown_as_table_json_and_figure(lth):
         row['kept'] for row in json.loads(lth('show', 'run', 'a', '--json').out)['rounds'][1:]]
     assert printed['iterations'] == 126 and not printed['densities'][0]['published_test_is_void']
     assert printed['densities'][0]['published_iterations'][0] in (84, 105, 126)
-    assert 'Early birds in 126 iterations' in lth('early-bird', 'a/seed-0').out
+    assert 'Early birds in 126 iterations, seed 0\n' in lth('early-bird', 'a/seed-0').out
     assert lth('plot', 'a', '--figure', 'early-bird', '-o', 'a.svg').code == 0
 
 
