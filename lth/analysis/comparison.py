@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lth.analysis.density_levels import is_same_density
 from lth.analysis.run_view import RunView, view_run
 from lth.analysis.statistics import Comparison, compare_paired, compare_unpaired
-from lth.analysis.summary_table import RoundResult, RoundSummary, summary_rows
+from lth.analysis.summary_table import RoundResult, RoundSummary, algorithm_settings, summary_rows
 from lth.analysis.training_operations import mean_training_operations
 from lth.errors import LthError, quote
 from lth.recipes.flat_settings import Setting, flat_settings
@@ -77,7 +77,7 @@ def compare_runs(paths: Sequence[RunPath]) -> RunComparison:
     runs = [_compared_run(view, label) for view, label in zip(views, _labels(paths), strict=True)]
     notes = [f'{one.label}: {note}' for one, view in zip(runs, views, strict=True)
              for note in (*view.left_out, *view.unfinished)]
-    return RunComparison(runs, _levels([one.rows for one in runs]), _setting_differences(runs), notes)
+    return RunComparison(runs, _levels(list(map(_rows_to_compare, runs))), _setting_differences(runs), notes)
 
 
 def _compared_run(view: RunView, label: str) -> ComparedRun:
@@ -85,6 +85,12 @@ def _compared_run(view: RunView, label: str) -> ComparedRun:
     seconds = sessions.total_seconds(view.run.sessions)
     rows = summary_rows([view.run], view.seeds)
     return ComparedRun(view.run, label, view.seeds, rows, training.mean if training else None, seconds)
+
+
+def _rows_to_compare(one: ComparedRun) -> Sequence[RoundSummary]:
+    """The rounds with their densities; of a sparse training the last, as the others are parts of the same training."""
+
+    return one.rows[-1:] if algorithm_settings(one.run).finds == 'sparse networks' else one.rows
 
 
 def _refuse_wrong_paths(paths: Sequence[RunPath]) -> None:

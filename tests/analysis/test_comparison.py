@@ -59,6 +59,18 @@ def test_the_same_run_under_a_control_differs_in_pruned_rounds_only(runs):
         sum(expected[0][seed] - expected[1][seed] for seed in (0, 1)) / 2)
 
 
+def test_of_sparse_trainings_only_the_last_rounds_are_compared(tmp_path):
+    for method, epochs in (('set', 2), ('gmp', 1)):
+        package.train_sparse('lenet-300-100', 'digits', method=method, density=0.1, epochs=epochs, seeds=0,
+                             run=tmp_path / method, settings={'algorithm.update_every': '10 iterations'})
+    found = compare(tmp_path / 'set', tmp_path / 'gmp')
+    (level,) = found.levels
+    last = [one.rows[-1] for one in found.runs]
+    assert list(level.rounds) == last and [len(one.rows) > 1 for one in found.runs] == [True, True]
+    assert level.differences[0].test_accuracy.difference.mean == pytest.approx(
+        last[1].test_accuracy.mean - last[0].test_accuracy.mean)
+
+
 def test_rounds_are_compared_at_equal_densities(runs):
     levels = compare(runs / 'a', runs / 'b').levels
     numbers = [[row and row.number for row in level.rounds] for level in levels]
