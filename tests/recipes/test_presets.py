@@ -179,6 +179,14 @@ def test_a_gem_recipe_for_an_algorithm_at_initialization_trains_a_usual_network(
     assert recipe['algorithm'] == {'name': 'synflow'}
 
 
+@pytest.mark.parametrize(('algorithm', 'origin'), [
+    ('fisher', 'gem-at-init.yaml'), ('gates', 'gem-gates.yaml'), ('gem-miner', 'gem.yaml')])
+def test_the_note_of_a_pair_without_a_published_gem_names_the_recipe_of_the_algorithm(algorithm, origin):
+    pair = presets.gem_recipe('lenet-300-100', 'digits', 0.1)
+    recipe = presets.gem_recipe_for(algorithm, ALGORITHMS.find(algorithm).settings, pair)
+    assert recipe.origin == origin and recipe.note.endswith(f': using {origin}')
+
+
 @pytest.mark.parametrize(('percent', 'note'), [
     (1.44, None), (2, 'no published recipe for 2%: using the nearest, for 1.44%')])
 def test_the_gem_recipe_with_the_nearest_density_is_used(percent, note):

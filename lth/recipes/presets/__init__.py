@@ -170,7 +170,7 @@ def gem_recipe_for(algorithm: str, declared: type[AlgorithmSettings], pair: RawR
         taken = {key: pair.settings['algorithm'][key] for key in declared.preset_keys}
         return replace(pair, settings=pair.settings | {'algorithm': {'name': algorithm, **taken}})
     settings, origin = _on_gem_recipe(own[0] if own else declared.preset, algorithm, pair.settings)
-    return RawRecipe(settings, origin, pair.note)
+    return RawRecipe(settings, origin, pair.note and pair.note.replace(pair.origin, origin))
 
 
 def select_recipe(name: str | None, default: RawRecipe) -> RawRecipe:
