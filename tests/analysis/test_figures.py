@@ -12,13 +12,14 @@ from scipy import stats
 
 import lth as package
 from lth.analysis.figures import FIGURES
+from lth.analysis.html_report.plotly_panels import plotly_panels
 from lth.analysis.measurement_files import MeasurementFiles
 from lth.analysis.pair_files import PAIRS, CopyPair, PairErrors
 from lth.analysis.plotting import figure_set, plot
-from lth.analysis.plotting.axes import density_axis
+from lth.analysis.plotting.axes import density_axis, shown_rounds
 from lth.analysis.plotting.curves import run_curves
 from lth.analysis.plotting.palette import color, marker, scale, shades
-from lth.analysis.plotting.series import Axis, FigureData, Panel, Point, Series
+from lth.analysis.plotting.series import Axis, FigureData, Panel, Point, Reference, Series
 from lth.analysis.run_results import RunResults
 from lth.errors import LthError
 from lth.runs.checked_json import encode_checked
@@ -128,6 +129,38 @@ def test_learning_curves_have_each_measurement_of_the_requested_rounds(ticket):
         expected = [point(both[0]['iteration'], [line[field] for line in both], factor=factor) for both in lines
                     if both[0][field] is not None]
         assert list(curves.panels[panel].series[1].points) == approximately(expected)
+
+
+@pytest.mark.parametrize('name', ['sparse', 'gem'])
+def test_the_rounds_of_one_training_are_one_learning_curve_unless_rounds_are_requested(request, name):
+    run = request.getfixturevalue(name)
+    curves = figure('learning-curves', run.folder).panels[0].series
+    iterations = [point.x for point in curves[0].points]
+    records = [json.loads((run.folder / f'seed-0/round-{row.round:02}/round.json').read_text())['last']
+               for row in run.table() if row.seed == 0]
+    assert [series.label for series in curves] == ['all rounds'] and iterations == sorted(iterations)
+    assert (iterations[0], iterations[-1]) == (0, records[-1]['iteration'])
+    assert len(set(curves[0].points)) == len(curves[0].points)
+    assert {record['iteration'] for record in records} < set(iterations)
+    assert [series.label for series in figure('learning-curves', run.folder, rounds=[1]).panels[0].series] != [
+        'all rounds']
+
+
+@pytest.mark.parametrize(('count', 'shown'), [(1, 1), (2, 2), (9, 9), (10, 4), (21, 7)])
+def test_all_of_few_rounds_are_shown_and_of_many_those_at_levels(count, shown):
+    rows = [SimpleNamespace(density=0.8 ** number, source_number=number) for number in range(count)]
+    found = [row.source_number for row in shown_rounds(SimpleNamespace(rows=rows), None)]
+    assert len(found) == shown and (found[0], found[-1]) == (0, count - 1)
+
+
+def test_two_lines_to_compare_with_differ_in_their_dashes():
+    panel = Panel(x=Axis(label='x'), y=Axis(label='y'), references=(
+        Reference(label='limit', value=0.2), Reference(label='chance', value=1.0)),
+        series=(Series(label='one', color='#000000', points=(Point(1, 0.5), Point(2, 0.6))),))
+    data = FigureData(name='pair', title='pair', panels=(panel,))
+    drawn = plot.Plot(data).matplotlib().axes[0].get_lines()
+    assert len({line.get_linestyle() for line in drawn if line.get_label() in ('limit', 'chance')}) == 2
+    assert len({shape['line']['dash'] for shape in plotly_panels(data)[0]['layout']['shapes']}) == 2
 
 
 def test_layers_are_those_of_the_masks(ticket):

@@ -39,7 +39,7 @@ def averages(request: FigureRequest) -> FigureData | NoData:
             gains += _series(rows, differences, prefix, len(gains))
             shown.append(run)
     if not shown:
-        return NoData('its weights are not averages: it is not a search with algorithm.copies, and no pool (lth pool)')
+        return NoData('it is neither a search with --copies nor a pool (lth pool)')
     panels = (
         Panel(x=density_axis(shown), y=Axis(label='test accuracy (%)'), series=tuple(accuracies)),
         Panel(x=density_axis(shown), y=Axis(label='difference (points)'), series=tuple(gains),

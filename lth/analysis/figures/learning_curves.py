@@ -1,5 +1,5 @@
 """Accuracy and loss against the iteration, a curve for each of some rounds, as in figure 3 of Frankle & Carbin 2019."""
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from lth.analysis.plotting.axes import interval_caption, level_label, mean_point, shown_rounds
@@ -34,17 +34,25 @@ def learning_curves(request: FigureRequest) -> FigureData | NoData:
     if not runs:
         return NoData('nothing is trained in its rounds')
     quantities = (_ACCURACY,) if len(runs) > 1 else (_ACCURACY, *_LOSSES)
-    panels = [_panel(shaded, shown_rounds(shaded.run, request.rounds), quantity)
+    panels = [_panel(shaded, _trainings(shaded.run, request.rounds), quantity)
               for shaded in shown for quantity in quantities]
     return FigureData(
         name='learning-curves', title=pair_title(runs), panels=tuple(panels), notes=all_notes(runs),
         caption=interval_caption(panels))
 
 
-def _panel(shaded: ShadedRun, rows: Sequence[RoundSummary], quantity: _Quantity) -> Panel:
-    series = tuple(Series(label=shaded.label(level_label(row)), points=_points(shaded.run, row, quantity),
-                          color=color, marker='none')
-                   for row, color in zip(rows, shaded.colors(len(rows)), strict=True))
+def _trainings(run: PlottedRun, rounds: Sequence[int] | None) -> dict[str, list[RoundSummary]]:
+    """The rounds of each curve by its label: one round, or all if they are parts of one training."""
+
+    if run.settings.trains == 'throughout' and rounds is None:
+        return {'all rounds': list(run.rows)}
+    return {level_label(row): [row] for row in shown_rounds(run, rounds)}
+
+
+def _panel(shaded: ShadedRun, trainings: Mapping[str, Sequence[RoundSummary]], quantity: _Quantity) -> Panel:
+    colors = shaded.colors(len(trainings))
+    series = tuple(Series(label=shaded.label(label), points=_points(shaded.run, rows, quantity), color=color,
+                          marker='none') for (label, rows), color in zip(trainings.items(), colors, strict=True))
     y = Axis(label=quantity.label, limits=_limits([one.points for one in series if one.points]))
     return Panel(x=Axis(label='iteration'), y=y, series=series, title=shaded.title)
 
@@ -60,7 +68,13 @@ def _limits(curves: Sequence[Sequence[Point]]) -> tuple[float, float] | None:
     return min(shown) - margin, max(shown) + margin
 
 
-def _points(run: PlottedRun, row: RoundSummary, quantity: _Quantity) -> tuple[Point, ...]:
+def _points(run: PlottedRun, rows: Sequence[RoundSummary], quantity: _Quantity) -> tuple[Point, ...]:
+    """The points of successive rounds. Where a round ends and the next begins, two if pruning changed the value."""
+
+    return tuple(dict.fromkeys(point for row in rows for point in _round_points(run, row, quantity)))
+
+
+def _round_points(run: PlottedRun, row: RoundSummary, quantity: _Quantity) -> tuple[Point, ...]:
     """The means over the seeds that have the round, at each iteration that all of them measured."""
 
     values: dict[int, list[float]] = {}

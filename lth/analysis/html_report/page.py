@@ -3,6 +3,7 @@
 Its style is page.css, its script page.js; both and plotly's script are parts of the page, and a content security policy
 forbids every request.
 """
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 
@@ -20,6 +21,8 @@ _SECTIONS = {'results': 'Results', 'figures': 'Figures', 'tables': 'Tables', 'se
              'environment': 'Environment', 'repeat': 'How to repeat'}
 # Tables with more rows are folded.
 _MANY_ROWS = 40
+# The dashes in plotly_panels.py, as SVG writes them.
+_REFERENCE_SAMPLES = ('1.5 3', '6 3 1.5 3')
 # Characters of a cell whose lines are not broken.
 _SHORT = 30
 _NO_ANSWER = 'There is nothing to compare: the run has no dense network in its round 0, or no other round.'
@@ -135,9 +138,11 @@ def _legend(figure: FigureData) -> Markup:
     """A button for each label, which hides and shows its series in all panels; lines to compare with have no button."""
 
     series = {one.label: one for panel in figure.panels for one in panel.series}
-    lines = dict.fromkeys(line.label for panel in figure.panels for line in panel.references)
+    lines = {line.label: dashes for panel in figure.panels
+             for line, dashes in zip(panel.references, itertools.cycle(_REFERENCE_SAMPLES), strict=False)}
     entries = [_legend_button(one) for label, one in series.items() if label]
-    entries += [element('span', _sample('', '1.5 3'), escape(label), class_='reference') for label in lines if label]
+    entries += [element('span', _sample('', dashes), escape(label), class_='reference')
+                for label, dashes in lines.items() if label]
     return element('div', *entries, class_='legend') if len(entries) > 1 else Markup('')
 
 

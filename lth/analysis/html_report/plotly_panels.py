@@ -4,6 +4,7 @@ Colors depend on whether the page is dark, so a trace has its color in `meta`, a
 bands and error bars. Labels are escaped, as plotly reads some tags in them.
 """
 import html
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ MARKERS = {'circle': 'circle', 'square': 'square', 'triangle': 'triangle-up', 'd
 _SIGNIFICANT = '%{{{}:.4~g}}'
 # In more of them, a log axis has labels at powers of ten only.
 _FEW_DECADES = 4
+_REFERENCE_DASHES = ('dot', 'dashdot')
 
 
 def plotly_panels(figure: FigureData) -> list[Json]:
@@ -98,7 +100,7 @@ def _layout(panel: Panel) -> Json:
     points = [point for series in panel.series for point in series.points]
     x, y = (_axis(axis, values) for axis, values in (
         (panel.x, [point.x for point in points]), (panel.y, [point.y for point in points])))
-    return {'xaxis': x, 'yaxis': y, 'shapes': list(map(_line, panel.references)),
+    return {'xaxis': x, 'yaxis': y, 'shapes': list(map(_line, panel.references, itertools.cycle(_REFERENCE_DASHES))),
             'showlegend': False, 'hovermode': 'closest', 'margin': {'l': 44, 'r': 10, 't': 26, 'b': 32}}
 
 
@@ -139,13 +141,13 @@ def _log_positions(least: float, largest: float) -> list[float]:
     return [position for position in positions if least <= position <= largest]
 
 
-def _line(reference: Reference) -> Json:
-    """A dotted line through the whole panel."""
+def _line(reference: Reference, dash: str) -> Json:
+    """A thin line through the whole panel."""
 
     across = 'x' if reference.axis == 'y' else 'y'
     return {'type': 'line', f'{across}ref': 'paper', f'{across}0': 0, f'{across}1': 1, f'{reference.axis}ref':
             reference.axis, f'{reference.axis}0': reference.value, f'{reference.axis}1': reference.value,
-            'layer': 'below', 'line': {'width': 1.5, 'dash': 'dot'}}
+            'layer': 'below', 'line': {'width': 1.5, 'dash': dash}}
 
 
 def _escape(text: str) -> str:

@@ -11,6 +11,8 @@ from lth.errors import LthError
 # Between labels: with 20 prunings of 20% the labels are the levels 100, 41.1, 16.9, 7.0, 2.9 and 1.2 of the papers.
 _MOST_STEPS = 6
 _LEVELS = (1, 0.513, 0.211, 0.07, 0.036, 0.019)
+# More curves are hard to tell apart by their colors.
+_FEW_ROUNDS = 9
 # A mask may be empty.
 _LEAST = 1e-9
 
@@ -34,13 +36,13 @@ def level_axis(densities: Iterable[float]) -> Axis:
 
 
 def shown_rounds(run: PlottedRun, rounds: Sequence[int] | None) -> list[RoundSummary]:
-    """The requested rounds of a run, by default those nearest to the levels of figure 3 of Frankle & Carbin 2019, and
-    the last. LthError if the run lacks one that is requested.
+    """The requested rounds of a run. By default all if there are at most nine, otherwise those nearest to the levels
+    of figure 3 of Frankle & Carbin 2019, and the last. LthError if the run lacks one that is requested.
     """
 
     by_number = {row.source_number: row for row in run.rows}
     if rounds is None:
-        return _rounds_at_levels(run.rows)
+        return list(run.rows) if len(run.rows) <= _FEW_ROUNDS else _rounds_at_levels(run.rows)
     if missing := [number for number in rounds if number not in by_number]:
         raise LthError(f'--rounds: {run.run.folder} has no round {missing[0]} yet; its rounds are '
                        f'{", ".join(map(str, by_number))}.')

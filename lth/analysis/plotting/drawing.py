@@ -39,6 +39,7 @@ _SETTINGS: dict[str, Any] = {
     'grid.linewidth': 0.5, 'axes.axisbelow': True, 'legend.frameon': False, 'axes.unicode_minus': True}
 _MARKERS = {'circle': 'o', 'square': 's', 'triangle': '^', 'diamond': 'D', 'cross': 'X', 'plus': 'P', 'none': ''}
 _GRAY = '#666666'
+_REFERENCE_STYLES = (':', '-.')
 _BAND = 0.18
 # Inches for caption and legend, which a higher one exceeds, and of one of their lines for each point of the font;
 # characters of the caption's font.
@@ -126,8 +127,8 @@ def _merge_x_labels(grid: Sequence[Axes], panels: Sequence[Panel]) -> None:
 def _draw_panel(axes: Axes, panel: Panel) -> None:
     for series in panel.series:
         _DRAWINGS[series.kind](axes, series)
-    for reference in panel.references:
-        _draw_reference(axes, reference)
+    for reference, style in zip(panel.references, itertools.cycle(_REFERENCE_STYLES), strict=False):
+        _draw_reference(axes, reference, style)
     _set_axis(axes, 'x', panel.x)
     _set_axis(axes, 'y', panel.y)
     axes.set_title(panel.title)
@@ -176,9 +177,9 @@ def _draw_steps(axes: Axes, series: Series) -> None:
 _DRAWINGS = {'line': _draw_line, 'points': _draw_points, 'steps': _draw_steps}
 
 
-def _draw_reference(axes: Axes, reference: Reference) -> None:
+def _draw_reference(axes: Axes, reference: Reference, style: str) -> None:
     line = axes.axhline if reference.axis == 'y' else axes.axvline
-    line(reference.value, color=_GRAY, linestyle=':', linewidth=1, label=_legend_text(reference.label), zorder=1)
+    line(reference.value, color=_GRAY, linestyle=style, linewidth=1, label=_legend_text(reference.label), zorder=1)
 
 
 def _set_axis(axes: Axes, direction: str, axis: Axis) -> None:
