@@ -46,6 +46,7 @@ class AlgorithmSettings(Section):
     that of the recipe.
     `ladder`: the setting that a run with more rounds changes, their number or a list with an entry for each; if it is
     empty, all rounds depend on how many there are.
+    `prunes_once`: whether round 1 prunes the trained network of round 0 and trains on, which ends the run.
     `homogeneous`: whether it needs layers whose output is proportional to their input.
     `sampled_masks`: number of masks whose mean accuracy is reported in addition, see `sampled_accuracy`.
     """
@@ -68,6 +69,7 @@ class AlgorithmSettings(Section):
     event: ClassVar[str] = ''
     starting_values: ClassVar[Mapping[str, str]] = MappingProxyType({})
     ladder: ClassVar[str] = ''
+    prunes_once: ClassVar[bool] = False
     sampled_masks: ClassVar[int] = 0
 
     name: str = Field(description='A name of `lth list algorithms`.')
@@ -85,6 +87,12 @@ class AlgorithmSettings(Section):
         """The algorithm in the default name of a run folder."""
 
         return self.name
+
+    @property
+    def trains_weights(self) -> bool:
+        """Whether the weights that a mask keeps are trained, so that the trained network has other ones."""
+
+        return self.trains != 'never' and not self.trains_scores
 
     @property
     def origin(self) -> str:

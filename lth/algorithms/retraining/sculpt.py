@@ -22,6 +22,7 @@ class Settings(AlgorithmSettings):
 
     finds: ClassVar[Literal['nothing new']] = 'nothing new'
     needs_source: ClassVar[bool] = True
+    prunes_once: ClassVar[bool] = True
     fits_output_layer: ClassVar[bool] = True
 
     name: Literal['sculpt']

@@ -13,17 +13,19 @@ from lth.analysis import run_view
 from lth.analysis.answers.finetuned import FinetunedAnswer, finetuned_answer
 from lth.analysis.answers.gem import GemAnswer, gem_answer
 from lth.analysis.answers.levels import MARGIN
+from lth.analysis.answers.sculpted import SculptedAnswer, sculpted_answer
 from lth.analysis.answers.search import SearchAnswer, search_answer
 from lth.analysis.answers.sparse import SparseAnswer, sparse_answer
 from lth.analysis.run_view import RunView
 from lth.analysis.summary_table import RecordedRun, algorithm_settings
 from lth.errors import LthError
+from lth.registry import user_code
 from lth.runs import sessions
 
 # Five seeds: Frankle & Carbin 2019 average five trials.
 _SEEDS = '0-4'
 _MANY_SEEDS = 5
-Found = SearchAnswer | GemAnswer | SparseAnswer | FinetunedAnswer
+Found = SearchAnswer | GemAnswer | SparseAnswer | FinetunedAnswer | SculptedAnswer
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def make_answer(
         found = gem_answer(run, seeds)
     elif settings.finds == 'sparse networks':
         found = sparse_answer(run, seeds)
+    elif settings.prunes_once:
+        found = sculpted_answer(run, seeds)
     elif settings.trains == 'never':
         found = None
     elif is_finetuning(run.recipe['algorithm'], run.recipe['algorithm'].get('round')):
@@ -83,6 +87,8 @@ def _next_commands(
         checked, undecided = ['lth', 'finetune', folder], found.accuracy.margin is None
     else:
         return []
+    if user_code.code_names(run.recipe):
+        checked.append('--trust-code')
     more_seeds = _command_with_more_seeds(run, seeds) if undecided else []
     return [shlex.join(command) for command in (more_seeds, checked, ['lth', 'report', folder]) if command]
 

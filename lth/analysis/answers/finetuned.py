@@ -11,6 +11,7 @@ from lth.analysis.statistics import Interval, confidence_interval
 from lth.analysis.summary_table import RecordedRun
 from lth.errors import LthError
 from lth.experiments import folders
+from lth.registry import user_code
 from lth.runs.stored_run import StoredRun
 
 _VERDICTS: dict[LevelVerdict, str] = {
@@ -30,7 +31,7 @@ class DenseComparison(NamedTuple):
 class FinetunedAnswer(NamedTuple):
     """Test accuracy of the subnetwork in its source run and after finetuning, and the gain, paired by seed; `before`
     and `gain` are None if the source has other data or lacks the round. `dense` is None if no dense network was trained
-    alike.
+    alike; `needs_trust` is whether a command that trains one imports the user's code.
     """
 
     source: Path
@@ -40,6 +41,7 @@ class FinetunedAnswer(NamedTuple):
     after: Interval
     gain: Interval | None
     dense: DenseComparison | None
+    needs_trust: bool = False
 
     def sentences(self) -> list[str]:
         """The answer in words."""
@@ -55,8 +57,9 @@ class FinetunedAnswer(NamedTuple):
 
     def _dense_sentence(self) -> str:
         if self.dense is None:
+            trust = ' --trust-code' if self.needs_trust else ''
             return (f'No dense network that was trained in the same way is here: lth sanity-check {self.source} '
-                    f'--round {self.number} trains one.')
+                    f'--round {self.number}{trust} trains one.')
         lower = self.dense.paired.lower
         bound = '' if lower is None else f', lower 95% bound {words.bound(lower)}'
         return (f'Next to the dense network trained in the same way, {words.percent(self.dense.accuracy)} '
@@ -80,7 +83,7 @@ def finetuned_answer(run: RecordedRun, seeds: Sequence[int], margin: float = MAR
     return FinetunedAnswer(
         source.folder, number, margin, confidence_interval(list(before.values())) if gain else None,
         confidence_interval(list(after.values())), gain.difference if gain else None,
-        _dense_comparison(stored, source, number, after, margin))
+        _dense_comparison(stored, source, number, after, margin), bool(user_code.code_names(stored.recipe)))
 
 
 def _accuracies(run: StoredRun, seeds: Sequence[int], number: int) -> dict[int, float]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from lth.analysis.answers.finetuned import FinetunedAnswer
 from lth.analysis.answers.gem import GemAnswer
+from lth.analysis.answers.sculpted import SculptedAnswer
 from lth.analysis.answers.search import SearchAnswer
 from lth.analysis.answers.sparse import SparseAnswer
 from lth.analysis.json_output.values import Mean, percent, percent_or_none
@@ -185,8 +186,30 @@ class Finetuning:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sculpting:
+    """Accuracy after the cycles, and after the pruning and one more cycle."""
+
+    density_percent: float
+    accuracy_percent: Mean
+    pruned_density_percent: float
+    pruned_accuracy_percent: Mean
+    change_points: Mean
+
+    @classmethod
+    def of(cls, found: SculptedAnswer) -> Self:
+        """The answer of SCULPT."""
+
+        return cls(
+            density_percent=percent(found.density), accuracy_percent=Mean.of_shares(found.accuracy),
+            pruned_density_percent=percent(found.pruned_density),
+            pruned_accuracy_percent=Mean.of_shares(found.pruned_accuracy), change_points=Mean.of_shares(found.change))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The answer of a run. At most one of `tickets`, `gem`, `sparse_training` and `finetuning` is not null."""
+    """The answer of a run. At most one of `tickets`, `gem`, `sparse_training`, `finetuning` and `sculpting` is not
+    null.
+    """
 
     run: Path
     sentences: list[str]
@@ -195,6 +218,7 @@ class Answer:
     gem: Gem | None
     sparse_training: SparseTraining | None
     finetuning: Finetuning | None
+    sculpting: Sculpting | None
 
     @classmethod
     def of(cls, made: 'answer.Answer') -> Self:
@@ -205,4 +229,5 @@ class Answer:
                    tickets=TicketAnswer.of(found) if isinstance(found, SearchAnswer) else None,
                    gem=Gem.of(found) if isinstance(found, GemAnswer) else None,
                    sparse_training=SparseTraining.of(found) if isinstance(found, SparseAnswer) else None,
-                   finetuning=Finetuning.of(found) if isinstance(found, FinetunedAnswer) else None)
+                   finetuning=Finetuning.of(found) if isinstance(found, FinetunedAnswer) else None,
+                   sculpting=Sculpting.of(found) if isinstance(found, SculptedAnswer) else None)

@@ -1,5 +1,6 @@
 """What commands say after their tables: about gems, finetuning and searches, in words and as JSON."""
 import json
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +70,26 @@ def test_a_margin_outside_its_limits_is_refused(lth, value, message):
 def test_recipes_have_no_margin(lth):
     result = lth('show', 'recipe', 'lenet-300-100-digits', '--margin', '1')
     assert result.code == 2 and '--margin' in result.err
+
+
+def test_sculpt_says_what_the_pruning_and_one_more_cycle_change(lth):
+    lth('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a', '--seeds', '0-1')
+    (answer,) = json_answers(lth, 'finetune', 'a', '--cycles', '2', '--then-prune', '0.3')
+    found = answer['sculpting']
+    before, after = (row['test_accuracy_percent']['mean'] for row in json.loads(
+        lth('show', 'run', 'a-sculpted-to-30-2-cycles-round-01', '--json').out)['rounds'])
+    assert found['accuracy_percent']['mean'] == before and found['pruned_accuracy_percent']['mean'] == after
+    assert found['change_points']['mean'] == pytest.approx(after - before)
+    assert (round(found['density_percent'], 1), found['pruned_density_percent']) == (80.2, 30.0)
+    assert 'After one pruning and one more cycle, with 30.00%' in answer['sentences'][0]
+    assert answer['finetuning'] is None
+
+
+def test_suggested_commands_trust_the_code_that_the_run_needs(lth):
+    Path('own.py').write_text(
+        'from torch import nn\n\n\ndef net(shape, classes):\n'
+        '    return nn.Sequential(nn.Flatten(), nn.Linear(shape[1] * shape[2], classes))\n', encoding='utf-8')
+    (answer,) = json_answers(lth, 'find-ticket', 'own.py:net', 'digits', '-i', '1', '-e', '1', '--run', 'a')
+    assert 'lth sanity-check runs/a --round 1 --trust-code' in answer['next_commands']
+    (answer,) = json_answers(lth, 'finetune', 'a', '-e', '2', '--trust-code')
+    assert 'lth sanity-check runs/a --round 1 --trust-code trains one' in answer['sentences'][1]
