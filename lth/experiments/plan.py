@@ -76,7 +76,7 @@ class Plan:
     def sparse_obstacle(self) -> str | None:
         """Why the sparse engine cannot train the plan, None if it can."""
 
-        if self.recipe.algorithm.trains == 'never' or self.recipe.algorithm.trains_scores:
+        if not self.recipe.algorithm.trains_weights:
             return 'the algorithm trains scores or nothing, not weights'
         return select.sparse_obstacle(self.network, self.recipe.data, self.recipe.training, streamed=self.streamed)
 

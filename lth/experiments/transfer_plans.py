@@ -62,6 +62,6 @@ def _refuse_untrained_signs(source: SourceRounds, carry: Carried) -> None:
     """LthError if trained signs are to be carried, but the algorithm of the source trains no weights of its tickets."""
 
     settings = source.plan.recipe.algorithm
-    if carry == 'signs' and settings.trains != 'each':
+    if carry == 'signs' and not settings.trains_weights:
         raise LthError(f'--carry signs: {settings.name} does not train the weights of each round under its mask, so '
                        'there are no trained signs. Carry start-signs, the signs of the weights themselves.')

@@ -44,7 +44,7 @@ def _network_obstacle(control: Control, network: Network) -> str | None:
 def _ticket_obstacle(name: str, control: Control, settings: AlgorithmSettings) -> str | None:
     """Why a control cannot be used with the tickets of an algorithm; None if it can."""
 
-    if control.reads_training and settings.trains != 'each':
+    if control.reads_training and not settings.trains_weights:
         return (f'{settings.name} does not train the weights that its mask keeps, so there are no trained signs; '
                 'start-signs keeps the signs of the weights themselves')
     if control.needs_trained_start and not settings.starts_trained:

@@ -89,9 +89,9 @@ def _rows(view: RunView, answer: Answer) -> Iterator[_Row]:
 
 
 def _round_table(run: RecordedRun, rows: Sequence[_Row], answer: Answer) -> Table:
-    trained = algorithm_settings(run).finds != 'gems'
-    explanation = 'density %: share of the prunable weights that remain. ±: 95% confidence interval over seeds.'
-    if trained:
+    stops = _has_early_stops(run)
+    explanation = 'density %: share of all weights that remain. ±: 95% confidence interval over seeds.'
+    if stops:
         explanation += ' early stop: iteration of lowest validation loss.'
     if isinstance(answer.found, SearchAnswer):
         explanation += (f' to dense: accuracy at the {answer.found.moment} minus that of the dense network, paired by '
@@ -102,14 +102,20 @@ def _round_table(run: RecordedRun, rows: Sequence[_Row], answer: Answer) -> Tabl
         'density %': lambda row: cells.percent(row.summary.density),
         'weights': lambda row: cells.integer(row.summary.kept),
         'test %': lambda row: cells.mean_percent(row.summary.test_accuracy),
-        'early stop': lambda row: cells.mean_count(row.summary.early_stop) if trained else EMPTY,
-        'test % at stop': lambda row: cells.mean_percent(row.summary.early_stop_accuracy) if trained else EMPTY,
+        'early stop': lambda row: cells.mean_count(row.summary.early_stop) if stops else EMPTY,
+        'test % at stop': lambda row: cells.mean_percent(row.summary.early_stop_accuracy) if stops else EMPTY,
         'to dense (points)': lambda row: cells.mean_points(row.level.paired.difference) if row.level else EMPTY,
         'verdict': lambda row: Cell(row.level.verdict if row.level else ''),
         'churn %': lambda row: cells.percent(_mean_move(row.summary, 'churn')),
         'ever active %': lambda row: cells.percent(_mean_move(row.summary, 'ever_active')),
         'multiply-adds': lambda row: _operations(row.summary),
         'seeds': lambda row: cells.integer(row.summary.test_accuracy.n)}, rows, explanation)
+
+
+def _has_early_stops(run: RecordedRun) -> bool:
+    """Whether each round is a training of its own, under one mask: others have no early stop."""
+
+    return algorithm_settings(run).trains == 'each'
 
 
 def _mean_move(summary: RoundSummary, name: str) -> float | None:
@@ -121,7 +127,7 @@ def _mean_move(summary: RoundSummary, name: str) -> float | None:
 
 
 def _seed_table(run: RecordedRun, rows: Sequence[_Row]) -> Table:
-    trained = algorithm_settings(run).finds != 'gems'
+    stops = _has_early_stops(run)
     has_draws = any(result.draw > 1 for row in rows for result in row.summary.results)
     return make_table('Each seed', {
         'round': lambda row: Cell(str(row.row.summary.source_number), row.row.summary.source_number),
@@ -130,8 +136,8 @@ def _seed_table(run: RecordedRun, rows: Sequence[_Row]) -> Table:
         'draw': lambda row: cells.integer(row.result.draw) if has_draws else EMPTY,
         'weights': lambda row: cells.integer(row.result.kept),
         'test %': lambda row: cells.percent(row.result.test_accuracy),
-        'early stop': lambda row: cells.integer(row.result.early_stop) if trained else EMPTY,
-        'test % at stop': lambda row: cells.percent(row.result.early_stop_accuracy) if trained else EMPTY,
+        'early stop': lambda row: cells.integer(row.result.early_stop) if stops else EMPTY,
+        'test % at stop': lambda row: cells.percent(row.result.early_stop_accuracy) if stops else EMPTY,
         'sampled masks, test %': lambda row: cells.percent(row.result.drawn_test_accuracy),
         'connected inputs': lambda row: _connected(row.result, 'inputs'),
         'connected units': lambda row: _connected(row.result, 'units'),

@@ -1,0 +1,25 @@
+"""lth train-sparse: what it prints, and what other commands do with its runs."""
+import torch
+from safetensors.torch import load_file
+
+TRAINING = ('train-sparse', 'lenet-300-100', 'digits', '-e', '2', '--density', '0.1', '--run', 'a')
+
+
+def test_rounds_of_a_moving_mask_have_no_early_stop_in_tables_and_reports(lth):
+    shown = lth(*TRAINING, '--method', 'gmp', '--update-every', '10 iterations').out
+    assert 'churn %' in shown and 'early stop' not in shown
+    assert lth('report', 'a', '-o', 'a.html').code == 0
+    with open('a.html', encoding='utf-8') as page:
+        text = page.read()
+    assert 'churn %' in text and 'test % at stop' not in text
+
+
+def test_trained_signs_of_a_sparse_network_are_checked_and_transferred(lth):
+    assert lth(*TRAINING).code == 0
+    checked = lth('sanity-check', 'a', '--checks', 'signs', '-e', '1')
+    assert checked.code == 0 and 'signs' in checked.out
+    assert lth('transfer', 'a', '--to', 'digits', '--carry', 'signs', '--rounds', '9', '-e', '1').code == 0
+    trained = load_file('runs/a/seed-0/round-09/trained.safetensors')
+    carried = load_file('runs/a-to-digits-signs-round-09/seed-0/round-00/ticket.safetensors')
+    for name, mask in load_file('runs/a/seed-0/round-09/mask.safetensors').items():
+        assert torch.equal(carried[name][mask].sign(), trained[name][mask].sign()), name
