@@ -191,10 +191,10 @@ def test_signs_with_normalization_start_with_the_trained_scales_and_shifts_and_n
 
 
 def test_controls_of_trained_signs_need_a_network_that_was_trained():
-    gem = SimpleNamespace(trains='throughout', name='gem-miner', alters_weights=False)
+    gem = SimpleNamespace(trains_weights=False, name='gem-miner', alters_weights=False)
     assert 'start-signs keeps' in control_obstacle('signs', gem, TASK.network)
     assert control_obstacle('start-signs', gem, TASK.network) is None
-    search = SimpleNamespace(trains='each', name='magnitude', alters_weights=False)
+    search = SimpleNamespace(trains_weights=True, name='magnitude', alters_weights=False)
     assert control_obstacle('signs', search, TASK.network) is None
     assert 'no normalization layers with a scale' in control_obstacle('signs-norm', search, TASK.network)
     with pytest.raises(LthError, match='needs the weights to which the ticket was trained'):
