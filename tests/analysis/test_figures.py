@@ -16,7 +16,7 @@ from lth.analysis.html_report.plotly_panels import plotly_panels
 from lth.analysis.measurement_files import MeasurementFiles
 from lth.analysis.pair_files import PAIRS, CopyPair, PairErrors
 from lth.analysis.plotting import figure_set, plot
-from lth.analysis.plotting.axes import density_axis, shown_rounds
+from lth.analysis.plotting.axes import density_axis, percent_axis, shown_rounds
 from lth.analysis.plotting.curves import run_curves
 from lth.analysis.plotting.palette import color, marker, scale, shades
 from lth.analysis.plotting.series import Axis, FigureData, Panel, Point, Reference, Series
@@ -161,6 +161,31 @@ def test_two_lines_to_compare_with_differ_in_their_dashes():
     drawn = plot.Plot(data).matplotlib().axes[0].get_lines()
     assert len({line.get_linestyle() for line in drawn if line.get_label() in ('limit', 'chance')}) == 2
     assert len({shape['line']['dash'] for shape in plotly_panels(data)[0]['layout']['shapes']}) == 2
+
+
+def drawn(y: Axis, *points: Point) -> FigureData:
+    """A figure of one line."""
+
+    series = (Series(label='one', color='#000000', points=points),)
+    return FigureData(name='one', title='one', panels=(Panel(x=Axis(label='x'), y=y, series=series),))
+
+
+@pytest.mark.parametrize('ends', [(62, 104), (2.1, 9.9), (1, 5.9), (0.3, 1), (3, 70), (1, 5000)])
+def test_a_log_axis_has_at_least_two_labels_however_short_it_is(ends):
+    data = drawn(Axis(label='y', scale='log'), Point(1, ends[0]), Point(2, ends[1]))
+    axis = plot.Plot(data).matplotlib().axes[0].yaxis
+    low, high = axis.get_view_interval()
+    assert 2 <= sum(low <= position <= high for position in axis.get_majorticklocs()) <= 12
+
+
+def test_intervals_beyond_0_and_100_percent_do_not_widen_an_axis_of_accuracies():
+    points = Point(1, 40, -80, 160), Point(2, 45, 30, 60), Point(3, 50, 40, 60)
+    for y, expected in ((percent_axis('accuracy (%)'), (-2, 102)), (Axis(label='other'), (-92, 172))):
+        data = drawn(y, *points)
+        assert plot.Plot(data).matplotlib().axes[0].get_ylim() == pytest.approx(expected)
+        assert ('autorangeoptions' in plotly_panels(data)[0]['layout']['yaxis']) == (expected == (-2, 102))
+    within = plot.Plot(drawn(percent_axis('accuracy (%)'), Point(1, 40), Point(2, 50))).matplotlib().axes[0].get_ylim()
+    assert within == pytest.approx((39.5, 50.5))
 
 
 def test_layers_are_those_of_the_masks(ticket):

@@ -2,7 +2,7 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from lth.analysis.plotting.axes import density_axis, density_points, interval_caption
+from lth.analysis.plotting.axes import density_axis, density_points, interval_caption, percent_axis
 from lth.analysis.plotting.curves import Curve, all_series, run_curves
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
@@ -46,7 +46,11 @@ def _other_figure(runs: Sequence[PlottedRun]) -> str:
 
 def _panel(quantity: _Quantity, curves: Sequence[Curve], runs: Sequence[PlottedRun]) -> Panel:
     series = all_series(curves, lambda rows: density_points(rows, quantity.value, factor=quantity.factor))
-    return Panel(x=density_axis(runs), y=Axis(label=quantity.label), series=series, references=_dense(quantity, runs))
+    return Panel(x=density_axis(runs), y=_axis(quantity), series=series, references=_dense(quantity, runs))
+
+
+def _axis(quantity: _Quantity) -> Axis:
+    return percent_axis(quantity.label) if quantity.factor == 100 else Axis(label=quantity.label)
 
 
 def _dense(quantity: _Quantity, runs: Sequence[PlottedRun]) -> tuple[Reference, ...]:

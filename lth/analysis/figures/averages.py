@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from lth.analysis import averages as tables
 from lth.analysis.plotting import palette
-from lth.analysis.plotting.axes import density_axis, interval_caption, mean_point
+from lth.analysis.plotting.axes import density_axis, interval_caption, mean_point, percent_axis
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Reference, Series
@@ -41,7 +41,7 @@ def averages(request: FigureRequest) -> FigureData | NoData:
     if not shown:
         return NoData('it is neither a search with --copies nor a pool (lth pool)')
     panels = (
-        Panel(x=density_axis(shown), y=Axis(label='test accuracy (%)'), series=tuple(accuracies)),
+        Panel(x=density_axis(shown), y=percent_axis('test accuracy (%)'), series=tuple(accuracies)),
         Panel(x=density_axis(shown), y=Axis(label='difference (points)'), series=tuple(gains),
               references=(Reference(label='no gain', value=0),)))
     return FigureData(name='averages', title=pair_title(shown), panels=panels, notes=all_notes(shown),

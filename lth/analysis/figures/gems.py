@@ -3,7 +3,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lth.analysis.plotting import palette
-from lth.analysis.plotting.axes import density_axis, density_points, interval_caption, level_axis, mean_point
+from lth.analysis.plotting.axes import (
+    density_axis, density_points, interval_caption, level_axis, mean_point, percent_axis)
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Reference, Series, Tick
@@ -98,7 +99,7 @@ def _search_panel(runs: Sequence[PlottedRun]) -> Panel:
     series = [Series(label=run.label, points=_density_points(run.rows),
                      color=palette.color(number), marker=palette.marker(number)) for number, run in enumerate(runs)]
     axis = density_axis(runs)
-    return Panel(x=axis, y=Axis(label='test accuracy, untrained (%)'), series=tuple(series),
+    return Panel(x=axis, y=percent_axis('test accuracy, untrained (%)'), series=tuple(series),
                  references=(_chance(runs[0]),), title='during the search')
 
 
@@ -107,7 +108,7 @@ def _density_points(rows: Sequence[RoundSummary]) -> tuple[Point, ...]:
 
 
 def _panel(x: Axis, series: Sequence[Series], found: Sequence[_Gem]) -> Panel:
-    return Panel(x=x, y=Axis(label='test accuracy (%)'), series=tuple(series), references=(_chance(found[0].run),))
+    return Panel(x=x, y=percent_axis('test accuracy (%)'), series=tuple(series), references=(_chance(found[0].run),))
 
 
 def _chance(run: PlottedRun) -> Reference:

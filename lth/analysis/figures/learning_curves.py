@@ -2,7 +2,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from lth.analysis.plotting.axes import interval_caption, level_label, mean_point, shown_rounds
+from lth.analysis.plotting.axes import interval_caption, level_label, mean_point, percent_axis, shown_rounds
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Series
@@ -53,7 +53,8 @@ def _panel(shaded: ShadedRun, trainings: Mapping[str, Sequence[RoundSummary]], q
     colors = shaded.colors(len(trainings))
     series = tuple(Series(label=shaded.label(label), points=_points(shaded.run, rows, quantity), color=color,
                           marker='none') for (label, rows), color in zip(trainings.items(), colors, strict=True))
-    y = Axis(label=quantity.label, limits=_limits([one.points for one in series if one.points]))
+    limits = _limits([one.points for one in series if one.points])
+    y = percent_axis(quantity.label, limits) if quantity.factor == 100 else Axis(label=quantity.label, limits=limits)
     return Panel(x=Axis(label='iteration'), y=y, series=series, title=shaded.title)
 
 

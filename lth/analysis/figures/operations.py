@@ -1,7 +1,7 @@
 """Accuracy against the multiply-adds of the network for one image."""
 from collections.abc import Sequence
 
-from lth.analysis.plotting.axes import interval_caption, mean_point
+from lth.analysis.plotting.axes import interval_caption, mean_point, percent_axis
 from lth.analysis.plotting.curves import all_series, run_curves
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import all_notes, pair_title
@@ -19,7 +19,7 @@ def operations(request: FigureRequest) -> FigureData | NoData:
         return NoData('its rounds are not trained one by one, or their multiply-adds are unknown')
     series = all_series(run_curves(runs), _points)
     axis = Axis(label='multiply-adds for one image', scale='log', reverse=True)
-    panel = Panel(x=axis, y=Axis(label='test accuracy at the end of training (%)'), series=series)
+    panel = Panel(x=axis, y=percent_axis('test accuracy at the end of training (%)'), series=series)
     return FigureData(name='operations', title=pair_title(runs), panels=(panel,), notes=all_notes(runs),
                       caption=interval_caption([panel]))
 

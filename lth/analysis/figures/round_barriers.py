@@ -3,7 +3,8 @@ from collections.abc import Callable, Sequence
 
 from lth.analysis.loss_landscape.barrier_files import BARRIERS, RoundErrors
 from lth.analysis.plotting import palette
-from lth.analysis.plotting.axes import density_axis, interval_caption, level_label, mean_point, shown_rounds
+from lth.analysis.plotting.axes import (
+    density_axis, interval_caption, level_label, mean_point, percent_axis, shown_rounds)
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Reference, Series
@@ -54,7 +55,7 @@ def _line_panels(shaded: ShadedRun, errors: _Errors, rounds: Sequence[int] | Non
     starts: dict[str, _Curve] = {
         'line from the round before': lambda one: one.errors,
         'line from the round before, pruned': lambda one: one.projected}
-    return [Panel(x=Axis(label=f'position on the {label}'), y=Axis(label='test error (%)'),
+    return [Panel(x=Axis(label=f'position on the {label}'), y=percent_axis('test error (%)'),
                   series=tuple(_line_series(shaded, rows, errors, curve)), title=shaded.title)
             for label, curve in starts.items() if rows]
 

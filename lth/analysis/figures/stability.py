@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from lth.analysis.pair_files import PAIRS, PairErrors
 from lth.analysis.plotting import palette
-from lth.analysis.plotting.axes import density_axis, interval_caption, level_label, mean_point
+from lth.analysis.plotting.axes import density_axis, interval_caption, level_label, mean_point, percent_axis
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Reference, Series
@@ -60,7 +60,7 @@ def _line_panel(shaded: ShadedRun, groups: _Groups) -> Panel:
         label = level_label(shaded.run.rows[group.round])
         label += f', apart from {group.iteration:,}' if len(starts) > 1 else ''
         series.append(Series(label=shaded.label(label), points=tuple(points), color=color, marker='none'))
-    return Panel(x=Axis(label='position on the line between the copies'), y=Axis(label='test error (%)'),
+    return Panel(x=Axis(label='position on the line between the copies'), y=percent_axis('test error (%)'),
                  series=tuple(series), title=shaded.title)
 
 

@@ -114,7 +114,8 @@ def _range(axis: Axis) -> Json:
         positions = [tick.position for tick in axis.ticks]
         limits = min(positions) - 0.5, max(positions) + 0.5
     if limits is None:
-        return {'autorange': 'reversed' if axis.reverse else True}
+        clip = {'autorangeoptions': dict(zip(('clipmin', 'clipmax'), axis.bounds, strict=True))} if axis.bounds else {}
+        return {'autorange': 'reversed' if axis.reverse else True, **clip}
     ends = [math.log10(limit) for limit in limits] if axis.scale == 'log' else list(limits)
     return {'range': ends[::-1] if axis.reverse else ends}
 

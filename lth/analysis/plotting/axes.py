@@ -17,6 +17,14 @@ _FEW_ROUNDS = 9
 _LEAST = 1e-9
 
 
+def percent_axis(label: str, limits: tuple[float, float] | None = None) -> Axis:
+    """A linear axis of shares in percent: 0 to 100 with a margin for markers, although intervals of few seeds reach far
+    beyond.
+    """
+
+    return Axis(label=label, limits=limits, bounds=(-2, 102))
+
+
 def density_axis(runs: Sequence[PlottedRun]) -> Axis:
     """The share of weights that remain in percent, falling. The labels are levels of the run with the most rounds, of
     several the one that keeps the fewest weights.

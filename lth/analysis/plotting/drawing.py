@@ -24,7 +24,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedFormatter, FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import (
+    FixedFormatter, FixedLocator, FuncFormatter, Locator, LogLocator, MaxNLocator, NullFormatter, NullLocator)
 
 from lth.analysis.plotting.series import Axis, FigureData, Panel, Reference, Series
 from lth.analysis.plotting.styles import Style
@@ -47,8 +48,10 @@ _LEGEND_HEIGHT, _LINE_HEIGHT = 0.6, 0.021
 _CHARACTERS_PER_INCH = 14
 # Of an entry of the legend, in inches: its line with the gaps around it, and a character for each point of the font.
 _HANDLE_WIDTH, _CHARACTER_WIDTH = 0.6, 0.0078
-# Up to this ratio of the ends of a log axis there is space for ticks at 1, 2 and 5 in each decade.
+# Up to this ratio of the ends of a log axis there is space for ticks at 1, 2 and 5 in each decade, and from the other
+# one on there are at least two of them.
 _FEW_DECADES = 200
+_NARROW = 6
 
 
 def draw(data: FigureData, style: Style) -> Figure:
@@ -193,16 +196,27 @@ def _set_axis(axes: Axes, direction: str, axis: Axis) -> None:
         drawn.set_minor_locator(NullLocator())
         drawn.set_minor_formatter(NullFormatter())
     elif axis.scale == 'log':
-        least, largest = sorted(drawn.get_view_interval())
-        drawn.set_major_locator(LogLocator(subs=(1, 2, 5) if largest < _FEW_DECADES * least else (1,)))
+        drawn.set_major_locator(_log_locator(*sorted(drawn.get_view_interval())))
         drawn.set_major_formatter(FuncFormatter(lambda value, _: _short_number(value)))
         drawn.set_minor_locator(NullLocator())
     if axis.limits:
         axes.set(**{f'{direction}lim': axis.limits})
+    if axis.bounds:
+        axes.set(**{f'{direction}lim': np.clip(drawn.get_view_interval(), *axis.bounds)})
     if axis.padded:
         positions = [tick.position for tick in axis.ticks]
         axes.set(**{f'{direction}lim': (min(positions) - 0.5, max(positions) + 0.5)})
     drawn.set_inverted(axis.reverse)
+
+
+def _log_locator(least: float, largest: float) -> Locator:
+    """Where a log axis has labels: at 1, 2 and 5 times powers of ten, or at powers of ten if there are many. Between
+    two numbers that differ little there may be none of them, so labels are there as on a linear axis.
+    """
+
+    if largest < _NARROW * least:
+        return MaxNLocator(5)
+    return LogLocator(subs=(1, 2, 5) if largest < _FEW_DECADES * least else (1,))
 
 
 def _short_number(value: float) -> str:

@@ -35,7 +35,8 @@ class Tick(NamedTuple):
 class Axis:
     """An axis; a reversed one falls from left to right. Without `ticks` the library that draws chooses them. Ticks that
     name things and not values are `padded`: there is half a step before the first and after the last. `limits` is the
-    range that is shown, None for all.
+    range that is shown, None for all. `bounds` are the ends of the widest range that is shown: intervals may reach
+    beyond what a quantity can be.
     """
 
     label: str
@@ -44,6 +45,7 @@ class Axis:
     padded: bool = False
     ticks: tuple[Tick, ...] = ()
     limits: tuple[float, float] | None = None
+    bounds: tuple[float, float] | None = None
 
 
 class Point(NamedTuple):
