@@ -9,12 +9,11 @@ from lth.cli.command import command
 from lth.cli.console import print_json, print_text
 from lth.cli.option_values import number_in
 from lth.cli.options import Json
-from lth.cli.tables import print_table
+from lth.cli.tables import number, print_table
 from lth.runs.run_path import parse_run_path
 
 if TYPE_CHECKING:
     from lth.analysis.early_bird import EarlyBirds, Emergence
-    from lth.analysis.statistics import Interval
 
 
 @command
@@ -57,7 +56,7 @@ def _print_table(found: 'EarlyBirds') -> None:
         'published test': lambda row: 'void' if row.void else _iterations(row.published),
         f'distance ≤ {found.threshold:g}': lambda row: _iterations(row.normalised),
         'training left %': lambda row: _left(row.normalised, found.iterations),
-        'distance at the end': lambda row: _distance(row.final_distance)}
+        'distance at the end': lambda row: number(row.final_distance)}
     print_table(f'Early birds in {found.iterations:,} iterations, {_seeds(found.seeds)}', columns, found.densities)
     print_text('Iterations at which the mask is close to each of the last four, by the published test (at most 10% of '
                'all places differ) and by the distance divided by that of random masks. training left: what the second '
@@ -69,10 +68,6 @@ def _print_table(found: 'EarlyBirds') -> None:
 
 def _seeds(seeds: Sequence[int]) -> str:
     return f'seed {seeds[0]}' if len(seeds) == 1 else f'mean over {len(seeds)} seeds'
-
-
-def _distance(value: 'Interval') -> str:
-    return f'{value.mean:.3f}' + ('' if value.margin is None else f' ± {value.margin:.3f}')
 
 
 def _iterations(found: Sequence[int | None]) -> str:

@@ -1,5 +1,6 @@
 """Tables for people. `--json` prints the rows of the same tables as objects, see `lth.cli.console.print_json`."""
 import io
+import math
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -88,9 +89,12 @@ def count(value: 'Interval') -> str:
 
 
 def number(value: 'Interval') -> str:
-    """Any other mean, with its margin, to three digits: `12.3 ± 0.45`."""
+    """Any other mean to three digits, with its margin to the same place: `12.3 ± 0.5`, `63.8 ± 117.1`."""
 
-    return f'{value.mean:.3g}' + ('' if value.margin is None else f' ± {value.margin:.2g}')
+    form = ',.3g'
+    if 1e-3 <= abs(value.mean) < 1e6:
+        form = f',.{max(0, 2 - math.floor(math.log10(abs(value.mean))))}f'
+    return f'{value.mean:{form}}' + ('' if value.margin is None else f' ± {value.margin:{form}}')
 
 
 def _column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int] | None:

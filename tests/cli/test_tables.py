@@ -1,8 +1,9 @@
 """Tables in narrow terminals: no word is broken, and no line is longer than the terminal."""
 import pytest
 
+from lth.analysis.statistics import Interval
 from lth.cli import console
-from lth.cli.tables import print_table
+from lth.cli.tables import number, print_table
 
 ROWS = [('runs/lenet-300-100', 'undecided', '0.83 ± 7.06'), ('  runs/lenet-300-100-controls/reinit', 'yes', '')]
 COLUMNS = {'run': lambda row: row[0], 'stable': lambda row: row[1], 'angle in °': lambda row: row[2]}
@@ -24,6 +25,14 @@ def test_a_table_that_does_not_fit_is_a_list_of_paragraphs(capsys, monkeypatch):
     assert capsys.readouterr().out.splitlines() == [
         'Caption', 'runs/lenet-300-100', '    stable undecided, angle in ° 0.83 ± 7.06',
         '  runs/lenet-300-100-controls/reinit', '      stable yes']
+
+
+@pytest.mark.parametrize(('mean', 'margin', 'shown'), [
+    (13.76, 4.39, '13.8 ± 4.4'), (63.83, 117.06, '63.8 ± 117.1'), (4.9, 0.12, '4.90 ± 0.12'),
+    (0.44, 0.0146, '0.440 ± 0.015'), (1234.5, 60.4, '1,234 ± 60'), (0, 0.5, '0 ± 0.5'), (-0.0512, None, '-0.0512'),
+    (2.5e-5, 1e-6, '2.5e-05 ± 1e-06'), (3.2e7, 1e6, '3.2e+07 ± 1e+06')])
+def test_a_mean_and_its_margin_have_the_same_number_of_decimals(mean, margin, shown):
+    assert number(Interval(mean, margin, 2)) == shown
 
 
 @pytest.mark.parametrize('width', range(24, 60))

@@ -215,7 +215,7 @@ def _log_locator(least: float, largest: float) -> Locator:
     """
 
     if largest < _NARROW * least:
-        return MaxNLocator(5)
+        return MaxNLocator(5, steps=[1, 2, 5, 10])
     return LogLocator(subs=(1, 2, 5) if largest < _FEW_DECADES * least else (1,))
 
 
