@@ -63,5 +63,5 @@ def _refuse_untrained_signs(source: SourceRounds, carry: Carried) -> None:
 
     settings = source.plan.recipe.algorithm
     if carry == 'signs' and not settings.trains_weights:
-        raise LthError(f'--carry signs: {settings.name} does not train the weights of each round under its mask, so '
-                       'there are no trained signs. Carry start-signs, the signs of the weights themselves.')
+        raise LthError(f'--carry signs: {settings.name} does not train the weights that its mask keeps, so there are '
+                       'no trained signs. Carry start-signs, the signs of the weights themselves.')
