@@ -124,8 +124,8 @@ def _is_removed(run: StoredRun, seed: int, number: int) -> bool:
 
 def _refuse_untrained(run: StoredRun) -> None:
     if not _trains_weights(run):
-        raise LthError(f'{run.folder} has no signs to compare: {algorithm_settings(run).name} does not train the '
-                       'weights of each round. Give a run of lth find-ticket, finetune or transfer.')
+        raise LthError(f'{run.folder} has no signs to compare: {algorithm_settings(run).name} does not train '
+                       'each round from a ticket on. Give a run of lth find-ticket, finetune or transfer.')
 
 
 def _trains_weights(run: StoredRun) -> bool:

@@ -163,7 +163,7 @@ def test_two_lines_to_compare_with_differ_in_their_dashes():
     assert len({shape['line']['dash'] for shape in plotly_panels(data)[0]['layout']['shapes']}) == 2
 
 
-def drawn(y: Axis, *points: Point) -> FigureData:
+def line_figure(y: Axis, *points: Point) -> FigureData:
     """A figure of one line."""
 
     series = (Series(label='one', color='#000000', points=points),)
@@ -172,7 +172,7 @@ def drawn(y: Axis, *points: Point) -> FigureData:
 
 @pytest.mark.parametrize('ends', [(62, 104), (2.1, 9.9), (1, 5.9), (0.3, 1), (3, 70), (1, 5000)])
 def test_a_log_axis_has_at_least_two_labels_however_short_it_is(ends):
-    data = drawn(Axis(label='y', scale='log'), Point(1, ends[0]), Point(2, ends[1]))
+    data = line_figure(Axis(label='y', scale='log'), Point(1, ends[0]), Point(2, ends[1]))
     axis = plot.Plot(data).matplotlib().axes[0].yaxis
     low, high = axis.get_view_interval()
     assert 2 <= sum(low <= position <= high for position in axis.get_majorticklocs()) <= 12
@@ -181,11 +181,11 @@ def test_a_log_axis_has_at_least_two_labels_however_short_it_is(ends):
 def test_intervals_beyond_0_and_100_percent_do_not_widen_an_axis_of_accuracies():
     points = Point(1, 40, -80, 160), Point(2, 45, 30, 60), Point(3, 50, 40, 60)
     for y, expected in ((percent_axis('accuracy (%)'), (-2, 102)), (Axis(label='other'), (-92, 172))):
-        data = drawn(y, *points)
+        data = line_figure(y, *points)
         assert plot.Plot(data).matplotlib().axes[0].get_ylim() == pytest.approx(expected)
         assert ('autorangeoptions' in plotly_panels(data)[0]['layout']['yaxis']) == (expected == (-2, 102))
-    within = plot.Plot(drawn(percent_axis('accuracy (%)'), Point(1, 40), Point(2, 50))).matplotlib().axes[0].get_ylim()
-    assert within == pytest.approx((39.5, 50.5))
+    inside = line_figure(percent_axis('accuracy (%)'), Point(1, 40), Point(2, 50))
+    assert plot.Plot(inside).matplotlib().axes[0].get_ylim() == pytest.approx((39.5, 50.5))
 
 
 def test_layers_are_those_of_the_masks(ticket):

@@ -23,7 +23,7 @@ def sign_flips(request: FigureRequest) -> FigureData | NoData:
 
     shown = [shaded for shaded in shaded_runs(request.runs) if is_comparable(shaded.run.run, shaded.run.seeds)]
     if not shown:
-        return NoData('no signs can be compared: it does not train the weights of each round, or --keep removed them')
+        return NoData('no signs can be compared: no round is trained from a ticket on, or --keep removed weights')
     reports = [sign_report(shaded.run.run, shaded.run.seeds) for shaded in shown]
     found = list(zip(shown, map(_by_round, reports), strict=True))
     panels = [_round_panel(found)]

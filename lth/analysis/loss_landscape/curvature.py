@@ -153,8 +153,8 @@ def _refuse_other_runs(plan: Plan, run: Run) -> None:
 
     settings = plan.recipe.algorithm
     if settings.finds == 'gems' or settings.trains != 'each':
-        raise LthError(f'{run.folder} has no trained weights whose curvature could be measured: {settings.name} does '
-                       'not train the weights of each round. Give a run of lth find-ticket, finetune or transfer.')
+        raise LthError(f'The curvature of {run.folder} cannot be measured: {settings.name} does not train each '
+                       'round from a ticket on. Give a run of lth find-ticket, finetune or transfer.')
 
 
 def _numbers(run: Run, rounds: Sequence[int] | None, count: int) -> Sequence[int]:

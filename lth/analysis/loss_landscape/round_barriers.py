@@ -125,8 +125,8 @@ def _refuse_other_runs(plan: Plan, run: Run, count: int) -> None:
         raise LthError(f'{run.folder} trains tickets of another run, so its rounds do not prune each other, and there '
                        f'is no barrier to measure between them. Give the run of the search, {run.source_folder()}.')
     if settings.finds != 'tickets' or settings.trains != 'each':
-        raise LthError(f'{run.folder} has no barriers between rounds: {settings.name} does not train the weights of '
-                       'each round. Give a run of lth find-ticket.')
+        raise LthError(f'{run.folder} has no barriers between rounds: {settings.name} does not train each round '
+                       'from a ticket on. Give a run of lth find-ticket.')
     if count < 2:
         raise LthError(f'{run.folder} has one round that all seeds have, but a barrier lies between two successive '
                        'rounds. Resume the search with at least one pruning (-i).')

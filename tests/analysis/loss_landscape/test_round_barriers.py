@@ -210,7 +210,7 @@ def test_runs_whose_rounds_do_not_prune_each_other_are_refused(lth, run):
     lth('find-gem', 'lenet-300-100', 'digits', '--density', '0.5', '-e', '2', '--run', 'gem', '--set',
         'algorithm.freeze_every=1 epochs')
     result = lth('stability', 'gem', '--between-rounds')
-    assert result.code == 2 and 'does not train the weights of each round' in ' '.join(result.err.split())
+    assert result.code == 2 and 'does not train each round from a ticket on' in ' '.join(result.err.split())
 
 
 def test_with_learning_rate_rewinding_each_round_starts_on_the_projection_of_the_round_before(lth):
