@@ -66,8 +66,8 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
         if self.folder.exists() and not self.folder.is_dir():
             raise LthError(f'{self.folder} is a file. Choose another folder with --run.')
         if seed_folders.is_name_of_seed(self.folder) and (self.folder.parent / 'recipe.yaml').exists():
-            raise LthError(f'{self.folder} is a folder for a seed of the run {self.folder.parent}, so no other run can be '
-                           'there. Choose another folder with --run.')
+            raise LthError(f'{self.folder} is a folder for a seed of the run {self.folder.parent}, so no other run can '
+                           'be there. Choose another folder with --run.')
         entries = self.folder.iterdir() if self.folder.exists() else ()
         if not all(map(_may_precede_recipe, entries)):
             raise LthError(f'{self.folder} is not empty and is not a run: it has no recipe.yaml. Choose another folder '
