@@ -285,7 +285,7 @@ def test_the_figure_shows_lines_and_barriers_of_the_present_weights(run):
 def test_barriers_in_python(trained, tmp_path):
     run = shutil.copytree(trained / 'lenet-300-100-digits', tmp_path / 'run')
     result = package.round_barriers(run, rounds=[2], points=3)
-    assert [pair for pair, _ in result.pairs] == [RoundPair(0, 2, 2), RoundPair(1, 2, 2)] and result.notes == ()
+    assert [pair for pair, _ in result.pairs] == [RoundPair(0, 2, 3), RoundPair(1, 2, 3)] and result.notes == ()
     (only,) = result.table.rows
     assert only.round == 2 and only.barrier.n == 2
     with pytest.raises(LthError, match='points: 1 is not possible'):
