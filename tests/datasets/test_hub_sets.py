@@ -86,7 +86,7 @@ def test_a_set_without_test_images_is_refused_and_divided_by_options(tmp_path):
     data = read(f'{name},train=train[:80%],test=train[80%:]', tmp_path)
     both = torch.cat([data.train.images, data.test.images])
     assert len(data.train.labels) == 8 and torch.equal(both, torch.from_numpy(pixels(10)).permute(0, 3, 1, 2))
-    assert 'no slice' in refusal(f'{name},train=train[x],test=train[80%:]')
+    assert 'is not a slice' in refusal(f'{name},train=train[x],test=train[80%:]')
     assert 'has no images' in refusal(f'{name},train=train[:0],test=train[8:]')
     assert "no split 'tst'" in refusal(f'{name},test=tst')
 

@@ -117,7 +117,8 @@ def test_a_search_for_tickets_in_pieces_writes_the_bytes_of_an_uninterrupted_one
 
 @pytest.mark.parametrize('settings', [
     {'training.cycles': 2, 'training.length': '12 iterations'}, {'algorithm.copies': 3, 'algorithm.soup': 'greedy'},
-    {'algorithm.copies': 2, 'algorithm.early_bird': 'levels', 'algorithm.rewind': '7 iterations'},
+    {'algorithm.copies': 2, 'algorithm.early_bird': 'levels', 'algorithm.rewind': '7 iterations',
+     'training.measure_every': '4 iterations'},
     {'algorithm.early_bird': (0.5, 0.05), 'training.measure_every': '4 iterations'}], ids=str)
 def test_cycles_soups_and_watched_masks_in_pieces_write_the_bytes_of_uninterrupted_ones(
         tmp_path, monkeypatch, settings):

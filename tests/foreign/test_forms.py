@@ -84,7 +84,7 @@ def test_scores_of_edge_popup_are_refused_as_their_share_is_not_in_the_file(tmp_
 @pytest.mark.parametrize('form', ['torch-prune', 'rare-gems', 'open_lth'])
 def test_what_is_no_ticket_is_refused(tmp_path, form):
     torch.save({'weight': torch.ones(3)}, tmp_path / 'model_before_finetune.pth')
-    with pytest.raises(LthError, match='no ticket|no gem|not a run of open_lth'):
+    with pytest.raises(LthError, match='not a ticket|not a gem|not a run of open_lth'):
         open_form(form, tmp_path)
     with pytest.raises(LthError, match='does not exist'):
         open_form(form, tmp_path / 'nope')

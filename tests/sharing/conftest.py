@@ -31,7 +31,7 @@ def _source(tmp_path_factory: pytest.TempPathFactory) -> Path:
                                   run=home / 'runs/demo', threads=1)
         package.finetune(run, seeds=(0,), epochs=1, threads=1)
         package.sanity_check(run, checks=['shuffle-mask'], seeds=(0,), epochs=1, threads=1)
-        package.stability(run, rounds=[1], points=2, threads=1)
+        package.stability(run, rounds=[1], points=3, threads=1)
     return home / 'runs'
 
 

@@ -86,7 +86,7 @@ def test_a_card_without_a_license_has_no_field_for_it_and_a_note_says_so(run):
     card = package.card(run)
     assert 'license:' not in card.file.read_text().split('---\n')[1]
     assert any('--license' in note for note in card.notes)
-    with pytest.raises(LthError, match='no identifier of a license'):
+    with pytest.raises(LthError, match='not an identifier of a license'):
         package.card(run, license='My Own License')
 
 

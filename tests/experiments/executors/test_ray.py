@@ -95,7 +95,7 @@ def children_of_session(pid: int) -> list[str]:
 
 
 @pytest.mark.parametrize('address, words', [
-    ('nowhere', 'no address of a Ray cluster'), ('127.0.0.1:1', 'Connection refused'),
+    ('nowhere', 'not an address of a Ray cluster'), ('127.0.0.1:1', 'Connection refused'),
     ('ray://127.0.0.1:1', 'Connection refused')])
 def test_addresses_at_which_no_cluster_answers_are_refused(lth, tmp_path, address, words):
     pytest.importorskip('ray')
