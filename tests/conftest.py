@@ -1,5 +1,6 @@
 """Shared by all tests: small tasks on random images, real data sets if present, and the command line."""
-from tests.speed import pytest_collection, pytest_unconfigure  # First: it makes the imports below fast.
+# First: it makes the imports below fast.
+from tests.speed import pytest_collection, pytest_collection_modifyitems, pytest_unconfigure
 
 import importlib
 import math
@@ -30,7 +31,7 @@ from lth.training.state import State
 from lth.training.task import Engine, Task
 from tests.fake_gpu import gpus
 
-__all__ = ['gpus', 'pytest_collection', 'pytest_unconfigure']
+__all__ = ['gpus', 'pytest_collection', 'pytest_collection_modifyitems', 'pytest_unconfigure']
 
 # cuBLAS reads it when it is first used in a process, and repeats its results only with it.
 os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')

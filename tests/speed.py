@@ -17,6 +17,18 @@ testing._get_command = cache(testing._get_command)  # type: ignore[attr-defined]
 os.fsync = lambda _descriptor: None
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Add the xdist_group of a test to its name, by which a worker takes the whole group. xdist 3.8 does so in an
+    attribute that pytest 9.2 does not have.
+    """
+
+    for item in items if 'PYTEST_XDIST_WORKER' in os.environ else ():
+        mark = item.get_closest_marker('xdist_group')
+        if mark is not None and hasattr(item, '_id') and not item.nodeid.endswith(f'@{mark.args[0]}'):
+            item._id = type(item._id).parse(f'{item.nodeid}@{mark.args[0]}')
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Cycles are not searched for during collection, which frees few objects, and then only among those of tests. Only
