@@ -40,6 +40,7 @@ select.configure_process(threads=1, device=CPU.device)
 # The same examples in every run, however slow the machine is.
 hypothesis.settings.register_profile('repeatable', deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile('repeatable')
+_DATASETS = Path(os.environ.get('LTH_DATASETS', Path(__file__).parent.parent / 'datasets')).absolute()
 SGD = {'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'weight_decay': 5e-4}
 ADAM = {'name': 'adam', 'learning_rate': 1.2e-3}
 
@@ -161,10 +162,9 @@ def real_data() -> Callable[[str], Path]:
     """Returns the folder of the real data sets, or skips the test if the given file or folder is not in it."""
 
     def folder(files: str) -> Path:
-        path = Path(os.environ.get('LTH_DATASETS', Path(__file__).parent.parent / 'datasets'))
-        if not (path / files).exists():
-            pytest.skip(f'{files} is not in {path}: put the data set there, or set $LTH_DATASETS to its folder')
-        return path
+        if not (_DATASETS / files).exists():
+            pytest.skip(f'{files} is not in {_DATASETS}: put the data set there, or set $LTH_DATASETS to its folder')
+        return _DATASETS
     return folder
 
 

@@ -1,6 +1,5 @@
 """The table of all methods: the same number of kept weights and of training steps in every row."""
 import json
-import os
 
 import pytest
 import yaml
@@ -27,15 +26,15 @@ def test_in_the_smoke_budget_every_method_keeps_the_same_count(lth, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.skipif('LTH_DATASETS' not in os.environ, reason='needs MNIST in $LTH_DATASETS')
-def test_at_ten_percent_every_method_trains_100000_steps_and_keeps_the_same_count(lth, tmp_path):
+def test_at_ten_percent_every_method_trains_100000_steps_and_keeps_the_same_count(lth, tmp_path, real_data):
+    folder = str(real_data('MNIST'))
     raw = yaml.safe_load((papers._FOLDER / 'budget-table.yaml').read_text())  # pylint: disable=protected-access
     for run in raw['runs'].values():
         run['grid'] = {'algorithm.density': [0.1]}
     raw['tables'][0]['values'] = ['0.1']
     raw['claims'], raw['budgets'] = raw['claims'][:3], {'full': {'seeds': 2}}
     (tmp_path / 'one-density.yaml').write_text(yaml.safe_dump(raw))
-    result = lth('reproduce', 'one-density.yaml', os.environ['LTH_DATASETS'], '--budget', 'full', '--json')
+    result = lth('reproduce', 'one-density.yaml', folder, '--budget', 'full', '--json')
     assert result.code == 0, result.err
     (table,) = json.loads(result.out)['tables']
     assert not table['missing']
