@@ -94,7 +94,7 @@ def network_logits(path: str, images: torch.Tensor, weights: str = 'trained') ->
 
 
 @pytest.mark.parametrize('name', [
-    pytest.param(name, marks=pytest.mark.slow if name == 'onnx' else ()) for name in SCRIPTS])
+    pytest.param(name, marks=pytest.mark.slow if name in ('onnx', 'csr') else ()) for name in SCRIPTS])
 def test_an_export_computes_the_same_in_a_process_that_does_not_know_lth(name, tmp_path):
     if name == 'onnx':
         pytest.importorskip('onnxruntime', reason="needs the extra onnx: pip install 'lth[onnx]'")
