@@ -79,7 +79,8 @@ def as_comments(table: Group) -> str:
 def percent(value: 'Interval') -> str:
     """A share in percent, with its margin in percentage points: `97.71 ± 0.12`."""
 
-    return f'{100 * value.mean:.2f}' + ('' if value.margin is None else f' ± {100 * value.margin:.2f}')
+    mean = f'{100 * value.mean:.2f}'.replace('-', '−')
+    return mean if value.margin is None else f'{mean} ± {100 * value.margin:.2f}'
 
 
 def count(value: 'Interval') -> str:

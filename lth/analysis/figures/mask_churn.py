@@ -2,7 +2,7 @@
 from collections.abc import Callable, Sequence
 
 from lth.analysis.plotting import palette
-from lth.analysis.plotting.axes import interval_caption, mean_point
+from lth.analysis.plotting.axes import interval_caption, mean_point, percent_axis
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Point, Series
@@ -32,7 +32,7 @@ def mask_churn(request: FigureRequest) -> FigureData | NoData:
 
 def _panel(runs: Sequence[PlottedRun], label: str, value: _Value) -> Panel:
     series = tuple(_series(run, number, value, several=len(runs) > 1) for number, run in enumerate(runs))
-    return Panel(x=Axis(label='iteration'), y=Axis(label=label), series=series)
+    return Panel(x=Axis(label='iteration'), y=percent_axis(label), series=series)
 
 
 def _series(run: PlottedRun, number: int, value: _Value, *, several: bool) -> Series:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from lth.analysis import mask_overlap as overlaps
 from lth.analysis.plotting import palette
-from lth.analysis.plotting.axes import density_axis, interval_caption, mean_point
+from lth.analysis.plotting.axes import density_axis, interval_caption, mean_point, percent_axis
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Reference, Series
@@ -30,7 +30,7 @@ def mask_overlap(request: FigureRequest) -> FigureData | NoData:
     ratios = [_series(f'{run.label}, ' if several else '', 'masks of two seeds', found, _ratio, number)
               for number, (run, found) in enumerate(zip(runs, shares, strict=True))]
     panels = (
-        Panel(x=density_axis(runs), y=Axis(label='weights that both masks keep (%)'), series=tuple(shared)),
+        Panel(x=density_axis(runs), y=percent_axis('weights that both masks keep (%)'), series=tuple(shared)),
         Panel(x=density_axis(runs), y=Axis(label='times as many as random masks'), series=tuple(ratios),
               references=(Reference(label='as random masks', value=1),)))
     return FigureData(
