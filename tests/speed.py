@@ -10,8 +10,9 @@ from typer import testing
 
 # Otherwise each worker compiles the tests, with pytest's checks, whenever it starts: 7 s and more.
 _DONT_WRITE_BYTECODE, sys.dont_write_bytecode = sys.dont_write_bytecode, False
-# The commands are built once: that takes 15 ms, and many a command less.
-testing._get_command = cache(testing._get_command)  # type: ignore[attr-defined]
+# The commands are built once: that takes 15 ms, and many a command less. The name is private to typer.
+if hasattr(testing, '_get_command'):
+    testing._get_command = cache(testing._get_command)
 # A short search flushes 34 files and folders to the disk. That is for a machine that loses power: what a process wrote
 # before it was killed is there without it.
 os.fsync = lambda _descriptor: None

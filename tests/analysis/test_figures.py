@@ -359,6 +359,7 @@ def test_mask_churn_is_that_of_the_recorded_events_and_a_search_has_none(sparse,
                           for one in both], factor=100) for step, both in events.items()]
     ever = [point(step, [one['ever_active'] / 50200 for one in both], factor=100) for step, both in events.items()]
     assert [list(panel.series[0].points) for panel in found.panels] == [approximately(churn), approximately(ever)]
+    assert [panel.y.bounds for panel in found.panels] == [(-2, 102)] * 2
     with pytest.raises(LthError, match='its mask does not move within the training'):
         figure('mask-churn', ticket.folder)
 

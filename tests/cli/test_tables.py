@@ -3,7 +3,7 @@ import pytest
 
 from lth.analysis.statistics import Interval
 from lth.cli import console
-from lth.cli.tables import number, print_table
+from lth.cli.tables import number, percent, print_table
 
 ROWS = [('runs/lenet-300-100', 'undecided', '0.83 ± 7.06'), ('  runs/lenet-300-100-controls/reinit', 'yes', '')]
 COLUMNS = {'run': lambda row: row[0], 'stable': lambda row: row[1], 'angle in °': lambda row: row[2]}
@@ -53,3 +53,9 @@ def test_the_table_of_a_run_leaves_out_the_early_stop_where_the_terminal_is_narr
     shown = lth(*search, '--controls', 'shuffle-mask').out
     assert '1 shuffle-mask' in shown and ('test % at stop' in shown) == has_early_stop
     assert max(map(len, shown.partition('Next:')[0].splitlines())) <= width  # commands are not wrapped
+
+
+@pytest.mark.parametrize(('mean', 'margin', 'shown'), [
+    (0.97714, None, '97.71'), (0.97714, 0.0012, '97.71 ± 0.12'), (-0.0031, 0.1, '−0.31 ± 10.00')])
+def test_shares_have_two_decimals_and_a_minus_sign(mean, margin, shown):
+    assert percent(Interval(mean, margin, 2)) == shown
