@@ -29,7 +29,7 @@ def test_a_table_that_does_not_fit_is_a_list_of_paragraphs(capsys, monkeypatch):
 
 @pytest.mark.parametrize(('mean', 'margin', 'shown'), [
     (13.76, 4.39, '13.8 ± 4.4'), (63.83, 117.06, '63.8 ± 117.1'), (4.9, 0.12, '4.90 ± 0.12'),
-    (0.44, 0.0146, '0.440 ± 0.015'), (1234.5, 60.4, '1,234 ± 60'), (0, 0.5, '0 ± 0.5'), (-0.0512, None, '-0.0512'),
+    (0.44, 0.0146, '0.440 ± 0.015'), (1234.5, 60.4, '1,234 ± 60'), (0, 0.5, '0 ± 0.5'), (-0.0512, None, '−0.0512'),
     (2.5e-5, 1e-6, '2.5e-05 ± 1e-06'), (3.2e7, 1e6, '3.2e+07 ± 1e+06')])
 def test_a_mean_and_its_margin_have_the_same_number_of_decimals(mean, margin, shown):
     assert number(Interval(mean, margin, 2)) == shown
