@@ -1,6 +1,7 @@
 """A network as a function of its flat parameter vector: initial weights, logits, and modules that share the vector."""
 import copy
 import hashlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -60,7 +61,10 @@ class Network:
         the images.
         """
 
-        with LimitParameters(f'{settings.name} for images of {shape[1]} × {shape[2]} pixels'):
+        what = f'{settings.name} for images of {shape[1]} × {shape[2]} pixels'
+        with LimitParameters(what), warnings.catch_warnings():
+            # Layers without weights, for images that are too small, are an error below.
+            warnings.filterwarnings('ignore', message='Initializing zero-element tensors')
             module, notes = build_with_notes(settings, shape, classes, seed=0)
         registered = Layout.of(module, keep_out, also_prune=also_prune)
         with user_code.guard(settings.name):

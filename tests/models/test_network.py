@@ -43,6 +43,7 @@ def test_logits_equal_those_of_the_module():
     assert torch.allclose(conv.logits(weights, {}, images), module(images), atol=1e-6)
 
 
+@pytest.mark.filterwarnings('error')
 def test_images_too_small_for_the_network_are_an_error_with_their_shape():
     with pytest.raises(LthError, match=r'conv-2 does not fit images of shape \(3, 1, 1\)'):
         network('conv-2', (3, 1, 1))
