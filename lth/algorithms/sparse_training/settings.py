@@ -198,11 +198,11 @@ class Settings(AlgorithmSettings):
         share, most = self.drop_share(first, last), max(start)
         if math.floor(share * most) == 0:
             least = self._least_density(share, layout, sum(start))
-            more = '' if least is None else f'Give a density of at least {least:.2g}, or r'
+            remedy = 'No density is enough: ' if least is None else f'Give a density of at least {least:.2g}, '
             raise LthError(
                 f'algorithm.density: at {self.density:.6g} no layer has more than {most} active weights, and an event '
-                f'replaces at most {share:.2g} of them, rounded down to none: the mask would never move. {more or "R"}'
-                'eplace a larger share (--drop-fraction), or use a static mask: --method static.')
+                f'replaces at most {share:.2g} of them, rounded down to none: the mask would never move. {remedy}'
+                'replace a larger share (--drop-fraction), or use a static mask: --method static.')
 
     def _least_density(self, share: float, layout: Layout, least: int) -> float | None:
         """The least density of two digits, of at least so many weights, at which this share of the active weights of a

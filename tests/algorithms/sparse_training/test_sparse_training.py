@@ -278,7 +278,7 @@ def test_rigl_trains_convolutions_with_batchnorm_and_augmentation(model):
 @pytest.mark.parametrize(('method', 'changes', 'message'), [
     ('rigl', {'density': 0.0001}, r'algorithm\.density: at 0\.0001 no layer has more than 2 active .*--method static'),
     ('set', {'density': 0.003, 'drop_fraction': 0.01}, r'replaces at most 0\.01 of them'),
-    ('set', {'density': 0.9, 'drop_fraction': 1e-9}, r'never move\. Replace a larger share'),
+    ('set', {'density': 0.9, 'drop_fraction': 1e-9}, r'never move\. No density is enough: replace a larger share'),
     ('gmp', {'density': 0.00001}, r'keeps 0 of 49600 weights.*at least 6.1e-05, 0\.0061% of the weights'),
     ('static', {'density': 0.00001}, '0 weights are too few for 3 layers.*a density of 6.1e-05'),
     ('static', {'density': 0.0001, 'layers': 'smart-ratio'}, 'at least 122 of the 49600, a density of 0.0025')])
