@@ -9,8 +9,8 @@ from lth.models.network import Buffers, Network
 from lth.recipes.schema import Adam, AdamW, Sgd
 from lth.training.engines.backward import Backward, make_backward
 from lth.training.engines.batches import Batches
-from lth.training.engines.cuda.packed import Packing
 from lth.training.engines.optimizers import Optimizer, make_optimizer
+from lth.training.engines.packed import Packing
 from lth.training.state import State
 from lth.training.task import Parametrization, Task
 

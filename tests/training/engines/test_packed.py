@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lth.training.engines.cuda.captured_step import CapturedStep
-from lth.training.engines.cuda.packed import Packing, make_packing
+from lth.training.engines.packed import Packing, make_packing
 from lth.training.state import State
 from tests.conftest import ADAM, CPU, SGD, full_mask, initial_state, make_task
 

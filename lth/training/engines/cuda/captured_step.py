@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from lth.training.engines.cuda.compilation import count_compiled
-from lth.training.engines.cuda.packed import Packing
 from lth.training.engines.cuda.parts import step_parts
 from lth.training.engines.devices import current_device
+from lth.training.engines.packed import Packing
 from lth.training.engines.precision import precision_context
 from lth.training.engines.step import StepParts, TrainingStep
 from lth.training.state import Segment, State

@@ -16,10 +16,10 @@ from lth.training.engines.cuda.captured_step import CapturedStep
 from lth.training.engines.cuda.compilation import describe_failure
 from lth.training.engines.cuda.evaluation import CapturedEvaluation
 from lth.training.engines.cuda.memory_estimate import replicates_that_fit
-from lth.training.engines.cuda.packed import Packing, make_packing
 from lth.training.engines.cuda.parts import compiled_parts, dense_layers, step_parts
 from lth.training.engines.eager import Eager
 from lth.training.engines.names import ReplicateChoice
+from lth.training.engines.packed import Packing, make_packing
 from lth.training.state import BatchGradient, Segment, State
 from lth.training.task import Parametrization, Task
 

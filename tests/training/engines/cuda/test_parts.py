@@ -9,7 +9,8 @@ from lth.algorithms.trained_masks.parametrizations import Rounded
 from lth.algorithms.trained_masks.regularizers import Penalty
 from lth.models.flat_parameters import Layout
 from lth.models.network import Network
-from lth.training.engines.cuda import compilation, packed, parts
+from lth.training.engines import packed
+from lth.training.engines.cuda import compilation, parts
 from lth.training.engines.cuda import engine as cuda_engine
 from lth.training.engines.cuda.branches import make_branches
 from lth.training.engines.cuda.engine import CudaGraph
