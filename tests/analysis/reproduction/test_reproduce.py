@@ -172,10 +172,8 @@ def test_a_grid_is_one_run_for_each_combination_and_a_reduction_drops_recipes_of
     assert reduced('run-2-u', expanded['run-2-u'], Reduction()) == expanded['run-2-u']
 
 
-@pytest.mark.parametrize('name', [
-    pytest.param(name, marks=pytest.mark.slow if name in (
-        'lth-figure-4', 'zhou-criteria', 'rare-gems-mnist', 'su-sanity-checks', 'lmc-barriers') else pytest.mark.long)
-    for name in papers.experiment_names()])
+@pytest.mark.slow
+@pytest.mark.parametrize('name', papers.experiment_names())
 def test_the_smallest_budget_runs(lth, name):
     result = lth('reproduce', name, '--budget', 'smoke', '--json')
     assert result.code == 0, result.err
