@@ -82,6 +82,14 @@ def algorithm_settings(run: RecordedRun) -> AlgorithmSettings:
     return ALGORITHMS.stored_settings(run.recipe['algorithm'])
 
 
+def has_early_stops(run: RecordedRun) -> bool:
+    """Whether each round is a training of its own, under one mask: otherwise the iteration of the lowest validation
+    loss may belong to another mask.
+    """
+
+    return algorithm_settings(run).trains == 'each'
+
+
 def removal_words(run: RecordedRun) -> str:
     """Why weights of a run are not there, as the start of a sentence: `the option --keep removed`."""
 

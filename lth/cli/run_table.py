@@ -80,13 +80,11 @@ _GEM = _Part({}, 'test %: accuracy of the untrained weights above the threshold;
 def _parts(run: 'RecordedRun', rows: Sequence[_Row], *, with_controls: bool) -> list[_Part]:
     """The parts of the table, without those for which the terminal is too narrow."""
 
-    settings = analysis.summary_table.algorithm_settings(run)
-    if settings.finds == 'gems':
+    if analysis.summary_table.algorithm_settings(run).finds == 'gems':
         return [_BASIC, _GEM]
     if any(result.moves for row in rows for result in row.summary.results):
         return [_BASIC, _MOVES]
-    # Without trainings of their own rounds have no early stop: the iteration may belong to another mask.
-    parts = [_BASIC, _TICKET] if settings.trains == 'each' else [_BASIC]
+    parts = [_BASIC, _TICKET] if analysis.summary_table.has_early_stops(run) else [_BASIC]
     # A table with controls, or in 80 columns, has no space left for the numbers of connected units.
     if not with_controls and out.width >= _WIDTH_WITH_CONNECTED and _has_connected(rows):
         parts.insert(1, _CONNECTED)

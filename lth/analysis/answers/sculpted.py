@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lth.analysis.answers import words
-from lth.analysis.statistics import Interval, confidence_interval
+from lth.analysis.statistics import Interval, compare_paired, confidence_interval
 from lth.analysis.summary_table import RecordedRun, summary_rows
 
 
@@ -35,7 +35,7 @@ def sculpted_answer(run: RecordedRun, seeds: Sequence[int]) -> SculptedAnswer | 
         return None
     cycles, pruned = ({result.seed: result.test_accuracy for result in row.results} for row in rows)
     both = [seed for seed in cycles if seed in pruned]
+    before, after = [cycles[seed] for seed in both], [pruned[seed] for seed in both]
     return SculptedAnswer(
-        rows[0].density, confidence_interval([cycles[seed] for seed in both]), rows[1].density,
-        confidence_interval([pruned[seed] for seed in both]),
-        confidence_interval([pruned[seed] - cycles[seed] for seed in both]))
+        rows[0].density, confidence_interval(before), rows[1].density, confidence_interval(after),
+        compare_paired(after, before).difference)

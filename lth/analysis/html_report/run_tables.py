@@ -13,7 +13,7 @@ from lth.analysis.operation_counts import LayerOperations
 from lth.analysis.run_view import RunView
 from lth.analysis.statistics import Interval
 from lth.analysis.summary_table import (
-    RecordedRun, RoundResult, RoundSummary, algorithm_settings, control_rows, summary_rows)
+    RecordedRun, RoundResult, RoundSummary, algorithm_settings, control_rows, has_early_stops, summary_rows)
 from lth.runs.round_record import LayerRecord
 
 
@@ -89,7 +89,7 @@ def _rows(view: RunView, answer: Answer) -> Iterator[_Row]:
 
 
 def _round_table(run: RecordedRun, rows: Sequence[_Row], answer: Answer) -> Table:
-    stops = _has_early_stops(run)
+    stops = has_early_stops(run)
     explanation = 'density %: share of all weights that remain. ±: 95% confidence interval over seeds.'
     if stops:
         explanation += ' early stop: iteration of lowest validation loss.'
@@ -112,12 +112,6 @@ def _round_table(run: RecordedRun, rows: Sequence[_Row], answer: Answer) -> Tabl
         'seeds': lambda row: cells.integer(row.summary.test_accuracy.n)}, rows, explanation)
 
 
-def _has_early_stops(run: RecordedRun) -> bool:
-    """Whether each round is a training of its own, under one mask: others have no early stop."""
-
-    return algorithm_settings(run).trains == 'each'
-
-
 def _mean_move(summary: RoundSummary, name: str) -> float | None:
     """The mean over the seeds of a share in the record of how their masks moved; None if one of them has none."""
 
@@ -127,7 +121,7 @@ def _mean_move(summary: RoundSummary, name: str) -> float | None:
 
 
 def _seed_table(run: RecordedRun, rows: Sequence[_Row]) -> Table:
-    stops = _has_early_stops(run)
+    stops = has_early_stops(run)
     has_draws = any(result.draw > 1 for row in rows for result in row.summary.results)
     return make_table('Each seed', {
         'round': lambda row: Cell(str(row.row.summary.source_number), row.row.summary.source_number),
