@@ -17,6 +17,7 @@ from lth.datasets import image_decoding
 from lth.datasets.image_decoding import Undecodable
 from lth.datasets.source import Shape
 from lth.errors import LthError
+from lth.system.files import partial_files
 
 
 class ImageList(NamedTuple):
@@ -138,6 +139,8 @@ def _write_cache(path: Path, tensors: dict[str, Tensor]) -> None:
         save_file(tensors, partial)
         partial.chmod(0o644)  # readable for others who use the same data folder
         os.replace(partial, path)
+        for other in partial_files(path):  # of processes that were killed, or that are not needed any more
+            other.unlink()
     except (OSError, SafetensorError):
         with contextlib.suppress(OSError):
             partial.unlink()

@@ -13,7 +13,7 @@ from typing import IO
 
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.system import cluster_job
-from lth.system.files import write_error
+from lth.system.files import is_at, write_error
 
 LOCK_NAME = '.lock'
 # `holder` locks the file for an instant, so a single failure does not prove that somebody else holds it.
@@ -77,7 +77,7 @@ def _held(path: Path, *, tries: int, remedy: str) -> Iterator[None]:
         try:
             yield
         finally:
-            if _is_at(file, path):  # the folder may have been moved, and another process may work in a new one
+            if is_at(file, path):  # the folder may have been moved, and another process may work in a new one
                 path.unlink()
             file.close()
     finally:
@@ -96,7 +96,7 @@ def _acquire(path: Path, *, tries: int, remedy: str) -> IO[str]:
             try:
                 _lock(file, path, tries=tries, remedy=remedy)
                 # The previous holder may have removed the file after it was opened here: then lock the new file.
-                if _is_at(file, path):
+                if is_at(file, path):
                     break
             except BaseException:
                 file.close()
@@ -107,14 +107,6 @@ def _acquire(path: Path, *, tries: int, remedy: str) -> IO[str]:
                            'command': ' '.join(sys.argv)}))
     file.flush()
     return file
-
-
-def _is_at(file: IO[str], path: Path) -> bool:
-    """Whether an open file is the one at the path."""
-
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    return False
 
 
 def _open(path: Path, flags: int) -> IO[str]:

@@ -4,12 +4,13 @@ A file that is missing, corrupt or cannot be written gives an LthError with its 
 """
 import contextlib
 import errno
+import fcntl
 import glob
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 from lth.errors import ENVIRONMENT_ERROR, LthError, quote
 
@@ -26,26 +27,38 @@ def write(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def open_atomically(path: Path) -> Iterator[BinaryIO]:
-    """A file that replaces `path` at the end of the block, when it is on disk. If the block fails, nothing changes."""
+    """A file that replaces `path` at the end of the block, when it is on disk. If the block fails, nothing changes.
+    Incomplete files for this path are removed that processes left which were killed while they wrote them.
+    """
 
     partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
     try:
-        with open(partial, 'wb') as file:
+        with _create_locked(partial) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.replace(partial, path)
+            os.replace(partial, path)
         _sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+    for other in partial_files(path):
+        _remove_abandoned(other)
 
 
 def partial_files(path: Path) -> list[Path]:
     """The incomplete files that processes left that were killed while they wrote the file at the path."""
 
     return [other for other in path.parent.glob(f'{glob.escape(path.name)}.*.partial') if other.is_file()]
+
+
+def is_at(file: IO[Any], path: Path) -> bool:
+    """Whether an open file is the one at the path."""
+
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    return False
 
 
 def output_error(path: Path, error: OSError) -> LthError:
@@ -111,6 +124,28 @@ def write_error(path: Path, error: OSError) -> LthError:
     outcome = (f'{advice}, then run the same command again: it resumes after the last completed round.'
                if path.parent.exists() else f'Nothing was started. {advice}.')
     return LthError(f'Cannot write {path}: {error.strerror or error}. {outcome}', exit_code=ENVIRONMENT_ERROR)
+
+
+def _create_locked(path: Path) -> BinaryIO:
+    """A new file to write, locked until it is closed or its process ends, where the file system has locks."""
+
+    while True:
+        # pylint: disable-next=consider-using-with # open while it is locked
+        file = open(path, 'wb')
+        with contextlib.suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if is_at(file, path):  # otherwise `_remove_abandoned` was faster than the lock
+            return file
+        file.close()
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove an incomplete file whose process ended: nobody has it locked."""
+
+    with contextlib.suppress(OSError), open(path, 'r+b') as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_at(file, path):
+            path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

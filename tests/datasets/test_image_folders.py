@@ -102,9 +102,11 @@ def test_images_are_decoded_once_and_again_if_a_file_changes(flowers, tmp_path, 
 def test_a_corrupt_cache_of_decoded_images_is_written_again(flowers, tmp_path):
     source = DATASETS.find(f'folder:{flowers}')
     first = source.read(tmp_path, MEMORY)
-    for file in (tmp_path / 'decoded').iterdir():
+    for file in list((tmp_path / 'decoded').iterdir()):
+        file.with_name(f'{file.name}.20757.partial').write_bytes(b'of a process that was killed')
         file.write_bytes(file.read_bytes()[:100])
     assert torch.equal(source.read(tmp_path, MEMORY).train.images, first.train.images)
+    assert not list(tmp_path.rglob('*.partial'))
 
 
 def test_images_are_read_even_if_the_cache_cannot_be_written(flowers, tmp_path):

@@ -1,8 +1,11 @@
 """Atomic writing, and strict JSON."""
 import errno
+import fcntl
 import os
 import subprocess
+import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -43,3 +46,47 @@ def test_a_partial_folder_left_by_a_crash_is_replaced(tmp_path):
     (tmp_path / 'round-00.partial' / 'old').write_bytes(b'?')
     files.write_folder(tmp_path / 'round-00', {'a': b'1'})
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob('*')) == [Path('round-00'), Path('round-00/a')]
+
+
+def test_an_incomplete_file_of_a_killed_process_is_removed_when_the_file_is_written(tmp_path):
+    (tmp_path / 'pair.json.20757.partial').write_bytes(b'{"errors')
+    (tmp_path / 'other.json.20757.partial').write_bytes(b'{')
+    files.write(tmp_path / 'pair.json', b'{}')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['other.json.20757.partial', 'pair.json']
+
+
+def test_an_incomplete_file_that_another_process_is_writing_is_left_alone(tmp_path):
+    script = ('import sys; from pathlib import Path; from lth.system import files\n'
+              'with files.open_atomically(Path("pair.json")) as file:\n'
+              '    file.write(b"theirs"); print("writing", flush=True); sys.stdin.readline()\n')
+    with subprocess.Popen([sys.executable, '-c', script], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          env=os.environ | {'PYTHONPATH': str(Path(__file__).parents[2])}) as other:
+        assert other.stdin and other.stdout and other.stdout.readline() == b'writing\n'
+        files.write(tmp_path / 'pair.json', b'ours')
+        assert (tmp_path / 'pair.json').read_bytes() == b'ours'
+        other.communicate(b'\n')
+    assert other.returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == ['pair.json']
+    assert (tmp_path / 'pair.json').read_bytes() == b'theirs'
+
+
+def test_an_incomplete_file_is_created_again_if_it_was_removed_before_it_was_locked(tmp_path, monkeypatch):
+    lock, calls = fcntl.flock, []
+
+    def remove_first(file: BinaryIO, operation: int) -> None:
+        if not calls:
+            Path(file.name).unlink()
+        calls.append(operation)
+        lock(file, operation)
+    monkeypatch.setattr(fcntl, 'flock', remove_first)
+    files.write(tmp_path / 'pair.json', b'ours')
+    assert len(calls) == 2 and (tmp_path / 'pair.json').read_bytes() == b'ours'
+
+
+def test_files_are_written_where_the_file_system_has_no_locks(tmp_path, monkeypatch):
+    def fail(_file: BinaryIO, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, 'No locks available')
+    monkeypatch.setattr(fcntl, 'flock', fail)
+    (tmp_path / 'pair.json.20757.partial').write_bytes(b'theirs')
+    files.write(tmp_path / 'pair.json', b'ours')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['pair.json', 'pair.json.20757.partial']
