@@ -47,6 +47,7 @@ class ClusterInThisProcess:
     def __init__(self, places: int, change: Callable[[Any, str, Any], Any]) -> None:
         self.places = places
         self.started: list[WorkerShape] = []
+        self.workers: list[worker.Worker] = []
         self._change = change
         self._calls = ThreadPoolExecutor()
 
@@ -55,7 +56,8 @@ class ClusterInThisProcess:
 
     def start_worker(self, shape: WorkerShape) -> worker.Worker:
         self.started.append(shape)
-        return worker.Worker()
+        self.workers.append(worker.Worker())
+        return self.workers[-1]
 
     def call(self, handle: worker.Worker, method: str, *arguments: Any) -> Future[Any]:
         def call() -> Any:
@@ -78,6 +80,12 @@ class ClusterInThisProcess:
         handle.clean()
         handle._space.release(1000)
         handle._messages.put(worker.Message('ended'))
+
+    def wait_for_threads(self) -> None:
+        """Training restores settings of the process when it ends, such as the current folder, which is of all tests."""
+
+        for handle in self.workers:
+            handle._training.shutdown()
 
 
 def unchanged(_handle: Any, _method: str, result: Any) -> Any:
@@ -137,6 +145,7 @@ def events_of(task: Task, change: Callable[[Any, str, Any], Any] = unchanged, *,
         return [event for _, event in opened.events()]
     finally:
         opened.close()
+        cluster.wait_for_threads()
 
 
 def rounds(folder: Path) -> dict[str, bytes]:
