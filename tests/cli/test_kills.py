@@ -1,7 +1,8 @@
-"""Commands that write are killed or interrupted at random instants and repeated: what they write equals what an
-undisturbed command writes, no process is left, and none hangs.
+"""Commands that write are killed or interrupted at random instants, and killed before they change a file, and repeated:
+what they write equals what an undisturbed command writes, no process is left, and none hangs.
 
-A command is covered by adding it to `COMMANDS`. The instants are drawn from a seed, so that a failure can be repeated.
+A command is covered by adding it to `COMMANDS`. Instants and changes are drawn from a seed, so that a failure can be
+repeated.
 """
 import os
 import random
@@ -9,7 +10,7 @@ import shlex
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,8 +107,9 @@ def start_folder(server: CommandServer, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize('name', COMMANDS)
-def test_a_command_that_is_killed_at_random_instants_equals_an_undisturbed_one(server, start_folder, tmp_path, name):
-    kill_and_compare(server, start_folder, tmp_path, name, kills=3, seed=1)
+def test_a_command_that_is_killed_a_few_times_equals_an_undisturbed_one(server, start_folder, tmp_path, name):
+    kill_and_compare(server, start_folder, tmp_path, name, kills=2, seed=1)
+    crash_and_compare(server, start_folder, tmp_path, name, crashes=2)
 
 
 @pytest.mark.long
@@ -115,6 +117,13 @@ def test_a_command_that_is_killed_at_random_instants_equals_an_undisturbed_one(s
 @pytest.mark.parametrize('name', COMMANDS)
 def test_a_command_that_is_killed_at_many_instants_equals_an_undisturbed_one(server, start_folder, tmp_path, name):
     kill_and_compare(server, start_folder, tmp_path, name, kills=36, seed=2)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize('name', COMMANDS)
+def test_a_command_that_is_killed_before_any_change_equals_an_undisturbed_one(server, start_folder, tmp_path, name):
+    crash_and_compare(server, start_folder, tmp_path, name, crashes=None)
 
 
 def kill_and_compare(
@@ -137,9 +146,33 @@ def kill_and_compare(
             kill = Kill(rng.choice(SIGNALS), rng.random() * seconds)
             if interrupt(server, killed, command, kill) == 0:
                 break
-        assert finish(server, killed, command) == 0 or name in NEVER_REPEATED, errors(killed)
-        assert contents(killed) == contents(complete)
-        shutil.rmtree(killed)
+        finish_and_compare(server, killed, name, command, contents(complete))
+
+
+def crash_and_compare(
+        server: CommandServer, start_folder: Path, tmp_path: Path, name: str, *, crashes: int | None) -> None:
+    """Kill the command before so many of its changes, None for each of them, and compare what it wrote when it was
+    completed.
+    """
+
+    complete = shutil.copytree(start_folder, tmp_path / 'counted')
+    assert finish(server, complete, COMMANDS[name], kill_before=0) == 0, errors(complete)
+    changes: Sequence[int] = range(1, (complete / 'changes').stat().st_size + 1)
+    for change in changes if crashes is None else random.Random(name).sample(changes, crashes):
+        killed = shutil.copytree(start_folder, tmp_path / f'killed-before-{change}')
+        assert finish(server, killed, COMMANDS[name], kill_before=change) in (-signal.SIGKILL, 0), errors(killed)
+        finish_and_compare(server, killed, name, COMMANDS[name], contents(complete))
+
+
+def finish_and_compare(
+        server: CommandServer, folder: Path, name: str, command: str, expected: Mapping[str, bytes]) -> None:
+    """Complete the command in the folder, which then has the expected contents and is removed."""
+
+    assert finish(server, folder, command) == 0 or name in NEVER_REPEATED, errors(folder)
+    found = contents(folder)
+    assert sorted(found) == sorted(expected)
+    assert [path for path in found if found[path] != expected[path]] == []
+    shutil.rmtree(folder)
 
 
 def interrupt(server: CommandServer, folder: Path, command: str, kill: Kill) -> int:
@@ -160,11 +193,14 @@ def interrupt(server: CommandServer, folder: Path, command: str, kill: Kill) -> 
     return code
 
 
-def finish(server: CommandServer, folder: Path, command: str) -> int:
-    """Run the command to its end and return its exit code."""
+def finish(server: CommandServer, folder: Path, command: str, *, kill_before: int | None = None) -> int:
+    """Run the command to its end, or to the change before which it is killed, and return its exit code."""
 
     (folder / 'errors').unlink(missing_ok=True)
-    return wait(server, server.start(shlex.split(command), folder), command, seconds=300.)
+    process = server.start(shlex.split(command), folder, kill_before=kill_before)
+    code = wait(server, process, command, seconds=300.)
+    assert_none_is_left(process)
+    return code
 
 
 def wait(server: CommandServer, process: int, what: str, *, seconds: float = SECONDS_TO_END) -> int:
