@@ -10,9 +10,10 @@ from lth.cli.command import command
 from lth.cli.console import print_message, print_text
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
+from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
-    BatchSize, CheckpointEvery, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, KeepOption,
-    LearningRate, LogOption, Margin, Overrides, Restart, SourceRun, Threads)
+    BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
+    KeepOption, LearningRate, LogOption, Margin, Overrides, Replicates, Restart, SourceRun, Threads)
 from lth.cli.trust_code import accepts_trust_code
 from lth.runs.run_path import parse_run_path
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 @command
 @accepts_data_dir
+@accepts_executor
 @accepts_trust_code
 def align(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
@@ -41,8 +43,11 @@ def align(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         device: Device = 'auto',
         threads: Threads = 1,
         engine: EngineOption = None,
+        compile_: Compile = None,
+        replicates: Replicates = None,
         deterministic: Deterministic = None,
         checkpoint_every: CheckpointEvery = None,
+        executor: ExecutorChoice = LOCAL,
         log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
@@ -71,8 +76,9 @@ def align(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
                       override, number_of_epochs)
     planned = plans.align_plans(source, folder, changed)
     target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, checkpoint_every=checkpoint_every,
-        logs=tuple(parse_names(log) or ()))
+        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
+        replicates=replicates, checkpoint_every=checkpoint_every, logs=tuple(parse_names(log) or ()),
+        executor=executor.name, executor_settings=executor.settings)
     barriers = [] if dry_run else analysis.alignment.measure_barriers(source, target)
     for barrier in barriers:
         print_message(f'{barrier.sentence(source.mask_seed)}.')

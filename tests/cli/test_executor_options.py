@@ -57,6 +57,12 @@ def test_the_runs_of_a_published_experiment_are_trained_by_the_executor(lth):
     assert Recorded.opened == 2 * [('none', 1, (0,))]  # the search and its control
 
 
+def test_aligned_masks_and_their_controls_are_trained_by_the_executor(lth):
+    assert lth(*SEARCH, '--seeds', '0-2').code == 0
+    assert lth('align', 'r', '-e', '1', '--executor', 'recorded').code == 0
+    assert Recorded.opened == 3 * [('none', 1, (1,)), ('none', 1, (2,))]
+
+
 @pytest.mark.parametrize(('options', 'says'), [
     (('--executor', 'rya'), "Unknown executor 'rya'"),
     (('--address', 'auto'), "--executor local: this executor has no settings. Leave out 'address'"),

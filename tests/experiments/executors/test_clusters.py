@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from lth.errors import LthError
+from lth.experiments import align_plans
 from lth.experiments.changes import Changes
 from lth.experiments.derived_plans import control_plans
 from lth.experiments.executors.clusters import session, worker
@@ -29,6 +30,7 @@ from lth.experiments.run_target import RunTarget, select_engine
 from lth.experiments.runner import run_plan
 from lth.registry import code_fingerprints, trust, user_modules
 from lth.runs.folder import Run
+from lth.runs.run_path import parse_run_path
 from lth.system import files, signals, yaml_text
 
 NET = '''
@@ -296,3 +298,17 @@ def test_rounds_of_the_source_are_sent_with_a_control(trained, tmp_path):
     assert events[-1] == Ended() and (target.folder / 'seed-1/round-02').is_dir()
     record = Run(target.folder, raw, plan.network).record(1, 2)
     assert record.source == trained.plan.run(trained.folder).record(1, 2).ticket
+
+
+def test_rounds_of_the_seed_with_the_masks_are_sent_with_an_alignment(trained, tmp_path):
+    target = RunTarget(tmp_path / 'remote', tmp_path)
+    source = align_plans.open_aligned(parse_run_path(trained.folder), [2])
+    plan = align_plans.align_plans(source, target.folder).aligned
+    target.folder.mkdir()
+    files.write(target.folder / 'recipe.yaml', yaml_text.dump_yaml(plan.recipe.dump()).encode())
+    local = run_plan(plan, replace(target, folder=tmp_path / 'local'), (1,), SilentReporter())
+
+    events = events_of(Task(plan.recipe.dump(), target, (1,), trained.inputs, 'seed 1'))
+
+    assert events[-1] == Ended()
+    assert rounds(target.folder) == rounds(local.folder) and len(rounds(target.folder)) > 3
