@@ -17,7 +17,7 @@ from lth.algorithms.retraining.transfer import Carried
 from lth.analysis import evaluation, mode_connectivity, other_data, sanity_checks
 from lth.analysis.alignment import AlignedRow, AlignmentBarrier, aligned_rows, measure_barriers
 from lth.analysis.comparison import RunComparison, compare_runs
-from lth.analysis.early_bird import THRESHOLD, EarlyBirds, early_birds
+from lth.analysis.early_bird import EarlyBirds, early_birds
 from lth.analysis.evaluation import Evaluation
 from lth.analysis.loss_landscape import barrier_table
 from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
@@ -54,6 +54,7 @@ from lth.experiments.restart import set_aside
 from lth.experiments.run_target import set_up_engine
 from lth.experiments.thinning import Keep, thin_runs
 from lth.exports.export import IMAGES, Export, export_round
+from lth.pruning.early_bird import THRESHOLD
 from lth.pruning.tickets import Round
 from lth.registry import trust
 from lth.registry.objects import is_object

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from lth.algorithms.base import ALGORITHMS
 from lth.algorithms.imp_settings import Settings, layer_counts
-from lth.models.flat_parameters import Layout
-from lth.pruning import masks
 from lth.pruning.criteria import find_criterion
 from lth.pruning.early_bird import MaskWatch
 from lth.pruning.mask_actions import LayerSurvivors, find_mask_0_action, find_mask_1_action
@@ -44,8 +42,9 @@ def _dense_round(task: Task, settings: Settings) -> Round:
     """
 
     start, iteration = dense_ticket(task), settings.rewind.steps(task.steps_per_epoch)
-    if settings.early_bird != 'off':
-        watch = _watch(task.network.layout, settings)
+    if watched := settings.watched_counts(task.network.layout):
+        scope, counts = watched
+        watch = MaskWatch(task.network.layout.ranked_parts(scope), counts)
         unwatched = settings.model_copy(update={'early_bird': 'off'})
         return replace(_dense_round(replace(task, watch=watch), unwatched), watched=watch.masks)
     if iteration == 0:
@@ -57,17 +56,6 @@ def _dense_round(task: Task, settings: Settings) -> Round:
     round_ = _trained_round(task, settings, 0, ticket)
     history = (*before.history, *round_.trained.history[1:])
     return replace(round_, trained=replace(round_.trained, history=history))
-
-
-def _watch(layout: Layout, settings: Settings) -> MaskWatch:
-    """The watch of masks at the densities that the settings ask for, pruned as the search prunes."""
-
-    parts, asked = layout.ranked_parts(settings.scope), settings.early_bird
-    if isinstance(asked, str):
-        return MaskWatch(parts, layer_counts(layout, settings)[1:])
-    counts = [tuple(masks.floor_share(stop - start, density) for start, stop in parts)
-              for density in sorted(set(asked), reverse=True)]
-    return MaskWatch(parts, counts)
 
 
 def _trained_round(task: Task, settings: Settings, number: int, ticket: Ticket) -> Round:

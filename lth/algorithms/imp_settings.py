@@ -159,6 +159,15 @@ class Settings(AlgorithmSettings):
         before = 0 if number else rewind
         return before + self.copies * (training.steps(steps_per_epoch) - rewind)
 
+    def watched_counts(self, layout: Layout) -> tuple[str, Sequence[Sequence[int]]] | None:
+        if self.early_bird == 'off':
+            return None
+        if self.early_bird == 'levels':
+            return self.scope, layer_counts(layout, self)[1:]
+        sizes = [stop - start for start, stop in layout.ranked_parts(self.scope)]
+        return self.scope, [tuple(masks.floor_share(size, density) for size in sizes)
+                            for density in sorted(set(self.early_bird), reverse=True)]
+
     def check(self, training: TrainingSettings, steps_per_epoch: int) -> None:
         end, rewind = training.cycle_ends(steps_per_epoch)[0], self.rewind.steps(steps_per_epoch)
         if rewind >= end:

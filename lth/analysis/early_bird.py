@@ -4,18 +4,16 @@ The published test (You et al. 2020) finds an early bird when the mask differs f
 tenth of all places. Masks that keep at most 5% or at least 95% of the weights cannot differ in more: there the test is
 void. The normalised distance is the number of differing weights divided by that of random masks of the same density.
 """
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.analysis.summary_table import RecordedRun
 from lth.errors import LthError
+from lth.pruning.early_bird import THRESHOLD, emergence
 from lth.runs.metrics_file import MetricsLine
 
-# At 50% kept, random masks differ in half of the places, so that 0.2 is the published limit there.
-THRESHOLD = 0.2
 _PUBLISHED = 0.1
-_COMPARED = 4
 
 
 class Emergence(NamedTuple):
@@ -89,18 +87,9 @@ def _read(run: RecordedRun, seed: int) -> _Watched:
 def _emergence(watched: Sequence[_Watched], index: int, threshold: float) -> Emergence:
     first = watched[0]
     kept, prunable, chance = first.kept[index], first.prunable, first.chance[index]
-    found = tuple(_first(one, index, lambda number: number <= _PUBLISHED * prunable) for one in watched)
-    normalised = tuple(_first(one, index, lambda number: number <= threshold * chance) for one in watched)
+    measured = [[(line.iteration, line.differing[index]) for line in one.lines if line.differing] for one in watched]
+    found = tuple(emergence(lines, lambda number: number <= _PUBLISHED * prunable) for lines in measured)
+    normalised = tuple(emergence(lines, lambda number: number <= threshold * chance) for lines in measured)
     last = [(distances(one.lines, index, chance) or [(0, 0.)])[-1][1] for one in watched]
     return Emergence(kept, kept / prunable, chance / prunable, is_void(kept, prunable), found, normalised,
                      confidence_interval(last))
-
-
-def _first(watched: _Watched, index: int, passes: Callable[[int], bool]) -> int | None:
-    """The first iteration at which the mask passes a test with each of the last four before it."""
-
-    for line in watched.lines:
-        differing = line.differing[index] if line.differing else []
-        if len(differing) == _COMPARED and all(map(passes, differing)):
-            return line.iteration
-    return None

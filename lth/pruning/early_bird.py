@@ -4,7 +4,7 @@ You et al. 2020 ("Drawing Early-Bird Tickets") prune channels, and stop when the
 all places from each of the last four. For masks of single weights that depends on the density d: two random masks
 differ in a share of 2d(1 − d), so distances are also compared with this value.
 """
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,8 @@ from torch import Tensor
 from lth.pruning.tickets import WatchedMasks
 from lth.training.state import WATCHED, Differing
 
+# At 50% kept, random masks differ in half of the places, so that 0.2 is the published limit there.
+THRESHOLD = 0.2
 # A weight's number of masks is stored in 8 bits.
 MOST_LEVELS = 250
 
@@ -48,7 +50,7 @@ class MaskWatch:
     def observe(self, weights: Tensor, recent: Tensor | None) -> tuple[Tensor, Differing]:
         """See Watch."""
 
-        present = torch.stack([self._levels(row) for row in weights.cpu()])
+        present = torch.stack([self.levels(row) for row in weights.cpu()])
         if recent is None:
             return present[:, None], tuple(((),) * self.densities for _ in present)
         differing = tuple(
@@ -56,8 +58,8 @@ class MaskWatch:
             for new, olds in zip(present, recent, strict=True))
         return torch.cat([present[:, None], recent], dim=1)[:, :WATCHED], differing
 
-    def _levels(self, weights: Tensor) -> Tensor:
-        """For each prunable weight, the number of masks that keep it: (N,) -> (P,) uint8."""
+    def levels(self, weights: Tensor) -> Tensor:
+        """For each prunable weight, the number of masks that keep it: (N,) on the CPU -> (P,) uint8."""
 
         levels = torch.zeros(self.parts[-1][1], dtype=torch.uint8)
         for index, (start, stop) in enumerate(self.parts):
@@ -67,6 +69,17 @@ class MaskWatch:
             order = weights[start:stop].abs().argsort(descending=True, stable=True)
             levels[start:stop][order] = by_rank
         return levels
+
+
+def emergence(measured: Iterable[tuple[int, Sequence[int]]], passes: Callable[[int], bool]) -> int | None:
+    """The first iteration at which a mask passes a test with each of the last masks before it; None if it never does.
+    `measured` are iterations, and in how many weights the mask differs from those before, `passes` the test of one.
+    """
+
+    for iteration, differing in measured:
+        if len(differing) == WATCHED and all(map(passes, differing)):
+            return iteration
+    return None
 
 
 def differing_weights(first: Tensor, second: Tensor, densities: int) -> list[int]:

@@ -232,6 +232,14 @@ class AlgorithmSettings(Section):
 
         return None
 
+    def watched_counts(self, _layout: Any) -> tuple[str, Sequence[Sequence[int]]] | None:
+        """The scope in which weights are ranked for the masks that are compared while round 0 of a network with this
+        Layout is trained, and how many weights each mask keeps in each part of the scope, the densest first; None if
+        no masks are compared.
+        """
+
+        return None
+
     def sampled_accuracy(self, _task: Any, _scores: Any) -> tuple[float, ...]:
         """Mean test accuracy of `sampled_masks` masks sampled from scores (R, P), for each replicate."""
 

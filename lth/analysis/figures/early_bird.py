@@ -1,11 +1,12 @@
 """How far masks are from those of the last measurements while round 0 trains, at several densities."""
-from lth.analysis.early_bird import THRESHOLD, distances
+from lth.analysis.early_bird import distances
 from lth.analysis.plotting import palette
 from lth.analysis.plotting.axes import interval_caption, mean_point, percent_label
 from lth.analysis.plotting.registry import FIGURES, FigureRequest
 from lth.analysis.plotting.runs import PlottedRun, all_notes, pair_title
 from lth.analysis.plotting.series import Axis, FigureData, NoData, Panel, Reference, Series
 from lth.analysis.statistics import confidence_interval
+from lth.pruning.early_bird import THRESHOLD
 
 _MOST_CURVES = 6
 
