@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lth.api import (
         align, card, compare, curvature, early_bird, evaluate, evaluate_on, export, export_metrics, find_gem,
         find_ticket, finetune, import_run, iterate, open_run, plot, pool, pull, push, round_barriers, sanity_check,
-        sign_flips, stability, train_sparse, transfer)
+        sign_flips, stability, train_early_birds, train_sparse, transfer)
     from lth.datasets import DATASETS
     from lth.errors import LthError
     from lth.experiments.executors import EXECUTORS
@@ -29,7 +29,7 @@ _MODULES = {
     'lth.api': (
         'align', 'card', 'compare', 'curvature', 'early_bird', 'evaluate', 'evaluate_on', 'export', 'export_metrics',
         'find_gem', 'find_ticket', 'finetune', 'import_run', 'iterate', 'open_run', 'plot', 'pool', 'pull', 'push',
-        'round_barriers', 'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer'),
+        'round_barriers', 'sanity_check', 'sign_flips', 'stability', 'train_early_birds', 'train_sparse', 'transfer'),
     'lth.analysis.figures': ('FIGURES',),
     'lth.analysis.run_results': ('RunResults',),
     'lth.exports.torch_modules': ('NamedTicket', 'load_ticket'),
@@ -49,7 +49,7 @@ __all__ = [
     'MASK_ACTIONS', 'MODELS', 'LthError', 'NamedTicket', 'RunResults', 'align', 'card', 'compare', 'curvature',
     'early_bird', 'evaluate', 'evaluate_on', 'export', 'export_metrics', 'find_gem', 'find_ticket', 'finetune',
     'import_run', 'iterate', 'load_ticket', 'open_run', 'plot', 'pool', 'pull', 'push', 'round_barriers',
-    'sanity_check', 'sign_flips', 'stability', 'train_sparse', 'transfer']
+    'sanity_check', 'sign_flips', 'stability', 'train_early_birds', 'train_sparse', 'transfer']
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from lth.analysis import evaluation, mode_connectivity, other_data, sanity_check
 from lth.analysis.alignment import AlignedRow, AlignmentBarrier, aligned_rows, measure_barriers
 from lth.analysis.comparison import RunComparison, compare_runs
 from lth.analysis.early_bird import EarlyBirds, early_birds
+from lth.analysis.early_bird_tickets import EarlyBirdRow, early_bird_rows
 from lth.analysis.evaluation import Evaluation
 from lth.analysis.loss_landscape import barrier_table
 from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
@@ -40,8 +41,8 @@ from lth.analysis.sanity_report import SanityReport
 from lth.analysis.sign_flips import SignReport, sign_report
 from lth.errors import LthError
 from lth.experiments import (
-    align_plans, derived_plans, folders, gem_plans, import_plans, pool_plans, provenance, resolve, runner,
-    transfer_plans)
+    align_plans, derived_plans, early_bird_plans, folders, gem_plans, import_plans, pool_plans, provenance, resolve,
+    runner, transfer_plans)
 from lth.experiments import open_run as opening
 from lth.experiments.argument_types import check_types
 from lth.experiments.changes import Changes
@@ -92,6 +93,13 @@ class Alignment(NamedTuple):
     run: RunResults
     barriers: tuple[AlignmentBarrier, ...]
     rows: tuple[AlignedRow, ...]
+
+
+class EarlyBirdTickets(NamedTuple):
+    """The run of tickets that were drawn early, whose control is `end`, and the comparison of both at each density."""
+
+    run: RunResults
+    rows: tuple[EarlyBirdRow, ...]
 
 
 class CurvatureResult(NamedTuple):
@@ -472,10 +480,36 @@ def early_bird(run: RunResults | str | Path, *, threshold: float = THRESHOLD) ->
             print(row.density, row.published, row.normalised)
     """
 
-    if not 0 <= threshold <= 1:
-        raise LthError(f'threshold: {threshold} is not a distance between 0, equal masks, and 1, random ones.')
     view = view_run(_run_path(run))
-    return early_birds(view.run, view.seeds, threshold)
+    return early_birds(view.run, view.seeds, _checked_threshold(threshold))
+
+
+@check_types(Execution)
+def train_early_birds(
+        run: RunResults | str | Path, *, threshold: float = THRESHOLD, new_run: str | Path | None = None,
+        keep: Keep = 'all', restart: bool = False, **execution: Unpack[Execution]) -> EarlyBirdTickets:
+    """Train the tickets that early birds draw, next to those from the end of training (You et al. 2020).
+
+    `run` is a search with `algorithm.early_bird`. Of the densities it compared, those are trained at which all seeds
+    have an early bird by a normalised distance of at most `threshold`. The dense network of each seed is trained again
+    up to there and pruned, and the ticket is trained from the rewind point of the search; the control `end` has masks
+    from the end of the same training. The results are in RUN-early-birds, or in the folder `new_run`.
+
+        for row in lth.train_early_birds(run).rows:
+            print(row.density, row.iterations, row.comparison.difference)
+    """
+
+    path = _run_path(run)
+    source = early_bird_plans.open_watched(path, _checked_threshold(threshold))
+    folder = _new_folder(new_run, early_bird_plans.early_bird_folder(path))
+    planned = early_bird_plans.early_bird_plans(source, folder)
+    if restart:
+        set_aside(folder, reporter_of(execution).message)
+    results = [_train(planned.early, folder, source.seeds, execution)]
+    results += [_train(plan, folders.control_folder(folder, name), source.seeds, execution)
+                for name, plan in planned.controls.items()]
+    rows = early_bird_rows(source, planned, folder)
+    return EarlyBirdTickets(_thinned(results, keep), tuple(rows))
 
 
 @check_types(Execution)
@@ -719,6 +753,12 @@ def _open_whole(run: RunResults | str | Path, what: str) -> RunResults:
     if path.seed is not None:
         raise LthError(f'{run} is a part of a run, but {what} its seeds. Give {path.folder}.')
     return RunResults.open(path)
+
+
+def _checked_threshold(threshold: float) -> float:
+    if not 0 <= threshold <= 1:
+        raise LthError(f'threshold: {threshold} is not a distance between 0, equal masks, and 1, random ones.')
+    return threshold
 
 
 def _new_folder(name: str | Path | None, default: Path) -> Path:

@@ -159,7 +159,7 @@ class Settings(AlgorithmSettings):
         before = 0 if number else rewind
         return before + self.copies * (training.steps(steps_per_epoch) - rewind)
 
-    def watched_counts(self, layout: Layout) -> tuple[str, Sequence[Sequence[int]]] | None:
+    def watched_counts(self, layout: Layout) -> tuple[Literal['layer', 'global'], Sequence[Sequence[int]]] | None:
         if self.early_bird == 'off':
             return None
         if self.early_bird == 'levels':

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.analysis.summary_table import RecordedRun
 from lth.errors import LthError
+from lth.experiments.early_bird_plans import unwatched_error
 from lth.pruning.early_bird import THRESHOLD, emergence
 from lth.runs.metrics_file import MetricsLine
 
@@ -79,8 +80,7 @@ def _read(run: RecordedRun, seed: int) -> _Watched:
                        'is saved.')
     record = run.record(seed, 0)
     if record.early_bird is None:
-        raise LthError(f'{run.folder} did not compare masks while round 0 was trained. Search in another folder with: '
-                       'lth find-ticket ... --early-bird')
+        raise unwatched_error(run.folder)
     return _Watched(run.metrics(seed, 0), record.prunable, record.early_bird.kept, record.early_bird.chance)
 
 

@@ -39,6 +39,7 @@ from lth.cli.show import show
 from lth.cli.stability import stability
 from lth.cli.sweep import sweep
 from lth.system.streams import standard_output
+from lth.cli.train_early_birds import train_early_birds
 from lth.cli.train_sparse import train_sparse
 from lth.cli.transfer import transfer
 from lth.cli.trust_code import start_without_user_code
@@ -85,6 +86,7 @@ app.command('pool', cls=RuledCommand)(pool)
 app.command('align', cls=RuledCommand)(align)
 app.command('stability', cls=RuledCommand)(stability)
 app.command('early-bird', cls=RuledCommand)(early_bird)
+app.command('train-early-birds', cls=RuledCommand)(train_early_birds)
 app.command('plot', cls=RuledCommand)(plot)
 app.command('report', cls=RuledCommand)(report)
 app.command('reproduce', cls=RuledCommand)(reproduce)

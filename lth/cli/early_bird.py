@@ -7,8 +7,7 @@ import typer
 from lth import analysis
 from lth.cli.command import command
 from lth.cli.console import print_json, print_text
-from lth.cli.option_values import number_in
-from lth.cli.options import Json
+from lth.cli.options import EarlyBirdThreshold, Json
 from lth.cli.tables import number, print_table
 from lth.runs.run_path import parse_run_path
 
@@ -22,10 +21,7 @@ def early_bird(
             metavar='RUN', show_default=False,
             help='A run of `lth find-ticket --early-bird`, or one of its seeds (RUN/seed-S).')],
         *,
-        threshold: Annotated[float, typer.Option(
-            '--threshold', parser=number_in(0, 1), metavar='D',
-            help='Largest normalised distance to each of the last four masks. At 50% kept, 0.2 is the published '
-                 'limit.')] = 0.2,
+        threshold: EarlyBirdThreshold = 0.2,
         as_json: Json = False,
 ) -> None:
     """Show when the masks to which one would prune stop changing, while the dense network trains (You et al. 2020).

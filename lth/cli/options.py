@@ -124,6 +124,9 @@ KeepOption = Annotated[Literal['all', 'last', 'tickets'], typer.Option(
 Margin = Annotated[float, typer.Option(
     '--margin', parser=number_in(0, 100), metavar='POINTS',
     help='A ticket matches the dense network if it is at most this many percentage points worse.')]
+EarlyBirdThreshold = Annotated[float, typer.Option(
+    '--threshold', parser=number_in(0, 1), metavar='D',
+    help='Largest normalised distance to each of the last four masks. At 50% kept, 0.2 is the published limit.')]
 Restart = Annotated[bool, typer.Option(
     '--restart',
     help='Start over: first move the run folder, and all runs derived from it, aside to RUN-set-aside-TIME.')]

@@ -232,7 +232,7 @@ class AlgorithmSettings(Section):
 
         return None
 
-    def watched_counts(self, _layout: Any) -> tuple[str, Sequence[Sequence[int]]] | None:
+    def watched_counts(self, _layout: Any) -> tuple[Literal['layer', 'global'], Sequence[Sequence[int]]] | None:
         """The scope in which weights are ranked for the masks that are compared while round 0 of a network with this
         Layout is trained, and how many weights each mask keeps in each part of the scope, the densest first; None if
         no masks are compared.

@@ -19,7 +19,7 @@ def stack_rounds(rounds: Sequence[Round]) -> Round:
     return Round(
         rounds[0].number, stack_tickets([round_.ticket for round_ in rounds]),
         _stack_states([round_.trained for round_ in rounds]), _stack_searches(searches) if searches else None,
-        moving=_stack_moving(moving) if moving else None)
+        watched=rounds[0].watched, moving=_stack_moving(moving) if moving else None)
 
 
 def _stack_states(states: Sequence[State]) -> State:
@@ -58,10 +58,11 @@ def _stack_tensors(parts: Sequence[Buffers]) -> dict[str, Tensor]:
 
 def _stack_measurements(*measurements: Measurement) -> Measurement:
     train = [measurement.train for measurement in measurements if measurement.train]
+    differing = [measurement.differing[0] for measurement in measurements if measurement.differing]
     return Measurement(
         measurements[0].iteration, _stack_metrics(train) if train else None,
         _stack_metrics([measurement.validation for measurement in measurements]),
-        _stack_metrics([measurement.test for measurement in measurements]))
+        _stack_metrics([measurement.test for measurement in measurements]), tuple(differing) or None)
 
 
 def _stack_metrics(parts: Sequence[Metrics]) -> Metrics:

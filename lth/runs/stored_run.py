@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 else:
     old_rounds = lazy_import.module('lth.runs.old_rounds')
 
+# Settings of algorithms whose rounds have numbers of their own, not those of the source's rounds.
+_OWN_NUMBERS = frozenset({'then_prune', 'drawn'})
 _SECTIONS = ('model', 'data', 'algorithm')
 
 
@@ -128,7 +130,7 @@ class StoredRun:
     def table_round(self, number: int) -> int:
         """The number by which tables show round `number`, see AlgorithmSettings."""
 
-        return number if 'then_prune' in self.recipe['algorithm'] else self.source_round(number)
+        return self.source_round(number) if _OWN_NUMBERS.isdisjoint(self.recipe['algorithm']) else number
 
     def starts_from(self, source: 'StoredRun') -> bool:
         """Whether the rounds of this run started from the tickets that the source run has now, as far as both recorded

@@ -42,4 +42,4 @@ def test_the_former_value_in_force_of_final_mask_means_above_threshold():
 
 def test_only_algorithms_that_need_a_source_receive_source_rounds():
     assert {name for name in ALGORITHMS.names() if ALGORITHMS.find(name).settings.needs_source} == {
-        'align', 'control', 'finetune', 'pool', 'sculpt', 'transfer'}
+        'align', 'control', 'early-bird', 'finetune', 'pool', 'sculpt', 'transfer'}

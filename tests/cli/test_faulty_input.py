@@ -235,6 +235,7 @@ RUNS = ('', ' ', '.', '..', '/', '/dev/null', '/dev/zero', '/proc/x', 'nope', 'b
 RUN_COMMANDS: dict[str, tuple[str, ...]] = {
     'evaluate': ('evaluate', '--', 'RUN'), 'finetune': ('finetune', '--', 'RUN'),
     'pool': ('pool', '--', 'RUN'), 'early-bird': ('early-bird', '--', 'RUN'),
+    'train-early-birds': ('train-early-birds', '--', 'RUN'),
     'stability': ('stability', '--', 'RUN'), 'stability --curvature': ('stability', '--curvature', '--', 'RUN'),
     'stability --between-rounds': ('stability', '--between-rounds', '--', 'RUN'),
     'plot': ('plot', '-o', 'figures', '--', 'RUN'),
@@ -260,7 +261,8 @@ OPTION_COMMANDS: dict[str, tuple[str, ...]] = {
     'finetune': ('base', '--dry-run'), 'sanity-check': ('base', '--dry-run'),
     'reproduce': ('lth-figure-9', '--dry-run'),
     'transfer': ('base', '--to', 'digits', '--dry-run'), 'pool': ('base', '--dry-run'),
-    'early-bird': ('base',), 'card': ('base',), 'push': ('base', 'alice/base', '--dry-run'), 'pull': ('nope',),
+    'early-bird': ('base',), 'train-early-birds': ('base', '--dry-run'), 'card': ('base',),
+    'push': ('base', 'alice/base', '--dry-run'), 'pull': ('nope',),
     'export': ('base/seed-0/round-00', '--format', 'torch'),
     'align': ('base', '--dry-run'),
     'evaluate': ('base',), 'plot': ('base', '--figure', 'accuracy'), 'report': ('base',), 'export-metrics': ('base',),

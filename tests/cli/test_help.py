@@ -18,7 +18,7 @@ from lth.cli import app
 
 COMMANDS = (
     'find-ticket', 'find-gem', 'train-sparse', 'finetune', 'evaluate', 'sanity-check', 'transfer', 'pool', 'align',
-    'stability', 'early-bird', 'convert-config', 'import', 'list', 'show', 'compare', 'export',
+    'stability', 'early-bird', 'train-early-birds', 'convert-config', 'import', 'list', 'show', 'compare', 'export',
     'export-metrics', 'plot',
     'report', 'reproduce', 'sweep', 'repair', 'prepare', 'card', 'push', 'pull', 'bench')
 

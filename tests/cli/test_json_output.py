@@ -14,9 +14,9 @@ from pydantic import ConfigDict, TypeAdapter
 
 from lth import benchmark
 from lth.analysis.json_output import (
-    alignments, answers, averages, checks, comparisons, curvature, early_bird, evaluations, exports, figures,
-    listings, other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing, sign_flips, stability,
-    sweeps, values)
+    alignments, answers, averages, checks, comparisons, curvature, early_bird, early_bird_tickets, evaluations, exports,
+    figures, listings, other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing, sign_flips,
+    stability, sweeps, values)
 from lth.benchmark import json_output as bench
 from lth.benchmark.mask_selection import SelectionTime
 from lth.cli import app
@@ -28,9 +28,9 @@ PAIR = ('lenet-300-100', 'digits')
 SEARCH = ('find-ticket', *PAIR, '-i', '1', '-e', '1', '--run', 'a')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs', '--run', 'gem')
 MODULES = (
-    alignments, answers, averages, bench, checks, comparisons, curvature, early_bird, evaluations, exports, figures,
-    listings, other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing, sign_flips, stability,
-    sweeps, values)
+    alignments, answers, averages, bench, checks, comparisons, curvature, early_bird, early_bird_tickets, evaluations,
+    exports, figures, listings, other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing,
+    sign_flips, stability, sweeps, values)
 
 
 def classes_of(module: ModuleType) -> Iterator[type]:
@@ -154,6 +154,12 @@ def test_aligned_masks_have_barriers_and_comparisons(lth):
     assert [(one['mask_seed'], one['seed']) for one in report['barriers']] == [(0, 1)]
     assert [(one['round'], one['control'], one['verdict']) for one in report['comparisons']] == [
         (1, 'naive', 'undecided'), (1, 'own', 'undecided')]
+
+
+def test_early_tickets_have_comparisons(lth):
+    lth('find-ticket', *PAIR, '-i', '1', '-e', '6', '--early-bird', '--run', 'a')
+    report = output(lth, early_bird_tickets.EarlyBirdTicketReport, 'train-early-birds', 'a', '--threshold', '0.4')
+    assert report['threshold'] == 0.4 and report['comparisons'][0]['iterations'] == 126
 
 
 def test_stability_between_rounds_has_a_row_for_each_pair_of_rounds(lth):

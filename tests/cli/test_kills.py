@@ -33,6 +33,7 @@ def net(shape, classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(pixels, 100), nn.ReLU(), nn.Dropout(0.2), nn.Linear(100, classes))
 '''
 BASE = 'find-ticket lenet-300-100 digits -i 2 -e 4 --seeds 0-1 --run base'
+WATCHED = 'find-ticket lenet-300-100 digits -i 1 -e 6 --early-bird --run watched'
 COMMANDS = {
     'tickets': 'find-ticket lenet-300-100 digits -i 3 -e 8 --run new',
     'tickets of convolutions': 'find-ticket conv-2 digits -i 1 -e 1 --run new',
@@ -52,6 +53,7 @@ COMMANDS = {
     'cycles': 'finetune base/seed-0 -e 5 --cycles 2 --then-prune 0.1',
     'early birds': 'find-ticket lenet-300-100 digits -i 1 -e 8 --early-bird --run new '
                    '--set "algorithm.rewind=50 iterations"',
+    'early bird tickets': 'train-early-birds watched --threshold 0.4',
     'pool': 'pool base',
     'aligned': 'align base -e 5',
     'stability': 'stability base --pairs 2',
@@ -92,13 +94,14 @@ def server() -> Iterator[CommandServer]:
 
 @pytest.fixture(scope='module')
 def start_folder(server: CommandServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the commands start from: a run, a damaged copy of it, and the user's code."""
+    """A folder with what the commands start from: runs, a damaged one, and the user's code."""
 
     folder: Path = tmp_path_factory.mktemp('start')
     (folder / 'net.py').write_text(USER_CODE)
     (folder / 'grid.yaml').write_text(GRID)
     save_pruned(folder / 'pruned', rounds=4)
-    assert finish(server, folder, BASE) == 0, errors(folder)
+    for command in (BASE, WATCHED):
+        assert finish(server, folder, command) == 0, errors(folder)
     broken = shutil.copytree(folder / 'runs/base', folder / 'runs/broken')
     (broken / 'seed-1/round-01/ticket.safetensors').unlink()
     return folder

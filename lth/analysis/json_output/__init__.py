@@ -12,8 +12,8 @@ from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
     from lth.analysis.json_output import (
-        alignments, answers, averages, checks, comparisons, curvature, early_bird, evaluations, exports, figures,
-        listings, other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing, sign_flips, stability,
-        sweeps, values)
+        alignments, answers, averages, checks, comparisons, curvature, early_bird, early_bird_tickets, evaluations,
+        exports, figures, listings, other_data, repairs, reproductions, round_barriers, run_lists, runs, sharing,
+        sign_flips, stability, sweeps, values)
 else:
     __getattr__ = submodules(__name__)
