@@ -41,8 +41,8 @@ from lth.analysis.sanity_report import SanityReport
 from lth.analysis.sign_flips import SignReport, sign_report
 from lth.errors import LthError
 from lth.experiments import (
-    align_plans, derived_plans, early_bird_plans, folders, gem_plans, import_plans, pool_plans, provenance, resolve,
-    runner, transfer_plans)
+    align_plans, derived_plans, derived_runs, early_bird_plans, folders, gem_plans, import_plans, pool_plans,
+    provenance, resolve, runner, transfer_plans)
 from lth.experiments import open_run as opening
 from lth.experiments.argument_types import check_types
 from lth.experiments.changes import Changes
@@ -137,13 +137,10 @@ def find_ticket(  # pylint: disable=too-many-arguments # as many as the command 
     plan = _ticket_plan(model, data, changes, recipe, execution)
     folder = folders.run_folder(_text(run), folders.search_name(plan))
     control_plans = derived_plans.control_plans(controls, plan, folder, draws=control_draws)
-    if restart:
-        set_aside(folder, reporter_of(execution).message)
-    results = [_train(plan, folder, seeds, execution)]
-    for control, plans in control_plans.items():
-        for draw, control_plan in enumerate(plans, 1):
-            results.append(_train(control_plan, folders.control_folder(folder, control, draw), seeds, execution))
-    return _thinned(results, keep)
+    plans = {folder: plan}
+    for control, draws in control_plans.items():
+        plans |= {folders.control_folder(folder, control, draw): one for draw, one in enumerate(draws, 1)}
+    return _train_all(plans, seeds, execution, keep, restart=restart)
 
 
 @check_types(Execution)
@@ -166,9 +163,7 @@ def find_gem(  # pylint: disable=too-many-arguments # as many as the command has
         density=gem_plans.gem_density(sparsity, density), algorithm=algorithm, recipe=_text(recipe),
         device=device_name(execution))
     folder = folders.run_folder(_text(run), folders.search_name(plan))
-    if restart:
-        set_aside(folder, reporter_of(execution).message)
-    return _thinned([_train(plan, folder, seeds, execution)], keep)
+    return _train_all({folder: plan}, seeds, execution, keep, restart=restart)
 
 
 @check_types(Execution)
@@ -192,9 +187,7 @@ def train_sparse(  # pylint: disable=too-many-arguments # as many as the command
         model_name(model), data_name(data), Changes(epochs, overrides=setting_pairs(settings)), density=density,
         method=method, recipe=_text(recipe), device=device_name(execution))
     folder = folders.run_folder(_text(run), folders.search_name(plan))
-    if restart:
-        set_aside(folder, reporter_of(execution).message)
-    return _thinned([_train(plan, folder, seeds, execution)], keep)
+    return _train_all({folder: plan}, seeds, execution, keep, restart=restart)
 
 
 @check_types(Execution)
@@ -224,9 +217,7 @@ def finetune(  # pylint: disable=too-many-arguments # as many as the command has
     changes = Changes(epochs, {'training.cycles': cycles}, setting_pairs(settings))
     plan = derived_plans.finetune_plan(
         source, folder, changes, optimizer=optimizer, dataset=dataset, then_prune=then_prune)
-    if restart:
-        set_aside(folder, reporter_of(execution).message)
-    return _thinned([_train(plan, folder, source.seeds, execution)], keep)
+    return _train_all({folder: plan}, source.seeds, execution, keep, restart=restart)
 
 
 @check_types(Execution)
@@ -250,19 +241,17 @@ def transfer(  # pylint: disable=too-many-arguments # as many as the command has
     suffix = transfer_plans.transfer_suffix(dataset, carry=carry)
     folder = _new_folder(new_run, folders.derived_folder(path, max(source.numbers), suffix))
 
-    def train(target: Path, ticket: Literal['found', 'random']) -> RunResults:
+    def plan_in(target: Path, ticket: Literal['found', 'random']) -> Plan:
         changes = Changes(epochs, overrides=setting_pairs(settings))
-        transferred = transfer_plans.transfer_plan(
+        return transfer_plans.transfer_plan(
             source, dataset, target, changes, ticket=ticket, carry=carry, recipe=_text(recipe),
             device=device_name(execution))
-        return _train(transferred, target, source.seeds, execution)
 
-    if restart:
-        set_aside(folder, reporter_of(execution).message)
-    results = [train(folder, 'found')]
+    plans = {folder: plan_in(folder, 'found')}
     if random_tickets:
-        results.append(train(folders.control_folder(folder, 'random'), 'random'))
-    return _thinned(results, keep)
+        control = folders.control_folder(folder, 'random')
+        plans[control] = plan_in(control, 'random')
+    return _train_all(plans, source.seeds, execution, keep, restart=restart)
 
 
 @check_types(Execution)
@@ -285,9 +274,7 @@ def pool(
     source = opening.open_source_rounds(path, rounds)
     folder = _new_folder(new_run, pool_plans.pool_folder(path))
     plan = pool_plans.pool_plan(source, folder, scope=scope)
-    if restart:
-        set_aside(folder, reporter_of(execution).message)
-    return _train(plan, folder, source.seeds, execution)
+    return _train_all({folder: plan}, source.seeds, execution, 'all', restart=restart)
 
 
 @check_types(Execution)
@@ -310,14 +297,13 @@ def align(  # pylint: disable=too-many-arguments # as many as the command has op
     source = align_plans.open_aligned(_run_path(run), rounds)
     folder = _new_folder(new_run, align_plans.aligned_folder(source))
     planned = align_plans.align_plans(source, folder, Changes(epochs, overrides=setting_pairs(settings)))
-    if restart:
-        set_aside(folder, reporter_of(execution).message)
+    plans = {folder: planned.aligned}
+    plans |= {folders.control_folder(folder, name): plan for name, plan in planned.controls.items()}
+    _set_aside(plans, source.seeds, execution, restart=restart)
     barriers = measure_barriers(source, run_target(folder, execution))
-    results = [_train(planned.aligned, folder, source.seeds, execution)]
-    results += [_train(plan, folders.control_folder(folder, name), source.seeds, execution)
-                for name, plan in planned.controls.items()]
+    trained = _train_all(plans, source.seeds, execution, keep, restart=False)
     rows = aligned_rows(source, planned, folder)
-    return Alignment(_thinned(results, keep), tuple(barriers), tuple(rows))
+    return Alignment(trained, tuple(barriers), tuple(rows))
 
 
 @check_types(Execution)
@@ -407,9 +393,10 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
     folder = _new_folder(new_run, folders.derived_folder(path, source.number, 'checks'))
     changes = Changes(epochs, overrides=setting_pairs(settings))
     target, reporter = run_target(folder, execution), reporter_of(execution)
-    for note in left_out:
+    planned, without_weights = sanity_checks.checks_with_weights(
+        list(sanity_checks.check_runs(source, folder, names, changes)), source.seeds, named=checks, restart=restart)
+    for note in (*left_out, *without_weights):
         reporter.message(f'Note: {note}.')
-    planned = list(sanity_checks.check_runs(source, folder, names, changes))
     refuse_parallel_objects(source.plan, target)
     if restart:
         set_aside(folder, reporter.message)
@@ -434,7 +421,7 @@ def stability(
     last = min(opened.stored.round_count(seed) for seed in opened.seeds) - 1
     numbers = [0, last] if rounds is None else list(rounds)
     planned = mode_connectivity.plan_pairs(
-        opened.plan, opened.stored, numbers, list(part_at), pairs=pairs, points=points)
+        opened.plan, opened.stored, numbers, list(part_at), pairs=pairs, points=points, restart=restart)
     target = run_target(opened.folder, execution)
     refuse_parallel_objects(opened.plan, target)
     if restart:
@@ -715,6 +702,28 @@ def _ticket_plan(
         model_name(model), data_name(data), changes, recipe=_text(recipe), device=device_name(execution))
 
 
+def _train_all(
+        plans: Mapping[Path, Plan], seeds: Seeds, execution: Execution, keep: Keep, *, restart: bool) -> RunResults:
+    """Train what the runs in these folders lack, the first of them and then its controls. Returns the first one, after
+    the weights that `keep` does not name are removed from all of them.
+    """
+
+    numbers = seed_numbers(seeds)
+    _set_aside(plans, numbers, execution, restart=restart)
+    results = [_train(plan, folder, numbers, execution) for folder, plan in plans.items()]
+    thin_runs((one.stored for one in results), results[0].seeds, keep)
+    return results[0]
+
+
+def _set_aside(
+        plans: Mapping[Path, Plan], seeds: Sequence[int], execution: Execution, *, restart: bool) -> None:
+    """With `restart`, move the first of these runs aside. LthError if weights are missing from which one starts."""
+
+    derived_runs.refuse_removed_sources(plans, seeds, restart=restart)
+    if restart:
+        set_aside(next(iter(plans)), reporter_of(execution).message)
+
+
 def _train(plan: Plan, folder: Path, seeds: Seeds, execution: Execution) -> RunResults:
     """Train what the run in the folder lacks."""
 
@@ -722,13 +731,6 @@ def _train(plan: Plan, folder: Path, seeds: Seeds, execution: Execution) -> RunR
     refuse_parallel_objects(plan, target)
     stored = runner.run_plan(plan, target, numbers, reporter_of(execution))
     return RunResults(folder, tuple(numbers), plan, stored)
-
-
-def _thinned(results: Sequence[RunResults], keep: Keep) -> RunResults:
-    """The first of the results, after the weights that `keep` does not name are removed from all of them."""
-
-    thin_runs((one.stored for one in results), results[0].seeds, keep)
-    return results[0]
 
 
 def _rounds(plan: Plan, task: Task) -> Iterator[Round]:

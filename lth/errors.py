@@ -2,9 +2,10 @@
 Also the one warning.
 """
 import difflib
+import itertools
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeGuard
 
 # Of terminals: they could hide or recolor what follows, or move the cursor. Line ends and tabs remain.
@@ -74,6 +75,19 @@ def describe(error: BaseException) -> str:
     """The class and message of an exception on one line."""
 
     return ' '.join(f'{type(error).__name__}: {error}'.split())
+
+
+def number_ranges(numbers: Sequence[int]) -> str:
+    """Increasing numbers with ranges, such as 1–4, 7."""
+
+    groups = itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
+    return ', '.join(_number_range([number for _, number in group]) for _, group in groups)
+
+
+def _number_range(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return str(numbers[0])
+    return f'{numbers[0]}{"–" if len(numbers) > 2 else ", "}{numbers[-1]}'
 
 
 def suggestion(word: str, known: Iterable[str], *, listed_by: str = '') -> str:

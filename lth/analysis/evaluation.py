@@ -23,6 +23,7 @@ from lth.pruning.tickets import Round
 from lth.runs import run_source
 from lth.runs.folder import Run
 from lth.runs.round_encoding import layer_records
+from lth.runs.removed_weights import MissingWeights, Needed, refuse_missing
 from lth.runs.run_path import RunPath
 from lth.training.engines import select
 from lth.training.loop import accuracy
@@ -126,9 +127,12 @@ def evaluate_rounds(
         plan: Plan, run: Run, data: Dataset, engine: Engine, seeds: Sequence[int], number: int | None,
 ) -> Iterator[Evaluation]:
     """Measure round `number`, or for None every round, of these seeds; rounds whose trained weights --keep removed are
-    left out, with a warning.
+    left out, with a warning. LthError if those of round `number` were removed.
     """
 
+    if number is not None:
+        refuse_missing(run.folder, (Needed(seed, number, 'trained') for seed in seeds),
+                       ', so their accuracy cannot be measured')
     nonzero_pixels = sampling.nonzero_pixels(data, plan.recipe.data)
     for seed in seeds:
         task = plan.task(data, [seed], engine)
@@ -149,13 +153,11 @@ def measurable_rounds(run: Run, seed: int) -> list[int]:
     """The rounds of a seed whose trained weights are there."""
 
     rounds = range(run.round_count(seed))
-    measurable = [number for number in rounds if not run.is_removed(seed, number, 'trained')]
-    if len(measurable) < len(rounds):
-        removed = sorted({*rounds} - {*measurable})
-        rounds_text = ('rounds ' if len(removed) > 1 else 'round ') + ', '.join(map(str, removed))
-        warnings.warn(f'{run.folder}, seed {seed}: {rounds_text} cannot be measured, since the option --keep removed '
-                      'the trained weights', LthWarning, stacklevel=2)
-    return measurable
+    missing = MissingWeights.of(run.folder, (Needed(seed, number, 'trained') for number in rounds))
+    if missing:
+        warnings.warn(f'{missing.sentence()} of seed {seed}, so their accuracy cannot be measured', LthWarning,
+                      stacklevel=2)
+    return [number for number in rounds if not missing.includes(seed, number)]
 
 
 def _finetuned_runs(folder: Path, number: int) -> list[Path]:

@@ -18,13 +18,14 @@ from lth.analysis.measured_run import (
     count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
 from lth.analysis.pair_files import PAIRS, CopyPair, PairErrors
 from lth.errors import LthError
-from lth.experiments import metric_logs
+from lth.experiments import derived_runs, metric_logs
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
 from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import Ticket
 from lth.registry import user_code
 from lth.runs.folder import Run
+from lth.runs.removed_weights import MissingWeights, Needed, refuse_missing
 from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.state import State
@@ -33,9 +34,10 @@ from lth.training.task import Task
 
 def plan_pairs(
         plan: Plan, run: Run, rounds: Sequence[int], iterations: Sequence[int], *, pairs: int, points: int,
-) -> list[CopyPair]:
+        restart: bool = False) -> list[CopyPair]:
     """The pairs of every seed for these rounds and iterations; without iterations the copies train apart from the
-    start of each ticket. LthError if the run lacks what is requested.
+    start of each ticket. LthError if the run lacks what is requested, or the ticket of a pair that was not measured
+    before, or will be measured again after a `restart`.
     """
 
     seeds = run.seeds()
@@ -50,6 +52,8 @@ def plan_pairs(
                 raise LthError(f'--part-at: iteration {iteration} is outside round {number}, which trains from '
                                f'iteration {start} to {end}.')
             requested += [CopyPair(seed, number, iteration, pair, points) for pair in range(pairs)]
+    refuse_missing(run.folder, (Needed(pair.seed, pair.round, 'ticket') for pair in requested
+                                if restart or not PAIRS.path(run.folder, pair).exists()))
     return requested
 
 
@@ -61,8 +65,7 @@ def measure_pairs(
     """
 
     metric_logs.require_logs(target.logs)
-    tickets = {(pair.seed, pair.round): run.load_ticket(pair.seed, pair.round).fingerprints()[0]
-               for pair in requested}
+    tickets = {(pair.seed, pair.round): _fingerprint(run, pair) for pair in requested}
 
     def read(pair: CopyPair) -> PairErrors:
         return PAIRS.read(run.folder, pair, tickets[pair.seed, pair.round])
@@ -78,6 +81,14 @@ def measure_pairs(
 
             share_among_processes(_measure, target, missing, on_pair, describe=_pair_names)
     return list(map(read, requested))
+
+
+def _fingerprint(run: Run, pair: CopyPair) -> str:
+    """The fingerprint of the ticket of a pair, read with it unless the option --keep removed it."""
+
+    if MissingWeights.of(run.folder, [Needed(pair.seed, pair.round, 'ticket')]):
+        return derived_runs.ticket_fingerprint(run, pair.seed, pair.round)
+    return run.load_ticket(pair.seed, pair.round).fingerprints()[0]
 
 
 def train_copies(

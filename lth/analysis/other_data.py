@@ -21,6 +21,7 @@ from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget, set_up_engine
 from lth.recipes.schema import DataSettings, merge, validate_section
 from lth.runs.folder import Run
+from lth.runs.removed_weights import Needed, refuse_missing
 from lth.runs.run_path import RunPath
 from lth.training.engines import select
 from lth.training.loop import accuracy
@@ -186,6 +187,8 @@ def _numbers(run: Run, seeds: Sequence[int], number: int | None, rounds: Sequenc
     if max(selected) >= counts[seed]:
         raise LthError(f'--rounds: {run.folder} has no round {max(selected)} of seed {seed}; it has {counts[seed]} '
                        'rounds.')
+    refuse_missing(run.folder, (Needed(one, number, 'trained') for one in seeds for number in selected),
+                   ', so their accuracy cannot be measured')
     return dict.fromkeys(seeds, list(selected))
 
 

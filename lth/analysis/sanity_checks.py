@@ -4,6 +4,7 @@ Controls change the ticket itself (lth/pruning/controls.py). Searches repeat the
 find nothing as good, and finetune what it finds. All checks have the seeds and data order of the original. Each is a
 run of its own, so it can be resumed and evaluated. To add a search, add it to `SEARCHES` and to `_search_recipe`.
 """
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -96,6 +97,26 @@ def check_runs(
             yield CheckRun(name, f'{name}: searching', make_plan(_search_recipe(name, source), name), search)
         raw = derived_runs.derived_recipe(source, folder / name, control=control, found_in=search)
         yield CheckRun(name, name, derived_runs.derived_plan(source, changes.apply(raw, lengths), name), folder / name)
+
+
+def checks_with_weights(
+        steps: Sequence[CheckRun], seeds: Sequence[int], *, named: Sequence[str] | None, restart: bool,
+) -> tuple[list[CheckRun], list[str]]:
+    """The runs of the checks without those whose weights are missing in the run that is checked, since the option
+    --keep removed them, and notes on these. LthError if one of these checks is `named`, or if all need them.
+    """
+
+    moved = [os.path.abspath(step.folder) for step in steps if restart]
+    complete, notes = list[CheckRun](), list[str]()
+    for step in steps:
+        missing = derived_runs.missing_source_weights(step.plan, step.folder, seeds, moved=moved)
+        if missing and (step.check in STANDARDS or named is not None):
+            raise missing.error(f', from which the check {step.check} starts')
+        if missing:
+            notes.append(f'{step.check} is left out: {missing.sentence()}')
+        else:
+            complete.append(step)
+    return complete, notes
 
 
 def _obstacle(name: str, source: SourceRound) -> str | None:

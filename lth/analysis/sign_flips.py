@@ -2,22 +2,20 @@
 
     report = sign_report(StoredRun.open(Path('runs/lenet-300-100-digits')), seeds=[0, 1])
 """
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from lth.analysis.answers.words import number_ranges
 from lth.analysis.statistics import Interval, confidence_interval
-from lth.analysis.summary_table import RoundSummary, algorithm_settings, removal_words, summary_rows
+from lth.analysis.summary_table import RoundSummary, algorithm_settings, summary_rows
 from lth.errors import LthError
+from lth.runs.removed_weights import MissingWeights, start_and_end
 from lth.runs.stored_run import StoredRun
 from lth.runs.stored_tensors import KeptWeights, stored_kept_weights
 
 DECILES = 10
-# What --keep removes of a round, either of which is needed.
-_FILES = ('ticket.safetensors', 'trained.safetensors')
 
 
 class SignFlips(NamedTuple):
@@ -57,18 +55,18 @@ def sign_report(run: StoredRun, seeds: Sequence[int], number: int | None = None)
     _refuse_untrained(run)
     summaries = [one for one in summary_rows([run], seeds) if number in (None, one.number)]
     rows = [row for row in (_row(run, summary) for summary in summaries) if row]
-    notes = _removal_notes(run, summaries)
+    missing = _missing_weights(run, ((one.seed, summary.number) for summary in summaries for one in summary.results))
+    consequence = ', whose signs cannot be compared'
     if not rows:
-        raise LthError(f'{notes[0]} Restore the files from a copy, or give a round that still has them, such as the '
-                       'last one.')
-    return SignReport(rows, notes)
+        raise missing.error(consequence)
+    return SignReport(rows, [f'{missing.sentence()}{consequence}.'] if missing else [])
 
 
 def is_comparable(run: StoredRun, seeds: Sequence[int]) -> bool:
     """Whether each round trains weights, and those of at least one round of these seeds are still there."""
 
     return _trains_weights(run) and any(
-        not _is_removed(run, seed, number) for seed in seeds for number in range(run.round_count(seed)))
+        not _missing_weights(run, [(seed, number)]) for seed in seeds for number in range(run.round_count(seed)))
 
 
 def sign_flips(weights: Sequence[KeptWeights]) -> SignFlips:
@@ -89,7 +87,7 @@ def _share(flipped: Tensor) -> float | None:
 def _row(run: StoredRun, summary: RoundSummary) -> SignRow | None:
     """The row of a round over the seeds whose weights are there, None if there are none."""
 
-    present = [one.seed for one in summary.results if not _is_removed(run, one.seed, summary.number)]
+    present = [one.seed for one in summary.results if not _missing_weights(run, [(one.seed, summary.number)])]
     if not present:
         return None
     flips = [sign_flips(stored_kept_weights(run, seed, summary.number)) for seed in present]
@@ -99,18 +97,6 @@ def _row(run: StoredRun, summary: RoundSummary) -> SignRow | None:
                    deciles)
 
 
-def _removal_notes(run: StoredRun, summaries: Sequence[RoundSummary]) -> list[str]:
-    """A sentence for each seed with rounds whose weights were removed."""
-
-    removed: dict[int, list[int]] = {}
-    for summary in summaries:
-        for one in summary.results:
-            if _is_removed(run, one.seed, summary.number):
-                removed.setdefault(one.seed, []).append(summary.number)
-    return [f'{run.folder}, seed {seed}: {removal_words(run)} weights of round{"s" * (len(numbers) > 1)} '
-            f'{number_ranges(numbers)}, whose signs cannot be compared.' for seed, numbers in sorted(removed.items())]
-
-
 def _mean(shares: Sequence[float | None]) -> Interval | None:
     """The mean over the seeds that have weights there, None if none has."""
 
@@ -118,8 +104,10 @@ def _mean(shares: Sequence[float | None]) -> Interval | None:
     return confidence_interval(known) if known else None
 
 
-def _is_removed(run: StoredRun, seed: int, number: int) -> bool:
-    return any(name in run.open_round(seed, number).removed for name in _FILES)
+def _missing_weights(run: StoredRun, rounds: Iterable[tuple[int, int]]) -> MissingWeights:
+    """The weights that are missing of these seeds and rounds, before or after training."""
+
+    return MissingWeights.of(run.folder, start_and_end(rounds))
 
 
 def _refuse_untrained(run: StoredRun) -> None:

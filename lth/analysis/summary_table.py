@@ -90,12 +90,6 @@ def has_early_stops(run: RecordedRun) -> bool:
     return algorithm_settings(run).trains == 'each'
 
 
-def removal_words(run: RecordedRun) -> str:
-    """Why weights of a run are not there, as the start of a sentence: `the option --keep removed`."""
-
-    return 'the imported files lack tickets or' if algorithm_settings(run).origin else 'the option --keep removed'
-
-
 def unpruned_note(run: RecordedRun, seed: int) -> str:
     """Which tensors of the network of a run no algorithm prunes; '' if there are none."""
 

@@ -9,7 +9,7 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_message, print_text
 from lth.cli.data_dir import accepts_data_dir
-from lth.cli.execute import Output, execute
+from lth.cli.execute import Output, execute, refuse_removed_sources
 from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
     BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
@@ -79,6 +79,8 @@ def align(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
         replicates=replicates, checkpoint_every=checkpoint_every, logs=tuple(parse_names(log) or ()),
         executor=executor.name, executor_settings=executor.settings)
+    controls = {name: [plan] for name, plan in planned.controls.items()}
+    refuse_removed_sources(planned.aligned, target, source.seeds, controls, restart=restart)
     barriers = [] if dry_run else analysis.alignment.measure_barriers(source, target)
     for barrier in barriers:
         print_message(f'{barrier.sentence(source.mask_seed)}.')
@@ -87,7 +89,6 @@ def align(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
         rows = analysis.alignment.aligned_rows(source, planned, folder)
         return analysis.json_output.alignments.AlignmentReport.of(report, source.mask_seed, barriers, rows)
 
-    controls = {name: [plan] for name, plan in planned.controls.items()}
     execute(planned.aligned, target, source.seeds, controls, output=Output(as_json, margin, complete_report), keep=keep,
             restart=restart, dry_run=dry_run)
     if not (dry_run or as_json):

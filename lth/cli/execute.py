@@ -13,6 +13,8 @@ from lth.cli.progress import ProgressDisplay
 from lth.cli.run_table import print_run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lth.analysis.json_output.runs import RunReport
     from lth.experiments.plan import Plan
     from lth.experiments.run_target import RunTarget
@@ -39,8 +41,9 @@ def execute(
     """
 
     controls = controls or {}
+    refuse_removed_sources(plan, target, seeds, controls, restart=restart)
     if _Collected.plans is not None:
-        _Collected.plans.append(_planned(plan, target, seeds, controls, keep))
+        _Collected.plans.append(_planned(_plans_by_folder(plan, target, controls), target, seeds, keep))
         return
     experiments.metric_logs.require_logs(target.logs)
     if dry_run:
@@ -62,6 +65,17 @@ def execute(
     experiments.thinning.thin_runs(itertools.chain([run], *control_runs.values()), seeds, keep)
 
 
+def refuse_removed_sources(
+        plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], controls: Mapping[str, Sequence['Plan']], *,
+        restart: bool) -> None:
+    """LthError if weights are missing from which the run or a control of it starts, see derived_runs. `execute` does
+    this before anything else; a command that does something before it, does this first.
+    """
+
+    plans = _plans_by_folder(plan, target, controls)
+    experiments.derived_runs.refuse_removed_sources(plans, seeds, restart=restart)
+
+
 @contextlib.contextmanager
 def collected_plans() -> 'Iterator[list[PlannedCell]]':
     """In this block `execute` runs nothing and adds what it would train to the list."""
@@ -80,16 +94,22 @@ class _Collected:
 
 
 def _planned(
-        plan: 'Plan', target: 'RunTarget', seeds: Sequence[int], controls: Mapping[str, Sequence['Plan']], keep: 'Keep',
-) -> 'PlannedCell':
-    """The plans of a run and of all draws of its controls, by their folders."""
+        plans: 'Mapping[Path, Plan]', target: 'RunTarget', seeds: Sequence[int], keep: 'Keep') -> 'PlannedCell':
+    """What a cell of a sweep trains."""
 
     experiments.metric_logs.require_logs(target.logs)
+    return experiments.sweeps.cells.PlannedCell(plans, target, seeds, keep)
+
+
+def _plans_by_folder(
+        plan: 'Plan', target: 'RunTarget', controls: Mapping[str, Sequence['Plan']]) -> 'dict[Path, Plan]':
+    """The plans of a run and of all draws of its controls, by their folders."""
+
     plans = {target.folder: plan}
     for control, draws in controls.items():
         for draw, control_plan in enumerate(draws, 1):
             plans[experiments.folders.control_folder(target.folder, control, draw)] = control_plan
-    return experiments.sweeps.cells.PlannedCell(plans, target, seeds, keep)
+    return plans
 
 
 def run_with_progress(plan: 'Plan', target: 'RunTarget', seeds: Sequence[int]) -> 'Run':

@@ -82,15 +82,18 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
     path = parse_run_path(run)
     source = analysis.sanity_checks.open_checked(
         path, seeds=None if seeds is None else parse_numbers(seeds, '--seeds'), number=round_)
-    names, notes = analysis.sanity_checks.select_checks(parse_names(checks), source)
+    named = parse_names(checks)
+    names, notes = analysis.sanity_checks.select_checks(named, source)
     default = experiments.folders.derived_folder(path, source.number, 'checks')
     folder = default if to is None else experiments.folders.run_folder(to, '')
     changed = changes({'training.optimizer.learning_rate': learning_rate}, override, number_of_epochs)
-    steps = list(analysis.sanity_checks.check_runs(source, folder, names, changed))
+    steps, more_notes = analysis.sanity_checks.checks_with_weights(
+        list(analysis.sanity_checks.check_runs(source, folder, names, changed)), source.seeds, named=named,
+        restart=restart)
     if len(source.seeds) == 1:
         print_note('with one seed there is no confidence interval, so no check can be decided. Add two or more seeds '
                    'with the command of the search, such as --seeds 0-2')
-    for note in notes:
+    for note in (*notes, *more_notes):
         print_note(note)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,

@@ -114,7 +114,8 @@ def stability(  # pylint: disable=too-many-arguments,too-many-locals # one param
     last = min(opened.round_count(seed) for seed in opened.seeds()) - 1
     numbers = [0, last] if numbers is None else numbers
     iterations = [] if part_at is None else parse_numbers(part_at, '--part-at')
-    questions = analysis.mode_connectivity.plan_pairs(plan, opened, numbers, iterations, pairs=pairs, points=points)
+    questions = analysis.mode_connectivity.plan_pairs(
+        plan, opened, numbers, iterations, pairs=pairs, points=points, restart=restart)
     experiments.metric_logs.require_logs(target.logs)
     if restart:
         experiments.restart.set_aside(experiments.folders.sibling_folder(path.folder, 'stability'), print_message)

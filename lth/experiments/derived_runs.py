@@ -1,7 +1,7 @@
 """Runs that start from a round of another run, the source run: their recipes, and the rounds that they start from."""
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,9 @@ from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
 from lth.recipes.schema import AlgorithmSettings, layer_settings
 from lth.registry import user_code
+from lth.runs import seed_folders
 from lth.runs.folder import Run
+from lth.runs.removed_weights import MissingWeights, Needed
 from lth.runs.stored_run import StoredRun
 from lth.system import yaml_text
 from lth.system.yaml_text import Raw
@@ -108,7 +110,7 @@ def source_fingerprints(
     """The fingerprints of the tickets from which these rounds of the run start, one for each seed."""
 
     source, settings = source_run(run), plan.recipe.algorithm
-    return {number: tuple(_fingerprint(source, _source_seed(settings, seed), settings.source_round(number))
+    return {number: tuple(ticket_fingerprint(source, _source_seed(settings, seed), settings.source_round(number))
                           for seed in seeds) for number in rounds}
 
 
@@ -126,23 +128,49 @@ def refuse_replaced_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
             continue
         number = settings.source_round(last)
         recorded = run.record(seed, last).source  # runs of earlier versions did not record it
-        if recorded and recorded != _fingerprint(source, from_seed, number):
+        if recorded and recorded != ticket_fingerprint(source, from_seed, number):
             raise LthError(f'{run.folder} was trained from another ticket than the one that is now round {number} of '
                            f'seed {from_seed} in {source.folder}: that run was replaced. Put it back; or train from '
                            'the present ticket with --restart, which moves the old run aside.')
 
 
-def refuse_removed_source(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
-    """LthError if the option --keep removed weights of the source run from which a missing round of these seeds starts,
-    or if an imported run lacks them. So nothing is trained before this is said.
+def refuse_removed_sources(plans: Mapping[Path, Plan], seeds: Sequence[int], *, restart: bool = False) -> None:
+    """LthError if weights are missing from which a missing round of these seeds starts, in one of the plans by folder:
+    the option --keep removed them, or an imported run lacks them. So this is said before anything is printed, moved or
+    trained. With `restart`, the runs in these folders will be moved aside, and all their rounds be trained.
     """
 
-    source, settings = source_run(run), plan.recipe.algorithm
-    for seed in seeds:
-        from_seed, missing = _source_seed(settings, seed), range(run.round_count(seed), len(plan.kept))
-        needed = sorted(set(map(settings.source_round, missing)) & set(range(source.round_count(from_seed))))
-        for number, name in itertools.product(needed, settings.source_weights()):
-            source.refuse_removed(from_seed, number, name)
+    moved = list(map(os.path.abspath, plans)) if restart else []
+    for folder, plan in plans.items():
+        if missing := missing_source_weights(plan, folder, seeds, moved=moved):
+            raise missing.error(f', from which {folder} starts')
+
+
+def missing_source_weights(
+        plan: Plan, folder: Path, seeds: Sequence[int], *, moved: Container[str] = ()) -> MissingWeights:
+    """The weights that the plan's run in `folder` still needs of the completed rounds of its source run, and that are
+    missing there. The runs in the absolute paths `moved` will be moved aside, so they have no rounds.
+    """
+
+    settings, needed = plan.recipe.algorithm, set[Needed]()
+    source = plan.run(folder).source_folder() if settings.needs_source else folder
+    if settings.needs_source and os.path.abspath(source) not in moved:
+        for seed in seeds:
+            first = 0 if os.path.abspath(folder) in moved else seed_folders.round_count(folder, seed)
+            from_seed = _source_seed(settings, seed)
+            completed = seed_folders.round_count(source, from_seed)
+            weights = (settings.source_weights(number) for number in range(first, len(plan.kept)))
+            needed |= {Needed(from_seed, number, kind) for number, kind in itertools.chain.from_iterable(weights)
+                       if number < completed}
+    return MissingWeights.of(source, needed)
+
+
+def ticket_fingerprint(run: Run, seed: int, number: int) -> str:
+    """The fingerprint of a ticket. It is read of the record, as --keep may have removed the ticket itself; rounds of
+    version 0.1.0, which cannot be thinned, have none there.
+    """
+
+    return run.record(seed, number).ticket or run.load_ticket(seed, number).fingerprints()[0]
 
 
 def _source_seed(settings: AlgorithmSettings, seed: int) -> int:
@@ -150,11 +178,3 @@ def _source_seed(settings: AlgorithmSettings, seed: int) -> int:
 
     donor = settings.donor_seed()
     return seed if donor is None else donor
-
-
-def _fingerprint(run: Run, seed: int, number: int) -> str:
-    """The fingerprint of a ticket. It is read of the record, as --keep may have removed the ticket itself; rounds of
-    version 0.1.0, which cannot be thinned, have none there.
-    """
-
-    return run.record(seed, number).ticket or run.load_ticket(seed, number).fingerprints()[0]

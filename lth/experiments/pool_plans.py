@@ -14,12 +14,11 @@ from lth.runs.run_path import RunPath
 
 def pool_plan(source: SourceRounds, folder: Path, *, scope: Literal['global', 'layer'] | None = None) -> Plan:
     """The plan of a run in `folder` that pools these rounds. Pooled weights are pruned by the `scope`, by default as
-    the search prunes. LthError if the run is not a search whose rounds all have their trained weights.
+    the search prunes. LthError if the run is not a search with several rounds that train weights.
     """
 
     levels = min(source.run.round_count(seed) for seed in source.seeds)
     _refuse_other_runs(source, levels)
-    _refuse_removed_weights(source, levels)
     as_searched = 'layer' if _prunes_by_layer(source.plan) else 'global'
     kept = [source.run.record(source.seeds[0], number).kept for number in source.numbers]
     raw = source.plan.recipe.dump()
@@ -65,15 +64,3 @@ def _refuse_other_runs(source: SourceRounds, levels: int) -> None:
     if levels < 2:
         raise LthError(f'{folder} has one round of all seeds {list(source.seeds)}, and a pool interpolates several. '
                        'Resume the search with at least one pruning (-i).')
-
-
-def _refuse_removed_weights(source: SourceRounds, levels: int) -> None:
-    """LthError if --keep removed the trained weights of a round."""
-
-    removed = [number for number in range(levels)
-               if any(source.run.is_removed(seed, number, 'trained') for seed in source.seeds)]
-    if removed:
-        numbers = ', '.join(map(str, removed))
-        raise LthError(f'{source.run.folder} cannot be pooled: --keep removed the trained weights of '
-                       f'{"rounds" if len(removed) > 1 else "round"} {numbers}. Search again with --keep all, such as '
-                       'in another folder (--run).')

@@ -159,7 +159,7 @@ def _refuse_other_code(plan: Plan, run: Run, seeds: Sequence[int]) -> None:
     provenance.refuse_other_inputs(run, provenance.code_inputs(plan))
     if plan.recipe.algorithm.needs_source:
         derived_runs.refuse_replaced_source(plan, run, seeds)
-        derived_runs.refuse_removed_source(plan, run, seeds)
+        derived_runs.refuse_removed_sources({run.folder: plan}, seeds)
 
 
 def _refuse_too_much_memory(plan: Plan, engine: Engine, target: RunTarget, seeds: int) -> None:

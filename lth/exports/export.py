@@ -13,13 +13,14 @@ from lth.experiments.run_target import RunTarget
 from lth.exports import inputs, latency, same_function
 from lth.exports.description import describe_files
 from lth.exports.export_format import Exported, Loaded
-from lth.exports.exported_network import ExportedNetwork, Weights, open_network
+from lth.exports.exported_network import ExportedNetwork, open_network
 from lth.exports.formats import EXPORT_FORMATS
 from lth.exports.inputs import Inputs
 from lth.exports.latency import Latency
 from lth.exports.same_function import Comparison
 from lth.runs import integrity
 from lth.runs.run_path import RunPath
+from lth.runs.removed_weights import Weights
 from lth.system import files, temporary_folders, tensor_files
 from lth.training.engines.metrics import evaluation_batch_size
 

@@ -1,7 +1,7 @@
 """The network that is exported: the weights of one round of one seed, before or after its training."""
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,11 +13,11 @@ from lth.exports.name_matching import tensors_by_name
 from lth.models.network import Buffers
 from lth.models.requirements import module_copy
 from lth.runs.folder import Run
+from lth.runs.removed_weights import MissingWeights, Needed, Weights
 from lth.runs.round_record import RoundRecord
 from lth.runs.run_path import RunPath
 from lth.system.tensor_files import Header
 
-Weights = Literal['trained', 'ticket']
 # As many rounds of a run are listed in an error.
 _MOST_LISTED = 12
 
@@ -110,9 +110,8 @@ def open_network(path: RunPath, weights: Weights) -> ExportedNetwork:
 def _read(run: Run, seed: int, number: int, weights: Weights) -> _State:
     """The weights of a round. LthError if --keep removed them, with what can be exported instead."""
 
-    if run.is_removed(seed, number, weights):
-        raise LthError(f'{run.round_folder(seed, number)} has no {weights} weights any more: the option --keep removed '
-                       f'them. {_remaining(run, seed, number, weights)}')
+    if missing := MissingWeights.of(run.folder, [Needed(seed, number, weights)]):
+        raise missing.error(f' of seed {seed}', _alternative(run, seed, number, weights))
     if weights == 'ticket':
         ticket = run.load_ticket(seed, number)
         return _State(ticket.mask[0], ticket.weights[0], _first(ticket.buffers))
@@ -124,16 +123,19 @@ def _first(buffers: Buffers) -> Buffers:
     return {name: buffer[0] for name, buffer in buffers.items()}
 
 
-def _remaining(run: Run, seed: int, number: int, weights: Weights) -> str:
-    """What can be exported instead, as sentences."""
+def _alternative(run: Run, seed: int, number: int, weights: Weights) -> str:
+    """What can be exported instead, as a sentence; '' for nothing."""
+
+    def is_there(other: int, kind: Weights) -> bool:
+        return not MissingWeights.of(run.folder, [Needed(seed, other, kind)])
 
     ways = []
-    if weights == 'trained' and not run.is_removed(seed, number, 'ticket'):
+    if weights == 'trained' and is_there(number, 'ticket'):
         ways.append('the weights before training with --weights ticket')
-    rounds = [other for other in range(run.round_count(seed)) if not run.is_removed(seed, other, weights)]
+    rounds = [other for other in range(run.round_count(seed)) if is_there(other, weights)]
     if rounds:
-        ways.append(f'a round that still has them, such as {run.round_folder(seed, rounds[-1])}')
-    return f'Export {", or ".join(ways)}.' if ways else 'Restore them from a copy of the run.'
+        ways.append(f'a round that has them, such as {run.round_folder(seed, rounds[-1])}')
+    return f'Export {", or ".join(ways)}.' if ways else ''
 
 
 def _ambiguous(path: RunPath) -> LthError:

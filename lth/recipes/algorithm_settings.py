@@ -22,6 +22,8 @@ def _as_list(value: Any) -> Any:
 
 
 _Kind = Literal['recurrent', 'embedding']
+# Rounds of a source run, and which of their weights are needed.
+SourceWeights = Sequence[tuple[int, Literal['ticket', 'trained']]]
 # Which layers are pruned: what a run that starts from another one takes from it.
 LAYER_SETTINGS = ('keep_out', 'also_prune')
 
@@ -213,12 +215,12 @@ class AlgorithmSettings(Section):
 
         return number
 
-    def source_weights(self) -> Sequence[Literal['ticket', 'trained']]:
-        """The weights of `source_round(number)` without which round `number` cannot be found: those with which that
-        round started, and those to which it was trained.
+    def source_weights(self, number: int) -> SourceWeights:
+        """The weights of rounds of the source run without which round `number` cannot be found: those with which such a
+        round started (`ticket`), or those to which it was trained.
         """
 
-        return ('ticket',)
+        return ((self.source_round(number), 'ticket'),)
 
     def table_round(self, number: int) -> int:
         """The number by which tables show round `number`: by default that of the source's round."""

@@ -175,17 +175,6 @@ class Run:  # pylint: disable=too-many-public-methods # one for each question ab
         names = [f'{name}.safetensors' for name in _REMOVED_BY_KEEP[keep]]
         integrity.remove_files(self._checked_folder(seed, number), names, keep)
 
-    def is_removed(self, seed: int, number: int, name: str) -> bool:
-        """Whether --keep removed NAME.safetensors of a round."""
-
-        return f'{name}.safetensors' in self._checked_folder(seed, number).removed
-
-    def refuse_removed(self, seed: int, number: int, name: str) -> None:
-        """LthError if --keep removed NAME.safetensors of a round, or if an imported run never had it."""
-
-        if removed := self._checked_folder(seed, number).removal_error(f'{name}.safetensors'):
-            raise removed
-
     def sessions(self) -> list[Raw]:
         """The entries of all sessions that saved something, in order."""
 

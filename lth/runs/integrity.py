@@ -72,7 +72,8 @@ class CheckedFolder:
                             'weights from before training. Import them again with these weights: lth import … '
                             '--rewind FILE.')
         return LthError(f'{self.folder / name} was removed by the option --keep {self.removed[name].keep}. Restore it '
-                        'from a copy, or choose a round that still has this file, such as the last one.')
+                        'from a copy, choose a round that still has this file, such as the last one, or train the run '
+                        'again with --keep all.')
 
     def _content(self, name: str, *, at_most: int) -> bytes:
         return read_bytes(self.folder / name, at_most=at_most, advice=self.advice)

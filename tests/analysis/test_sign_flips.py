@@ -83,10 +83,10 @@ def test_thinned_rounds_are_named(lth, trained):
     output = json.loads(lth('show', 'run', 'a', '--signs', '--json').out)
     assert output['rounds'][1]['flipped_percent']['n'] == 1 and output['rounds'][2]['flipped_percent']['n'] == 2
     (note,) = output['notes']
-    assert 'seed 0: the option --keep removed weights of round 1, whose signs' in note
-    assert 'removed weights of round 1' in ' '.join(lth('show', 'run', 'a', '--signs').err.split())
+    assert 'the option --keep removed the trained weights of round 1 (seed 0), whose signs' in note
+    assert 'removed the trained weights of round 1' in ' '.join(lth('show', 'run', 'a', '--signs').err.split())
     result = lth('show', 'run', 'a/seed-0/round-01', '--signs')
-    assert result.code == 2 and 'give a round that still has them' in ' '.join(result.err.split())
+    assert result.code == 2 and 'Rounds 0, 2 still have them.' in ' '.join(result.err.split())
 
 
 def test_what_has_no_signs_is_refused(lth, trained):

@@ -20,10 +20,6 @@ def removed(run: str) -> dict[str, set[str]]:
             for path in rounds}
 
 
-def every_file() -> list[Path]:
-    return sorted(path for path in Path('runs').rglob('*') if path.is_file())
-
-
 @pytest.mark.parametrize('keep', [pytest.param('tickets', marks=pytest.mark.slow), 'last'])
 def test_a_thinned_run_that_gets_more_rounds_equals_one_made_at_once(lth, keep):
     call(lth, *SEARCH, *CONTROLS, '-i', '3', '--keep', keep)
@@ -56,31 +52,70 @@ def test_nothing_is_removed_before_the_controls_are_complete(lth, monkeypatch):
     assert len(removed('run')) == 3 and not any(removed('run').values())
 
 
-def test_commands_without_the_files_that_they_need_name_the_option(lth):
-    call(lth, *SEARCH, '-i', '2', '--keep', 'tickets')
-    option = 'was removed by the option --keep'
-    assert option in refusal(lth, 'evaluate', 'run/seed-0/round-01')
+def test_commands_without_trained_weights_name_the_option_and_write_nothing(lth):
+    call(lth, *SEARCH, '-i', '2', '--seeds', '0-1', '--keep', 'tickets')
+    call(lth, 'finetune', 'run/seed-0/round-01', '-e', '1')
     evaluated = lth('evaluate', 'run')
     assert evaluated.code == 0
-    assert ('seed 0: round 1 cannot be measured, since the option --keep removed the trained weights'
+    assert ('the option --keep removed the trained weights of round 1 of seed 0, so their accuracy cannot be measured'
             in ' '.join(evaluated.err.split()))
-    call(lth, 'finetune', 'run/seed-0/round-01', '-e', '1')
-    before = every_file()
-    assert option in refusal(lth, 'transfer', 'run', '--to', 'digits', '-e', '1', '--carry', 'signs')
-    assert every_file() == before
-    call(lth, *SEARCH, '-i', '2', '--keep', 'last')
-    call(lth, 'finetune', 'run/seed-0/round-01', '-e', '1')  # is complete already
-    before = every_file()
-    for command in (('finetune', 'run/seed-0/round-01', '-e', '2', '--run', 'again'),
-                    ('sanity-check', 'run/seed-0/round-01', '--checks', 'reinit'),
-                    ('transfer', 'run', '--to', 'digits', '-e', '1'), ('evaluate', 'run/seed-0/round-01'),
-                    (*SEARCH, '-i', '2', *CONTROLS)):
-        assert option in refusal(lth, *command)
-    # Also rounds before those that are not there are not trained.
-    assert every_file() == before
-    with pytest.raises(LthError, match=option):
+    left_out = lth('sanity-check', 'run', '--round', '1', '--dry-run')
+    assert left_out.code == 0 and 'signs is left out: runs/run: the option --keep' in ' '.join(left_out.err.split())
+    before = contents(Path('runs'))
+    for command in (
+            ('evaluate', 'run/seed-0/round-01'), ('evaluate', 'run', '--on', 'digits', '--rounds', '1'),
+            ('transfer', 'run', '--to', 'digits', '--carry', 'signs'), ('pool', 'run'),
+            ('export', 'run/seed-0/round-01', '--format', 'torch'), ('show', 'run', 'run/seed-0/round-01', '--signs'),
+            ('sanity-check', 'run', '--round', '1', '--checks', 'signs'),
+            ('stability', 'run', '--between-rounds'), ('stability', 'run', '--curvature', '--rounds', '1'),
+            (*SEARCH, '-i', '2', '--controls', 'signs')):
+        message = refusal(lth, *command)
+        assert 'the option --keep removed the trained weights of round 1' in message, command
+        assert 'repeat the command that trained runs/run with --keep all' in message
+    assert contents(Path('runs')) == before
+
+
+TICKETS = (
+    ('finetune', 'run/seed-0/round-01'), ('finetune', 'run', '--round', '1', '--cycles', '2', '--then-prune', '0.3'),
+    ('transfer', 'run', '--to', 'digits'), ('transfer', 'run', '--to', 'digits', '--random-tickets'), ('align', 'run'),
+    ('pool', 'run'), ('sanity-check', 'run', '--round', '1'), (*SEARCH, '-i', '2', '--controls', 'reinit'),
+    # Also rounds after the last one would not be trained.
+    (*SEARCH, '-i', '3', '--controls', 'reinit'))
+
+
+def test_commands_without_tickets_name_the_option_before_they_print_or_write_anything(lth):
+    call(lth, *SEARCH, '-i', '2', '--seeds', '0-1', '--keep', 'last')
+    before = contents(Path('runs'))
+    for command in TICKETS:
+        for options in ((), ('--dry-run',)):
+            message = refusal(lth, *command, *options)
+            assert 'of round 1, from which' in message and 'Rounds 0, 2 still have them.' in message, command
+    assert 'tickets of round 1, which are needed' in refusal(lth, 'stability', 'run', '--rounds', '0,1', '--restart')
+    with pytest.raises(LthError, match='was removed by the option --keep'):
         package.load_ticket('runs/run/seed-0/round-01')
+    with pytest.raises(LthError, match='tickets of round 1, from which'):
+        package.align('runs/run', epochs=1)
+    assert contents(Path('runs')) == before
     call(lth, 'finetune', 'run', '-e', '1')
+
+
+def test_what_is_complete_needs_no_weights_but_a_restart_does_and_then_moves_nothing(lth):
+    call(lth, *SEARCH, '-i', '2', '--seeds', '0-1', *CONTROLS)
+    finetune, pairs = ('finetune', 'run', '--round', '1', '-e', '1'), ('stability', 'run', '--rounds', '1')
+    call(lth, *finetune)
+    call(lth, *pairs, '--points', '3')
+    call(lth, *SEARCH, '-i', '2', '--seeds', '0-1', *CONTROLS, '--keep', 'last')
+    before = contents(Path('runs'))
+    call(lth, *finetune)
+    call(lth, *pairs, '--points', '3')
+    refusal(lth, *finetune, '--restart')
+    refusal(lth, *pairs, '--points', '3', '--restart')
+    refusal(lth, *pairs, '--points', '4')
+    with pytest.raises(LthError, match='removed the tickets of round 1'):
+        package.finetune('runs/run', round=1, epochs=1, restart=True)
+    assert contents(Path('runs')) == before
+    # The search itself would train everything again.
+    assert lth(*SEARCH, '-i', '2', '--seeds', '0-1', *CONTROLS, '--restart', '--dry-run').code == 0
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def test_runs_that_cannot_be_pooled_are_refused_and_nothing_is_written(lth, tmp_
     lth(*SEARCH, '-i', '0')
     assert 'has one round' in lth('pool', 'a').err
     lth(*SEARCH[:-1], 'thin', '-i', '2', '--keep', 'last')
-    assert 'removed the trained weights of round 1.' in lth('pool', 'thin').err
+    assert 'removed the weights of round 1, from which runs/thin-pool starts' in lth('pool', 'thin').err
     lth(*SEARCH[:-1], 'nonzero', '-i', '1', '--mask-0-action', 'freeze')
     assert 'its pruned weights are not 0' in lth('pool', 'nonzero').err
     lth('finetune', 'nonzero', '-e', '1', '--run', 'tuned')

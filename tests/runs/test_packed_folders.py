@@ -12,6 +12,7 @@ from lth.errors import LthError
 from lth.runs import integrity, packed_folders
 from lth.runs.folder import Run
 from lth.runs.packed_folders import PackedFolder, RunFacts
+from lth.runs.removed_weights import MissingWeights, Needed
 
 CHECKPOINT = 'round-01-step-0000300'
 CONTENTS = st.dictionaries(
@@ -155,7 +156,7 @@ def test_files_that_keep_removed_stay_removed_on_the_other_side(run, tmp_path):
         packed_folders.unpack(tmp_path / 'copy', folder)
 
     copy = Run(tmp_path / 'copy', run.recipe, run.network)
-    assert copy.is_removed(0, 0, 'trained') and copy.load_ticket(0, 0).mask.shape[0] == 1
+    assert MissingWeights.of(copy.folder, [Needed(0, 0, 'trained')]) and copy.load_ticket(0, 0).mask.shape[0] == 1
 
 
 def test_of_a_source_only_the_rounds_that_are_needed_are_packed(run, tmp_path):

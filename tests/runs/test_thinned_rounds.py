@@ -6,6 +6,7 @@ import torch
 
 from lth.errors import LthError
 from lth.runs import integrity
+from lth.runs.removed_weights import MissingWeights, Needed
 
 CPU = torch.device('cpu')
 
@@ -58,6 +59,20 @@ def test_more_can_be_removed_later_and_a_removal_that_was_interrupted_is_complet
     before = text
     run.thin(0, 1, 'last')
     assert (path.parent / 'SHA256SUMS').read_text() == before
+
+
+@pytest.mark.parametrize(('thinned', 'kinds', 'expected'), [
+    ((0, 7), ('ticket',), 'the tickets of round 1'), ((0, 7), ('trained',), 'the trained weights of round 1'),
+    ((0, 7), ('ticket', 'trained'), 'the weights of round 1'), ((7,), ('ticket',), 'the tickets of round 1 (seed 7)')])
+def test_the_missing_weights_of_a_run_are_named_with_the_rounds_that_have_them(run, thinned, kinds, expected):
+    needed = [Needed(seed, number, kind) for seed in (0, 7) for number in (0, 1) for kind in kinds]
+    assert not MissingWeights.of(run.folder, needed)
+    for seed in thinned:
+        run.thin(seed, 1, 'last')
+    missing = MissingWeights.of(run.folder, needed)
+    assert missing.rounds == [1] and missing.includes(7, 1) and not missing.includes(7, 0)
+    assert missing.sentence() == f'{run.folder}: the option --keep removed {expected}'
+    assert 'Round 0 still has them. To have them again, repeat' in str(missing.error(''))
 
 
 def test_nothing_is_removed_from_a_round_without_checksums(run):

@@ -14,6 +14,7 @@ from lth.pruning.changed_tickets import apply_control
 from lth.pruning.controls import CONTROLS
 from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import Round, Ticket
+from lth.recipes.algorithm_settings import SourceWeights
 from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.registry.registry import BaseRegistry
@@ -55,6 +56,11 @@ class Settings(AlgorithmSettings):
 
     def source_rounds(self) -> Sequence[int]:
         return range(len(self.kept))
+
+    def source_weights(self, number: int) -> SourceWeights:
+        ticket = super().source_weights(number)
+        reads_training = number > 0 and CONTROLS.find(self.control).reads_training
+        return (*ticket, (number, 'trained')) if reads_training else ticket
 
 
 @ALGORITHMS.register('control', settings=Settings)

@@ -10,6 +10,7 @@ from lth.models.flat_parameters import Layout
 from lth.pruning.changed_tickets import apply_control
 from lth.pruning.controls import CONTROLS
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
+from lth.recipes.algorithm_settings import SourceWeights
 from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.registry.registry import BaseRegistry
@@ -45,9 +46,11 @@ class Settings(AlgorithmSettings):
     def source_round(self, _number: int) -> int:
         return self.round
 
-    def source_weights(self) -> Sequence[Literal['ticket', 'trained']]:
+    def source_weights(self, _number: int) -> SourceWeights:
+        if CONTROLS.find(self.control).reads_training:
+            return ((self.round, 'trained'),)
         # Most controls draw other weights, so they can be trained for imported masks without weights.
-        return ('ticket',) if self.control == 'original' else ()
+        return ((self.round, 'ticket'),) if self.control == 'original' else ()
 
 
 @ALGORITHMS.register('finetune', settings=Settings)

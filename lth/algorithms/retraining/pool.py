@@ -16,6 +16,7 @@ from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.tickets import PoolMembers, Round, mask_ticket
+from lth.recipes.algorithm_settings import SourceWeights
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.loop import measure, validate
 from lth.training.state import State
@@ -58,6 +59,9 @@ class Settings(AlgorithmSettings):
 
     def source_round(self, number: int) -> int:
         return self.rounds[number]
+
+    def source_weights(self, number: int) -> SourceWeights:
+        return (*super().source_weights(number), *((level, 'trained') for level in range(self.levels)))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from lth.pruning import masks
 from lth.pruning.controls import with_signs
 from lth.pruning.output_layer import transplant
 from lth.pruning.tickets import Round, Ticket, dense_ticket, mask_ticket, reinitialized_ticket, train_ticket
+from lth.recipes.algorithm_settings import SourceWeights
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.task import Task
 
@@ -71,8 +72,9 @@ class Settings(AlgorithmSettings):
     def source_round(self, number: int) -> int:
         return self.rounds[number]
 
-    def source_weights(self) -> Sequence[Literal['ticket', 'trained']]:
-        return ('ticket', 'trained') if self.carry == 'signs' else ('ticket',)
+    def source_weights(self, number: int) -> SourceWeights:
+        ticket = super().source_weights(number)
+        return (*ticket, (self.source_round(number), 'trained')) if self.carry == 'signs' else ticket
 
 
 @ALGORITHMS.register('transfer', settings=Settings)

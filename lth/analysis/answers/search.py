@@ -8,6 +8,7 @@ from lth.analysis.answers.levels import (
 from lth.analysis.statistics import Comparison, Interval, Verdict, compare_paired, confidence_interval, verdict
 from lth.analysis.summary_table import (
     RecordedRun, RoundSummary, algorithm_settings, control_rows, summary_rows)
+from lth.errors import number_ranges
 
 # Part of the dense network's iterations: a lowest validation loss after it means that longer training may help.
 _LAST_PART = 0.9
@@ -83,7 +84,7 @@ class SearchAnswer(NamedTuple):
 
     def _falling_sentence(self) -> str:
         return (f'The validation loss of tickets still falls at the end of training, so that their early stop is the '
-                f'last iteration (rounds: {words.number_ranges(self.still_falling)}). Train longer with -e before you '
+                f'last iteration (rounds: {number_ranges(self.still_falling)}). Train longer with -e before you '
                 'compare early stops.')
 
     def _headline(self) -> str:
@@ -104,7 +105,7 @@ class SearchAnswer(NamedTuple):
 
         if self.dense.n == 1:
             return []
-        rounds = [f'{name}: {words.number_ranges(numbers)}' for verdict_, name in _VERDICTS
+        rounds = [f'{name}: {number_ranges(numbers)}' for verdict_, name in _VERDICTS
                   if (numbers := self.of_verdict(verdict_))]
         limit = f'{100 * self.margin:g} points'
         return [f'Rounds by their difference to the dense network, with a margin of {limit} and 95% confidence. '

@@ -1,7 +1,4 @@
 """Numbers in the sentences of answers."""
-import itertools
-from collections.abc import Sequence
-
 from lth.analysis.statistics import Comparison, Interval
 
 
@@ -39,23 +36,10 @@ def density(share: float) -> str:
     return f'{100 * share:.2f}%'
 
 
-def number_ranges(numbers: Sequence[int]) -> str:
-    """Increasing numbers with ranges, such as 1–4, 7."""
-
-    groups = itertools.groupby(enumerate(numbers), lambda pair: pair[1] - pair[0])
-    return ', '.join(_number_range([number for _, number in group]) for _, group in groups)
-
-
 def plural(count: int, word: str) -> str:
     """A count with its noun."""
 
     return f'{count} {word}{"s" * (count != 1)}'
-
-
-def _number_range(numbers: Sequence[int]) -> str:
-    if len(numbers) == 1:
-        return str(numbers[0])
-    return f'{numbers[0]}{"–" if len(numbers) > 2 else ", "}{numbers[-1]}'
 
 
 def _signed(value: float) -> str:

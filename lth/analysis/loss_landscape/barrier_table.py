@@ -6,13 +6,13 @@ before.
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from lth.analysis.answers import words
 from lth.analysis.answers.levels import MARGIN, LevelVerdict, Moment, compare_levels, is_dense
 from lth.analysis.answers.search import moment_of
 from lth.analysis.loss_landscape.barrier_files import RoundErrors, RoundPair
 from lth.analysis.stability_table import STABLE_BARRIER, Stable, stable
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.analysis.summary_table import RecordedRun, RoundSummary, summary_rows
+from lth.errors import number_ranges
 
 Agreement = Literal['yes', 'no', 'undecided']
 
@@ -114,4 +114,4 @@ def _row(summary: RoundSummary, group: Sequence[RoundErrors], matching: LevelVer
 
 def _rounds(rows: Sequence[BarrierRow]) -> str:
     numbers = [row.round for row in rows]
-    return f'round{"s" * (len(numbers) > 1)} {words.number_ranges(numbers)}'
+    return f'round{"s" * (len(numbers) > 1)} {number_ranges(numbers)}'

@@ -5,19 +5,19 @@ from functools import partial
 from typing import NamedTuple
 
 from lth import rng
-from lth.analysis.answers.words import number_ranges
 from lth.analysis.loss_landscape.curvature_files import CURVATURES, Curvature, MeasuredRound
 from lth.analysis.loss_landscape.hessian import hessian_product, require_curvlinops, spectrum
 from lth.analysis.measured_run import (
     count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
 from lth.analysis.statistics import Interval, confidence_interval
-from lth.analysis.summary_table import RecordedRun, RoundSummary, removal_words, summary_rows
+from lth.analysis.summary_table import RecordedRun, RoundSummary, summary_rows
 from lth.errors import LthError
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
 from lth.pruning.tickets import Round
 from lth.registry import user_code
 from lth.runs.folder import Run
+from lth.runs.removed_weights import MissingWeights, start_and_end
 from lth.training.engines import select
 from lth.training.engines.metrics import training_batches
 from lth.training.task import Task
@@ -57,12 +57,14 @@ def plan_curvature(
     _refuse_other_runs(plan, run)
     numbers = _numbers(run, rounds, count)
     requested = [MeasuredRound(seed, number, images) for seed, number in itertools.product(seeds, numbers)]
-    measurable = [one for one in requested if not _is_removed(run, one)]
-    removed = set(requested) - set(measurable)
-    notes = _removal_notes(run, sorted({one.round for one in removed}))
-    if notes and (rounds is not None or not measurable):
-        raise LthError(f'{notes[0]} Restore the files from a copy, or choose other rounds with --rounds.')
-    return PlannedRounds(measurable, notes)
+    missing = _missing_weights(run, requested)
+    if not missing:
+        return PlannedRounds(requested, [])
+    measurable = [one for one in requested if not missing.includes(one.seed, one.round)]
+    consequence = ', so their curvature cannot be measured'
+    if rounds is not None or not measurable:
+        raise missing.error(consequence)
+    return PlannedRounds(measurable, [f'{missing.sentence()}{consequence}.'])
 
 
 def measure_curvature(
@@ -166,18 +168,8 @@ def _numbers(run: Run, rounds: Sequence[int] | None, count: int) -> Sequence[int
     return sorted(set(rounds))
 
 
-def _is_removed(run: Run, one: MeasuredRound) -> bool:
-    """Whether the option --keep removed the weights of a round before it was measured."""
+def _missing_weights(run: Run, requested: Sequence[MeasuredRound]) -> MissingWeights:
+    """The weights that are missing of the rounds that were not measured before."""
 
-    if CURVATURES.path(run.folder, one).exists():
-        return False
-    return any(run.is_removed(one.seed, one.round, name) for name in ('trained', 'ticket'))
-
-
-def _removal_notes(run: Run, rounds: Sequence[int]) -> list[str]:
-    """A sentence about the rounds whose weights were removed; [] if there are none."""
-
-    if not rounds:
-        return []
-    return [f'{run.folder}: {removal_words(run)} the weights of round{"s" * (len(rounds) > 1)} '
-            f'{number_ranges(rounds)}, so their curvature cannot be measured.']
+    return MissingWeights.of(run.folder, start_and_end(
+        (one.seed, one.round) for one in requested if not CURVATURES.path(run.folder, one).exists()))

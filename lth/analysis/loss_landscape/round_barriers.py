@@ -4,7 +4,7 @@ The test error is measured on the straight line between the trained weights of a
 On a second line, the weights of the round before are first pruned to the mask of the round. Nothing is trained.
 """
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -12,18 +12,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lth.analysis.answers.words import number_ranges
 from lth.analysis.loss_landscape.barrier_files import BARRIERS, RoundErrors, RoundPair
 from lth.analysis.measured_run import (
     count_measured, missing_items, open_measured, refuse_missing_rounds, share_among_processes)
 from lth.analysis.mode_connectivity import line_errors
-from lth.analysis.summary_table import removal_words
-from lth.errors import LthError
+from lth.errors import LthError, number_ranges
 from lth.experiments.plan import Plan
 from lth.experiments.run_target import RunTarget
 from lth.pruning.tickets import Round
 from lth.registry import user_code
 from lth.runs.folder import Run
+from lth.runs.removed_weights import MissingWeights, start_and_end
 from lth.training.engines import select
 from lth.training.state import State
 from lth.training.task import Task
@@ -48,12 +47,14 @@ def plan_round_pairs(plan: Plan, run: Run, rounds: Sequence[int] | None = None, 
     _refuse_missing(run, rounds, count)
     numbers = range(1, count) if rounds is None else sorted(set(rounds))
     pairs = [RoundPair(seed, number, points) for seed, number in itertools.product(seeds, numbers)]
-    removed = {pair: _removed_rounds(run, pair) for pair in pairs}
-    measurable = [pair for pair, numbers in removed.items() if not numbers]
-    notes = _removal_notes(run, removed)
-    if notes and (rounds is not None or not measurable):
-        raise LthError(f'{notes[0]} Restore the files from a copy, or choose other rounds with --rounds.')
-    return PlannedPairs(measurable, notes)
+    missing = _missing_weights(run, pairs)
+    if not missing:
+        return PlannedPairs(pairs, [])
+    measurable = [pair for pair in pairs if not _is_affected(run, pair, missing)]
+    consequence = _consequence({pair.round for pair in set(pairs) - set(measurable)})
+    if rounds is not None or not measurable:
+        raise missing.error(consequence, _alternative(run, seeds, range(1, count), points))
+    return PlannedPairs(measurable, [f'{missing.sentence()}{consequence}.'])
 
 
 def measure_round_pairs(
@@ -141,28 +142,30 @@ def _refuse_missing(run: Run, rounds: Sequence[int] | None, count: int) -> None:
     refuse_missing_rounds(run, rounds or (), count)
 
 
-def _removed_rounds(run: Run, pair: RoundPair) -> list[int]:
-    """The rounds of a pair whose trained weights or tickets the option --keep removed before it was measured."""
+def _missing_weights(run: Run, pairs: Sequence[RoundPair]) -> MissingWeights:
+    """The weights that are missing of the pairs that were not measured before."""
 
-    if BARRIERS.path(run.folder, pair).exists():
-        return []
-    return [number for number in pair.rounds
-            if any(run.is_removed(pair.seed, number, name) for name in ('trained', 'ticket'))]
+    unmeasured = [pair for pair in pairs if not BARRIERS.path(run.folder, pair).exists()]
+    return MissingWeights.of(run.folder, start_and_end(key for pair in unmeasured for key in pair.measured_rounds))
 
 
-def _removal_notes(run: Run, removed: dict[RoundPair, list[int]]) -> list[str]:
-    """A sentence about the rounds whose weights were removed, and the pairs that cannot be measured; [] if there are
-    none.
-    """
+def _is_affected(run: Run, pair: RoundPair, missing: MissingWeights) -> bool:
+    """Whether a pair cannot be measured, and was not measured before."""
 
-    gone = sorted({number for numbers in removed.values() for number in numbers})
-    rounds = sorted({pair.round for pair, numbers in removed.items() if numbers})
-    if not gone:
-        return []
-    return [f'{run.folder}: {removal_words(run)} the trained weights of round{_plural(gone)} '
-            f'{number_ranges(gone)}, so the barrier before round{_plural(rounds)} {number_ranges(rounds)} cannot be '
-            'measured.']
+    lacks_weights = any(missing.includes(pair.seed, number) for number in pair.rounds)
+    return lacks_weights and not BARRIERS.path(run.folder, pair).exists()
 
 
-def _plural(numbers: Sequence[int]) -> str:
-    return 's' * (len(numbers) > 1)
+def _alternative(run: Run, seeds: Sequence[int], numbers: Sequence[int], points: int) -> str:
+    """Which rounds can be measured for all seeds, as a sentence; '' if there are none."""
+
+    measurable = [number for number in numbers
+                  if not _missing_weights(run, [RoundPair(seed, number, points) for seed in seeds])]
+    if not measurable:
+        return ''
+    return f'Choose among the rounds that can be measured: --rounds {",".join(map(str, measurable))}.'
+
+
+def _consequence(numbers: Collection[int]) -> str:
+    rounds = sorted(numbers)
+    return f', so the barrier before round{"s" * (len(rounds) > 1)} {number_ranges(rounds)} cannot be measured'

@@ -11,6 +11,7 @@ from lth.analysis.model_card.content import CardContent
 from lth.analysis.model_card.loading import LoadedRound
 from lth.analysis.operation_counts import round_operations
 from lth.analysis.statistics import Interval
+from lth.errors import number_ranges
 from lth.recipes.flat_settings import flat_settings
 from lth.registry import user_code
 from lth.registry.objects import is_object
@@ -38,7 +39,7 @@ def introduction(content: CardContent) -> str:
 
     title = f'# {content.name}: {content.kind} of {content.model} on {content.dataset}'
     rounds = words.plural(len(content.rows), 'round')
-    seeds = words.number_ranges(content.view.seeds)
+    seeds = number_ranges(content.view.seeds)
     what = (f'A run of lth, the workbench for lottery tickets and rare gems: {rounds} of '
             f'{words.plural(len(content.view.seeds), "seed")} ({seeds}), each round with the masks by parameter name, '
             'the weights before and after training, and all measurements. All tensors are safetensors files.')
@@ -76,7 +77,7 @@ def origin(content: CardContent) -> str:
 
     recipe, sessions = content.view.run.recipe, content.view.run.sessions
     lines = [f'* Algorithm: `{content.settings.name}`. {content.method()}',
-             f'* Seeds: {words.number_ranges(content.view.seeds)}']
+             f'* Seeds: {number_ranges(content.view.seeds)}']
     if source := recipe.get('source'):
         lines.insert(1, f'* Settings: {source}')
     lines.insert(-1, f'* {_training(recipe.get("training") or {})}')

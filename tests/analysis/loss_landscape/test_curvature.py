@@ -230,9 +230,9 @@ def test_rounds_that_were_thinned_are_named(lth, run):
         stored.thin(seed, 1, 'tickets')
     output = measure(lth)
     assert [row['round'] for row in output['rows']] == [0, 2]
-    assert 'the option --keep removed the weights of round 1, so' in output['notes'][0]
+    assert 'the option --keep removed the trained weights of round 1, so' in output['notes'][0]
     result = lth('stability', run.name, '--curvature', '--rounds', '1')
-    assert result.code == 2 and 'the option --keep removed the weights of round 1' in ' '.join(result.err.split())
+    assert result.code == 2 and 'the option --keep removed the trained weights of round 1' in ' '.join(result.err.split())
 
 
 @pytest.mark.parametrize(('options', 'message'), [

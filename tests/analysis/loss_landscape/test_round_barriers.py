@@ -178,8 +178,10 @@ def test_rounds_that_were_thinned_are_named(lth, run):
     assert len(output['notes']) == 1 and sentence in output['notes'][0]
     result = lth('stability', run.name, '--between-rounds', '--points', '3', '--rounds', '2')
     assert result.code == 2 and sentence in ' '.join(result.err.split())
+    assert 'rounds that can be measured: --rounds 1.' in ' '.join(result.err.split())
     nothing_left = lth('stability', 'other', '--between-rounds')
     assert nothing_left.code == 2 and 'before rounds 1, 2 cannot be measured' in ' '.join(nothing_left.err.split())
+    assert 'other' in nothing_left.err and '--rounds' not in nothing_left.err and '--keep all' in nothing_left.err
     assert not Path('runs/other-stability').exists()
 
 
