@@ -193,10 +193,11 @@ def test_an_unknown_format_is_refused_with_similar_names():
 
 
 @pytest.mark.parametrize('keep, weights, words', [
-    ('tickets', 'trained', ['--keep', '--weights ticket', 'round-02']), ('last', 'ticket', ['--keep', 'round-02'])])
+    ('tickets', 'trained', ['trained weights of round 1', '--weights ticket', 'round-02']),
+    ('last', 'ticket', ['tickets of round 1', '--keep all', 'round-02'])])
 def test_weights_that_keep_removed_are_refused_with_what_is_left(keep, weights, words):
     lth.find_ticket('lenet-300-100', 'digits', run='runs/base', keep=keep, **SMALL)
-    refused([*words, f'no {weights} weights any more'], 'runs/base/seed-0/round-01', 'torch', weights=weights)
+    refused([*words, 'the option --keep removed'], 'runs/base/seed-0/round-01', 'torch', weights=weights)
 
 
 def test_pruned_weights_that_are_frozen_at_other_values_are_exported_and_reported(tmp_path):
