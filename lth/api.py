@@ -490,13 +490,10 @@ def train_early_birds(
     source = early_bird_plans.open_watched(path, _checked_threshold(threshold))
     folder = _new_folder(new_run, early_bird_plans.early_bird_folder(path))
     planned = early_bird_plans.early_bird_plans(source, folder)
-    if restart:
-        set_aside(folder, reporter_of(execution).message)
-    results = [_train(planned.early, folder, source.seeds, execution)]
-    results += [_train(plan, folders.control_folder(folder, name), source.seeds, execution)
-                for name, plan in planned.controls.items()]
-    rows = early_bird_rows(source, planned, folder)
-    return EarlyBirdTickets(_thinned(results, keep), tuple(rows))
+    plans = {folder: planned.early}
+    plans |= {folders.control_folder(folder, name): plan for name, plan in planned.controls.items()}
+    trained = _train_all(plans, source.seeds, execution, keep, restart=restart)
+    return EarlyBirdTickets(trained, tuple(early_bird_rows(source, planned, folder)))
 
 
 @check_types(Execution)

@@ -17,6 +17,7 @@ from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning.early_bird import THRESHOLD, MaskWatch, emergence
 from lth.pruning.tickets import Round, dense_ticket, mask_ticket, train_ticket
+from lth.recipes.algorithm_settings import SourceWeights
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.loop import train
 from lth.training.state import State
@@ -66,8 +67,9 @@ class Settings(AlgorithmSettings):
     def table_round(self, number: int) -> int:
         return number
 
-    def source_weights(self) -> Sequence[Literal['ticket', 'trained']]:
-        return ('ticket',) if self.drawn == 'early' else ('ticket', 'trained')
+    def source_weights(self, number: int) -> SourceWeights:
+        ticket = super().source_weights(number)
+        return ticket if self.drawn == 'early' else (*ticket, (self.round, 'trained'))
 
 
 @ALGORITHMS.register('early-bird', settings=Settings)
