@@ -24,7 +24,7 @@ from lth.runs import run_source
 from lth.runs.folder import Run
 from lth.runs.round_encoding import layer_records
 from lth.runs.removed_weights import MissingWeights, Needed, refuse_missing
-from lth.runs.run_path import RunPath
+from lth.runs.run_path import RunPath, runs_in
 from lth.training.engines import select
 from lth.training.loop import accuracy
 from lth.training.task import Engine, Task
@@ -164,7 +164,7 @@ def _finetuned_runs(folder: Path, number: int) -> list[Path]:
     """The runs next to a run that finetune its tickets of this round without a control."""
 
     runs = []
-    for derived in [recipe.parent for recipe in sorted(folder.resolve().parent.glob('*/recipe.yaml'))]:
+    for derived in runs_in(folder.resolve().parent):
         settings = run_source.algorithm_settings(derived)
         source = run_source.source_folder(derived, settings)
         if is_finetuning(settings, number) and source and source.resolve() == folder.resolve():

@@ -19,7 +19,7 @@ from lth.experiments import derived_runs, folders, open_run
 from lth.experiments.plan import Plan
 from lth.exports.torch_modules import NamedTicket, load_ticket
 from lth.runs.folder import Run
-from lth.runs.run_path import RunPath
+from lth.runs.run_path import RunPath, runs_in
 from lth.runs.stored_run import StoredRun
 
 
@@ -97,12 +97,12 @@ class RunResults:
         """
 
         controls = {}
-        for recipe in sorted(folders.controls_folder(self.folder).glob('*/recipe.yaml')):
-            control = RunResults.open(RunPath(recipe.parent))
+        for folder in runs_in(folders.controls_folder(self.folder)):
+            control = RunResults.open(RunPath(folder))
             try:
                 derived_runs.refuse_replaced_source(control.plan, control.stored, control.seeds)
             except LthError as error:
-                warnings.warn(LthWarning(f'{recipe.parent} is left out: {error}'), stacklevel=2)
+                warnings.warn(LthWarning(f'{folder} is left out: {error}'), stacklevel=2)
             else:
-                controls[recipe.parent.name] = control
+                controls[folder.name] = control
         return controls

@@ -1,5 +1,6 @@
 """A run with the runs that start from it, from their files alone: what `lth show run` shows."""
 import glob
+import itertools
 import os
 import shlex
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from lth.errors import LthError
 from lth.experiments import folders
-from lth.runs.run_path import RunPath
+from lth.runs.run_path import RunPath, runs_in
 from lth.runs.stored_run import StoredRun
 from lth.system import launch
 from lth.system.yaml_text import Raw
@@ -82,15 +83,15 @@ def _controls(run: StoredRun, left_out: list[str]) -> dict[str, list[StoredRun]]
     """All draws of the controls of the run by name, without those that are damaged or start from replaced tickets."""
 
     controls: dict[str, list[StoredRun]] = {}
-    for recipe in sorted(folders.controls_folder(run.folder).glob('*/recipe.yaml')):
+    for folder in runs_in(folders.controls_folder(run.folder)):
         try:
-            control = StoredRun.open(recipe.parent)
+            control = StoredRun.open(folder)
             # The random tickets of a transfer start from the run whose tickets are transferred.
             if _starts_from_present(control, left_out):
                 name = control.recipe['algorithm'].get('control', control.folder.name)
                 controls.setdefault(str(name), []).append(control)
         except LthError as error:
-            left_out.append(f'{recipe.parent} is left out: {error}')
+            left_out.append(f'{folder} is left out: {error}')
     for draws in controls.values():
         draws.sort(key=_draw)
     return controls
@@ -100,9 +101,8 @@ def _derived_runs(run: StoredRun, left_out: list[str]) -> list[StoredRun]:
     """The other runs next to the run that start from its present tickets, also in folders such as RUN-checks."""
 
     parent, name = run.folder.parent, glob.escape(run.folder.name)
-    recipes = sorted([*parent.glob('*/recipe.yaml'), *parent.glob(f'{name}-*/*/recipe.yaml')])
-    found = []
-    for folder in [recipe.parent for recipe in recipes]:
+    found = list[StoredRun]()
+    for folder in sorted(itertools.chain(runs_in(parent), *map(runs_in, parent.glob(f'{name}-*')))):
         if folder.parent == folders.controls_folder(run.folder):
             continue
         try:

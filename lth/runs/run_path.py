@@ -78,10 +78,16 @@ def _measured_run(folder: Path) -> Path | None:
     return run if run and os.path.isdir(folder) and os.path.isfile(run / 'recipe.yaml') else None
 
 
+def runs_in(folder: Path) -> list[Path]:
+    """The folders with a recipe.yaml in a folder, sorted."""
+
+    return sorted(recipe.parent for recipe in folder.glob('*/recipe.yaml'))
+
+
 def _runs_below(folder: Path) -> str:
     """The first runs in a folder, separated by commas; '' if there are none."""
 
-    held = sorted(str(recipe.parent) for recipe in folder.glob('*/recipe.yaml'))
+    held = list(map(str, runs_in(folder)))
     return shorten_words(', '.join(held[:_MOST_NAMES])) + (' and more' if len(held) > _MOST_NAMES else '')
 
 

@@ -15,6 +15,7 @@ from lth.analysis.summary_table import algorithm_settings
 from lth.errors import LthError
 from lth.registry.objects import is_object
 from lth.runs import sessions
+from lth.runs.run_path import runs_in
 from lth.system import yaml_text
 from lth.system.yaml_text import Raw
 
@@ -54,7 +55,7 @@ def _commands(view: RunView) -> list[str]:
 
     folders = [view.run.folder, *(run.folder for draws in view.controls.values() for run in draws)]
     for folder in view.derived:
-        folders += [folder, *sorted(recipe.parent for recipe in folder.glob('*/recipe.yaml'))]
+        folders += [folder, *runs_in(folder)]
     entries = [entry for folder in folders for entry in _readable_sessions(folder)]
     entries.sort(key=lambda entry: str(entry.get('start')))
     return list(dict.fromkeys(filter(None, map(_command, entries))))
