@@ -101,6 +101,11 @@ PAPERS = (
           'Yin, Lu and Liu, Shiwei and Fang, Meng and Huang, Tianjin and Menkovski, Vlado and Pechenizkiy, Mykola',
           'Lottery Pools: Winning More by Interpolating Tickets without Increasing Training or Inference Cost',
           'AAAI Conference on Artificial Intelligence', 2023, '2208.10842'),
+    Paper('You et al. 2020', 'you2020drawing',
+          'You, Haoran and Li, Chaojian and Xu, Pengfei and Fu, Yonggan and Wang, Yue and Chen, Xiaohan and Baraniuk, '
+          'Richard G. and Wang, Zhangyang and Lin, Yingyan',
+          'Drawing Early-Bird Tickets: Towards More Efficient Training of Deep Networks',
+          'International Conference on Learning Representations', 2020, '1909.11957'),
     Paper('Adnan et al. 2025', 'adnan2025sparse',
           'Adnan, Mohammed and Jain, Rohan and Sharma, Ekansh and Krishnan, Rahul and Ioannou, Yani',
           'Sparse Training from Random Initialization: Aligning Lottery Ticket Masks using Weight Symmetry',
