@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lth.errors import LthError
+from lth.training.divergence import divergence, untrained_overflow
 from lth.training.moving_masks import MaskMoves, segments_with_events
 from lth.training.state import Measurement, Metrics, Pause, Segment, Snapshot, State, TrainingStart
 from lth.training.task import Parametrization, Task
@@ -24,7 +24,7 @@ def train(
     learned parameters and their mask: (R, L). Training, validation and test set are measured at the start, every
     `measure_every` and at the end of each cycle; measuring does not change the result. With checkpoints, a training
     that was interrupted continues from its last one, and ends with the same bits on a CPU. Raises LthError with the
-    seed, the iteration and the learning rate if a loss is not finite.
+    seed, the iteration and the setting that is the cause if a loss is not finite.
     """
 
     def run(state: State, stops: Iterable[int]) -> Iterable[Segment]:
@@ -57,7 +57,7 @@ def measure(task: Task, state: State, train_metrics: Metrics | None = None, toke
     test = task.engine.evaluate(task, state, None, token)
     for seed, *losses in zip(task.run_seeds, validation.loss, test.loss):
         if not all(math.isfinite(loss) for loss in losses):
-            raise _divergence(task, seed, state.step)
+            raise divergence(task, seed, state.step) if state.history else untrained_overflow(seed)
     measurement = Measurement(state.step, train_metrics, validation, test)
     task.on_step(state.step, measurement)
     return measurement
@@ -188,11 +188,4 @@ def _refuse_divergence(task: Task, segment: Segment) -> None:
     # Number of finite losses before the first other one. If only the last step broke the weights, all are finite.
     finite = losses.isfinite().to(torch.int64).cumprod(1).sum(1).tolist()
     replicate = finite.index(min(finite))
-    raise _divergence(task, task.run_seeds[replicate], segment.state.step - steps + finite[replicate])
-
-
-def _divergence(task: Task, seed: int, step: int) -> LthError:
-    rate = task.learning_rates[min(step, task.steps - 1)]
-    return LthError(f'Training diverged: the loss of seed {seed} is no longer a finite number at iteration {step}, '
-                    f'where the learning rate is {rate:.3g}. Lower training.optimizer.learning_rate (-l) or use a '
-                    'warm-up (training.warmup).')
+    raise divergence(task, task.run_seeds[replicate], segment.state.step - steps + finite[replicate])

@@ -141,7 +141,8 @@ class Task:
 
     `split_seeds` select the validation images if `seeds` should not: copies of one network then train on the same
     images in different orders. Without `checkpoints` no training in progress is saved. `watch` sees the weights at
-    each measurement.
+    each measurement. `penalties` are the settings besides the weight decay that pull what is trained towards 0, with
+    their factors.
     """
 
     network: Network
@@ -154,6 +155,7 @@ class Task:
     split_seeds: tuple[int, ...] = ()
     checkpoints: Checkpoints | None = None
     watch: Watch | None = None
+    penalties: tuple[tuple[str, float], ...] = ()
 
     @property
     def run_seeds(self) -> tuple[int, ...]:

@@ -47,7 +47,13 @@ class AtInitSettings(AlgorithmSettings):
 
 
 class ScoreSettings(AtInitSettings):
-    """With `keep: smallest` the ranking is inverted, as a sanity check. The two masks have no weight in common."""
+    """With `keep: smallest` the ranking is inverted, as a sanity check. The two masks have no weight in common.
+
+    If scores are not finite, `overflow` is what overflows besides activations, and `overflow_remedy` what helps.
+    """
+
+    overflow: ClassVar[str] = 'their gradients'
+    overflow_remedy: ClassVar[str] = 'a smaller model.initializer_gain'
 
     keep: Literal['largest', 'smallest'] = Field(
         'largest', description='Which scores are kept; `smallest` inverts the ranking, as a sanity check.')
@@ -116,8 +122,8 @@ def prune_by_score(
     for seed, row in zip(task.seeds, scores):
         if not row.isfinite().all():
             raise LthError(f'{settings.name} scores of seed {seed} are not finite: activations of the untrained '
-                           'network, or steps that the algorithm makes with it, overflow. Use another '
-                           'model.initializer, data.normalization=standardize, or smaller settings of the algorithm.')
+                           f'network, or {settings.overflow}, overflow. Use another model.initializer, '
+                           f'data.normalization=standardize, or {settings.overflow_remedy}.')
     select = masks.keep_best if settings.keep == 'largest' else masks.keep_worst
     return select(scores, mask, count, seeds=task.seeds, salt=salt)
 

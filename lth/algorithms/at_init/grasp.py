@@ -26,6 +26,8 @@ class Settings(base.BatchSettings):
     """
 
     second_derivatives: ClassVar[bool] = True
+    overflow: ClassVar[str] = 'logits that are divided by the temperature'
+    overflow_remedy: ClassVar[str] = 'a larger algorithm.temperature'
 
     name: Literal['grasp']
     temperature: float = Field(200., gt=0, description='Logits are divided by it before the loss.')

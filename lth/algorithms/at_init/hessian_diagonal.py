@@ -24,6 +24,8 @@ class HessianSettings(SampleSettings):
     """The diagonal is a mean over `draws` vectors of signs. Logits are divided by `temperature` before the loss."""
 
     second_derivatives: ClassVar[bool] = True
+    overflow: ClassVar[str] = 'logits that are divided by the temperature'
+    overflow_remedy: ClassVar[str] = 'a larger algorithm.temperature'
 
     draws: int = Field(
         10, ge=1, le=100_000, description='Number of vectors of random signs, over which the diagonal is a mean.')

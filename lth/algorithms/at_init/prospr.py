@@ -26,6 +26,8 @@ class Settings(base.BatchSettings):
     """
 
     second_derivatives: ClassVar[bool] = True
+    overflow: ClassVar[str] = 'the training steps of the algorithm'
+    overflow_remedy: ClassVar[str] = 'a smaller algorithm.learning_rate or fewer algorithm.steps'
 
     name: Literal['prospr']
     steps: int = Field(3, ge=1, le=1000, description='Number of steps of SGD before the loss.')

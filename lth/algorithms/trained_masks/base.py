@@ -44,6 +44,13 @@ class TrainedMaskSettings(AlgorithmSettings):
         'largest', description='Which scores are kept; `smallest` inverts the ranking, as a sanity check.')
     finetune: TrainingSettings = Field(description='How the weights of the gem are trained by finetuning.')
 
+    @property
+    def penalty_factors(self) -> tuple[tuple[str, float], ...]:
+        """The settings that pull scores towards 0, with their factors: the penalty if there is one."""
+
+        factor = getattr(self, 'penalty', None)
+        return () if factor is None else (('algorithm.penalty', factor),)
+
     def training_for_round(self, _number: int, _training: TrainingSettings, _steps_per_epoch: int) -> TrainingSettings:
         """The setting `finetune`: the recipe's `training` is the training of scores."""
 
@@ -113,7 +120,7 @@ class MaskSearch(abc.ABC, Generic[Settings]):
     remedy = rounding_remedy = _LOWER_PENALTY
 
     def __init__(self, task: Task, settings: Settings) -> None:
-        self.task, self.settings = task, settings
+        self.task, self.settings = replace(task, penalties=settings.penalty_factors), settings
         self.ends = settings.round_ends(task.training, task.steps_per_epoch)
         self.counts = settings.kept_counts(task.network.layout, task.training, task.steps_per_epoch)
         self.may_prune_all = settings.keep == 'smallest' or task.data_settings.labels == 'random'

@@ -83,6 +83,11 @@ class Settings(base.TrainedMaskSettings):
 
         return (self.start_penalty or _DEFAULT_PENALTY) if self.penalty == 'auto' else self.penalty
 
+    @property
+    def penalty_factors(self) -> tuple[tuple[str, float], ...]:
+        name = 'start_penalty' if self.penalty == 'auto' else 'penalty'
+        return ((f'algorithm.{name}', self.first_penalty),)
+
     @model_validator(mode='after')
     def _check_start(self) -> Self:
         if self.penalty != 'auto' and self.start_penalty is not None:
@@ -138,7 +143,8 @@ class _Search(base.MaskSearch[Settings]):
     def __init__(self, task: Task, settings: Settings) -> None:
         super().__init__(task, settings)
         if settings.penalty == 'auto':
-            self.remedy = self.rounding_remedy = 'Reduce algorithm.start_penalty or the learning rate'
+            self.remedy = self.rounding_remedy = (
+                'Reduce algorithm.start_penalty or the weight decay, which pull scores towards 0, or the learning rate')
 
     def initial_scores(self, random: torch.Generator) -> Tensor:
         return sample_scores(self.settings.scores, self.task.network.layout.prunable_count, random)
