@@ -714,9 +714,13 @@ def _train_all(
 
 def _set_aside(
         plans: Mapping[Path, Plan], seeds: Sequence[int], execution: Execution, *, restart: bool) -> None:
-    """With `restart`, move the first of these runs aside. LthError if weights are missing from which one starts."""
+    """Report layers without weights, and with `restart`, move the first of these runs aside. LthError if weights are
+    missing from which one starts.
+    """
 
     derived_runs.refuse_removed_sources(plans, seeds, restart=restart)
+    for note in derived_runs.collapse_notes(plans, seeds):
+        reporter_of(execution).message(f'Note: {note}.')
     if restart:
         set_aside(next(iter(plans)), reporter_of(execution).message)
 

@@ -1,6 +1,6 @@
 """The table of a run, or of all draws of a control: a row for each round, with means and intervals over seeds."""
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -9,6 +9,7 @@ from lth.analysis.operation_counts import Operations, round_operations
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.recipes.schema import AlgorithmSettings
+from lth.runs.collapsed_layers import collapse_note
 from lth.runs.events_file import MovesRecord
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.round_record import RoundRecord
@@ -94,6 +95,14 @@ def unpruned_note(run: RecordedRun, seed: int) -> str:
     """Which tensors of the network of a run no algorithm prunes; '' if there are none."""
 
     return unpruned_sentence(run.record(seed, 0).unpruned)
+
+
+def collapse_note_of(run: RecordedRun, seeds: Sequence[int], numbers: Collection[int] | None = None) -> str:
+    """Which layers keep no weights in rounds of these seeds, by default in all of them; '' if all layers keep some."""
+
+    records = (run.record(seed, number) for seed in seeds for number in range(run.round_count(seed))
+               if numbers is None or number in numbers)
+    return collapse_note(run.folder, records)
 
 
 def round_result(run: RecordedRun, seed: int, number: int, draw: int = 1) -> RoundResult:

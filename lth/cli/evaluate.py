@@ -14,7 +14,7 @@ from lth.cli.data_dir import accepts_data_dir
 from lth.cli.option_rules import Excludes, Needs, option_rules
 from lth.cli.options import Datasets, Device, Json, Margin, SourceRun, Threads
 from lth.cli.other_data import report_other_data
-from lth.cli.run_table import run_caption
+from lth.cli.run_table import print_collapse, run_caption
 from lth.cli.tables import percent, print_table
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
@@ -76,6 +76,7 @@ def evaluate(
     _print_layers(report.evaluations[-1])
     _print_operations(report)
     _print_scores(report.evaluations)
+    print_collapse(report.run, report.seeds, {one.round for one in report.evaluations})
     _print_finetuned(report)
     print_answers(report.answers)
     for evaluation in report.evaluations:

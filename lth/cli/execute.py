@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lth import analysis, experiments
 from lth.cli.answers import print_answers
-from lth.cli.console import print_json, print_message
+from lth.cli.console import print_json, print_message, print_note
 from lth.cli.outline import print_outline
 from lth.cli.progress import ProgressDisplay
 from lth.cli.run_table import print_run
@@ -46,6 +46,9 @@ def execute(
         _Collected.plans.append(_planned(_plans_by_folder(plan, target, controls), target, seeds, keep))
         return
     experiments.metric_logs.require_logs(target.logs)
+    collapse_notes = experiments.derived_runs.collapse_notes(_plans_by_folder(plan, target, controls), seeds)
+    for note in collapse_notes:
+        print_note(note)
     if dry_run:
         experiments.memory_needs.refuse_too_much_for_one(plan, target.device)
         start = experiments.derived_runs.start_iteration(plan, target.folder, seeds[0])
@@ -60,7 +63,7 @@ def execute(
         report = analysis.json_output.runs.run_report(run, seeds, control_runs, [answer])
         print_json(output.complete_report(report))
     else:
-        print_run(run, seeds, control_runs)
+        print_run(run, seeds, control_runs, with_collapse=not collapse_notes)
         print_answers([answer])
     experiments.thinning.thin_runs(itertools.chain([run], *control_runs.values()), seeds, keep)
 

@@ -1,12 +1,12 @@
 """The table of a run: one row per round, with the rows of its controls below the rounds they belong to."""
 import itertools
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from lth import analysis
 from lth.cli.average_tables import print_averages
-from lth.cli.console import out, print_line, print_text
+from lth.cli.console import out, print_line, print_note, print_text
 from lth.cli.tables import Columns, count, fits, percent, print_table
 
 if TYPE_CHECKING:
@@ -23,8 +23,10 @@ class _Row(NamedTuple):
     summary: 'RoundSummary'
 
 
-def print_run(run: 'RecordedRun', seeds: Sequence[int], controls: Controls) -> None:
-    """Print the table of a run, what its headings mean, and the run folders. Several draws of a control share rows."""
+def print_run(run: 'RecordedRun', seeds: Sequence[int], controls: Controls, *, with_collapse: bool = True) -> None:
+    """Print the table of a run, what its headings mean, and the run folders. Several draws of a control share rows.
+    Layers without weights are noted below it, `with_collapse`, if they were not before.
+    """
 
     rows = _rows(run, seeds, controls)
     shown = _parts(run, rows, with_controls=bool(controls))
@@ -37,6 +39,15 @@ def print_run(run: 'RecordedRun', seeds: Sequence[int], controls: Controls) -> N
     print_averages(run, seeds)
     for folder in itertools.chain([run], *controls.values()):
         print_line(f'Run folder: {folder.folder}')
+    if with_collapse:
+        print_collapse(run, seeds)
+
+
+def print_collapse(run: 'RecordedRun', seeds: Sequence[int], numbers: Collection[int] | None = None) -> None:
+    """Note which layers keep no weights in rounds of these seeds, by default in all of them."""
+
+    if note := analysis.summary_table.collapse_note_of(run, seeds, numbers):
+        print_note(note)
 
 
 def run_caption(run: 'RecordedRun', seeds: Sequence[int]) -> str:

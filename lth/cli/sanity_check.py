@@ -93,7 +93,8 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
     if len(source.seeds) == 1:
         print_note('with one seed there is no confidence interval, so no check can be decided. Add two or more seeds '
                    'with the command of the search, such as --seeds 0-2')
-    for note in (*notes, *more_notes):
+    collapse = experiments.derived_runs.collapse_notes({steps[0].folder: steps[0].plan}, source.seeds)  # the original
+    for note in (*notes, *more_notes, *collapse):
         print_note(note)
     target = experiments.run_target.RunTarget(
         folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,

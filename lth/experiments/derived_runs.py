@@ -1,7 +1,7 @@
 """Runs that start from a round of another run, the source run: their recipes, and the rounds that they start from."""
 import itertools
 import os
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +9,16 @@ from lth import rng
 from lth.errors import LthError
 from lth.experiments.open_run import SourceRound
 from lth.experiments.plan import Plan, make_plan
-from lth.pruning.output_layer import transplant
+from lth.pruning.output_layer import output_prefix, transplant
 from lth.pruning.tickets import Round, initial_ticket
 from lth.recipes import presets
 from lth.recipes.schema import AlgorithmSettings, layer_settings
 from lth.registry import user_code
 from lth.runs import seed_folders
+from lth.runs.collapsed_layers import collapse_note
 from lth.runs.folder import Run
 from lth.runs.removed_weights import MissingWeights, Needed
+from lth.runs.round_record import RoundRecord
 from lth.runs.stored_run import StoredRun
 from lth.system import yaml_text
 from lth.system.yaml_text import Raw
@@ -163,6 +165,31 @@ def missing_source_weights(
             needed |= {Needed(from_seed, number, kind) for number, kind in itertools.chain.from_iterable(weights)
                        if number < completed}
     return MissingWeights.of(source, needed)
+
+
+def collapse_notes(plans: Mapping[Path, Plan], seeds: Sequence[int]) -> list[str]:
+    """Sentences on source tickets of these plans, by folder, that have layers without weights, each once. Sources that
+    the plans themselves train are left out.
+    """
+
+    notes, own = dict[str, None](), list(map(os.path.abspath, plans))
+    for folder, plan in plans.items():
+        source = plan.run(folder).source_folder() if plan.recipe.algorithm.needs_source else folder
+        if os.path.abspath(source) not in own:
+            records = list(_source_records(plan, source, seeds))
+            differ = any(record.classes != plan.network.classes for record in records)
+            notes[collapse_note(source, records, new_output=output_prefix(plan.network) if differ else '')] = None
+    return list(filter(None, notes))
+
+
+def _source_records(plan: Plan, source: Path, seeds: Sequence[int]) -> Iterator[RoundRecord]:
+    """The records of the rounds from which a plan starts, of those that the source has."""
+
+    settings, stored = plan.recipe.algorithm, StoredRun.open(source)
+    for seed, number in itertools.product(seeds, sorted(set(map(settings.source_round, range(len(plan.kept)))))):
+        from_seed = _source_seed(settings, seed)
+        if number < stored.round_count(from_seed):
+            yield stored.record(from_seed, number)
 
 
 def ticket_fingerprint(run: Run, seed: int, number: int) -> str:

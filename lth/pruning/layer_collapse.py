@@ -1,13 +1,16 @@
-"""Errors for layers without weights: if a layer is empty, no signal passes through the network."""
+"""Layers without weights: if a layer is empty, no signal passes through it. Errors, and the words of all messages."""
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from lth.errors import LthError
+from lth.errors import LthError, number_ranges
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.training.task import Task
+
+# As many layers are named in a message.
+_MOST_NAMED = 5
 
 
 def kept_count(layout: Layout, density: float) -> int:
@@ -41,6 +44,15 @@ def refuse_empty_layers(task: Task, mask: Tensor, cause: str, remedy: str) -> No
         kept = part.flatten(1).sum(1)
         if (kept == 0).any() and name not in task.network.unused:
             seed = task.seeds[int(kept.argmin())]
-            raise LthError(f'{cause} leaves no weight in {name} (seed {seed}), so that no signal passes through the '
-                           f'network. {remedy}; keep more weights; or keep the layer out of pruning: --set '
-                           f'algorithm.keep_out={name}.')
+            raise LthError(f'{cause} leaves {empty_words([name], [seed])}. {remedy}; keep more weights; or keep the '
+                           f'layer out of pruning: --set algorithm.keep_out={name}.')
+
+
+def empty_words(layers: Sequence[str], seeds: Sequence[int]) -> str:
+    """What follows from layers without weights in these seeds, after `leaves`."""
+
+    more = len(layers) - _MOST_NAMED
+    names = ', '.join(layers[:_MOST_NAMED]) + (f' and {more} more' if more > 0 else '')
+    through = 'them' if len(layers) > 1 else 'it'
+    return (f'no weight in {names} (seed{"s" * (len(seeds) > 1)} {number_ranges(seeds)}), so that no signal passes '
+            f'through {through}')

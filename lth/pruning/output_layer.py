@@ -18,7 +18,7 @@ def reinitialized_parameters(source: Network, target: Network) -> list[str]:
     """
 
     old, new = _shapes(source), _shapes(target)
-    output = _output_prefix(target)
+    output = output_prefix(target)
     differing = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     for name in differing:
         before, after = old.get(name, ()), new.get(name, ())
@@ -56,7 +56,7 @@ def transplanted_count(mask: Tensor, source: Network, target: Network) -> int:
                for slot in target.layout.prunable_slots)
 
 
-def _output_prefix(network: Network) -> str:
+def output_prefix(network: Network) -> str:
     """Start of the names of the output layer's parameters, such as 'output.'."""
 
     return network.layout.output_name.removesuffix('weight')
