@@ -10,7 +10,7 @@ from typing import ParamSpec
 
 import typer
 
-from lth.cli.console import print_error, print_message, print_raw_error, warnings_as_notes
+from lth.cli.console import print_error, print_message, print_raw_error, sentences_once
 from lth.errors import ENVIRONMENT_ERROR, USER_ERROR, LthError, describe, shorten_words
 from lth.system import signals
 from lth.system.launch import launch, refuse_other_variables
@@ -40,7 +40,7 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         with exit_codes(), _running():
             _refuse_ranks(function)
             try:
-                with _EndedBySignals(), reserved_for_results(), warnings_as_notes():
+                with _EndedBySignals(), reserved_for_results(), sentences_once():
                     function(*args, **kwargs)
                     standard_output.flush()
             except KeyboardInterrupt as interrupt:

@@ -72,26 +72,48 @@ def print_message(text: str) -> None:
 def print_note(text: str) -> None:
     """Print a remark that the user should know, without changing the exit code."""
 
-    print_message(f'Note: {text.rstrip(".")}.')
+    print_message(_note(text))
+
+
+def _note(text: str) -> str:
+    return f'Note: {text.rstrip(".")}.'
+
+
+class _Printed:
+    """The sentences that a command has printed while it worked; None outside of a command."""
+
+    sentences: set[str] | None = None
+
+
+def print_once(text: str, console: Console = err) -> None:
+    """Print a line about the work in progress, unless this command has: its controls share what a run has to say."""
+
+    if _Printed.sentences is not None:
+        if text in _Printed.sentences:
+            return
+        _Printed.sentences.add(text)
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
-def warnings_as_notes() -> Iterator[None]:
-    """Print the warnings of lth in the block as notes, each once."""
+def sentences_once() -> Iterator[None]:
+    """Print what `print_once` is given in the block, and the warnings of lth as notes, each once."""
 
-    shown: set[str] = set()
     show = warnings.showwarning
 
-    def print_once(message: Warning | str, category: type[Warning], *details: Any, **more: Any) -> None:
-        if not issubclass(category, LthWarning):
+    def print_warning(message: Warning | str, category: type[Warning], *details: Any, **more: Any) -> None:
+        if issubclass(category, LthWarning):
+            print_once(_note(str(message)))
+        else:
             show(message, category, *details, **more)
-        elif str(message) not in shown:
-            shown.add(str(message))
-            print_note(str(message))
-    with warnings.catch_warnings():
-        warnings.simplefilter('always', LthWarning)
-        setattr(warnings, 'showwarning', print_once)
-        yield
+    _Printed.sentences = set()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('always', LthWarning)
+            setattr(warnings, 'showwarning', print_warning)
+            yield
+    finally:
+        _Printed.sentences = None
 
 
 def print_raw_error(text: str) -> None:

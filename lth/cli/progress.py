@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from lth.cli.console import err
+from lth.cli.console import err, print_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,6 +36,11 @@ class BarDisplay:
         if self._console.is_terminal:
             self._bars.stop()
 
+    def message(self, text: str) -> None:
+        """Print a line that stays on the screen, unless the command has printed it."""
+
+        print_once(text, self._console)
+
 
 class ProgressDisplay(BarDisplay):
     """Shows where the training of each seed is, its accuracies, and the time that remains. A context manager."""
@@ -48,11 +53,6 @@ class ProgressDisplay(BarDisplay):
         self._bars = _SeedBars(f'{plan.recipe.model.name} on {plan.recipe.data.name}', self._time, console)
         self._tasks = {seed: self._bars.add_task(str(seed), visible=False, total=max(1, plan.total_steps), round='',
                                                  weights='', epoch='', validation='', test='') for seed in seeds}
-
-    def message(self, text: str) -> None:
-        """Print a line that stays on the screen."""
-
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def progress(self, progress: 'SeedProgress') -> None:
         """Show the latest progress of some seeds."""

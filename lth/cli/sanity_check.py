@@ -136,7 +136,7 @@ def _print_report(report: 'SanityReport', source: 'SourceRound') -> None:
     subject = source.subject
     rows: list[CheckOutcome | DenseOutcome] = [*report.checks, report.dense]
     print_table(_caption(source), {
-        'finetuned': lambda outcome: outcome.check,
+        'check': lambda outcome: outcome.check,
         'test %': lambda outcome: percent(outcome.accuracy),
         'better by': lambda outcome: percent(outcome.comparison.difference),
         'p': lambda outcome: '' if outcome.comparison.p is None else f'{outcome.comparison.p:.2g}',

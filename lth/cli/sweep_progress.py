@@ -33,11 +33,6 @@ class SweepDisplay(BarDisplay):
         self._bars = _CellBars(self._state, console)
         self._tasks: dict[str, TaskID] = {}
 
-    def message(self, text: str) -> None:
-        """Print a line that stays on the screen."""
-
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-
     def cell_started(self, cell: str, steps: int) -> None:
         """Show a bar for the cell."""
 

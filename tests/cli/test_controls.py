@@ -117,3 +117,12 @@ def test_a_control_of_a_search_without_the_round_is_an_error(lth):
     assert result.code == 2
     message = ' '.join(result.err.split())
     assert 'elsewhere/search has no round 2 of all seeds [0], from which this run starts' in message
+
+
+def test_what_a_search_and_its_controls_have_to_say_is_printed_once_and_logged_in_each(lth):
+    result = lth('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--run', 'a', '--controls',
+                 'reinit,shuffle-mask', '--set', 'training.precision=bf16')
+    notes = [line for line in result.err.splitlines() if line.startswith(('Note: ', 'Engine: '))]
+    assert result.code == 0 and len(notes) == len(set(notes)) >= 1
+    logs = [path.read_text() for path in Path('runs').rglob('*.log')]
+    assert len(logs) == 3 and all(note in log for note in notes for log in logs)
