@@ -37,6 +37,8 @@ def print_run(run: 'RecordedRun', seeds: Sequence[int], controls: Controls, *, w
     _print_selected(run, rows[-1].summary)
     _print_draws(controls)
     print_averages(run, seeds)
+    if carried := analysis.summary_table.algorithm_settings(run).carried:
+        print_text(f'Transferred: {carried}.')
     for folder in itertools.chain([run], *controls.values()):
         print_line(f'Run folder: {folder.folder}')
     if with_collapse:

@@ -125,6 +125,12 @@ class AlgorithmSettings(Section):
         return ''
 
     @property
+    def carried(self) -> str:
+        """What is taken over from the tickets of another run, in words; '' if it does not vary."""
+
+        return ''
+
+    @property
     def count_is_limit(self) -> bool:
         """Whether the last round may keep fewer weights than its planned count."""
 

@@ -121,3 +121,13 @@ def test_trained_signs_of_a_gem_cannot_be_transferred(lth):
     lth('find-gem', 'lenet-300-100', 'digits', '--sparsity', '90', '--algorithm', 'random', '--run', 'g')
     result = lth('transfer', 'g', '--to', 'digits', '--carry', 'signs')
     assert result.code == 2 and 'Carry start-signs' in ' '.join(result.err.split())
+
+
+@pytest.mark.parametrize(('carry', 'words'), [
+    ('weights', 'the weights from which tickets start'), ('signs', 'the signs of trained weights, on new magnitudes'),
+    ('start-signs', 'the signs of the weights from which tickets start'), ('mask', 'masks alone, on new weights')])
+def test_the_table_says_what_was_transferred(lth, carry, words):
+    run(lth, *SEARCH)
+    printed = lth('transfer', 'source', '--to', 'digits', '-e', '1', '--rounds', '2', '--carry', carry, '--run', 'new')
+    assert words in ' '.join(printed.out.split()) and words in ' '.join(lth('show', 'run', 'new').out.split())
+    assert 'Transferred' not in lth('show', 'run', 'source').out

@@ -25,6 +25,11 @@ from lth.training.task import Task
 # What is transferred with the mask: the weights that the ticket starts from; the signs of the weights to which it was
 # trained, or of those that it starts from, on new magnitudes; nothing, so that all weights are new.
 Carried = Literal['weights', 'signs', 'start-signs', 'mask']
+_IN_WORDS = {
+    'weights': 'masks, and the weights from which tickets start',
+    'signs': 'masks, and the signs of trained weights, on new magnitudes',
+    'start-signs': 'masks, and the signs of the weights from which tickets start, on new magnitudes',
+    'mask': 'masks alone, on new weights'}
 
 
 class Settings(AlgorithmSettings):
@@ -56,6 +61,10 @@ class Settings(AlgorithmSettings):
             raise ValueError('rounds and kept describe the same tickets, so both need the same length, but there are '
                              f'{len(self.rounds)} rounds and {len(self.kept)} counts')
         return self
+
+    @property
+    def carried(self) -> str:
+        return _IN_WORDS[self.carry] if self.ticket == 'found' else ''
 
     def kept_counts(self, _layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         return list(self.kept)
