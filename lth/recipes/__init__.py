@@ -5,6 +5,7 @@ from lth.system.lazy_import import submodules
 
 if TYPE_CHECKING:
     from lth.recipes import (
-        algorithm_settings, durations, presets, rare_gems, schema, section, training_settings, validation_errors)
+        algorithm_settings, durations, presets, rare_gems, schema, section, source_settings, training_settings,
+        validation_errors)
 else:
     __getattr__ = submodules(__name__)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field
 
 from lth.errors import LthError
-from lth.recipes.section import Section
+from lth.recipes.source_settings import SourceSettings
 from lth.recipes.training_settings import TrainingSettings
 from lth.registry.registry import BaseRegistry
 from lth.system.yaml_text import Raw
@@ -22,13 +22,11 @@ def _as_list(value: Any) -> Any:
 
 
 _Kind = Literal['recurrent', 'embedding']
-# Rounds of a source run, and which of their weights are needed.
-SourceWeights = Sequence[tuple[int, Literal['ticket', 'trained']]]
 # Which layers are pruned: what a run that starts from another one takes from it.
 LAYER_SETTINGS = ('keep_out', 'also_prune')
 
 
-class AlgorithmSettings(Section):
+class AlgorithmSettings(SourceSettings):
     """How subnetworks are found. Each algorithm declares its own settings in a subclass, and with these class variables
     and methods what the rest of the package has to know about it; nothing else depends on an algorithm's name.
 
@@ -36,11 +34,8 @@ class AlgorithmSettings(Section):
     `trains_scores`: whether scores are trained in the place of weights. `finds`: tickets, gems, sparse networks that
     are trained and not to be trained again, or nothing new, if it trains what another run found. `uses_data`: whether
     the masks depend on images or labels. `stochastic`: whether each training step samples a mask. `second_derivatives`:
-    whether gradients are differentiated again. `needs_source`: whether it starts from rounds of another run.
-    `reads_files`: whether its rounds are read from files of another program.
-    `copies_dense_round`: whether round 0 is a copy of the source's round 0.
-    `shares_rounds`: whether each seed receives the first round of its own, then `source_rounds` of the `donor_seed`.
-    `fits_output_layer`: whether the source's tickets get a new output layer if the classes differ.
+    whether gradients are differentiated again. `reads_files`: whether its rounds are read from files of another
+    program.
     `preset`: the preset that find-gem uses if none is for this algorithm; if it is empty, Gem-Miner's recipe for the
     model and data set, of whose section `algorithm` it takes the settings `preset_keys`.
     `gem_alias`: a second name that find-gem accepts. `event`: what happens between two rounds, as find-gem reports it.
@@ -60,11 +55,7 @@ class AlgorithmSettings(Section):
     stochastic: ClassVar[bool] = False
     second_derivatives: ClassVar[bool] = False
     homogeneous: ClassVar[bool] = False
-    needs_source: ClassVar[bool] = False
     reads_files: ClassVar[bool] = False
-    copies_dense_round: ClassVar[bool] = False
-    fits_output_layer: ClassVar[bool] = False
-    shares_rounds: ClassVar[bool] = False
     preset: ClassVar[str] = ''
     preset_keys: ClassVar[tuple[str, ...]] = ()
     gem_alias: ClassVar[str] = ''
@@ -121,12 +112,6 @@ class AlgorithmSettings(Section):
     @property
     def soup_sentence(self) -> str:
         """What the soups of rounds that train copies are used for; '' if no copies are trained."""
-
-        return ''
-
-    @property
-    def carried(self) -> str:
-        """What is taken over from the tickets of another run, in words; '' if it does not vary."""
 
         return ''
 
@@ -210,35 +195,6 @@ class AlgorithmSettings(Section):
         """
 
         raise LthError(f'{self.name} has no ranking that can be inverted')
-
-    def source_rounds(self) -> Sequence[int]:
-        """The rounds of the source run that the algorithm receives as `source`, in this order."""
-
-        return ()
-
-    def source_round(self, number: int) -> int:
-        """The round of the source run from which round `number` starts."""
-
-        return number
-
-    def source_weights(self, number: int) -> SourceWeights:
-        """The weights of rounds of the source run without which round `number` cannot be found: those with which such a
-        round started (`ticket`), or those to which it was trained.
-        """
-
-        return ((self.source_round(number), 'ticket'),)
-
-    def table_round(self, number: int) -> int:
-        """The number by which tables show round `number`: by default that of the source's round."""
-
-        return self.source_round(number)
-
-    def donor_seed(self) -> int | None:
-        """The seed of the source run whose rounds all seeds of this run receive, after the first round of their own;
-        None if every seed receives its own rounds.
-        """
-
-        return None
 
     def watched_counts(self, _layout: Any) -> tuple[Literal['layer', 'global'], Sequence[Sequence[int]]] | None:
         """The scope in which weights are ranked for the masks that are compared while round 0 of a network with this

@@ -14,7 +14,7 @@ from lth.pruning.changed_tickets import apply_control
 from lth.pruning.controls import CONTROLS
 from lth.pruning.joint_training import train_tickets
 from lth.pruning.tickets import Round, Ticket
-from lth.recipes.algorithm_settings import SourceWeights
+from lth.recipes.source_settings import SourceWeights
 from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.registry.registry import BaseRegistry

@@ -17,7 +17,7 @@ from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning.early_bird import THRESHOLD, MaskWatch, emergence
 from lth.pruning.tickets import Round, dense_ticket, mask_ticket, train_ticket
-from lth.recipes.algorithm_settings import SourceWeights
+from lth.recipes.source_settings import SourceWeights
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.loop import train
 from lth.training.state import State

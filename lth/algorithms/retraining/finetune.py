@@ -10,7 +10,7 @@ from lth.models.flat_parameters import Layout
 from lth.pruning.changed_tickets import apply_control
 from lth.pruning.controls import CONTROLS
 from lth.pruning.tickets import Round, dense_ticket, train_ticket
-from lth.recipes.algorithm_settings import SourceWeights
+from lth.recipes.source_settings import SourceWeights
 from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.registry.registry import BaseRegistry

@@ -16,7 +16,7 @@ from lth.algorithms.base import ALGORITHMS
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
 from lth.pruning.tickets import PoolMembers, Round, mask_ticket
-from lth.recipes.algorithm_settings import SourceWeights
+from lth.recipes.source_settings import SourceWeights
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.loop import measure, validate
 from lth.training.state import State

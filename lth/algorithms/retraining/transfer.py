@@ -17,7 +17,7 @@ from lth.pruning import masks
 from lth.pruning.controls import with_signs
 from lth.pruning.output_layer import transplant
 from lth.pruning.tickets import Round, Ticket, dense_ticket, mask_ticket, reinitialized_ticket, train_ticket
-from lth.recipes.algorithm_settings import SourceWeights
+from lth.recipes.source_settings import SourceWeights
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
 from lth.training.task import Task
 
