@@ -1,5 +1,6 @@
 """lth pool: runs of interpolated tickets."""
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -60,3 +61,12 @@ def test_soups_are_in_the_table_the_json_and_the_figure_of_a_search(lth):
         assert row['over_mean_of_copies_points']['mean'] == pytest.approx(difference)
         assert row['copies'] == row['copies_in_soup'] == 2
     assert lth('plot', 'a', '--figure', 'averages', '-o', 'a.svg').code == 0
+
+
+def test_a_dry_run_shows_the_rounds_of_the_pool_and_writes_nothing(lth):
+    lth(*SEARCH, '-i', '2')
+    result = lth('pool', 'a', '--rounds', '1-2', '--dry-run')
+    assert result.code == 0 and yaml.safe_load(result.out)['algorithm']['rounds'] == [1, 2]
+    assert [row['kept'] for row in json.loads(lth('pool', 'a', '--dry-run', '--json').out)['rounds']] == [
+        row['kept'] for row in json.loads(lth('show', 'run', 'a', '--json').out)['rounds']]
+    assert not Path('runs/a-pool').exists()

@@ -4,7 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 from lth import open_run
 from lth.errors import LthWarning
@@ -67,3 +69,42 @@ def test_every_round_records_the_fingerprint_of_its_source_ticket(lth):
     recorded = [source(f'runs/source-to-digits-round-01/seed-0/round-0{number}/mask.safetensors') for number in (0, 1)]
     assert all(recorded) and recorded[0] != recorded[1]
     assert source('runs/source/seed-0/round-01/mask.safetensors') is None
+
+
+LSTM = '''
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.lstm, self.output = nn.LSTM(8, 12, batch_first=True), nn.Linear(12, classes)
+
+    def forward(self, images):
+        return self.output(self.lstm(images.flatten(1).unflatten(1, (8, 8)))[0][:, -1])
+
+
+def net(shape, classes):
+    return Net(classes)
+'''
+FROM_A_SEARCH = (
+    ('finetune', 'a'), ('transfer', 'a', '--to', 'digits'), ('sanity-check', 'a', '--checks', 'reinit'), ('pool', 'a'),
+    ('train-early-birds', 'a', '--threshold', '1'))
+
+
+def test_runs_that_start_from_a_search_prune_the_layers_that_it_prunes(lth):
+    Path('lstm.py').write_text(LSTM, encoding='utf-8')
+    settings = ('also_prune=recurrent', 'keep_out=output', 'rates=0.5')
+    search = ('find-ticket', 'lstm.py:net', 'digits', '-i', '1', '-e', '5', '--early-bird', '--run', 'a')
+    assert lth(*search, *(word for setting in settings for word in ('--set', f'algorithm.{setting}'))).code == 0
+    for command in FROM_A_SEARCH:
+        result = lth(*command, '--trust-code')
+        assert result.code == 0, result.err
+    recipes = list(Path('runs').glob('a-*/**/recipe.yaml'))
+    assert len(recipes) >= len(FROM_A_SEARCH)
+    for recipe in recipes:
+        algorithm = yaml.safe_load(recipe.read_text())['algorithm']
+        assert (algorithm['also_prune'], algorithm['keep_out']) == (['recurrent'], ['output'])
+    for mask in Path('runs').glob('a-*/**/mask.safetensors'):
+        assert sorted(load_file(mask)) == ['lstm.weight_hh_l0', 'lstm.weight_ih_l0']
