@@ -10,8 +10,8 @@ from lth.runs.run_path import RunPath
 from tests.cli.test_growing import SHORT, call
 
 # One-shot global pruning to 0.5% and 0.0025% of the weights: 2 of 50,200.
-SEARCH = ('find-ticket', 'lenet-300-100', 'digits', *SHORT, '--run', 'run', '-i', '2', '--set', 'algorithm.scope=global',
-          '--set', 'algorithm.rates=0.995', '--set', 'algorithm.shots=one-shot')
+SEARCH = ('find-ticket', 'lenet-300-100', 'digits', *SHORT, '--run', 'run', '-i', '2',
+          '--set', 'algorithm.scope=global', '--set', 'algorithm.rates=0.995', '--set', 'algorithm.shots=one-shot')
 WORDS = 'that no signal passes through'
 
 

@@ -181,7 +181,8 @@ def test_the_statistics_change_the_mask_of_a_network_with_batch_norm(name, other
 
 
 def test_prospr_refuses_a_network_that_diverges_without_normalization():
-    with pytest.raises(LthError, match='prospr scores of seed 0 are not finite.* a smaller algorithm.learning_rate or fewer'):
+    says = 'prospr scores of seed 0 are not finite.* a smaller algorithm.learning_rate or fewer'
+    with pytest.raises(LthError, match=says):
         mask_of(make_task('resnet20', shape=(3, 8, 8)), 'prospr', statistics='warm')
 
 

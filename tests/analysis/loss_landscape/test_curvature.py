@@ -232,7 +232,8 @@ def test_rounds_that_were_thinned_are_named(lth, run):
     assert [row['round'] for row in output['rows']] == [0, 2]
     assert 'the option --keep removed the trained weights of round 1, so' in output['notes'][0]
     result = lth('stability', run.name, '--curvature', '--rounds', '1')
-    assert result.code == 2 and 'the option --keep removed the trained weights of round 1' in ' '.join(result.err.split())
+    assert result.code == 2
+    assert 'the option --keep removed the trained weights of round 1' in ' '.join(result.err.split())
 
 
 @pytest.mark.parametrize(('options', 'message'), [
