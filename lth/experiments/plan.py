@@ -199,7 +199,7 @@ def make_plan(raw: Raw, origin: str, notes: tuple[str, ...] = (), *, device: str
         recipe = recipe.model_copy(update={'training': training})
     _refuse_aws_without_scales(recipe.training, network)
     kept = _kept_counts(recipe, network, epoch)
-    return Plan(recipe, source, network, algorithm, kept, (*notes, *plan_notes(recipe, network, kept, epoch)))
+    return Plan(recipe, source, network, algorithm, kept, (*notes, *plan_notes(recipe, network, epoch)))
 
 
 def _default_precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:

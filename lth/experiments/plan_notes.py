@@ -1,6 +1,4 @@
 """What the user should know about a plan before it is run."""
-import itertools
-
 from lth.models.layer_kinds import available_kinds
 from lth.models.network import Network
 from lth.recipes.durations import Duration
@@ -9,17 +7,13 @@ from lth.runs.round_encoding import unpruned_records
 from lth.runs.unpruned import unpruned_sentence
 
 
-def plan_notes(recipe: Recipe, network: Network, kept: list[int], epoch: int) -> list[str]:
+def plan_notes(recipe: Recipe, network: Network, epoch: int) -> list[str]:
     """What the user should know before the plan is run; `epoch` is the number of steps in an epoch."""
 
     notes = [*network.notes, *_notes_on_parameters(network), *_notes_on_schedule(recipe.training, epoch)]
     if network.has_fixed_weights:
         notes.insert(0, 'all seeds start from the weights of the given module and differ only in the order of the '
                      'data; the setting model.initializer draws weights for each seed')
-    unchanged = [number for number, (before, after) in enumerate(itertools.pairwise(kept), 1) if before == after]
-    if unchanged and recipe.algorithm.trains == 'each':
-        notes.append(f'{len(unchanged)} rounds from round {unchanged[0]} on prune nothing, as their pruning rate is '
-                     'less than one weight; they only train again')
     return notes
 
 
@@ -35,11 +29,12 @@ def _notes_on_parameters(network: Network) -> list[str]:
 
 
 def _notes_on_schedule(training: TrainingSettings, epoch: int) -> list[str]:
-    """Notes on parts of the learning-rate schedule that come after the end of training."""
+    """Notes on parts of the learning-rate schedule that come after the end of training, or of each cycle."""
 
     spans: list[tuple[str, Duration]] = [('warm-up', training.warmup)]
     if isinstance(training.schedule, Multistep):
         spans += [('milestone', milestone) for milestone in training.schedule.milestones]
     end = training.length.steps(epoch)
-    return [f'the {what} at {span} is after the end of training, {training.length} (iteration {end})'
+    part = 'each cycle' if training.cycles > 1 and training.cycle_budget == 'each' else 'training'
+    return [f'the {what} at {span} is after the end of {part}, {training.length} (iteration {end})'
             for what, span in spans if span.steps(epoch) >= end]
