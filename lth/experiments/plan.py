@@ -244,6 +244,8 @@ def _refuse_wrong_cycles(recipe: Recipe, epoch: int) -> None:
     training, cycles = recipe.training, recipe.training.cycles
     if cycles == 1:
         return
+    if recipe.algorithm.trains == 'never' and recipe.algorithm.needs_source:
+        return  # The recipe repeats how its source was trained, for those who train its tickets later.
     if recipe.algorithm.trains != 'each':
         weights = recipe.algorithm.trains == 'throughout' and not recipe.algorithm.trains_scores
         why = 'is a single training' if weights else 'trains no weights'

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lth.system import yaml_text
+
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-e', '1', '--seeds', '0-1', '--run', 'a')
 
 
@@ -35,6 +37,27 @@ def test_some_rounds_of_one_seed_are_pooled_with_all_others(lth):
     assert result.code == 0 and 'ranked together' in result.err
     settings = yaml.safe_load(open('runs/a-pool-seed-1/recipe.yaml', encoding='utf-8'))['algorithm']
     assert settings['rounds'] == [1] and settings['levels'] == 3 and settings['scope'] == 'global'
+
+
+def test_a_dry_run_of_a_pool_prints_its_rounds_and_how_they_are_pruned_and_writes_nothing(lth, tmp_path):
+    lth(*SEARCH, '-i', '2')
+    result = lth('pool', 'a', '--rounds', '1-2', '--dry-run')
+    printed = ' '.join((result.out + result.err).split())
+    assert result.code == 0 and 'Nothing is trained' in printed and 'levels: 3' in printed
+    assert 'each layer of a pooled ticket keeps as many weights as in the ticket' in printed
+    outline = json.loads(lth('pool', 'a', '--rounds', '1-2', '--dry-run', '--json').out)
+    searched = json.loads(lth('show', 'run', 'a', '--json').out)['rounds']
+    assert [row['kept'] for row in outline['rounds']] == [row['kept'] for row in searched[1:]]
+    assert not list(tmp_path.glob('runs/*-pool*'))
+
+
+def test_tickets_of_cyclic_training_are_pooled_and_finetuned_in_as_many_cycles(lth):
+    lth(*SEARCH, '-i', '1', '--set', 'training.cycles=2')
+    assert lth('pool', 'a').code == 0
+    assert lth('finetune', 'a-pool', '--round', '1', '-e', '1', '--run', 'tuned').code == 0
+    cycles = [yaml_text.read_yaml(Path('runs', name, 'recipe.yaml'))['training']['cycles']
+              for name in ('a', 'a-pool', 'tuned')]
+    assert cycles == [2, 2, 2]
 
 
 def test_runs_that_cannot_be_pooled_are_refused_and_nothing_is_written(lth, tmp_path):
