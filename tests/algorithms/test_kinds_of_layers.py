@@ -87,6 +87,20 @@ def test_a_search_prunes_the_gates_of_an_lstm_and_the_rows_of_an_embedding(lth, 
     assert finetuned['algorithm']['also_prune'] == ['recurrent', 'embedding']
 
 
+def test_early_birds_prune_the_kinds_of_layers_that_their_search_prunes(lth, rows):
+    search = ('find-ticket', rows, 'digits', '-i', '1', '-e', '4', '--early-bird', '--set', BOTH, '--run', 'r')
+    assert lth(*search).code == 0
+    result = lth('train-early-birds', 'r', '--threshold', '0.9', '--trust-code')
+    assert result.code == 0, result.err
+    drawn = yaml_text.read_yaml(Path('runs/r-early-birds/recipe.yaml'))
+    assert drawn['algorithm']['also_prune'] == ['recurrent', 'embedding']
+    # The numbers of the search: 460 weights in all, of which ⌊0.2 n⌋ of each layer are pruned.
+    masks = load_file('runs/r-early-birds/seed-0/round-00/mask.safetensors')
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {
+        name: int(mask.sum()) for name, mask in load_file('runs/r/seed-0/round-01/mask.safetensors').items()}
+    assert int(masks['lstm.weight_hh_l0'].sum()) == 144 - 28
+
+
 def test_without_a_request_only_the_classifier_is_pruned_and_a_note_names_the_rest(lth, rows):
     result = lth('find-ticket', rows, 'digits', '-i', '1', '--dry-run')
     assert result.code == 0 and re.search('60 of 60 weights can be pruned', result.out)

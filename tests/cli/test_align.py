@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from lth.system import yaml_text
+
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '1', '--run', 'source', '--seeds')
 ALIGNED = Path('runs/source-aligned-from-seed-0-round-02')
 
@@ -71,6 +73,16 @@ def test_masks_are_aligned_trained_next_to_their_controls_and_resumed_byte_for_b
     assert found['run'] == str(ALIGNED) and list(found['controls']) == ['naive', 'own']
     shown = json.loads(lth('show', 'run', ALIGNED.name, '--json').out)
     assert [row['kept'] for row in shown['rounds']] == [row['kept'] for row in found['rounds']]
+
+
+def test_layers_that_a_search_keeps_out_stay_dense_in_aligned_runs_and_their_controls(lth):
+    for seed in ('0', '1'):
+        assert lth(*SEARCH, seed, '--set', 'algorithm.keep_out=[output]').code == 0
+    assert lth('align', 'source', '--rounds', '2').code == 0
+    for folder in (ALIGNED, *Path(f'{ALIGNED}-controls').iterdir()):
+        assert yaml_text.read_yaml(folder / 'recipe.yaml')['algorithm']['keep_out'] == ['output']
+        record = json.loads((folder / 'seed-1/round-00/round.json').read_text())
+        assert 'output.weight' not in {layer['name'] for layer in record['layers'] if layer['kept'] < layer['weights']}
 
 
 def test_the_dense_round_and_rounds_that_are_named_twice_are_refused(lth):

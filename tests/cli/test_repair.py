@@ -153,3 +153,8 @@ def test_thinned_rounds_of_a_run_that_starts_from_another_one_stay(lth, search):
     assert [Path(damage['path']).name for damage in report['damaged']] == ['round-02']
     assert lth(*SEARCH, '--seeds', '0', '--controls', 'reinit', '--keep', 'tickets').code == 0
     assert {path.name: path.read_bytes() for path in (control / 'seed-0/round-02').iterdir()} == before
+
+
+def test_one_seed_and_one_session_are_counted_in_the_singular(lth):
+    lth('find-ticket', 'lenet-300-100', 'digits', '-i', '0', '-e', '1', '--run', 'one')
+    assert 'one: nothing is damaged. Checked: 1 round of 1 seed and 1 session.' in lth('repair', 'one').out

@@ -23,3 +23,10 @@ def test_trained_signs_of_a_sparse_network_are_checked_and_transferred(lth):
     carried = load_file('runs/a-to-digits-signs-round-09/seed-0/round-00/ticket.safetensors')
     for name, mask in load_file('runs/a/seed-0/round-09/mask.safetensors').items():
         assert torch.equal(carried[name][mask].sign(), trained[name][mask].sign()), name
+
+
+def test_a_mask_that_moves_once_is_said_to_move_once_and_one_that_moves_twice_is_counted(lth):
+    once = lth(*TRAINING, '--method', 'set', '--update-every', '30 iterations')
+    assert once.code == 0 and 'The mask moved once.' in ' '.join(once.out.split())
+    twice = lth(*TRAINING[:-1], 'b', '--method', 'set', '--update-every', '15 iterations')
+    assert 'The mask moved 2 times.' in ' '.join(twice.out.split())
