@@ -131,3 +131,5 @@ def test_the_table_says_what_was_transferred(lth, carry, words):
     printed = lth('transfer', 'source', '--to', 'digits', '-e', '1', '--rounds', '2', '--carry', carry, '--run', 'new')
     assert words in ' '.join(printed.out.split()) and words in ' '.join(lth('show', 'run', 'new').out.split())
     assert 'Transferred' not in lth('show', 'run', 'source').out
+    assert lth('report', 'new', '-o', 'new.html').code == 0
+    assert words in Path('new.html').read_text()

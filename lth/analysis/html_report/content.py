@@ -13,6 +13,7 @@ from lth.analysis.html_report.run_tables import check_table, run_tables
 from lth.analysis.plotting.figure_set import FigureSet, figures_of_runs
 from lth.analysis.plotting.runs import PlottedRun, labeled_runs, pair_title
 from lth.analysis.run_view import RunView
+from lth.analysis.summary_table import algorithm_settings
 from lth.analysis.training_operations import mean_training_operations
 from lth.errors import LthError
 from lth.recipes.flat_settings import Setting, flat_settings
@@ -110,6 +111,8 @@ def _facts(view: RunView) -> list[tuple[str, str]]:
         facts.append(('multiply-adds of the training of a seed', f'{operations.mean:.3g}'))
     if view.run.source_folder:
         facts.append(('starts from', str(view.run.source_folder)))
+    if carried := algorithm_settings(view.run).carried:
+        facts.append(('transferred', carried))
     if view.derived:
         facts.append(('results that start from it', ', '.join(map(str, view.derived))))
     return facts
