@@ -57,9 +57,8 @@ class AlignedRow(NamedTuple):
     def sentence(self) -> str:
         """The comparison in words."""
 
-        comparative = 'better' if self.comparison.difference.mean >= 0 else 'worse'
-        return (f'Round {self.round}: the aligned mask is {comparative} than {self.other} by '
-                f'{words.amount(self.comparison)}: {verdict(self.comparison)}')
+        return (f'Round {self.round}: the aligned mask is {words.compared(self.comparison, self.other)}: '
+                f'{verdict(self.comparison)}')
 
 
 def measure_barriers(source: AlignedSource, target: RunTarget) -> list[AlignmentBarrier]:

@@ -24,11 +24,10 @@ class EarlyBirdRow(NamedTuple):
     def sentence(self) -> str:
         """The row in words."""
 
-        comparative = 'better' if self.comparison.difference.mean >= 0 else 'worse'
         when = f'{"on average " * (len(self.iterations) > 1)}at iteration {fmean(self.iterations):,.0f}'
-        p_value = '' if self.comparison.p is None else f', p = {self.comparison.p:.2g}'
+        p_value = '' if self.comparison.p is None else f', {words.p_value(self.comparison.p)}'
         return (f'{words.density(self.density)} of the weights: drawn {when} of {self.length:,}, the ticket is '
-                f'{comparative} than drawn at the end by {words.amount(self.comparison)}{p_value}')
+                f'{words.compared(self.comparison, "drawn at the end")}{p_value}')
 
 
 def early_bird_rows(source: WatchedSource, planned: EarlyBirdPlans, folder: Path) -> list[EarlyBirdRow]:

@@ -1,6 +1,9 @@
 """Numbers in the sentences of answers."""
 from lth.analysis.statistics import Comparison, Interval
 
+# Smaller ones say no more, and are those of differences that are equal in all seeds.
+_LEAST_P = 0.001
+
 
 def percent(interval: Interval) -> str:
     """A mean of shares in percent, with its interval."""
@@ -28,6 +31,21 @@ def amount(comparison: Comparison) -> str:
     mean, margin, count = comparison.difference
     interval = '' if margin is None else f' ± {100 * margin:.2f}'
     return f'{100 * abs(mean):.2f}{interval} points, n = {count}'
+
+
+def compared(comparison: Comparison, other: str) -> str:
+    """How a network compares with another one: better, worse or as accurate, with the size of the difference."""
+
+    size = amount(comparison)
+    if size.startswith('0.00'):
+        return f'as accurate as {other}, with a difference of {size}'
+    return f'{"better" if comparison.difference.mean > 0 else "worse"} than {other} by {size}'
+
+
+def p_value(p: float) -> str:
+    """A p-value, such as p = 0.03."""
+
+    return f'p = {p:.2g}' if p >= _LEAST_P else f'p < {_LEAST_P}'
 
 
 def density(share: float) -> str:
