@@ -52,6 +52,9 @@ def open_watched(path: RunPath, threshold: float = THRESHOLD) -> WatchedSource:
     """
 
     plan, run = open_run(path)
+    if path.round:
+        raise LthError(f'The path names round {path.round}, but masks are drawn in the training of round 0. Leave the '
+                       f'round out of it: {path.folder}')
     watched = plan.recipe.algorithm.watched_counts(plan.network.layout)
     if watched is None:
         raise unwatched_error(path.folder)

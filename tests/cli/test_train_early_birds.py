@@ -64,6 +64,12 @@ def test_what_cannot_be_drawn_is_refused_before_anything_is_written(lth, search,
     assert not list(Path('runs').glob('a-*'))
 
 
+def test_a_path_of_a_sparse_round_is_refused(lth):
+    lth(*SEARCH, '--early-bird')
+    result = lth('train-early-birds', 'a/seed-1/round-02', *COMMAND[2:])
+    assert result.code == 2 and 'The path names round 2, but masks are drawn' in ' '.join(result.err.split())
+
+
 @pytest.mark.parametrize('file', ['ticket.safetensors', 'metrics.jsonl', 'round.json'])
 def test_a_damaged_dense_round_is_refused(lth, file):
     lth(*SEARCH, '--early-bird')
