@@ -9,6 +9,7 @@ from typing import NamedTuple
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.experiments.folders import sibling_folder
 from lth.runs import run_locks, run_source
+from lth.runs.run_path import runs_below
 from lth.system import file_lock, files, yaml_text
 from lth.system.yaml_text import Raw
 
@@ -30,7 +31,7 @@ def set_aside(run: Path, on_message: Callable[[str], None]) -> None:
     """
 
     folder = Path(os.path.abspath(run))
-    runs = list(_runs_below(folder.parent))
+    runs = list(_movable_runs(folder.parent))
     units = _units_to_move(folder, runs)
     if not units:
         return
@@ -61,12 +62,12 @@ def _units_to_move(folder: Path, runs: list[_RunToMove]) -> list[Path]:
     return units[::-1]
 
 
-def _runs_below(parent: Path) -> Iterator[_RunToMove]:
+def _movable_runs(parent: Path) -> Iterator[_RunToMove]:
     """The runs in a folder, and in the folders of controls and sanity checks in it."""
 
-    for recipe in sorted((*parent.glob('*/recipe.yaml'), *parent.glob('*/*/recipe.yaml'))):
-        content = _read(recipe)
-        folder, settings = recipe.parent, content.get('algorithm')
+    for folder in runs_below(parent):
+        content = _read(folder / 'recipe.yaml')
+        settings = content.get('algorithm')
         # A recipe that the user wrote is not a run, but a run may have a damaged recipe.
         if not _SECTIONS <= set(content) and not any(folder.glob('seed-*')):
             continue

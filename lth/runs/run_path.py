@@ -41,7 +41,7 @@ def parse_run_path(path: str) -> RunPath:
                 seed, number = match.groups()
                 return RunPath(folder, _integer(seed), _integer(number))
     for folder in (Path(path), Path('runs') / path):
-        held, run = _runs_below(folder), _measured_run(folder)
+        held, run = _names_of_runs(folder), _measured_run(folder)
         if run:
             others = f', or one of the runs in it: {held}' if held else ''
             raise LthError(f'{quote(path)} is not a run: it holds what was measured of the run {run}, or trained from '
@@ -84,7 +84,13 @@ def runs_in(folder: Path) -> list[Path]:
     return sorted(recipe.parent for recipe in folder.glob('*/recipe.yaml'))
 
 
-def _runs_below(folder: Path) -> str:
+def runs_below(folder: Path) -> list[Path]:
+    """The folders with a recipe.yaml in a folder, and in the folders of controls and sanity checks in it, sorted."""
+
+    return sorted(recipe.parent for pattern in ('*', '*/*') for recipe in folder.glob(f'{pattern}/recipe.yaml'))
+
+
+def _names_of_runs(folder: Path) -> str:
     """The first runs in a folder, separated by commas; '' if there are none."""
 
     held = list(map(str, runs_in(folder)))

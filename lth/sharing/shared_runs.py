@@ -1,6 +1,5 @@
 """The runs that are shared with a run: those that start from it, as far as they lie next to it."""
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ from lth.analysis import repair, run_list
 from lth.errors import LthError
 from lth.experiments import folders
 from lth.runs import integrity, run_source
+from lth.runs.run_path import runs_below
 from lth.runs.stored_run import StoredRun
 from lth.sharing import manifest
 
@@ -47,7 +47,7 @@ def shared_runs(run: Path, *, unfinished: bool) -> SharedRuns:
 def _add_derived(found: SharedRuns, *, unfinished: bool) -> None:
     """Add the runs that start from those that were found, directly or through others."""
 
-    waiting = sorted(_candidates(found.parent))
+    waiting = runs_below(found.parent)
     while derived := [path for path in waiting if _source(path) in found.folders and path not in found.folders]:
         waiting = [path for path in waiting if path not in derived]
         for path in derived:
@@ -58,13 +58,6 @@ def _add_derived(found: SharedRuns, *, unfinished: bool) -> None:
     controls = folders.controls_folder(found.folders[0])
     found.left_out.extend(f'{found.name(path)} is left out: it starts from {_source(path)}'
                           for path in filter(lambda path: path.parent == controls, waiting))
-
-
-def _candidates(parent: Path) -> Iterator[Path]:
-    """The folders of runs next to a run, and in the folders of controls and checks next to it."""
-
-    for pattern in ('*/recipe.yaml', '*/*/recipe.yaml'):
-        yield from (recipe.parent for recipe in parent.glob(pattern))
 
 
 def _source(folder: Path) -> Path | None:
