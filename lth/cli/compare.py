@@ -63,7 +63,7 @@ def _print_runs(runs: Sequence['ComparedRun']) -> None:
         'seeds': lambda one: str(len(one.seeds)),
         'rounds': lambda one: str(len(one.rows)),
         'multiply-adds': lambda one: '' if one.training is None else f'{one.training:.3g}',
-        'time': lambda one: _duration(one.seconds)}, runs)
+        'time': lambda one: duration(one.seconds)}, runs)
     print_text('multiply-adds: of the training of one seed. time: of all sessions that trained.')
 
 
@@ -189,9 +189,3 @@ def _comparison(difference: 'RoundDifference', at: At) -> 'Comparison':
 def _setting(number: int, row: 'SettingDifference') -> str:
     value = row.values[number]
     return '' if value is None else str(value)
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f'{hours}:{minutes:02d}:{rest:02d}' if hours else f'{minutes}:{rest:02d}'
