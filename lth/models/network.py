@@ -34,6 +34,12 @@ _OWN_VALUES = ('recurrent', 'embedding', 'other')
 _NORMALIZATION = (_NormBase, nn.LayerNorm, nn.GroupNorm)
 
 
+def replicate_buffers(buffers: Buffers, replicate: int) -> Buffers:
+    """The buffers of one replicate: (R, ...) -> (...)."""
+
+    return {name: buffer[replicate] for name, buffer in buffers.items()}
+
+
 @dataclass(frozen=True)
 class Network:
     """A module's structure and the layout of its parameter vector. Weights and buffers are passed to the methods; the

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from lth.models.flat_parameters import Layout
-from lth.models.network import Buffers, Network
+from lth.models.network import Network, replicate_buffers
 from lth.pruning.effective_sparsity import ConnectedTotals, connected_totals
 from lth.pruning.tickets import MovingState, Round, SearchState, Ticket
 from lth.runs import events_file, integrity, metrics_file
@@ -36,8 +36,8 @@ def encode_round(
     facts = _facts(identity, round_, replicate, connected, list(search))
     tensors = {
         'mask': layout.unpack(ticket.mask[replicate]),
-        'ticket': layout.unpack(ticket.weights[replicate]) | _replicate(ticket.buffers, replicate),
-        'trained': layout.unpack(trained.weights[replicate]) | _replicate(trained.buffers, replicate),
+        'ticket': layout.unpack(ticket.weights[replicate]) | replicate_buffers(ticket.buffers, replicate),
+        'trained': layout.unpack(trained.weights[replicate]) | replicate_buffers(trained.buffers, replicate),
         **search}
     contents = {f'{name}.safetensors': tensor_files.encode(named, facts.dump() | {'holds': name})
                 for name, named in tensors.items()}
@@ -173,12 +173,6 @@ def _moves(
 
 def _event_lines(moving: MovingState, replicate: int) -> list[EventLine]:
     return [EventLine(**dict(zip(EVENT_COLUMNS, row, strict=True))) for row in moving.events[replicate].tolist()]
-
-
-def _replicate(buffers: Buffers, replicate: int) -> Buffers:
-    """The buffers of one replicate: (R, ...) -> (...)."""
-
-    return {name: buffer[replicate] for name, buffer in buffers.items()}
 
 
 def _vector(name: str, tensor: Tensor, replicate: int) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
-from lth.models.network import Buffers
+from lth.models.network import Buffers, replicate_buffers
 from lth.pruning import masks
 from lth.pruning.layer_collapse import kept_count, refuse_empty_layers
 from lth.pruning.tickets import Round, Ticket, dense_ticket
@@ -133,7 +133,7 @@ def scores_per_seed(task: Task, start: Ticket, score: Score) -> Tensor:
 
     rows = []
     for row, seed in enumerate(task.seeds):
-        buffers = {name: buffer[row] for name, buffer in start.buffers.items()}
+        buffers = replicate_buffers(start.buffers, row)
         rows.append(score(replace(task, seeds=(seed,)), start.weights[row], buffers))
     return torch.stack(rows)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from lth.algorithms.base import ALGORITHMS
 from lth.models.channel_groups import ChannelGroup, channel_groups
 from lth.models.flat_parameters import Layout
-from lth.models.network import Buffers
+from lth.models.network import Buffers, replicate_buffers
 from lth.pruning.alignment import match_channels, permute_parameters
 from lth.pruning.tickets import Round, Ticket, mask_ticket, train_ticket
 from lth.recipes.schema import AlgorithmSettings, TrainingSettings
@@ -95,7 +95,7 @@ def _images(task: Task, row: int, weights: Tensor) -> Iterator[Tensor]:
 
 
 def _replicate(state: State, row: int) -> tuple[Tensor, Buffers]:
-    return state.weights[row], {name: buffer[row] for name, buffer in state.buffers.items()}
+    return state.weights[row], replicate_buffers(state.buffers, row)
 
 
 def _ticket(dense: Ticket, mask: Tensor) -> Ticket:

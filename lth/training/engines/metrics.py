@@ -10,7 +10,7 @@ from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.datasets import Split, Stream
-from lth.models.network import Network
+from lth.models.network import Network, replicate_buffers
 from lth.training.engines.batches import Preprocessing
 from lth.training.engines.dropout_rng import same_noise
 from lth.training.engines.exact_batch_norm import use_exact_batch_norm
@@ -32,7 +32,7 @@ def evaluate(task: Task, state: State, indices: Sequence[Tensor] | None, _token:
         return _evaluate_stacked(task, state.weights, split, torch.stack(list(indices)))
     rows: list[tuple[float, float]] = []
     for replicate, weights in enumerate(state.weights):
-        buffers = {name: buffer[replicate] for name, buffer in state.buffers.items()}
+        buffers = replicate_buffers(state.buffers, replicate)
         with same_noise(task, replicate):
             loss, correct = summed_metrics(task, weights, buffers, split, indices[replicate]).tolist()
         rows.append((loss / len(indices[replicate]), correct / len(indices[replicate])))
@@ -90,7 +90,7 @@ def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) ->
         return state
     buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
     for replicate, weights in enumerate(state.weights):
-        module = task.network.bind(weights, {name: buffer[replicate] for name, buffer in buffers.items()}).eval()
+        module = task.network.bind(weights, replicate_buffers(buffers, replicate)).eval()
         use_exact_batch_norm(module)
         for layer in module.modules():
             if isinstance(layer, _BatchNorm) and layer.track_running_stats:

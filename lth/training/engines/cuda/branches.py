@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lth.models.network import Buffers, Network
+from lth.models.network import Buffers, Network, replicate_buffers
 from lth.training.engines.backward import Backward
 from lth.training.engines.batches import Batches, EpochTensors, Preprocessing, read_batch
 from lth.training.engines.cuda.step_counters import count_step, remove_step_counters, step_counters
@@ -92,8 +92,8 @@ def _bind(network: Network, row: int, weights: Tensor, buffers: Buffers, copied:
     On a CPU its BatchNorm layers are those of the eager engine.
     """
 
-    module = network.bind(
-        weights[row], {name: buffer[row] for name, buffer in buffers.items()}, None if copied is None else copied[row])
+    own_copied = None if copied is None else copied[row]
+    module = network.bind(weights[row], replicate_buffers(buffers, row), own_copied)
     remove_step_counters(module)
     if not weights.is_cuda:
         use_exact_batch_norm(module)

@@ -13,6 +13,7 @@ from torch.func import vmap
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lth.datasets import Split
+from lth.models.network import replicate_buffers
 from lth.training.engines import metrics
 from lth.training.engines.batches import Preprocessing
 from lth.training.engines.devices import current_device
@@ -175,7 +176,7 @@ class _EvaluationPass(_Pass):
             return vmap(lambda weights, images: network.logits(weights, {}, images))(self.weights, inputs)
         rows = []
         for replicate, (weights, images) in enumerate(zip(self.weights, inputs, strict=True)):
-            buffers = {name: buffer[replicate] for name, buffer in self.buffers.items()}
+            buffers = replicate_buffers(self.buffers, replicate)
             rows.append(network.logits(weights, buffers, images))
         return torch.stack(rows)
 
@@ -211,8 +212,8 @@ class _StatisticsPass(_Pass):
     def _module(self, replicate: int) -> nn.Module:
         """Return a network whose BatchNorm layers take over the statistics of each batch; the rest is in eval mode."""
 
-        module = self.task.network.bind(
-            self.weights[replicate], {name: buffer[replicate] for name, buffer in self.buffers.items()}).eval()
+        buffers = replicate_buffers(self.buffers, replicate)
+        module = self.task.network.bind(self.weights[replicate], buffers).eval()
         for layer in module.modules():
             if isinstance(layer, _BatchNorm) and layer.track_running_stats:
                 layer.train()

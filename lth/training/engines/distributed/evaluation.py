@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lth.models.network import replicate_buffers
 from lth.training.engines import metrics
 from lth.training.engines.distributed.ranks import Ranks
 from lth.training.engines.distributed.sharded_pass import shard
@@ -27,7 +28,7 @@ def evaluate(ranks: Ranks, task: Task, state: State, indices: Sequence[Tensor] |
         own = indices[replicate][shard(len(indices[replicate]), ranks)]
         sums = torch.zeros(2, dtype=torch.float64, device=weights.device)
         if len(own):
-            buffers = {name: buffer[replicate] for name, buffer in state.buffers.items()}
+            buffers = replicate_buffers(state.buffers, replicate)
             with same_noise(task, replicate):
                 sums.copy_(metrics.summed_metrics(task, weights, buffers, split, own))
         _check_equally_often(ranks, task, len(own), len(indices[replicate]))
