@@ -84,9 +84,9 @@ def _difference(ticket: Named, module: nn.Module, pairs: Mapping[str, str]) -> s
     found = {id(own[new]) for new in pairs.values() if new in own}
     extra = [name for name, tensor in tensors_by_name(module).items() if id(tensor) not in found]
     if extra:
-        return f'{extra[0]} is absent in the ticket and {_shape(own, extra[0])} in the module'
+        return f'{extra[0]} is absent in the ticket and {shape_in_words(own, extra[0])} in the module'
     for old, new in pairs.items():
-        here, there = _shape(ticket, old), _shape(own, new)
+        here, there = shape_in_words(ticket, old), shape_in_words(own, new)
         if here != there:
             return f'{old} is {here} in the ticket and {there} in the module' + f', as {new}' * (old != new)
     return ''
@@ -127,7 +127,7 @@ def _join(layer: str, leaf: str) -> str:
     return f'{layer}.{leaf}' if layer else leaf
 
 
-def _shape(tensors: Named, name: str) -> str:
-    """The shape of a tensor, in words."""
+def shape_in_words(tensors: Named, name: str) -> str:
+    """'of shape (10, 5)' for a tensor of this name, 'absent' if there is none."""
 
     return f'of shape {tuple(tensors[name].shape)}' if name in tensors else 'absent'

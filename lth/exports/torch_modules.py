@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from lth.errors import LthError, quote
-from lth.exports.name_matching import match_tensors, tensors_by_name
+from lth.exports.name_matching import match_tensors, shape_in_words, tensors_by_name
 from lth.models.network import Network
 from lth.models.registry import settings_class
 from lth.recipes.schema import validate_section
@@ -155,7 +155,7 @@ def _check_masks(checked: CheckedFolder, masks: Named, weights: Named) -> None:
 
     path = checked.folder / 'mask.safetensors'
     for name, mask in masks.items():
-        fits = _shape_in(masks, name) == _shape_in(weights, name)
+        fits = shape_in_words(masks, name) == shape_in_words(weights, name)
         if mask.dtype != torch.bool or not fits or weights[name].dtype != torch.float32:
             raise LthError(f'{path} does not fit the weights next to it: {name[:100]} is not a mask of one of them. '
                            f'{checked.advice}')
@@ -203,9 +203,3 @@ def _round_folder(path: Path) -> Path:
             raise LthError(f'{path} has {len(rounds)} rounds. Name one of them, such as {max(rounds)}.')
     raise LthError(f"'{path}' is not a round of a run. Give a folder with ticket.safetensors and mask.safetensors, "
                    'such as RUN/seed-0/round-05; relative names are also looked up in ./runs.')
-
-
-def _shape_in(tensors: Named, name: str) -> str:
-    """The shape of a tensor, in words."""
-
-    return f'of shape {tuple(tensors[name].shape)}' if name in tensors else 'absent'

@@ -168,8 +168,14 @@ def stack_tickets(tickets: Sequence[Ticket]) -> Ticket:
     if len(tickets) == 1:
         return tickets[0]
     mask, weights = (torch.cat([getattr(ticket, name) for ticket in tickets]) for name in ('mask', 'weights'))
-    buffers = {name: torch.cat([ticket.buffers[name] for ticket in tickets]) for name in tickets[0].buffers}
+    buffers = stack_tensors([ticket.buffers for ticket in tickets])
     return Ticket(mask, weights, buffers, tickets[0].iteration)
+
+
+def stack_tensors(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors (R, ...) of the same names in all parts, with the replicates of all parts in this order."""
+
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
 
 def mask_ticket(dense: Ticket, mask: Tensor) -> Ticket:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lth.models.network import Buffers
-from lth.pruning.tickets import MovingState, Round, SearchState, stack_tickets
+from lth.pruning.tickets import MovingState, Round, SearchState, stack_tensors, stack_tickets
 from lth.runs.removed_state import RemovedState
 from lth.training.state import Measurement, Metrics, State
 
@@ -27,7 +26,7 @@ def _stack_states(states: Sequence[State]) -> State:
     for state in states:
         if isinstance(state, RemovedState):
             return RemovedState(state.error, history, state.engine)
-    buffers = _stack_tensors([state.buffers for state in states])
+    buffers = stack_tensors([state.buffers for state in states])
     return State(torch.cat([state.weights for state in states]), buffers, states[0].step, history=history,
                  engine=states[0].engine)
 
@@ -49,11 +48,7 @@ def _stack_optimizers(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
     vectors = [{name: tensor for name, tensor in state.items() if name != 'step'} for state in states]
     steps = {name: tensor for name, tensor in states[0].items() if name == 'step'}
-    return steps | _stack_tensors(vectors)
-
-
-def _stack_tensors(parts: Sequence[Buffers]) -> dict[str, Tensor]:
-    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return steps | stack_tensors(vectors)
 
 
 def _stack_measurements(*measurements: Measurement) -> Measurement:
