@@ -11,7 +11,7 @@ from lth.training.task import Task
 
 
 def batch_gradient(task: Task, state: State, parts: StepParts = StepParts(), noise: int = 0) -> BatchGradient:
-    """Return the gradient of the batch of the iteration `state.step`, by the pass of an engine's `parts`. LthError if a
+    """The gradient of the batch of the iteration `state.step`, by the pass of an engine's `parts`. LthError if a
     layer has none.
     """
 

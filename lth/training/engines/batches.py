@@ -22,7 +22,7 @@ class EpochTensors(NamedTuple):
     flips: Tensor
 
     def replicate(self, number: int) -> 'EpochTensors':
-        """Return views of the tensors of one replicate, R = 1."""
+        """Views of the tensors of one replicate, R = 1."""
 
         part = slice(number, number + 1)
         return EpochTensors(self.rows[part], self.boxes[part], self.flips[part])
@@ -40,7 +40,7 @@ class Preprocessing(NamedTuple):
 
     @staticmethod
     def of(task: Task, device: torch.device) -> 'Preprocessing':
-        """Return the preprocessing of a task's images, with its tensors on the device."""
+        """The preprocessing of a task's images, with its tensors on the device."""
 
         mean, std = (torch.tensor(values, device=device).view(-1, 1, 1) for values in (task.data.mean, task.data.std))
         return Preprocessing(task.data_settings, mean, std, task.network.shape[1:])
@@ -66,7 +66,7 @@ class Preprocessing(NamedTuple):
 def read_batch(
         images: Tensor, labels: Tensor, epoch: EpochTensors, preprocessing: Preprocessing, columns: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Return the batch in these columns (B,) of an epoch: images (R, B, C, H, W) in float32 and labels (R, B).
+    """The batch in these columns (B,) of an epoch: images (R, B, C, H, W) in float32 and labels (R, B).
 
     `images` (n, C, H, W) and `labels` (n,) are the training set, on the same device. Uses tensors only, so it can be
     compiled together with the network that reads the batch.
@@ -130,7 +130,7 @@ class Batches:
         self._drawn = epoch, drawn
 
     def batch(self, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the batch in these columns (B,) of the epoch: images (R, B, C, H, W) and labels (R, B)."""
+        """The batch in these columns (B,) of the epoch: images (R, B, C, H, W) and labels (R, B)."""
 
         train = self.task.data.train
         if isinstance(train.images, Tensor):
@@ -142,7 +142,7 @@ class Batches:
         return images.to(self._dtype), labels
 
     def _next_streamed(self, images: Stream, columns: Tensor) -> Tensor:
-        """Return the next batch of the one replicate. The first call in an epoch starts the stream at its columns."""
+        """The next batch of the one replicate. The first call in an epoch starts the stream at its columns."""
 
         if self._stream is None:
             left = self.columns[int(columns[0]) // self.task.training.batch_size:].flatten()

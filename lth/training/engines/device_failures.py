@@ -56,7 +56,7 @@ def explain_failures(device: torch.device, work: str, remedies: Sequence[str] = 
 
 
 def explain_training_failures(task: Task) -> contextlib.AbstractContextManager[None]:
-    """Return a context that explains failures of the device while the task is trained."""
+    """A context that explains failures of the device while the task is trained."""
 
     training, device, seeds = task.training, task.engine.device, len(task.seeds)
     remedies = ['smaller batches (training.batch_size, -b)']
@@ -91,7 +91,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _amounts(text: str) -> str:
-    """Return how much memory was needed and how much is free, as far as a message says it."""
+    """How much memory was needed and how much is free, as far as a message says it."""
 
     needed, free = _NEEDED.search(text), _FREE.search(text)
     parts = []

@@ -15,7 +15,7 @@ _OLD_DRIVER = re.compile(r'driver on your system is too old \(found version (\d+
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device that `auto`, `cpu`, `cuda` or `cuda:1` means.
+    """The device that `auto`, `cpu`, `cuda` or `cuda:1` means.
 
     `auto` is a GPU if torch can use one. A GPU without a number is the current one of this process: the result always
     has an index, as `torch.cuda.set_device` requires. Raises LthError for another name and for a GPU that does not
@@ -35,7 +35,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def gpu_failure() -> str | None:
-    """Return why torch cannot use the GPU of this machine, as one paragraph; None if it can, or if there is none."""
+    """Why torch cannot use the GPU of this machine, as one paragraph; None if it can, or if there is none."""
 
     if _is_gpu_available() or not _has_cuda():
         return None
@@ -44,14 +44,14 @@ def gpu_failure() -> str | None:
 
 
 def gpu_names(device: torch.device) -> list[str]:
-    """Return the names of all GPUs that torch sees; none if the device is the CPU."""
+    """The names of all GPUs that torch sees; none if the device is the CPU."""
 
     count = torch.cuda.device_count() if device.type == 'cuda' else 0
     return [torch.cuda.get_device_name(index) for index in range(count)]
 
 
 def current_device(device: torch.device) -> contextlib.AbstractContextManager[None]:
-    """Return a context in which this GPU is the current one, as streams and captures need; for a CPU an empty one."""
+    """A context in which this GPU is the current one, as streams and captures need; for a CPU an empty one."""
 
     return torch.cuda.device(device) if device.type == 'cuda' else contextlib.nullcontext()
 
@@ -93,7 +93,7 @@ def _is_gpu_available() -> bool:
 
 
 def _initialization_error() -> str | None:
-    """Return torch's message if it cannot initialize a GPU, else None."""
+    """The message of torch if it cannot initialize a GPU, else None."""
 
     try:
         torch.cuda.init()
@@ -103,7 +103,7 @@ def _initialization_error() -> str | None:
 
 
 def _unavailable(name: str, error: str) -> LthError:
-    """Return the error for a GPU that torch cannot initialize."""
+    """The error for a GPU that torch cannot initialize."""
 
     if _NO_DRIVER in error:
         return LthError(f'Device {quote(name)} is not available: torch finds no NVIDIA driver. Install the driver of '
@@ -115,7 +115,7 @@ def _unavailable(name: str, error: str) -> LthError:
 
 
 def _failure(error: str) -> str:
-    """Return why an installed GPU does not work, and how to fix it."""
+    """Why an installed GPU does not work, and how to fix it."""
 
     match = _OLD_DRIVER.search(error)
     if match:
@@ -128,7 +128,7 @@ def _failure(error: str) -> str:
 
 
 def _visible_devices() -> str:
-    """Return the part of a message that names CUDA_VISIBLE_DEVICES if it is set, as it hides GPUs."""
+    """The part of a message that names CUDA_VISIBLE_DEVICES if it is set, as it hides GPUs."""
 
     visible = os.environ.get('CUDA_VISIBLE_DEVICES')
     if visible is None:

@@ -32,12 +32,12 @@ class Eager:
     reestimate_batch_norm = staticmethod(metrics.reestimate_batch_norm)
 
     def replicates(self, _network: Network, _training: TrainingSettings) -> int:
-        """Return 1: several replicates take as long together as one after the other."""
+        """Always 1: several replicates take as long together as one after the other."""
 
         return 1
 
     def gradient(self, task: Task, state: State) -> BatchGradient:
-        """Return the gradient of the batch of the iteration `state.step`, for all weights of the state."""
+        """The gradient of the batch of the iteration `state.step`, for all weights of the state."""
 
         return batch_gradient(task, state, self.parts, self.noise)
 

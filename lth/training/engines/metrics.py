@@ -23,7 +23,7 @@ _MAX_IMAGES, _MAX_VALUES = 1000, 2 ** 23
 
 
 def evaluate(task: Task, state: State, indices: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:
-    """Return each replicate's metrics, as `Engine.evaluate` of an engine that prepares nothing."""
+    """Each replicate's metrics, as `Engine.evaluate` of an engine that prepares nothing."""
 
     split = task.data.test if indices is None else task.data.train
     if indices is None:
@@ -42,7 +42,7 @@ def evaluate(task: Task, state: State, indices: Sequence[Tensor] | None, _token:
 @torch.inference_mode()
 def summed_metrics(
         task: Task, weights: Tensor, buffers: dict[str, Tensor], split: Split, indices: Tensor) -> Tensor:
-    """Return the sum of the losses and the number of correct predictions of one network, weights (N,): float64 (2,)."""
+    """The sum of the losses and the number of correct predictions of one network, weights (N,): float64 (2,)."""
 
     device, size = weights.device, evaluation_batch_size(task.network)
     loss, correct = (torch.zeros((), dtype=torch.float64, device=device) for _ in range(2))
@@ -58,7 +58,7 @@ def summed_metrics(
 
 @torch.inference_mode()
 def _evaluate_stacked(task: Task, weights: Tensor, split: Split, indices: Tensor) -> Metrics:
-    """Return the metrics of stacked replicates, weights (R, N) on images (R, n), by batched matrix products.
+    """The metrics of stacked replicates, weights (R, N) on images (R, n), by batched matrix products.
 
     One after the other they would take a GPU longer than the training in between.
     """
@@ -81,7 +81,7 @@ def _evaluate_stacked(task: Task, weights: Tensor, split: Split, indices: Tensor
 
 @torch.no_grad()
 def reestimate_batch_norm(task: Task, state: State, *, at_most: int = 10_000) -> State:
-    """Return the state with BatchNorm's running statistics computed again, over at most this many training images.
+    """The state with BatchNorm's running statistics computed again, over at most this many training images.
 
     The images are not augmented. A network without BatchNorm keeps its state.
     """
@@ -117,7 +117,7 @@ def training_batches(task: Task, indices: Tensor, size: int, weights: Tensor) ->
 
 
 def evaluation_batch_size(network: Network) -> int:
-    """Return the number of images that are evaluated at once."""
+    """The number of images that are evaluated at once."""
 
     return max(1, min(_MAX_IMAGES, _MAX_VALUES // math.prod(network.shape)))
 
@@ -130,7 +130,7 @@ def check(task: Task) -> None:
 
 
 def _inputs(task: Task, images: Tensor, weights: Tensor) -> Tensor:
-    """Return images as the network's input without augmentation, in the weights' precision."""
+    """Images as the network's input without augmentation, in the weights' precision."""
 
     return Preprocessing.of(task, weights.device).crop_center(images.to(weights.device)).to(weights.dtype)
 

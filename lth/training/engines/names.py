@@ -14,13 +14,13 @@ _FORMER_NAMES = {'plain': 'eager', 'plain or sparse': 'eager or sparse'}
 
 
 def current_engine_name(recorded: str) -> str:
-    """Return today's name of an engine that a run recorded, perhaps with an earlier version."""
+    """Today's name of an engine that a run recorded, perhaps with an earlier version."""
 
     return _FORMER_NAMES.get(recorded, recorded)
 
 
 def engine_choice(text: str) -> EngineChoice:
-    """Return the choice that a user or a recorded session names; former names are accepted. Raises LthError for others.
+    """The choice that a user or a recorded session names; former names are accepted. Raises LthError for others.
 
         >>> engine_choice('plain')
         'eager'

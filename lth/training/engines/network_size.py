@@ -23,7 +23,7 @@ class NetworkSize(NamedTuple):
 
 
 def network_size(network: Network) -> NetworkSize:
-    """Return the size of a network, found by passing one black image through a copy of it on the CPU.
+    """The size of a network, found by passing one black image through a copy of it on the CPU.
 
         >>> network_size(Network.of(LeNet(name='lenet-300-100'), (1, 28, 28), 10))
         NetworkSize(layers=3, activations=410)

@@ -25,7 +25,7 @@ class NormInterpolation:
 
     @staticmethod
     def of(task: Task) -> 'NormInterpolation | None':
-        """Return the interpolation of a task, None if its training has none."""
+        """The interpolation of a task, None if its training has none."""
 
         return NormInterpolation(task) if task.training.aws else None
 
@@ -36,7 +36,7 @@ class NormInterpolation:
         self.shares.copy_(torch.stack(rows))
 
     def apply(self, parameters: Mapping[str, Tensor], shares: Tensor) -> dict[str, Tensor]:
-        """Return the scales and shifts to use instead of those in the parameters, for the shares (L,) of a replicate.
+        """The scales and shifts to use instead of those in the parameters, for the shares (L,) of a replicate.
         Gradients flow to the parameters.
         """
 

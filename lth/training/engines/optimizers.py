@@ -70,7 +70,7 @@ class TorchOptimizer:
 
 
 def state_vectors(settings: Adam | AdamW | Sgd) -> tuple[str, ...]:
-    """Return the names of the vectors in an optimizer's state, as torch names them; SGD without momentum has none."""
+    """The names of the vectors in an optimizer's state, as torch names them; SGD without momentum has none."""
 
     return () if isinstance(settings, Sgd) and not settings.momentum else _STATE_VECTORS[settings.name]
 
@@ -78,7 +78,7 @@ def state_vectors(settings: Adam | AdamW | Sgd) -> tuple[str, ...]:
 def make_optimizer(
         settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor, *, decay: float = 0.,
 ) -> Optimizer:
-    """Return a new optimizer for the parameters of a pass, which are views into `weights` (R, N).
+    """A new optimizer for the parameters of a pass, which are views into `weights` (R, N).
 
     A captured step needs a tensor as `rate`, whose value can change. `decay` is added to the settings' weight decay.
     """

@@ -25,7 +25,7 @@ class Packing:
     held: Tensor
 
     def pack(self, vector: Tensor) -> Tensor:
-        """Return the values at the positions: (R, N) -> (R, K)."""
+        """The values at the positions: (R, N) -> (R, K)."""
 
         return vector.gather(1, self.positions)
 
@@ -35,13 +35,13 @@ class Packing:
         return out.scatter_(1, self.positions, packed)
 
     def pack_state(self, state: State) -> State:
-        """Return the state with packed weights and a packed optimizer state."""
+        """The state with packed weights and a packed optimizer state."""
 
         optimizer = {name: tensor if name == 'step' else self.pack(tensor) for name, tensor in state.optimizer.items()}
         return replace(state, weights=self.pack(state.weights), optimizer=optimizer)
 
     def unpack_state(self, state: State) -> State:
-        """Return the state of all weights; the optimizer's state of held weights is 0."""
+        """The state of all weights; the optimizer's state of held weights is 0."""
 
         optimizer = {name: tensor if name == 'step' else self.unpack(tensor, torch.zeros_like(self.held))
                      for name, tensor in state.optimizer.items()}
@@ -49,7 +49,7 @@ class Packing:
 
 
 def make_packing(state: State, trainable: Tensor, *, min_pruned: int = _MIN_PRUNED) -> Packing | None:
-    """Return a packing of the weights in `trainable` (R, N); None if that is slower than stepping all weights.
+    """A packing of the weights in `trainable` (R, N); None if that is slower than stepping all weights.
 
     It needs at least `min_pruned` weights outside, and the same number of trainable weights in every replicate.
     """

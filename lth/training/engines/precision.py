@@ -37,7 +37,7 @@ def precision_context(task: Task) -> Iterator[None]:
 
 
 def default_precision(device: str, network: Network) -> Literal['fp32', 'tf32', 'bf16']:
-    """Return what the precision `auto` means for a network on a device.
+    """What the precision `auto` means for a network on a device.
 
     On a CPU always fp32, as on a GPU before Ampere. On later ones fp32 for networks of dense layers, tf32 for
     convolutions, and bf16 with BatchNorm, which makes training insensitive to rounding.
@@ -57,7 +57,7 @@ def refuse_unsupported_precision(device: torch.device, precision: Precision) -> 
 
 
 def precision_note(device: torch.device, precision: Precision) -> str | None:
-    """Return what to know about a precision that a device computes in another way, else None."""
+    """What to know about a precision that a device computes in another way, else None."""
 
     if precision != 'tf32' or _is_ampere(device):
         return None

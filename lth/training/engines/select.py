@@ -37,7 +37,7 @@ def select_engine(
         device: str, *, choice: EngineChoice = 'auto', capturable: bool = True,
         obstacle: str | None = 'it is not known what is trained', compilation: CompileDecision = 'off',
         replicates: ReplicateChoice = 'branches') -> Engine:
-    """Return the fastest engine for a device, or the engine of `choice`.
+    """The fastest engine for a device, or the engine of `choice`.
 
     A step is `capturable` if it needs nothing from the host: no noise that is seeded for each step, no images that are
     streamed. `obstacle` says why the sparse engine cannot train the recipe, None if it can (`sparse_obstacle`). Raises
@@ -100,7 +100,7 @@ def _message_after(on_message: Callable[[str], None], message: str) -> Iterator[
 
 def replicate_groups(
         engine: Engine, network: Network, training: TrainingSettings, seeds: Sequence[int]) -> list[tuple[int, ...]]:
-    """Return the seeds that train together: as many as the engine trains at once and as fit into the GPU's memory.
+    """The seeds that train together: as many as the engine trains at once and as fit into the GPU's memory.
 
     A seed that is not expected to fit alone is tried nevertheless.
     """

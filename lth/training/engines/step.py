@@ -26,7 +26,7 @@ class OptimizerFactory(Protocol):
     def __call__(
             self, settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor, *,
             decay: float = 0.) -> Optimizer:
-        """Return a new optimizer; all arguments are those of `make_optimizer`."""
+        """A new optimizer; all arguments are those of `make_optimizer`."""
 
 
 class StepParts(NamedTuple):
@@ -113,7 +113,7 @@ class TrainingStep:
         return losses, correct
 
     def state(self, step: int) -> State:
-        """Return a copy of the current state, at iteration `step`."""
+        """A copy of the current state, at iteration `step`."""
 
         optimizer = {name: tensor.clone() for name, tensor in self.optimizer.state.items()}
         buffers = {name: buffer.clone() for name, buffer in self._buffers.items()}
@@ -121,7 +121,7 @@ class TrainingStep:
         return self._packing.unpack_state(state) if self._packing else state
 
     def _optimized(self) -> Backward:
-        """Return the pass with the parameters that the optimizer steps: the network's, or what is learned instead."""
+        """The pass with the parameters that the optimizer steps: the network's, or what is learned instead."""
 
         if self.learned is self._weights:
             return self._backward

@@ -140,7 +140,7 @@ class FakeGraph:
 
 @pytest.fixture
 def capture(monkeypatch):
-    """Returns a function that captures a task's step with fake graphs; an `empty` capture records nothing."""
+    """A function that captures a task's step with fake graphs; an `empty` capture records nothing."""
 
     def capture_step(task, state, *, empty=False):
         step = RecordedStep(task, state)

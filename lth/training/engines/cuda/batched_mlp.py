@@ -29,7 +29,7 @@ BatchPass = Callable[[list[_Layer], Tensor, Tensor, EpochTensors, Preprocessing,
 
 
 def make_batched_backward(layers: Sequence[DenseLayer], weights: Tensor, batches: Batches) -> Backward:
-    """Return the pass through these layers, with ReLU between them, for weights (R, N) in place."""
+    """The pass through these layers, with ReLU between them, for weights (R, N) in place."""
 
     weights.grad = torch.zeros_like(weights)
     views, gradients = _views(layers, weights), _views(layers, weights.grad)
@@ -42,7 +42,7 @@ def make_batched_backward(layers: Sequence[DenseLayer], weights: Tensor, batches
 
 def make_compiled_products(
         layers: Sequence[DenseLayer], weights: Tensor, batches: Batches, run_pass: BatchPass) -> Backward:
-    """Return the same pass with a parameter for each layer's weight and bias, for an optimizer that reads their
+    """The same pass with a parameter for each layer's weight and bias, for an optimizer that reads their
     gradients wherever they are. `run_pass` is `run_batch`, compiled.
     """
 
@@ -63,13 +63,13 @@ def make_compiled_products(
 def run_batch(
         layers: list[_Layer], images: Tensor, labels: Tensor, epoch: EpochTensors, preprocessing: Preprocessing,
         columns: Tensor) -> Result:
-    """Return the pass of the batch in these columns (B,) of an epoch; the arguments are those of `read_batch`."""
+    """The pass of the batch in these columns (B,) of an epoch; the arguments are those of `read_batch`."""
 
     return run_products(layers, *read_batch(images, labels, epoch, preprocessing, columns))
 
 
 def run_products(layers: list[_Layer], images: Tensor, labels: Tensor, *, out: list[_Layer] | None = None) -> Result:
-    """Return losses, correct predictions and gradients for images (R, B, C, H, W) and labels (R, B).
+    """Losses, correct predictions and gradients for images (R, B, C, H, W) and labels (R, B).
 
     The gradients are written into `out` if it is given.
     """
@@ -92,7 +92,7 @@ def run_products(layers: list[_Layer], images: Tensor, labels: Tensor, *, out: l
 
 
 def _gradients(delta: Tensor, inputs: Tensor, layer: _Layer, out: _Layer | None) -> _Layer:
-    """Return the gradients of a layer for those of its outputs (R, B, units) and its inputs (R, B, inputs)."""
+    """The gradients of a layer for those of its outputs (R, B, units) and its inputs (R, B, inputs)."""
 
     if out is None:
         bias = None if layer.bias is None else delta.sum(1, keepdim=True)
@@ -112,7 +112,7 @@ def _views(layers: Sequence[DenseLayer], vector: Tensor) -> list[_Layer]:
 
 
 def _in_order_of_slots(layers: Sequence[DenseLayer], tensors: Sequence[_Layer]) -> list[Tensor]:
-    """Return the tensors of all weights and biases in the order in which the vector holds them."""
+    """The tensors of all weights and biases in the order in which the vector holds them."""
 
     starts = dict[int, Tensor]()
     for layer, tensor in zip(layers, tensors, strict=True):
@@ -123,7 +123,7 @@ def _in_order_of_slots(layers: Sequence[DenseLayer], tensors: Sequence[_Layer]) 
 
 
 def _outputs(layer: _Layer, inputs: Tensor) -> Tensor:
-    """Return a layer's outputs before ReLU: (R, B, inputs) -> (R, B, units)."""
+    """A layer's outputs before ReLU: (R, B, inputs) -> (R, B, units)."""
 
     transposed = layer.weight.transpose(1, 2)
     return torch.bmm(inputs, transposed) if layer.bias is None else torch.baddbmm(layer.bias, inputs, transposed)

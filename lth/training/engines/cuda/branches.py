@@ -25,7 +25,7 @@ Forward = Callable[[nn.Module, Tensor, Tensor, EpochTensors, Preprocessing, Tens
 def forward(
         module: nn.Module, images: Tensor, labels: Tensor, epoch: EpochTensors, preprocessing: Preprocessing,
         columns: Tensor) -> Result:
-    """Return a network's mean loss on the batch in these columns (B,) of an epoch, and its number of correct ones.
+    """A network's mean loss on the batch in these columns (B,) of an epoch, and its number of correct ones.
 
     The arguments are those of `read_batch`, R = 1. One function for all networks and replicates, so that what was
     compiled for one replicate serves all.
@@ -39,7 +39,7 @@ def forward(
 def make_branches(
         network: Network, weights: Tensor, buffers: Buffers, batches: Batches, *, run_forward: Forward = forward,
         low_precision: torch.dtype | None = None) -> Backward:
-    """Return the pass of a network for these weights (R, N) and buffers (R, ...) in place, a branch for each replicate.
+    """The pass of a network for these weights (R, N) and buffers (R, ...) in place, a branch for each replicate.
 
     With `low_precision` the weights of convolutions and dense layers are read from a copy in this type, which has to
     be updated with the weights: no layer then casts its weights, in any step.
@@ -75,7 +75,7 @@ def make_branches(
 
 
 def aligned_rows(tensor: Tensor) -> Tensor:
-    """Return a copy of a tensor (R, n) whose rows start at multiples of 256 bytes.
+    """A copy of a tensor (R, n) whose rows start at multiples of 256 bytes.
 
     Compiled code reads 16 bytes at once from tensors that were aligned when it was compiled, and copies others first.
     """
@@ -87,7 +87,7 @@ def aligned_rows(tensor: Tensor) -> Tensor:
 
 
 def _bind(network: Network, row: int, weights: Tensor, buffers: Buffers, copied: Tensor | None) -> nn.Module:
-    """Return the module of one replicate, without counters of steps: these are counted once for all layers.
+    """The module of one replicate, without counters of steps: these are counted once for all layers.
 
     On a CPU its BatchNorm layers are those of the eager engine.
     """
@@ -106,7 +106,7 @@ def _parameters(network: Network, module: nn.Module) -> list[Tensor]:
 
 
 def _make_streams(weights: Tensor) -> list[torch.cuda.Stream]:
-    """Return a stream for each of several replicates (R, N) on a GPU."""
+    """A stream for each of several replicates (R, N) on a GPU."""
 
     return [torch.cuda.Stream(weights.device) for _ in weights if weights.is_cuda and len(weights) > 1]
 

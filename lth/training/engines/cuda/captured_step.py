@@ -87,7 +87,7 @@ class CapturedStep:
             yield Segment(self._training_step.state(stop), losses, correct)
 
     def _epoch_starts(self, start: int, stop: int) -> list[int]:
-        """Return `start` and the first step of every epoch that starts between it and `stop`."""
+        """`start` and the first step of every epoch that starts between it and `stop`."""
 
         length = self._task.steps_per_epoch
         return [start, *range((start // length + 1) * length, stop, length)]
@@ -116,7 +116,7 @@ class CapturedStep:
         self._counters += 1
 
     def _capture(self) -> dict[int, torch.cuda.CUDAGraph]:
-        """Return graphs by their number of steps, the largest first. `load` replaces what the warm-up has trained."""
+        """Graphs by their number of steps, the largest first. `load` replaces what the warm-up has trained."""
 
         stream = torch.cuda.Stream(self._device)
         stream.wait_stream(torch.cuda.current_stream())

@@ -27,7 +27,7 @@ Function = TypeVar('Function', bound=Callable[..., Any])
 
 @functools.cache
 def compiled(function: Function, backend: str = 'inductor') -> Function:
-    """Return a function compiled for each network at its first call: static shapes, no part left to Python.
+    """A function compiled for each network at its first call: static shapes, no part left to Python.
 
     Compiled code is kept in this process, and on disk in $TORCHINDUCTOR_CACHE_DIR (~/.cache/lth/inductor if it is not
     set).
@@ -45,13 +45,13 @@ def compiled(function: Function, backend: str = 'inductor') -> Function:
 
 
 def count_compiled() -> int:
-    """Return the number of functions that were compiled in this process so far."""
+    """The number of functions that were compiled in this process so far."""
 
     return int(torch._dynamo.utils.counters['stats']['unique_graphs'])
 
 
 def compiler_obstacle(device: torch.device) -> str | None:
-    """Return why nothing can be compiled on this machine; None if a C++ compiler, and for a GPU Triton, are there."""
+    """Why nothing can be compiled on this machine; None if a C++ compiler, and for a GPU Triton, are there."""
 
     names = [name for name in (os.environ.get('CXX'), 'g++', 'clang++', 'c++') if name]
     if not any(map(shutil.which, names)):
@@ -62,7 +62,7 @@ def compiler_obstacle(device: torch.device) -> str | None:
 
 
 def describe_failure(network: Network, error: Exception) -> str:
-    """Return why a network cannot be compiled: the cache of compiled code if torch names a file in it, else the layer
+    """Why a network cannot be compiled: the cache of compiled code if torch names a file in it, else the layer
     that cannot be traced, if there is one; and torch's reason.
     """
 
@@ -77,7 +77,7 @@ def describe_failure(network: Network, error: Exception) -> str:
 
 
 def _untraceable_layer(network: Network) -> tuple[str, Exception] | None:
-    """Return the name and class of the first layer that cannot be traced, and why; None if each can be alone."""
+    """The name and class of the first layer that cannot be traced, and why; None if each can be alone."""
 
     for name, layer, inputs in _calls(network):
         try:
@@ -89,7 +89,7 @@ def _untraceable_layer(network: Network) -> tuple[str, Exception] | None:
 
 
 def _calls(network: Network) -> list[tuple[str, nn.Module, tuple[Any, ...]]]:
-    """Return all modules of a copy of the network with their inputs, inner modules before those that contain them."""
+    """All modules of a copy of the network with their inputs, inner modules before those that contain them."""
 
     calls = list[tuple[str, nn.Module, tuple[Any, ...]]]()
 

@@ -31,7 +31,7 @@ class Compilation(NamedTuple):
 def decide_compilation(
         device: str, choice: CompileChoice | CompileDecision, network: Network, training: TrainingSettings, *,
         steps: int, obstacle: str | None = None) -> Compilation:
-    """Return whether to compile a network that is trained for `steps` steps in all rounds and seeds of a run.
+    """Whether to compile a network that is trained for `steps` steps in all rounds and seeds of a run.
 
     `auto` compiles on a GPU where the rule expects that to pay. `obstacle` says why the recipe cannot be compiled, None
     if it can. Raises LthError if compiling is required (`on`) and there is an obstacle.
@@ -52,7 +52,7 @@ def decide_compilation(
 
 
 def compiling_pays(network: Network, training: TrainingSettings, *, steps: int, replicates: int = 1) -> bool:
-    """Return whether `steps` steps of all replicates together are expected to save twice the time of compiling."""
+    """Whether `steps` steps of all replicates together are expected to save twice the time of compiling."""
 
     size = network_size(network)
     saved = steps * expected_saving(size, training, replicates=replicates) / 1000
@@ -60,7 +60,7 @@ def compiling_pays(network: Network, training: TrainingSettings, *, steps: int, 
 
 
 def expected_saving(size: NetworkSize, training: TrainingSettings, *, replicates: int = 1) -> float:
-    """Return the milliseconds that a step of a compiled network is expected to save on a GPU."""
+    """The milliseconds that a step of a compiled network is expected to save on a GPU."""
 
     width = 2 if training.precision == 'bf16' else 4
     megabytes = size.activations * training.batch_size * width * replicates / 1e6
@@ -68,6 +68,6 @@ def expected_saving(size: NetworkSize, training: TrainingSettings, *, replicates
 
 
 def expected_seconds(size: NetworkSize) -> float:
-    """Return the seconds that the first compilation of a network is expected to take on a GPU machine."""
+    """The seconds that the first compilation of a network is expected to take on a GPU machine."""
 
     return _SECONDS + _SECONDS_PER_LAYER * size.layers

@@ -37,7 +37,7 @@ class Geometry(NamedTuple):
 
 
 def geometry(inputs: Sequence[int], weights: Sequence[int], stride: int) -> Geometry:
-    """Return the sizes of a convolution, from the shapes of its inputs and weights."""
+    """The sizes of a convolution, from the shapes of its inputs and weights."""
 
     channels, height, width = inputs[2:]
     return Geometry(
@@ -45,7 +45,7 @@ def geometry(inputs: Sequence[int], weights: Sequence[int], stride: int) -> Geom
 
 
 def default_tile(sizes: Geometry, dtype: torch.dtype, *, sums_positions: bool = False) -> Tile:
-    """Return a tile of which no kernel spills registers on an A100 or H100. It was not chosen by measurements yet.
+    """A tile of which no kernel spills registers on an A100 or H100. It was not chosen by measurements yet.
 
     `sums_positions`: for the gradient of the weights.
     """
@@ -57,7 +57,7 @@ def default_tile(sizes: Geometry, dtype: torch.dtype, *, sums_positions: bool = 
 
 
 def convolve(inputs: Tensor, weights: Tensor, stride: int, tile: Tile | None = None) -> Tensor:
-    """Return the outputs (R, B, O, h, w) of inputs (R, B, C, H, W)."""
+    """The outputs (R, B, O, h, w) of inputs (R, B, C, H, W)."""
 
     sizes = geometry(inputs.shape, weights.shape, stride)
     tile = tile or default_tile(sizes, inputs.dtype)
@@ -71,7 +71,7 @@ def convolve(inputs: Tensor, weights: Tensor, stride: int, tile: Tile | None = N
 
 def input_gradient(
         deltas: Tensor, weights: Tensor, image_size: tuple[int, int], stride: int, tile: Tile | None = None) -> Tensor:
-    """Return the gradient of the inputs (R, B, C, H, W) from that of the outputs; `image_size` is (H, W)."""
+    """The gradient of the inputs (R, B, C, H, W) from that of the outputs; `image_size` is (H, W)."""
 
     sizes = geometry((*deltas.shape[:2], weights.shape[2], *image_size), weights.shape, stride)
     tile = tile or default_tile(sizes, deltas.dtype)
@@ -84,7 +84,7 @@ def input_gradient(
 
 
 def weight_gradient(deltas: Tensor, inputs: Tensor, size: int, stride: int, tile: Tile | None = None) -> Tensor:
-    """Return the gradient of the weights (R, O, C, size, size), from inputs and the gradient of the outputs."""
+    """The gradient of the weights (R, O, C, size, size), from inputs and the gradient of the outputs."""
 
     replicates, images, units = deltas.shape[:3]
     sizes = geometry(inputs.shape, (replicates, units, inputs.shape[2], size, size), stride)
@@ -100,13 +100,13 @@ def weight_gradient(deltas: Tensor, inputs: Tensor, size: int, stride: int, tile
 
 
 def empty_activations(like: Tensor, channels: int, height: int, width: int) -> Tensor:
-    """Return an uninitialized tensor (R, B, channels, height, width), stored channels-last."""
+    """An uninitialized tensor (R, B, channels, height, width), stored channels-last."""
 
     return like.new_empty(*like.shape[:2], height, width, channels).permute(0, 1, 4, 2, 3)
 
 
 def constants(sizes: Geometry, tile: Tile) -> dict[str, int]:
-    """Return the constants of a kernel but for its precision."""
+    """The constants of a kernel but for its precision."""
 
     return sizes._asdict() | {
         'channel_block': _channel_block(sizes.channels), 'unit_block': _channel_block(sizes.units),
@@ -114,7 +114,7 @@ def constants(sizes: Geometry, tile: Tile) -> dict[str, int]:
 
 
 def _constants(sizes: Geometry, tile: Tile, dtype: torch.dtype) -> dict[str, Any]:
-    """Return the constants and options of a launch."""
+    """The constants and options of a launch."""
 
     tf32 = dtype == torch.float32 and torch.backends.cudnn.allow_tf32
     return constants(sizes, tile) | {
@@ -130,13 +130,13 @@ def _blocks(positions: int, tile: Tile) -> int:
 
 
 def _channels_last(activations: Tensor) -> Tensor:
-    """Return activations in memory order (R, B, H, W, C), copied if they have another."""
+    """Activations in memory order (R, B, H, W, C), copied if they have another."""
 
     return activations.permute(0, 1, 3, 4, 2).contiguous()
 
 
 def _dense_weights(weights: Tensor) -> Tensor:
-    """Return weights as (R, O, k, k, C), dense but for gaps between replicates; copied if they are not."""
+    """Weights as (R, O, k, k, C), dense but for gaps between replicates; copied if they are not."""
 
     weights = weights.permute(0, 1, 3, 4, 2)
     return weights if weights[0].is_contiguous() else weights.contiguous()

@@ -31,7 +31,7 @@ _STACK, _BRANCHES = 64, 8
 
 
 def most_replicates(network: Network) -> int:
-    """Return how many replicates of a network train together on a GPU with enough memory."""
+    """How many replicates of a network train together on a GPU with enough memory."""
 
     return _STACK if network.stackable else _BRANCHES
 
@@ -68,7 +68,7 @@ class CudaGraph:
         return ', '.join(part for part, applies in parts.items() if applies)
 
     def replicates(self, network: Network, training: TrainingSettings) -> int:
-        """Return how many replicates of a network are trained together: at most as fit into the GPU's memory."""
+        """How many replicates of a network are trained together: at most as fit into the GPU's memory."""
 
         if self.device.type == 'cpu':
             return 1
@@ -90,7 +90,7 @@ class CudaGraph:
             yield segment._replace(state=replace(segment.state, engine=self.name))
 
     def gradient(self, task: Task, state: State) -> BatchGradient:
-        """Return the gradient of the batch of the iteration `state.step`, for all weights of the state. It is neither
+        """The gradient of the batch of the iteration `state.step`, for all weights of the state. It is neither
         captured nor compiled.
         """
 
@@ -104,7 +104,7 @@ class CudaGraph:
     def _step(
             self, task: Task, state: State, parametrization: Parametrization | None, packing: Packing | None,
     ) -> CapturedStep | None:
-        """Return the captured step of a task, the last one if it fits; None if the eager engine has to train it, as a
+        """The captured step of a task, the last one if it fits; None if the eager engine has to train it, as a
         task that draws new random numbers in every step: a graph would repeat those of its capture.
         """
 
@@ -124,7 +124,7 @@ class CudaGraph:
     def _compiled_step(
             self, task: Task, state: State, parametrization: Parametrization | None, packing: Packing | None,
     ) -> CapturedStep | None:
-        """Return the captured step of a compiled network; None if it cannot be compiled, from then on."""
+        """The captured step of a compiled network; None if it cannot be compiled, from then on."""
 
         if task.network.has_user_code:
             torch.compiler.reset()  # versions compiled before would hide that the code changes its own state

@@ -45,7 +45,7 @@ class CapturedEvaluation:
 
     def evaluate(
             self, task: Task, state: State, indices: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:
-        """Return each replicate's metrics, as `Engine.evaluate`."""
+        """Each replicate's metrics, as `Engine.evaluate`."""
 
         split = task.data.test if indices is None else task.data.train
         if not self._accepts(task, split):
@@ -58,7 +58,7 @@ class CapturedEvaluation:
         return self._passes[key].run(state, rows)
 
     def reestimate_batch_norm(self, task: Task, state: State, *, at_most: int = 10_000) -> State:
-        """Return the state with BatchNorm's running statistics computed again, as `metrics.reestimate_batch_norm`."""
+        """The state with BatchNorm's running statistics computed again, as `metrics.reestimate_batch_norm`."""
 
         count = min(at_most, len(task.splits[0][0]))
         divides = count % metrics.evaluation_batch_size(task.network) == 0
@@ -96,14 +96,14 @@ class _Pass:
         self._replay: Callable[[], None] | None = None
 
     def next_rows(self) -> tuple[Tensor, Tensor]:
-        """Return the images of the next batch as indices (R, B), and which of them count (B,)."""
+        """The images of the next batch as indices (R, B), and which of them count (B,)."""
 
         indices, counted = (tensor.index_select(0, self.number).squeeze(0) for tensor in self.rows)
         self.number += 1
         return indices, counted
 
     def inputs(self, indices: Tensor) -> Tensor:
-        """Return the network's input: (R, B) -> (R, B, C, H, W)."""
+        """The network's input: (R, B) -> (R, B, C, H, W)."""
 
         return self.preprocessing.crop_center(self.images[indices]).to(self.weights.dtype)
 
@@ -130,7 +130,7 @@ class _Pass:
             buffer.copy_(state.buffers[name])
 
     def _captured(self, state: State, run_batch: Callable[[], None]) -> Callable[[], None]:
-        """Return a function that replays the batch; without a GPU the batch itself."""
+        """A function that replays the batch; without a GPU the batch itself."""
 
         if not self.weights.is_cuda:
             return run_batch
@@ -155,7 +155,7 @@ class _EvaluationPass(_Pass):
         self._sums = torch.zeros(2, len(self.weights), dtype=torch.float64, device=self.weights.device)
 
     def run(self, state: State, rows: _Rows) -> Metrics:
-        """Return the metrics of a state's replicates."""
+        """The metrics of a state's replicates."""
 
         self.run_batches(state, rows, self._add_batch, self._sums.zero_)
         loss, accuracy = (self._sums / rows.counted.sum()).tolist()
@@ -169,7 +169,7 @@ class _EvaluationPass(_Pass):
         self._sums += torch.stack([(losses * counted).sum(1), (correct & counted).sum(1)])
 
     def _logits(self, inputs: Tensor) -> Tensor:
-        """Return the logits of all replicates: (R, B, C, H, W) -> (R, B, classes)."""
+        """The logits of all replicates: (R, B, C, H, W) -> (R, B, classes)."""
 
         network = self.task.network
         if network.stackable:
@@ -191,7 +191,7 @@ class _StatisticsPass(_Pass):
         self._sums = {name: torch.zeros_like(self.buffers[name]) for name in self._names}
 
     def run(self, state: State, rows: _Rows) -> dict[str, Tensor]:
-        """Return the state's buffers with new statistics."""
+        """The state's buffers with new statistics."""
 
         self.run_batches(state, rows, self._add_batch, self._reset)
         buffers = {name: buffer.clone() for name, buffer in state.buffers.items()}
@@ -210,7 +210,7 @@ class _StatisticsPass(_Pass):
         torch._foreach_zero_(list(self._sums.values()))
 
     def _module(self, replicate: int) -> nn.Module:
-        """Return a network whose BatchNorm layers take over the statistics of each batch; the rest is in eval mode."""
+        """A network whose BatchNorm layers take over the statistics of each batch; the rest is in eval mode."""
 
         buffers = replicate_buffers(self.buffers, replicate)
         module = self.task.network.bind(self.weights[replicate], buffers).eval()
@@ -227,7 +227,7 @@ def _is_statistic(module: nn.Module, name: str) -> bool:
 
 
 def _rows(task: Task, indices: Sequence[Tensor]) -> _Rows:
-    """Return the batches of these images, indices (n,) for each replicate."""
+    """The batches of these images, indices (n,) for each replicate."""
 
     size, count, device = metrics.evaluation_batch_size(task.network), len(indices[0]), task.engine.device
     batches = -(-count // size)

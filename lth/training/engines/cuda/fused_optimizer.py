@@ -31,7 +31,7 @@ def can_fuse(device: torch.device) -> bool:
 def make_fused_optimizer(
         settings: Adam | AdamW | Sgd, backward: Backward, weights: Tensor, rate: float | Tensor, *, decay: float = 0.,
 ) -> 'FusedOptimizer':
-    """Return a new optimizer for the parameters of a pass, as `make_optimizer`; it updates the copy that layers read.
+    """A new optimizer for the parameters of a pass, as `make_optimizer`; it updates the copy that layers read.
     """
 
     rate = torch.as_tensor(rate, dtype=torch.float32, device=weights.device)

@@ -29,7 +29,7 @@ _ACTIVATION_FACTOR = 2
 
 
 def replicates_that_fit(network: Network, training: TrainingSettings, device: torch.device) -> int:
-    """Return how many replicates are expected to fit into the free memory of a GPU, perhaps 0.
+    """How many replicates are expected to fit into the free memory of a GPU, perhaps 0.
 
     The images of the data set must be there already. Memory that torch keeps for reuse counts as free.
     """
@@ -40,7 +40,7 @@ def replicates_that_fit(network: Network, training: TrainingSettings, device: to
 
 
 def replicate_bytes(network: Network, training: TrainingSettings) -> int:
-    """Return the expected memory of training one replicate in bytes, without the images of the data set."""
+    """The expected memory of training one replicate in bytes, without the images of the data set."""
 
     half = training.precision == 'bf16'
     # Vectors of 4 bytes a weight: copies of weights and of the optimizer's vectors, the gradient, the mask's bits, the

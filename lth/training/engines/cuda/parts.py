@@ -33,7 +33,7 @@ _PASSES: dict[ReplicateChoice, _PassKind] = {
 
 
 def step_parts(task: Task, replicates: ReplicateChoice = 'branches') -> StepParts:
-    """Return the parts of a step that is not compiled. `replicates` says how those of convolutional networks train."""
+    """The parts of a step that is not compiled. `replicates` says how those of convolutional networks train."""
 
     optimizer = make_fused_optimizer if can_fuse(task.engine.device) else make_optimizer
     if layers := dense_layers(task):
@@ -45,7 +45,7 @@ def step_parts(task: Task, replicates: ReplicateChoice = 'branches') -> StepPart
 
 
 def compiled_parts(task: Task, replicates: ReplicateChoice = 'branches') -> StepParts:
-    """Return the parts of a step whose pass is compiled when it runs first."""
+    """The parts of a step whose pass is compiled when it runs first."""
 
     layers, fuses = dense_layers(task), can_fuse(task.engine.device)
     if layers and fuses:
@@ -56,13 +56,13 @@ def compiled_parts(task: Task, replicates: ReplicateChoice = 'branches') -> Step
 
 
 def dense_layers(task: Task) -> list[DenseLayer] | None:
-    """Return the layers of a network of dense layers only; None for others, and for bf16, which needs autocast."""
+    """The layers of a network of dense layers only; None for others, and for bf16, which needs autocast."""
 
     return None if task.training.precision == 'bf16' else supported_dense_chain(task.network)
 
 
 def _select_pass(task: Task, replicates: ReplicateChoice) -> _PassKind:
-    """Return the pass of a network that is not only dense layers. One replicate alone needs no stack."""
+    """The pass of a network that is not only dense layers. One replicate alone needs no stack."""
 
     stacks = replicates == 'stacked' and len(task.seeds) > 1 and can_fuse(task.engine.device)
     return _PASSES['stacked' if stacks else 'branches']
@@ -78,7 +78,7 @@ def _compiled_products(layers: list[DenseLayer]) -> BackwardFactory:
 
 
 def _low_precision(task: Task) -> torch.dtype | None:
-    """Return the type of the copy of the weights that layers read. Only the fused optimizer reads gradients in it."""
+    """The type of the copy of the weights that layers read. Only the fused optimizer reads gradients in it."""
 
     fuses = can_fuse(task.engine.device)
     return torch.bfloat16 if fuses and task.training.precision == 'bf16' else None

@@ -22,14 +22,14 @@ def convolution(inputs: Tensor, weights: Tensor, stride: int) -> Tensor:
 
 @torch.library.custom_op('lth::convolution_input_gradient', mutates_args=())
 def input_gradient(deltas: Tensor, weights: Tensor, height: int, width: int, stride: int) -> Tensor:
-    """Return the gradient of the inputs (R, B, C, height, width), from that of the outputs."""
+    """The gradient of the inputs (R, B, C, height, width), from that of the outputs."""
 
     return convolution_kernels.input_gradient(deltas, weights, (height, width), stride)
 
 
 @torch.library.custom_op('lth::convolution_weight_gradient', mutates_args=())
 def weight_gradient(deltas: Tensor, inputs: Tensor, size: int, stride: int) -> Tensor:
-    """Return the gradient of the weights (R, O, C, size, size), from inputs and the gradient of the outputs."""
+    """The gradient of the weights (R, O, C, size, size), from inputs and the gradient of the outputs."""
 
     return convolution_kernels.weight_gradient(deltas, inputs, size, stride)
 
@@ -69,7 +69,7 @@ def _gradients(ctx: Any, deltas: Tensor) -> tuple[Tensor | None, Tensor | None, 
 
 
 def _vmap_rule(operator: Callable[..., Tensor]) -> Callable[..., tuple[Tensor, int]]:
-    """Return the rule of an operator whose first two arguments are tensors: vmap's dimension joins the replicates."""
+    """The rule of an operator whose first two arguments are tensors: vmap's dimension joins the replicates."""
 
     def rule(info: Any, in_dims: Sequence[int | None], *arguments: Any) -> tuple[Tensor, int]:
         tensors = [argument.expand(info.batch_size, *argument.shape) if dim is None else argument.movedim(dim, 0)

@@ -51,7 +51,7 @@ class StackedBatchNorm2d(nn.BatchNorm2d):
 
 
 def make_stacked_layers(module: nn.Module) -> nn.Module:
-    """Return a copy of a module in training mode, with layers that run once for all replicates under vmap."""
+    """A copy of a module in training mode, with layers that run once for all replicates under vmap."""
 
     module = copy.deepcopy(module).train()
     for layer in module.modules():
@@ -62,7 +62,7 @@ def make_stacked_layers(module: nn.Module) -> nn.Module:
 
 
 def stacked_class(layer: nn.Module) -> type[nn.Module] | None:
-    """Return the class that replaces a layer's: for BatchNorm, and for convolutions of 1×1 and 3×3 with stride 1 or 2,
+    """The class that replaces a layer's: for BatchNorm, and for convolutions of 1×1 and 3×3 with stride 1 or 2,
     padding by zeros to the same size, one group, and at most 64 channels. None for others, also for subclasses, which
     may compute something else.
     """

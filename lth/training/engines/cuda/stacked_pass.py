@@ -24,7 +24,7 @@ StackedForward = Callable[
 def stacked_forward(  # pylint: disable=too-many-arguments,too-many-positional-arguments # compilers see tensors only
         module: nn.Module, parameters: Mapping[str, Tensor], buffers: Buffers, images: Tensor, labels: Tensor,
         epoch: EpochTensors, preprocessing: Preprocessing, columns: Tensor) -> Result:
-    """Return the mean losses (R,) of a module with parameters and buffers (R, ...) on the batch in these columns (B,)
+    """The mean losses (R,) of a module with parameters and buffers (R, ...) on the batch in these columns (B,)
     of an epoch, and the numbers of correct predictions (R,). The last five arguments are those of `read_batch`.
     """
 
@@ -38,7 +38,7 @@ def stacked_forward(  # pylint: disable=too-many-arguments,too-many-positional-a
 def make_stacked_pass(
         network: Network, weights: Tensor, buffers: Buffers, batches: Batches, *,
         run_forward: StackedForward = stacked_forward, low_precision: torch.dtype | None = None) -> Backward:
-    """Return the pass of a network for these weights (R, N) and buffers (R, ...) in place.
+    """The pass of a network for these weights (R, N) and buffers (R, ...) in place.
 
     Its parameters are views (R, ...) of all replicates, which only `FusedOptimizer` can update: torch.optim takes views
     with gaps for dense memory. With `low_precision` the weights of convolutions and dense layers are read from a copy
@@ -74,7 +74,7 @@ def make_stacked_pass(
 def _forward(
         module: nn.Module, parameters: Mapping[str, Tensor], buffers: Buffers, images: Tensor, labels: Tensor,
 ) -> Result:
-    """Return the loss and the number of correct predictions of one replicate."""
+    """The loss and the number of correct predictions of one replicate."""
 
     logits = functional_call(module, {**parameters, **buffers}, (images,)).float()
     return F.cross_entropy(logits, labels), (logits.detach().argmax(1) == labels).sum()

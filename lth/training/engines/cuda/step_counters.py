@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 def step_counters(module: nn.Module) -> list[str]:
-    """Return the names of the buffers that count steps only for the user."""
+    """The names of the buffers that count steps only for the user."""
 
     return [f'{name}.num_batches_tracked'.lstrip('.') for name, layer in module.named_modules() if _counts_steps(layer)]
 

@@ -28,7 +28,7 @@ class Distributed:
             device, self.name, sharded_parts(ranks, sync_batch_norm=sync_batch_norm), noise=ranks.rank)
 
     def replicates(self, _network: Network, _training: TrainingSettings) -> int:
-        """Return 1: seeds are trained one after the other."""
+        """Always 1: seeds are trained one after the other."""
 
         return 1
 
@@ -42,17 +42,17 @@ class Distributed:
         return self._eager.run(task, state, trainable=trainable, stops=stops, parametrization=parametrization)
 
     def gradient(self, task: Task, state: State) -> BatchGradient:
-        """Return the gradient of the batch of the iteration `state.step`, of which each rank computes a part."""
+        """The gradient of the batch of the iteration `state.step`, of which each rank computes a part."""
 
         return self._eager.gradient(task, state)
 
     def evaluate(
             self, task: Task, state: State, indices: Sequence[Tensor] | None, _token: object = None, /) -> Metrics:
-        """Return loss and accuracy, of which each rank computes a part."""
+        """Loss and accuracy, of which each rank computes a part."""
 
         return evaluation.evaluate(self.ranks, task, state, indices)
 
     def reestimate_batch_norm(self, task: Task, state: State, *, at_most: int = 10_000) -> State:
-        """Return the state with BatchNorm's running statistics computed again."""
+        """The state with BatchNorm's running statistics computed again."""
 
         return evaluation.reestimate_batch_norm(self.ranks, task, state, at_most=at_most)

@@ -18,7 +18,7 @@ from lth.training.task import Task
 
 
 def evaluate(ranks: Ranks, task: Task, state: State, indices: Sequence[Tensor] | None) -> Metrics:
-    """Return each replicate's metrics, as `Engine.evaluate`, the same on all ranks."""
+    """Each replicate's metrics, as `Engine.evaluate`, the same on all ranks."""
 
     split = task.data.test if indices is None else task.data.train
     if indices is None:
@@ -39,7 +39,7 @@ def evaluate(ranks: Ranks, task: Task, state: State, indices: Sequence[Tensor] |
 
 
 def reestimate_batch_norm(ranks: Ranks, task: Task, state: State, *, at_most: int = 10_000) -> State:
-    """Return the state with BatchNorm's running statistics computed again, as `Engine.reestimate_batch_norm`.
+    """The state with BatchNorm's running statistics computed again, as `Engine.reestimate_batch_norm`.
 
     Each rank computes them from all of these images. Those of rank 0 are used, as GPUs may round differently.
     """

@@ -30,7 +30,7 @@ class MessageBoard:
 
     @staticmethod
     def connect(launch: Launch) -> 'MessageBoard':
-        """Return the board of the command that torchrun started. LthError if torchrun does not answer."""
+        """The board of the command that torchrun started. LthError if torchrun does not answer."""
 
         try:
             socket.getaddrinfo(os.environ['MASTER_ADDR'], None)  # without it, torch tries until its time limit
@@ -55,7 +55,7 @@ class MessageBoard:
             self._store.set(name, pickle.dumps(value))  # type: ignore[arg-type] # its stub lacks bytes
 
     def read(self, name: str, *, seconds: float | None = None) -> Any:
-        """Return the value of this name, and wait for it: for ever, or for this time, after which it is None."""
+        """Wait for the value of this name: for ever, or for this time, after which it is None."""
 
         start = time.monotonic()
         while not self.has(name):
@@ -78,7 +78,7 @@ class MessageBoard:
         self.number += 1
 
     def next(self) -> Any:
-        """Return the next message of rank 0, as soon as it is there."""
+        """The next message of rank 0, as soon as it is there."""
 
         message = self.read(f'message/{self.number}')
         self.number += 1

@@ -32,7 +32,7 @@ class Failure(NamedTuple):
     exit_code: int
 
     def as_error(self) -> LthError:
-        """Return the error for another rank."""
+        """The error for another rank."""
 
         return LthError(f'{self.rank}: {self.message}', exit_code=self.exit_code)
 
@@ -74,7 +74,7 @@ class Ranks:
             dist.all_reduce(tensor, group=self.groups[tensor.device.type])
 
     def collect(self, tensor: Tensor) -> Tensor:
-        """Return the tensors of all ranks, which have one shape: (size, ...)."""
+        """The tensors of all ranks, which have one shape: (size, ...)."""
 
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
         with self._reached():
@@ -88,7 +88,7 @@ class Ranks:
             dist.broadcast(tensor, 0, group=self.groups[tensor.device.type])
 
     def from_first(self, make: Callable[[], Value]) -> Value:
-        """Return what `make` returns on rank 0, where alone it is called; tensors of it have to be on the CPU."""
+        """What `make` returns on rank 0, where alone it is called; tensors of it have to be on the CPU."""
 
         holder = [make() if self.rank == 0 else None]
         with self._reached():
@@ -96,7 +96,7 @@ class Ranks:
         return cast(Value, holder[0])
 
     def largest(self, number: int) -> int:
-        """Return the largest of the ranks' numbers."""
+        """The largest of the ranks' numbers."""
 
         tensor = torch.tensor(number)
         with self._reached():
@@ -130,7 +130,7 @@ class Ranks:
             self.board.write(_FAILURE, Failure(self.name, str(error), error.exit_code))
 
     def failure(self) -> Failure | None:
-        """Return the first error of a rank that was published, None if there was none."""
+        """The first error of a rank that was published, None if there was none."""
 
         return self.board.read(_FAILURE) if self.board.has(_FAILURE) else None
 
@@ -177,7 +177,7 @@ _joined: list[Ranks] = []
 
 
 def current() -> Ranks | None:
-    """Return the ranks that this process has joined, None if it works alone."""
+    """The ranks that this process has joined, None if it works alone."""
 
     return _joined[0] if _joined else None
 

@@ -15,7 +15,7 @@ from lth.training.engines.names import CompileDecision, EngineChoice
 def select_distributed_engine(
         device: str, ranks: Ranks, network: Network, training: TrainingSettings, *, choice: EngineChoice,
         compilation: CompileDecision, sync_batch_norm: bool) -> Distributed:
-    """Return the engine of several ranks. LthError for a recipe or options that they cannot train with."""
+    """The engine of several ranks. LthError for a recipe or options that they cannot train with."""
 
     if choice == 'sparse':
         raise LthError('--engine sparse trains in one process. Start the command without torchrun, or use --engine '
@@ -39,7 +39,7 @@ def _refuse_small_batches(batch: int, ranks: int, *, normalized: bool) -> None:
 
 
 def _device_of_rank(name: str, ranks: Ranks) -> torch.device:
-    """Return the CPU, or the GPU of this rank."""
+    """The CPU, or the GPU of this rank."""
 
     device = resolve_device(name)
     if device.type == 'cpu':

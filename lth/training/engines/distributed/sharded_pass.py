@@ -22,14 +22,14 @@ from lth.training.task import Task
 
 
 def sharded_parts(ranks: Ranks, *, sync_batch_norm: bool) -> StepParts:
-    """Return the parts of a step in which this rank computes its part of each batch."""
+    """The parts of a step in which this rank computes its part of each batch."""
 
     backward = partial(_make_sharded_backward, ranks, sync_batch_norm)
     return StepParts(backward, batches=partial(_make_batches, ranks))
 
 
 def shard(count: int, ranks: Ranks) -> slice:
-    """Return the part of this rank of `count` items in order; parts differ by one item at most."""
+    """The part of this rank of `count` items in order; parts differ by one item at most."""
 
     return slice(ranks.rank * count // ranks.size, (ranks.rank + 1) * count // ranks.size)
 
@@ -41,7 +41,7 @@ def _make_batches(ranks: Ranks, task: Task, dtype: torch.dtype) -> Batches:
 def _make_sharded_backward(
         ranks: Ranks, sync_batch_norm: bool, network: Network, weights: Tensor, buffers: Buffers, batches: Batches,
 ) -> Backward:
-    """Return the pass of one network for its weights (1, N). The gradients that it leaves are views into one vector.
+    """The pass of one network for its weights (1, N). The gradients that it leaves are views into one vector.
 
     This vector is [gradient (N), running statistics of BatchNorm layers that are not synchronized, loss, number of
     correct predictions], as one collective of this size takes less time than several.
@@ -84,7 +84,7 @@ def _part_of_mean(batch: int, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def _running_statistics(module: nn.Module) -> list[str]:
-    """Return the names of the buffers that BatchNorm layers compute from the images of a batch."""
+    """The names of the buffers that BatchNorm layers compute from the images of a batch."""
 
     layers = [name for name, layer in module.named_modules()
               if isinstance(layer, _BatchNorm) and layer.track_running_stats]

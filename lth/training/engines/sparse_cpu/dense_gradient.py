@@ -17,7 +17,7 @@ from lth.training.task import Task
 
 def dense_gradient(
         task: Task, layers: list[DenseLayer], state: State, rows: list[NDArray[np.int64]]) -> BatchGradient:
-    """Return the gradient for the batch of each replicate: rows (B,) of images in the training set."""
+    """The gradient for the batch of each replicate: rows (B,) of images in the training set."""
 
     images, preprocessing = task.data.train.images, Preprocessing.of(task, state.weights.device)
     assert isinstance(images, Tensor)

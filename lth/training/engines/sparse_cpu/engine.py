@@ -41,7 +41,7 @@ class SparseCpu:
         self._latest: tuple[Task, Chain | None] | None = None
 
     def replicates(self, _network: Network, _training: TrainingSettings) -> int:
-        """Return 1: several replicates take as long together as one after the other."""
+        """Always 1: several replicates take as long together as one after the other."""
 
         return 1
 
@@ -68,7 +68,7 @@ class SparseCpu:
             yield Segment(state, losses, correct, token)
 
     def gradient(self, task: Task, state: State) -> BatchGradient:
-        """Return the gradient of the batch of the iteration `state.step`, for all weights of the state."""
+        """The gradient of the batch of the iteration `state.step`, for all weights of the state."""
 
         chain = self._possible_chain(task)
         if chain is None or chain.convolutions or state.weights.dtype != torch.float32:
@@ -79,7 +79,7 @@ class SparseCpu:
         return dense_gradient(task, chain.dense, state, rows)
 
     def evaluate(self, task: Task, state: State, indices: Sequence[Tensor] | None, token: object = None, /) -> Metrics:
-        """Return loss and accuracy on images of the training set, or on the test set if `indices` is None."""
+        """Loss and accuracy on images of the training set, or on the test set if `indices` is None."""
 
         networks = cast(list[PreparedNetwork], token) if token else self._networks(task, state.weights)
         if networks is None:
