@@ -25,7 +25,7 @@ DEFAULT_INTERVAL = CheckpointInterval(seconds=600)
 
 
 def checkpoint_interval(text: str) -> CheckpointInterval:
-    """Return the interval that a text such as '10 minutes', '200 iterations' or 'off' means; LthError for others.
+    """The interval that a text such as '10 minutes', '200 iterations' or 'off' means; LthError for others.
 
         >>> checkpoint_interval('2 minutes')
         CheckpointInterval(seconds=120, iterations=None)

@@ -18,7 +18,7 @@ _Run = Callable[[State, Iterable[int]], Iterable[Segment]]
 def train(
         task: Task, state: State, *, until: int, trainable: Tensor, parametrization: Parametrization | None = None,
 ) -> State:
-    """Return the state after iteration `until`. The given state is not changed.
+    """Train up to iteration `until`: the state after it. The given state is not changed.
 
     Weights outside `trainable` (R, N) keep their bits. With a parametrization, `state.weights` and `trainable` are the
     learned parameters and their mask: (R, L). Training, validation and test set are measured at the start, every
@@ -35,8 +35,7 @@ def train(
 
 
 def train_moving_mask(task: Task, state: State, *, until: int, moves: MaskMoves) -> State:
-    """Return the state after iteration `until` of a training in which the mask moves; see `train`. The state has a
-    wiring.
+    """Train up to iteration `until` while the mask moves: the state after it, which has a wiring; see `train`.
     """
 
     assert state.wiring
@@ -64,20 +63,20 @@ def measure(task: Task, state: State, train_metrics: Metrics | None = None, toke
 
 
 def validate(task: Task, state: State, token: object = None) -> Metrics:
-    """Return loss and accuracy of each replicate on its validation images. `token` as in `measure`."""
+    """Loss and accuracy of each replicate on its validation images. `token` as in `measure`."""
 
     return task.engine.evaluate(task, state, [indices for _, indices in task.splits], token)
 
 
 def accuracy(task: Task, state: State) -> tuple[float, ...]:
-    """Return the test accuracy of each replicate."""
+    """The test accuracy of each replicate."""
 
     return task.engine.evaluate(task, state, None).accuracy
 
 
 def _train_cycles(
         task: Task, snapshot: Snapshot, until: int, run: _Run, parametrization: Parametrization | None) -> State:
-    """Return the state at iteration `until`, after all cycles that end before it."""
+    """The state at iteration `until`, after all cycles that end before it."""
 
     for end in [*(end for end in task.cycle_ends if snapshot.state.step <= end < until), until]:
         snapshot = _train_cycle(task, snapshot, end, run, parametrization)
@@ -86,7 +85,7 @@ def _train_cycles(
 
 def _train_cycle(
         task: Task, snapshot: Snapshot, until: int, run: _Run, parametrization: Parametrization | None) -> Snapshot:
-    """Return the snapshot at iteration `until`, the end of a cycle or of the training."""
+    """The snapshot at iteration `until`, the end of a cycle or of the training."""
 
     if _is_complete(task, snapshot, until):
         return snapshot
@@ -103,13 +102,13 @@ def _train_cycle(
 
 
 def _cycle_state(task: Task, state: State, until: int) -> State:
-    """Return the state from which training continues: without the optimizer of the cycle before at the start of one."""
+    """The state from which training continues: without the optimizer of the cycle before at the start of one."""
 
     return replace(state, optimizer={}) if state.step < until and state.step in task.cycle_ends else state
 
 
 def _first_snapshot(task: Task, start: TrainingStart, parametrization: Parametrization | None) -> Snapshot:
-    """Return where the training continues: at the checkpoint of this start if there is one, else at the start."""
+    """Where the training continues: at the checkpoint of this start if there is one, else at the start."""
 
     if saved := task.checkpoints and task.checkpoints.resume(task, start):
         return saved
@@ -155,7 +154,7 @@ def _stops(task: Task, snapshot: Snapshot, until: int) -> Iterator[int]:
 
 
 def _measured(task: Task, snapshot: Snapshot, parametrization: Parametrization | None, token: object) -> Snapshot:
-    """Return the snapshot with one more measurement."""
+    """The snapshot with one more measurement."""
 
     state = snapshot.state
     average = _average(snapshot, task.training.batch_size)
@@ -164,7 +163,7 @@ def _measured(task: Task, snapshot: Snapshot, parametrization: Parametrization |
 
 
 def _watched(task: Task, state: State) -> State:
-    """Return a state that was just measured with what the watch of the task says of it."""
+    """A state that was just measured with what the watch of the task says of it."""
 
     if task.watch is None:
         return state

@@ -15,7 +15,7 @@ Rates = NDArray[np.float64]
 
 
 def learning_rates(training: TrainingSettings, steps_per_epoch: int) -> Rates:
-    """Return the learning rate of every step of a complete training, (T,) float64: the whole schedule in each cycle."""
+    """The learning rate of every step of a complete training, (T,) float64: the whole schedule in each cycle."""
 
     ends = training.cycle_ends(steps_per_epoch)
     lengths = [end - start for start, end in itertools.pairwise((0, *ends))]
@@ -25,7 +25,7 @@ def learning_rates(training: TrainingSettings, steps_per_epoch: int) -> Rates:
 
 
 def cycle_training(training: TrainingSettings, steps_per_epoch: int, length: int) -> TrainingSettings:
-    """Return the settings of one cycle with this number of iterations: warm-up and milestones are at the same shares of
+    """The settings of one cycle with this number of iterations: warm-up and milestones are at the same shares of
     it as in the length that the settings name.
     """
 
@@ -45,7 +45,7 @@ def cycle_training(training: TrainingSettings, steps_per_epoch: int, length: int
 
 
 def _cycle_rates(training: TrainingSettings, steps_per_epoch: int) -> Rates:
-    """Return the learning rate of every step of one cycle, with a linear warm-up from 0."""
+    """The learning rate of every step of one cycle, with a linear warm-up from 0."""
 
     steps = np.arange(training.length.steps(steps_per_epoch))
     warmup = training.warmup.steps(steps_per_epoch)

@@ -19,10 +19,10 @@ class MaskMoves(Protocol):
     """When a mask moves, and how."""
 
     def next_event(self, step: int) -> int | None:
-        """Return the first iteration from `step` on at which the mask moves, None if there is none."""
+        """The first iteration from `step` on at which the mask moves, None if there is none."""
 
     def move(self, task: Task, state: State) -> Segment:
-        """Return the state after the event at the iteration `state.step`.
+        """The state after the event at the iteration `state.step`.
 
         An event that takes the gradient of a batch instead of training on it ends at the next iteration, and has the
         loss of that batch; any other has no losses.

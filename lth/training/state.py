@@ -31,7 +31,7 @@ class Wiring(NamedTuple):
     events: Tensor
 
     def to(self, device: torch.device) -> 'Wiring':
-        """Return the same wiring with its masks on the device."""
+        """The same wiring with its masks on the device."""
 
         return Wiring(self.mask.to(device), self.ever.to(device), self.events.cpu())
 
@@ -73,7 +73,7 @@ class State:
     wiring: Wiring | None = None
 
     def to(self, device: torch.device) -> 'State':
-        """Return the same state with all tensors on the device."""
+        """The same state with all tensors on the device."""
 
         buffers = {name: buffer.to(device) for name, buffer in self.buffers.items()}
         optimizer = {name: tensor.to(device) for name, tensor in self.optimizer.items()}
@@ -125,18 +125,18 @@ class Snapshot(NamedTuple):
 
     @staticmethod
     def of(state: State) -> 'Snapshot':
-        """Return the snapshot of a state that was just measured."""
+        """The snapshot of a state that was just measured."""
 
         rows = len(state.weights)
         return Snapshot(state, torch.zeros(rows, 0), torch.zeros(rows, 0, dtype=torch.int64))
 
     def to(self, device: torch.device) -> 'Snapshot':
-        """Return the same snapshot with all tensors on the device."""
+        """The same snapshot with all tensors on the device."""
 
         return Snapshot(self.state.to(device), self.losses.to(device), self.correct.to(device))
 
     def after(self, segment: Segment) -> 'Snapshot':
-        """Return the snapshot at the end of the segment that follows."""
+        """The snapshot at the end of the segment that follows."""
 
         state = replace(segment.state, history=self.state.history, recent=self.state.recent)
         if not self.losses.shape[1]:

@@ -24,7 +24,7 @@ class Parametrization(Protocol):
         """Extra weight decay of the optimizer. A penalty λ Σ p² is a decay of 2λ, which needs no pass of its own."""
 
     def weights(self, learned: Tensor, step: int, out: Tensor | None = None) -> Tensor:
-        """Return the network's weights at a step: (R, L) -> (R, N), written into `out` if given.
+        """The network's weights at a step: (R, L) -> (R, N), written into `out` if given.
 
         `out` must hold weights of an earlier step. Only a parametrization that draws random numbers for every step uses
         `step`; such a one is never captured in a CUDA graph.
@@ -52,7 +52,7 @@ class Watch(Protocol):
         """The masks of a training that ended where this one starts; None if there was none."""
 
     def observe(self, weights: Tensor, recent: Tensor | None) -> tuple[Tensor, Differing]:
-        """Return the recent masks with those of the weights (R, N), and in how many weights these differ from the
+        """The recent masks with those of the weights (R, N), and in how many weights these differ from the
         others.
         """
 
@@ -69,7 +69,7 @@ class Engine(Protocol):
         """The device of weights and images."""
 
     def replicates(self, network: Network, training: TrainingSettings) -> int:
-        """Return how many replicates of a network are trained faster together than one after the other; at least 1."""
+        """How many replicates of a network are trained faster together than one after the other; at least 1."""
 
     def run(
             self, task: 'Task', state: State, *, trainable: Tensor, stops: Iterable[int],
@@ -83,20 +83,20 @@ class Engine(Protocol):
         """
 
     def gradient(self, task: 'Task', state: State) -> BatchGradient:
-        """Return the gradient of the batch of the iteration `state.step`, for all weights of the state. LthError if a
+        """The gradient of the batch of the iteration `state.step`, for all weights of the state. LthError if a
         layer has none.
         """
 
     def evaluate(
             self, task: 'Task', state: State, indices: Sequence[Tensor] | None, token: object = None, /) -> Metrics:
-        """Return loss and accuracy on images of the training set, or on the test set if `indices` is None.
+        """Loss and accuracy on images of the training set, or on the test set if `indices` is None.
 
         `indices` holds one tensor (n,) for each replicate. `token` is the token of the segment that holds this state,
         if this engine yielded it.
         """
 
     def reestimate_batch_norm(self, task: 'Task', state: State, *, at_most: int = 10_000) -> State:
-        """Return the state with BatchNorm's running statistics computed again, over at most this many training images.
+        """The state with BatchNorm's running statistics computed again, over at most this many training images.
 
         The images are not augmented. A network without BatchNorm keeps its state.
         """
@@ -108,12 +108,12 @@ class Checkpoints(Protocol):
     """
 
     def resume(self, task: 'Task', start: TrainingStart) -> Snapshot | None:
-        """Return the snapshot that was saved of the training with this start, None if there is none. It becomes the
+        """The snapshot that was saved of the training with this start, None if there is none. It becomes the
         current training.
         """
 
     def next_stop(self, step: int) -> int:
-        """Return the iteration after `step` at which the current training calls `keep` again, at the latest."""
+        """The iteration after `step` at which the current training calls `keep` again, at the latest."""
 
     def is_due(self, step: int) -> bool:
         """Whether `keep` would save a snapshot of the current training at this iteration."""
@@ -196,7 +196,7 @@ class Task:
 
 
 def steps_per_epoch(images: int, data: DataSettings, training: TrainingSettings) -> int:
-    """Return the number of full batches in a training set of `images` images, without those held out for validation.
+    """The number of full batches in a training set of `images` images, without those held out for validation.
 
     Raises LthError if there is no full batch.
     """
