@@ -49,7 +49,7 @@ class _Facts(Stored):
 
 
 def checkpoint_folders(parent: Path) -> list[CheckpointFolder]:
-    """Return the complete checkpoints in a folder, the newest last."""
+    """The complete checkpoints in a folder, the newest last."""
 
     entries = parent.iterdir() if parent.is_dir() else ()
     matches = [(entry, _NAME.fullmatch(entry.name)) for entry in entries]
@@ -58,13 +58,13 @@ def checkpoint_folders(parent: Path) -> list[CheckpointFolder]:
 
 
 def folder_name(number: int, step: int) -> str:
-    """Return the name of the folder of a checkpoint in this round, at this iteration."""
+    """The name of the folder of a checkpoint in this round, at this iteration."""
 
     return f'round-{number:02d}-step-{step:07d}'
 
 
 def encode(seed: int, number: int, trainings: Sequence[StoredTraining]) -> dict[str, bytes]:
-    """Return the content of each file of a checkpoint by its name."""
+    """The content of each file of a checkpoint by its name."""
 
     tensors = {f'{index}/{name}': tensor for index, training in enumerate(trainings)
                for name, tensor in training.tensors.items()}
@@ -86,7 +86,7 @@ def replace_with(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def read(folder: CheckpointFolder, seed: int, *, at_most: int) -> list[StoredTraining]:
-    """Return the trainings in a checkpoint of a seed, a file of at most so many bytes. LthError if it was changed, or
+    """The trainings in a checkpoint of a seed, a file of at most so many bytes. LthError if it was changed, or
     is not the one that belongs there.
     """
 
@@ -127,12 +127,12 @@ def _unfit(path: Path, reason: str) -> LthError:
 
 
 def _advice(path: Path) -> str:
-    """Return what to do about a damaged checkpoint."""
+    """What to do about a damaged checkpoint."""
 
     return f'{integrity.repair_advice(path.parent.parent.parent)}. The round is then trained again from its start.'
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names start with a prefix, without it."""
+    """The tensors whose names start with a prefix, without it."""
 
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -53,7 +53,7 @@ class RunCheckpoints:
         self._last_step = 0
 
     def resume(self, task: Task, start: TrainingStart) -> Snapshot | None:
-        """Return the snapshot that was saved of the training with this start, None if there is none. It becomes the
+        """The snapshot that was saved of the training with this start, None if there is none. It becomes the
         current training.
         """
 
@@ -71,7 +71,7 @@ class RunCheckpoints:
         return snapshot
 
     def next_stop(self, step: int) -> int:
-        """Return the iteration after `step` at which the current training calls `keep` again, at the latest."""
+        """The iteration after `step` at which the current training calls `keep` again, at the latest."""
 
         every = self._store.interval.iterations
         self._pace.stop(step)
@@ -145,7 +145,7 @@ class RunCheckpoints:
             self._stored[seed] = checkpoint_files.read(folder, seed, at_most=at_most) if folder else []
 
     def _find(self, task: Task, training: '_Training', start: TrainingStart) -> Snapshot | None:
-        """Return the stored snapshot of a training, if all its seeds have one of the same iteration."""
+        """The stored snapshot of a training, if all its seeds have one of the same iteration."""
 
         parts, order = list[StoredTraining](), list[int]()
         for seed, rows in training.rows().items():
@@ -173,14 +173,14 @@ class RunCheckpoints:
 
 
 def newest_checkpoint(parent: Path, number: int) -> CheckpointFolder | None:
-    """Return the newest checkpoint of a round in the folder of a seed's checkpoints, None if there is none."""
+    """The newest checkpoint of a round in the folder of a seed's checkpoints, None if there is none."""
 
     found = [folder for folder in checkpoint_files.checkpoint_folders(parent) if folder.round == number]
     return found[-1] if found else None
 
 
 def _most_bytes(start: TrainingStart) -> int:
-    """Return more bytes than a checkpoint of one replicate has: 65 trainings, as of the copies of a soup after one
+    """More bytes than a checkpoint of one replicate has: 65 trainings, as of the copies of a soup after one
     network, with eight vectors each.
     """
 
@@ -197,7 +197,7 @@ class _Training:
     snapshot: Snapshot | None = None
 
     def rows(self) -> dict[int, list[int]]:
-        """Return the replicates of each seed: several if levels of a control train together."""
+        """The replicates of each seed: several if levels of a control train together."""
 
         rows: dict[int, list[int]] = {}
         for row, seed in enumerate(self.seeds):
@@ -205,7 +205,7 @@ class _Training:
         return rows
 
     def encoded(self) -> dict[int, StoredTraining]:
-        """Return what is stored of each seed."""
+        """What is stored of each seed."""
 
         assert self.snapshot
         state, tensors = self.snapshot.state, stored_trainings.training_tensors(self.snapshot)
@@ -226,7 +226,7 @@ class _Pace:
         self._steps, self._from = max(_FIRST_STEPS, self._steps // _GROWTH), None
 
     def next_stop(self, step: int) -> int:
-        """Return the next stop after `step`."""
+        """The next stop after `step`."""
 
         self._from = step, time.monotonic()
         return step + self._steps

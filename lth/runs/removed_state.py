@@ -38,7 +38,7 @@ class RemovedState(State):
         self._refuse()
 
     def to(self, _device: torch.device) -> 'RemovedState':
-        """Return the same state."""
+        """The same state."""
 
         return self
 

@@ -32,7 +32,7 @@ class StoredTraining(NamedTuple):
 
 
 def start_digests(task: Task, start: TrainingStart, identity: str) -> tuple[str, ...]:
-    """Return a digest of all that each replicate of a training starts from. `identity` is that of recipe, code and
+    """A digest of all that each replicate of a training starts from. `identity` is that of recipe, code and
     data.
     """
 
@@ -50,7 +50,7 @@ def start_digests(task: Task, start: TrainingStart, identity: str) -> tuple[str,
 
 
 def training_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
-    """Return the tensors of a snapshot by name, on the CPU."""
+    """The tensors of a snapshot by name, on the CPU."""
 
     history = snapshot.state.history
     tensors = {
@@ -63,13 +63,13 @@ def training_tensors(snapshot: Snapshot) -> dict[str, Tensor]:
 
 
 def rows_of(tensors: dict[str, Tensor], rows: Sequence[int]) -> dict[str, Tensor]:
-    """Return the tensors of some replicates."""
+    """The tensors of some replicates."""
 
     return {name: tensor if name in _SHARED else tensor[list(rows)] for name, tensor in tensors.items()}
 
 
 def stack_trainings(parts: Sequence[StoredTraining], order: Sequence[int]) -> Snapshot:
-    """Return the snapshot of several seeds together. `order` gives the replicate of each row of the parts."""
+    """The snapshot of several seeds together. `order` gives the replicate of each row of the parts."""
 
     names, inverse = parts[0].tensors, torch.tensor(order).argsort()
     tensors = {name: names[name] if name in _SHARED else torch.cat([part.tensors[name] for part in parts])[inverse]
@@ -87,7 +87,7 @@ def fits(training: StoredTraining, task: Task, start: TrainingStart) -> bool:
 
 def _expected_shapes(
         training: StoredTraining, task: Task, state: State) -> dict[str, tuple[tuple[int, ...], torch.dtype]]:
-    """Return the shapes and types of the tensors of a training."""
+    """The shapes and types of the tensors of a training."""
 
     rows, stored, optimizer = len(training.starts), training.tensors, task.training.optimizer
     tensors = {'weights': state.weights, **{f'buffers/{name}': tensor for name, tensor in state.buffers.items()},
@@ -107,7 +107,7 @@ def _expected_shapes(
 
 
 def _watched_tensors(state: State) -> dict[str, Tensor]:
-    """Return what a watch has seen: its recent masks (R, n, P), and for each measurement and density the numbers of
+    """What a watch has seen: its recent masks (R, n, P), and for each measurement and density the numbers of
     differing weights (R, M, D, 4), −1 where there was no earlier mask. Empty without a watch.
     """
 
@@ -122,7 +122,7 @@ def _watched_tensors(state: State) -> dict[str, Tensor]:
 
 
 def _watched_shape(state: State) -> tuple[int, int]:
-    """Return the number of densities, and of earlier masks with which each is compared."""
+    """The number of densities, and of earlier masks with which each is compared."""
 
     seen = [measured.differing[0] for measured in state.history if measured.differing]
     return len(seen[0]) if seen else 0, WATCHED
@@ -163,7 +163,7 @@ def _state_tensors(state: State) -> dict[str, Tensor]:
 
 
 def _numbers(measured: Measurement, row: int) -> list[float]:
-    """Return the iteration, and loss and accuracy of each split; 0 for a measurement without training."""
+    """The iteration, and loss and accuracy of each split; 0 for a measurement without training."""
 
     numbers = [float(measured.iteration)]
     for metrics in (measured.train, measured.validation, measured.test):
@@ -189,14 +189,14 @@ def _snapshot(tensors: dict[str, Tensor], step: int, engine: str) -> Snapshot:
 
 
 def _measurement(columns: list[list[float]], *, has_train: bool) -> Measurement:
-    """Return the measurement with these seven columns of one number for each replicate."""
+    """The measurement with these seven columns of one number for each replicate."""
 
     pairs = [Metrics(tuple(columns[index]), tuple(columns[index + 1])) for index in (1, 3, 5)]
     return Measurement(int(columns[0][0]), pairs[0] if has_train else None, pairs[1], pairs[2])
 
 
 def _differing(numbers: list[list[list[int]]]) -> Differing | None:
-    """Return the numbers of differing weights of a measurement; None if none was watched."""
+    """The numbers of differing weights of a measurement; None if none was watched."""
 
     if not numbers[0]:
         return None
