@@ -40,7 +40,7 @@ class CommandServer:
         return int(self._ask({'start': arguments, 'folder': str(folder), 'kill_before': kill_before}))
 
     def poll(self, process: int) -> int | None:
-        """Return the exit code of a process, negative for a signal, None while it is running."""
+        """The exit code of a process, negative for a signal, None while it is running."""
 
         answer = self._ask({'poll': process})
         return None if answer is None else int(answer)

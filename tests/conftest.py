@@ -159,7 +159,7 @@ class PoolInThisProcess:
 
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
-    """Returns the folder of the real data sets, or skips the test if the given file or folder is not in it."""
+    """The folder of the real data sets; the test is skipped if the given file or folder is not in it."""
 
     def folder(files: str) -> Path:
         if not (_DATASETS / files).exists():

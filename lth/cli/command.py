@@ -28,7 +28,7 @@ class Tracebacks:
 
 
 def command(function: Callable[P, None]) -> Callable[P, None]:
-    """Return the command with the exit codes of all commands: that of an LthError; 128 + its number after a signal.
+    """The command with the exit codes of all commands: that of an LthError; 128 + its number after a signal.
     A command that another one calls leaves its errors to that one.
     """
 

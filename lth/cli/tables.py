@@ -45,7 +45,7 @@ def print_list(rows: Sequence[Sequence[str]]) -> None:
 
 
 def make_table(caption: str, columns: Columns[Row], rows: Iterable[Row], width: int = 100) -> Group:
-    """Return a caption and a table for rich. The first column is left-aligned, the others are right-aligned. Lines are
+    """A caption and a table for rich. The first column is left-aligned, the others are right-aligned. Lines are
     broken only between words. If that does not fit into the width, each row is a paragraph with the headings.
     """
 
@@ -69,7 +69,7 @@ def fits(columns: Columns[Row], rows: Iterable[Row], width: int) -> bool:
 
 
 def as_comments(table: Group) -> str:
-    """Return a table as lines of YAML comments."""
+    """A table as lines of YAML comments."""
 
     text = io.StringIO()
     Console(width=100, file=text).print(table)

@@ -12,7 +12,7 @@ from lth.registry import objects
 
 
 def register_data(data: Sequence[Any]) -> str:
-    """Return a name for the data, for use wherever a data set is named. It has a digest of all images and labels.
+    """A name for the data, for use wherever a data set is named. It has a digest of all images and labels.
 
     Images are uint8 or float values k/255, of shape (n, channels, height, width) or (n, height, width); labels are
     whole numbers from 0. Raises LthError if the data have another form, or if a torch data set returns different items

@@ -29,7 +29,7 @@ class ModuleCopies:
 
 
 def register_model(model: nn.Module | Factory) -> str:
-    """Return a name for the model, for use wherever a model is named.
+    """A name for the model, for use wherever a model is named.
 
     The name of a factory has a digest of its source code; the name of a module has a digest of its structure, source
     code, parameters and buffers. A module is copied, so later changes to it have no effect. Raises LthError for
@@ -51,7 +51,7 @@ def register_model(model: nn.Module | Factory) -> str:
 
 
 def describe_structure(model: Any, module: nn.Module) -> str:
-    """Return what a module computes, as text: its repr, and the source code of the model and of the module's classes.
+    """What a module computes, as text: its repr, and the source code of the model and of the module's classes.
 
     Memory addresses are removed, so the text is the same in every process.
     """

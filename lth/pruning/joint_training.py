@@ -57,7 +57,7 @@ def _row_ranges(tasks: Sequence[Task]) -> Iterator[slice]:
 
 
 def _rows(state: State, rows: slice) -> State:
-    """Return the state of some replicates."""
+    """The state of some replicates."""
 
     if rows == slice(0, len(state.weights)):
         return state

@@ -15,7 +15,7 @@ _objects: dict[str, Any] = {}
 
 
 def register(label: str, digest: str, value: Any) -> str:
-    """Return the name under which `find` returns the value from now on. The label is for people, the digest decides."""
+    """Register a value: the name under which `find` returns it from now on. The label is for people, the digest decides."""
 
     name = f'{_PREFIX}{re.sub(r"[^A-Za-z0-9_]+", "", label)}-{digest}'
     _objects[name] = value
@@ -29,7 +29,7 @@ def is_object(name: str) -> bool:
 
 
 def find(name: str) -> Any:
-    """Return the object of a name; LthError if it was not registered in this process."""
+    """The object of a name; LthError if it was not registered in this process."""
 
     if name not in _objects:
         raise LthError(f'{name} is a Python object that was passed to lth when the run was made, and this process does '
@@ -40,7 +40,7 @@ def find(name: str) -> Any:
 
 
 def source_code(value: Any) -> str:
-    """Return the source code of a function or class, '' if there is none, as for some functions of a notebook."""
+    """The source code of a function or class, '' if there is none, as for some functions of a notebook."""
 
     try:
         return inspect.getsource(value)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def submodules(package: str) -> Callable[[str], ModuleType]:
-    """Return the `__getattr__` of a package whose submodules are its attributes.
+    """The `__getattr__` of a package whose submodules are its attributes.
 
     In the `__init__.py` of the package; mypy reads the first branch, Python runs the second:
 
@@ -28,7 +28,7 @@ def submodules(package: str) -> Callable[[str], ModuleType]:
 
 
 def module(name: str) -> ModuleType:
-    """Return a stand-in for a module, which imports it when one of its attributes is first used:
+    """A stand-in for a module, which imports it when one of its attributes is first used:
 
         torchvision = lazy_import.module('torchvision')
     """

@@ -25,7 +25,7 @@ def _workers() -> list[int]:
 
 
 def _descendants(ancestor: int) -> list[int]:
-    """Return the numbers of all processes below one, parents before their children."""
+    """The numbers of all processes below one, parents before their children."""
 
     children: dict[int, list[int]] = {}
     for entry in _PROCESSES.glob('[0-9]*'):

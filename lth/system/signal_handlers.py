@@ -129,7 +129,7 @@ class _NextSignal(Protocol):
     """Waits for a signal."""
 
     def __call__(self, timeout: float | None) -> int | None:
-        """Return the number of the next signal, None if there is none within the time in seconds."""
+        """The number of the next signal, None if there is none within the time in seconds."""
 
 
 class _PipeSignals:
@@ -139,7 +139,7 @@ class _PipeSignals:
         self._reader = reader
 
     def __call__(self, timeout: float | None) -> int | None:
-        """Return the next number that asks the process to end."""
+        """The next number that asks the process to end."""
 
         while select.select([self._reader], [], [], timeout)[0]:
             number = os.read(self._reader, 1)[0]

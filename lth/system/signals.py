@@ -39,7 +39,7 @@ state = _State()
 
 
 def requested() -> int | None:
-    """Return the number of the signal that asked this process to end, None if there was none."""
+    """The number of the signal that asked this process to end, None if there was none."""
 
     return state.number
 
@@ -87,7 +87,7 @@ def writing() -> Iterator[None]:
 
 
 def resume_message() -> str:
-    """Return what an interrupted command prints last: how to resume."""
+    """What an interrupted command prints last: how to resume."""
 
     return f'Interrupted. Completed rounds and checkpoints are saved. To resume, run:\n  {launch.command_line()}'
 

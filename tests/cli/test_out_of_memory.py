@@ -17,7 +17,7 @@ EXPLAINED = ('cpu ran out of memory while training lenet-300-100 with batches of
 
 @pytest.fixture(name='lose_memory')
 def lose_memory_after(monkeypatch):
-    """Returns a function that lets memory run out after this number of steps."""
+    """A function that lets memory run out after this number of steps."""
 
     run = TrainingStep.run
 

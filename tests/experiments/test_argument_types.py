@@ -19,7 +19,7 @@ def measure(
         run: str | Path, *, round: int | None = None, rounds: Sequence[int] = (), points: int = 30,
         density: float | None = None, optimizer: Literal['adam', 'sgd'] | None = None,
         settings: Mapping[str, Any] | None = None, names: Sequence[str] = (), **options: Unpack[Options]) -> str:
-    """Returns the run."""
+    """The run."""
 
     del round, rounds, points, density, optimizer, settings, names, options
     return str(run)

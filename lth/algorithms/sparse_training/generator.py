@@ -56,13 +56,13 @@ class Moves:
         self._most = max(settings.start_counts(task.network.layout)) if self._row.starts == 'sparse' else None
 
     def next_event(self, step: int) -> int | None:
-        """Return the first iteration from `step` on at which the mask moves, None if there is none."""
+        """The first iteration from `step` on at which the mask moves, None if there is none."""
 
         index = bisect.bisect_left(self._steps, step)
         return next((event for event in self._steps[index:] if self._moves_something(event)), None)
 
     def move(self, task: Task, state: State) -> Segment:
-        """Return the state after the event at the iteration `state.step`."""
+        """The state after the event at the iteration `state.step`."""
 
         wiring, count = state.wiring, task.network.layout.prunable_count
         assert wiring
