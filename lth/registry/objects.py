@@ -15,7 +15,9 @@ _objects: dict[str, Any] = {}
 
 
 def register(label: str, digest: str, value: Any) -> str:
-    """Register a value: the name under which `find` returns it from now on. The label is for people, the digest decides."""
+    """Register a value: the name under which `find` returns it from now on. The label is for people, the digest
+    decides.
+    """
 
     name = f'{_PREFIX}{re.sub(r"[^A-Za-z0-9_]+", "", label)}-{digest}'
     _objects[name] = value

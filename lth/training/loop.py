@@ -35,8 +35,7 @@ def train(
 
 
 def train_moving_mask(task: Task, state: State, *, until: int, moves: MaskMoves) -> State:
-    """Train up to iteration `until` while the mask moves: the state after it, which has a wiring; see `train`.
-    """
+    """Train up to iteration `until` while the mask moves: the state after it, which has a wiring; see `train`."""
 
     assert state.wiring
     start = TrainingStart(state, task.network.layout.trainable_mask(state.wiring.mask), until)
