@@ -10,7 +10,7 @@ from lth.errors import LthError
 from lth.experiments import open_run
 from lth.experiments.plan import Plan
 from lth.exports.name_matching import tensors_by_name
-from lth.models.network import Buffers
+from lth.models.network import Buffers, replicate_buffers
 from lth.models.requirements import module_copy
 from lth.runs.folder import Run
 from lth.runs.removed_weights import MissingWeights, Needed, Weights
@@ -114,13 +114,9 @@ def _read(run: Run, seed: int, number: int, weights: Weights) -> _State:
         raise missing.error(f' of seed {seed}', _alternative(run, seed, number, weights))
     if weights == 'ticket':
         ticket = run.load_ticket(seed, number)
-        return _State(ticket.mask[0], ticket.weights[0], _first(ticket.buffers))
+        return _State(ticket.mask[0], ticket.weights[0], replicate_buffers(ticket.buffers, 0))
     round_ = run.load_round(seed, number)
-    return _State(round_.ticket.mask[0], round_.trained.weights[0], _first(round_.trained.buffers))
-
-
-def _first(buffers: Buffers) -> Buffers:
-    return {name: buffer[0] for name, buffer in buffers.items()}
+    return _State(round_.ticket.mask[0], round_.trained.weights[0], replicate_buffers(round_.trained.buffers, 0))
 
 
 def _alternative(run: Run, seed: int, number: int, weights: Weights) -> str:
