@@ -5,7 +5,7 @@ from pathlib import Path
 from lth.analysis import run_list
 from lth.analysis.run_list import ListedRun
 from lth.errors import LthError, quote
-from lth.runs import sweep_file
+from lth.runs import sweep_file, sweep_folder
 from lth.runs.sweep_file import CellRecord, State
 from lth.system import file_lock
 
@@ -26,7 +26,7 @@ class CellStatus:
 def sweep_status(folder: Path) -> list[CellStatus]:
     """The cells of the sweep in the folder, which `find_sweep` returned, in the order of its grid."""
 
-    holder = file_lock.holder(sweep_file.lock_file(folder))
+    holder = file_lock.holder(sweep_folder.lock_file(folder))
     return [_status(folder / record.cell, record, in_training=holder is not None)
             for record in sweep_file.read_sweep(folder)]
 
@@ -35,7 +35,7 @@ def find_sweep(folder: Path) -> Path:
     """The folder of a sweep, which a relative path may also name in ./runs."""
 
     for place in (folder, Path('runs') / folder):
-        if sweep_file.is_sweep(place):
+        if sweep_folder.is_sweep(place):
             return place
     raise LthError(f'{quote(str(folder))} is not the folder of a sweep. Give the `folder` of a grid file whose sweep '
                    'was started with `lth sweep run`; relative names are also looked up in ./runs.')

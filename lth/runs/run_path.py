@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lth.errors import LthError, quote, shorten_words
+from lth.runs import sweep_folder
 from lth.system import lazy_import
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ else:
 
 # As many runs are named in an error.
 _MOST_NAMES = 5
-_SWEEP = 'sweep.json'
 
 
 class RunPath(NamedTuple):
@@ -62,7 +62,7 @@ def _cells(path: str) -> list[RunPath]:
     """The runs of the sweep in a folder; [] if it is not the folder of a sweep."""
 
     for folder in (Path(path), Path('runs') / path):
-        if path and os.path.isfile(folder / _SWEEP):
+        if path and sweep_folder.is_sweep(folder):
             runs = [folder / record.cell for record in sweep_file.read_sweep(folder)]
             if started := [RunPath(run) for run in runs if (run / 'recipe.yaml').is_file()]:
                 return started

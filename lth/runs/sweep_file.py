@@ -1,5 +1,4 @@
 """sweep.json in the folder of a sweep: its cells, each with its settings, the digest of its recipe, and its state."""
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -8,9 +7,9 @@ from lth import __version__
 from lth.errors import LthError, quote
 from lth.recipes.section import Section, validate_section
 from lth.runs.checked_json import encode_checked, read_checked
+from lth.runs.sweep_folder import SWEEP
 from lth.system import files
 
-SWEEP, GRID, LOCK = 'sweep.json', 'grid.yaml', 'lock'
 State = Literal['pending', 'running', 'complete', 'failed']
 _FORMAT = 1
 # Ten thousand cells with about a thousand characters each.
@@ -34,18 +33,6 @@ class _Content(Section):
     format: Literal[1]
     lth: str
     cells: list[CellRecord]
-
-
-def is_sweep(folder: Path) -> bool:
-    """Whether a folder is that of a sweep."""
-
-    return os.path.isfile(folder / SWEEP)  # unlike Path.is_file, for names of any length
-
-
-def lock_file(folder: Path) -> Path:
-    """The file that locks the folder of a sweep while a process runs it."""
-
-    return folder / LOCK
 
 
 def read_sweep(folder: Path) -> list[CellRecord]:

@@ -19,7 +19,7 @@ from lth.experiments.grid import SEARCHES, GridRun
 from lth.experiments.open_run import open_run
 from lth.experiments.reporter import OpenReporter
 from lth.experiments.run_target import RunTarget
-from lth.runs import sessions, sweep_file
+from lth.runs import sessions, sweep_folder
 from lth.runs.run_path import RunPath
 from lth.system import files
 
@@ -122,8 +122,8 @@ def _refuse_other_folder(folder: Path) -> None:
 
     if os.path.lexists(folder) and not os.path.isdir(folder):
         raise LthError(f'--run: {folder} is not a folder. Choose another one for the runs of the experiment.')
-    if sweep_file.is_sweep(folder) or os.path.isfile(folder / 'recipe.yaml'):
-        kind = 'sweep' if sweep_file.is_sweep(folder) else 'run'
+    if sweep_folder.is_sweep(folder) or os.path.isfile(folder / 'recipe.yaml'):
+        kind = 'sweep' if sweep_folder.is_sweep(folder) else 'run'
         raise LthError(f'--run: {folder} is the folder of a {kind}. Choose another one for the runs of the experiment.')
 
 

@@ -13,7 +13,7 @@ from lth.experiments.sweeps.grid_file import GridFile, read_grid
 from lth.experiments.sweeps.reporter import SweepReporter
 from lth.experiments.sweeps.scheduler import Scheduler
 from lth.experiments.sweeps.states import States
-from lth.runs import sweep_file
+from lth.runs import sweep_file, sweep_folder
 from lth.runs.sweep_file import CellRecord
 from lth.system import file_lock, files, signal_handlers, signals, yaml_text
 
@@ -33,7 +33,7 @@ class Sweep:
         an earlier session. LthError if the folder has a cell that the grid has not.
         """
 
-        known = sweep_file.read_sweep(self.folder) if sweep_file.is_sweep(self.folder) else []
+        known = sweep_file.read_sweep(self.folder) if sweep_folder.is_sweep(self.folder) else []
         stored = {record.cell: record for record in known}
         if missing := stored.keys() - {cell.name for cell in self.cells}:
             raise LthError(f'{self.folder} has the cell {min(missing)}, and this grid does not. A grid may only grow: '
@@ -56,7 +56,7 @@ def run_sweep(sweep: Sweep, reporter: SweepReporter, *, retry: bool = False) -> 
     """
 
     _refuse_other_folder(sweep)
-    with file_lock.hold(sweep_file.lock_file(sweep.folder), _REMEDY):
+    with file_lock.hold(sweep_folder.lock_file(sweep.folder), _REMEDY):
         _remove_partial_files(sweep.folder)
         states, missing = States(sweep.folder, sweep.records()), sweep.missing(retry=retry)
         # Nothing is written unless the executor works.
@@ -79,8 +79,8 @@ def _refuse_other_folder(sweep: Sweep) -> None:
         raise LthError(f'{folder} is not a folder. Choose another one in the grid file.')
     if (folder / 'recipe.yaml').exists():
         raise LthError(f'{folder} is the folder of a run. Choose another one for the sweep in the grid file.')
-    grid = folder / sweep_file.GRID
-    if grid.exists() and not sweep_file.is_sweep(folder) and not _is_grid(grid, sweep.grid):
+    grid = folder / sweep_folder.GRID
+    if grid.exists() and not sweep_folder.is_sweep(folder) and not _is_grid(grid, sweep.grid):
         raise LthError(f'{grid} is not the grid of this sweep, and would be replaced by it. Move that file away, or '
                        'choose another folder in the grid file.')
 
@@ -88,7 +88,7 @@ def _refuse_other_folder(sweep: Sweep) -> None:
 def _remove_partial_files(folder: Path) -> None:
     """Delete the incomplete files that a killed session left in the folder of the sweep."""
 
-    for name in (sweep_file.SWEEP, sweep_file.GRID):
+    for name in (sweep_folder.SWEEP, sweep_folder.GRID):
         for path in files.partial_files(folder / name):
             path.unlink(missing_ok=True)
 
@@ -109,7 +109,7 @@ def _session(cells: Sequence[Cell]) -> Iterator[Session | None]:
 def _write_grid(sweep: Sweep) -> None:
     """Write grid.yaml, unless the same grid is there, perhaps with comments of the user."""
 
-    path = sweep.folder / sweep_file.GRID
+    path = sweep.folder / sweep_folder.GRID
     if not _is_grid(path, sweep.grid):
         files.write(path, yaml_text.dump_yaml(sweep.grid.model_dump(mode='json')).encode())
 
