@@ -1,5 +1,4 @@
 """Instability analysis: copies of one ticket trained apart, and the error on the line between them."""
-import json
 import math
 import shutil
 from dataclasses import replace
@@ -27,6 +26,7 @@ from lth.training.loop import accuracy
 from lth.training.state import State
 from lth.training.task import Task
 from tests.conftest import initial_state, make_task
+from tests.printed_json import printed_json
 
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
 
@@ -154,9 +154,7 @@ def copy_run_of_two_seeds(lth, two_seeds) -> None:  # pylint: disable=unused-arg
 
 
 def measure(lth, *options: str) -> dict:
-    result = lth('stability', 'lenet-300-100-digits', '--points', '3', '--json', *options)
-    assert result.code == 0, result.err
-    return json.loads(result.out)
+    return printed_json(lth, 'stability', 'lenet-300-100-digits', '--points', '3', *options)
 
 
 @pytest.mark.usefixtures('run_of_two_seeds')

@@ -7,15 +7,14 @@ import pytest
 import torch
 import yaml
 
+from tests.printed_json import printed_json
 from tests.round_files import session_entries
 
 QUICK = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '2')
 
 
 def dry(lth, *more: str) -> dict:
-    result = lth('find-ticket', 'lenet-300-100', 'mnist', '--dry-run', '--json', *more)
-    assert result.code == 0, result.err
-    return json.loads(result.out)
+    return printed_json(lth, 'find-ticket', 'lenet-300-100', 'mnist', '--dry-run', *more)
 
 
 def test_a_dry_run_prints_all_counts_and_writes_no_files(lth, tmp_path):

@@ -1,5 +1,4 @@
 """`lth evaluate --on`: corrupted images and the test images of other data sets."""
-import json
 import shutil
 import statistics
 from pathlib import Path
@@ -10,6 +9,7 @@ import pytest
 import lth as package
 from lth.datasets import corrupted_images, npz_files
 from lth.datasets.corrupted_images import CORRUPTED, EXTRA
+from tests.printed_json import printed_json
 
 pytestmark = pytest.mark.xdist_group('other data')
 # Of the 15 corruptions that count.
@@ -60,9 +60,7 @@ def make_files():
 
 
 def measured(lth, *arguments):
-    result = lth('evaluate', *arguments, '--json')
-    assert result.code == 0, result.err
-    return json.loads(result.out)
+    return printed_json(lth, 'evaluate', *arguments)
 
 
 def test_severities_without_a_corruption_have_the_accuracy_of_the_test_set_and_black_images_that_of_one_class(lth):

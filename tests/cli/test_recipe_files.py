@@ -1,14 +1,13 @@
 """Option `--recipe`: complete and partial recipe files, and presets."""
-import json
 
 import pytest
 import yaml
 
+from tests.printed_json import printed_json
+
 
 def dry(lth, *arguments: str) -> dict:
-    result = lth('find-ticket', *arguments, '--dry-run', '--json')
-    assert result.code == 0, result.err
-    return json.loads(result.out)['recipe']
+    return printed_json(lth, 'find-ticket', *arguments, '--dry-run')['recipe']
 
 
 def test_settings_missing_in_a_recipe_file_come_from_the_default_recipe(lth, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.runs import integrity, run_locks
+from tests.printed_json import printed_json
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-b', '200', '-e', '1', '--run', 'r')
 RUN = Path('runs/r')
@@ -43,9 +44,7 @@ def flip(path: Path) -> None:
 
 
 def repair(lth, *options: str) -> dict:
-    result = lth('repair', 'r', '--json', *options)
-    assert result.code == 0, result.err
-    return json.loads(result.out)
+    return printed_json(lth, 'repair', 'r', *options)
 
 
 def test_a_run_without_damage_is_not_changed(lth, search, original):

@@ -9,18 +9,13 @@ from lth.analysis.checks_file import read_checks
 from lth.errors import LthError
 from lth.experiments import prepared_run, runner
 from lth.runs.folder import Run
+from tests.printed_json import printed_json
 from tests.round_files import header
 
 FIND = ('find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '-e', '6', '--run', 'gem')
 GEM = (*FIND, '--set', 'algorithm.freeze_every=2 epochs')
 TICKET = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--set', 'algorithm.rates=0.6',
           '--run', 'ticket')
-
-
-def call(lth, *arguments: str) -> dict:
-    result = lth(*arguments, '--json')
-    assert result.code == 0, result.err
-    return json.loads(result.out)
 
 
 def error_of(lth, *arguments: str) -> str:
@@ -34,8 +29,8 @@ def masks_of(run: str) -> dict:
 
 
 def test_all_checks_of_a_gem_run_and_report_what_they_changed(lth):
-    call(lth, *GEM)
-    report = call(lth, 'sanity-check', 'gem', '-e', '2')
+    printed_json(lth, *GEM)
+    report = printed_json(lth, 'sanity-check', 'gem', '-e', '2')
     checks = {one['check']: one for one in report['checks']}
     # The initializer of this recipe draws constants with random signs, of which start-signs would change nothing.
     assert set(checks) == {'reinit', 'shuffle-mask', 'permute-mask', 'shuffle-weights', 'smart-ratio', 'erk',
@@ -66,8 +61,8 @@ def test_all_checks_of_a_gem_run_and_report_what_they_changed(lth):
 
 
 def test_checks_that_search_again_change_only_their_condition_in_the_recipe(lth):
-    call(lth, *GEM)
-    call(lth, 'sanity-check', 'gem', '-e', '1', '--checks', 'invert-scores,half-data')
+    printed_json(lth, *GEM)
+    printed_json(lth, 'sanity-check', 'gem', '-e', '1', '--checks', 'invert-scores,half-data')
     recipes = {name: Path(f'runs/{name}/recipe.yaml').read_text() for name in (
         'gem', 'gem-checks-round-02/invert-scores-search', 'gem-checks-round-02/half-data-search')}
     gem, inverted, half = ({*text.splitlines()} for text in recipes.values())
@@ -85,7 +80,7 @@ def test_checks_that_search_again_change_only_their_condition_in_the_recipe(lth)
 def test_two_seeds_give_an_interval_and_a_verdict(lth, monkeypatch):
     # In one process, which spares the start of eight.
     monkeypatch.setattr(prepared_run.select, 'replicate_groups', lambda *arguments: [tuple(arguments[-1])])
-    call(lth, *GEM, '--seeds', '0-1')
+    printed_json(lth, *GEM, '--seeds', '0-1')
     result = lth('sanity-check', 'gem', '-e', '2', '--checks', 'shuffle-mask')
     assert result.code == 0, result.err
     report = json.loads(Path('runs/gem-checks-round-02/checks.json').read_text())
@@ -95,7 +90,7 @@ def test_two_seeds_give_an_interval_and_a_verdict(lth, monkeypatch):
 
 
 def test_interrupted_checks_are_resumed_and_completed_ones_are_not_changed(lth, monkeypatch):
-    call(lth, *GEM)
+    printed_json(lth, *GEM)
     save, saved = Run.save, []
 
     def save_three(self, one, seeds):
@@ -108,14 +103,14 @@ def test_interrupted_checks_are_resumed_and_completed_ones_are_not_changed(lth, 
         assert lth('sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk').code == 130
     assert sorted(path.name for path in Path('runs/gem-checks-round-02').iterdir()) == ['dense', 'original', 'reinit']
     before = {path: path.read_bytes() for path in Path('runs/gem-checks-round-02').rglob('*.safetensors')}
-    report = call(lth, 'sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk')
+    report = printed_json(lth, 'sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk')
     assert [one['check'] for one in report['checks']] == ['reinit', 'erk']
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
 def test_checks_of_a_ticket_start_from_its_rewind_point(lth):
-    call(lth, *TICKET, '--set', 'algorithm.rewind=10 iterations')
-    report = call(lth, 'sanity-check', 'ticket', '--checks', 'shuffle-mask,invert-scores,reinit')
+    printed_json(lth, *TICKET, '--set', 'algorithm.rewind=10 iterations')
+    report = printed_json(lth, 'sanity-check', 'ticket', '--checks', 'shuffle-mask,invert-scores,reinit')
     assert [one['check'] for one in report['checks']] == ['shuffle-mask', 'invert-scores', 'reinit']
     rewound = load_file('runs/ticket/seed-0/round-00/ticket.safetensors')
     shuffled = load_file('runs/ticket-checks-round-02/shuffle-mask/seed-0/round-00/ticket.safetensors')
@@ -127,8 +122,8 @@ def test_checks_of_a_ticket_start_from_its_rewind_point(lth):
 
 
 def test_a_dry_run_prints_every_step_and_writes_no_files(lth):
-    call(lth, *GEM)
-    steps = call(lth, 'sanity-check', 'gem', '--checks', 'half-data', '--dry-run')['steps']
+    printed_json(lth, *GEM)
+    steps = printed_json(lth, 'sanity-check', 'gem', '--checks', 'half-data', '--dry-run')['steps']
     assert [step['step'] for step in steps] == ['original', 'dense', 'half-data: searching', 'half-data']
     assert [step['kept'] for step in steps] == [5_019, 50_200, 5_019, 5_019]
     assert not Path('runs/gem-checks-round-02').exists()
@@ -136,25 +131,26 @@ def test_a_dry_run_prints_every_step_and_writes_no_files(lth):
 
 def test_runs_and_checks_that_do_not_fit_are_errors(lth):
     assert 'is not a run' in error_of(lth, 'sanity-check', 'nowhere')
-    call(lth, *TICKET)
+    printed_json(lth, *TICKET)
     assert 'is the dense network, which has no mask to check. Choose a later round, such as --round 2' in error_of(
         lth, 'sanity-check', 'ticket/seed-0/round-00')
     assert "unknown check 'shufle-mask', did you mean 'shuffle-mask'" in error_of(
         lth, 'sanity-check', 'ticket', '--checks', 'shufle-mask')
     assert '--seeds: runs/ticket has no seed 1; its seeds are [0]' in error_of(
         lth, 'sanity-check', 'ticket', '--seeds', '0-1')
-    call(lth, 'finetune', 'ticket', '-e', '1')
+    printed_json(lth, 'finetune', 'ticket', '-e', '1')
     assert 'trains tickets that another run found. Check that run' in error_of(
         lth, 'sanity-check', 'ticket-finetuned-round-02')
-    call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'random', '--run', 'random')
+    printed_json(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'random',
+                 '--run', 'random')
     assert '--checks random-labels: random does not use the data' in error_of(
         lth, 'sanity-check', 'random', '--checks', 'random-labels')
     assert not list(Path('runs').glob('*-checks*'))
 
 
 def test_a_note_names_checks_that_do_not_apply(lth):
-    call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'synflow', '-e', '1',
-         '--run', 'synflow')
+    printed_json(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'synflow', '-e', '1',
+                 '--run', 'synflow')
     result = lth('sanity-check', 'synflow', '--dry-run')
     assert 'random-labels is left out: synflow does not use the data' in result.err
     assert 'invert-scores: searching' in result.out
@@ -171,8 +167,9 @@ def test_a_check_whose_search_fails_is_left_out_with_a_note(lth, monkeypatch):
             raise LthError('searching failed')
         return run(plan, target, *arguments)
     run = runner.run_plan
-    call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '6', '--algorithm', 'global-edge-popup',
-         '--set', 'algorithm.shrink_every=1 epochs', '--set', 'algorithm.save_every=1 epochs', '--run', 'gem')
+    printed_json(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '5', '-e', '6', '--algorithm',
+                 'global-edge-popup', '--set', 'algorithm.shrink_every=1 epochs',
+                 '--set', 'algorithm.save_every=1 epochs', '--run', 'gem')
     monkeypatch.setattr(runner, 'run_plan', run_plan)
     result = lth('sanity-check', 'gem/seed-0/round-04', '-e', '1', '--checks', 'half-data,reinit')
     assert result.code == 0, result.err
@@ -182,20 +179,21 @@ def test_a_check_whose_search_fails_is_left_out_with_a_note(lth, monkeypatch):
 
 
 def test_a_check_without_training_steps_is_an_error(lth):
-    call(lth, *TICKET, '--set', 'algorithm.rewind=1 epochs')
+    printed_json(lth, *TICKET, '--set', 'algorithm.rewind=1 epochs')
     assert 'Nothing would be trained' in error_of(lth, 'sanity-check', 'ticket', '-e', '1')
     assert not Path('runs/ticket-checks-round-02').exists()
 
 
 def test_checks_that_counts_or_settings_rule_out_are_left_out_before_training(lth):
-    call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '0.5', '--algorithm', 'snip', '--run', 'snip')
+    printed_json(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '0.5', '--algorithm', 'snip',
+                 '--run', 'snip')
     note = ' '.join(lth('sanity-check', 'snip', '--dry-run').err.split())
     assert 'smart-ratio is left out: ' in note and 'erk is left out' not in note
-    call(lth, *FIND, '--set', 'algorithm.freeze_every=2 epochs', '--set', 'algorithm.final_mask=in-force')
+    printed_json(lth, *FIND, '--set', 'algorithm.freeze_every=2 epochs', '--set', 'algorithm.final_mask=in-force')
     assert 'invert-scores is left out: the final mask holds the scores above the threshold' in lth(
         'sanity-check', 'gem', '--dry-run').err
-    call(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'supermask', '-e', '2',
-         '--set', 'algorithm.rescale=true', '--run', 'mask')
+    printed_json(lth, 'find-gem', 'lenet-300-100', 'digits', '--sparsity', '10', '--algorithm', 'supermask', '-e', '2',
+                 '--set', 'algorithm.rescale=true', '--run', 'mask')
     left = lth('sanity-check', 'mask', '--dry-run').err
     assert all(f'{name} is left out: weights are multiplied by a factor' in ' '.join(left.split()) for name in (
         'reinit', 'shuffle-mask', 'erk'))
@@ -205,9 +203,9 @@ def test_checks_that_counts_or_settings_rule_out_are_left_out_before_training(lt
 def test_seeds_can_be_added_to_checks_of_gems_with_different_counts(lth, monkeypatch):
     monkeypatch.setattr(prepared_run.select, 'replicate_groups', lambda *arguments: [tuple(arguments[-1])])
     many = [word if word != '10' else '80' for word in GEM]
-    call(lth, *many, '--seeds', '0-1', '--set', 'algorithm.final_mask=in-force')
+    printed_json(lth, *many, '--seeds', '0-1', '--set', 'algorithm.final_mask=in-force')
     counts = {header(path)['kept'] for path in Path('runs/gem').rglob('round-02/mask.safetensors')}
     assert len(counts) == 2  # the numbers above the threshold differ
-    call(lth, 'sanity-check', 'gem', '-e', '1', '--seeds', '1', '--checks', 'reinit')
-    report = call(lth, 'sanity-check', 'gem', '-e', '1', '--seeds', '0-1', '--checks', 'reinit')
+    printed_json(lth, 'sanity-check', 'gem', '-e', '1', '--seeds', '1', '--checks', 'reinit')
+    report = printed_json(lth, 'sanity-check', 'gem', '-e', '1', '--seeds', '0-1', '--checks', 'reinit')
     assert {one['kept'] for one in report['checks'][0]['changes']} == counts

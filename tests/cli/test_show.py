@@ -4,11 +4,11 @@ import json
 import pytest
 import yaml
 
+from tests.printed_json import printed_json
+
 
 def complete_recipe(lth, name: str) -> dict:
-    result = lth('show', 'recipe', name, '--json')
-    assert result.code == 0, result.err
-    return json.loads(result.out)['recipe']
+    return printed_json(lth, 'show', 'recipe', name)['recipe']
 
 
 def test_show_prints_a_complete_recipe_with_its_source_first(lth, tmp_path):

@@ -1,5 +1,4 @@
 """`lth transfer`: to another data set, and to another optimizer."""
-import json
 import shutil
 from pathlib import Path
 
@@ -8,6 +7,7 @@ from safetensors.torch import load_file
 
 from lth.datasets import DATASETS
 from lth.recipes.schema import DataSettings
+from tests.printed_json import printed_json
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2', '--run', 'source')
 # Half of the digits' classes: the same images, another output layer.
@@ -22,17 +22,11 @@ def few():
 '''
 
 
-def run(lth, *arguments: str) -> dict:
-    result = lth(*arguments, '--json')
-    assert result.code == 0, result.err
-    return json.loads(result.out)
-
-
 def test_tickets_are_transferred_to_a_data_set_with_other_classes_and_compared_with_random_tickets(lth):
-    run(lth, *SEARCH)
+    printed_json(lth, *SEARCH)
     Path('images.py').write_text(HALF_OF_DIGITS)
     command = ('transfer', 'source', '--to', 'images.py:few', '-e', '2', '--rounds', '0,2', '--random-tickets')
-    found = run(lth, *command)
+    found = printed_json(lth, *command)
     # Of the output layer, 1,000 weights there and 500 here, none is pruned.
     assert found['run'] == 'runs/source-to-images.py-few-round-02'
     assert [row['kept'] for row in found['rounds']] == [49_700, 31_488 + 500]
@@ -46,37 +40,37 @@ def test_tickets_are_transferred_to_a_data_set_with_other_classes_and_compared_w
 
 
 def test_a_transfer_is_resumed_byte_for_byte_and_evaluated(lth):
-    run(lth, *SEARCH)
+    printed_json(lth, *SEARCH)
     command = ('transfer', 'source', '--to', 'digits', '-e', '1', '--random-tickets')
-    run(lth, *command)
+    printed_json(lth, *command)
 
     def contents() -> dict[str, bytes]:
         return {str(path): path.read_bytes() for path in Path('runs').rglob('round-0?/*')}
     complete = contents()
     shutil.rmtree('runs/source-to-digits-round-02/seed-0/round-02')
     shutil.rmtree('runs/source-to-digits-round-02-controls/random/seed-0')
-    run(lth, *command)
+    printed_json(lth, *command)
     assert contents() == complete
-    measured = run(lth, 'evaluate', 'source-to-digits-round-02')['evaluations']
+    measured = printed_json(lth, 'evaluate', 'source-to-digits-round-02')['evaluations']
     assert len(measured) == 3
     assert all(one['test_accuracy_percent'] == one['recorded_accuracy_percent'] for one in measured)
 
 
 def test_tickets_are_transferred_to_another_optimizer(lth):
-    run(lth, *SEARCH)
-    shown = run(lth, 'transfer', 'source', '--to', 'digits', '--optimizer', 'sgd', '-l', '0.1', '--set',
-                'training.optimizer.momentum=0.9', '--dry-run')
+    printed_json(lth, *SEARCH)
+    shown = printed_json(lth, 'transfer', 'source', '--to', 'digits', '--optimizer', 'sgd', '-l', '0.1', '--set',
+                         'training.optimizer.momentum=0.9', '--dry-run')
     assert shown['recipe']['training']['optimizer'] == {
         'name': 'sgd', 'learning_rate': 0.1, 'momentum': 0.9, 'nesterov': False, 'weight_decay': 0.0}
     command = ('transfer', 'source/seed-0/round-01', '--to', 'digits', '-e', '1', '--optimizer', 'sgd', '-l', '0.1')
-    found = run(lth, *command)
+    found = printed_json(lth, *command)
     assert found['run'] == 'runs/source-to-digits-sgd-seed-0-round-01' and len(found['rounds']) == 1
 
 
 def test_a_transfer_of_the_current_folder_is_next_to_it(lth, tmp_path, monkeypatch):
-    run(lth, *SEARCH)
+    printed_json(lth, *SEARCH)
     monkeypatch.chdir('runs/source')
-    assert run(lth, 'transfer', '.', '--to', 'digits', '-e', '1', '--rounds', '0')['run'] == str(
+    assert printed_json(lth, 'transfer', '.', '--to', 'digits', '-e', '1', '--rounds', '0')['run'] == str(
         tmp_path / 'runs/source-to-digits-round-00')
 
 
@@ -89,7 +83,7 @@ def test_a_transfer_of_the_current_folder_is_next_to_it(lth, tmp_path, monkeypat
     (('--to', 'digits', '--set', 'algorithm.rounds=[0, 1]'), "'algorithm.rounds' cannot be set, as its value comes"),
     (('--to', 'digits', '--optimizer', 'sgd'), "the key 'learning_rate' is missing")])
 def test_impossible_transfers_are_errors_before_training(lth, options, message):
-    run(lth, *SEARCH)
+    printed_json(lth, *SEARCH)
     result = lth('transfer', 'source', *options)
     assert result.code == 2 and message in ' '.join(result.err.split())
     assert [path.name for path in Path('runs').iterdir()] == ['source']
@@ -109,8 +103,8 @@ def test_halves_of_cifar10_share_no_image_and_have_2500_of_each_class(real_data)
 
 
 def test_signs_are_transferred_to_a_run_named_after_them(lth):
-    run(lth, *SEARCH)
-    found = run(lth, 'transfer', 'source', '--to', 'digits', '-e', '1', '--rounds', '2', '--carry', 'signs')
+    printed_json(lth, *SEARCH)
+    found = printed_json(lth, 'transfer', 'source', '--to', 'digits', '-e', '1', '--rounds', '2', '--carry', 'signs')
     assert found['run'] == 'runs/source-to-digits-signs-round-02'
     trained, ticket = (load_file(f'runs/{name}.safetensors')['dense1.weight'] for name in (
         'source/seed-0/round-02/trained', 'source-to-digits-signs-round-02/seed-0/round-00/ticket'))
@@ -127,7 +121,7 @@ def test_trained_signs_of_a_gem_cannot_be_transferred(lth):
     ('weights', 'the weights from which tickets start'), ('signs', 'the signs of trained weights, on new magnitudes'),
     ('start-signs', 'the signs of the weights from which tickets start'), ('mask', 'masks alone, on new weights')])
 def test_the_table_says_what_was_transferred(lth, carry, words):
-    run(lth, *SEARCH)
+    printed_json(lth, *SEARCH)
     printed = lth('transfer', 'source', '--to', 'digits', '-e', '1', '--rounds', '2', '--carry', carry, '--run', 'new')
     assert words in ' '.join(printed.out.split()) and words in ' '.join(lth('show', 'run', 'new').out.split())
     assert 'Transferred' not in lth('show', 'run', 'source').out

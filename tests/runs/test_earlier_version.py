@@ -3,7 +3,6 @@
 tests/fixtures/version-0.1.0 has searches on digits that lack their last round, and in `expected` what version 0.1.0
 trained next.
 """
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
+from tests.printed_json import printed_json
 from tests.round_files import header
 
 FIXTURE = Path(__file__).parent.parent / 'fixtures' / 'version-0.1.0'
@@ -30,12 +30,6 @@ def old_runs(lth, tmp_path, monkeypatch):
     return lth
 
 
-def run_command(lth, *arguments: str) -> dict:
-    result = lth(*arguments, '--json')
-    assert result.code == 0, result.err
-    return json.loads(result.out)
-
-
 def check_round(folder: str, expected: str) -> None:
     """The round has the expected mask and, up to rounding on another machine, the expected trained weights."""
 
@@ -51,7 +45,7 @@ def check_round(folder: str, expected: str) -> None:
     (SPARSE, 'sparse/seed-0/round-03', 'sparse', [0.8, 299 / 360, 242 / 360, 137 / 360]),
     (GEM, 'gem/seed-0/round-02', 'eager', [47 / 360, 75 / 360, 92 / 360])])
 def test_an_old_run_is_resumed_with_one_more_pruning(lth, command, folder, engine, accuracies):
-    table = run_command(lth, *command)
+    table = printed_json(lth, *command)
     found = [row['test_accuracy_percent']['mean'] for row in table['rounds']]
     assert found == pytest.approx([100 * accuracy for accuracy in accuracies], abs=1e-4)
     assert {row['seeds'][0]['engine'] for row in table['rounds']} == {engine}
@@ -61,15 +55,15 @@ def test_an_old_run_is_resumed_with_one_more_pruning(lth, command, folder, engin
 
 def test_an_old_run_is_evaluated_with_the_accuracies_that_it_recorded(lth):
     for run, count in (('ticket', 3), ('sparse', 3), ('gem', 2)):
-        evaluations = run_command(lth, 'evaluate', run, '--trust-code')['evaluations']
+        evaluations = printed_json(lth, 'evaluate', run, '--trust-code')['evaluations']
         assert len(evaluations) == count
         assert all(evaluation['test_accuracy_percent'] == pytest.approx(evaluation['recorded_accuracy_percent'])
                    for evaluation in evaluations)
 
 
 def test_a_ticket_of_an_old_run_is_finetuned_and_its_engine_is_read_under_its_former_name(lth):
-    run_command(lth, 'finetune', 'ticket/seed-0/round-02', '-e', '2', '--engine', 'plain', '--run', 'finetuned',
-                '--trust-code')
+    printed_json(lth, 'finetune', 'ticket/seed-0/round-02', '-e', '2', '--engine', 'plain', '--run', 'finetuned',
+                 '--trust-code')
     check_round('finetuned/seed-0/round-00', 'finetuned')
 
 

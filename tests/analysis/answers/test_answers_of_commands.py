@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.printed_json import printed_json
+
 PAIR = ('lenet-300-100', 'digits')
 GEM = ('find-gem', *PAIR, '--sparsity', '50', '-e', '2', '--set', 'algorithm.freeze_every=1 epochs',
        '--set', 'algorithm.finetune.length=2 epochs')
 
 
 def json_answers(lth, *arguments):
-    result = lth(*arguments, '--json')
-    assert result.code == 0, result.err
-    return json.loads(result.out)['answers']
+    return printed_json(lth, *arguments)['answers']
 
 
 def test_a_search_names_matching_rounds_controls_and_the_next_commands_and_show_and_evaluate_repeat_it(lth):

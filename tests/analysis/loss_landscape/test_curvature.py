@@ -30,6 +30,7 @@ from lth.runs.checked_json import encode_checked
 from lth.runs.run_path import RunPath, parse_run_path
 from lth.training.engines.metrics import training_batches
 from tests.conftest import make_task, mlp_task
+from tests.printed_json import printed_json
 
 MEASURED = MeasuredRound(seed=0, round=1, images=50)
 FOUND = Curvature(50, 3.5, 20.25, 0.5, 2., 4., 0.125)
@@ -195,9 +196,7 @@ def test_a_round_without_weights_has_no_curvature():
 
 
 def measure(lth, *options: str) -> dict:
-    result = lth('stability', 'lenet-300-100-digits', '--curvature', '--images', '50', '--json', *options)
-    assert result.code == 0, result.err
-    return json.loads(result.out)
+    return printed_json(lth, 'stability', 'lenet-300-100-digits', '--curvature', '--images', '50', *options)
 
 
 def test_every_round_is_measured_once_and_signs_are_those_of_the_sign_report(lth, run, monkeypatch):

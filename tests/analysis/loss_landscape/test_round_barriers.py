@@ -25,6 +25,7 @@ from lth.experiments.open_run import open_run
 from lth.training.loop import accuracy
 from lth.training.task import Task
 from tests.conftest import make_task
+from tests.printed_json import printed_json
 
 PAIR = RoundPair(seed=0, round=1, points=3)
 ERRORS = RoundErrors([0.1, 0.5, 0.3], [0.4, 0.3, 0.3])
@@ -42,9 +43,7 @@ def two_rounds(task: Task) -> tuple[Round, Round]:
 
 
 def measure(lth, *options: str) -> dict:
-    result = lth('stability', 'lenet-300-100-digits', '--between-rounds', '--points', '3', '--json', *options)
-    assert result.code == 0, result.err
-    return json.loads(result.out)
+    return printed_json(lth, 'stability', 'lenet-300-100-digits', '--between-rounds', '--points', '3', *options)
 
 
 @pytest.mark.parametrize('model', ['lenet-300-100', 'resnet20'])
