@@ -9,6 +9,7 @@ from lth import analysis
 from lth.cli.command import command
 from lth.cli.console import out, print_text
 from lth.cli.options import Json
+from lth.cli.progress import duration
 from lth.cli.several_runs import RunNames, print_result
 from lth.cli.tables import count, fits, percent, print_table
 from lth.cli.trust_code import accepts_trust_code
