@@ -92,7 +92,8 @@ class SearchAnswer(NamedTuple):
         reference = f'the dense network ({words.percent(self.dense)} at the {self.moment}, n = {self.dense.n})'
         if matching:
             rounds = words.plural(count, 'sparse round')
-            return f'Matching tickets were found: {matching} of {rounds} match {reference}.'
+            verb = 'matches' if matching == 1 else 'match'
+            return f'Matching tickets were found: {matching} of {rounds} {verb} {reference}.'
         if len(self.of_verdict('worse')) == count:
             return f'No matching ticket was found: every sparse round is worse than {reference}.'
         if self.dense.n == 1:

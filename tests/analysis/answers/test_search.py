@@ -64,7 +64,7 @@ def test_equal_differences_of_all_seeds_decide_without_a_width():
     assert found.sparsest is found.best is found.levels[0]
     assert found.dense == Interval(pytest.approx(0.85), pytest.approx(12.7062 * 0.05, abs=1e-3), 2)
     text = '\n'.join(found.sentences())
-    assert '1 of 2 sparse rounds match the dense network (85.00' in text
+    assert '1 of 2 sparse rounds matches the dense network (85.00' in text
     assert 'Matching: 1. Worse: 2.' in text
     assert '20% sooner than that of the dense network (500)' in text
 
