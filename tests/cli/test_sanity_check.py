@@ -1,5 +1,6 @@
 """`lth sanity-check`: runs, reports, resuming, and errors."""
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,8 @@ def test_interrupted_checks_are_resumed_and_completed_ones_are_not_changed(lth, 
     before = {path: path.read_bytes() for path in Path('runs/gem-checks-round-02').rglob('*.safetensors')}
     report = printed_json(lth, 'sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk')
     assert [one['check'] for one in report['checks']] == ['reinit', 'erk']
+    table = lth('sanity-check', 'gem', '-e', '2', '--checks', 'reinit,erk').out
+    assert re.search(r'^ check +test % .*\n.*\n reinit ', table, re.MULTILINE) and 'finetuned' not in table
     assert all(path.read_bytes() == content for path, content in before.items())
 
 
