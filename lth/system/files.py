@@ -5,8 +5,9 @@ A file that is missing, corrupt or cannot be written gives an LthError with its 
 import contextlib
 import errno
 import fcntl
-import glob
 import os
+import re
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     Incomplete files for this path are removed that processes left which were killed while they wrote them.
     """
 
-    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
+    partial = path.with_name(f'{path.name}.{secrets.token_hex(4)}.partial')  # other threads and hosts have others
     try:
         with _create_locked(partial) as file:
             yield file
@@ -50,7 +51,8 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
 def partial_files(path: Path) -> list[Path]:
     """The incomplete files that processes left that were killed while they wrote the file at the path."""
 
-    return [other for other in path.parent.glob(f'{glob.escape(path.name)}.*.partial') if other.is_file()]
+    name = re.compile(rf'{re.escape(path.name)}\.[0-9a-f]+\.partial')
+    return [other for other in path.parent.glob('*.partial') if name.fullmatch(other.name) and other.is_file()]
 
 
 def is_at(file: IO[Any], path: Path) -> bool:
@@ -131,7 +133,7 @@ def _create_locked(path: Path) -> BinaryIO:
 
     while True:
         # pylint: disable-next=consider-using-with # open while it is locked
-        file = open(path, 'wb')
+        file = open(path, 'xb')
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         if is_at(file, path):  # otherwise `_remove_abandoned` was faster than the lock

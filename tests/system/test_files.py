@@ -4,6 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,3 +91,29 @@ def test_files_are_written_where_the_file_system_has_no_locks(tmp_path, monkeypa
     (tmp_path / 'pair.json.20757.partial').write_bytes(b'theirs')
     files.write(tmp_path / 'pair.json', b'ours')
     assert sorted(path.name for path in tmp_path.iterdir()) == ['pair.json', 'pair.json.20757.partial']
+
+
+def test_threads_that_write_one_file_at_the_same_time_never_show_an_incomplete_one(tmp_path):
+    path, contents = tmp_path / 'pair.json', [letter * 5000 for letter in (b'a', b'b', b'c', b'd')]
+
+    def write_and_read(content: bytes) -> set[bytes]:
+        seen = set()
+        for _ in range(25):
+            files.write(path, content)
+            seen.add(path.read_bytes())
+        return seen
+    with ThreadPoolExecutor(len(contents)) as pool:
+        seen = set().union(*pool.map(write_and_read, contents))
+    assert seen <= set(contents)
+    assert [other.name for other in tmp_path.iterdir()] == ['pair.json']
+
+
+def test_files_of_the_user_that_are_named_like_incomplete_ones_are_left_alone(tmp_path):
+    names = ['pair.json.copy.partial', 'pair.json.partial', 'pair.json.a.12.partial', 'pair[1].json.12.partial']
+    for name in names:
+        (tmp_path / name).write_bytes(b'of the user')
+    (tmp_path / 'pair.json.13.partial').mkdir()
+    os.mkfifo(tmp_path / 'pair.json.14.partial')
+    files.write(tmp_path / 'pair.json', b'ours')
+    assert {path.name for path in tmp_path.iterdir()} == {
+        'pair.json', 'pair.json.13.partial', 'pair.json.14.partial', *names}
