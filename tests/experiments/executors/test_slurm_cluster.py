@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 SETTINGS = ['--executor', 'slurm', '--executor-set', 'poll_seconds=1', '--executor-set', 'memory=1500 MB']
 # Long enough that a job is preempted within a round, which takes some seconds.
 GRID = """
-command: find-ticket lenet-300-100 digits -i 1 -e 150
+command: find-ticket lenet-300-100 digits -i 1 -e 400
 seeds: 0
 folder: {folder}
 grid:
