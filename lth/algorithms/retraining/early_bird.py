@@ -2,7 +2,7 @@
 
 You et al. 2020 ("Drawing Early-Bird Tickets") prune as soon as the mask hardly changes any more. A search with
 `early_bird` records when, but stores no masks. So the dense network is trained again up to there, with the same order
-of images, and pruned. The ticket then trains from the rewind point of the search, as its own tickets do.
+of images, and pruned. The ticket then trains from the rewind point of the search to the end of its schedule.
 """
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
