@@ -88,8 +88,8 @@ def _emergence(watched: Sequence[_Watched], index: int, threshold: float) -> Eme
     first = watched[0]
     kept, prunable, chance = first.kept[index], first.prunable, first.chance[index]
     measured = [[(line.iteration, line.differing[index]) for line in one.lines if line.differing] for one in watched]
-    found = tuple(emergence(lines, lambda number: number <= _PUBLISHED * prunable) for lines in measured)
-    normalised = tuple(emergence(lines, lambda number: number <= threshold * chance) for lines in measured)
+    found = tuple(emergence(lines, _PUBLISHED * prunable) for lines in measured)
+    normalised = tuple(emergence(lines, threshold * chance) for lines in measured)
     last = [(distances(one.lines, index, chance) or [(0, 0.)])[-1][1] for one in watched]
     return Emergence(kept, kept / prunable, chance / prunable, is_void(kept, prunable), found, normalised,
                      confidence_interval(last))

@@ -111,9 +111,8 @@ def _emergence(run: Run, seed: int, number: int, threshold: float) -> int | None
 
     masks = run.record(seed, 0).early_bird
     assert masks is not None
-    limit = threshold * masks.chance[number]
     measured = ((line.iteration, line.differing[number]) for line in run.metrics(seed, 0) if line.differing)
-    return emergence(measured, lambda differing: differing <= limit)
+    return emergence(measured, threshold * masks.chance[number])
 
 
 def _late_note(source: WatchedSource) -> str:

@@ -4,7 +4,7 @@ You et al. 2020 ("Drawing Early-Bird Tickets") prune channels, and stop when the
 all places from each of the last four. For masks of single weights that depends on the density d: two random masks
 differ in a share of 2d(1 − d), so distances are also compared with this value.
 """
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,13 +71,13 @@ class MaskWatch:
         return levels
 
 
-def emergence(measured: Iterable[tuple[int, Sequence[int]]], passes: Callable[[int], bool]) -> int | None:
-    """The first iteration at which a mask passes a test with each of the last masks before it; None if it never does.
-    `measured` are iterations, and in how many weights the mask differs from those before, `passes` the test of one.
+def emergence(measured: Iterable[tuple[int, Sequence[int]]], limit: float) -> int | None:
+    """The first iteration at which a mask differs in at most `limit` weights from each of the last masks before it;
+    None if it never does. `measured` are iterations, and in how many weights the mask differs from those before.
     """
 
     for iteration, differing in measured:
-        if len(differing) == WATCHED and all(map(passes, differing)):
+        if len(differing) == WATCHED and max(differing) <= limit:
             return iteration
     return None
 

@@ -98,7 +98,7 @@ def _iterations(task: Task, settings: Settings, dense: Round, number: int) -> li
     limit, found = settings.threshold * dense.watched.chance[mask], list[int]()
     for row, seed in enumerate(task.run_seeds):
         measured = [(one.iteration, one.differing[row][mask]) for one in history if one.differing]
-        iteration = emergence(measured, lambda differing: differing <= limit)
+        iteration = emergence(measured, limit)
         if iteration is None:
             raise LthError(f'Seed {seed} of {settings.source} has no early bird that keeps '
                            f'{sum(settings.counts[number])} weights, by a distance of at most '

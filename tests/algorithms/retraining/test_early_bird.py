@@ -1,9 +1,7 @@
 """Early-bird tickets: the masks that a search would prune to before its training ends."""
 import itertools
-import operator
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
@@ -64,8 +62,7 @@ def test_masks_are_those_of_the_largest_weights_at_the_early_bird_of_each_seed(t
     iterations = set()
     for (number, count), row in itertools.product(enumerate(COUNTS), range(2)):
         limit = threshold * dense.watched.chance[number]
-        found = emergence([(one.iteration, one.differing[row][number]) for one in dense.trained.history],
-                          partial(operator.ge, limit))
+        found = emergence([(one.iteration, one.differing[row][number]) for one in dense.trained.history], limit)
         iterations.add(found)
         start = dense.ticket if found >= dense.ticket.iteration else dense_ticket(task)
         weights = train_ticket(task, start, until=found).weights[row, :task.network.layout.prunable_count]
