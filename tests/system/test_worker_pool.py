@@ -111,7 +111,7 @@ def test_each_job_starts_in_the_folder_of_the_command():
 
 
 def _close_pipes(_send):
-    os.closerange(3, 64)
+    os.closerange(3, os.sysconf('SC_OPEN_MAX'))
 
 
 def test_a_job_that_closes_its_pipe_fails_without_a_traceback(capfd):
