@@ -76,9 +76,9 @@ def verdict_sentence(outcome: CheckOutcome, subject: str) -> str:
     words, verb = _WORDS.get(outcome.check, (outcome.check, 'does'))
     mean, margin, count = outcome.comparison.difference
     if margin is None:
-        comparative = 'better' if mean >= 0 else 'worse'
-        return (f'undecided: the {subject} is {_points(abs(mean))} points {comparative} than {words}, n = 1: a single '
-                'seed has no confidence interval')
+        comparison = _compared(
+            mean, f'{_points(abs(mean))} points', f'better than {words}', f'worse than {words}', f'as good as {words}')
+        return f'undecided: the {subject} is {comparison}, n = 1: a single seed has no confidence interval'
     amount = f'{_points(mean)} ± {_points(margin)} points, n = {count}'
     if outcome.verdict == 'survives':
         return f'survives: the {subject} is better than {words} by {amount}'
@@ -93,9 +93,9 @@ def dense_sentence(report: SanityReport, subject: str) -> str:
 
     mean, margin, count = report.dense.comparison.difference
     interval = '' if margin is None else f' ± {_points(margin)}'
-    position = 'above' if mean > 0 else 'below'
-    return (f'dense: {100 * report.dense.accuracy.mean:.2f}% trained in the same way; the {subject} is '
-            f'{_points(abs(mean))}{interval} points {position} it, n = {count}')
+    comparison = _compared(mean, f'{_points(abs(mean))}{interval} points', 'above it', 'below it', 'as good')
+    return (f'dense: {100 * report.dense.accuracy.mean:.2f}% trained in the same way; the {subject} is {comparison}, '
+            f'n = {count}')
 
 
 def output(report: SanityReport, source: SourceRound) -> check_output.SanityReport:
@@ -149,6 +149,14 @@ def _difference(source: SourceRound, original: Run, run: Run, seed: int) -> Tick
         initial = initial_ticket(source.plan.network, [seed], torch.device('cpu'))
     before, after = original.load_ticket(seed, 0), run.load_ticket(seed, 0)
     return compare_tickets(source.plan.network.layout, initial, before, after)[0]
+
+
+def _compared(mean: float, size: str, more: str, less: str, equal: str) -> str:
+    """A difference in words: its size with `more` or `less`, or `equal` where it is rounded to nothing."""
+
+    if _points(abs(mean)) == _points(0):
+        return f'{equal}, with a difference of {size}'
+    return f'{size} {more if mean > 0 else less}'
 
 
 def _points(share: float) -> str:

@@ -25,10 +25,12 @@ def test_a_verdict_sentence_has_the_verdict_the_difference_and_its_interval(chec
     assert verdict_sentence(outcome(check, mean, margin), 'ticket') == sentence
 
 
-@pytest.mark.parametrize(('mean', 'words'), [(0.05, '5.0 points better'), (-0.05, '5.0 points worse')])
+@pytest.mark.parametrize(('mean', 'words'), [
+    (0.05, '5.0 points better than its shuffled mask'), (-0.05, '5.0 points worse than its shuffled mask'),
+    (0.0, 'as good as its shuffled mask, with a difference of 0.0 points')])
 def test_a_verdict_sentence_with_one_seed_is_undecided(mean, words):
     assert verdict_sentence(outcome('shuffle-mask', mean, None, seeds=1), 'gem') == (
-        f'undecided: the gem is {words} than its shuffled mask, n = 1: a single seed has no confidence interval')
+        f'undecided: the gem is {words}, n = 1: a single seed has no confidence interval')
 
 
 def test_a_check_of_a_plugin_is_called_by_its_name():
@@ -37,10 +39,11 @@ def test_a_check_of_a_plugin_is_called_by_its_name():
 
 
 @pytest.mark.parametrize(('mean', 'margin', 'words'), [
-    (0.012, 0.004, '1.2 ± 0.4 points above'), (-0.012, 0.004, '1.2 ± 0.4 points below'),
-    (-0.012, None, '1.2 points below')])
+    (0.012, 0.004, '1.2 ± 0.4 points above it'), (-0.012, 0.004, '1.2 ± 0.4 points below it'),
+    (-0.012, None, '1.2 points below it'), (0.0, 0.0, 'as good, with a difference of 0.0 ± 0.0 points'),
+    (-0.0004, None, 'as good, with a difference of 0.0 points')])
 def test_the_dense_network_is_compared_in_a_sentence(mean, margin, words):
     dense = DenseOutcome('dense', [0.9] * 5, Interval(0.9, 0.01, 5), outcome('dense', mean, margin).comparison, [])
     report = SanityReport(Interval(0.9, 0.01, 5), [0.9] * 5, dense, [])
     assert dense_sentence(report, 'ticket') == (
-        f'dense: 90.00% trained in the same way; the ticket is {words} it, n = 5')
+        f'dense: 90.00% trained in the same way; the ticket is {words}, n = 5')
