@@ -17,7 +17,7 @@ from lth.datasets import image_decoding
 from lth.datasets.image_decoding import Undecodable
 from lth.datasets.source import Shape
 from lth.errors import LthError
-from lth.system.files import partial_files
+from lth.system.files import new_partial_file, partial_files
 
 
 class ImageList(NamedTuple):
@@ -133,7 +133,7 @@ def _read_cache(path: Path) -> dict[str, Tensor] | None:
 def _write_cache(path: Path, tensors: dict[str, Tensor]) -> None:
     """Write a cache file; do nothing if it cannot be written."""
 
-    partial = path.with_name(f'{path.name}.{os.getpid()}.partial')
+    partial = new_partial_file(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, partial)

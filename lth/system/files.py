@@ -32,7 +32,7 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
     Incomplete files for this path are removed that processes left which were killed while they wrote them.
     """
 
-    partial = path.with_name(f'{path.name}.{secrets.token_hex(4)}.partial')  # other threads and hosts have others
+    partial = new_partial_file(path)
     try:
         with _create_locked(partial) as file:
             yield file
@@ -46,6 +46,12 @@ def open_atomically(path: Path) -> Iterator[BinaryIO]:
         raise
     for other in partial_files(path):
         _remove_abandoned(other)
+
+
+def new_partial_file(path: Path) -> Path:
+    """A path for the incomplete form of a file, next to it. Other calls, also on other hosts, return other paths."""
+
+    return path.with_name(f'{path.name}.{secrets.token_hex(4)}.partial')
 
 
 def partial_files(path: Path) -> list[Path]:

@@ -57,7 +57,6 @@ def run_sweep(sweep: Sweep, reporter: SweepReporter, *, retry: bool = False) -> 
 
     _refuse_other_folder(sweep)
     with file_lock.hold(sweep_folder.lock_file(sweep.folder), _REMEDY):
-        _remove_partial_files(sweep.folder)
         states, missing = States(sweep.folder, sweep.records()), sweep.missing(retry=retry)
         # Nothing is written unless the executor works.
         with _session(missing) as session:
@@ -83,14 +82,6 @@ def _refuse_other_folder(sweep: Sweep) -> None:
     if grid.exists() and not sweep_folder.is_sweep(folder) and not _is_grid(grid, sweep.grid):
         raise LthError(f'{grid} is not the grid of this sweep, and would be replaced by it. Move that file away, or '
                        'choose another folder in the grid file.')
-
-
-def _remove_partial_files(folder: Path) -> None:
-    """Delete the incomplete files that a killed session left in the folder of the sweep."""
-
-    for name in (sweep_folder.SWEEP, sweep_folder.GRID):
-        for path in files.partial_files(folder / name):
-            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
