@@ -8,26 +8,24 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
-from lth.datasets import Dataset
 from lth.errors import LthError
-from lth.experiments import derived_runs, memory_needs, metric_logs, provenance, recipe_claim, self_contained
+from lth.experiments import (
+    derived_runs, memory_needs, metric_logs, provenance, recipe_claim, self_contained, session_start)
 from lth.experiments.data_cache import DataCache
 from lth.experiments.distributed import leader
 from lth.experiments.executors import make_executor
 from lth.experiments.executors.protocol import Task
 from lth.experiments.plan import Plan
-from lth.experiments.reporter import Reporter, forward, seed_names
+from lth.experiments.reporter import forward, seed_names
 from lth.experiments.run_target import RunTarget, decide_compilation, select_engine
 from lth.experiments.seed_training import Report, SeedTraining
 from lth.experiments.session_log import SessionLog
 from lth.experiments.session_recorder import SessionRecorder
 from lth.experiments.unfinished_seeds import first_step, refuse_missing_rounds, report_starts, unfinished_seeds
-from lth.pruning.tickets import dense_ticket
 from lth.runs import integrity, run_locks
 from lth.runs.folder import Run
 from lth.system import file_lock, launch, processes
 from lth.training.engines import select
-from lth.training.state import State
 from lth.training.task import Engine
 
 
@@ -107,10 +105,9 @@ class CompleteRun:
         return []
 
 
-@contextlib.contextmanager
 def prepare_run(
         plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: SessionLog, data: DataCache,
-) -> Iterator[PreparedRun]:
+) -> AbstractContextManager[PreparedRun]:
     """The run, prepared for the training of these seeds in the block by the executor of the target. LthError as
     `run_plan`; also after the block, if rounds are missing then.
     """
@@ -124,10 +121,25 @@ def prepare_run(
         reporter.message(f'{run.folder} has the rounds 0 to {added[0] - 1}. Rounds up to {added[-1]} are added.')
     _refuse_other_code(plan, run, seeds)
     if executor.self_contained and unfinished_seeds(plan, run, seeds):
-        yield self_contained.SelfContainedRun(plan, target, seeds, executor, reporter)
-        refuse_missing_rounds(plan, run, seeds)
-        return
-    target = target.resumed(run)
+        return _prepare_elsewhere(self_contained.SelfContainedRun(plan, target, seeds, executor, reporter))
+    return _prepare_here(plan, target.resumed(run), seeds, reporter, data)
+
+
+@contextlib.contextmanager
+def _prepare_elsewhere(prepared: self_contained.SelfContainedRun) -> Iterator[PreparedRun]:
+    """A run that is trained by processes which read and lock what they need."""
+
+    yield prepared
+    refuse_missing_rounds(prepared.plan, prepared.run, prepared.seeds)
+
+
+@contextlib.contextmanager
+def _prepare_here(
+        plan: Plan, target: RunTarget, seeds: Sequence[int], reporter: SessionLog, data: DataCache,
+) -> Iterator[PreparedRun]:
+    """A run whose images this process reads, and whose seeds it locks."""
+
+    run = plan.run(target.folder)
     provenance.refuse_other_normalization(plan, run, target)
     compilation = decide_compilation(plan, target, seeds=len(seeds))
     target = replace(target, compile=compilation.decision)
@@ -145,8 +157,8 @@ def prepare_run(
         _refuse_other_data(training)
         if compilation.note:
             reporter.message(compilation.note)
-        _compile_ahead(training, seeds[0], reporter)
-        recorder = _start_session(training, target, seeds, reporter)
+        session_start.compile_ahead(training, seeds[0], reporter)
+        recorder = session_start.start_session(training, target, seeds, reporter)
         unfinished = unfinished_seeds(training.plan, run, seeds)
         yield LockedRun(seeds, unfinished, target, training, recorder)
         refuse_missing_rounds(training.plan, run, seeds)
@@ -194,39 +206,6 @@ def _refuse_other_data(training: SeedTraining) -> None:
     provenance.refuse_other_inputs(training.run, inputs)
     if training.plan.recipe.algorithm.needs_source:
         provenance.refuse_changed_source(derived_runs.source_run(training.run), training.run, inputs)
-
-
-def _start_session(
-        training: SeedTraining, target: RunTarget, seeds: Sequence[int], reporter: SessionLog) -> SessionRecorder:
-    """Report how the seeds are trained, and return a reporter that also writes the file of this session."""
-
-    plan, engine = training.plan, training.engine
-    entry = provenance.session_entry(plan, engine, training.data, target, seeds) | {'recipe': training.run.digest}
-    reporter.message(f'Engine: {engine.name} on {engine.device}, threads for each seed: {entry["threads"]}')
-    for note in _notes(plan, target, engine, training.data):
-        reporter.message(note)
-    return SessionRecorder(training.run, entry, reporter)
-
-
-def _compile_ahead(training: SeedTraining, seed: int, reporter: Reporter) -> None:
-    """Compile what the engine needs, so that the time that it takes is reported before training."""
-
-    plan = training.plan
-    if plan.recipe.algorithm.trains != 'never':
-        task = plan.task(training.data, [seed], training.engine)
-        dense = dense_ticket(task)
-        select.compile_ahead(task, State(dense.weights, dense.buffers), plan.kept, reporter.message)
-
-
-def _notes(plan: Plan, target: RunTarget, engine: Engine, data: Dataset) -> Iterator[str]:
-    """What the user should know about the device and the data of this session."""
-
-    if target.device == 'auto' and (failure := select.gpu_failure()):
-        yield f'Note: the GPU is not used: {failure}'
-    if note := select.precision_note(engine.device, plan.recipe.training.precision):
-        yield f'Note: {note}.'
-    if data.note:
-        yield data.note
 
 
 def _remove_leftovers(run: Run, seeds: Sequence[int]) -> None:
