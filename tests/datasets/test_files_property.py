@@ -55,7 +55,7 @@ def decode(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     start = time.monotonic()
     image = image_decoding.decode(path, (3, 8, 8))
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
     assert image.shape == (3, 8, 8) if isinstance(image, Tensor) else len(image.reason) <= 100
 
 
@@ -69,7 +69,7 @@ def read_mnist(folder: Path, name: str, content: bytes) -> None:
     start = time.monotonic()
     with pytest.raises(LthError, match=f'{name} is corrupt: its MD5 is'):
         DATASETS.find('mnist').read(folder, DataSettings(name='mnist'))
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
     path.unlink()
 
 

@@ -24,7 +24,7 @@ _FILES = st.dictionaries(_KEYS, _VALUES, max_size=20) | st.builds(
 
 
 def check(raw: dict) -> None:
-    """Convert the file: within 2 s there is a recipe with all sections, or an LthError with short lines."""
+    """Convert the file: within 10 s there is a recipe with all sections, or an LthError with short lines."""
 
     start = time.monotonic()
     try:
@@ -33,7 +33,7 @@ def check(raw: dict) -> None:
         assert max(map(len, str(error).splitlines())) < 1000 and 'mine.yml' in str(error)
     else:
         assert found.recipe.keys() == {'source', 'model', 'data', 'training', 'algorithm'}
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 10
 
 
 @pytest.mark.slow

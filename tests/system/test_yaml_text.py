@@ -76,7 +76,7 @@ def test_yaml_that_is_too_large_is_refused_at_once_in_a_short_message(tmp_path, 
     (tmp_path / 'x.yaml').write_text(text)
     with pytest.raises(LthError, match='x.yaml') as caught:
         read_yaml(tmp_path / 'x.yaml')
-    assert len(str(caught.value)) < 500 + len(str(tmp_path)) and time.monotonic() - began < 2
+    assert len(str(caught.value)) < 500 + len(str(tmp_path)) and time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(('text', 'message'), [

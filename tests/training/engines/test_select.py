@@ -1,4 +1,5 @@
 """Which engine trains what, which seeds train together, and kernels that are compiled ahead (torch.cuda is faked)."""
+import threading
 import time
 
 import pytest
@@ -69,7 +70,7 @@ def compile_messages(monkeypatch, engine, *, kept, batch=8, seconds=0.):
     """The messages of compile_ahead for LeNet when compiling takes some seconds, and how often it compiled."""
 
     messages, compiled = [], []
-    monkeypatch.setattr(select, '_SECONDS_UNTIL_MESSAGE', 0.1)
+    monkeypatch.setattr(select, '_SECONDS_UNTIL_MESSAGE', 0.1 if seconds else 60.)
     monkeypatch.setattr(select, 'compile_kernels', lambda: compiled.append(time.sleep(seconds)))
     task = make_task(engine=engine, batch_size=batch)
     select.compile_ahead(task, initial_state(task), kept, messages.append)
@@ -92,10 +93,10 @@ def test_compiling_that_takes_long_is_reported_once(monkeypatch):
 
 def test_a_failed_compilation_is_raised_and_reports_nothing_later(monkeypatch):
     messages = []
-    monkeypatch.setattr(select, '_SECONDS_UNTIL_MESSAGE', 0.1)
+    monkeypatch.setattr(select, '_SECONDS_UNTIL_MESSAGE', 60.)
     monkeypatch.setattr(select, 'compile_kernels', lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         task = make_task(engine=select_engine('cpu', choice='sparse', obstacle=None))
         select.compile_ahead(task, initial_state(task), [100], messages.append)
-    time.sleep(0.2)
-    assert not messages
+    timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+    assert not messages and all(timer.finished.is_set() for timer in timers)
