@@ -25,9 +25,9 @@ def add_option(
 
 def add_options(
         function: Callable[..., None], options: Mapping[str, AddedOption],
-        handle: Callable[[dict[str, Any], dict[str, Any]], None]) -> Callable[..., None]:
-    """The command with more options, in the place of parameters with the same names. `handle` receives the values of
-    the options by name, and the arguments of the command, which it may change.
+        handle: Callable[[dict[str, Any], dict[str, Any]], None], made: str | None = None) -> Callable[..., None]:
+    """The command with more options. `handle` receives the values of the options by name, and the arguments of the
+    command, which it may change. `made` is the parameter of the command, if there is one, that `handle` sets.
     """
 
     @functools.wraps(function)
@@ -36,7 +36,7 @@ def add_options(
         handle(values, kwargs)
         function(*args, **kwargs)
     signature = inspect.signature(function)
-    others = [parameter for name, parameter in signature.parameters.items() if name not in options]
+    others = [parameter for name, parameter in signature.parameters.items() if name != made]
     added = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
              for name, (annotation, default) in options.items()]
     # Typer reads the options from the signature and the annotations.

@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lth import analysis, experiments
-from lth.cli.arguments import changes, parse_names, parse_numbers
+from lth.cli.arguments import changes, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_message, print_text
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute, refuse_removed_sources
-from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
-    BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    KeepOption, LearningRate, LogOption, Margin, Overrides, Replicates, Restart, SourceRun, Threads)
+    BatchSize, Datasets, DryRun, Epochs, Json, KeepOption, LearningRate, Margin, Overrides, Restart, SourceRun)
+from lth.cli.target_options import TargetOptions, accepts_target
 from lth.cli.trust_code import accepts_trust_code
 from lth.runs.run_path import parse_run_path
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 @command
 @accepts_data_dir
-@accepts_executor
+@accepts_target
 @accepts_trust_code
 def align(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
@@ -40,20 +39,12 @@ def align(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
             '--run', metavar='NAME', show_default=False,
             help='The new run folder. Default: RUN-aligned-from-seed-A-round-NN, where NN is the last of the rounds.',
         )] = None,
-        device: Device = 'auto',
-        threads: Threads = 1,
-        engine: EngineOption = None,
-        compile_: Compile = None,
-        replicates: Replicates = None,
-        deterministic: Deterministic = None,
-        checkpoint_every: CheckpointEvery = None,
-        executor: ExecutorChoice = LOCAL,
-        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         margin: Margin = 0.2,
         as_json: Json = False,
         dry_run: DryRun = False,
+        where: TargetOptions,
 ) -> None:
     """Carry the masks of one seed to the initial weights of the other seeds, with aligned channels (Adnan et al. 2025).
 
@@ -75,10 +66,7 @@ def align(  # pylint: disable=too-many-arguments,too-many-locals # one parameter
     changed = changes({'training.optimizer.learning_rate': learning_rate, 'training.batch_size': batch_size},
                       override, number_of_epochs)
     planned = plans.align_plans(source, folder, changed)
-    target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every, logs=tuple(parse_names(log) or ()),
-        executor=executor.name, executor_settings=executor.settings)
+    target = where.target(folder, datasets)
     controls = {name: [plan] for name, plan in planned.controls.items()}
     refuse_removed_sources(planned.aligned, target, source.seeds, controls, restart=restart)
     barriers = [] if dry_run else analysis.alignment.measure_barriers(source, target)

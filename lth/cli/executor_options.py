@@ -8,6 +8,7 @@ import typer
 from lth import experiments
 from lth.cli.added_options import AddedOption, add_options
 from lth.cli.arguments import parse_setting
+from lth.cli.options import COMPUTATION
 from lth.errors import LthError
 from lth.system import yaml_text
 
@@ -20,31 +21,31 @@ class ExecutorChoice(NamedTuple):
 
 
 LOCAL = ExecutorChoice('local', {})
-_OPTIONS = {
+OPTIONS = {
     'executor': AddedOption(Annotated[str, typer.Option(
-        '--executor', metavar='NAME',
+        '--executor', metavar='NAME', rich_help_panel=COMPUTATION,
         help='Where seeds are trained: local, in processes of this machine, or another one of `lth list executors`.',
     )], LOCAL.name),
     'address': AddedOption(Annotated[str | None, typer.Option(
-        '--address', metavar='ADDRESS', show_default=False,
+        '--address', metavar='ADDRESS', show_default=False, rich_help_panel=COMPUTATION,
         help='Address of the cluster, for executors that have one: auto, or ray://HOST:PORT.')], None),
     'executor_config': AddedOption(Annotated[Path | None, typer.Option(
-        '--executor-config', metavar='FILE', show_default=False,
+        '--executor-config', metavar='FILE', show_default=False, rich_help_panel=COMPUTATION,
         help='YAML file with settings of the executor, lines of the form `key: value`.')], None),
     'executor_set': AddedOption(Annotated[list[str] | None, typer.Option(
-        '--executor-set', metavar='KEY=VALUE', show_default=False,
+        '--executor-set', metavar='KEY=VALUE', show_default=False, rich_help_panel=COMPUTATION,
         help='One setting of the executor, which replaces that of the file. Can be repeated.')], None)}
 
 
 def accepts_executor(function: Callable[..., None]) -> Callable[..., None]:
     """The command, which has an argument `executor: ExecutorChoice`, with options from which that is made."""
 
-    def choose(values: dict[str, Any], arguments: dict[str, Any]) -> None:
-        arguments['executor'] = _choice(**values)
-    return add_options(function, _OPTIONS, choose)
+    def make(values: dict[str, Any], arguments: dict[str, Any]) -> None:
+        arguments['executor'] = choose(**values)
+    return add_options(function, OPTIONS, make, made='executor')
 
 
-def _choice(
+def choose(
         executor: str, address: str | None, executor_config: Path | None, executor_set: Sequence[str] | None,
 ) -> ExecutorChoice:
     """The executor that the options name. LthError if it does not exist, or does not have these settings."""

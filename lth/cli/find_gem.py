@@ -8,18 +8,17 @@ import typer
 
 from lth import analysis, experiments
 from lth.cli.answers import print_answers
-from lth.cli.arguments import changes, parse_names, parse_numbers, read_conversion
+from lth.cli.arguments import changes, parse_numbers, read_conversion
 from lth.cli.command import command, more_work
 from lth.cli.console import print_json, print_message, print_note
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute, run_with_progress
-from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
-    BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    KeepOption, LearningRate, LogOption, Margin, Overrides, Precision, RecipeName, Replicates, Restart, RunName,
-    SyncBatchNorm, Threads)
+    BatchSize, Datasets, DryRun, Epochs, Json, KeepOption, LearningRate, Margin, Overrides, Precision, RecipeName,
+    Restart, RunName)
 from lth.cli.ranks import runs_on_ranks
 from lth.cli.run_table import print_run
+from lth.cli.target_options import TargetOptions, accepts_target_on_ranks
 from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import number
 from lth.errors import LthError
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 @command
 @runs_on_ranks
 @accepts_data_dir
-@accepts_executor
+@accepts_target_on_ranks
 @accepts_trust_code
 def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Annotated[str | None, typer.Argument(
@@ -75,21 +74,12 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         override: Overrides = None,
         run: RunName = None,
         precision: Precision = None,
-        device: Device = 'auto',
-        threads: Threads = 1,
-        engine: EngineOption = None,
-        compile_: Compile = None,
-        replicates: Replicates = None,
-        deterministic: Deterministic = None,
-        sync_batch_norm: SyncBatchNorm = None,
-        checkpoint_every: CheckpointEvery = None,
-        executor: ExecutorChoice = LOCAL,
-        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         margin: Margin = 0.2,
         as_json: Json = False,
         dry_run: DryRun = False,
+        where: TargetOptions,
 ) -> None:
     """Find a rare gem: a subnetwork that is accurate before any of its weights is trained.
 
@@ -118,21 +108,18 @@ def find_gem(  # pylint: disable=too-many-arguments,too-many-locals # one parame
         conversion = read_conversion(config, model, dataset)
         _print_notes(conversion, config.name, seeds)
         plan = experiments.gem_plans.converted_plan(
-            conversion, config.name, changed, model=model, dataset=dataset, density=kept, device=device)
+            conversion, config.name, changed, model=model, dataset=dataset, density=kept, device=where.device)
         default_seeds, datasets = conversion.seeds, _datasets_of(conversion, datasets)
     elif model is not None and dataset is not None:
         plan = experiments.gem_plans.gem_plan(
-            model, dataset, changed, density=kept, algorithm=algorithm, recipe=recipe, device=device)
+            model, dataset, changed, density=kept, algorithm=algorithm, recipe=recipe, device=where.device)
         default_seeds = (0,)
     else:
         raise LthError('Give a MODEL and a DATASET, such as `lth find-gem lenet-300-100 mnist --sparsity 5`, or a file '
                        'of rare-gems settings with --config.')
     numbers = default_seeds if seeds is None else parse_numbers(seeds, '--seeds')
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
-    target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,
-        logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
+    target = where.target(folder, datasets)
     print_message(_kept_sentence(plan))
     if finetune and not dry_run:
         if restart:

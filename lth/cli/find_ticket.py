@@ -9,12 +9,11 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
-from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
-    BatchSize, CheckpointEvery, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs,
-    Json, KeepOption, LearningRate, LogOption, Margin, Model, Overrides, Precision, RecipeName, Replicates, Restart,
-    RunName, Seeds, SyncBatchNorm, Threads)
+    BatchSize, DatasetName, Datasets, DryRun, Epochs, Json, KeepOption, LearningRate, Margin, Model, Overrides,
+    Precision, RecipeName, Restart, RunName, Seeds)
 from lth.cli.ranks import runs_on_ranks
+from lth.cli.target_options import TargetOptions, accepts_target_on_ranks
 from lth.cli.trust_code import accepts_trust_code
 from lth.cli.option_values import whole_number
 from lth.registry import trust
@@ -23,7 +22,7 @@ from lth.registry import trust
 @command
 @runs_on_ranks
 @accepts_data_dir
-@accepts_executor
+@accepts_target_on_ranks
 @accepts_trust_code
 def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,
@@ -73,21 +72,12 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         override: Overrides = None,
         run: RunName = None,
         precision: Precision = None,
-        device: Device = 'auto',
-        threads: Threads = 1,
-        engine: EngineOption = None,
-        compile_: Compile = None,
-        replicates: Replicates = None,
-        deterministic: Deterministic = None,
-        sync_batch_norm: SyncBatchNorm = None,
-        checkpoint_every: CheckpointEvery = None,
-        executor: ExecutorChoice = LOCAL,
-        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         margin: Margin = 0.2,
         as_json: Json = False,
         dry_run: DryRun = False,
+        where: TargetOptions,
 ) -> None:
     """Find lottery tickets: train a network, prune its smallest weights, rewind the rest, and repeat.
 
@@ -137,14 +127,11 @@ def find_ticket(  # pylint: disable=too-many-arguments,too-many-locals # one par
         'algorithm.early_bird': 'levels' if early_bird else None, 'training.batch_size': batch_size,
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision},
         override, number_of_epochs)
-    plan = experiments.resolve.ticket_plan(model, dataset, changed, recipe=recipe, device=device)
+    plan = experiments.resolve.ticket_plan(model, dataset, changed, recipe=recipe, device=where.device)
     folder = experiments.folders.run_folder(run, experiments.folders.search_name(plan))
     control_plans = experiments.derived_plans.control_plans(
         parse_names(controls) or [], plan, folder, draws=control_draws)
-    target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,
-        logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
+    target = where.target(folder, datasets)
     numbers = parse_numbers(seeds, '--seeds')
     execute(plan, target, numbers, control_plans, output=Output(as_json, margin), keep=keep, restart=restart,
             dry_run=dry_run)

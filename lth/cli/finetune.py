@@ -5,17 +5,16 @@ from typing import Annotated
 import typer
 
 from lth import experiments
-from lth.cli.arguments import changes, parse_names
+from lth.cli.arguments import changes
 from lth.cli.command import command
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
-from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
-    BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    KeepOption, LearningRate, LogOption, Margin, Optimizer, Overrides, Replicates, Restart, RoundNumber, SourceRun,
-    SyncBatchNorm, Threads)
+    BatchSize, Datasets, DryRun, Epochs, Json, KeepOption, LearningRate, Margin, Optimizer, Overrides, Restart,
+    RoundNumber, SourceRun)
 from lth.cli.option_values import number_in, whole_number
 from lth.cli.ranks import runs_on_ranks
+from lth.cli.target_options import TargetOptions, accepts_target_on_ranks
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 from lth.runs.run_path import parse_run_path
@@ -24,7 +23,7 @@ from lth.runs.run_path import parse_run_path
 @command
 @runs_on_ranks
 @accepts_data_dir
-@accepts_executor
+@accepts_target_on_ranks
 @accepts_trust_code
 def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
@@ -52,21 +51,12 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
             '--run', metavar='NAME', show_default=False,
             help='The new run folder. Default: RUN-finetuned-round-NN, with the data set and the number of '
                  'cycles if they are given; with --then-prune RUN-sculpted-to-PERCENT-round-NN.')] = None,
-        device: Device = 'auto',
-        threads: Threads = 1,
-        engine: EngineOption = None,
-        compile_: Compile = None,
-        replicates: Replicates = None,
-        deterministic: Deterministic = None,
-        sync_batch_norm: SyncBatchNorm = None,
-        checkpoint_every: CheckpointEvery = None,
-        executor: ExecutorChoice = LOCAL,
-        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         margin: Margin = 0.2,
         as_json: Json = False,
         dry_run: DryRun = False,
+        where: TargetOptions,
 ) -> None:
     """Train a ticket or a gem: start from its weights, and keep its mask.
 
@@ -97,8 +87,5 @@ def finetune(  # pylint: disable=too-many-arguments,too-many-locals # one parame
                        'training.cycles': cycles}, override, number_of_epochs)
     plan = experiments.derived_plans.finetune_plan(
         source, folder, changed, optimizer=optimizer, dataset=dataset, then_prune=then_prune)
-    target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,
-        logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
+    target = where.target(folder, datasets)
     execute(plan, target, source.seeds, output=Output(as_json, margin), keep=keep, restart=restart, dry_run=dry_run)

@@ -11,6 +11,9 @@ from lth.registry import trust
 from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
 from lth.training.engines.names import EngineChoice, engine_choice
 
+# The heading in --help of the options that say where and how it is computed, not what.
+COMPUTATION = 'Computation'
+
 
 def _parse_engine(text: str) -> EngineChoice:
     try:
@@ -52,40 +55,40 @@ Overrides = Annotated[list[str] | None, typer.Option(
     '--set', metavar='KEY=VALUE', show_default=False,
     help='Change one setting of the recipe, such as training.batch_size=128. Can be repeated.')]
 Device = Annotated[str, typer.Option(
-    '--device', metavar='DEVICE',
+    '--device', metavar='DEVICE', rich_help_panel=COMPUTATION,
     help='Where to compute: cpu, cuda, one of several GPUs such as cuda:1, or auto (cuda if available, else cpu).')]
 Precision = Annotated[Literal['fp32', 'tf32', 'bf16'] | None, typer.Option(
     '--precision', show_default=False,
     help='Floating-point precision of training. Default: as in the recipe; otherwise fp32 on a CPU, and on a GPU from '
          'Ampere on bf16 for networks with BatchNorm, tf32 for other networks with convolutions, fp32 for the rest.')]
 Threads = Annotated[int, typer.Option(
-    '--threads', parser=whole_number(smallest=1), metavar='N',
+    '--threads', parser=whole_number(smallest=1), metavar='N', rich_help_panel=COMPUTATION,
     help='CPU threads for each seed. Only runs with the same number of threads give bitwise equal results.')]
 EngineOption = Annotated[EngineChoice | None, typer.Option(
-    '--engine', parser=_parse_engine, metavar='ENGINE', show_default=False,
+    '--engine', parser=_parse_engine, metavar='ENGINE', show_default=False, rich_help_panel=COMPUTATION,
     help='How training steps are computed: eager on all weights; sparse on the remaining weights, for networks of '
          'dense and convolutional layers in a chain, on a CPU; auto uses the faster one by a fixed rule. Default: the '
          'engine that the run was started with, or auto.')]
 Deterministic = Annotated[bool | None, typer.Option(
-    '--deterministic/--no-deterministic', show_default=False,
+    '--deterministic/--no-deterministic', show_default=False, rich_help_panel=COMPUTATION,
     help='Let runs repeat bit for bit on the same GPU, by algorithms that may be slower. On a CPU they always do. '
          'Default: as the run was started, or --no-deterministic.')]
 SyncBatchNorm = Annotated[bool | None, typer.Option(
-    '--sync-batch-norm/--no-sync-batch-norm', show_default=False,
+    '--sync-batch-norm/--no-sync-batch-norm', show_default=False, rich_help_panel=COMPUTATION,
     help='With several ranks of torchrun: let BatchNorm normalize over the complete batch, as one process does, not '
          'over the part of each rank. Default: as the run was started, or --no-sync-batch-norm.')]
 Compile = Annotated[Literal['auto', 'on', 'off'] | None, typer.Option(
-    '--compile', show_default=False,
+    '--compile', show_default=False, rich_help_panel=COMPUTATION,
     help='Compile the forward and backward pass with torch.compile. auto: on a GPU, if the run is long enough to save '
          'twice the time of compiling; networks that cannot be compiled are trained without. on: always, also on a '
          'CPU. Default: as in the last session of the run, or auto.')]
 Replicates = Annotated[Literal['branches', 'stacked'] | None, typer.Option(
-    '--replicates', show_default=False,
+    '--replicates', show_default=False, rich_help_panel=COMPUTATION,
     help='How several seeds of a network with convolutions train at once on a GPU. branches: each with kernels of its '
          'own, in parallel. stacked: one kernel for each convolution of all seeds (not measured yet). Default: as in '
          'the last session of the run, or branches.')]
 CheckpointEvery = Annotated[CheckpointInterval | None, typer.Option(
-    '--checkpoint-every', parser=_parse_interval, metavar='INTERVAL', show_default=False,
+    '--checkpoint-every', parser=_parse_interval, metavar='INTERVAL', show_default=False, rich_help_panel=COMPUTATION,
     help="How often a round in progress is saved, such as '10 minutes' or '200 iterations', or off. A checkpoint is "
          'also saved when the command is interrupted. Default: 10 minutes.')]
 Epochs = Annotated[int | None, typer.Option(
@@ -114,7 +117,7 @@ RoundNumber = Annotated[int | None, typer.Option(
     '--round', parser=whole_number(smallest=0), metavar='N', show_default=False,
     help='Number of the round. Default: the last round.')]
 LogOption = Annotated[str | None, typer.Option(
-    '--log', metavar='NAMES', show_default=False,
+    '--log', metavar='NAMES', show_default=False, rich_help_panel=COMPUTATION,
     help='Log all measurements while the run is trained: tensorboard, in RUN/tensorboard; trackio, in its own folder; '
          'or both, as tensorboard,trackio.')]
 KeepOption = Annotated[Literal['all', 'last', 'tickets'], typer.Option(

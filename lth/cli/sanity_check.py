@@ -10,13 +10,12 @@ from lth.cli.arguments import changes, parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_note, print_text
 from lth.cli.data_dir import accepts_data_dir
-from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
-    CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json, KeepOption,
-    LearningRate, LogOption, Overrides, Replicates, Restart, RoundNumber, SourceRun, SyncBatchNorm, Threads)
+    Datasets, DryRun, Epochs, Json, KeepOption, LearningRate, Overrides, Restart, RoundNumber, SourceRun)
 from lth.cli.progress import ProgressDisplay
 from lth.cli.ranks import runs_on_ranks
 from lth.cli.tables import percent, print_table
+from lth.cli.target_options import TargetOptions, accepts_target_on_ranks
 from lth.cli.trust_code import accepts_trust_code
 from lth.runs.run_path import parse_run_path
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 @command
 @runs_on_ranks
 @accepts_data_dir
-@accepts_executor
+@accepts_target_on_ranks
 @accepts_trust_code
 def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
@@ -49,20 +48,11 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         to: Annotated[str | None, typer.Option(
             '--run', metavar='NAME', show_default=False,
             help='The folder of the checks. Default: RUN-checks-round-NN.')] = None,
-        device: Device = 'auto',
-        threads: Threads = 1,
-        engine: EngineOption = None,
-        compile_: Compile = None,
-        replicates: Replicates = None,
-        deterministic: Deterministic = None,
-        sync_batch_norm: SyncBatchNorm = None,
-        checkpoint_every: CheckpointEvery = None,
-        executor: ExecutorChoice = LOCAL,
-        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
+        where: TargetOptions,
 ) -> None:
     """Compare a ticket or a gem with versions of it in which one thing is changed, such as a shuffled mask.
 
@@ -96,10 +86,7 @@ def sanity_check(  # pylint: disable=too-many-arguments,too-many-locals # one pa
     collapse = experiments.derived_runs.collapse_notes({steps[0].folder: steps[0].plan}, source.seeds)  # the original
     for note in (*notes, *more_notes, *collapse):
         print_note(note)
-    target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,
-        logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
+    target = where.target(folder, datasets)
     experiments.metric_logs.require_logs(target.logs)
     if dry_run:
         _print_steps(steps, source, as_json=as_json)

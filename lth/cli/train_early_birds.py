@@ -5,15 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lth import analysis, experiments
-from lth.cli.arguments import parse_names
 from lth.cli.command import command
 from lth.cli.console import print_text
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
-from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
-from lth.cli.options import (
-    CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EarlyBirdThreshold, EngineOption, Json,
-    KeepOption, LogOption, Margin, Replicates, Restart, SourceRun, Threads)
+from lth.cli.options import Datasets, DryRun, EarlyBirdThreshold, Json, KeepOption, Margin, Restart, SourceRun
+from lth.cli.target_options import TargetOptions, accepts_target
 from lth.cli.trust_code import accepts_trust_code
 from lth.runs.run_path import parse_run_path
 
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 
 @command
 @accepts_data_dir
-@accepts_executor
+@accepts_target
 @accepts_trust_code
 def train_early_birds(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
@@ -32,20 +29,12 @@ def train_early_birds(  # pylint: disable=too-many-arguments,too-many-locals # o
         threshold: EarlyBirdThreshold = 0.2,
         run_name: Annotated[str | None, typer.Option(
             '--run', metavar='NAME', show_default=False, help='The new run folder. Default: RUN-early-birds.')] = None,
-        device: Device = 'auto',
-        threads: Threads = 1,
-        engine: EngineOption = None,
-        compile_: Compile = None,
-        replicates: Replicates = None,
-        deterministic: Deterministic = None,
-        checkpoint_every: CheckpointEvery = None,
-        executor: ExecutorChoice = LOCAL,
-        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         margin: Margin = 0.2,
         as_json: Json = False,
         dry_run: DryRun = False,
+        where: TargetOptions,
 ) -> None:
     """Train the tickets that early birds draw, next to those from the end of training (You et al. 2020).
 
@@ -65,10 +54,7 @@ def train_early_birds(  # pylint: disable=too-many-arguments,too-many-locals # o
     source = plans.open_watched(path, threshold)
     folder = plans.early_bird_folder(path) if run_name is None else experiments.folders.run_folder(run_name, '')
     planned = plans.early_bird_plans(source, folder)
-    target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every, logs=tuple(parse_names(log) or ()),
-        executor=executor.name, executor_settings=executor.settings)
+    target = where.target(folder, datasets)
 
     def complete_report(report: 'RunReport') -> 'RunReport':
         rows = analysis.early_bird_tickets.early_bird_rows(source, planned, folder)

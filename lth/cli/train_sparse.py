@@ -5,24 +5,23 @@ from typing import Annotated
 import typer
 
 from lth import experiments
-from lth.cli.arguments import changes, parse_names, parse_numbers
+from lth.cli.arguments import changes, parse_numbers
 from lth.cli.command import command
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
-from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.option_values import number
 from lth.cli.options import (
-    BatchSize, CheckpointEvery, Compile, DatasetName, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs,
-    Json, KeepOption, LearningRate, LogOption, Model, Overrides, Precision, RecipeName, Replicates, Restart, RunName,
-    Seeds, SyncBatchNorm, Threads)
+    BatchSize, DatasetName, Datasets, DryRun, Epochs, Json, KeepOption, LearningRate, Model, Overrides, Precision,
+    RecipeName, Restart, RunName, Seeds)
 from lth.cli.ranks import runs_on_ranks
+from lth.cli.target_options import TargetOptions, accepts_target_on_ranks
 from lth.cli.trust_code import accepts_trust_code
 
 
 @command
 @runs_on_ranks
 @accepts_data_dir
-@accepts_executor
+@accepts_target_on_ranks
 @accepts_trust_code
 def train_sparse(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         model: Model,
@@ -56,20 +55,11 @@ def train_sparse(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         override: Overrides = None,
         run: RunName = None,
         precision: Precision = None,
-        device: Device = 'auto',
-        threads: Threads = 1,
-        engine: EngineOption = None,
-        compile_: Compile = None,
-        replicates: Replicates = None,
-        deterministic: Deterministic = None,
-        sync_batch_norm: SyncBatchNorm = None,
-        checkpoint_every: CheckpointEvery = None,
-        executor: ExecutorChoice = LOCAL,
-        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         as_json: Json = False,
         dry_run: DryRun = False,
+        where: TargetOptions,
 ) -> None:
     """Train a sparse network: its mask moves while it is trained, and one training is enough.
 
@@ -102,12 +92,9 @@ def train_sparse(  # pylint: disable=too-many-arguments,too-many-locals # one pa
         'training.optimizer.learning_rate': learning_rate, 'training.precision': precision},
         override, number_of_epochs)
     plan = experiments.resolve.sparse_plan(
-        model, dataset, changed, density=density, method=method, recipe=recipe, device=device)
-    target = experiments.run_target.RunTarget(
-        experiments.folders.run_folder(run, experiments.folders.search_name(plan)), datasets, device, threads, engine,
-        deterministic=deterministic, compile=compile_, replicates=replicates, checkpoint_every=checkpoint_every,
-        sync_batch_norm=sync_batch_norm, logs=tuple(parse_names(log) or ()), executor=executor.name,
-        executor_settings=executor.settings)
+        model, dataset, changed, density=density, method=method, recipe=recipe, device=where.device)
+    target = where.target(
+        experiments.folders.run_folder(run, experiments.folders.search_name(plan)), datasets)
     execute(plan, target, parse_numbers(seeds, '--seeds'), output=Output(as_json, 0.2), keep=keep, restart=restart,
             dry_run=dry_run)
 

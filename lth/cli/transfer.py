@@ -5,16 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lth import experiments
-from lth.cli.arguments import changes, parse_names, parse_numbers
+from lth.cli.arguments import changes, parse_numbers
 from lth.cli.command import command
 from lth.cli.data_dir import accepts_data_dir
 from lth.cli.execute import Output, execute
-from lth.cli.executor_options import LOCAL, ExecutorChoice, accepts_executor
 from lth.cli.options import (
-    BatchSize, CheckpointEvery, Compile, Datasets, Deterministic, Device, DryRun, EngineOption, Epochs, Json,
-    KeepOption, LearningRate, LogOption, Margin, Overrides, Precision, RecipeName, Replicates, Restart, SourceRun,
-    SyncBatchNorm, Threads)
+    BatchSize, Datasets, DryRun, Epochs, Json, KeepOption, LearningRate, Margin, Overrides, Precision, RecipeName,
+    Restart, SourceRun)
 from lth.cli.ranks import runs_on_ranks
+from lth.cli.target_options import TargetOptions, accepts_target_on_ranks
 from lth.cli.trust_code import accepts_trust_code
 from lth.registry import trust
 from lth.runs.run_path import parse_run_path
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 @command
 @runs_on_ranks
 @accepts_data_dir
-@accepts_executor
+@accepts_target_on_ranks
 @accepts_trust_code
 def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parameter per option
         run: SourceRun,
@@ -57,21 +56,12 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
             help='The new run folder. Default: RUN-to-DATASET-round-NN, where NN is the last of the rounds, with the '
                  'names of --optimizer and --carry before the round.')] = None,
         precision: Precision = None,
-        device: Device = 'auto',
-        threads: Threads = 1,
-        engine: EngineOption = None,
-        compile_: Compile = None,
-        replicates: Replicates = None,
-        deterministic: Deterministic = None,
-        sync_batch_norm: SyncBatchNorm = None,
-        checkpoint_every: CheckpointEvery = None,
-        executor: ExecutorChoice = LOCAL,
-        log: LogOption = None,
         keep: KeepOption = 'all',
         restart: Restart = False,
         margin: Margin = 0.2,
         as_json: Json = False,
         dry_run: DryRun = False,
+        where: TargetOptions,
 ) -> None:
     """Train the tickets of a run on another data set, or with another optimizer (Morcos et al. 2019).
 
@@ -102,14 +92,11 @@ def transfer(  # pylint: disable=too-many-arguments,too-many-locals # one parame
 
     def plan_in(folder: Path, ticket: Literal['found', 'random']) -> 'Plan':
         return experiments.transfer_plans.transfer_plan(
-            source, to, folder, changed, ticket=ticket, carry=carry, recipe=recipe, device=device)
+            source, to, folder, changed, ticket=ticket, carry=carry, recipe=recipe, device=where.device)
 
     controls = {}
     if random_tickets:
         controls = {'random': [plan_in(experiments.folders.control_folder(folder, 'random'), 'random')]}
-    target = experiments.run_target.RunTarget(
-        folder, datasets, device, threads, engine, deterministic=deterministic, compile=compile_,
-        replicates=replicates, checkpoint_every=checkpoint_every, sync_batch_norm=sync_batch_norm,
-        logs=tuple(parse_names(log) or ()), executor=executor.name, executor_settings=executor.settings)
+    target = where.target(folder, datasets)
     execute(plan_in(folder, 'found'), target, source.seeds, controls, output=Output(as_json, margin), keep=keep,
             restart=restart, dry_run=dry_run)
