@@ -8,6 +8,7 @@ import pytest
 import lth as python
 from lth.experiments.executors.local import LocalExecutor
 from lth.experiments.executors.registry import EXECUTORS
+from tests.registrations import forget_registrations
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '1', '--run', 'r')
 
@@ -37,8 +38,7 @@ class Recorded(LocalExecutor):
 @pytest.fixture(autouse=True)
 def recorded(monkeypatch):
     Recorded.opened.clear()
-    for entries in ('_entries', '_names', '_origins'):
-        monkeypatch.setattr(EXECUTORS, entries, dict(getattr(EXECUTORS, entries)))
+    forget_registrations(monkeypatch, EXECUTORS)
     EXECUTORS.register('recorded')(Recorded)
 
 

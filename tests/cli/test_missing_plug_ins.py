@@ -7,27 +7,21 @@ from torch import nn
 from lth.models.registry import MODELS
 from lth.pruning.controls import CONTROLS
 from lth.pruning.criteria import CRITERIA
+from tests.registrations import forget_registrations
 
 BASE = ('digits', '-i', '1', '-e', '1', '-b', '300')
 
 
 @pytest.fixture(autouse=True)
-def uninstall(monkeypatch):
-    """Registers entries of a plug-in; the function that is returned removes them."""
+def uninstall():
+    """Registers entries of a plug-in; the function that is given removes them."""
 
-    before = {}
-    for registry in (CRITERIA, CONTROLS, MODELS):
-        for name in ('_entries', '_names', '_origins'):
-            before[registry, name] = getattr(registry, name)
-            monkeypatch.setattr(registry, name, dict(before[registry, name]))
-    CRITERIA.register('plugged')(lambda _initial, final, _context: final.abs())
-    CONTROLS.register('plugged', claims=[])(lambda _task, _origin, ticket, _draw: ticket)
-    MODELS.register('plugged')(lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(64, classes)))
-
-    def remove() -> None:
-        for (registry, name), value in before.items():
-            setattr(registry, name, value)
-    return remove
+    with pytest.MonkeyPatch.context() as patch:
+        forget_registrations(patch, CRITERIA, CONTROLS, MODELS)
+        CRITERIA.register('plugged')(lambda _initial, final, _context: final.abs())
+        CONTROLS.register('plugged', claims=[])(lambda _task, _origin, ticket, _draw: ticket)
+        MODELS.register('plugged')(lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(64, classes)))
+        yield patch.undo
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from lth.errors import LthError
 from lth.exports import latency, same_function
 from lth.exports.export_format import EXPORT_FORMATS, Exported, Loaded
 from lth.exports.exported_network import ExportedNetwork
+from tests.registrations import forget_registrations
 
 ROUND = 'runs/base/seed-0/round-02'
 SMALL = {'rounds': 2, 'epochs': 2, 'settings': {'algorithm.rates': 0.7}}
@@ -278,8 +279,7 @@ def rounded(network: ExportedNetwork) -> Exported:
 
 @pytest.fixture(name='registered')
 def _registered(monkeypatch: pytest.MonkeyPatch):
-    for name in ('_entries', '_names', '_origins'):
-        monkeypatch.setattr(EXPORT_FORMATS, name, dict(getattr(EXPORT_FORMATS, name)))
+    forget_registrations(monkeypatch, EXPORT_FORMATS)
     return EXPORT_FORMATS.register
 
 

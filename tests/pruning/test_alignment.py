@@ -8,6 +8,7 @@ from lth.models.channel_groups import channel_groups
 from lth.models.network import Network
 from lth.models.registry import MODELS, settings_class
 from lth.pruning.alignment import match_channels, permute_parameters, permute_tensors
+from tests.registrations import forget_registrations
 
 SHAPES = {'lenet-300-100': (1, 8, 8), 'lenet-5': (1, 28, 28), 'conv-2': (3, 8, 8), 'vgg11': (3, 16, 16),
           'resnet20': (3, 8, 8), 'mobilenet-v2': (3, 16, 16)}
@@ -118,7 +119,7 @@ def test_networks_that_cannot_be_aligned_are_refused_with_the_layer_and_the_reas
         channel_groups(network_of('resnet20', shortcut='identity'))
 
 
-def test_features_added_to_the_input_are_not_permuted():
+def test_features_added_to_the_input_are_not_permuted(monkeypatch):
     class Added(nn.Module):
         """A convolution with a shortcut from the image."""
 
@@ -131,6 +132,7 @@ def test_features_added_to_the_input_are_not_permuted():
 
             return self.output((images + self.conv(images)).mean((2, 3)))
 
+    forget_registrations(monkeypatch, MODELS)
     MODELS.register('added-to-input')(lambda shape, classes: Added())
     network = Network.of(settings_class('added-to-input')(name='added-to-input'), (3, 8, 8), 4)
     assert channel_groups(network) == []

@@ -14,6 +14,7 @@ from lth.pruning.mask_actions import MASK_ACTIONS, LayerSurvivors, find_mask_0_a
 from lth.pruning.tickets import Ticket, dense_ticket
 from lth.recipes.schema import AlgorithmSettings
 from tests.conftest import make_task
+from tests.registrations import forget_registrations
 
 WRONG = {
     'raises': (lambda values: 1 / 0, r'raised ZeroDivisionError: division by zero \(.*test_tensor_results.py, line'),
@@ -29,9 +30,8 @@ VALUES = torch.tensor([1., -2., 3., 4.])
 def registries(monkeypatch):
     """Registries that forget what a test registers."""
 
-    for registry in (CRITERIA, MASK_ACTIONS.mask_0, MASK_ACTIONS.mask_1, INITIALIZERS, CONTROLS):
-        for name in ('_entries', '_names', '_origins'):
-            monkeypatch.setattr(registry, name, dict(getattr(registry, name)))
+    forget_registrations(
+        monkeypatch, CRITERIA, MASK_ACTIONS.mask_0, MASK_ACTIONS.mask_1, INITIALIZERS, CONTROLS)
 
 
 @pytest.mark.parametrize(('function', 'says'), WRONG.values(), ids=WRONG)
