@@ -1,8 +1,9 @@
 """The command line: one file per command, which parses, calls one function, and prints. Only cli uses typer and rich.
 
 Importing it does not import torch, so that `lth --help` is fast: commands use packages whose submodules are imported on
-first use (lth.system.lazy_import). To add a command, write its function in a file and add a line here.
+first use (lth.system.lazy_import). To add a command, write its function in a file and add it to `_COMMANDS`.
 """
+from collections.abc import Callable
 from typing import Any
 
 import typer
@@ -46,7 +47,26 @@ from lth.cli.trust_code import start_without_user_code
 from lth.cli.usage_errors import usage_errors
 
 
-class _Commands(TyperGroup):
+# By the headings under which `lth --help` lists them.
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
+    'Find': {
+        'find-ticket': find_ticket, 'find-gem': find_gem, 'train-sparse': train_sparse, 'sweep': sweep,
+        'reproduce': reproduce},
+    'Train what was found': {
+        'finetune': finetune, 'transfer': transfer, 'align': align, 'train-early-birds': train_early_birds,
+        'pool': pool},
+    'Check and measure': {
+        'evaluate': evaluate, 'sanity-check': sanity_check, 'stability': stability, 'early-bird': early_bird},
+    'See': {
+        'list': list_entries, 'show': show, 'plot': plot, 'report': report, 'compare': compare,
+        'export-metrics': export_metrics},
+    'Share and convert': {
+        'export': export, 'card': card, 'push': push, 'pull': pull, 'import': import_run,
+        'convert-config': convert_config},
+    'Maintain': {'prepare': prepare, 'repair': repair, 'bench': bench}}
+
+
+class _Group(TyperGroup):
     """The commands. Mistakes on the command line are told in one paragraph."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -63,7 +83,7 @@ class _Commands(TyperGroup):
 
 
 app = typer.Typer(
-    name='lth', cls=_Commands, pretty_exceptions_enable=False, rich_markup_mode='rich',
+    name='lth', cls=_Group, pretty_exceptions_enable=False, rich_markup_mode='rich',
     context_settings={'help_option_names': ['-h', '--help']},
     help='Find and study [bold]lottery tickets[/bold] and [bold]rare gems[/bold]: sparse subnetworks that, trained '
          'from their initial weights, are as accurate as the dense network.\n\n'
@@ -75,35 +95,9 @@ app = typer.Typer(
            '--strict, or cells of a sweep that failed, 2 wrong input or damaged files, 3 the '
            'environment (disk, memory, lock, network), 70 a bug of lth, 129 SIGHUP, 130 Ctrl-C, 141 standard '
            'output was closed, 143 SIGTERM.')
-app.command('find-ticket', cls=RuledCommand)(find_ticket)
-app.command('find-gem', cls=RuledCommand)(find_gem)
-app.command('train-sparse', cls=RuledCommand)(train_sparse)
-app.command('finetune', cls=RuledCommand)(finetune)
-app.command('evaluate', cls=RuledCommand)(evaluate)
-app.command('sanity-check', cls=RuledCommand)(sanity_check)
-app.command('transfer', cls=RuledCommand)(transfer)
-app.command('pool', cls=RuledCommand)(pool)
-app.command('align', cls=RuledCommand)(align)
-app.command('stability', cls=RuledCommand)(stability)
-app.command('early-bird', cls=RuledCommand)(early_bird)
-app.command('train-early-birds', cls=RuledCommand)(train_early_birds)
-app.command('plot', cls=RuledCommand)(plot)
-app.command('report', cls=RuledCommand)(report)
-app.command('reproduce', cls=RuledCommand)(reproduce)
-app.command('sweep', cls=RuledCommand)(sweep)
-app.command('list', cls=RuledCommand)(list_entries)
-app.command('compare', cls=RuledCommand)(compare)
-app.command('export', cls=RuledCommand)(export)
-app.command('export-metrics', cls=RuledCommand)(export_metrics)
-app.command('card', cls=RuledCommand)(card)
-app.command('push', cls=RuledCommand)(push)
-app.command('pull', cls=RuledCommand)(pull)
-app.command('repair', cls=RuledCommand)(repair)
-app.command('prepare', cls=RuledCommand)(prepare)
-app.command('show', cls=RuledCommand)(show)
-app.command('convert-config', cls=RuledCommand)(convert_config)
-app.command('import', cls=RuledCommand)(import_run)
-app.command('bench', cls=RuledCommand)(bench)
+for _panel, _functions in _COMMANDS.items():
+    for _name, _function in _functions.items():
+        app.command(_name, cls=RuledCommand, rich_help_panel=_panel)(_function)
 
 
 @app.callback(invoke_without_command=True)
