@@ -1,6 +1,7 @@
 """Read files of a run without lth's checks, and change them together with their checksums, as a forger would."""
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,15 @@ from torch import Tensor
 
 from lth.runs import integrity, sessions
 from lth.system import tensor_files
+
+
+def contents(folder: Path, *, without: Collection[str] = ('sessions',)) -> dict[str, bytes]:
+    """The bytes of all files below a folder by their paths there, without what has one of these names or is in a folder
+    that has: records of sessions contain times.
+    """
+
+    files = (path.relative_to(folder) for path in folder.rglob('*') if path.is_file())
+    return {str(file): (folder / file).read_bytes() for file in files if set(without).isdisjoint(file.parts)}
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -6,14 +6,11 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from tests.round_files import contents
+
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '2')
 CONTROLLED = (*SEARCH, '--controls', 'reinit,Random_Layer,permute-mask')
 CONTROL_RUNS = Path('runs/lenet-300-100-digits-controls')
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob('*')
-            if path.is_file() and path.parent.name != 'sessions'}
 
 
 def test_controls_are_rows_below_each_round_and_objects_in_json(lth):

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lth.system import yaml_text
+from tests.round_files import contents
 
 SHORT = ('--set', 'training.length=3 iterations', '--set', 'training.measure_every=2 iterations')
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', *SHORT, '--run', 'runs/run')
@@ -13,13 +14,6 @@ LADDERS = {
     'random criterion': ('--criterion', 'random', '--mask-1-action', 'reinitialize', '--set',
                          'algorithm.rewind=1 iterations'),
     'fine-tuning': ('--retrain', 'fine-tuning'), 'learning-rate-rewinding': ('--retrain', 'learning-rate-rewinding')}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """The content of all files of the runs below a folder, except the records of their sessions."""
-
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*')
-            if path.is_file() and 'sessions' not in path.parts}
 
 
 def call(lth, *arguments: str) -> str:

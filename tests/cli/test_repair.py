@@ -8,6 +8,7 @@ import pytest
 from lth.errors import ENVIRONMENT_ERROR, LthError
 from lth.runs import integrity, run_locks
 from tests.printed_json import printed_json
+from tests.round_files import contents
 
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-b', '200', '-e', '1', '--run', 'r')
 RUN = Path('runs/r')
@@ -31,10 +32,8 @@ def search(lth, original, tmp_path):
     return lambda: lth(*SEARCH, '--seeds', '0,1')
 
 
-def contents(original: Path | None = None) -> dict[str, bytes]:
-    root = original / 'r' if original else RUN
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob('*')
-            if path.is_file() and path.relative_to(root).parts[0] not in ('sessions', 'damaged')}
+def rounds(run: Path = RUN) -> dict[str, bytes]:
+    return contents(run, without=('sessions', 'damaged'))
 
 
 def flip(path: Path) -> None:
@@ -49,26 +48,26 @@ def repair(lth, *options: str) -> dict:
 
 def test_a_run_without_damage_is_not_changed(lth, search, original):
     assert 'nothing is damaged. Checked: 6 rounds of 2 seeds and 2 sessions' in lth('repair', 'r').out
-    assert contents() == contents(original) and not (RUN / 'damaged').exists()
+    assert rounds() == rounds(original / 'r') and not (RUN / 'damaged').exists()
 
 
 @pytest.mark.parametrize('name', [
     'mask.safetensors', 'trained.safetensors', 'metrics.jsonl', 'round.json', 'SHA256SUMS'])
 def test_a_damaged_round_and_later_ones_are_moved_and_trained_again_with_equal_bytes(lth, search, original, name):
     flip(RUN / 'seed-0/round-01' / name)
-    damaged = contents()
+    damaged = rounds()
     result = lth('evaluate', 'r')
     assert result.code == 2 and 'lth repair runs/r' in ' '.join(result.err.split())
     listed = repair(lth, '--dry-run')
     assert [one['path'] for one in listed['damaged']] == ['runs/r/seed-0/round-01', 'runs/r/seed-0/round-02']
-    assert listed['moved_to'] is None and contents() == damaged
+    assert listed['moved_to'] is None and rounds() == damaged
     report = repair(lth)
     moved = Path(report['moved_to'])
     assert moved.is_relative_to(RUN / 'damaged') and report['damaged'] == listed['damaged']
     assert (moved / 'seed-0/round-01' / name).read_bytes() == damaged[f'seed-0/round-01/{name}']
     assert sorted(path.name for path in (RUN / 'seed-0').iterdir()) == ['round-00']
     assert search().code == 0
-    assert contents() == contents(original)
+    assert rounds() == rounds(original / 'r')
 
 
 def test_every_kind_of_damage_is_found_and_an_incomplete_file_too(lth, search):
@@ -134,13 +133,13 @@ def test_a_run_whose_code_is_not_trusted_is_checked_without_its_network(lth, tmp
 def test_rounds_whose_weights_a_damaged_one_needs_and_keep_removed_are_moved_and_trained_again(lth, search, keep):
     search = (*SEARCH[:3], '-i', '3', *SEARCH[5:], '--seeds', '0', '--keep', keep)
     assert lth(*search).code == 0
-    before = contents()
+    before = rounds()
     flip(RUN / 'seed-0/round-03/mask.safetensors')
     report = repair(lth)
     assert [Path(damage['path']).name for damage in report['damaged']] == ['round-01', 'round-02', 'round-03']
     assert 'the option --keep removed its weights' in report['damaged'][0]['problem']
     assert lth(*search).code == 0
-    assert contents() == before
+    assert rounds() == before
 
 
 def test_thinned_rounds_of_a_run_that_starts_from_another_one_stay(lth, search):

@@ -29,6 +29,7 @@ from lth.system import signals, tensor_files, yaml_text
 from lth.training.checkpoint_interval import CheckpointInterval, checkpoint_interval
 from lth.training.state import Snapshot
 from tests.experiments.test_runner import children, is_running, run_search, start_search, wait_until
+from tests.round_files import contents
 
 # 21 iterations an epoch.
 SHORT = {'training.length': '24 iterations', 'training.measure_every': '10 iterations'}
@@ -61,13 +62,6 @@ def gems(algorithm: str, **settings: Any) -> Plan:
 
 def target(folder: Path, every: str = '3 iterations') -> RunTarget:
     return RunTarget(folder, folder, 'cpu', checkpoint_every=checkpoint_interval(every))
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """The bytes of all files of a run, except the record of its sessions."""
-
-    paths = [path for path in folder.rglob('*') if path.is_file() and 'sessions' not in path.parts]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def run_in_pieces(

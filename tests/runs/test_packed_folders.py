@@ -13,6 +13,7 @@ from lth.runs import integrity, packed_folders
 from lth.runs.folder import Run
 from lth.runs.packed_folders import PackedFolder, RunFacts
 from lth.runs.removed_weights import MissingWeights, Needed
+from tests import round_files
 
 CHECKPOINT = 'round-01-step-0000300'
 CONTENTS = st.dictionaries(
@@ -20,9 +21,7 @@ CONTENTS = st.dictionaries(
 
 
 def state(folder: Path) -> dict[str, bytes]:
-    """All files below a folder."""
-
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+    return round_files.contents(folder, without=())
 
 
 def checkpoint(content: bytes = b'weights', name: str = CHECKPOINT, seed: int = 0) -> PackedFolder:
