@@ -164,7 +164,8 @@ class Settings(AlgorithmSettings):
         self.round_ends(training, steps_per_epoch)  # raises LthError for too many
         if self.update_until and self.update_until.steps(steps_per_epoch) > end:
             raise LthError(f'algorithm.update_until: {self.update_until} is after the end of training, '
-                           f'{training.length} (iteration {end}). Give at most that.')
+                           f'{training.length} (iteration {end}). Give at most that, or let {self.method} move the '
+                           'mask for its usual share of the training: --set algorithm.update_until=null.')
         if self.row.moves and not self.event_steps(training, steps_per_epoch):
             raise LthError(self._no_events(training, steps_per_epoch))
 

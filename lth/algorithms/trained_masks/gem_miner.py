@@ -130,8 +130,10 @@ class Settings(base.TrainedMaskSettings):
         if len(self.round_ends(training, steps_per_epoch)) > 1:
             return
         if self.final_epochs is None:
+            often = max(1, training.steps(steps_per_epoch) // 10)
             raise LthError(f'algorithm.freeze_every: scores never freeze, as {self.freeze_every} is not before the end '
-                           f'of training, {training.length}. Freeze earlier or train longer.')
+                           f'of training, {training.length}. Train longer, or freeze earlier, such as --set '
+                           f'"algorithm.freeze_every={often} iterations".')
         raise LthError(f'algorithm.final_epochs: {self.final_epochs} leaves no freeze event, as the first is after '
                        f'{self.freeze_every} and training ends after {training.length}. Give fewer final epochs, '
                        'freeze earlier or train longer.')

@@ -319,7 +319,9 @@ def test_the_density_that_an_error_names_is_enough_and_one_weight_less_is_not(me
     ('gmp', {'update_from': '2 epochs', 'update_until': '1 epoch'}, 'update_from: the mask would never move: 2 epochs'),
     ('rigl', {'update_every': '0 epochs'}, 'update_every: 0 epochs is not a length'),
     ('rigl', {'update_until': '0 epochs'}, r'update_until: the mask .* Give more than 0 epochs, or leave it out\.'),
-    ('set', {'update_until': '7 epochs'}, 'update_until: 7 epochs is after the end of training')])
+    ('set', {'update_until': '7 epochs'},
+     'update_until: 7 epochs is after the end of training.* let set move the mask for its usual share of the training: '
+     '--set algorithm.update_until=null')])
 def test_settings_by_which_the_mask_never_moves_are_refused(method, changes, message):
     task = make_task(length='6 epochs')
     with pytest.raises(LthError, match=message):
