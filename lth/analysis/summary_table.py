@@ -9,7 +9,7 @@ from lth.analysis.operation_counts import Operations, round_operations
 from lth.analysis.statistics import Interval, confidence_interval
 from lth.pruning.effective_sparsity import ConnectedTotals
 from lth.recipes.schema import AlgorithmSettings
-from lth.runs.collapsed_layers import collapse_note
+from lth.runs.collapsed_layers import collapse_note, empty_layers
 from lth.runs.events_file import MovesRecord
 from lth.runs.metrics_file import MetricsLine
 from lth.runs.round_record import RoundRecord
@@ -44,7 +44,7 @@ class RoundResult(NamedTuple):
     validation loss. `connected` and `operations`, the multiply-adds for an image, are None where they are unknown;
     `drawn_test_accuracy`, the mean test accuracy of masks sampled from the scores, where none were sampled;
     `selected`, the number of weights that the scores select without a given count, where it is not recorded; `moves`,
-    how the mask moved, where it did not.
+    how the mask moved, where it did not. `empty_layers` keep no weights.
     """
 
     seed: int
@@ -60,6 +60,7 @@ class RoundResult(NamedTuple):
     operations: Operations | None = None
     selected: int | None = None
     moves: MovesRecord | None = None
+    empty_layers: Sequence[str] = ()
 
 
 class RoundSummary(NamedTuple):
@@ -113,7 +114,7 @@ def round_result(run: RecordedRun, seed: int, number: int, draw: int = 1) -> Rou
     return RoundResult(
         seed, record.kept, record.density, record.last.test_accuracy, stop.iteration, stop.test_accuracy,
         current_engine_name(record.engine), record.connected_totals, draw, record.drawn_test_accuracy,
-        round_operations(record), record.selected, record.moves)
+        round_operations(record), record.selected, record.moves, empty_layers(record))
 
 
 def summary_rows(draws: Sequence[RecordedRun], seeds: Sequence[int]) -> list[RoundSummary]:

@@ -8,6 +8,7 @@ from lth.experiments.open_run import open_run
 from lth.runs.collapsed_layers import collapse_note
 from lth.runs.run_path import RunPath
 from tests.cli.test_growing import SHORT, call
+from tests.printed_json import printed_json
 
 # One-shot global pruning to 0.5% and 0.0025% of the weights: 2 of 50,200.
 SEARCH = ('find-ticket', 'lenet-300-100', 'digits', *SHORT, '--run', 'run', '-i', '2',
@@ -27,12 +28,14 @@ def search(lth) -> str:
     return note
 
 
-def test_the_layers_are_those_whose_mask_is_empty(search):
+def test_the_layers_are_those_whose_mask_is_empty(lth, search):
     plan, run = open_run(RunPath(Path('runs/run')))
     masks = plan.network.layout.unpack(run.load_mask(0, 2))
     empty = [name for name, mask in masks.items() if not bool(mask.any())]
     assert empty and all(bool(mask.any()) for mask in plan.network.layout.unpack(run.load_mask(0, 0)).values())
     assert f'leave no weight in {", ".join(empty)} (seed 0)' in search.replace('leaves', 'leave')
+    rows = printed_json(lth, 'show', 'run', 'run')['rounds']
+    assert [row['seeds'][0]['empty_layers'] for row in rows] == [[], [], empty]
 
 
 @pytest.mark.parametrize('command', [

@@ -74,6 +74,7 @@ class SeedResult:  # pylint: disable=too-many-instance-attributes # each is a fi
     multiply_adds: int | None
     dense_multiply_adds: int | None
     mask_moves: MaskMoves | None
+    empty_layers: list[str]
     engine: str
 
     @classmethod
@@ -89,7 +90,7 @@ class SeedResult:  # pylint: disable=too-many-instance-attributes # each is a fi
             selected_weights=result.selected, connected=Connected.of(result.connected),
             multiply_adds=operations.surviving if operations else None,
             dense_multiply_adds=operations.dense if operations else None, mask_moves=MaskMoves.of(result.moves),
-            engine=result.engine)
+            empty_layers=list(result.empty_layers), engine=result.engine)
 
 
 @dataclass(frozen=True, kw_only=True)
