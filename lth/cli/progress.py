@@ -73,6 +73,7 @@ class ProgressDisplay(BarDisplay):
 
         done = self._plan.steps_done(progress.number, progress.step)
         density = self._plan.network.layout.density(self._plan.kept[progress.number])
+        table_round, last = self._plan.recipe.algorithm.table_round, len(self._plan.kept) - 1
         measured = {'validation': progress.validation, 'test': progress.test}
         for position, seed in enumerate(progress.seeds):
             self._time.update(seed, done)
@@ -80,7 +81,7 @@ class ProgressDisplay(BarDisplay):
                 name: f'{shares[position]:.2%}' for name, shares in measured.items() if shares}
             self._bars.update(
                 self._tasks[seed], completed=done, visible=True, epoch=self._epoch(progress.step),
-                round=f'{progress.number}/{len(self._plan.kept) - 1}', weights=f'{density:.2%}', **accuracies)
+                round=f'{table_round(progress.number)}/{table_round(last)}', weights=f'{density:.2%}', **accuracies)
 
     def _print_lines(self, progress: 'SeedProgress', state: str) -> None:
         """Print one line for each of these seeds."""

@@ -162,3 +162,5 @@ def test_a_search_without_a_terminal_prints_a_line_for_each_round(lth):
     assert [line for line in lines if line.endswith('done')] == [
         'seed 0  round 0/1  100.00% of weights  done', 'seed 0  round 1/1  80.20% of weights  done']
     assert Path('runs/lenet-300-100-digits').is_dir()
+    finetuned = lth('finetune', 'lenet-300-100-digits', '-e', '1')
+    assert 'seed 0  round 1/1  80.20% of weights  done' in finetuned.err  # as in its table
