@@ -6,7 +6,8 @@ import pytest
 
 import lth as package
 from lth.errors import LthError
-from tests.cli.test_growing import SEARCH, call, contents, refusal
+from tests.cli.test_growing import SEARCH, call, refusal
+from tests.round_files import contents
 
 CONTROLS = ('--controls', 'reinit')
 REMOVED = {'tickets': {'trained'}, 'last': {'trained', 'ticket'}}

@@ -5,7 +5,8 @@ import lth as package
 from lth.algorithms import imp
 from lth.errors import LthError
 from tests.cli.test_growing import SEARCH as RUN
-from tests.cli.test_growing import call, contents, refusal
+from tests.cli.test_growing import call, refusal
+from tests.round_files import contents
 
 SEARCH = (*RUN, '-i', '1')
 

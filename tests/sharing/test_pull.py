@@ -22,7 +22,8 @@ from lth.sharing.manifest import MANIFEST
 from lth.sharing.shared_runs import shared_runs
 from lth.sharing.staging import stage
 from tests.hub_server import TOKEN, HubServer
-from tests.sharing.test_push import REPOSITORY, contents
+from tests.round_files import contents
+from tests.sharing.test_push import REPOSITORY
 
 
 pytestmark = pytest.mark.xdist_group('sharing')
@@ -34,7 +35,7 @@ def _shared(source, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes
 
     folder = tmp_path_factory.mktemp('shared')
     stage(shared_runs(source / 'demo', unfinished=False), folder, REPOSITORY, license_=None)
-    return contents(folder)
+    return contents(folder, without=())
 
 
 @pytest.fixture(name='pushed')
