@@ -68,7 +68,8 @@ def test_torchrun_trains_one_run_whose_ranks_are_stopped_killed_and_resumed(tmp_
     process = start_until_checkpoint(tmp_path)
     os.kill(children(process.pid)[-1], signal.SIGKILL)
     _, err = process.communicate(timeout=60)
-    assert len(re.findall('Rank 0 of 2 on .*: another rank has ended', err)) == 1
+    # torchrun ends rank 0 too, which may be faster than the loss of its connection.
+    assert re.search('Rank 0 of 2 on .*: another rank has ended|Interrupted. Completed rounds', err), err
     assert run(tmp_path, *SEARCH, '--run', 'stopped')[0] == 0
     assert weights(tmp_path / 'runs/stopped') == weights(tmp_path / 'runs/whole')
 

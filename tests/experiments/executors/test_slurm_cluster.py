@@ -27,7 +27,7 @@ __all__ = ['slurm', 'slurm_cluster']
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group('slurm')]
 ROOT = Path(__file__).parents[3]
 SETTINGS = ['--executor', 'slurm', '--executor-set', 'poll_seconds=1', '--executor-set', 'memory=1500 MB']
-# Long enough that a job is preempted within a round, which takes some seconds.
+# Long enough that a job is stopped within a round.
 GRID = """
 command: find-ticket lenet-300-100 digits -i 1 -e 400
 seeds: 0
@@ -84,10 +84,17 @@ def test_a_sweep_that_is_preempted_in_a_round_and_whose_command_is_killed_equals
     command = 'sweep', 'run', 'grid.yaml', *SETTINGS
     driver = start(tmp_path, *command)
 
-    def are_in_the_second_round() -> bool:
-        tasks = list(tmp_path.glob('sweep/*/slurm/lth-*-[01]'))
-        return len(tasks) == 2 and all(len(steps_in(task, 1)) > 1 for task in tasks)
-    wait_for(are_in_the_second_round, 'the second round')
+    stopped = set[int]()
+
+    def are_stopped_in_the_second_round() -> bool:
+        for task in tmp_path.glob('sweep/*/slurm/lth-*-[01]'):
+            if len(steps_in(task, 1)) > 1:
+                process = json.loads((task.parents[1] / 'seed-0/lock').read_text())['process']
+                # Otherwise it may complete its training before the other one is there.
+                os.kill(process, signal.SIGSTOP)
+                stopped.add(process)
+        return len(stopped) == 2
+    wait_for(are_stopped_in_the_second_round, 'the second round')
     jobs = running_jobs(slurm)
     driver.kill()
     driver.wait()
