@@ -108,7 +108,7 @@ def test_a_sweep_that_is_preempted_in_a_round_and_whose_command_is_killed_equals
 
 def test_a_job_that_is_cancelled_fails_its_seed_and_the_others_complete(slurm: SlurmCluster, tmp_path):
     run = tmp_path / 'run'
-    command = 'find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '60', '--run', str(run), *SETTINGS
+    command = 'find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '400', '--run', str(run), *SETTINGS
     driver = start(tmp_path, *command, '--seeds', '0-1')
     wait_for(lambda: list(run.glob('slurm/*-0/events.jsonl')), 'the start of seed 0')
     (job,) = [job for job in running_jobs(slurm) if job.endswith('_0')]
@@ -136,7 +136,7 @@ class StopReporter(SilentReporter):
 
 def test_a_job_of_submitit_on_this_machine_resumes_byte_for_byte_after_its_time_limit(tmp_path, monkeypatch):
     monkeypatch.setenv('PYTHONPATH', str(ROOT))
-    plan = ticket_plan('lenet-300-100', 'digits', Changes(epochs=150, options={'algorithm.rounds': 1}))
+    plan = ticket_plan('lenet-300-100', 'digits', Changes(epochs=400, options={'algorithm.rounds': 1}))
     target = RunTarget(tmp_path / 'run', Path('datasets'), 'cpu', executor='slurm',
                        executor_settings={'cluster': 'local', 'poll_seconds': 1})
     reporter = StopReporter(tmp_path / 'run')
