@@ -34,7 +34,7 @@ class SessionRecorder:
         self._reporter.round_saved(progress)
 
     def _record(self, *, rounds: int) -> None:
-        seconds = round(time.monotonic() - self._start, 1)
+        seconds = round(time.monotonic() - self._start, 3)
         self._entry.update(seconds=seconds, rounds=self._entry['rounds'] + rounds)
         sessions.write(self._run.folder, self._entry)
         self._reporter.open(sessions.entry_file(self._run.folder, self._entry).with_suffix('.log'), self._entry)

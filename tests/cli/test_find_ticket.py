@@ -129,7 +129,7 @@ def test_a_session_is_recorded(lth, tmp_path):
     (session,) = session_entries(tmp_path / 'runs/lenet-300-100-digits')
     assert (session['engine'], session['device'], session['threads'], session['rounds']) == (
         'eager or sparse', 'cpu', 1, 2)
-    assert session['torch'] == torch.__version__ and session['seconds'] > 0
+    assert session['torch'] == torch.__version__
 
 
 @pytest.mark.parametrize('options', [

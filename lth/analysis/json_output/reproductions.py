@@ -48,7 +48,7 @@ class MethodRow:
 
         return cls(name=row.name, accuracy_percent=Mean.of(row.accuracy), kept=row.kept,
                    density_percent=percent(row.density), steps=row.steps, multiply_adds=row.operations,
-                   seconds=round(row.seconds, 1))
+                   seconds=round(row.seconds, 3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,5 +118,5 @@ class ReproductionReport(PlannedReproduction):
 
         return cls(**vars(PlannedReproduction.of(done.plan)), folder=done.folder,
                    claims=list(map(TestedClaim.of, done.claims)), tables=list(map(MethodTable.of, done.tables)),
-                   figures=done.figures, seconds=round(done.seconds, 1),
-                   training_seconds=round(done.training_seconds, 1))
+                   figures=done.figures, seconds=round(done.seconds, 3),
+                   training_seconds=round(done.training_seconds, 3))
