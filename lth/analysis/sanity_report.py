@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lth.analysis.answers.words import larger_or_equal
 from lth.analysis.json_output import checks as check_output
 from lth.analysis.json_output.values import Mean, percent
 from lth.analysis.sanity_checks import SEARCHES
@@ -76,8 +77,9 @@ def verdict_sentence(outcome: CheckOutcome, subject: str) -> str:
     words, verb = _WORDS.get(outcome.check, (outcome.check, 'does'))
     mean, margin, count = outcome.comparison.difference
     if margin is None:
-        comparison = _compared(
-            mean, f'{_points(abs(mean))} points', f'better than {words}', f'worse than {words}', f'as good as {words}')
+        size = f'{_points(abs(mean))} points'
+        comparison = larger_or_equal(
+            mean, size, f'{size} better than {words}', f'{size} worse than {words}', f'as good as {words}')
         return f'undecided: the {subject} is {comparison}, n = 1: a single seed has no confidence interval'
     amount = f'{_points(mean)} ± {_points(margin)} points, n = {count}'
     if outcome.verdict == 'survives':
@@ -93,7 +95,8 @@ def dense_sentence(report: SanityReport, subject: str) -> str:
 
     mean, margin, count = report.dense.comparison.difference
     interval = '' if margin is None else f' ± {_points(margin)}'
-    comparison = _compared(mean, f'{_points(abs(mean))}{interval} points', 'above it', 'below it', 'as good')
+    size = f'{_points(abs(mean))}{interval} points'
+    comparison = larger_or_equal(mean, size, f'{size} above it', f'{size} below it', 'as good')
     return (f'dense: {100 * report.dense.accuracy.mean:.2f}% trained in the same way; the {subject} is {comparison}, '
             f'n = {count}')
 
@@ -149,14 +152,6 @@ def _difference(source: SourceRound, original: Run, run: Run, seed: int) -> Tick
         initial = initial_ticket(source.plan.network, [seed], torch.device('cpu'))
     before, after = original.load_ticket(seed, 0), run.load_ticket(seed, 0)
     return compare_tickets(source.plan.network.layout, initial, before, after)[0]
-
-
-def _compared(mean: float, size: str, more: str, less: str, equal: str) -> str:
-    """A difference in words: its size with `more` or `less`, or `equal` where it is rounded to nothing."""
-
-    if _points(abs(mean)) == _points(0):
-        return f'{equal}, with a difference of {size}'
-    return f'{size} {more if mean > 0 else less}'
 
 
 def _points(share: float) -> str:

@@ -36,10 +36,17 @@ def amount(comparison: Comparison) -> str:
 def compared(comparison: Comparison, other: str) -> str:
     """How a network compares with another one: better, worse or as accurate, with the size of the difference."""
 
-    size = amount(comparison)
-    if size.startswith('0.00'):
-        return f'as accurate as {other}, with a difference of {size}'
-    return f'{"better" if comparison.difference.mean > 0 else "worse"} than {other} by {size}'
+    mean, size = comparison.difference.mean, amount(comparison)
+    return larger_or_equal(
+        mean, size, f'better than {other} by {size}', f'worse than {other} by {size}', f'as accurate as {other}')
+
+
+def larger_or_equal(mean: float, size: str, more: str, less: str, equal: str) -> str:
+    """`more` or `less` by the sign of a mean difference, or `equal`, with the size, where the size is rounded to 0."""
+
+    if float(size.split()[0]) == 0:
+        return f'{equal}, with a difference of {size}'
+    return more if mean > 0 else less
 
 
 def p_value(p: float) -> str:
