@@ -400,7 +400,9 @@ def sanity_check(  # pylint: disable=too-many-arguments # as many as the command
     refuse_parallel_objects(source.plan, target)
     if restart:
         set_aside(folder, reporter.message)
-    return run_checks(planned, source, target, lambda _plan, _seeds: nullcontext(reporter), reporter.message, keep=keep)
+    return run_checks(
+        planned, source, target, lambda plan, _seeds: nullcontext(reporter_of(execution, plan)), reporter.message,
+        keep=keep)
 
 
 @check_types(Execution)
@@ -730,7 +732,7 @@ def _train(plan: Plan, folder: Path, seeds: Seeds, execution: Execution) -> RunR
 
     target, numbers = run_target(folder, execution), seed_numbers(seeds)
     refuse_parallel_objects(plan, target)
-    stored = runner.run_plan(plan, target, numbers, reporter_of(execution))
+    stored = runner.run_plan(plan, target, numbers, reporter_of(execution, plan))
     return RunResults(folder, tuple(numbers), plan, stored)
 
 

@@ -79,6 +79,13 @@ def test_nothing_is_printed_unless_progress_is_requested(capfd):
     assert 'seed 0  round 1  test ' in capfd.readouterr().out
 
 
+def test_the_rounds_of_a_derived_run_have_the_numbers_of_its_table(capfd):
+    run = lth.find_ticket(make_net, digits(), run='a', **SHORT)
+    lth.finetune(run, round=1, epochs=1, progress=True)
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith('seed 0')]
+    assert len(lines) == 1 and lines[0].startswith('seed 0  round 1  test ')
+
+
 def test_a_reporter_receives_messages_and_saved_rounds():
     class Recorder(SilentReporter):
         def __init__(self) -> None:

@@ -125,10 +125,16 @@ def _names(names: str | Sequence[str] | None) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names or ())
 
 
-def reporter_of(execution: Execution) -> Reporter:
-    """The given reporter, else one that prints lines if progress is requested, else a silent one."""
+def reporter_of(execution: Execution, plan: Plan | None = None) -> Reporter:
+    """The given reporter, else one that prints lines if progress is requested, for rounds of the plan with the numbers
+    of its tables, else a silent one.
+    """
 
-    return execution.get('reporter') or (LineReporter() if execution.get('progress') else SilentReporter())
+    if reporter := execution.get('reporter'):
+        return reporter
+    if not execution.get('progress'):
+        return SilentReporter()
+    return LineReporter(plan.recipe.algorithm.table_round) if plan else LineReporter()
 
 
 def refuse_parallel_objects(plan: Plan, target: RunTarget) -> None:

@@ -70,7 +70,13 @@ class SilentReporter:
 
 
 class LineReporter(SilentReporter):
-    """Prints messages, and a line for each completed round of a seed. Lines that cannot be printed are lost."""
+    """Prints messages, and a line for each completed round of a seed. Lines that cannot be printed are lost.
+    `table_round` returns the number by which tables show a round.
+    """
+
+    def __init__(self, table_round: Callable[[int], int] = int) -> None:
+        super().__init__()
+        self._table_round = table_round
 
     def message(self, text: str) -> None:
         with contextlib.suppress(OSError, ValueError):
@@ -78,7 +84,7 @@ class LineReporter(SilentReporter):
 
     def round_saved(self, progress: SeedProgress) -> None:
         for seed, accuracy in zip(progress.seeds, progress.test, strict=True):
-            self.message(f'seed {seed}  round {progress.number}  test {accuracy:.2%}')
+            self.message(f'seed {seed}  round {self._table_round(progress.number)}  test {accuracy:.2%}')
 
 
 def seed_names(seeds: Sequence[int]) -> str:
