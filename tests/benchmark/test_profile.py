@@ -100,7 +100,7 @@ def test_work_of_a_step_counts_products_of_three_passes_and_the_optimizers_traff
     assert sparse.flops == pytest.approx(work.flops / 10)
 
 
-def test_profile_on_a_cpu_names_operators_and_stays_within_the_step(lth, monkeypatch):
+def test_profile_on_a_cpu_names_operators_and_not_the_kernels_of_lth(lth, monkeypatch):
     monkeypatch.setattr(step_profile, '_SECONDS', 0.05)
     monkeypatch.setattr(step_profile.worker_pool, 'run_in_parallel', lambda work, jobs, _slots, on_message: [
         work(*job, on_message) for job in jobs])
@@ -111,7 +111,8 @@ def test_profile_on_a_cpu_names_operators_and_stays_within_the_step(lth, monkeyp
         one = profiles[name]
         assert {'matrix product', 'optimizer', 'copies and casts'} <= one['ms_by_kind'].keys()
         assert one['kernels'] > 20 and one['arithmetic_limit_percent'] > 0 and not one['on_gpu']
-    assert profiles['sparse']['ms_by_kind']['outside'] > 0.5 * profiles['sparse']['ms_per_step']
+    sparse = profiles['sparse']
+    assert 0 < sparse['kernels'] < 5 and not {'matrix product', 'optimizer'} & sparse['ms_by_kind'].keys()
 
 
 def test_profile_is_printed_as_one_table_for_each_engine(lth, monkeypatch):
