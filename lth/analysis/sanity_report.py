@@ -10,6 +10,7 @@ import torch
 from lth.analysis.answers.words import larger_or_equal
 from lth.analysis.json_output import checks as check_output
 from lth.analysis.json_output.values import Mean, percent
+from lth.analysis.number_text import signed
 from lth.analysis.sanity_checks import SEARCHES
 from lth.analysis.statistics import Comparison, Interval, Verdict, compare_paired, confidence_interval, verdict
 from lth.errors import LthError
@@ -155,4 +156,4 @@ def _difference(source: SourceRound, original: Run, run: Run, seed: int) -> Tick
 
 
 def _points(share: float) -> str:
-    return f'{100 * share:.1f}'.replace('-', '−')
+    return signed(100 * share, '.1f')

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lth import analysis, experiments
+from lth.analysis.number_text import signed
 from lth.cli.arguments import parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_text
@@ -148,7 +149,7 @@ def _print_scale(plan: 'ReproductionPlan') -> None:
 def _published(result: 'ClaimResult') -> str:
     if result.published is None:
         return 'no published value at hand'
-    return f'{result.published:g} {result.unit}'
+    return f'{signed(result.published, "g")} {result.unit}'
 
 
 def _ours(result: 'ClaimResult') -> str:
@@ -160,4 +161,4 @@ def _ours(result: 'ClaimResult') -> str:
 def _mean(value: 'Interval') -> str:
     """A value that is already in its unit, with its margin."""
 
-    return f'{value.mean:.2f}' + ('' if value.margin is None else f' ± {value.margin:.2f}')
+    return signed(value.mean) + ('' if value.margin is None else f' ± {value.margin:.2f}')

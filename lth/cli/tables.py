@@ -12,6 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from lth.analysis.number_text import signed
 from lth.cli.console import out
 from lth.errors import printable
 
@@ -79,7 +80,7 @@ def as_comments(table: Group) -> str:
 def percent(value: 'Interval') -> str:
     """A share in percent, with its margin in percentage points: `97.71 ± 0.12`."""
 
-    return _signed(100 * value.mean, '.2f') + ('' if value.margin is None else f' ± {100 * value.margin:.2f}')
+    return signed(100 * value.mean) + ('' if value.margin is None else f' ± {100 * value.margin:.2f}')
 
 
 def count(value: 'Interval') -> str:
@@ -94,11 +95,7 @@ def number(value: 'Interval') -> str:
     form = ',.3g'
     if 1e-3 <= abs(value.mean) < 1e6:
         form = f',.{max(0, 2 - math.floor(math.log10(abs(value.mean))))}f'
-    return _signed(value.mean, form) + ('' if value.margin is None else f' ± {value.margin:{form}}')
-
-
-def _signed(value: float, form: str) -> str:
-    return f'{"−" * (value < 0)}{abs(value):{form}}'
+    return signed(value.mean, form) + ('' if value.margin is None else f' ± {value.margin:{form}}')
 
 
 def _column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int] | None:

@@ -1,4 +1,5 @@
 """Numbers in the sentences of answers."""
+from lth.analysis.number_text import signed
 from lth.analysis.statistics import Comparison, Interval
 
 # Smaller ones say no more, and are those of differences that are equal in all seeds.
@@ -16,13 +17,13 @@ def points(difference: Interval) -> str:
     """A mean difference of shares in percentage points, with its sign and its interval."""
 
     margin = '' if difference.margin is None else f' ± {100 * difference.margin:.2f}'
-    return f'{_signed(100 * difference.mean)}{margin} points'
+    return f'{signed(100 * difference.mean, plus=True)}{margin} points'
 
 
 def bound(value: float) -> str:
     """A bound of a difference of shares, in percentage points with its sign."""
 
-    return f'{_signed(100 * value)} points'
+    return f'{signed(100 * value, plus=True)} points'
 
 
 def amount(comparison: Comparison) -> str:
@@ -65,7 +66,3 @@ def plural(count: int, word: str) -> str:
     """A count with its noun."""
 
     return f'{count} {word}{"s" * (count != 1)}'
-
-
-def _signed(value: float) -> str:
-    return f'{value:+.2f}'.replace('-', '−')

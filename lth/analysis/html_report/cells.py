@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
+from lth.analysis.number_text import signed
 from lth.analysis.statistics import Interval
 
 Row = TypeVar('Row')
@@ -61,7 +62,7 @@ def mean_percent(value: Interval) -> Cell:
 def mean_points(value: Interval) -> Cell:
     """A mean difference of shares in percentage points, with its sign."""
 
-    return Cell(f'{100 * value.mean:+.2f}'.replace('-', '−') + _margin(value, 100, '.2f'), value.mean)
+    return Cell(signed(100 * value.mean, plus=True) + _margin(value, 100, '.2f'), value.mean)
 
 
 def mean_count(value: Interval) -> Cell:
@@ -73,7 +74,7 @@ def mean_count(value: Interval) -> Cell:
 def mean_number(value: Interval) -> Cell:
     """A mean with two decimals and its margin."""
 
-    return Cell(f'{value.mean:,.2f}{_margin(value, 1, ",.2f")}', value.mean)
+    return Cell(signed(value.mean, ',.2f') + _margin(value, 1, ',.2f'), value.mean)
 
 
 def _margin(value: Interval, factor: float, form: str) -> str:
