@@ -15,7 +15,7 @@ from lth.pruning.criteria import find_criterion
 from lth.pruning.early_bird import MaskWatch
 from lth.pruning.mask_actions import LayerSurvivors, find_mask_0_action, find_mask_1_action
 from lth.pruning.prune import TrainedRound, apply_mask_actions, prune_mask
-from lth.pruning.soups import train_soup
+from lth.pruning.soups import train_round
 from lth.pruning.tickets import Round, Ticket, dense_ticket, train_ticket
 from lth.training.task import Task
 
@@ -59,12 +59,7 @@ def _dense_round(task: Task, settings: Settings) -> Round:
 
 
 def _trained_round(task: Task, settings: Settings, number: int, ticket: Ticket) -> Round:
-    """A ticket with the network that was trained from it, or the soup of several."""
-
-    if settings.copies == 1:
-        return Round(number, ticket, train_ticket(task, ticket))
-    trained, copies = train_soup(task, ticket, number, copies=settings.copies, soup=settings.soup)
-    return Round(number, ticket, trained, copies=copies)
+    return train_round(task, ticket, number, copies=settings.copies, soup=settings.soup)
 
 
 def _pruned_ticket(

@@ -24,6 +24,11 @@ from lth.training.state import WATCHED
 
 MOST_COPIES = 64
 Rate = Annotated[float, Field(gt=0, lt=1)]
+Copies = Annotated[int, Field(
+    ge=1, le=MOST_COPIES,
+    description='Number of networks that each round trains, which differ in the order of the images.')]
+SoupChoice = Annotated[Soup, Field(
+    description='Average all copies, or only those that raise the validation accuracy.')]
 Retrain = Literal['weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2']
 
 
@@ -81,10 +86,8 @@ class Settings(AlgorithmSettings):
     shots: Literal['iterative', 'one-shot'] = Field(
         'iterative',
         description='Prune and train in turn, or prune the masks of all rounds from the trained dense network.')
-    copies: int = Field(
-        1, ge=1, le=MOST_COPIES,
-        description='Number of networks that each round trains, which differ in the order of the images.')
-    soup: Soup = Field('uniform', description='Average all copies, or only those that raise the validation accuracy.')
+    copies: Copies = 1
+    soup: SoupChoice = 'uniform'
     early_bird: Literal['off', 'levels'] | Annotated[
         tuple[Rate, ...], Field(min_length=1, max_length=100), BeforeValidator(_as_tuple)] = Field(
         'off',

@@ -98,11 +98,12 @@ def finetune_length(source: SourceRound, epochs: int | None) -> dict[str, Any]:
 
 
 def _control_plan(plan: Plan, folder: Path, control: str, draw: int) -> Plan:
-    """The search's recipe with the algorithm `control`."""
+    """The search's recipe with the algorithm `control`, which trains as many copies as the search."""
 
     raw = plan.recipe.dump()
+    soup = {key: raw['algorithm'][key] for key in ('copies', 'soup') if key in raw['algorithm']}
     source = os.path.relpath(folder, control_folder(folder, control, draw))
-    raw['algorithm'] = {'name': 'control', **layer_settings(raw), 'control': control, 'draw': draw,
+    raw['algorithm'] = {'name': 'control', **layer_settings(raw), **soup, 'control': control, 'draw': draw,
                         'source': source, 'kept': plan.kept}
     raw['source'] = f'{control}, control of {folder}'
     return make_plan(raw, f'{control}, control of {folder}')

@@ -13,12 +13,21 @@ from torch import Tensor
 
 from lth import rng
 from lth.pruning.joint_training import train_tickets
-from lth.pruning.tickets import CopyAccuracies, Ticket
+from lth.pruning.tickets import CopyAccuracies, Round, Ticket, train_ticket
 from lth.training.loop import measure, validate
 from lth.training.state import Measurement, Metrics, State
 from lth.training.task import OnStep, Task
 
 Soup = Literal['uniform', 'greedy']
+
+
+def train_round(task: Task, ticket: Ticket, number: int, *, copies: int, soup: Soup) -> Round:
+    """Round `number`: a ticket with the network that was trained from it, or with the soup of several copies."""
+
+    if copies == 1:
+        return Round(number, ticket, train_ticket(task, ticket))
+    trained, accuracies = train_soup(task, ticket, number, copies=copies, soup=soup)
+    return Round(number, ticket, trained, copies=accuracies)
 
 
 def train_soup(

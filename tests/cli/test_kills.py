@@ -49,7 +49,7 @@ COMMANDS = {
     'sparse training': 'train-sparse lenet-300-100 digits --density 0.05 -e 15 --run new',
     'finetuned': 'finetune base/seed-0 -e 12',
     'transferred': 'transfer base/seed-0 --to digits -e 5 --random-tickets',
-    'soups': 'find-ticket lenet-300-100 digits -i 1 -e 4 --copies 3 --run new',
+    'soups': 'find-ticket lenet-300-100 digits -i 1 -e 4 --copies 3 --controls reinit --run new',
     'cycles': 'finetune base/seed-0 -e 5 --cycles 2 --then-prune 0.1',
     'early birds': 'find-ticket lenet-300-100 digits -i 1 -e 8 --early-bird --run new '
                    '--set "algorithm.rewind=50 iterations"',

@@ -86,6 +86,18 @@ def test_soups_are_in_the_table_the_json_and_the_figure_of_a_search(lth):
     assert lth('plot', 'a', '--figure', 'averages', '-o', 'a.svg').code == 0
 
 
+def test_controls_of_soups_are_soups_too_and_count_the_steps_of_all_copies(lth):
+    greedy = '--copies', '2', '--set', 'algorithm.soup=greedy'
+    assert lth(*SEARCH, '-i', '1', *greedy, '--controls', 'reinit').code == 0
+    control = json.loads(lth('show', 'run', 'a-controls/reinit', '--json').out)
+    (row,) = control['soups']
+    assert (row['round'], row['copies']) == (1, 2)
+    record = json.loads(Path('runs/a-controls/reinit/seed-0/round-01/round.json').read_text())
+    recipe = yaml.safe_load(Path('runs/a-controls/reinit/recipe.yaml').read_text())
+    assert (recipe['algorithm']['copies'], recipe['algorithm']['soup']) == (2, 'greedy')
+    assert record['steps'] == 2 * record['last']['iteration']
+
+
 def test_a_dry_run_shows_the_rounds_of_the_pool_and_writes_nothing(lth):
     lth(*SEARCH, '-i', '2')
     result = lth('pool', 'a', '--rounds', '1-2', '--dry-run')

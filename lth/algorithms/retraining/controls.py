@@ -9,10 +9,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from lth.algorithms.base import ALGORITHMS
+from lth.algorithms.imp_settings import Copies, SoupChoice
 from lth.models.flat_parameters import Layout
 from lth.pruning.changed_tickets import apply_control
 from lth.pruning.controls import CONTROLS
 from lth.pruning.joint_training import train_tickets
+from lth.pruning.soups import train_round
 from lth.pruning.tickets import Round, Ticket
 from lth.recipes.source_settings import SourceWeights
 from lth.recipes.registered_names import RegisteredName
@@ -23,7 +25,8 @@ from lth.training.task import Task
 
 class Settings(AlgorithmSettings):
     """`source` is the folder of the search, relative to the folder of this run; `kept` are the numbers of weights in
-    its rounds. Runs with different `draw` sample the same control again.
+    its rounds. Runs with different `draw` sample the same control again. `copies` and `soup` are those of the search,
+    so that controls are trained as its tickets are.
     """
 
     finds: ClassVar[Literal['nothing new']] = 'nothing new'
@@ -37,6 +40,12 @@ class Settings(AlgorithmSettings):
     kept: Annotated[tuple[int, ...], Field(strict=False, min_length=2)] = Field(
         description='Numbers of weights in the rounds of the source.')
     draw: int = Field(1, ge=1, description='Number of the draw of the control.')
+    copies: Copies = 1
+    soup: SoupChoice = 'uniform'
+
+    @property
+    def soup_sentence(self) -> str:
+        return '' if self.copies == 1 else 'The soup is the trained network of its round.'
 
     def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
         return ((CONTROLS, self.control),)
@@ -52,7 +61,7 @@ class Settings(AlgorithmSettings):
             self, number: int, training: TrainingSettings, steps_per_epoch: int, *, start: int = 0) -> int:
         """Round 0 is the dense network of the search, which is not trained again."""
 
-        return training.steps(steps_per_epoch) - start if number else 0
+        return self.copies * (training.steps(steps_per_epoch) - start) if number else 0
 
     def source_rounds(self) -> Sequence[int]:
         return range(len(self.kept))
@@ -71,9 +80,13 @@ def train_controls(
     if not past:
         yield source[0]
     numbers = range(max(1, len(past)), len(settings.kept))
-    pairs = ((task, _control_ticket(task, settings, number, source)) for number in numbers)
-    for number, (ticket, trained) in zip(numbers, train_tickets(pairs)):
-        yield Round(number, ticket, trained)
+    tickets = (_control_ticket(task, settings, number, source) for number in numbers)
+    if settings.copies > 1:
+        for number, ticket in zip(numbers, tickets):
+            yield train_round(task, ticket, number, copies=settings.copies, soup=settings.soup)
+    else:
+        for number, (ticket, trained) in zip(numbers, train_tickets((task, ticket) for ticket in tickets)):
+            yield Round(number, ticket, trained)
 
 
 def _control_ticket(task: Task, settings: Settings, number: int, source: Sequence[Round]) -> Ticket:

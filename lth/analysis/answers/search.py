@@ -16,11 +16,6 @@ _VERDICTS: tuple[tuple[LevelVerdict, str], ...] = (
     ('matching', 'Matching'), ('worse', 'Worse'), ('undecided', 'Undecided'))
 
 
-# The publication of soups compares no controls, so each is trained as a single network.
-_SOUPS = ('Each ticket is an average of several copies, but a control is one network: a part of the difference is the '
-          'gain of averaging. Compare controls with the mean of the copies too.')
-
-
 class ControlAnswer(NamedTuple):
     """A control next to the ticket of one level: ticket - control, paired by seed, and in how many of the rounds that
     both have the ticket is better.
@@ -38,7 +33,7 @@ class SearchAnswer(NamedTuple):
     the level of highest mean accuracy. `controls` are compared with the ticket of `sparsest`, otherwise of `best`.
     `undertrained` are the seeds whose dense network has its lowest validation loss in the last tenth of its training,
     `still_falling` the rounds with a ticket whose early stop is its last iteration, where accuracy is read at the early
-    stop. `soups`: whether the result of a round is an average of several copies.
+    stop.
     """
 
     moment: Moment
@@ -51,7 +46,6 @@ class SearchAnswer(NamedTuple):
     undertrained: list[int]
     still_falling: list[int]
     seeds: list[int]
-    soups: bool = False
 
     @property
     def chosen(self) -> Level:
@@ -69,8 +63,7 @@ class SearchAnswer(NamedTuple):
         if self.best is not self.sparsest:
             lines.append(f'Best ticket: {self._level_words(self.best)}')
         lines += [self._falling_sentence()] if self.still_falling else []
-        lines += [self._control_sentence(control) for control in self.controls]
-        return lines + ([_SOUPS] if self.soups and self.controls else [])
+        return lines + [self._control_sentence(control) for control in self.controls]
 
     def of_verdict(self, name: LevelVerdict) -> list[int]:
         """The numbers of the rounds with this verdict."""
@@ -162,7 +155,7 @@ def search_answer(
     return SearchAnswer(
         moment, margin, confidence_interval(list(dense.values())), levels, sparsest, best,
         [control for control in compared if control], _undertrained(run, rows[0]),
-        _still_falling(run, rows[1:], moment), list(dense), soups=bool(algorithm_settings(run).soup_sentence))
+        _still_falling(run, rows[1:], moment), list(dense))
 
 
 def moment_of(run: RecordedRun) -> Moment:

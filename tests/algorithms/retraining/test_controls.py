@@ -11,6 +11,7 @@ from lth.algorithms.retraining import controls as algorithm
 from lth.errors import LthError
 from lth.pruning import controls as register
 from lth.pruning.changed_tickets import apply_control
+from lth.pruning.soups import train_soup
 from lth.pruning.tickets import Round, dense_ticket
 from lth.training.task import Task
 from tests.conftest import make_task
@@ -26,9 +27,9 @@ def search(task: Task) -> list[Round]:
     return list(find_ticket(task, settings, ()))
 
 
-def controls(task: Task, name: str, past: list[Round], draw: int = 1) -> list[Round]:
+def controls(task: Task, name: str, past: list[Round], draw: int = 1, copies: int = 1) -> list[Round]:
     kept = tuple(int(round_.ticket.mask[0].sum()) for round_ in past[:3])
-    settings = algorithm.Settings(name='control', control=name, source='run', kept=kept, draw=draw)
+    settings = algorithm.Settings(name='control', control=name, source='run', kept=kept, draw=draw, copies=copies)
     return list(algorithm.train_controls(task, settings, past[3:], source=past[:3]))
 
 
@@ -148,3 +149,21 @@ def test_a_round_whose_weights_a_control_cannot_distribute_is_refused_when_plann
         name='control', control='smart-ratio', source='run', kept=(layout.prunable_count, 20, 19))
     with pytest.raises(LthError, match='smart-ratio keeps 120 of the 400 weights of the classifier'):
         settings.kept_counts(layout, make_task().training, 5)
+
+
+def test_controls_of_a_search_with_copies_are_soups_of_as_many(task, source):
+    dense, *alone = controls(task, 'reinit', source)
+    again, *rounds = controls(task, 'reinit', source, copies=3)
+    assert again is dense
+    for single, control in zip(alone, rounds, strict=True):
+        assert torch.equal(control.ticket.weights, single.ticket.weights)
+        soup, copies = train_soup(task, single.ticket, single.number, copies=3, soup='uniform')
+        assert torch.equal(control.trained.weights, soup.weights) and control.copies == copies
+        assert [one.test[0] for one in control.copies] == list(single.trained.history[-1].test.accuracy)
+        assert not torch.equal(control.trained.weights, single.trained.weights)
+
+
+def test_the_planned_steps_of_controls_count_all_copies():
+    training = make_task(length='10 iterations').training
+    settings = algorithm.Settings(name='control', control='reinit', source='run', kept=(9, 8), copies=3)
+    assert [settings.trained_steps(number, training, 5) for number in (0, 1)] == [0, 3 * 10]

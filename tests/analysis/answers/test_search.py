@@ -112,16 +112,6 @@ def test_controls_are_compared_with_the_sparsest_matching_ticket_by_the_mean_of_
     assert (control.rounds_better, control.rounds) == (1, 3)
 
 
-@pytest.mark.parametrize('copies', [1, 3])
-def test_controls_of_soups_are_said_to_be_single_networks(copies):
-    run, control = (StubRun({seed: [(0.9, 500), (0.9, 400)] for seed in (0, 1)}) for _ in range(2))
-    run.recipe = {**run.recipe, 'algorithm': {'name': 'magnitude', 'copies': copies}}
-    said = [sentence for sentence in answer_of(run, [0, 1], reinit=[control]).sentences()
-            if 'a control is one network' in sentence]
-    assert len(said) == (copies > 1)
-    assert not any('a control is one network' in sentence for sentence in answer_of(run, [0, 1]).sentences())
-
-
 def test_a_run_without_a_dense_round_has_no_levels():
     assert search_answer(StubRun({0: [(0.9, 5), (0.8, 5)]}, dense=False), [0], {}) is None
     assert search_answer(StubRun({0: [(0.9, 5)]}), [0], {}) is None
