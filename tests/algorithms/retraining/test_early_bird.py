@@ -54,10 +54,20 @@ def of_two_seeds() -> Task:
                      measure_every='2 iterations', optimizer=ADAM | {'learning_rate': 0.01})
 
 
-@pytest.mark.parametrize('rewind', ['0 iterations', '15 iterations'])
+@pytest.fixture(name='dense', scope='module')
+def of_a_search(task) -> Round:
+    return search(task)
+
+
+@pytest.fixture(name='rewound', scope='module')
+def of_a_search_that_rewinds_to_iteration_15(task) -> Round:
+    return search(task, rewind='15 iterations')
+
+
+@pytest.mark.parametrize('source', ['dense', 'rewound'])
 @pytest.mark.parametrize('threshold', [0.045, 0.2, 1.])
-def test_masks_are_those_of_the_largest_weights_at_the_early_bird_of_each_seed(task, rewind, threshold):
-    dense = search(task, rewind=rewind)
+def test_masks_are_those_of_the_largest_weights_at_the_early_bird_of_each_seed(task, request, source, threshold):
+    dense = request.getfixturevalue(source)
     rounds = drawn(task, dense, threshold=threshold)
     iterations = set()
     for (number, count), row in itertools.product(enumerate(COUNTS), range(2)):
@@ -70,12 +80,11 @@ def test_masks_are_those_of_the_largest_weights_at_the_early_bird_of_each_seed(t
     assert len(iterations) > 1 or threshold == 1
 
 
-def test_tickets_train_from_the_rewind_point_as_those_of_a_search(task):
-    dense = search(task, rewind='15 iterations')
-    for round_ in drawn(task, dense):
+def test_tickets_train_from_the_rewind_point_as_those_of_a_search(task, rewound):
+    for round_ in drawn(task, rewound):
         ticket = round_.ticket
         assert ticket.iteration == 15 and round_.trained.step == task.steps
-        assert torch.equal(ticket.weights, masks.apply_mask(ticket.mask, dense.ticket.weights))
+        assert torch.equal(ticket.weights, masks.apply_mask(ticket.mask, rewound.ticket.weights))
         assert torch.equal(round_.trained.weights, train_ticket(task, ticket).weights)
 
 
@@ -90,8 +99,8 @@ def test_masks_at_the_end_are_those_of_a_search_that_prunes_once(task, scope):
     assert all(torch.equal(one.trained.weights, other.trained.weights) for one, other in zip(rounds, pruned))
 
 
-def test_seeds_that_train_together_draw_what_they_draw_alone(task):
-    together = drawn(task, search(task))
+def test_seeds_that_train_together_draw_what_they_draw_alone(task, dense):
+    together = drawn(task, dense)
     for row, seed in enumerate(task.seeds):
         alone = replace(task, seeds=(seed,))
         for one, both in zip(drawn(alone, search(alone)), together, strict=True):
@@ -99,11 +108,10 @@ def test_seeds_that_train_together_draw_what_they_draw_alone(task):
 
 
 @pytest.mark.parametrize('name', ['early', 'end'])
-def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, task, name):
-    dense = search(task)
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path, task, dense, name):
     assert compare_resumed_search(tmp_path, task, lambda past: iter(drawn(task, dense, past, drawn=name))) == 2
 
 
-def test_a_seed_without_an_early_bird_is_an_error_that_names_it(task):
+def test_a_seed_without_an_early_bird_is_an_error_that_names_it(task, dense):
     with pytest.raises(LthError, match='Seed 0 of run has no early bird that keeps 1500 weights.*--threshold'):
-        drawn(task, search(task), threshold=0.)
+        drawn(task, dense, threshold=0.)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import lth as package
+from lth.analysis.loss_landscape import hessian
 from lth.system import processes
 from tests.conftest import Result
 
@@ -25,8 +26,11 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy_run(
         lth: Callable[..., Result], trained: Path, monkeypatch: pytest.MonkeyPatch,  # pylint: disable=unused-argument
 ) -> Path:
-    """A copy of the run in the current folder. All is measured in this process: others take seconds to start."""
+    """A copy of the run in the current folder. All is measured in this process, as others take seconds to start, and
+    traces by few vectors.
+    """
 
+    monkeypatch.setattr(hessian, 'PROBES', 5)
     monkeypatch.setattr(processes, 'available_slots', lambda _threads: 1)
     shutil.copytree(trained, 'runs')
     return Path('runs') / NAME
