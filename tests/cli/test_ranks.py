@@ -18,7 +18,7 @@ from tests.running_processes import children
 
 ROOT = Path(__file__).parent.parent.parent
 TORCHRUN = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node', '2', '-m', '--', 'lth']
-SEARCH = ['find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '15', '--checkpoint-every', '20 iterations']
+SEARCH = ['find-ticket', 'lenet-300-100', 'digits', '-i', '1', '-e', '40', '--checkpoint-every', '20 iterations']
 
 
 def environment(**changes):

@@ -22,12 +22,14 @@ from lth.experiments.run_target import RunTarget
 from lth.recipes.schema import DataSettings
 from tests.running_processes import children, is_running
 
+# As many epochs that a search does not end, on a fast machine, before a test that is held up can interrupt it.
+EPOCHS = 20
 COMMAND = [
     sys.executable, '-m', 'lth', 'find-ticket', 'lenet-300-100', 'digits', '-i', '4', '--run', './run']
 
 
 def start_search(folder: Path, *more: str) -> 'subprocess.Popen[str]':
-    epochs = () if '-e' in more else ('-e', '6')
+    epochs = () if '-e' in more else ('-e', str(EPOCHS))
     return subprocess.Popen([*COMMAND, *epochs, *more], cwd=folder, text=True, start_new_session=True,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -35,7 +37,7 @@ def start_search(folder: Path, *more: str) -> 'subprocess.Popen[str]':
 def run_search(folder: Path, *seeds: int) -> None:
     """Run the same search for each seed alone, in this process: starting another one takes seconds."""
 
-    plan = ticket_plan('lenet-300-100', 'digits', Changes(epochs=6, options={'algorithm.rounds': 4}))
+    plan = ticket_plan('lenet-300-100', 'digits', Changes(epochs=EPOCHS, options={'algorithm.rounds': 4}))
     for seed in seeds:
         runner.run_plan(plan, RunTarget(folder / 'run', folder, 'cpu'), [seed], SilentReporter())
 
@@ -139,7 +141,8 @@ def test_ctrl_c_stops_soon_keeps_completed_rounds_and_prints_the_command_to_resu
         assert time.monotonic() - start < 20
     assert process.returncode == 130
     assert 'Interrupted' in errors
-    assert errors.rstrip().endswith(f'lth find-ticket lenet-300-100 digits -i 4 --run ./run -e 6 --seeds {seeds}')
+    assert errors.rstrip().endswith(
+        f'lth find-ticket lenet-300-100 digits -i 4 --run ./run -e {EPOCHS} --seeds {seeds}')
     assert 'Traceback' not in errors
     assert rounds_on_disk(tmp_path) >= 1 and not list(tmp_path.rglob('*lock'))
 

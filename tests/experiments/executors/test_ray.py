@@ -16,7 +16,7 @@ from tests.ray_nodes import ray_nodes
 from tests.running_processes import command_lines
 
 GRID = '''
-command: find-ticket lenet-300-100 digits -i 2 -e 10
+command: find-ticket lenet-300-100 digits -i 2 -e 40
 seeds: 0-1
 folder: ./{folder}
 grid:
@@ -68,7 +68,7 @@ def test_a_sweep_completes_with_the_same_files_when_a_ray_node_is_killed(lth, tm
 @pytest.mark.parametrize('number', [
     pytest.param(signal.SIGTERM, marks=pytest.mark.slow), pytest.param(signal.SIGKILL, marks=pytest.mark.long)])
 def test_a_command_that_is_ended_leaves_a_run_that_resumes_and_no_processes(lth, tmp_path, number):
-    search = ['find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '40', '--seeds', '0-1', '--run']
+    search = ['find-ticket', 'lenet-300-100', 'digits', '-i', '2', '-e', '120', '--seeds', '0-1', '--run']
     command = [sys.executable, '-m', 'lth', *search, './ended', '--executor', 'ray']
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         while not any(tmp_path.glob('ended/seed-*/round-00')):
