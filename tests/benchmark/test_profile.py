@@ -112,7 +112,8 @@ def test_profile_on_a_cpu_names_operators_and_not_the_kernels_of_lth(lth, monkey
         assert {'matrix product', 'optimizer', 'copies and casts'} <= one['ms_by_kind'].keys()
         assert one['kernels'] > 20 and one['arithmetic_limit_percent'] > 0 and not one['on_gpu']
     sparse = profiles['sparse']
-    assert 0 < sparse['kernels'] < 5 and not {'matrix product', 'optimizer'} & sparse['ms_by_kind'].keys()
+    assert sparse['kernels'] < profiles['eager']['kernels'] / 4  # they are counted over 3 steps or more
+    assert not {'matrix product', 'optimizer'} & sparse['ms_by_kind'].keys()
 
 
 def test_profile_is_printed_as_one_table_for_each_engine(lth, monkeypatch):
