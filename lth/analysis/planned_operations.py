@@ -1,9 +1,11 @@
 """Multiply-adds of a plan before anything is trained, as they are counted in operation_counts.py."""
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from lth.analysis.operation_counts import LayerOperations
 from lth.errors import LthError
 from lth.experiments.plan import Plan
+from lth.experiments.ticket_facts import TicketFacts
 
 
 class PlannedOperations(NamedTuple):
@@ -22,9 +24,9 @@ class PlannedOperations(NamedTuple):
     finetuning: int | None
 
 
-def planned_operations(plan: Plan, *, start: int = 0) -> PlannedOperations | None:
-    """The multiply-adds of a plan; None if they cannot be counted for its network. `start` is the iteration at which
-    the ticket starts that the plan trains.
+def planned_operations(plan: Plan, facts: TicketFacts) -> PlannedOperations | None:
+    """The multiply-adds of a plan; None if they cannot be counted for its network. `facts` are those about tickets of
+    another run, if the plan trains them; multiply-adds are then means over its seeds.
     """
 
     sizes = {slot.name: slot.size for slot in plan.network.layout.slots}
@@ -33,23 +35,30 @@ def planned_operations(plan: Plan, *, start: int = 0) -> PlannedOperations | Non
         return None
     layers = tuple(LayerOperations(name, uses * sizes[name], uses * sizes[name]) for name, uses in counted.items())
     dense = sum(uses * sizes[name] for name, uses in counted.items())
-    rounds, exact = _rounds(plan, counted, dense)
-    return PlannedOperations(layers, dense, rounds, exact, _training(plan, dense, rounds, start),
+    rounds, exact = _rounds(plan, counted, dense, facts)
+    return PlannedOperations(layers, dense, rounds, exact, _training(plan, dense, rounds, facts.start),
                              _finetuning(plan, rounds[-1]))
 
 
-def _rounds(plan: Plan, uses: dict[str, int], dense: int) -> tuple[tuple[int, ...], bool]:
+def _rounds(plan: Plan, uses: dict[str, int], dense: int, facts: TicketFacts) -> tuple[tuple[int, ...], bool]:
     """The multiply-adds with the kept weights of each round, and whether they are exact."""
 
-    slots, settings, total = plan.network.layout.prunable_slots, plan.recipe.algorithm, 0
+    slots = plan.network.layout.prunable_slots
     prunable = sum(uses[slot.name] * slot.size for slot in slots)
-    per_layer = settings.kept_per_layer(plan.network.layout, plan.recipe.training, plan.steps_per_epoch)
-    if per_layer is not None:
+    if per_layer := _kept_per_layer(plan, facts):
         kept = [sum(uses[slot.name] * count for slot, count in zip(slots, counts, strict=True)) for counts in per_layer]
-        return tuple(dense - prunable + count for count in kept), True
+        return tuple(dense - prunable + round(count) for count in kept), True
     total = plan.network.layout.prunable_count
     shares = [round(prunable * count / total) for count in plan.kept]
     return tuple(dense - prunable + share for share in shares), all(count == total for count in plan.kept)
+
+
+def _kept_per_layer(plan: Plan, facts: TicketFacts) -> Sequence[Sequence[float]] | None:
+    """The weights that each round keeps of each prunable layer; None if only training shows them."""
+
+    if facts.kept:
+        return [[kept[slot.name] for slot in plan.network.layout.prunable_slots] for kept in facts.kept]
+    return plan.recipe.algorithm.kept_per_layer(plan.network.layout, plan.recipe.training, plan.steps_per_epoch)
 
 
 def _training(plan: Plan, dense: int, rounds: tuple[int, ...], start: int) -> int | None:

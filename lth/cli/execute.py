@@ -51,8 +51,8 @@ def execute(
         print_note(note)
     if dry_run:
         experiments.memory_needs.refuse_too_much_for_one(plan, target.device)
-        start = experiments.derived_runs.start_iteration(plan, target.folder, seeds[0])
-        print_outline(plan, controls, start=start, as_json=output.as_json)
+        facts = experiments.ticket_facts.ticket_facts(plan, target.folder, seeds)
+        print_outline(plan, controls, facts, as_json=output.as_json)
         return
     if restart:
         experiments.restart.set_aside(target.folder, print_message)

@@ -10,20 +10,21 @@ from lth.system import yaml_text
 if TYPE_CHECKING:
     from lth.analysis.json_output.runs import Outline
     from lth.experiments.plan import Plan
+    from lth.experiments.ticket_facts import TicketFacts
 
 _TRAINS = {'each': 'Each round trains', 'throughout': 'All rounds together train',
            'never': 'The search trains nothing. Finetuning trains'}
 
 
 def print_outline(
-        plan: 'Plan', controls: Mapping[str, Sequence['Plan']], *, start: int = 0, as_json: bool) -> None:
-    """Print the plan and its notes, and which controls are trained after it. `start` is the iteration at which the
-    ticket of another run starts, if the plan trains one.
+        plan: 'Plan', controls: Mapping[str, Sequence['Plan']], facts: 'TicketFacts', *, as_json: bool) -> None:
+    """Print the plan and its notes, and which controls are trained after it. `facts` are those about tickets of another
+    run, if the plan trains them.
     """
 
     for note in plan.notes:
         print_note(note)
-    outline = analysis.json_output.runs.Outline.of(plan, list(controls), start=start)
+    outline = analysis.json_output.runs.Outline.of(plan, list(controls), facts)
     if as_json:
         print_json(outline)
     else:

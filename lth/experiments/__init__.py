@@ -8,6 +8,6 @@ if TYPE_CHECKING:
         align_plans, changes, complete_recipe, derived_plans, derived_runs, distributed, early_bird_plans,
         executors, folders, gem_plans, import_plans, memory_needs, metric_logs, open_run, plan, pool_plans,
         prepared_data, provenance, python_arguments, recipe_schema, reporter, resolve, restart, run_target, runner,
-        sweeps, thinning, transfer_plans)
+        sweeps, thinning, ticket_facts, transfer_plans)
 else:
     __getattr__ = submodules(__name__)

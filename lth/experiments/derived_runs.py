@@ -73,18 +73,6 @@ def source_run(run: Run) -> Run:
     return plan.run(folder)
 
 
-def start_iteration(plan: Plan, folder: Path, seed: int) -> int:
-    """The iteration of the schedule at which the ticket of the source run starts, from which this plan in `folder`
-    would train; 0 if it starts from no other run.
-    """
-
-    settings = plan.recipe.algorithm
-    if not settings.needs_source:
-        return 0
-    source = StoredRun.open(plan.run(folder).source_folder())
-    return source.record(seed, settings.source_round(0)).iteration
-
-
 def source_rounds(plan: Plan, run: Run, seeds: Sequence[int], engine: Engine) -> Sequence[Round]:
     """The rounds of the source run that the run's algorithm needs, in the order of its `source_rounds`. Where the
     algorithm finetunes one ticket, the output layer is re-initialized if the classes differ.

@@ -27,6 +27,12 @@ class SourceSettings(Section):
 
         return ''
 
+    @property
+    def keeps_masks(self) -> bool:
+        """Whether each round has the mask of the source's round from which it starts."""
+
+        return False
+
     def source_rounds(self) -> Sequence[int]:
         """The rounds of the source run that the algorithm receives as `source`, in this order."""
 

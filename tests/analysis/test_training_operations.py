@@ -10,6 +10,7 @@ import lth as package
 from lth.analysis import training_operations
 from lth.analysis.operation_counts import round_operations
 from lth.runs.stored_run import StoredRun
+from tests.cli.test_transfer import HALF_OF_DIGITS
 
 # digits: images of 8 × 8, 1,437 for training, of which 143 are held out: 21 batches of 60 in an epoch.
 LENET = 64 * 300 + 300 * 100 + 100 * 10
@@ -99,6 +100,24 @@ def test_finetuning_is_counted_from_the_iteration_at_which_the_ticket_starts(lth
     assert 'finetuning 4.' not in lth('show', 'run', 'tickets').out.split('The training of a seed took')[0]
     shown = json.loads(lth('show', 'run', 'tickets', '--json').out)
     assert shown['finetuned']['training_multiply_adds']['mean'] == operations.total
+
+
+@pytest.mark.parametrize('command', [
+    ('finetune', 'tickets'),
+    pytest.param(('transfer', 'tickets', '--to', 'digits', '--rounds', '1'), marks=pytest.mark.slow),
+    pytest.param(('transfer', 'tickets', '--to', 'images.py:few', '--rounds', '1'), marks=pytest.mark.slow)])
+def test_multiply_adds_of_tickets_of_another_run_are_planned_by_their_masks(lth, command):
+    Path('images.py').write_text(HALF_OF_DIGITS)
+    short = '--set', 'training.length=4 iterations'
+    assert lth('find-ticket', 'conv-2', 'digits', '-i', '1', '--run', 'tickets', '--seeds', '0-1', *short,
+               '--set', 'algorithm.scope=global', '--set', 'algorithm.rates=0.5').code == 0
+    command = (*command, '--run', 'again', *short)
+    plan = planned(lth, *command)
+    assert lth(*command).code == 0
+    run = StoredRun.open(Path('runs/again'))
+    kept = [operations.surviving for seed in (0, 1) if (operations := round_operations(run.record(seed, 0)))]
+    assert not plan['estimated'] and kept[0] != kept[1]
+    assert plan['rounds'][0]['multiply_adds'] == round(sum(kept) / 2)
 
 
 def test_rounds_that_recorded_no_layers_have_unknown_operations(lth):

@@ -37,6 +37,10 @@ class Settings(AlgorithmSettings):
     def entries(self) -> Sequence[tuple[BaseRegistry[Any], str]]:
         return ((CONTROLS, self.control),)
 
+    @property
+    def keeps_masks(self) -> bool:
+        return self.control == 'original'
+
     def kept_counts(self, _layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         return [self.kept]
 

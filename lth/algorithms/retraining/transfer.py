@@ -66,6 +66,10 @@ class Settings(AlgorithmSettings):
     def carried(self) -> str:
         return _IN_WORDS[self.carry] if self.ticket == 'found' else ''
 
+    @property
+    def keeps_masks(self) -> bool:
+        return self.ticket == 'found'
+
     def kept_counts(self, _layout: Layout, _training: TrainingSettings, _steps_per_epoch: int) -> list[int]:
         return list(self.kept)
 

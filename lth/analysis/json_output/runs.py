@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lth.analysis.planned_operations import PlannedOperations
     from lth.analysis.summary_table import RecordedRun, RoundResult, RoundSummary
     from lth.experiments.plan import Plan
+    from lth.experiments.ticket_facts import TicketFacts
     from lth.pruning.effective_sparsity import ConnectedTotals
     from lth.runs.events_file import MovesRecord
 
@@ -212,13 +213,13 @@ class Outline:  # pylint: disable=too-many-instance-attributes # each is a field
     recipe: dict[str, Any]
 
     @classmethod
-    def of(cls, plan: 'Plan', controls: Sequence[str], *, start: int = 0) -> Self:
-        """The outline of a plan and of the controls that are trained after it. `start` is the iteration at which the
-        ticket of another run starts, if the plan trains one.
+    def of(cls, plan: 'Plan', controls: Sequence[str], facts: 'TicketFacts') -> Self:
+        """The outline of a plan and of the controls that are trained after it. `facts` are those about tickets of
+        another run, if the plan trains them.
         """
 
         recipe, layout = plan.recipe, plan.network.layout
-        operations = analysis.planned_operations.planned_operations(plan, start=start)
+        operations = analysis.planned_operations.planned_operations(plan, facts)
         return cls(
             model=recipe.model.name, dataset=recipe.data.name, prunable=layout.prunable_count,
             weights=layout.weight_count, iterations=plan.steps, multiply_adds=operations and operations.dense,
