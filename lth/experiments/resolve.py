@@ -40,7 +40,8 @@ def sparse_plan(  # pylint: disable=too-many-arguments # as many as the command 
         model: str, dataset: str, changes: Changes, *, density: float | None = None, method: str | None = None,
         recipe: str | None = None, device: str = 'auto') -> Plan:
     """The plan of a sparse training with this share of the weights at the end, by RigL unless the recipe or `method`
-    says otherwise. Without a density the changes set it.
+    says otherwise. Without a density the changes set it. For another number of epochs than the default recipe has, the
+    mask moves for the method's usual share of them, unless the changes say until when.
     """
 
     pair = canonical_pair(model, dataset)
@@ -52,6 +53,8 @@ def sparse_plan(  # pylint: disable=too-many-arguments # as many as the command 
     section = sparse_training.with_method(selected.settings['algorithm'], setting_at(changed, 'algorithm.method'))
     if recipe is None and setting_at(changed, 'algorithm.density') is None:
         raise LthError('Give --density, the share of the weights that are active at the end, such as --density 0.1.')
+    if recipe is None and changes.epochs is not None:
+        section.pop('update_until', None)  # an iteration of the recipe's own length
     settings = {**selected.settings, 'algorithm': section}
     return plan_for(replace(selected, settings=settings), pair, changes, training_length(changes.epochs), device=device)
 
