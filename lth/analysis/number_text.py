@@ -1,4 +1,8 @@
-"""Numbers that may be negative, as text."""
+"""Numbers that may be negative, and means with their margins, as text."""
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lth.analysis.statistics import Interval
 
 
 def signed(value: float, form: str = '.2f', *, plus: bool = False) -> str:
@@ -8,3 +12,10 @@ def signed(value: float, form: str = '.2f', *, plus: bool = False) -> str:
 
     text = f'{value:{"+" * plus}z{form}}'
     return f'−{text[1:]}' if text.startswith('-') else text  # not the sign of an exponent
+
+
+def with_margin(value: 'Interval', form: str = '.2f', *, scale: int = 1, plus: bool = False) -> str:
+    """A mean and its margin, if it has one, times `scale`: `97.71 ± 0.12`. The mean is written as by `signed`."""
+
+    margin = '' if value.margin is None else f' ± {scale * value.margin:{form}}'
+    return signed(scale * value.mean, form, plus=plus) + margin

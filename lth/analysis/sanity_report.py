@@ -10,7 +10,7 @@ import torch
 from lth.analysis.answers.words import larger_or_equal
 from lth.analysis.json_output import checks as check_output
 from lth.analysis.json_output.values import Mean, percent
-from lth.analysis.number_text import signed
+from lth.analysis.number_text import with_margin
 from lth.analysis.sanity_checks import SEARCHES
 from lth.analysis.statistics import Comparison, Interval, Verdict, compare_paired, confidence_interval, verdict
 from lth.errors import LthError
@@ -76,13 +76,13 @@ def verdict_sentence(outcome: CheckOutcome, subject: str) -> str:
     """The verdict in words; `subject` is 'ticket' or 'gem'."""
 
     words, verb = _WORDS.get(outcome.check, (outcome.check, 'does'))
-    mean, margin, count = outcome.comparison.difference
+    mean, margin, count = difference = outcome.comparison.difference
     if margin is None:
-        size = f'{_points(abs(mean))} points'
+        size = _points(difference._replace(mean=abs(mean)))
         comparison = larger_or_equal(
             mean, size, f'{size} better than {words}', f'{size} worse than {words}', f'as good as {words}')
         return f'undecided: the {subject} is {comparison}, n = 1: a single seed has no confidence interval'
-    amount = f'{_points(mean)} ± {_points(margin)} points, n = {count}'
+    amount = f'{_points(difference)}, n = {count}'
     if outcome.verdict == 'survives':
         return f'survives: the {subject} is better than {words} by {amount}'
     if outcome.verdict == 'undecided':
@@ -94,12 +94,11 @@ def verdict_sentence(outcome: CheckOutcome, subject: str) -> str:
 def dense_sentence(report: SanityReport, subject: str) -> str:
     """How the ticket or gem compares with the dense network."""
 
-    mean, margin, count = report.dense.comparison.difference
-    interval = '' if margin is None else f' ± {_points(margin)}'
-    size = f'{_points(abs(mean))}{interval} points'
-    comparison = larger_or_equal(mean, size, f'{size} above it', f'{size} below it', 'as good')
+    difference = report.dense.comparison.difference
+    size = _points(difference._replace(mean=abs(difference.mean)))
+    comparison = larger_or_equal(difference.mean, size, f'{size} above it', f'{size} below it', 'as good')
     return (f'dense: {100 * report.dense.accuracy.mean:.2f}% trained in the same way; the {subject} is {comparison}, '
-            f'n = {count}')
+            f'n = {difference.n}')
 
 
 def output(report: SanityReport, source: SourceRound) -> check_output.SanityReport:
@@ -155,5 +154,5 @@ def _difference(source: SourceRound, original: Run, run: Run, seed: int) -> Tick
     return compare_tickets(source.plan.network.layout, initial, before, after)[0]
 
 
-def _points(share: float) -> str:
-    return signed(100 * share, '.1f')
+def _points(difference: Interval) -> str:
+    return f'{with_margin(difference, ".1f", scale=100)} points'

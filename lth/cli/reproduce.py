@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lth import analysis, experiments
-from lth.analysis.number_text import signed
+from lth.analysis.number_text import signed, with_margin
 from lth.cli.arguments import parse_names, parse_numbers
 from lth.cli.command import command
 from lth.cli.console import print_json, print_line, print_message, print_text
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from lth.analysis.reproduction.claims import ClaimResult
     from lth.analysis.reproduction.reproduce import ReproductionPlan, Reproduction
     from lth.analysis.reproduction.tables import TableResult
-    from lth.analysis.statistics import Interval
 
 CLAIM_FAILED = 1
 
@@ -132,7 +131,7 @@ def _print_methods(table: 'TableResult') -> None:
         'method': lambda row: row.name,
         'kept': lambda row: f'{row.kept:,}',
         'density %': lambda row: f'{100 * row.density:.2f}',
-        'test %': lambda row: _mean(row.accuracy),
+        'test %': lambda row: with_margin(row.accuracy),
         'steps': lambda row: 'unknown' if row.steps is None else f'{row.steps:,}',
         'multiply-adds': lambda row: 'unknown' if row.operations is None else f'{row.operations:.2e}',
         'time': lambda row: duration(row.seconds)}, table.rows)
@@ -155,10 +154,4 @@ def _published(result: 'ClaimResult') -> str:
 def _ours(result: 'ClaimResult') -> str:
     if result.ours is None:
         return ''
-    return f'{_mean(result.ours)} {result.unit}'
-
-
-def _mean(value: 'Interval') -> str:
-    """A value that is already in its unit, with its margin."""
-
-    return signed(value.mean) + ('' if value.margin is None else f' ± {value.margin:.2f}')
+    return f'{with_margin(result.ours)} {result.unit}'

@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from lth.analysis.number_text import signed
+from lth.analysis.number_text import with_margin
 from lth.cli.console import out
 from lth.errors import printable
 
@@ -80,13 +80,13 @@ def as_comments(table: Group) -> str:
 def percent(value: 'Interval') -> str:
     """A share in percent, with its margin in percentage points: `97.71 ± 0.12`."""
 
-    return signed(100 * value.mean) + ('' if value.margin is None else f' ± {100 * value.margin:.2f}')
+    return with_margin(value, scale=100)
 
 
 def count(value: 'Interval') -> str:
     """A mean number of items, with its margin: `1,580 ± 12`."""
 
-    return f'{value.mean:,.0f}' + ('' if value.margin is None else f' ± {value.margin:,.0f}')
+    return with_margin(value, ',.0f')
 
 
 def number(value: 'Interval') -> str:
@@ -95,7 +95,7 @@ def number(value: 'Interval') -> str:
     form = ',.3g'
     if 1e-3 <= abs(value.mean) < 1e6:
         form = f',.{max(0, 2 - math.floor(math.log10(abs(value.mean))))}f'
-    return signed(value.mean, form) + ('' if value.margin is None else f' ± {value.margin:{form}}')
+    return with_margin(value, form)
 
 
 def _column_widths(rows: Sequence[Sequence[str]], width: int) -> list[int] | None:

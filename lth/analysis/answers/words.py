@@ -1,5 +1,5 @@
 """Numbers in the sentences of answers."""
-from lth.analysis.number_text import signed
+from lth.analysis.number_text import signed, with_margin
 from lth.analysis.statistics import Comparison, Interval
 
 # Smaller ones say no more, and are those of differences that are equal in all seeds.
@@ -9,15 +9,13 @@ _LEAST_P = 0.001
 def percent(interval: Interval) -> str:
     """A mean of shares in percent, with its interval."""
 
-    margin = '' if interval.margin is None else f' ± {100 * interval.margin:.2f}'
-    return f'{100 * interval.mean:.2f}{margin}%'
+    return f'{with_margin(interval, scale=100)}%'
 
 
 def points(difference: Interval) -> str:
     """A mean difference of shares in percentage points, with its sign and its interval."""
 
-    margin = '' if difference.margin is None else f' ± {100 * difference.margin:.2f}'
-    return f'{signed(100 * difference.mean, plus=True)}{margin} points'
+    return f'{with_margin(difference, scale=100, plus=True)} points'
 
 
 def bound(value: float) -> str:
@@ -29,9 +27,8 @@ def bound(value: float) -> str:
 def amount(comparison: Comparison) -> str:
     """The size of a difference in percentage points, with its interval and the number of seeds."""
 
-    mean, margin, count = comparison.difference
-    interval = '' if margin is None else f' ± {100 * margin:.2f}'
-    return f'{100 * abs(mean):.2f}{interval} points, n = {count}'
+    size = comparison.difference._replace(mean=abs(comparison.difference.mean))
+    return f'{with_margin(size, scale=100)} points, n = {size.n}'
 
 
 def compared(comparison: Comparison, other: str) -> str:

@@ -3,7 +3,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from lth.analysis.number_text import signed
+from lth.analysis.number_text import with_margin
 from lth.analysis.statistics import Interval
 
 Row = TypeVar('Row')
@@ -56,26 +56,22 @@ def percent(share: float | None, digits: int = 2) -> Cell:
 def mean_percent(value: Interval) -> Cell:
     """A mean of shares in percent, with its margin in percentage points."""
 
-    return Cell(f'{100 * value.mean:.2f}{_margin(value, 100, ".2f")}', value.mean)
+    return Cell(with_margin(value, scale=100), value.mean)
 
 
 def mean_points(value: Interval) -> Cell:
     """A mean difference of shares in percentage points, with its sign."""
 
-    return Cell(signed(100 * value.mean, plus=True) + _margin(value, 100, '.2f'), value.mean)
+    return Cell(with_margin(value, scale=100, plus=True), value.mean)
 
 
 def mean_count(value: Interval) -> Cell:
     """A mean number of things, with its margin."""
 
-    return Cell(f'{value.mean:,.0f}{_margin(value, 1, ",.0f")}', value.mean)
+    return Cell(with_margin(value, ',.0f'), value.mean)
 
 
 def mean_number(value: Interval) -> Cell:
     """A mean with two decimals and its margin."""
 
-    return Cell(signed(value.mean, ',.2f') + _margin(value, 1, ',.2f'), value.mean)
-
-
-def _margin(value: Interval, factor: float, form: str) -> str:
-    return '' if value.margin is None else f' ± {factor * value.margin:{form}}'
+    return Cell(with_margin(value, ',.2f'), value.mean)

@@ -9,8 +9,8 @@ from lth.analysis.checks_file import StoredReport
 from lth.analysis.model_card import citations, loading
 from lth.analysis.model_card.content import CardContent
 from lth.analysis.model_card.loading import LoadedRound
+from lth.analysis.number_text import with_margin
 from lth.analysis.operation_counts import round_operations
-from lth.analysis.statistics import Interval
 from lth.errors import number_ranges
 from lth.recipes.flat_settings import flat_settings
 from lth.registry import user_code
@@ -149,16 +149,11 @@ def _without_folder(content: CardContent, text: str) -> str:
 
 def _round_table(content: CardContent) -> str:
     rows = ((str(row.source_number), f'{100 * row.density:.2f}', f'{row.kept:,}', words.percent(row.test_accuracy),
-             _count(row.early_stop), words.percent(row.early_stop_accuracy)) for row in content.rows)
+             with_margin(row.early_stop, ',.0f'), words.percent(row.early_stop_accuracy)) for row in content.rows)
     header = ('round', 'density %', 'weights', 'test accuracy', 'early stop', 'test accuracy there')
     note = ('± is the 95% confidence interval over seeds; the early stop is the iteration of the lowest validation '
             'loss.')
     return f'{_table(header, rows)}\n\n{note}'
-
-
-def _count(interval: Interval) -> str:
-    margin = '' if interval.margin is None else f' ± {interval.margin:,.0f}'
-    return f'{interval.mean:,.0f}{margin}'
 
 
 def _check_list(report: StoredReport) -> str:
