@@ -40,8 +40,8 @@ def sparse_plan(  # pylint: disable=too-many-arguments # as many as the command 
         model: str, dataset: str, changes: Changes, *, density: float | None = None, method: str | None = None,
         recipe: str | None = None, device: str = 'auto') -> Plan:
     """The plan of a sparse training with this share of the weights at the end, by RigL unless the recipe or `method`
-    says otherwise. Without a density the changes set it. For another number of epochs than the default recipe has, the
-    mask moves for the method's usual share of them, unless the changes say until when.
+    says otherwise. Without a density the changes set it. With a number of epochs, the mask of a default recipe moves
+    for the method's usual share of them, unless the changes say until when.
     """
 
     pair = canonical_pair(model, dataset)
