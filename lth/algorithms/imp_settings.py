@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 from pydantic import BeforeValidator, Field
 
+from lth.algorithms.soup_settings import Copies, SoupChoice
 from lth.errors import LthError
 from lth.models.flat_parameters import Layout
 from lth.pruning import masks
@@ -13,7 +14,6 @@ from lth.pruning.early_bird import MOST_LEVELS
 from lth.pruning.layer_collapse import kept_count
 from lth.pruning.layer_densities import LAYER_COUNTS
 from lth.pruning.mask_actions import MASK_ACTIONS
-from lth.pruning.soups import Soup
 from lth.recipes.durations import Duration, DurationSetting
 from lth.recipes.registered_names import RegisteredName
 from lth.recipes.schema import MOST_ROUNDS, AlgorithmSettings, Constant, Cosine, Section, TrainingSettings
@@ -22,13 +22,7 @@ from lth.system.yaml_text import Raw
 from lth.training.lr_schedules import learning_rates
 from lth.training.state import WATCHED
 
-MOST_COPIES = 64
 Rate = Annotated[float, Field(gt=0, lt=1)]
-Copies = Annotated[int, Field(
-    ge=1, le=MOST_COPIES,
-    description='Number of networks that each round trains, which differ in the order of the images.')]
-SoupChoice = Annotated[Soup, Field(
-    description='Average all copies, or only those that raise the validation accuracy.')]
 Retrain = Literal['weight-rewinding', 'learning-rate-rewinding', 'fine-tuning', 'strategy-2']
 
 

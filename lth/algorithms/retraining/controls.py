@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from lth.algorithms.base import ALGORITHMS
-from lth.algorithms.imp_settings import Copies, SoupChoice
+from lth.algorithms.soup_settings import Copies, SoupChoice
 from lth.models.flat_parameters import Layout
 from lth.pruning.changed_tickets import apply_control
 from lth.pruning.controls import CONTROLS
